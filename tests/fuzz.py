@@ -37,11 +37,11 @@ from gan_bench.config.suite import make_plan
 from gan_bench.core.errors import UserError
 from gan_bench.data.image_folders import prepare_images
 from gan_bench.records import writer
-from gan_bench.records.baselines import read_baselines
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import scan
 from gan_bench.records.json_files import SEAL, write_object
 from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.plan import read_suites
 from gan_bench.records.publish import publish
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.verify import verify
@@ -195,7 +195,7 @@ class Records:
         if draw.random() < 0.5:
             list(verify(self.damaged))
         stored = [item for item in scan(self.damaged, steps=draw.random() < 0.5) if isinstance(item, StoredTrial)]
-        for table in ReportTables.of(build_frames(stored), read_baselines(self.damaged)).all:
+        for table in ReportTables.of(build_frames(stored), read_suites(self.damaged).baselines).all:
             if draw.random() < 0.1:
                 to_csv(table), table_markdown(table), to_latex(table)
                 print_table(table, QUIET)

@@ -18,7 +18,7 @@ from gan_bench.core.errors import StopProcess, UserError
 from gan_bench.core.text import plural
 from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.layout import PLAN
-from gan_bench.records.plan import read_commands
+from gan_bench.records.plan import read_suites
 from gan_bench.terminal.console import PlainConsole
 from gan_bench.tracking.server import check_no_password, default_uri, is_default, server_page, shown
 
@@ -70,7 +70,7 @@ def sync_results(
 
 def _say_other_places(results: Path, tracking_uri: str | None, console: PlainConsole) -> None:
     """Name the tracking servers that runs of a results folder were told of, where this sync was told of none."""
-    for words in map(shlex.split, dict.fromkeys(read_commands(results).values())):
+    for words in map(shlex.split, dict.fromkeys(read_suites(results).commands.values())):
         if tracking_uri is None and "--tracking-uri" in words[:-1]:
             told = shown(words[words.index("--tracking-uri") + 1])
             console.say(f"a run of these records named {told}: `--tracking-uri {told}` brings it up to date", "yellow")

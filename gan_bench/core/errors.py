@@ -92,6 +92,21 @@ class CopiedError(RecordError):
         self.path = path
 
 
+class PutAsideError(CopiedError):
+    """A record lies in another folder than that of its suite, and has no other there: it counts in no study."""
+
+    status = "put aside"
+
+    def __init__(self, path: Path, home: Path) -> None:
+        folder = path.parent
+        RecordError.__init__(
+            self,
+            f"{path} is of a suite that has a folder of its name, {home}, and counts in no table; move {folder} "
+            "elsewhere, or name it alone",
+        )
+        self.path = path
+
+
 class UnreadableError(RecordError):
     """The system does not give a record to this process, or another gan_bench wrote it: it is no damage, and stays."""
 

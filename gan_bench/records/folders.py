@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gan_bench.config.trial import RESERVED_NAMES, directory_name
-from gan_bench.core.errors import CopiedError, DamagedError, RecordError, UnreadableError, UserError
+from gan_bench.core.errors import CopiedError, DamagedError, PutAsideError, RecordError, UnreadableError, UserError
 from gan_bench.records import schema
 from gan_bench.records.json_files import REMEDY, read_known, read_optional, unreadable
 from gan_bench.records.layout import BASELINES, LEFT_OUT, PLAN, TRIALS, check_name
@@ -48,6 +48,35 @@ def _is_suite(folder: Path) -> bool:
         return True
 
 
+def suite_of(folder: Path) -> str:
+    """Return the name of the suite that a folder is of: what its plan says, or its own where no plan names one."""
+    try:
+        named = read_known(folder / PLAN, schema.PLAN).get("suite")  # plans of the first versions name none
+    except RecordError:
+        named = None
+    return named or folder.resolve().name
+
+
+def bears_name(folder: Path, suite: str) -> bool:
+    """True if a folder, or what it is a link to, is called as a suite."""
+    return suite in (folder.name, folder.resolve().name)
+
+
+def folders_by_suite(results: Path) -> dict[str, list[Path]]:
+    """Return the folders that each suite under a results folder is read from.
+
+    A suite is what the folder of its name holds: others, such as one that was put aside before the suite was begun
+    anew, add nothing to it. Where no folder bears its name, all that have a plan of it count.
+    """
+    found: dict[str, list[Path]] = {}
+    for folder in suite_folders(results):
+        found.setdefault(suite_of(folder), []).append(folder)
+    for suite, folders in found.items():
+        own = [each for each in folders if each.name == suite] or [each for each in folders if bears_name(each, suite)]
+        found[suite] = own[:1] or folders
+    return found
+
+
 def trial_folders(suite: Path) -> list[Path]:
     """Return the record directories of a suite's folder, sorted by name.
 
@@ -82,35 +111,46 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
 
     Yields:
         Trials in the order of their paths, and an error for every directory that is damaged or cannot be read, for a
-        suite's folder, or for its baselines. Folders that are not called as their suite come last, so that a copy,
-        which may be older or edited, never stands for the trial itself. Planned trials without a record follow all
-        others, and one whose directory is faulty has its ``fault``. In a suite's folder, records in directories that
-        are not called as theirs follow those that are.
+        suite's folder, or for its baselines. Of a suite that has a folder of its name, what lies in others is an
+        error: a copy may be older or edited, and what was put aside has another plan. Planned trials without a record
+        follow all others, and one whose directory is faulty has its ``fault``. In a suite's folder, records in
+        directories that are not called as theirs follow those that are.
     """
     seen: dict[str, Path] = {}
     planned: list[StoredTrial] = []
-    for suite in sorted(suite_folders(results), key=_is_elsewhere):  # stable
+    by_suite = folders_by_suite(results)
+    counted = {folder for folders in by_suite.values() for folder in folders}
+    for suite in sorted(suite_folders(results), key=lambda folder: folder not in counted):  # stable
         if fault := baselines_fault(suite):
             yield fault
         for item in _at_home_first(scan_suite(suite, steps=steps, history=history)):
             if isinstance(item, RecordError):
                 yield item
             elif not item.record and not item.environment:
-                planned.append(item)
-            elif (first := _first_of(item, seen)) == item.path:
-                yield item
-            else:
+                planned += [] if _home_elsewhere(item, by_suite) else [item]
+            elif (first := _first_of(item, seen, by_suite)) != item.path:
                 yield CopiedError(item.path, first)
+            elif home := _home_elsewhere(item, by_suite):
+                yield PutAsideError(item.path, home)
+            else:
+                seen[item.trial["id"]] = item.path
+                yield item
     for item in planned:
         if seen.setdefault(item.trial["id"], item.path) == item.path:
             yield item
 
 
-def _first_of(stored: StoredTrial, seen: dict[str, Path]) -> Path:
+def _home_elsewhere(stored: StoredTrial, by_suite: Mapping[str, list[Path]]) -> Path | None:
+    """Return the folder of a trial's suite where the trial lies in another one, else None."""
+    folders = by_suite.get(str(stored.trial["config"].get("suite")), [])
+    return folders[0] if folders and stored.path.parent not in folders else None
+
+
+def _first_of(stored: StoredTrial, seen: Mapping[str, Path], by_suite: Mapping[str, list[Path]]) -> Path:
     """Return the record that counts of a trial: what lies where it belongs, be it damaged, or else the first seen."""
-    home, suite = _home_of(stored), str(stored.trial["config"].get("suite"))
-    of_suite = stored.path.parents[1] / suite / home.name if Path(suite).name == suite else home
-    return seen.setdefault(stored.trial["id"], next((p for p in (of_suite, home) if p.is_dir()), stored.path))
+    home = _home_of(stored)
+    places = [*(each / home.name for each in by_suite.get(str(stored.trial["config"].get("suite")), ())), home]
+    return seen.get(stored.trial["id"], next((place for place in places if place.is_dir()), stored.path))
 
 
 def _at_home_first(found: Iterable[StoredTrial | RecordError]) -> Iterator[StoredTrial | RecordError]:
@@ -136,15 +176,6 @@ def baselines_fault(suite: Path) -> RecordError | None:
     except RecordError as error:
         return error
     return None
-
-
-def _is_elsewhere(suite: Path) -> bool:
-    """True if a folder's plan is that of a suite of another name."""
-    try:
-        named = read_known(suite / PLAN, schema.PLAN).get("suite")  # plans of the first versions name none
-    except RecordError:
-        return False
-    return named not in (None, suite.resolve().name)
 
 
 def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Iterator[StoredTrial | RecordError]:

@@ -16,7 +16,8 @@ from gan_bench.core.atomic import move_aside, write_atomically
 from gan_bench.core.errors import DamagedError, RecordError
 from gan_bench.core.text import at_place, printable, without_places, words_of
 from gan_bench.records import schema
-from gan_bench.records.folders import planned_trials, suite_folders, trial_folders
+from gan_bench.records.baselines import Rows, read_baselines
+from gan_bench.records.folders import bears_name, folders_by_suite, planned_trials, suite_folders, trial_folders
 from gan_bench.records.json_files import is_regular, read_if_there, read_known, write_object
 from gan_bench.records.layout import DAMAGED, LEFT_OUT, PLAN, SUITE, TRIAL
 from gan_bench.records.shared import left_by_earlier, rewriting
@@ -176,8 +177,8 @@ class Designs:
 
     Attributes:
         declared: Designs by suite, profile and dataset.
-        unknown: Suites whose plan is gone or cannot be read: what they declared is not known.
-        versions: Versions of the suites that their plans are of.
+        unknown: Suites whose plan is gone or cannot be read, or that have several: what they declared is not known.
+        versions: Versions of the suites that their plans are of; a suite without one has no plan.
     """
 
     declared: Mapping[tuple[str, str, str], Design] = field(default_factory=dict)
@@ -190,22 +191,55 @@ class Designs:
 
     def of(self, suite: str, profile: str, dataset: str) -> Design | None:
         """Return a design; None where nothing was declared, as in plans of before there were designs."""
-        return UNKNOWN if suite in self.unknown else self.declared.get((suite, profile, dataset))
+        found = self.declared.get((suite, profile, dataset))
+        has_plan = found is not None or suite in self.versions
+        return found if has_plan and suite not in self.unknown else UNKNOWN
 
 
-def read_designs(results: Path) -> Designs:
-    """Read which seeds the verdicts of every suite under a results folder are declared to be made at."""
+@dataclass(frozen=True)
+class Suites:
+    """What reports read of the suites of a results folder besides their trials.
+
+    Attributes:
+        designs: Which seeds their verdicts are made at.
+        commands: What each was last run with; suites whose plan does not say are left out. Commands name the folder
+            that is read: it may have been moved or copied since, and a command that is followed must not train into
+            another. Those of publications name none.
+        baselines: Scores of real images.
+    """
+
+    designs: Designs = field(default_factory=Designs)
+    commands: Mapping[str, str] = field(default_factory=dict)
+    baselines: Mapping[str, Rows] = field(default_factory=dict)
+
+
+def read_suites(results: Path) -> Suites:
+    """Read what was planned and declared of every suite under a results folder."""
     declared, unknown, versions = dict[tuple[str, str, str], Design](), set[str](), dict[str, int]()
-    for suite in suite_folders(results):
-        name = suite.resolve().name
-        try:
-            plan = read_known(suite / PLAN, schema.PLAN)
-        except RecordError:
-            unknown.add(name)
+    commands, baselines = dict[str, str](), dict[str, Rows]()
+    for suite, folders in folders_by_suite(results).items():
+        plans = [_plan_of(folder) for folder in folders]
+        baselines[suite] = next((rows for each in folders if (rows := read_baselines(each))), [])
+        if any(
+            each.get("version") != plans[0].get("version") or _declared(each) != _declared(plans[0]) for each in plans
+        ):
+            unknown.add(suite)
+        if not plans[0]:
+            unknown.add(suite)
             continue
-        versions[name] = plan["version"]
-        declared |= {(name, *place): design for place, design in _declared(plan).items()}
-    return Designs(declared, frozenset(unknown), versions)
+        versions[suite] = max(each["version"] for each in plans)
+        declared |= {(suite, *place): design for place, design in _declared(plans[0]).items()}
+        if command := _command_of(folders[0], plans[0], suite):
+            commands[suite] = command
+    return Suites(Designs(declared, frozenset(unknown), versions), commands, baselines)
+
+
+def _command_of(folder: Path, plan: schema.PlanFile, suite: str) -> str:
+    """Return what continues the suite of a folder; nothing where that would begin it anew in the folder of its name."""
+    command = printable(plan.get("command", ""))
+    if not command or not bears_name(folder, suite):
+        return ""
+    return without_places(command) if (folder / LEFT_OUT).is_file() else at_place(command, folder.parent)
 
 
 def design_so_far(results: Path, suite: str, version: int, profile: str, dataset: str) -> Design | None:
@@ -223,22 +257,6 @@ def design_so_far(results: Path, suite: str, version: int, profile: str, dataset
 def planned_before(results: Path, suite: str) -> list[schema.PlannedTrial]:
     """Return the trials that were ever planned of a suite; none where its plan cannot be read."""
     return list(_plan_of(results / suite).get("trials", ()))
-
-
-def read_commands(results: Path) -> dict[str, str]:
-    """Read what every suite under a results folder was last run with; suites whose plan does not say are left out.
-
-    Commands name the folder that is read: it may have been moved or copied since, and a command that is followed must
-    not train into another. Those of publications name none.
-    """
-    found: dict[str, str] = {}
-    for suite in suite_folders(results):
-        command = printable(_plan_of(suite).get("command", ""))
-        if not command:  # or its folder is closed
-            continue
-        if there := without_places(command) if (suite / LEFT_OUT).is_file() else at_place(command, suite.parent):
-            found[suite.resolve().name] = there
-    return found
 
 
 def suite_files(suite: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import chosen, near_name, without_places
 from gan_bench.records import schema
-from gan_bench.records.folders import existing, read_left_out, read_publication, suite_folders, trial_folders
+from gan_bench.records.folders import existing, read_left_out, read_publication, suite_folders, suite_of, trial_folders
 from gan_bench.records.json_files import SEAL, is_regular, object_text, read_file, read_known
 from gan_bench.records.layout import (
     ADDED,
@@ -90,7 +90,7 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
             raise UserError(f"no finished trial in {results} is called {wanted!r}; {hint}")
     names = [stored.trial["name"] for ended in suites.values() for stored in ended]
     kept = frozenset[str]().union(*(chosen(names, wanted) for wanted in generators))
-    plans = [_plan(suite, ended, out / suite.resolve().name, kept) for suite, ended in suites.items() if ended]
+    plans = [_plan(suite, ended, out / suite_of(suite), kept) for suite, ended in suites.items() if ended]
     by_target: dict[Path, _Plan] = {}
     for plan in plans:
         _check_replaceable(plan)

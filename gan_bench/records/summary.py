@@ -176,17 +176,25 @@ def kept_comparisons(results: Path) -> list[tuple[ComparedFile, Path]]:
     return found
 
 
-def is_outdated(results: Path, suite: str) -> bool:
-    """Return whether a suite's records are not those that the last report was made from, or there was none."""
+def is_outdated(results: Path, suite: str, folders: Iterable[Path]) -> bool:
+    """Return whether a suite's records are not those that the last report was made from, or there was none.
+
+    Args:
+        results: The results folder, whose report is ``report``.
+        suite: Name of the suite.
+        folders: What it is read from.
+    """
     found = _read(results, suite)
-    return found is None or found["made_from"] != state_of(results, suite)
+    return found is None or found["made_from"] != state_of(folders)
 
 
-def state_of(results: Path, suite: str) -> str:
+def state_of(folders: Iterable[Path]) -> str:
     """Return a digest of which records a suite has, and of the sizes and times of what tells their ends and scores."""
-    folder, parts = results / suite, [__version__, _stat(results / suite / PLAN)]
-    for path in trial_folders(folder):
-        parts += [path.name, *(_stat(path / name) for name in (ENVIRONMENT, RECORD, ADDED))]
+    parts = [__version__]
+    for folder in folders:
+        parts.append(_stat(folder / PLAN))
+        for path in trial_folders(folder):
+            parts += [path.name, *(_stat(path / name) for name in (ENVIRONMENT, RECORD, ADDED))]
     return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:16]
 
 

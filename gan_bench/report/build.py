@@ -12,12 +12,11 @@ from pathlib import Path
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import FULL, RecordError, UserError
 from gan_bench.core.text import slug
-from gan_bench.records.baselines import read_baselines
-from gan_bench.records.folders import existing, suite_folders
+from gan_bench.records.folders import existing, folders_by_suite, suite_folders
 from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import LOCKS
 from gan_bench.records.lock import Lock
-from gan_bench.records.plan import Designs, declare_foreign_measures, read_commands, read_designs
+from gan_bench.records.plan import Designs, declare_foreign_measures, read_suites
 from gan_bench.records.summary import is_outdated, state_of, write_summary
 from gan_bench.report.findings.answer import Answer, answers, answers_markdown
 from gan_bench.report.findings.reproduction import article_tables
@@ -202,20 +201,20 @@ def refresh_summaries(results: Path) -> list[str]:
 
 
 def _outdated(results: Path) -> Iterator[str]:
-    for folder in suite_folders(results):
+    for suite, folders in folders_by_suite(results).items():
         with suppress(UserError):  # a folder without rights is named where its runs are made
-            if is_outdated(results, folder.name):
-                yield folder.name
+            if is_outdated(results, suite, folders):
+                yield suite
 
 
 def _read(results: Path) -> tuple[dict[str, str], Collected, list[Study]]:
     """Return the state of every suite, taken before its records are read, then the records and their studies."""
     states = {}
-    for folder in suite_folders(results):
+    for suite, folders in folders_by_suite(results).items():
         with suppress(UserError):
-            states[folder.resolve().name] = state_of(folder.resolve().parent, folder.resolve().name)
-    collected = collect(results)
-    found = studies(collected.frames, read_baselines(results), read_commands(results), read_designs(results))
+            states[suite] = state_of(folders)
+    collected, suites = collect(results), read_suites(results)
+    found = studies(collected.frames, suites.baselines, suites.commands, suites.designs)
     return states, with_histories(collected, found), found
 
 

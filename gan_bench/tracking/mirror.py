@@ -26,7 +26,7 @@ from gan_bench.records.folders import fault_of, read_or_error
 from gan_bench.records.json_files import REMEDY, unreadable
 from gan_bench.records.layout import ADDED, LOCKS, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
-from gan_bench.records.plan import Designs, read_commands, read_designs
+from gan_bench.records.plan import Designs, Suites, read_suites
 from gan_bench.records.reader import StoredTrial, read_added, read_header, read_trial
 from gan_bench.records.schema import NO_RECORD, HistoryLine
 from gan_bench.records.summary import setting_id
@@ -102,11 +102,13 @@ class Mirror:
         """Return what is known of a suite, whose experiment is created if missing."""
         if suite not in self._suites:
             folder, experiment = self.results / suite, self._store.experiment(suite)
-            command = read_commands(folder).get(suite) if folder.is_dir() else None
-            designs = read_designs(folder) if folder.is_dir() else Designs()
+            planned = read_suites(folder) if folder.is_dir() else Suites()
+            command = next(iter(planned.commands.values()), None)
             runs, settings = self._store.runs(experiment)
             columns = differing_params(folder)
-            self._suites[suite] = SuiteRuns(experiment, runs, settings, colours_of(folder), columns, command, designs)
+            self._suites[suite] = SuiteRuns(
+                experiment, runs, settings, colours_of(folder), columns, command, planned.designs
+            )
         return self._suites[suite]
 
     # ----------------------------------------------------------------------------------------------- a trial
@@ -213,7 +215,7 @@ class Mirror:
 
     def _tags(self, stored: StoredTrial, known: SuiteRuns) -> dict[str, str]:
         config = stored.trial["config"]
-        suite, command = stored.path.parent.name, known.command
+        suite, command = str(config["suite"]), known.command
         design = known.designs.of(suite, str(config["profile"]), str(config["dataset"]))
         if known.designs.is_of_another(suite, int(config["suite_version"])):
             design, command = UNKNOWN, None

@@ -254,11 +254,11 @@ def test_a_resealed_record_is_believed_again(results):
 def test_damaged_scores_of_real_images_are_named_and_made_again(results, tmp_path):
     """No trial is left to train, and the damage does not stay for that."""
     baselines = results / "small" / "anchors.json"
-    whole_scores = [row["scores"] for row in read_baselines(results)["small"]]
+    whole_scores = [row["scores"] for row in read_baselines(results / "small")]
     flip(baselines)
     assert "anchors.json" in command("report", results, "--no-html").output
     (tmp_path / "small.yaml").write_text(SMALL)
     gb.run(tmp_path / "small.yaml", results=results, executor="inline", profile="full")
-    assert [row["scores"] for row in read_baselines(results)["small"]] == whole_scores
+    assert [row["scores"] for row in read_baselines(results / "small")] == whole_scores
     assert [path.name for path in (results / "small" / ".damaged").iterdir()] == ["anchors.json"]
     assert "anchors.json" not in command("report", results, "--no-html").output

@@ -486,10 +486,10 @@ def test_baselines_of_another_extractor_are_kept(tmp_path):
 
     write_baselines(tmp_path, "test", 1, [{**row, "scores": [score("small", 1.0), score("large", 2.0)]}])
     write_baselines(tmp_path, "test", 1, [{**row, "scores": [score("large", 3.0)]}])
-    (kept,) = read_baselines(tmp_path)["test"]
+    (kept,) = read_baselines(tmp_path / "test")
     assert {s["extractor"]: s["value"] for s in kept["scores"]} == {"small": 1.0, "large": 3.0}
     write_baselines(tmp_path, "test", 1, [{**row, "data_sha256": "b", "scores": [score("large", 4.0)]}])
-    (kept,) = read_baselines(tmp_path)["test"]
+    (kept,) = read_baselines(tmp_path / "test")
     assert {s["extractor"]: s["value"] for s in kept["scores"]} == {"large": 4.0}
 
 

@@ -18,10 +18,12 @@ from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import LOCKS, RecordDirectory
 from gan_bench.records.lock import Lock
 from gan_bench.records.publish import publish
+from gan_bench.records.summary import is_outdated
 from gan_bench.report import build
 from gan_bench.report.build import build_report
 from gan_bench.report.card.card import write_card
 from gan_bench.report.compare.comparison import compare
+from gan_bench.report.study.studies import read_studies
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +214,39 @@ def test_a_copy_of_a_suite_counts_no_trial_twice(whole, results):
     assert len(after.unreadable) == 4
     assert all("is a copy of" in line and line.startswith("copy: ") for line in after.unreadable)
     assert compare(whole, results).exit_code == 0
+
+
+def test_what_was_put_aside_adds_nothing_to_a_suite_that_was_begun_anew(whole, results):
+    """A study took the trials of both, under the plan of one."""
+    aside = shutil.copytree(results / "small", results / "small.bak")
+    for path in (record(results, place).path for place in PLACES[:2]):
+        shutil.rmtree(path)
+    report = build_report(results, html=False)
+    (trials,) = [table.rows for table in report.tables if table.kind == "trials"]
+    assert sorted(trials["status"]) == ["done", "done", "planned", "planned"]
+    said = [line for line in report.unreadable if line.startswith("put aside: ")]
+    assert len(said) == 2
+    assert all(f"{aside}/" in line and f"has a folder of its name, {results / 'small'}, and" in line for line in said)
+    alone = build_report(aside, results.parent / "alone", html=False)
+    assert alone.unreadable == []
+    assert compare(whole, results).worse, "two trials are not there"
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_folder_of_another_name_is_its_suite_s(results, tmp_path, linked):
+    """Looks, the scores of real images and the name of the publication were looked for under the folder's name."""
+    (before,) = read_studies(results)[1]
+    moved = (results / "small").rename((tmp_path if linked else results) / "small-2026-11")
+    if linked:
+        (results / "small").symlink_to(moved)
+    (after,) = read_studies(results)[1]
+    assert before.baselines
+    assert (after.suite, after.design, after.baselines) == ("small", before.design, before.baselines)
+    assert not after.design.inferred
+    (published,) = publish(results, tmp_path / "out")
+    assert published.folder == tmp_path / "out" / "small"
+    build_report(results, html=False)
+    assert not is_outdated(results, "small", [results / "small" if linked else moved])
 
 
 def test_a_plan_that_names_no_suite_is_its_folder_s(results):

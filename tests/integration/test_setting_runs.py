@@ -124,7 +124,7 @@ def test_another_seed_makes_new_curves_and_keeps_what_users_wrote(results):
     client(results).set_tag(best.info.run_id, "mlflow.note.content", "a note")
     for (lr, _), trial in trials([3]).items():
         write(results, trial, FID[lr][0] + 10)
-    assert is_outdated(results, "test")
+    assert is_outdated(results, "test", [results / "test"])
     sync(results)
     (best, other), children = assert_one_parent_each(results, seeds=4)
     assert best.data.metrics["fid.median"] == 23
@@ -168,13 +168,13 @@ def test_a_trial_that_is_moved_in_with_an_older_time_is_noticed(made, tmp_path):
 def test_a_damaged_summary_is_made_again(results):
     path = results / "report" / "answers" / "test.json"
     path.write_text("{")
-    assert is_outdated(results, "test")
+    assert is_outdated(results, "test", [results / "test"])
     sync(results)
     assert_one_parent_each(results)
-    assert not is_outdated(results, "test")
+    assert not is_outdated(results, "test", [results / "test"])
     whole = path.read_text()
     path.write_text(whole.replace('"fid.median": 22.0', '"fid.median": 1.0'))
-    assert is_outdated(results, "test"), "it was edited"
+    assert is_outdated(results, "test", [results / "test"]), "it was edited"
 
 
 def test_answers_that_are_no_text_do_not_stop_a_sync(results):

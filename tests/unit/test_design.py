@@ -17,7 +17,7 @@ from gan_bench.core.errors import SuiteError
 from gan_bench.execution.preflight.plan_state import declaration_remark
 from gan_bench.records import writer
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.plan import declaration_lost, design_so_far, read_designs, write_plan
+from gan_bench.records.plan import declaration_lost, design_so_far, read_suites, write_plan
 from gan_bench.terminal.announcement import profile_line
 
 LOOKS = Design.of_looks()
@@ -172,7 +172,7 @@ def so_far(tmp_path, profile, version=1):
 def test_a_plan_keeps_what_was_declared_first(tmp_path):
     write(tmp_path, range(5), LOOKS)
     write(tmp_path, range(8), Design.of_looks((5, 9, 20), margin=0.5))
-    assert read_designs(tmp_path).declared == {("test", "full", "digits"): LOOKS}
+    assert read_suites(tmp_path).designs.declared == {("test", "full", "digits"): LOOKS}
     stored = json.loads((tmp_path / "test/plan.json").read_text())["designs"]
     assert stored == {"full": {"digits": {"seeds": list(range(12)), "looks": [5, 8, 12], "margin": 0.1}}}
 
@@ -180,7 +180,7 @@ def test_a_plan_keeps_what_was_declared_first(tmp_path):
 def test_every_profile_has_its_own(tmp_path):
     write(tmp_path, range(2), LOOKS, "quick")
     write(tmp_path, range(5), Design.fixed(range(5)))
-    assert read_designs(tmp_path).declared == {
+    assert read_suites(tmp_path).designs.declared == {
         ("test", "quick", "digits"): LOOKS,
         ("test", "full", "digits"): Design.fixed(range(5)),
     }
@@ -196,29 +196,29 @@ def test_datasets_declare_for_themselves(tmp_path):
     write(tmp_path, range(5), Design.fixed(range(5)))
     other = [digits_trial(seed, dataset="mnist") for seed in range(3)]
     write_plan(tmp_path, "test", 1, other, design=Design.fixed(range(3)))
-    assert {place[2]: len(each.seeds) for place, each in read_designs(tmp_path).declared.items()} == {
+    assert {place[2]: len(each.seeds) for place, each in read_suites(tmp_path).designs.declared.items()} == {
         "digits": 5,
         "mnist": 3,
     }
-    assert not any(each.extended for each in read_designs(tmp_path).declared.values())
+    assert not any(each.extended for each in read_suites(tmp_path).designs.declared.values())
 
 
 def test_another_version_of_a_suite_declares_anew(tmp_path):
     write(tmp_path, range(5), Design.fixed(range(5)))
     assert so_far(tmp_path, "full", version=2) is None, "what the old one declared binds it not"
     write_plan(tmp_path, "test", 2, [digits_trial()], design=LOOKS)
-    assert read_designs(tmp_path).declared == {("test", "full", "digits"): LOOKS}
+    assert read_suites(tmp_path).designs.declared == {("test", "full", "digits"): LOOKS}
 
 
 def test_plans_of_before_there_were_looks_are_fixed_lists(tmp_path):
     write(tmp_path, range(5))
     path = tmp_path / "test/plan.json"
     change(path, lambda content: content.pop("designs"))
-    assert read_designs(tmp_path).declared == {}
+    assert read_suites(tmp_path).designs.declared == {}
     assert so_far(tmp_path, "full") == Design.fixed(range(5))
     assert so_far(tmp_path, "quick") is None
     write(tmp_path, range(5), LOOKS)
-    assert read_designs(tmp_path).declared == {}, "the same trials again declare nothing"
+    assert read_suites(tmp_path).designs.declared == {}, "the same trials again declare nothing"
     write(tmp_path, range(8), LOOKS)
     assert so_far(tmp_path, "full").extended
 
@@ -227,7 +227,7 @@ def test_a_damaged_plan_has_declared_what_nobody_knows(tmp_path):
     write(tmp_path, range(5), LOOKS)
     path = tmp_path / "test/plan.json"
     path.write_text(path.read_text().replace("12", "13"))
-    assert read_designs(tmp_path).of("test", "full", "digits").extended
+    assert read_suites(tmp_path).designs.of("test", "full", "digits").extended
 
 
 def begin(tmp_path):
@@ -260,11 +260,11 @@ def test_a_declaration_that_is_lost_stays_lost(tmp_path, lose, first):
         assert not declaration_lost(tmp_path, "test", 2), "another version declares for itself"
     for profile in (first, "full", "full"):  # the next runs declare what they like
         write(tmp_path, range(6), Design.fixed(range(6)), profile=profile)
-        assert read_designs(tmp_path).of("test", "full", "digits").extended
+        assert read_suites(tmp_path).designs.of("test", "full", "digits").extended
         assert so_far(tmp_path, "full").extended
         assert declaration_lost(tmp_path, "test", 1) == {("full", "digits")}, "every run says it"
     write(tmp_path, range(3), Design.fixed(range(3)), profile="quick")
-    assert not read_designs(tmp_path).of("test", "quick", "digits").extended, "nothing was begun there"
+    assert not read_suites(tmp_path).designs.of("test", "quick", "digits").extended, "nothing was begun there"
 
 
 def test_what_ends_every_decision_is_said_before_it_is_trained(tmp_path):
@@ -294,7 +294,53 @@ def test_what_ends_every_decision_is_said_before_it_is_trained(tmp_path):
 
 def test_a_folder_without_its_plan_decides_nothing(tmp_path):
     begin(tmp_path).unlink()
-    assert read_designs(tmp_path).of("test", "full", "digits").extended
+    assert read_suites(tmp_path).designs.of("test", "full", "digits").extended
+
+
+def rename(folder):
+    return folder.rename(folder.with_name("test-2026-11"))
+
+
+def link(folder):
+    folder.symlink_to(folder.rename(folder.parents[1] / "elsewhere"))
+
+
+def link_by_another_name(folder):
+    folder.with_name("other").symlink_to(folder.rename(folder.parents[1] / "elsewhere"))
+
+
+@pytest.mark.parametrize("move", [rename, link, link_by_another_name])
+def test_a_suite_s_folder_declares_whatever_it_is_called(tmp_path, move):
+    """Declared looks were lost, and what was undecided was decided."""
+    results = tmp_path / "results"
+    write(results, range(5), LOOKS)
+    move(results / "test")
+    assert read_suites(results).designs.of("test", "full", "digits") == LOOKS
+
+
+def test_a_command_is_not_followed_into_another_folder(tmp_path):
+    write_plan(tmp_path, "test", 1, [digits_trial()], "gan-bench run test.yaml")
+    assert list(read_suites(tmp_path).commands) == ["test"]
+    rename(tmp_path / "test")
+    assert read_suites(tmp_path).commands == {}, "it would begin the suite anew"
+
+
+@pytest.mark.parametrize("second", [LOOKS, Design.fixed(range(5)), None])
+def test_two_folders_of_one_suite_declare_what_both_declare(tmp_path, second):
+    write(tmp_path, range(5), LOOKS)
+    rename(tmp_path / "test")
+    write(tmp_path, range(5), second)
+    assert read_suites(tmp_path).designs.of("test", "full", "digits") == (second or Design.fixed(range(5)))
+    (tmp_path / "test").rename(tmp_path / "test.bak")
+    found = read_suites(tmp_path).designs.of("test", "full", "digits")
+    assert found == LOOKS if second == LOOKS else found.extended
+
+
+def test_a_suite_that_no_plan_is_of_has_declared_what_nobody_knows(tmp_path):
+    """Only its own plan can say that it is of before there were looks."""
+    write(tmp_path, range(5), LOOKS)
+    cut(rename(tmp_path / "test") / "plan.json")
+    assert read_suites(tmp_path).designs.of("test", "full", "digits").extended
 
 
 def test_where_nothing_was_declared_every_comparison_is_a_list_of_its_own():
@@ -316,7 +362,7 @@ def test_where_nothing_was_declared_every_comparison_is_a_list_of_its_own():
 def test_what_are_no_looks_declares_nothing(tmp_path, stored):
     write(tmp_path, range(5), LOOKS)
     change(tmp_path / "test/plan.json", lambda content: content["designs"]["full"].update(digits=stored))
-    assert read_designs(tmp_path).declared == {}
+    assert read_suites(tmp_path).designs.declared == {}
     assert so_far(tmp_path, "full") == Design.fixed(range(5))
 
 

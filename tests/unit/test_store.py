@@ -179,7 +179,7 @@ def test_anchors_of_other_protocols_are_kept(tmp_path, directory):
     row = {"dataset": "digits", "image_size": 28, "samples": 64, "pictures": 64, "what": "x", "scores": []}
     write_baselines(tmp_path, "test", 1, [row])
     write_baselines(tmp_path, "test", 1, [{**row, "samples": 100}, {**row, "pictures": 60}])
-    assert [(r["samples"], r["pictures"]) for r in read_baselines(tmp_path)["test"]] == [(64, 60), (100, 64)]
+    assert [(r["samples"], r["pictures"]) for r in read_baselines(tmp_path / "test")] == [(64, 60), (100, 64)]
 
 
 def test_foreign_and_damaged_folders_are_named_not_fatal(tmp_path, directory):

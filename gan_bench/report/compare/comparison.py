@@ -15,11 +15,10 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.trial import setting_key
 from gan_bench.core.errors import CopiedError, RecordError, UserError
 from gan_bench.core.text import plain_markdown, plural
-from gan_bench.records.baselines import read_baselines
-from gan_bench.records.folders import existing, scan, suite_folders
+from gan_bench.records.folders import existing, scan, suite_folders, suite_of
 from gan_bench.records.json_files import REMEDY, is_regular
 from gan_bench.records.layout import PLAN
-from gan_bench.records.plan import Designs, declare_foreign_measures, read_designs
+from gan_bench.records.plan import Designs, declare_foreign_measures, read_suites
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import Baseline
@@ -322,8 +321,9 @@ class _Folder:
                 trials.append(item)
         if not trials and not faults:
             raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
-        planned = frozenset(suite.resolve().name for suite in suite_folders(results) if is_regular(suite / PLAN))
-        return cls(trials, faults, read_baselines(results), planned, read_designs(results))
+        planned = frozenset(suite_of(each) for each in suite_folders(results) if is_regular(each / PLAN))
+        suites = read_suites(results)
+        return cls(trials, faults, suites.baselines, planned, suites.designs)
 
     def without(self, faults: Collection[str]) -> _Folder:
         """Return the folder without the trials whose records are faulty in the other one."""

@@ -9,9 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from gan_bench.config.design import UNKNOWN
-from gan_bench.records.baselines import read_baselines
 from gan_bench.records.folders import existing, scan
-from gan_bench.records.plan import Designs, declare_foreign_measures, read_commands, read_designs
+from gan_bench.records.plan import Designs, declare_foreign_measures, read_suites
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import Baseline
 from gan_bench.report.study.frame import Frames, build_frames
@@ -34,17 +33,16 @@ def studies(
         frames: What ``build_frames`` made of the records.
         baselines: Scores of held-out real images, by suite.
         commands: What each suite was last run with.
-        designs: Which seeds verdicts are made at.
+        designs: Which seeds verdicts are made at; None where nothing was declared.
         versions_apart: Whether trials of another version of a suite than its plan's, or where that is not known than
             the newest, make a study of their own. Its plan is gone, so which seeds it declared is not known, and
             nothing trains them any more.
     """
     if frames.trials.empty:
         return []
-    designs = designs or Designs()
     found, suites = [], frames.trials.groupby(["suite", "profile"])
     place = [frames.trials[name] for name in ("suite", "profile", "dataset", "image_size")]
-    outdated = _outdated(frames.trials, designs) if versions_apart else frames.trials["suite_version"] * 0
+    outdated = _outdated(frames.trials, designs or Designs()) if versions_apart else frames.trials["suite_version"] * 0
     for (suite, profile, dataset, size, older), trials in frames.trials.groupby([*place, outdated], sort=True):
         others = suites.get_group((suite, profile)).drop(trials.index)
         found.append(
@@ -57,7 +55,7 @@ def studies(
                 frames=frames,
                 baselines=(baselines or {}).get(str(suite), []),
                 command=None if older else (commands or {}).get(str(suite)),
-                design=UNKNOWN if older else designs.of(str(suite), str(profile), str(dataset)),
+                design=UNKNOWN if older else designs.of(str(suite), str(profile), str(dataset)) if designs else None,
                 outdated=int(str(older)) or None,
                 beside=tuple(others["name"][outdated[others.index] == older]),
             )
@@ -92,5 +90,5 @@ def read_studies(results: Path, *, history: bool = False) -> tuple[list[StoredTr
     """
     declare_foreign_measures(existing(results))
     found = [item for item in scan(results, steps=False, history=history) if isinstance(item, StoredTrial)]
-    made = studies(build_frames(found), read_baselines(results), read_commands(results), read_designs(results))
-    return found, made
+    suites = read_suites(results)
+    return found, studies(build_frames(found), suites.baselines, suites.commands, suites.designs)
