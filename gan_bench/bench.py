@@ -352,7 +352,9 @@ def carry_out(
     plan, place, todo, results = prepared.plan, prepared.place, prepared.state.todo, options.folder
     expected = prepared.estimate
     check_space(todo, place.jobs(len(todo)) * max(expected.groups.values(), default=1), results)
-    write_plan(results, plan.suite, plan.version, plan.trials, options.command(), plan.design)
+    write_plan(
+        results, plan.suite, plan.version, plan.trials, options.command(), plan.design, whole=options.plan.is_whole
+    )
     write_suite_text(results, plan.suite, plan.text)
     if todo or has_damaged_baselines(results, plan.suite):
         write_baselines(results, plan.suite, plan.version, place.call(real_baselines, plan.trials))

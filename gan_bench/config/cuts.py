@@ -44,6 +44,17 @@ class PlanOptions:
             raise UserError(str(error)) from None
         check_changes(self.changes)
 
+    @property
+    def has_all_settings(self) -> bool:
+        """Whether a plan has every setting of the suite's file, as it is there."""
+        cuts = (self.epochs, self.train_limit, self.samples, self.only, self.extractors)
+        return not self.changes and all(each is None for each in cuts)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether a plan has everything that the suite's file asks for."""
+        return self.has_all_settings and self.seeds is None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cuts:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gan_bench.config.design import UNKNOWN, Design
 from gan_bench.config.measures import COLUMNS, MEASURES, Measure
-from gan_bench.config.trial import Trial
+from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.atomic import move_aside, write_atomically
 from gan_bench.core.errors import DamagedError, RecordError
 from gan_bench.core.text import at_place, printable, without_places, words_of
@@ -30,6 +30,8 @@ def write_plan(
     trials: Sequence[Trial],
     command: str | None = None,
     design: Design | None = None,
+    *,
+    whole: bool = False,
 ) -> None:
     """Write which trials were planned of a suite's version, so that those that never started are rows too.
 
@@ -40,6 +42,8 @@ def write_plan(
         trials: The trials of this plan; those of earlier plans are kept.
         command: What it is run with.
         design: Which seeds its verdicts are made at, where nothing was declared before; a fixed list when None.
+        whole: Whether this is all that the suite asks for: then trials of earlier plans whose settings or seeds it has
+            no longer are marked as withdrawn.
     """
     fresh = [
         {
@@ -54,6 +58,7 @@ def write_plan(
         earlier = left_by_earlier(path, schema.PLAN, partial(planned_trials, path)) or schema.NO_PLAN
         same = earlier if earlier.get("version") == version else schema.NO_PLAN
         rows = [row for row in same.get("trials", ()) if row["id"] not in known]
+        rows = _withdrawn(rows, trials, design) if whole else rows
         said: dict[str, object] = {} if command is None else {"command": command}
         measures = {**earlier.get("measures", {}), **_foreign_measures()}
         said |= {"measures": measures} if measures else {}
@@ -61,6 +66,28 @@ def write_plan(
         said |= {"designs": designs} if designs else {}
         content = {"schema": schema.VERSION, "suite": suite, "version": version, **said, "trials": [*rows, *fresh]}
         write_object(path, content)
+
+
+def _withdrawn(
+    rows: Iterable[schema.PlannedTrial], trials: Sequence[Trial], design: Design | None
+) -> list[schema.PlannedTrial]:
+    """Mark the trials of earlier plans that the suite of these trials no longer asks for; looks to come ask for theirs.
+
+    Trials of a profile that is not run now stay as they are.
+    """
+    profiles, settings = {trial.config.profile for trial in trials}, settings_of(trial.config for trial in trials)
+    seeds = {trial.config.seed for trial in trials}.union(design.seeds if design else ())
+    found = list[schema.PlannedTrial]()
+    for row in rows:
+        config = TrialConfig.from_json(row["config"])
+        is_asked = config.profile not in profiles or (config.seed in seeds and settings_of([config]) <= settings)
+        found.append(row if is_asked else {**row, "withdrawn": True})
+    return found
+
+
+def settings_of(configs: Iterable[TrialConfig]) -> set[str]:
+    """Return what names the settings of trials: the ids that they would have with one seed."""
+    return {replace(config, seed=0).id for config in configs}
 
 
 Place = tuple[str, str]

@@ -320,6 +320,7 @@ class PlannedTrial(Strict):
     directory: Annotated[str, doc("name of its record directory")]
     drawn: NotRequired[Annotated[list[str], doc("fields of the config whose values were drawn at random")]]
     config: Annotated[dict[str, Any], doc("the TrialConfig, field by field")]
+    withdrawn: NotRequired[Annotated[bool, doc("whether the last run of the whole suite planned it no longer")]]
 
 
 @with_config(ConfigDict(strict=True, extra="forbid"))

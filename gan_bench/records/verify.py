@@ -107,7 +107,8 @@ def verified_suite(suite: Path) -> Iterator[Verdict]:
             faults = _faults(stored, excused(left_out.get(stored.path.name, {}), stored.record))
             yield Verdict(stored.path.name, tuple(faults), tuple(_remarks(stored)), stored=stored)
         elif not stored.fault:
-            yield Verdict(stored.path.name, (), ("is planned and has no record",), checked=False, planned=True)
+            how = "no longer planned" if stored.trial.get("withdrawn") else "planned"
+            yield Verdict(stored.path.name, (), (f"is {how} and has no record",), checked=False, planned=True)
 
 
 def _renamed(suite: Path) -> Iterator[Verdict]:

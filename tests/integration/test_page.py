@@ -31,6 +31,7 @@ from gan_bench.records.json_files import SEAL, write_object
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
+from gan_bench.records.verify import verify
 from gan_bench.report.build import build_report
 from gan_bench.report.compare.comparison import compare
 from gan_bench.report.page import collect
@@ -462,6 +463,31 @@ def test_trials_that_the_newer_plan_does_not_have_are_named_and_not_worse(tmp_pa
     (worse,) = found.worse
     assert worse.endswith("seed=2: done -> planned"), "it was planned and is lost"
     assert found.differences[0] == "1 trial not planned in the newer folder: mnist-mlp-z100,dataset=digits,seed=3"
+
+
+def test_nothing_waits_for_trials_that_are_no_longer_planned(tmp_path):
+    """They blocked verdicts for ever, and the report advised a command that had nothing to run."""
+    trained = [with_lr(digits_trial(seed), lr) for seed in range(5) for lr in (1e-4, 2e-4)]
+    for i, trial in enumerate(trained):
+        write(tmp_path, trial, 50.0 + i % 2 * 20 + 0.1 * i)
+    gone = [with_lr(digits_trial(seed), 3e-4) for seed in range(5)]
+    command, design = "gan-bench run test", Design.fixed(range(5))
+    write_plan(tmp_path, "test", 1, [*trained, *gone], command, design)
+    ((_, before),) = build_report(tmp_path, html=False).answers
+    write_plan(tmp_path, "test", 1, trained, command, design, whole=True)
+    report = build_report(tmp_path, html=False)
+    ((_, answer),) = report.answers
+    before, after = str(before), str(answer)
+    assert "5 trials left" in before
+    assert "left" not in after
+    assert "5 trials that never started are no longer in the suite's file, and nothing waits for them: " in after
+    assert after.count("no longer") == 1
+    (trials,) = [table.rows for table in report.tables if table.kind == "trials"]
+    assert sorted(trials["status"]) == ["done"] * 10 + ["no longer planned"] * 5
+    assert compare(tmp_path, tmp_path).exit_code == 0
+    assert [each.remarks for each in verify(tmp_path) if each.planned] == [
+        ("is no longer planned and has no record",)
+    ] * 5
 
 
 @pytest.mark.parametrize("status", [Status.INTERRUPTED, Status.SKIPPED, Status.FAILED])

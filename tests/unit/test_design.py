@@ -297,6 +297,46 @@ def test_a_folder_without_its_plan_decides_nothing(tmp_path):
     assert read_suites(tmp_path).designs.of("test", "full", "digits").extended
 
 
+def withdrawn(tmp_path):
+    rows = json.loads((tmp_path / "test/plan.json").read_text())["trials"]
+    return sorted((row["config"]["profile"], row["config"]["epochs"], row["config"]["seed"])
+                  for row in rows if row.get("withdrawn"))  # fmt: skip
+
+
+def test_a_whole_plan_withdraws_what_its_suite_asks_for_no_longer(tmp_path):
+    """What was planned and taken out of the file before it was trained blocked verdicts for ever."""
+    kept, gone = ([digits_trial(seed, epochs=epochs) for seed in range(3)] for epochs in (2, 3))
+    quick = replace(gone[0], config=replace(gone[0].config, profile="quick"))
+    write_plan(tmp_path, "test", 1, [*kept, *gone, quick], design=Design.fixed(range(3)))
+    write_plan(tmp_path, "test", 1, kept, design=Design.fixed(range(3)))
+    assert withdrawn(tmp_path) == [], "a run with --only takes nothing away"
+    write_plan(tmp_path, "test", 1, kept[:2], design=Design.fixed(range(2)), whole=True)
+    assert withdrawn(tmp_path) == [("full", 2, 2), ("full", 3, 0), ("full", 3, 1), ("full", 3, 2)]
+    write_plan(tmp_path, "test", 1, [kept[2], gone[0]], design=Design.fixed(range(3)))
+    assert withdrawn(tmp_path) == [("full", 3, 1), ("full", 3, 2)], "what is planned again is"
+
+
+def test_seeds_of_looks_to_come_are_not_withdrawn(tmp_path):
+    write(tmp_path, range(8), LOOKS)
+    write_plan(tmp_path, "test", 1, [digits_trial(seed) for seed in range(5)], design=LOOKS, whole=True)
+    assert withdrawn(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "whole"),
+    [
+        ({}, True),
+        ({"profile": "quick"}, True),
+        ({"seeds": (0,)}, False),
+        ({"only": "x"}, False),
+        ({"epochs": 1}, False),
+    ],
+)
+def test_which_plans_are_whole(options, whole):
+    assert PlanOptions(**options).is_whole is whole
+    assert PlanOptions(**options).has_all_settings is (whole or "seeds" in options)
+
+
 def rename(folder):
     return folder.rename(folder.with_name("test-2026-11"))
 

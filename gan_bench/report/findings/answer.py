@@ -277,6 +277,13 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
             f"{plural(faulty, 'trial')} left out: damaged, unreadable or not what was saved (`gan-bench verify` names "
             "the files)."
         )
+    if names := tuple(dict.fromkeys(scored.study.withdrawn["suite_setting"])):
+        count = len(scored.study.withdrawn)
+        is_named = "is" if count == 1 else "are"
+        yield (
+            f"{plural(count, 'trial')} that never started {is_named} no longer in the suite's file, and nothing waits "
+            f"for {'it' if count == 1 else 'them'}: {_named(names)}."
+        )
     if changed := changed_between(scored.study.trials["made_of"], scored.study.trials["made_of"]):
         yield (
             f"Trials are of different times: {changed} changed between them, and no test judges trials from before and "

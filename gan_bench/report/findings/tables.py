@@ -60,7 +60,7 @@ def study_tables(study: Study) -> Iterator[Table]:
 
 def trial_table(study: Study) -> Table:
     """One row per planned trial, failures included."""
-    rows = study.trials.copy()
+    rows = pd.concat([study.trials, study.withdrawn]) if len(study.withdrawn) else study.trials.copy()
     columns = [
         Column("name", "trial", vital=True),
         Column("status", "status", vital=True),

@@ -26,6 +26,8 @@ FAULTY = ("damaged", "altered", "unreadable")
 """Statuses of trials whose records are not to be believed, or cannot be read."""
 ENDED = ("done", *BAD, *FAULTY)
 """Statuses of trials that a verdict need not wait for; what was lost of them is lost."""
+WITHDRAWN = "no longer planned"
+"""Status of trials that never started and that their suite no longer asks for."""
 COSTS = ("train_seconds", "evaluate_seconds", "images_per_second", "peak_megabytes", "kilojoules")
 
 
@@ -201,12 +203,17 @@ def images_changed(before: Iterable[MadeOf], after: Iterable[MadeOf]) -> str:
 
 
 def status_shown(item: StoredTrial) -> str:
-    """Return how a trial ended, or how it stands: damaged, altered, unreadable, unfinished or planned."""
+    """Return how a trial ended, or how it stands.
+
+    It is damaged, altered, unreadable, unfinished, planned, or no longer planned.
+    """
     if item.fault:
         return item.fault.status
     if item.record:
         return str(item.record["status"])
-    return "unfinished" if item.environment else "planned"
+    if item.environment:
+        return "unfinished"
+    return WITHDRAWN if item.trial.get("withdrawn") else "planned"
 
 
 def _score_rows(item: StoredTrial) -> list[dict[str, object]]:

@@ -13,10 +13,11 @@ from gan_bench.records.folders import existing, scan
 from gan_bench.records.plan import Designs, declare_foreign_measures, read_suites
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import Baseline
-from gan_bench.report.study.frame import Frames, build_frames
+from gan_bench.report.study.frame import WITHDRAWN, Frames, build_frames
 from gan_bench.report.study.study import Study
 
 Baselines = Mapping[str, list[Baseline]]
+_PLACE = ["suite", "profile", "dataset", "image_size"]
 
 
 def studies(
@@ -38,12 +39,13 @@ def studies(
             the newest, make a study of their own. Its plan is gone, so which seeds it declared is not known, and
             nothing trains them any more.
     """
-    if frames.trials.empty:
+    is_withdrawn = frames.trials["status"] == WITHDRAWN
+    everything, withdrawn = frames.trials[~is_withdrawn], frames.trials[is_withdrawn]
+    if everything.empty:
         return []
-    found, suites = [], frames.trials.groupby(["suite", "profile"])
-    place = [frames.trials[name] for name in ("suite", "profile", "dataset", "image_size")]
-    outdated = _outdated(frames.trials, designs or Designs()) if versions_apart else frames.trials["suite_version"] * 0
-    for (suite, profile, dataset, size, older), trials in frames.trials.groupby([*place, outdated], sort=True):
+    found, suites = [], everything.groupby(["suite", "profile"])
+    outdated = _outdated(everything, designs or Designs()) if versions_apart else everything["suite_version"] * 0
+    for (suite, profile, dataset, size, older), trials in everything.groupby([*_PLACE, outdated], sort=True):
         others = suites.get_group((suite, profile)).drop(trials.index)
         found.append(
             Study(
@@ -58,12 +60,18 @@ def studies(
                 design=UNKNOWN if older else designs.of(str(suite), str(profile), str(dataset)) if designs else None,
                 outdated=int(str(older)) or None,
                 beside=tuple(others["name"][outdated[others.index] == older]),
+                withdrawn=None if older else _at(withdrawn, trials),
             )
         )
     sizes = Counter((each.suite, each.profile, each.dataset, each.outdated) for each in found)
     for each in found:
         each.sized = sizes[each.suite, each.profile, each.dataset, each.outdated] > 1
     return found
+
+
+def _at(withdrawn: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """Return those of the trials that are no longer planned that would be compared with some trials."""
+    return withdrawn[(withdrawn[_PLACE] == trials[_PLACE].iloc[0]).all(axis=1)]
 
 
 def _outdated(trials: pd.DataFrame, designs: Designs) -> pd.Series[int]:
