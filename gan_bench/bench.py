@@ -33,6 +33,7 @@ from gan_bench.execution.preflight.plan_state import (
     design_of_looks,
     epochs_kept,
     find_plan_state,
+    other_file_remark,
     state_remarks,
     up_to_looks,
 )
@@ -283,6 +284,7 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
             *kept_remark(todo, finished, options.folder),
             *locks_remark(options.folder),
             *declaration_remark(options.folder, plan),
+            *(other_file_remark(options.folder, plan) if options.plan.has_all_settings else ()),
             *state_remarks(options.folder, plan, state),
         ],
         estimate=place.call(estimate, todo, workers=workers, group=group, done=kept, beside=beside)

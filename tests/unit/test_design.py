@@ -14,10 +14,10 @@ from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.design import Design
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.core.errors import SuiteError
-from gan_bench.execution.preflight.plan_state import declaration_remark
+from gan_bench.execution.preflight.plan_state import declaration_remark, other_file_remark
 from gan_bench.records import writer
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.plan import declaration_lost, design_so_far, read_suites, write_plan
+from gan_bench.records.plan import declaration_lost, design_so_far, read_suites, write_plan, write_suite_text
 from gan_bench.terminal.announcement import profile_line
 
 LOOKS = Design.of_looks()
@@ -335,6 +335,23 @@ def test_seeds_of_looks_to_come_are_not_withdrawn(tmp_path):
 def test_which_plans_are_whole(options, whole):
     assert PlanOptions(**options).is_whole is whole
     assert PlanOptions(**options).has_all_settings is (whole or "seeds" in options)
+
+
+def test_another_file_of_the_same_suite_is_said_before_it_runs(tmp_path):
+    """Two files of one name and version shared a table without a word."""
+    first = plan(tmp_path, "    sweep: {lr: [1e-4, 2e-4, 3e-4]}", profile="full")
+    write_plan(tmp_path, "mine", 1, first.trials, design=first.design)
+    write_suite_text(tmp_path, "mine", first.text)
+    assert list(other_file_remark(tmp_path, first)) == []
+    larger = plan(tmp_path, "    sweep: {lr: [1e-4, 2e-4, 3e-4, 4e-4]}", profile="full")
+    assert list(other_file_remark(tmp_path, larger)) == [], "it has all that was planned"
+    other = plan(tmp_path, "    sweep: {lr: [1e-4, 4e-4]}", profile="full")
+    (said,) = other_file_remark(tmp_path, other)
+    assert said.startswith(f"{tmp_path / 'mine'} was planned with another file of mine, version 1: mnist-mlp-z100,")
+    assert " and 1 more setting are not in this one. What was trained stays" in said
+    assert list(other_file_remark(tmp_path, replace(other, version=2))) == []
+    write_plan(tmp_path, "mine", 1, other.trials, design=other.design, whole=True)
+    assert list(other_file_remark(tmp_path, other)) == [], "nothing waits for them any more"
 
 
 def rename(folder):

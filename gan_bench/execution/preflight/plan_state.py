@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gan_bench.config.design import LOOKS, Design
 from gan_bench.config.suite import Plan
-from gan_bench.config.trial import Trial, setting_key
-from gan_bench.core.errors import UserError
+from gan_bench.config.trial import Trial, TrialConfig, setting_key
+from gan_bench.core.errors import RecordError, UserError
 from gan_bench.core.text import plural
 from gan_bench.execution.preflight.checks import Survey
 from gan_bench.execution.trial.claim import KnowsIdentity, Policy, State, state_of
 from gan_bench.records.earlier import Earlier
-from gan_bench.records.json_files import REMEDY
-from gan_bench.records.layout import PLAN, RECORD, RecordDirectory
+from gan_bench.records.folders import read_plan
+from gan_bench.records.json_files import REMEDY, read_if_there
+from gan_bench.records.layout import PLAN, RECORD, SUITE, RecordDirectory
 from gan_bench.records.lock import trial_lock
-from gan_bench.records.plan import declaration_lost, design_so_far, planned_before
+from gan_bench.records.plan import declaration_lost, design_so_far, planned_before, settings_of
 from gan_bench.records.record import Status
+from gan_bench.records.schema import PlannedTrial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +107,34 @@ def epochs_kept(results: Path, trials: list[Trial], device: str, found: Survey) 
             if epochs is not None:
                 kept[trial.id] = epochs
     return kept
+
+
+def other_file_remark(results: Path, plan: Plan) -> Iterator[str]:
+    """Yield that a suite's folder was planned with another file of its name and version, which has other settings.
+
+    Args:
+        results: The results folder.
+        plan: A plan that has all settings of its file.
+    """
+    folder, settings = results / plan.suite, settings_of(trial.config for trial in plan.trials)
+    rows = list[PlannedTrial]()
+    with suppress(RecordError):
+        if read_if_there(folder / SUITE) not in (None, plan.text.encode(errors="backslashreplace")):
+            rows = read_plan(folder)
+    others = dict[str, None]()
+    for row in rows:
+        config = TrialConfig.from_json(row["config"])
+        is_same = (config.suite_version, config.profile) == (plan.version, plan.profile) and not row.get("withdrawn")
+        if is_same and not settings_of([config]) <= settings:
+            others[row["setting"]] = None
+    if others:
+        more = f" and {plural(len(others) - 1, 'more setting')}" if len(others) > 1 else ""
+        are = "are" if more else "is"
+        yield (
+            f"{folder} was planned with another file of {plan.suite}, version {plan.version}: {next(iter(others))}"
+            f"{more} {are} not in this one. What was trained stays in one table with it; raise the version of the "
+            "suite, or choose another folder with --results, to keep them apart"
+        )
 
 
 def state_remarks(results: Path, plan: Plan, state: PlanState) -> Iterator[str]:
