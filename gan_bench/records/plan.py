@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,8 @@ def write_plan(
 ) -> None:
     """Write which trials were planned of a suite's version, so that those that never started are rows too.
 
+    Of other versions it keeps what they declared, which holds again when they are run again.
+
     Args:
         results: The results folder.
         suite: Name of the suite.
@@ -62,8 +64,12 @@ def write_plan(
         said: dict[str, object] = {} if command is None else {"command": command}
         measures = {**earlier.get("measures", {}), **_foreign_measures()}
         said |= {"measures": measures} if measures else {}
-        designs = _joined_designs(same, fresh, design, frozenset() if same else _begun(folder, version))
+        others = _other_versions(earlier, version)
+        before = _declared(same.get("designs", {})) if same else _declared(others.pop(str(version), {}))
+        lost = frozenset[Place]() if same else _begun(folder, version) - before.keys()
+        designs = _joined_designs(before, same.get("trials", ()), fresh, design, lost)
         said |= {"designs": designs} if designs else {}
+        said |= {"earlier": others} if others else {}
         content = {"schema": schema.VERSION, "suite": suite, "version": version, **said, "trials": [*rows, *fresh]}
         write_object(path, content)
 
@@ -92,6 +98,8 @@ def settings_of(configs: Iterable[TrialConfig]) -> set[str]:
 
 Place = tuple[str, str]
 """A profile and a dataset: within them trials are compared."""
+StoredDesigns = dict[str, dict[str, schema.PlannedDesign]]
+"""Designs as a plan has them, by profile and dataset."""
 
 
 def _places(trials: Iterable[Mapping[str, Any]]) -> dict[Place, list[int]]:
@@ -129,20 +137,43 @@ def declaration_lost(results: Path, suite: str, version: int) -> frozenset[Place
         planned_trials(folder / PLAN, plan)
     except DamagedError:
         plan = schema.NO_PLAN
-    if plan.get("version") != version:
-        return _begun(folder, version) if folder.is_dir() else frozenset()
-    return frozenset(place for place, design in _declared(plan).items() if design.extended)
+    known = _of_version(plan, version)
+    extended = frozenset(place for place, design in known.items() if design.extended)
+    if plan.get("version") == version or not folder.is_dir():
+        return extended
+    return extended | (_begun(folder, version) - known.keys())
+
+
+def _of_version(plan: schema.PlanFile, version: int) -> dict[Place, Design]:
+    """Return the designs that a version of a suite has declared, as far as a plan says."""
+    is_planned = plan.get("version") == version
+    return _declared(plan.get("designs", {}) if is_planned else plan.get("earlier", {}).get(str(version), {}))
+
+
+def _other_versions(plan: schema.PlanFile, version: int) -> dict[str, StoredDesigns]:
+    """Return what a plan that is to be one of a version says of all others, and of that version if it is of another."""
+    found = dict(plan.get("earlier", {}))
+    if plan and plan["version"] != version:
+        declared, seeds = _declared(plan.get("designs", {})), _places(plan["trials"])
+        declared |= {place: Design.fixed(sorted(mine)) for place, mine in seeds.items() if place not in declared}
+        declared = {place: each.with_seeds(seeds.get(place, ())) for place, each in declared.items()}
+        found[str(plan["version"])] = _stored(declared, {place for place, each in declared.items() if each.extended})
+    return found
 
 
 def _joined_designs(
-    earlier: schema.PlanFile, fresh: Sequence[Mapping[str, object]], design: Design | None, lost: frozenset[Place]
-) -> dict[str, dict[str, schema.PlannedDesign]]:
-    """Add the designs of new trials to those that were declared before.
+    found: dict[Place, Design],
+    earlier: Iterable[Mapping[str, Any]],
+    fresh: Sequence[Mapping[str, object]],
+    design: Design | None,
+    lost: frozenset[Place],
+) -> StoredDesigns:
+    """Add the designs of new trials to those that were declared before, for the trials of earlier plans.
 
     Trials that were planned before designs were declared stay fixed lists without one, unless seeds are added. Where an
     earlier declaration was lost, that stays so.
     """
-    found, before = _declared(earlier), _places(earlier.get("trials", ()))
+    before = _places(earlier)
     lost |= {place for place, each in found.items() if each.extended}
     found |= dict.fromkeys(lost - found.keys() - _places(fresh).keys(), UNKNOWN)
     for place, seeds in _places(fresh).items():
@@ -151,6 +182,11 @@ def _joined_designs(
         made = asked.following(found.get(place, inferred), seeds)
         if inferred is None or made.extended or made.seeds != inferred.seeds:
             found[place] = made
+    return _stored(found, lost)
+
+
+def _stored(found: Mapping[Place, Design], lost: Collection[Place]) -> StoredDesigns:
+    """Return designs as a plan has them."""
     stored: dict[str, dict[str, schema.PlannedDesign]] = {}
     for (profile, dataset), each in found.items():
         row: schema.PlannedDesign = {"seeds": list(each.seeds), "looks": list(each.looks)}
@@ -162,10 +198,10 @@ def _joined_designs(
     return stored
 
 
-def _declared(plan: schema.PlanFile) -> dict[Place, Design]:
+def _declared(designs: StoredDesigns) -> dict[Place, Design]:
     """Return the designs that a plan declares; what are no looks at its seeds declares nothing."""
     found = {}
-    for profile, by_dataset in plan.get("designs", {}).items():
+    for profile, by_dataset in designs.items():
         for dataset, stored in by_dataset.items():
             with contextlib.suppress(ValueError):
                 found[profile, dataset] = Design(
@@ -206,18 +242,30 @@ class Designs:
         declared: Designs by suite, profile and dataset.
         unknown: Suites whose plan is gone or cannot be read, or that have several: what they declared is not known.
         versions: Versions of the suites that their plans are of; a suite without one has no plan.
+        earlier: Designs of other versions, by suite, version, profile and dataset.
     """
 
     declared: Mapping[tuple[str, str, str], Design] = field(default_factory=dict)
     unknown: frozenset[str] = frozenset()
     versions: Mapping[str, int] = field(default_factory=dict)
+    earlier: Mapping[tuple[str, int, str, str], Design] = field(default_factory=dict)
 
     def is_of_another(self, suite: str, version: int) -> bool:
         """Whether a version of a suite is not that of its plan, so that nothing trains its trials any more."""
         return version != self.versions.get(suite, version)
 
-    def of(self, suite: str, profile: str, dataset: str) -> Design | None:
-        """Return a design; None where nothing was declared, as in plans of before there were designs."""
+    def of(self, suite: str, profile: str, dataset: str, version: int | None = None) -> Design | None:
+        """Return a design; None where nothing was declared, as in plans of before there were designs.
+
+        Args:
+            suite: Name of the suite.
+            profile: A profile of it.
+            dataset: A dataset of it.
+            version: Which version of it; that of its plan when None.
+        """
+        if version not in (None, self.versions.get(suite)):
+            lost = suite in self.unknown
+            return UNKNOWN if lost else self.earlier.get((suite, version, profile, dataset), UNKNOWN)
         found = self.declared.get((suite, profile, dataset))
         has_plan = found is not None or suite in self.versions
         return found if has_plan and suite not in self.unknown else UNKNOWN
@@ -243,22 +291,27 @@ class Suites:
 def read_suites(results: Path) -> Suites:
     """Read what was planned and declared of every suite under a results folder."""
     declared, unknown, versions = dict[tuple[str, str, str], Design](), set[str](), dict[str, int]()
+    earlier = dict[tuple[str, int, str, str], Design]()
     commands, baselines = dict[str, str](), dict[str, Rows]()
     for suite, folders in folders_by_suite(results).items():
         plans = [_plan_of(folder) for folder in folders]
         baselines[suite] = next((rows for each in folders if (rows := read_baselines(each))), [])
-        if any(
-            each.get("version") != plans[0].get("version") or _declared(each) != _declared(plans[0]) for each in plans
-        ):
+        if not plans[0] or any(_says(each) != _says(plans[0]) for each in plans):
             unknown.add(suite)
         if not plans[0]:
-            unknown.add(suite)
             continue
         versions[suite] = max(each["version"] for each in plans)
-        declared |= {(suite, *place): design for place, design in _declared(plans[0]).items()}
+        declared |= {(suite, *place): each for place, each in _declared(plans[0].get("designs", {})).items()}
+        for version, designs in plans[0].get("earlier", {}).items():
+            earlier |= {(suite, int(version), *place): each for place, each in _declared(designs).items()}
         if command := _command_of(folders[0], plans[0], suite):
             commands[suite] = command
-    return Suites(Designs(declared, frozenset(unknown), versions), commands, baselines)
+    return Suites(Designs(declared, frozenset(unknown), versions, earlier), commands, baselines)
+
+
+def _says(plan: schema.PlanFile) -> tuple[object, ...]:
+    """Return what folders of one suite must agree on."""
+    return plan.get("version"), plan.get("designs", {}), plan.get("earlier", {})
 
 
 def _command_of(folder: Path, plan: schema.PlanFile, suite: str) -> str:
@@ -274,11 +327,12 @@ def design_so_far(results: Path, suite: str, version: int, profile: str, dataset
     if (profile, dataset) in declaration_lost(results, suite, version):
         return UNKNOWN
     plan = _plan_of(results / suite)
+    known = _of_version(plan, version).get((profile, dataset))
     if plan.get("version") != version:
-        return None
-    place, seeds = (profile, dataset), _places(plan["trials"])
-    known = _declared(plan).get(place) or (Design.fixed(seeds[place]) if place in seeds else None)
-    return known and known.with_seeds(seeds.get(place, ()))
+        return known
+    seeds = _places(plan["trials"]).get((profile, dataset), [])
+    known = known or (Design.fixed(seeds) if seeds else None)
+    return known and known.with_seeds(seeds)
 
 
 def planned_before(results: Path, suite: str) -> list[schema.PlannedTrial]:

@@ -356,6 +356,12 @@ class PlanFile(Strict):
     designs: NotRequired[
         Annotated[dict[str, dict[str, PlannedDesign]], doc("which seeds verdicts are made at, by profile and dataset")]
     ]
+    earlier: NotRequired[
+        Annotated[
+            dict[Annotated[str, Field(pattern=r"^[0-9]{1,18}$")], dict[str, dict[str, PlannedDesign]]],
+            doc("the same of the other versions of the suite that were run, by version"),
+        ]
+    ]
     measures: NotRequired[Annotated[dict[str, PlannedMeasure], doc("measures of other packages and files, by name")]]
     sha256: NotRequired[Digest]
 

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_bench.config.design import UNKNOWN
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
 from gan_bench.records.folders import fault_of, read_or_error
@@ -216,9 +215,9 @@ class Mirror:
     def _tags(self, stored: StoredTrial, known: SuiteRuns) -> dict[str, str]:
         config = stored.trial["config"]
         suite, command = str(config["suite"]), known.command
-        design = known.designs.of(suite, str(config["profile"]), str(config["dataset"]))
-        if known.designs.is_of_another(suite, int(config["suite_version"])):
-            design, command = UNKNOWN, None
+        version = int(config["suite_version"])
+        design = known.designs.of(suite, str(config["profile"]), str(config["dataset"]), version)
+        command = None if known.designs.is_of_another(suite, version) else command
         return entities.tags_of(stored, self.identity, self._colour(stored, known), command, design)
 
     def _describe(self, run: MirroredRun, stored: StoredTrial, tags: dict[str, str]) -> None:

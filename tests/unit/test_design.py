@@ -246,18 +246,13 @@ def damage_a_row(path):
     change(path, lambda plan: plan["trials"][0].update(directory="../x"))
 
 
-def declare_another_version(path):
-    write_plan(path.parents[1], "test", 2, [digits_trial()], design=LOOKS)
-
-
-@pytest.mark.parametrize("lose", [Path.unlink, cut, damage_a_row, declare_another_version])
+@pytest.mark.parametrize("lose", [Path.unlink, cut, damage_a_row])
 @pytest.mark.parametrize("first", ["full", "quick"])
 def test_a_declaration_that_is_lost_stays_lost(tmp_path, lose, first):
     lose(begin(tmp_path))
     assert so_far(tmp_path, "full").extended
     assert declaration_lost(tmp_path, "test", 1) == {("full", "digits")}
-    if lose is not declare_another_version:
-        assert not declaration_lost(tmp_path, "test", 2), "another version declares for itself"
+    assert not declaration_lost(tmp_path, "test", 2), "another version declares for itself"
     for profile in (first, "full", "full"):  # the next runs declare what they like
         write(tmp_path, range(6), Design.fixed(range(6)), profile=profile)
         assert read_suites(tmp_path).designs.of("test", "full", "digits").extended
@@ -265,6 +260,45 @@ def test_a_declaration_that_is_lost_stays_lost(tmp_path, lose, first):
         assert declaration_lost(tmp_path, "test", 1) == {("full", "digits")}, "every run says it"
     write(tmp_path, range(3), Design.fixed(range(3)), profile="quick")
     assert not read_suites(tmp_path).designs.of("test", "quick", "digits").extended, "nothing was begun there"
+
+
+def test_an_earlier_version_keeps_what_it_declared(tmp_path):
+    """A run of another version destroyed it for good, though a new version was advised."""
+    path = begin(tmp_path)
+    first = Design.fixed(range(3))
+    write_plan(tmp_path, "test", 2, [digits_trial()], design=LOOKS)
+    found = read_suites(tmp_path).designs
+    assert (found.of("test", "full", "digits"), found.of("test", "full", "digits", 2)) == (LOOKS, LOOKS)
+    assert found.of("test", "full", "digits", 1) == so_far(tmp_path, "full") == first
+    assert found.of("test", "quick", "digits", 1).extended, "of that nobody knows"
+    assert found.of("test", "full", "digits", 3).extended
+    assert not declaration_lost(tmp_path, "test", 1)
+    write(tmp_path, range(3), LOOKS)
+    assert read_suites(tmp_path).designs.of("test", "full", "digits") == first, "it is run again"
+    assert so_far(tmp_path, "full", version=2) == LOOKS
+    assert json.loads(path.read_text())["earlier"].keys() == {"2"}
+    write(tmp_path, range(4), LOOKS)
+    write_plan(tmp_path, "test", 2, [digits_trial()], design=Design.fixed(range(4)))
+    assert read_suites(tmp_path).designs.of("test", "full", "digits") == LOOKS
+    assert declaration_lost(tmp_path, "test", 1) == {("full", "digits")}, "seeds were added to it"
+    write(tmp_path, range(3), LOOKS)
+    assert so_far(tmp_path, "full").extended
+
+
+def test_a_version_whose_plan_declared_nothing_was_a_fixed_list(tmp_path):
+    change(begin(tmp_path), lambda content: content.pop("designs"))
+    write_plan(tmp_path, "test", 2, [digits_trial()], design=LOOKS)
+    assert read_suites(tmp_path).designs.of("test", "full", "digits", 1) == Design.fixed(range(3))
+
+
+def test_a_version_that_an_older_gan_bench_replaced_stays_lost(tmp_path):
+    path = begin(tmp_path)
+    write_plan(tmp_path, "test", 2, [digits_trial()], design=LOOKS)
+    change(path, lambda content: content.pop("earlier"))
+    assert read_suites(tmp_path).designs.of("test", "full", "digits", 1).extended
+    assert declaration_lost(tmp_path, "test", 1) == {("full", "digits")}
+    write(tmp_path, range(3), Design.fixed(range(3)))
+    assert so_far(tmp_path, "full").extended
 
 
 def test_what_ends_every_decision_is_said_before_it_is_trained(tmp_path):

@@ -511,6 +511,22 @@ def test_the_version_that_is_run_is_the_plan_s_though_there_are_records_of_a_hig
     assert answer.headline.startswith("Best setting: lr 1e-4")
 
 
+def test_trials_of_another_version_are_judged_as_that_one_declared():
+    items = [
+        stored(with_lr(digits_trial(seed, suite_version=version), rate), fid=fid + 0.1 * seed)
+        for version in (1, 2)
+        for rate, fid in ((1e-4, 50.0), (2e-4, 75.0))
+        for seed in range(5)
+    ]
+    place = ("test", "full", "digits")
+    for earlier in ({}, {("test", 1, "full", "digits"): LOOKS}):
+        designs = Designs({place: Design.fixed(range(5))}, versions={"test": 2}, earlier=earlier)
+        now, before = studies(build_frames(items), designs=designs)
+        assert (now.outdated, now.design) == (None, Design.fixed(range(5)))
+        assert (before.outdated, before.design.extended) == (1, not earlier)
+        assert before.design.looks == LOOKS.looks or not earlier
+
+
 def test_trials_of_another_version_are_not_beside_what_a_command_trains():
     """Their names are the same, so that no glob was found for one of two datasets."""
     items = []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from gan_bench.config.design import UNKNOWN
+from gan_bench.config.design import UNKNOWN, Design
 from gan_bench.records.folders import existing, scan
 from gan_bench.records.plan import Designs, declare_foreign_measures, read_suites
 from gan_bench.records.reader import StoredTrial
@@ -57,7 +57,7 @@ def studies(
                 frames=frames,
                 baselines=(baselines or {}).get(str(suite), []),
                 command=None if older else (commands or {}).get(str(suite)),
-                design=UNKNOWN if older else designs.of(str(suite), str(profile), str(dataset)) if designs else None,
+                design=_design(designs, str(suite), str(profile), str(dataset), int(str(older))),
                 outdated=int(str(older)) or None,
                 beside=tuple(others["name"][outdated[others.index] == older]),
                 withdrawn=None if older else _at(withdrawn, trials),
@@ -67,6 +67,13 @@ def studies(
     for each in found:
         each.sized = sizes[each.suite, each.profile, each.dataset, each.outdated] > 1
     return found
+
+
+def _design(designs: Designs | None, suite: str, profile: str, dataset: str, older: int) -> Design | None:
+    """Return the design of a study, of an older version where there is one, which nothing trains any more."""
+    if designs is None:
+        return UNKNOWN if older else None
+    return designs.of(suite, profile, dataset, older or None)
 
 
 def _at(withdrawn: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
