@@ -28,9 +28,10 @@ PIPE_WIDTH = 400
 HANGING = 2
 """Blanks before the further lines of a line that is wrapped, beside its own."""
 _WORD = re.compile(r"(?:`[^`]*`|\S)+")
-_PADDED = re.compile(r".*\S {2,}(?=\S)")
-"""The columns of a line before its text, which blanks fill up."""
-
+_GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
+"""What fills up a column."""
+MOST_GAPS = 2
+"""Most gaps of a line that begins with columns: one of more is a row of values, none of which is its text."""
 
 _ASCII = {
     "±": "+-", "\N{MULTIPLICATION SIGN}": "x", "·": "-", "β": "beta", "ε": "eps", "₁": "1", "₂": "2",
@@ -106,17 +107,29 @@ def wrapped(line: str, width: int) -> list[str]:
         line: Without line breaks.
         width: Columns; a word that is longer is left whole.
     """
-    start = len(line) - len(line.lstrip(" "))
     if cell_len(line) <= width or not line.strip():
         return [line]
-    columns = _PADDED.match(line[: width // 2 + 1])
-    if columns and "`" not in columns[0]:
-        set_in = cell_len(columns[0])
-        first, *others = wrapped(line[columns.end() :], width - set_in)
-        return [columns[0] + first, *(" " * set_in + other for other in others)]
+    columns = _columns(line, width)
+    set_in, text = cell_len(columns), line[len(columns) :]
+    room = width - set_in
+    if not columns or any(HANGING + cell_len(word) > room for word in _WORD.findall(text)):
+        return _at_blanks(line, width)
+    first, *others = _at_blanks(text, room)
+    return [columns + first, *(" " * set_in + other for other in others)]
+
+
+def _columns(line: str, width: int) -> str:
+    """Return the columns before the text of a line, at most half of a width and no part of a command, or nothing."""
+    ends = [gap.end() for gap in _GAP.finditer(line)]
+    found = [line[:end] for end in ends if cell_len(line[:end]) <= width // 2 and "`" not in line[:end]]
+    return found[-1] if found and len(ends) <= MOST_GAPS else ""
+
+
+def _at_blanks(line: str, width: int) -> list[str]:
+    start = len(line) - len(line.lstrip(" "))
     lines, indent = [" " * start], start
     for index, word in enumerate(_WORD.findall(line)):
-        if index and cell_len(lines[-1]) + 1 + cell_len(word) > width and len(lines[-1]) > indent:
+        if index and cell_len(lines[-1]) + 1 + cell_len(word) > width:
             indent = start + HANGING
             lines.append(" " * indent + word)
         else:
