@@ -526,7 +526,9 @@ def test_the_next_look_is_that_of_the_first_open_question(questions, rivals, see
         ("", "quick", False, "--profile full"),
         ("", "full", False, None),  # nothing was cut
         ("--samples 100", "full", False, None),
-        ("--samples 100", "quick", False, None),  # which cuts no training
+        ("--samples 100 --profile full", "quick", False, None),  # which cuts no training
+        ("--samples 100", "quick", False, "--profile full"),  # the profile is the quick one, and cut it
+        ("--profile quick --samples 100", "quick", False, "--profile full"),
         ("--epochs 3", "full", True, None),
     ],
 )
@@ -545,6 +547,14 @@ def test_seeds_are_not_added_to_a_cut_training_in_which_nothing_was_learned(opti
         assert found == f"{said}: raise epochs in the suite, now 3; more seeds would not help."
     else:
         assert found == f"{said}, `{f'gan-bench run test {advised}'.rstrip()}`."
+
+
+def test_epochs_that_a_suite_sets_are_not_taken_for_cut_where_samples_alone_made_trials_quick():
+    (study,) = studies(build_frames([*trials(2e-4, (50, 60)), *trials(3e-4, (55, 52))]))
+    study.command, study.profile = "gan-bench run test --samples 100", "quick"
+    study.trials["train_limit"] = None
+    study.trials["name"] += ",epochs=5"
+    assert "raise epochs in the suite" in proposal(study, [], scored=True, learned=False)
 
 
 @pytest.mark.parametrize(

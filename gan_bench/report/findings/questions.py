@@ -126,10 +126,7 @@ def proposal(
     full = _with(_without(command, *_CAPS), "--profile", "full")
     if not learned:
         longer = _without(command, *_SHORTER)
-        is_cut = study.profile == "quick" and not (
-            _value(study.command or "", "--samples") and trials["train_limit"].isna().all()
-        )
-        longer = full if longer == command and is_cut else longer
+        longer = full if longer == command and _is_cut_by_profile(study) else longer
         if longer != command:
             return f"Next: longer training, as no setting is better than untrained generators yet, `{longer}`."
         epochs = sorted({config["epochs"] for config in trials["config"]})
@@ -142,6 +139,16 @@ def proposal(
     if trials["group"].nunique() == 1:  # more seeds would compare it with nothing
         return whole
     return _next_look(study, factors, rivals or {}, command) or whole
+
+
+def _is_cut_by_profile(study: Study) -> bool:
+    """True if the quick profile shortened training: ``--samples`` alone marks trials as quick, too."""
+    if study.profile != "quick":
+        return False
+    if not _value(study.command or "", "--samples") or study.trials["train_limit"].notna().any():
+        return True
+    chosen = _value(study.command or "", "--profile") or "quick"
+    return chosen == "quick" and not study.trials["name"].str.contains(",epochs=").all()  # which a cut is not named by
 
 
 def _next_look(study: Study, factors: Sequence[Judged], rivals: Mapping[str, int], command: str) -> str | None:
