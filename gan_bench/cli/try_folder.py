@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import textwrap
@@ -21,6 +22,7 @@ from gan_bench.data.datasets import DATASETS
 from gan_bench.data.image_folders import darkness
 from gan_bench.data.own_images import LEAST_DISTINCT, Inspection, inspect_images
 from gan_bench.models.architectures import ARCHITECTURES
+from gan_bench.records.layout import PLAN, SUITE
 from gan_bench.terminal.console import PlainConsole
 
 STEPS = 6_000
@@ -81,6 +83,7 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
     source = Path(at_home(str(source)))
     if not is_utf8(str(source.absolute())):
         raise UserError(f"{as_typed(str(source))} is no UTF-8 name, which no suite can hold; rename the folder")
+    _check_not_ours(source)
     found = inspect_images(source)
     for line in report(found):
         console.say(line)
@@ -103,6 +106,23 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
     for field, why in proposal.reasons.items():
         console.say(f"  {field}: {why}")
     return file
+
+
+def _check_not_ours(source: Path) -> None:
+    """Refuse the records of a suite: their images are sample grids.
+
+    Raises:
+        UserError: It holds them, or lies among them.
+    """
+    place = source.absolute()
+    with contextlib.suppress(OSError):  # a name too long for a file, or a closed folder: reading it says so
+        for folder in (place, *place.parents):
+            if (folder / PLAN).is_file() and (folder / SUITE).is_file():
+                named = source if folder == place else folder
+                raise UserError(
+                    f"{named} holds results of gan_bench, whose images are sample grids; name a folder of images, or "
+                    f"run the suite again: {named / SUITE}"
+                )
 
 
 def _check_of(file: Path, source: Path) -> None:

@@ -16,7 +16,7 @@ from gan_bench.config.design import Design
 from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.config.plugins import keep_plugins, load_plugin
 from gan_bench.config.recipes import RECIPES
-from gan_bench.config.suite_file import FolderEntry, SuiteFile, SuiteSource, TrialEntry, read
+from gan_bench.config.suite_file import FolderEntry, SuiteFile, SuiteSource, TrialEntry, of_images, read
 from gan_bench.config.trial import LIMITS, EvaluationConfig, Profile, Trial, TrialConfig
 from gan_bench.config.yaml_document import MAX_MESSAGE, Location, YamlDocument, dotted, quoted
 from gan_bench.core.errors import SuiteError, UserError
@@ -100,6 +100,8 @@ def find_suite(suite: str | SuiteSource) -> SuiteSource:
         )
     here = [path.name for path in sorted(Path().glob("*.y*ml")) if path.is_file()]
     near = next((path for path in here if path.rpartition(".")[0].lower() == name.lower()), None)
+    if not near and name and (said := of_images(Path(name))):
+        raise SuiteError(said)
     hint = f"did you mean {near}?" if near else did_you_mean(name, _known_suites())
     raise SuiteError(f'unknown suite "{as_typed(name)}" ({hint}); a path to a YAML file works too')
 

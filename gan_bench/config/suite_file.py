@@ -189,6 +189,30 @@ SuiteSource = Path | Mapping[str, object]
 """A suite: its file, or what would stand in it."""
 
 
+_OWN_SUITE = "suite.yaml"
+"""The suite that a folder of results keeps."""
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+"""How zip files begin."""
+
+
+def of_images(path: Path, start: bytes = b"") -> str:
+    """Return what a folder or zip file is, and where that leads who named it for a suite; nothing of others.
+
+    Args:
+        path: Its place.
+        start: First bytes of it, where they were read: those of a pipe can be read only once.
+    """
+    try:
+        is_folder = path.is_dir()
+        if is_folder and (path / _OWN_SUITE).is_file():
+            return f"{path} is a folder; name the suite in it, {path / _OWN_SUITE}"
+        is_zip = start.startswith(_ZIP) or (path.suffix.lower() == ".zip" and path.is_file())
+    except OSError:  # the name is too long for a file
+        return ""
+    kind = "folder" if is_folder else "zip file" if is_zip else ""
+    return f"{path} is a {kind}; `gan-bench try {shlex.quote(str(path))}` makes a suite for its images" if kind else ""
+
+
 def read(source: SuiteSource) -> tuple[SuiteFile, YamlDocument]:
     """Read and validate a suite.
 
@@ -202,14 +226,14 @@ def read(source: SuiteSource) -> tuple[SuiteFile, YamlDocument]:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
-        if path.is_dir() and path.suffix.lower() not in (".yaml", ".yml"):
-            raise SuiteError(
-                f"{path} is a folder; `gan-bench try {shlex.quote(str(path))}` makes a suite for its images"
-            ) from None
+        if path.suffix.lower() not in (".yaml", ".yml") and (said := of_images(path)):
+            raise SuiteError(said) from None
         others = [each.name for each in path.parent.glob("*.y*ml") if each.name != path.name and each.is_file()]
         near = difflib.get_close_matches(path.name, others, 1)
         remedy = f"; did you mean {path.with_name(near[0])}?" if near else "; name another file"
         raise SuiteError(f"{path} cannot be read ({error.strerror}){remedy}") from None
+    if raw.startswith(_ZIP):
+        raise SuiteError(of_images(path, raw))
     if len(raw) > MAX_BYTES:
         raise SuiteError(f"{path} is larger than {MAX_BYTES:,} bytes; split the suite")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from PIL import Image
 from support.commands import gan_bench
 
 from gan_bench.config.cuts import PlanOptions
-from gan_bench.config.suite import make_plan
+from gan_bench.config.suite import find_suite, make_plan
+from gan_bench.config.suite_file import read
+from gan_bench.core.errors import SuiteError
 
 KEYWORDS = ("true", "null", "on")
 KINDS = ("architecture", "loss", "dataset", "measure", "extractor")
@@ -97,8 +100,31 @@ def test_a_suite_is_checked_and_found_by_its_name_without_an_ending(tmp_path, mo
     (tmp_path / "mine.yaml").unlink()
     assert "cannot be read (Is a directory); name another file" in gan_bench("run", "mien.yaml").stderr
     (tmp_path / "my cats").mkdir()
-    said = "my cats is a folder; `gan-bench try 'my cats'` makes a suite for its images"
-    assert said in gan_bench("run", "my cats/").stderr
+
+
+def test_a_folder_or_zip_file_of_images_leads_to_try_and_one_of_results_to_its_suite(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my cats").mkdir()
+    with zipfile.ZipFile("cats.zip", "w") as written:
+        written.writestr("a.png", b"x" * 2**20)
+    Path("cats.yml").write_bytes(Path("cats.zip").read_bytes())
+    folder = "my cats is a folder; `gan-bench try 'my cats'` makes a suite for its images"
+    archive = "cats.zip is a zip file; `gan-bench try cats.zip` makes a suite for its images"
+    said = {"my cats/": folder, "my cats": folder, "./cats.zip": archive, "cats.zip": archive}
+    said["./cats.yml"] = "cats.yml is a zip file"  # whatever it is called
+    for name, sentence in said.items():
+        with pytest.raises(SuiteError, match=re.escape(sentence)):
+            read(find_suite(name))
+    (tmp_path / "my cats" / "suite.yaml").touch()
+    for name in ("my cats/", "my cats"):
+        with pytest.raises(SuiteError, match="my cats is a folder; name the suite in it, my cats/suite.yaml"):
+            read(find_suite(name))
+    (tmp_path / "pets").mkdir()
+    Path("pets.yaml").touch()
+    with pytest.raises(SuiteError, match="did you mean pets.yaml"):  # as after `gan-bench try pets`
+        find_suite("pets")
+    with pytest.raises(SuiteError, match="cannot be read"):
+        read(find_suite(f"x/{'x' * 5000}"))
 
 
 @pytest.mark.parametrize(("swept", "said"), [("ema_decay: [0.99, 0.999]", True), ("lr: [0.001, 0.002]", False)])

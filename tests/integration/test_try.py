@@ -147,6 +147,16 @@ def test_a_first_answer_and_an_edited_suite_is_kept(tmp_path):
     assert {path.name.partition("seed=")[2][:1] for path in (tmp_path / "r" / "scans").glob("mnist-dcgan*")} == {"3"}
 
 
+def results(suite, images=None):
+    """Images of a suite's trials, of which there are enough to train on."""
+    for i in range(9):
+        path = (images or suite / "trial" / "samples") / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photo(i).save(path)
+    (suite / "plan.json").write_text("{}")
+    (suite / "suite.yaml").write_text("{}")
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -154,6 +164,8 @@ def test_a_first_answer_and_an_edited_suite_is_kept(tmp_path):
         (lambda top: top.mkdir(), "holds no images"),
         (lambda top: (top.mkdir(), [photo(0).save(top / f"{i}.png") for i in range(9)]), "has 1 different image"),
         (lambda top: (top.mkdir(), (top / "a.png").write_bytes(b"x")), "no training image of"),
+        (results, "holds results of gan_bench, whose images are sample grids; name a folder of"),
+        (lambda top: results(top.parent, top / "samples"), "holds results of gan_bench"),
     ],
 )
 def test_folders_that_cannot_be_trained_on(make, said, tmp_path):
@@ -162,7 +174,7 @@ def test_folders_that_cannot_be_trained_on(make, said, tmp_path):
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
-    assert list(tmp_path.glob("*.yaml")) == []
+    assert not (tmp_path / "images.yaml").exists()
 
 
 @pytest.mark.parametrize(
