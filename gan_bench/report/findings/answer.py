@@ -146,17 +146,20 @@ def _collapse(scored: Scored, label: str) -> str:
     collapsed, done = _collapsed(scored, label)
     if collapsed.empty:
         return ""
-    count = len(done)
-    start = "Its one generator counts" if count == 1 else f"All {count} of its generators count"
-    if len(collapsed) < count:
-        start = f"{len(collapsed)} of {count} of its generators count{'s' if len(collapsed) == 1 else ''}"
+    some, count = len(collapsed), len(done)
+    if count == 1:
+        start = "Its one generator counts"
+    elif some == count:
+        start = f"All {count} of its generators count"
+    else:
+        start = f"{some} of {count} of its generators count{'s' if some == 1 else ''}"
     classes = values_of(collapsed, scored.final(), "classes")
     named = [
         f"seed {seed} with {number(float(found))} classes"
         for seed, found in zip(collapsed["seed"], classes, strict=True)
         if not pd.isna(found)
     ]
-    which = f" ({_listed(named)})" if named and len(collapsed) < count else ""
+    which = f" ({_listed(named)})" if named and some < count else ""
     return f"{start} as collapsed{which}: half of the classes or fewer, or one class in over half of the images."
 
 
