@@ -27,7 +27,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -167,7 +167,8 @@ class RunResult:
     Attributes:
         exit_code: 0 when all trials are done, 1 when one failed or diverged, 130 when interrupted.
         folder: The suite's folder in the results folder.
-        has_report: Whether it made a report; a plan alone makes none, and one that lies there is of another run.
+        has_report: Whether it made a report; a plan alone makes none, nor does a run whose budget does not suffice, and
+            one that lies there is of another run.
     """
 
     exit_code: int
@@ -250,8 +251,19 @@ def run(options: RunOptions) -> RunResult:
 
     name = results_name(read(find_suite(options.suite))[0].suite, options.plan)  # the file may be edited meanwhile
     folder = options.folder.absolute() / name
+    result = RunResult(0, folder)
+    before = _written(result.page)
     code = run_suite(options, console(file=io.StringIO()) if options.quiet else console(), signals=False)
-    return RunResult(code, folder, has_report=not (options.dry_run or options.join))
+    return replace(result, exit_code=code, has_report=_written(result.page) not in (None, before))
+
+
+def _written(file: Path) -> tuple[int, int] | None:
+    """Return what tells a file from the one that is written in its place, or None where there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def compare(

@@ -235,6 +235,11 @@ def test_a_suite_can_be_a_dict_and_its_command_runs_the_same_trials(tmp_path):
     assert "Best score: " in run.answer == run._repr_markdown_()
     plan = gb.run(suite, results=tmp_path / "r", epochs=2, samples=16, executor="inline", dry_run=True)
     assert (plan.answer, plan._repr_markdown_()) == ("", None), "the earlier run's is not its own"
+    assert gb.run(suite, results=tmp_path / "r", epochs=1, samples=16, executor="inline").answer == run.answer
+    del suite["seeds"]
+    budget = {"until": "decided", "budget": "1s"}
+    long = gb.run(suite, results=tmp_path / "r", epochs=5_000, samples=16, executor="inline", **budget)
+    assert (long.has_report, long.answer) == (False, ""), "nothing was trained"
     assert repr(run.load()).startswith("ResultTables with the frames trials (2 rows), epochs (2 rows), ")
     found = gb.compare(run.folder.parent, run.folder.parent, match="settings")
     assert "## gan_bench comparison" in found._repr_markdown_()
