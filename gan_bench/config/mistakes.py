@@ -70,19 +70,23 @@ def what_is_wrong(detail: ErrorDetails, example: str | None = None) -> str:
         return f"must be two numbers, such as {pair}, got {quoted(given)}{swept}"
     said = _EXPECTED.get(kind) or detail["msg"].replace("Input should be", "must be")
     if is_of_list and given is not None:
-        remedy = f"; write {'[[0.5, 0.999]]' if of_pair else f'[{quoted(given)}]'}"
+        remedy = f"; {'write [[0.5, 0.999]]' if of_pair else _as_list(given)}"
     elif isinstance(given, list) and "set" in detail["loc"]:
         remedy = "; several values stand under sweep"
     else:
-        remedy = _remedy(kind, given, of_seeds=detail["loc"][-1:] == ("seeds",))
+        remedy = _remedy(kind, given, detail["loc"])
     return clip(f"{said[0].lower() + said[1:]}, got {quoted(given)}", MAX_MESSAGE) + remedy
 
 
-def _remedy(kind: str, given: object, *, of_seeds: bool) -> str:
+def _remedy(kind: str, given: object, place: tuple[str | int, ...]) -> str:
     """Return what to write in place of a value of a wrong type, as people mean it, or nothing."""
     if kind == "list_type" and given is not None:
+        of_seeds = place[-1:] == ("seeds",)
         several = f" for this one, or {[*range(given)]} for {given}" if of_seeds and _is_few(given) else ""
-        return f"; {_as_list(given, of_seeds=of_seeds)}{several}"
+        proposed = _as_list(given, of_names=place == ("plugins",))
+        if place[-1:] in (("seeds",), ("looks",)) and "'" in proposed:  # not all of them are numbers
+            proposed = "write all of them, as [0, 1, 2]"
+        return f"; {proposed}{several}"
     if not isinstance(given, str):
         return ""
     if kind in ("dict_type", "model_type") and re.fullmatch(r"\w+:\S+", given):
@@ -90,8 +94,9 @@ def _remedy(kind: str, given: object, *, of_seeds: bool) -> str:
     if kind == "float_type" and re.fullmatch(r"-?\d+,\d+", given):
         return f"; write {given.replace(',', '.')}"
     if kind == "whole_number" and re.fullmatch(r"-?\d{1,3}(?:,\d{3})+", given):
-        return f"; write {given.replace(',', '')}"
-    is_number = re.fullmatch(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", given)
+        several = f", or {_listed(given.split(','))} under sweep" if "set" in place and ",0" not in given else ""
+        return f"; write {given.replace(',', '')}{several}"
+    is_number = re.fullmatch(_NUMBER, given)
     return "; write it without quotes" if is_number and kind in ("float_type", "whole_number") else ""
 
 
@@ -99,12 +104,38 @@ def _is_few(given: object) -> TypeGuard[int]:
     return isinstance(given, int) and 1 < given <= 10
 
 
-def _as_list(given: object, *, of_seeds: bool = False) -> str:
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+
+
+def _as_list(given: object, *, of_names: bool = False) -> str:
+    """Return what to write for the list that a single value or a text means.
+
+    Args:
+        given: The value.
+        of_names: Whether it is of names of files, which may have blanks and look like ranges.
+    """
     if isinstance(given, dict):
         return "begin every item with a hyphen"
-    if isinstance(given, str) and (bounds := re.fullmatch(r"(\d{1,4})(-|\.\.|:)(\d{1,4})", given)):
+    if not isinstance(given, str):
+        return f"write [{quoted(given)}]"
+    if of_names:
+        return f"write {_listed(re.split(r'[,;]', given))}"
+    if bounds := re.fullmatch(r"(\d{1,4})\s*(-|\N{EN DASH}|\.\.|:)\s*(\d{1,4})", given):
         named = [*range(int(bounds[1]), int(bounds[3]) + (bounds[2] != ":"))]  # a colon is Python's, without its end
         return f"write {named}" if 0 < len(named) <= 20 else "write all of them, as [0, 1, 2]"
-    if of_seeds and isinstance(given, str) and re.fullmatch(r"\d+(?:\s*,\s*\d+)*", given.strip()):
-        return f"write [{', '.join(re.findall(r'[0-9]+', given))}]"
-    return f"write [{quoted(given)}]"
+    if re.fullmatch(r"0,0\d*", given):  # decimals behind a comma
+        given = given.replace(",", ".")
+    elif re.fullmatch(r"[1-9]\d{0,2}(?:[, _]0\d\d)+", given):  # thousands that are set apart
+        given = re.sub("[, _]", "", given)
+    return f"write {_listed(given.replace(',', ' ').replace(';', ' ').split())}"
+
+
+def _listed(items: Iterable[str]) -> str:
+    """Write items of a text as a list: numbers bare, other text in quotes."""
+    return f"[{', '.join(_item(each.strip()) for each in items if each.strip())}]"
+
+
+def _item(text: str) -> str:
+    if text.isdecimal() and text.isascii():
+        return text.lstrip("0") or "0"
+    return text if re.fullmatch(_NUMBER, text) else quoted(text)

@@ -719,8 +719,10 @@ def test_every_value_that_the_documentation_names_can_be_set():
         ("seeds: 0, 1, 2", "got '0, 1, 2'; write [0, 1, 2]"),
         ("seeds: 0-400", "got '0-400'; write all of them, as [0, 1, 2]"),
         ("seeds: 3", "must be a list, got 3; write [3] for this one, or [0, 1, 2] for 3"),
+        ("seeds: 0-2,5", "got '0-2,5'; write all of them, as [0, 1, 2]"),
         ("seeds: 0..2", "got '0..2'; write [0, 1, 2]"),
         ("trials: [{recipe: mnist-dcgan, set: {batch_size: '1,000'}}]", "got '1,000'; write 1000"),
+        ("trials: [{recipe: mnist-dcgan, set: {batch_size: '64,128'}}]", "write 64128, or [64, 128] under sweep"),
         ("trials: [{recipe: mnist-dcgan, sweep: {betas: [0.5, 0.9]}}]", "; a sweep of pairs is [[0.5, 0.999]]"),
         ("trials:\n- recipe: mnist-dcgan\n - recipe: mnist-dcgan", "; indent the items of one list alike"),
         ("plugins: my.py", "must be a list, got 'my.py'; write ['my.py']"),
@@ -740,6 +742,32 @@ def test_mistakes_of_writing_come_with_their_remedy(text, remedy):
     with pytest.raises(SuiteError) as failure:
         parse(Path("a.yaml"), start + text)
     assert remedy in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("seeds: 0 1 2", "[0, 1, 2]"),
+        ("seeds: '0 - 4'", "[0, 1, 2, 3, 4]"),
+        ("seeds: 00,01", "[0, 1]"),
+        ("trials: [{recipe: mnist-dcgan, sweep: {epochs: '1,000'}}]", "[1000]"),
+        ("looks: 5,10,20", "[5, 10, 20]"),
+        ("plugins: a b.py,c.py", "['a b.py', 'c.py']"),
+        ("trials: [{recipe: mnist-dcgan, sweep: {batch_size: '64,128'}}]", "[64, 128]"),
+        ("trials: [{recipe: mnist-dcgan, sweep: {batch_size: '64'}}]", "[64]"),
+        ("trials: [{recipe: mnist-dcgan, sweep: {lr: '1e-4, 0.0002'}}]", "[1e-4, 0.0002]"),
+        ("trials: [{recipe: mnist-dcgan, sweep: {lr: '0,0002'}}]", "[0.0002]"),
+        ("trials: [{recipe: mnist-dcgan, sweep: {optimizer: 'adam sgd'}}]", "['adam', 'sgd']"),
+    ],
+)
+def test_the_list_that_is_proposed_is_one(text, remedy):
+    """['64,128'] was proposed, which the next check refused."""
+    start = "suite: a\nversion: 1\n" + ("" if "trials" in text else "trials: [{recipe: mnist-dcgan}]\n")
+    with pytest.raises(SuiteError) as failure:
+        parse(Path("a.yaml"), start + text)
+    assert str(failure.value).endswith(f"; write {remedy}")
+    given = text.removesuffix("}}]").rpartition(": ")[2]
+    parse(Path("a.yaml"), start + text.replace(given, remedy))
 
 
 @pytest.fixture
