@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gan_bench.cli.options import Data, Results
+from gan_bench.cli.options import AllowPlugins, Data, Results
 from gan_bench.config.image_folder import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
 from gan_bench.terminal.console import console
 
 if TYPE_CHECKING:
+    import torch
+
     from gan_bench.config.image_folder import DataRoot, ImageFolder
+    from gan_bench.config.suite import Plan
+    from gan_bench.config.trial import TrialConfig
 
 LEAST_GIB = 0.5
 """Free space below which no suite is worth a start."""
@@ -27,9 +32,7 @@ LEAST_GIB = 0.5
 def check(
     target: Annotated[str, typer.Argument(help="A suite, an installed package, or a Python file, which is run.")],
     data: Data = None,
-    allow_plugins: Annotated[
-        bool, typer.Option("--allow-plugins", help="Run the Python files that a suite names under plugins.")
-    ] = False,
+    allow_plugins: AllowPlugins = False,
 ) -> None:
     """Check a suite, or parts against the contract of their kinds; exit code 1 when one breaks it."""
     from gan_bench.config.suite import suite_of_name
@@ -143,67 +146,127 @@ class Finding:
     fatal: bool = False
 
 
-def examine(data: DataRoot, results: Path, suite: str | None = None) -> Iterator[Finding]:
+def examine(
+    data: DataRoot, results: Path, suite: str | None = None, *, allow_plugins: bool = False
+) -> Iterator[Finding]:
     """Look at what a run needs, one line each.
 
     Args:
         data: The data folder.
         results: The results folder.
         suite: A suite that is to run: what its datasets and extractors lack is fatal; others are passed over.
+        allow_plugins: Whether the files of parts that the suite names run; parts of theirs are not looked at else.
     """
     import torch
 
-    from gan_bench.config.cuts import PlanOptions
-    from gan_bench.config.suite import find_suite, make_plan
-    from gan_bench.data.datasets import DATASETS
     from gan_bench.execution.trial.environment import choose_device, describe_environment
-    from gan_bench.metrics.extractors import EXTRACTORS, resolve
 
     device = choose_device("auto")
     facts = describe_environment(device, "reference")
-    plan = make_plan(find_suite(suite), PlanOptions()) if suite else None
-    configs = [trial.config for trial in plan.trials] if plan else []
-    own = {folder.name: folder for folder in plan.folders} if plan else {}
+    needs = _needs(suite, data, device, allow_plugins=allow_plugins) if suite else _everything(data)
     yield Finding(f"gan_bench {facts['gan_bench']}, Python {facts['python']}, {facts['platform']}")
     yield Finding("libraries: " + ", ".join(f"{name} {version}" for name, version in facts["libraries"].items()))
     yield Finding(
         f"device: {facts['device']} ({facts['device_name']}), {plural(torch.get_num_threads(), 'CPU thread')}"
     )
-    needed = sorted({config.dataset for config in configs})
-    for name in needed or DATASETS:  # to read images may take minutes
-        yield _own_images(own[name]) if name in own else _dataset(name, data, is_needed=name in needed)
-    channels = {name: entry.channels for name, entry in DATASETS.items()}
-    channels |= {name: folder.transform.channels for name, folder in own.items()}
-    wanted = {(each.evaluation.extractors, channels[each.dataset]) for each in configs if each.dataset in channels}
-    named = dict.fromkeys(name for asked, count in sorted(wanted) for name in resolve(asked, count, device))
-    for name in named or EXTRACTORS:
-        yield _extractor(name, is_needed=name in named)
+    yield from needs
     yield _space(results)
 
 
-def _own_images(folder: ImageFolder) -> Finding:
-    """Look whether a suite's own images are there; they are read by its run."""
-    from gan_bench.data.own_images import look_at, registered
+def _everything(data: DataRoot) -> Iterator[Finding]:
+    """Look at all datasets and extractors."""
+    from gan_bench.data.datasets import DATASETS
+    from gan_bench.metrics.extractors import EXTRACTORS
+
+    for name in DATASETS:  # to read images may take minutes
+        yield _dataset(name, data, is_needed=False)
+    for name in EXTRACTORS:
+        yield _extractor(name, is_needed=False)
+
+
+def _needs(suite: str, data: DataRoot, device: torch.device, *, allow_plugins: bool) -> Iterator[Finding]:
+    """Plan a suite, and return looks at its files of parts, datasets and extractors.
+
+    Raises:
+        UserError: It is no suite, or a file of parts cannot be run.
+    """
+    from gan_bench.config.cuts import PlanOptions
+    from gan_bench.config.suite import find_suite, make_plan
+    from gan_bench.core.errors import UnrunPluginsError
 
     try:
-        registered(folder)
-        look_at(folder)
+        plan = make_plan(find_suite(suite), PlanOptions(allow_plugins=allow_plugins), run_plugins=allow_plugins)
+    except UnrunPluginsError as error:
+        return iter([Finding(f"not looked at: what the suite needs: {error}")])
+    return _look_at(plan, data, device, [] if allow_plugins else [file.name for file in plan.files])
+
+
+def _look_at(plan: Plan, data: DataRoot, device: torch.device, unrun: Sequence[str]) -> Iterator[Finding]:
+    """Look at what a plan needs, but at no parts that may be of files that did not run."""
+    from gan_bench.data.datasets import DATASETS
+    from gan_bench.metrics.extractors import EXTRACTORS
+
+    yield from map(_plugin, plan.files)
+    own = {folder.name: folder for folder in plan.folders}
+    configs = [trial.config for trial in plan.trials]
+    for name in sorted({config.dataset for config in configs}):
+        is_of_them = unrun and name not in own and name not in DATASETS
+        yield _unlooked("dataset", name, unrun) if is_of_them else _dataset(name, data, is_needed=True, own=own)
+    for name in dict.fromkeys(_wanted(configs, device)):
+        is_of_them = unrun and name not in EXTRACTORS
+        yield _unlooked("extractor", name, unrun) if is_of_them else _extractor(name, is_needed=True)
+
+
+def _unlooked(kind: str, name: str, files: Sequence[str]) -> Finding:
+    said = f"not looked at, as plug-ins did not run ({', '.join(files)}); --allow-plugins runs them"
+    return Finding(f"{kind} {name}: {said}")
+
+
+def _plugin(file: Path) -> Finding:
+    """Look whether a file of parts can be read."""
+    from gan_bench.config.plugins import read_plugin
+
+    try:
+        read_plugin(file)
     except UserError as error:
-        return Finding(f"dataset {folder.name}: not ready: {error}", fatal=True)
-    return Finding(f"dataset {folder.name}: there; a run reads its images")
+        return Finding(f"plug-in {file.name}: not ready: {error}", fatal=True)
+    return Finding(f"plug-in {file.name}: there")
 
 
-def _dataset(name: str, data: DataRoot, *, is_needed: bool) -> Finding:
-    """Read the images of a dataset, or say how they are got."""
+def _wanted(configs: Iterable[TrialConfig], device: torch.device) -> Iterator[str]:
+    """Yield the extractors that trials are scored with; those of a dataset that is not there are not known."""
+    from gan_bench.data.datasets import DATASETS
+    from gan_bench.metrics.extractors import resolve
+
+    for names, dataset in dict.fromkeys((config.evaluation.extractors, config.dataset) for config in configs):
+        if names != ("auto",):
+            yield from names
+        else:
+            with contextlib.suppress(UserError):  # which was said where the dataset was looked at
+                yield from resolve(names, DATASETS[dataset].channels, device)
+
+
+def _dataset(name: str, data: DataRoot, *, is_needed: bool, own: Mapping[str, ImageFolder] | None = None) -> Finding:
+    """Read the images of a dataset, or say how they are got.
+
+    Args:
+        name: Its name.
+        data: The data folder.
+        is_needed: Whether a run would fail without it.
+        own: A suite's own images by name, which are made datasets here.
+    """
     from gan_bench.cli.describe import how_fetched
     from gan_bench.data.datasets import DATASETS, read_split
+    from gan_bench.data.own_images import register_folder
 
+    folder = (own or {}).get(name)
     try:
-        dataset = DATASETS[name]
+        dataset = register_folder(folder, anew=True) if folder else DATASETS[name]
         for split in dataset.counts:
             read_split(dataset, data.path, split)
     except UserError as error:
-        known = DATASETS[name] if name in DATASETS.shipped() and not data.given else None
+        is_fetched = not folder and name in DATASETS.shipped() and not data.given
+        known = DATASETS[name] if is_fetched else None
         how = how_fetched(known) if known and known.fetch else f"not ready: {error}"
         return Finding(f"dataset {name}: {how}", fatal=is_needed and not (known and known.can_fetch))
     return Finding(f"dataset {name}: ready")
@@ -241,10 +304,11 @@ def doctor(
     suite: Annotated[str | None, typer.Argument(help="A suite whose datasets and extractors must be there.")] = None,
     data: Data = None,
     results: Results = Path("results"),
+    allow_plugins: AllowPlugins = False,
 ) -> None:
     """Check this machine: versions, device, data, weights and space; exit code 1 when a run would fail."""
     fatal, out = False, console()
-    for finding in examine(data_root(data), results, suite):
+    for finding in examine(data_root(data), results, suite, allow_plugins=allow_plugins):
         fatal |= finding.fatal
         out.say(finding.line, style="red" if finding.fatal else None)
     raise typer.Exit(int(fatal))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -14,7 +15,7 @@ from gan_bench.config.measures import MEASURES, Measure
 from gan_bench.config.recipes import RECIPES, Recipe
 from gan_bench.config.suite import find_suite, make_plan, suites_folder
 from gan_bench.config.trial import TrialConfig
-from gan_bench.core.errors import UserError
+from gan_bench.core.errors import UnrunPluginsError, UserError
 from gan_bench.core.registry import Registry, did_you_mean
 from gan_bench.core.sources import calling
 from gan_bench.core.text import as_typed, plural, printable
@@ -45,6 +46,8 @@ def _suites() -> Iterator[tuple[str, str]]:
     for path in sorted({path.name: path for folder in folders for path in folder.glob("*.yaml")}.values()):
         try:
             yield path.stem, _suite_line(path)
+        except UnrunPluginsError:
+            yield path.stem, f"needs its plug-ins: `gan-bench show {shlex.quote(path.stem)} --allow-plugins` runs them"
         except UserError as error:
             yield path.stem, f"invalid: {str(error).splitlines()[0]}"
 
@@ -81,18 +84,19 @@ _LISTS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
 }
 
 
-def describe(name: str, kind: str | None = None) -> Description:
-    """Describe the thing of that name; no file of a user's own parts runs for it.
+def describe(name: str, kind: str | None = None, *, allow_plugins: bool = False) -> Description:
+    """Describe the thing of that name.
 
     Args:
         name: Its name.
         kind: Look only among these; among all kinds when None.
+        allow_plugins: Whether the files of parts that a suite names run for it.
 
     Raises:
         UserError: There is none.
     """
     if kind is None and name.endswith((".yaml", ".yml")):
-        return _describe_suite(name)
+        return _describe_suite(name, allow_plugins=allow_plugins)
     kinds = [kind] if kind else list(_LISTS)
     known: list[str] = []
     for each in kinds:
@@ -100,7 +104,8 @@ def describe(name: str, kind: str | None = None) -> Description:
         known += names
         found = name if name in names else next((n for n in names if n.lower() == name.lower()), None)
         if found:
-            return _DESCRIPTIONS[each](found)
+            is_suite = each == "suites"
+            return _describe_suite(found, allow_plugins=allow_plugins) if is_suite else _DESCRIPTIONS[each](found)
     is_file = kind is None and os.path.isfile(f"{name}.yaml")  # noqa: PTH113 - no error for a name that is too long
     hint = f"did you mean {name}.yaml?" if is_file else did_you_mean(name, dict.fromkeys(known))
     raise UserError(f'nothing is called "{as_typed(name)}" ({hint})')
@@ -134,8 +139,8 @@ def _describe_recipe(name: str) -> Description:
     return [_table(title, ("field", "value", "provenance", "note"), rows), recipe.remarks]
 
 
-def _describe_suite(name: str) -> Description:
-    plan = make_plan(find_suite(name), PlanOptions(), run_plugins=False)
+def _describe_suite(name: str, *, allow_plugins: bool) -> Description:
+    plan = make_plan(find_suite(name), PlanOptions(allow_plugins=allow_plugins), run_plugins=allow_plugins)
     settings: dict[str, list[TrialConfig]] = {}
     for trial in plan.trials:
         settings.setdefault(trial.setting, []).append(trial.config)
@@ -144,7 +149,8 @@ def _describe_suite(name: str) -> Description:
         for setting, each in settings.items()
     ]
     title = f"{name}, version {plan.version}" + (f": {plan.description.strip()}" if plan.description.strip() else "")
-    files = [f"It runs the Python file {printable(str(path))}, which did not run now." for path in plan.files]
+    ran = "ran now too" if allow_plugins else "did not run now"
+    files = [f"It runs the Python file {printable(str(path))}, which {ran}." for path in plan.files]
     folders = [line for folder in plan.folders for line in _describe_folder(folder)]
     return [_table(title, ("setting", "epochs", "evaluated at", "seeds"), rows), *files, *folders]
 
@@ -213,7 +219,6 @@ def _describe_measure(name: str) -> Description:
 
 
 _DESCRIPTIONS: dict[str, Callable[[str], Description]] = {
-    "suites": _describe_suite,
     "recipes": _describe_recipe,
     "datasets": _describe_dataset,
     "architectures": _describe_architecture,

@@ -27,6 +27,9 @@ Data = Annotated[
 ]
 Tables = Annotated[TablesChoice, typer.Option("--tables", help="Which tables are printed; the files hold all.")]
 
+AllowPlugins = Annotated[
+    bool, typer.Option("--allow-plugins", help="Run the Python files that a suite names under plugins.")
+]
 AllowArchitecture = Annotated[
     bool, typer.Option("--allow-plugins", help="Run the Python file that the generator's architecture is of.")
 ]

@@ -8,7 +8,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from gan_bench.cli.options import Data, Kind, NewKind
+from gan_bench.cli.options import AllowPlugins, Data, Kind, NewKind
 from gan_bench.config.image_folder import data_root
 from gan_bench.terminal.console import console
 
@@ -28,14 +28,12 @@ def show(
     name: Annotated[
         str, typer.Argument(help="Name of a suite, recipe, dataset, architecture, loss, extractor or measure.")
     ],
-    allow_plugins: Annotated[
-        bool, typer.Option("--allow-plugins", hidden=True, help="Not needed any more: no plug-in runs.")
-    ] = False,
+    allow_plugins: AllowPlugins = False,
 ) -> None:
     """Describe one thing: a recipe with the provenance of its values, a suite with its trials, and so on."""
     from gan_bench.cli.describe import describe, print_description
 
-    print_description(describe(name), console())
+    print_description(describe(name, allow_plugins=allow_plugins), console())
 
 
 def new(

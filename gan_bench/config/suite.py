@@ -19,7 +19,7 @@ from gan_bench.config.recipes import RECIPES
 from gan_bench.config.suite_file import FolderEntry, SuiteFile, SuiteSource, TrialEntry, of_images, read
 from gan_bench.config.trial import LIMITS, EvaluationConfig, Profile, Trial, TrialConfig
 from gan_bench.config.yaml_document import MAX_MESSAGE, Location, YamlDocument, dotted, quoted
-from gan_bench.core.errors import SuiteError, UserError
+from gan_bench.core.errors import SuiteError, UnrunPluginsError, UserError
 from gan_bench.core.registry import did_you_mean
 from gan_bench.core.sources import Source
 from gan_bench.core.text import as_typed, at_home, chosen, clip, near_name
@@ -117,6 +117,7 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = 
     Raises:
         SuiteError: The file is not a suite, would run Python files unasked, a value cannot be, or there are too many
             trials.
+        UnrunPluginsError: It cannot be planned without its plug-ins.
         UserError: Nothing is left to run.
     """
     suite, document = read(source)
@@ -219,14 +220,16 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
 
     Raises:
         SuiteError: A recipe is unknown, or a value cannot be.
+        UnrunPluginsError: A recipe is unknown that the suite's plug-ins may have.
     """
     for index, entry in enumerate(suite.trials):
         where = f"{document.nearest(('trials', index), key=False)}: trials[{index}]"
         if entry.recipe not in RECIPES:
             at = document.nearest(("trials", index, "recipe"), key=False)
             unrun = suite.plugins and not options.allow_plugins
+            kind = UnrunPluginsError if unrun else SuiteError
             hint = "its plug-ins have not run; --allow-plugins runs them" if unrun else RECIPES.hint(entry.recipe)
-            raise SuiteError(f'{at}: trials[{index}].recipe: unknown recipe "{as_typed(entry.recipe)}" ({hint})')
+            raise kind(f'{at}: trials[{index}].recipe: unknown recipe "{as_typed(entry.recipe)}" ({hint})')
         recipe = RECIPES[entry.recipe]
         values, provenance = recipe.values(), recipe.provenance()
         asked = [

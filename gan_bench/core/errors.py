@@ -55,6 +55,10 @@ class SuiteError(UserError):
     """A suite file or a plan made from it is not valid."""
 
 
+class UnrunPluginsError(SuiteError):
+    """A suite names a recipe that may be of its plug-ins, which did not run."""
+
+
 class RecordError(UserError):
     """A record cannot be used.
 

@@ -168,6 +168,68 @@ def test_a_local_file_runs_when_it_is_allowed(tmp_path):
     assert (tmp_path / "out/grid.png").exists()
 
 
+RECIPE = """\
+from dataclasses import replace
+
+import gan_bench as gb
+
+mlp = gb.RECIPES["mnist-mlp-z100"]
+gb.RECIPES.register("tall", replace(mlp, name="tall", dataset=gb.Fact("digits", "chosen")))
+"""
+
+
+def test_a_suite_whose_recipe_is_of_its_file_can_be_looked_at(tmp_path):
+    """``show`` advised an option that it did not heed, and ``doctor`` one that it did not have."""
+    folder = tmp_path / "benchmarks"
+    folder.mkdir()
+    (folder / "recipe.py").write_text(RECIPE)
+    (folder / "mine.yaml").write_text(
+        "suite: mine\nversion: 1\nplugins: [recipe.py]\ntrials: [{recipe: tall}]\nseeds: [0]\nevaluate: {samples: 64}\n"
+    )
+
+    def look(*words):
+        done = gan_bench(*words, cwd=tmp_path)
+        return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+    for suite in ("benchmarks/mine.yaml", "mine"):
+        code, said = look("show", suite)
+        assert (code, "--allow-plugins runs them" in said) == (2, True), said
+        code, said = look("show", suite, "--allow-plugins")
+        assert (code, "tall" in said, "recipe.py, which ran now too" in said) == (0, True, True), said
+    code, said = look("list", "suites")
+    assert (code, "mine needs its plug-ins: `gan-bench show mine --allow-plugins` runs them" in said) == (0, True), said
+    code, said = look("doctor", "mine")
+    assert (code, "not looked at: what the suite needs: benchmarks/mine.yaml:4:19: trials[0].recipe" in said) == (
+        0,
+        True,
+    )
+    code, said = look("doctor", "mine", "--allow-plugins")
+    assert (code, "dataset digits: ready extractor lenet-mnist-v1: ready" in said) == (0, True), said
+
+
+def test_a_doctor_leaves_out_what_may_be_of_files_that_did_not_run(tmp_path):
+    (tmp_path / "parts.py").write_text("print('ran')\n")
+    text = (
+        "suite: mine\nversion: 1\nplugins: [parts.py]\nseeds: [0]\n"
+        "trials: [{recipe: mnist-mlp-z100, sweep: {dataset: [digits, theirs]}}]\n"
+        "evaluate: {samples: 64, extractors: [lenet-mnist-v1, pool]}\n"
+    )
+    (tmp_path / "mine.yaml").write_text(text)
+    done = gan_bench("doctor", "mine.yaml", cwd=tmp_path)
+    assert (done.returncode, "ran" in done.stdout.split()) == (0, False), done.stderr
+    assert "plug-in parts.py: there\n" in done.stdout
+    unlooked = "not looked at, as plug-ins did not run (parts.py); --allow-plugins runs them"
+    for part in ("dataset theirs", "extractor pool"):
+        assert f"{part}: {unlooked}" in done.stdout
+    assert "dataset digits: ready" in done.stdout
+    lacking = gan_bench("doctor", "mine.yaml", "--allow-plugins", cwd=tmp_path)
+    assert lacking.returncode == 1
+    assert 'dataset theirs: not ready: unknown dataset "theirs"' in lacking.stdout
+    (tmp_path / "parts.py").unlink()
+    gone = gan_bench("doctor", "mine.yaml", cwd=tmp_path)
+    assert (gone.returncode, "plug-in parts.py: not ready: " in gone.stdout) == (1, True)
+
+
 SCRIPT = """\
 import sys
 from pathlib import Path

@@ -333,6 +333,31 @@ def test_a_doctor_knows_what_fetching_needs(tmp_path, monkeypatch):
     assert not whole["dataset mnist: a run fetches it where it is missing"]
 
 
+def test_a_doctor_prepares_a_suite_s_own_images(tmp_path, registries):
+    """It knew nothing but registered datasets, and called them unknown."""
+    suite = tmp_path / "s.yaml"
+    suite.write_text(
+        "suite: s\nversion: 1\nseeds: [0]\ndatasets: {tiles: {path: tiles, size: 28, channels: 1}}\n"
+        "trials: [{recipe: mnist-mlp-z100, set: {dataset: tiles}}]\nevaluate: {samples: 64}\n"
+    )
+
+    def findings():
+        found = examine(DataRoot(tmp_path, given=False), tmp_path, str(suite))
+        return {each.line.replace(str(tmp_path), "."): each.fatal for each in found}
+
+    (line,) = [line for line, fatal in findings().items() if fatal]
+    assert line.startswith("dataset tiles: not ready: ./tiles")
+    (tmp_path / "tiles").mkdir()
+    for index in range(10):
+        Image.fromarray(noise(28, 28, seed=index)).save(tmp_path / "tiles" / f"{index}.png")
+    found = findings()
+    assert [line for line in found if line.startswith(("dataset", "extractor"))] == [
+        "dataset tiles: ready",
+        "extractor lenet-mnist-v1: ready",
+    ]
+    assert not any(found.values())
+
+
 def test_cats_are_fetched_with_kagglehub(tmp_path, monkeypatch):
     downloaded = tmp_path / "hub"
     (downloaded / "cats").mkdir(parents=True)
