@@ -147,22 +147,27 @@ class Drawn(Strict):
         Args:
             field: Whose they are; each field has draws of its own.
             whole: Whether they are whole numbers.
+
+        Raises:
+            ValueError: They are whole numbers, and none lies between the bounds.
         """
+        if whole and (bounds := self.log or self.uniform) and math.ceil(bounds[0]) > math.floor(bounds[1]):
+            raise ValueError(f"{field}: no whole number lies between {bounds[0]:g} and {bounds[1]:g}; widen the bounds")
         return [self._value(derive_seed(self.seed, f"sweep/{field}/{i}") / 2**63, whole) for i in range(self.count)]
 
     def _value(self, share: float, whole: bool) -> Any:  # noqa: ANN401 - any value of a config
         if self.choice is not None:
             return self.choice[int(share * len(self.choice))]
+        low, high = self.log or self.uniform or (0.0, 0.0)
+        if whole:  # those at the bounds have as much room as the others, on both sides
+            low, high = math.ceil(low), math.floor(high)
+        first, last = (low - 0.5, high + 0.5) if whole else (low, high)
         if self.log is not None:
-            low, high = map(math.log, self.log)
-            value = math.exp(low + share * (high - low))
+            value = math.exp(math.log(first) + share * (math.log(last) - math.log(first)))
         else:
-            assert self.uniform is not None  # noqa: S101 - one of the three is given
-            value = self.uniform[0] + share * (self.uniform[1] - self.uniform[0])
+            value = first + share * (last - first)
         rounded = round(value) if whole else float(f"{value:.3g}")
-        low, high = self.log or self.uniform or (rounded, rounded)
-        inside = min(max(rounded, low), high)  # rounding may leave the bounds
-        return int(inside) if whole else inside
+        return min(max(rounded, low), high)  # rounding may leave the bounds
 
 
 def _refuse_bounds(value: object) -> None:

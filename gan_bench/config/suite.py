@@ -22,7 +22,7 @@ from gan_bench.config.yaml_document import MAX_MESSAGE, Location, YamlDocument, 
 from gan_bench.core.errors import SuiteError, UnrunPluginsError, UserError
 from gan_bench.core.registry import did_you_mean
 from gan_bench.core.sources import Source
-from gan_bench.core.text import as_typed, at_home, chosen, clip, near_name
+from gan_bench.core.text import as_typed, at_home, chosen, clip, near_name, plural
 
 MAX_TRIALS = 100_000
 
@@ -46,6 +46,7 @@ class Plan:
         files: The user's own files of parts.
         plugins: The same, once they have run.
         text: The suite file, as it was read.
+        coinciding: Of entries whose draws are not all different ones, a sentence each.
     """
 
     suite: str
@@ -59,6 +60,7 @@ class Plan:
     files: tuple[Path, ...] = ()
     plugins: tuple[Source, ...] = ()
     text: str = field(default="", repr=False)
+    coinciding: tuple[str, ...] = ()
 
 
 def suites_folder() -> Path:
@@ -162,6 +164,7 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = 
         files=files,
         plugins=plugins,
         text=document.text,
+        coinciding=tuple(_coinciding(suite)),
     )
 
 
@@ -305,13 +308,29 @@ def _draws(fields: Mapping[str, Drawn], where: str) -> list[dict[str, object]]:
     """Return the random values of an entry, one dict for each setting; fields are drawn together, not multiplied.
 
     Raises:
-        SuiteError: Fields have different counts.
+        SuiteError: Fields have different counts, or no whole number lies between bounds.
     """
     if len({each.count for each in fields.values()}) > 1:
         counts = ", ".join(f"{name} {each.count}" for name, each in fields.items())
         raise SuiteError(f"{where}: random fields are drawn together, so their counts must be equal, got {counts}")
-    columns = {name: each.values(name, whole=name in LIMITS) for name, each in fields.items()}
+    try:
+        columns = {name: each.values(name, whole=name in LIMITS) for name, each in fields.items()}
+    except ValueError as error:
+        raise SuiteError(f"{where}.sweep.{error}") from None
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)] if columns else [{}]
+
+
+def _coinciding(suite: SuiteFile) -> Iterator[str]:
+    """Yield that an entry has fewer random settings than draws, such as of few whole numbers."""
+    for index, entry in enumerate(suite.trials):
+        where, fields = f"trials[{index}]", _swept_and_drawn(entry)[1]
+        draws = _draws(fields, where)
+        different = len(set(map(str, draws)))
+        if different < len(draws):
+            yield (
+                f"{where}.sweep: {len(draws)} draws are {plural(different, 'different setting')}, each trained once; "
+                "wider bounds, more choices or a larger count give more"
+            )
 
 
 def _expand(entry: TrialEntry, where: str) -> Iterator[dict[str, object]]:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gan_bench.cli.options import seeds_of
-from gan_bench.config.changes import Changes, Several, parse_change, parse_changes
+from gan_bench.config.changes import Changes, Drawn, Several, parse_change, parse_changes
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.recipes import RECIPES, Fact
 from gan_bench.config.suite import find_suite, make_plan
@@ -25,6 +25,7 @@ from gan_bench.config.suite_file import parse, read
 from gan_bench.config.yaml_document import YamlDocument, as_yaml
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.fields import as_python
+from gan_bench.execution.preflight.plan_state import PlanState, state_remarks
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.display import short_names
 
@@ -293,8 +294,36 @@ def test_random_values_are_drawn_together_and_the_first_ones_stay(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("bounds", "shares"),
+    [
+        ({"uniform": [1, 3]}, {1: 1 / 3, 2: 1 / 3, 3: 1 / 3}),
+        ({"uniform": [1.5, 3.2]}, {2: 1 / 2, 3: 1 / 2}),
+        ({"log": [1, 4]}, {1: 0.5, 2: 0.2325, 3: 0.1531, 4: 0.1144}),
+    ],
+)
+def test_random_whole_numbers_have_the_same_room(bounds, shares):
+    """Numbers at the bounds had half of it."""
+    values = Drawn(count=4000, **bounds).values("d_steps", whole=True)
+    found = {value: values.count(value) / len(values) for value in sorted(set(values))}
+    assert found == pytest.approx(shares, abs=0.03)
+    assert all(isinstance(value, int) for value in values)
+
+
+def test_draws_that_coincide_are_said(tmp_path):
+    few = random_plan(tmp_path, "loss: [hinge, minimax], d_steps: {uniform: [1, 2], count: 6}")
+    assert len({trial.setting for trial in few.trials}) == 2 * 2
+    assert few.coinciding == (
+        "trials[0].sweep: 6 draws are 2 different settings, each trained once; wider bounds, more choices or a larger "
+        "count give more",
+    )
+    assert list(state_remarks(tmp_path, few, PlanState())) == [*few.coinciding]
+    assert random_plan(tmp_path, "lr: {log: [1e-5, 1e-3], count: 6}").coinciding == ()
+
+
+@pytest.mark.parametrize(
     ("sweep", "said"),
     [
+        ("d_steps: {uniform: [1.2, 1.8], count: 3}", "sweep.d_steps: no whole number lies between 1.2 and 1.8; widen"),
         ("lr: {log: [0, 1e-3], count: 3}", "trials[0].sweep.lr: bounds must be two numbers above 0, the lower first"),
         ("lr: {uniform: [2, 1], count: 3}", "trials[0].sweep.lr: bounds must be two numbers, the lower first"),
         ("lr: {count: 3}", "trials[0].sweep.lr: give one of log, uniform and choice"),

@@ -144,6 +144,7 @@ def state_remarks(results: Path, plan: Plan, state: PlanState) -> Iterator[str]:
     yield from _other_lengths(results, plan, state.todo)
     if remark := _averages_alone(plan):
         yield remark
+    yield from plan.coinciding
 
 
 def _averages_alone(plan: Plan) -> str:
