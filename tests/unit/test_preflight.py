@@ -195,6 +195,21 @@ def test_networks_that_draw_themselves_give_the_same_bits(tiny, tmp_path, kind, 
     assert draws_globally(trial.config, TrainState.start(trial.config, torch.device("cpu")))
 
 
+def test_a_training_in_which_g_never_steps_is_refused_and_one_of_few_steps_is_said():
+    """It ended as done, with the FID of the untrained generator."""
+    trial = digits_trial()
+    steps = trial.config.epochs * steps_per_epoch(trial.config, len(context().training_images(trial.config)))
+    assert steps > 2
+    with pytest.raises(
+        UserError, match=rf"every {steps + 1} of D .* has {steps} steps, so G would stay untrained; low"
+    ):
+        check_plan((digits_trial(d_steps=steps + 1),), context())
+    found = check_plan((digits_trial(d_steps=steps), digits_trial(seed=1, d_steps=steps), trial), context())
+    (said,) = [remark for remark in found if "d_steps" in remark]
+    assert said.startswith("G takes 1 step in the whole training of 2 trials of ")
+    assert not [remark for remark in check_plan((trial,), context()) if "d_steps" in remark]
+
+
 @pytest.mark.parametrize("drawn", ["discriminator", "smoothed"])
 def test_a_loss_that_draws_trains_alone(registries, drawn):
     """In a group its numbers were nobody's, and two runs differed."""

@@ -30,6 +30,9 @@ from gan_bench.training.draws import steps_per_epoch
 from gan_bench.training.fast.engine import unsupported
 from gan_bench.training.precision import why_not
 
+FEW_STEPS = 10
+"""Fewer steps of G in a whole training are said before it."""
+
 
 def check_names(plan: Plan, own: set[str]) -> None:
     """Look every part up that a plan names, but a suite's own images, which are no parts yet.
@@ -128,9 +131,24 @@ def check_plan(trials: tuple[Trial, ...], context: RunContext) -> list[str]:
         images = len(context.training_images(config))
         if images < 2:
             raise DataError(f"{config.dataset} has one training image; scores need at least 2, so add more")
-        steps_per_epoch(config, images)
+        _check_steps(config, images)
         context.extractors(config)
     return list(_remarks(configs, context))
+
+
+def _check_steps(config: TrialConfig, images: int) -> None:
+    """Refuse a training in which G takes no step: what is scored would be the untrained generator.
+
+    Raises:
+        DataError: A dropped last batch would leave nothing.
+        UserError: D takes more steps for each of G than the whole training has.
+    """
+    steps = config.epochs * steps_per_epoch(config, images)
+    if steps < config.d_steps:
+        raise UserError(
+            f"{config.recipe}: G takes a step after every {config.d_steps:,} of D (d_steps), and the training has "
+            f"{plural(steps, 'step')}, so G would stay untrained; lower d_steps, or train longer"
+        )
 
 
 def _check_objective(config: TrialConfig, context: RunContext) -> None:
@@ -158,7 +176,7 @@ def _try_loss(config: TrialConfig) -> None:
 
 
 def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
-    """Yield what own images are scored with, which trials the reference engine trains, and doubtful penalties."""
+    """Yield what own images are scored with, how little G steps, which engine trains, and doubtful penalties."""
     for name in dict.fromkeys(config.dataset for config in configs if config.evaluation.extractors == ("auto",)):
         chosen = resolve(("auto",), DATASETS[name].channels, context.device)
         if DATASETS[name].folder is not None and "inception" not in chosen:
@@ -177,6 +195,7 @@ def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
                 f"{plural(samples, 'generated image')} per evaluation, and {name} has {features} features: the FID of "
                 "so few is far above that of many, and says little beyond the order of settings; --samples takes more"
             )
+    yield from _few_steps(configs, context)
     if context.engine_choice == "auto":
         for why, count in Counter(filter(None, map(unsupported, configs))).items():
             yield f"{plural(count, 'trial')} by the reference engine: the fast one has no {why}"
@@ -188,6 +207,20 @@ def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
                 f"{name} has batch-norm in D, so a gradient penalty is not of one image at a time (Gulrajani et al. "
                 "2017, section 4); an architecture without suits it better"
             )
+
+
+def _few_steps(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
+    """Yield that G hardly steps in trials whose D takes several steps for each of G."""
+    found = Counter[tuple[str, int, int]]()
+    for config in (config for config in configs if config.d_steps > 1):
+        steps = config.epochs * steps_per_epoch(config, len(context.training_images(config)))
+        if (count := steps // config.d_steps) < FEW_STEPS:
+            found[config.recipe, config.d_steps, count] += 1
+    for (recipe, d_steps, count), trials in sorted(found.items()):
+        yield (
+            f"G takes {plural(count, 'step')} in the whole training of {plural(trials, 'trial')} of {recipe} with "
+            f"d_steps {d_steps:,}, and stays almost untrained; lower d_steps, or train longer"
+        )
 
 
 def _try_networks(config: TrialConfig) -> None:
