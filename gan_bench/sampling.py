@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from gan_bench.execution.trial.environment import as_in_a_command
 from gan_bench.metrics.evaluator import to_uint8
 from gan_bench.models.architectures import ARCHITECTURES, construct
 from gan_bench.randomness import draw_latent, generator_for, global_draws
+from gan_bench.records.code import find_code
 from gan_bench.records.json_files import unreadable
 from gan_bench.records.layout import AVERAGE_WEIGHTS, KEPT, WEIGHTS, RecordDirectory
 from gan_bench.records.reader import StoredTrial, read_saved
@@ -149,14 +149,6 @@ def _find(path: Path, *, average: bool) -> tuple[Path, StoredTrial]:
     return file, stored
 
 
-def _digest(file: Path) -> str:
-    """Return the SHA-256 of a file; nothing for one that cannot be read, which loading it says."""
-    try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError:
-        return ""
-
-
 def _require_plugins(stored: StoredTrial, name: str, *, allowed: bool) -> None:
     """Load the plug-in that defines an architecture, if there is one and it is allowed.
 
@@ -167,14 +159,14 @@ def _require_plugins(stored: StoredTrial, name: str, *, allowed: bool) -> None:
     known = ARCHITECTURES.source(name) if name in ARCHITECTURES else None
     is_of_another_file = bool(part and known and known.path and known.sha256 != part["sha256"])
     if part.get("path") and (name not in ARCHITECTURES or is_of_another_file):
-        file = stored.path / part["path"]  # of a card beside it, else absolute
+        found = find_code(stored.path, part)
+        file = found or stored.path / part["path"]
         if not file.is_file():
             raise UserError(
                 f"{stored.path} needs the code of the architecture {name}, {part['name']} with the SHA-256 "
                 f"{part['sha256'][:12]}; put it at {file}"
             )
-        is_its_own = _digest(file) == part["sha256"]
-        if known and not is_its_own:
+        if known and not found:
             raise UserError(f"the code of {known.name} is not what {stored.path} was trained with; restore it")
         if not allowed:
             raise UserError(

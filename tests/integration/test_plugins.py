@@ -13,6 +13,7 @@ import pytest
 from support.commands import HANG, gan_bench, wait_for
 from support.tracking import mlflow_runs
 
+from gan_bench.records.code import find_code
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
 
@@ -166,6 +167,25 @@ def test_a_local_file_runs_when_it_is_allowed(tmp_path):
     made = gan_bench("sample", trial, "--out", tmp_path / "out", "--allow-plugins")
     assert made.returncode == 0, made.stderr
     assert (tmp_path / "out/grid.png").exists()
+
+
+def test_a_moved_project_knows_its_networks(tmp_path):
+    """They were looked for at their old absolute paths alone."""
+    first, moved = tmp_path / "first", tmp_path / "moved"
+    first.mkdir()
+    (first / "mine.yaml").write_text(LOCAL.replace("[0, 1]", "[0]"))
+    (first / "my_nets.py").write_text(FILE)
+    done = gan_bench("run", "mine.yaml", "--no-tracking", "--allow-plugins", cwd=first)
+    assert done.returncode == 0, done.stdout + done.stderr
+    first.rename(moved)
+    trial = next(moved.glob("results/mine/*seed=0*"))
+    made = gan_bench("sample", trial, "--out", tmp_path / "out", "--allow-plugins")
+    assert made.returncode == 0, made.stderr
+    (part,) = next(iter(environments(moved / "results").values()))["parts"].values()
+    assert find_code(trial, part).read_text() == FILE, "which a card takes along"
+    (moved / "my_nets.py").write_text(f"{FILE}# changed\n")
+    refused = gan_bench("sample", trial, "--out", tmp_path / "out", "--allow-plugins")
+    assert (refused.returncode, "needs the code of the architecture linear" in refused.stderr) == (2, True)
 
 
 RECIPE = """\

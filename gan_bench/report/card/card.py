@@ -13,6 +13,7 @@ from gan_bench.core.atomic import CLEARED, move_aside, remove_leftovers, write_a
 from gan_bench.core.errors import UserError, brief
 from gan_bench.core.text import plural, printable
 from gan_bench.records import schema
+from gan_bench.records.code import find_code
 from gan_bench.records.json_files import SEAL, object_text, parse_object, read_file, read_optional
 from gan_bench.records.layout import AVERAGE_WEIGHTS, ENVIRONMENT, RECORD, TRIAL, WEIGHTS, RecordDirectory
 from gan_bench.records.reader import StoredTrial, read_saved
@@ -127,10 +128,10 @@ def _code_of(stored: StoredTrial, earlier: Path) -> bytes | None:
         earlier: Where an earlier card has it, perhaps the only copy.
     """
     name = stored.trial["config"]["architecture"]
-    part: Mapping[str, object] = stored.environment.get("parts", {}).get(f"architectures/{name}", {})
+    part: Mapping[str, Any] = stored.environment.get("parts", {}).get(f"architectures/{name}", {})
     if not part.get("path"):
         return None
-    for place in (Path(str(part["path"])), earlier):
+    for place in filter(None, (find_code(stored.path, part), earlier)):
         try:
             content = read_file(place)
         except (OSError, UserError):
