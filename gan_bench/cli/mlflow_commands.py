@@ -13,6 +13,8 @@ import time
 import urllib.request
 import webbrowser
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from gan_bench.core.errors import StopProcess, UserError
 from gan_bench.core.text import plural
@@ -23,6 +25,8 @@ from gan_bench.terminal.console import PlainConsole
 from gan_bench.tracking.server import check_no_password, default_uri, is_default, server_page, shown
 
 WAIT_SECONDS = 90.0
+END_SECONDS = 5.0
+"""Seconds that MLflow's server has to end by itself."""
 BLOCKED = frozenset({5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6697})
 """Ports that browsers refuse to open."""
 
@@ -129,6 +133,8 @@ def serve(
     for text in links:
         console.say(text)
     sys.stdout.flush()
+    if (quit_ := getattr(signal, "SIGQUIT", None)) is not None:  # not on every system; its default ends us alone
+        signal.signal(quit_, _stop)
     # A session of its own: of the terminal's Ctrl-C its server would print tracebacks.
     with subprocess.Popen(command, env=environment, start_new_session=True) as process:  # noqa: S603
         try:
@@ -136,11 +142,26 @@ def serve(
                 webbrowser.open(links[0].rpartition(" ")[2] if links and "http" in links[0] else base)
             code = process.wait()
         except (KeyboardInterrupt, StopProcess):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
+            _end(process)
             raise
     if code:
         raise UserError(f"MLflow's server ended with exit code {code}; what it printed above says why")
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise StopProcess(128 + number)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a server and all that it started, which are gone when this returns."""
+    try:
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(END_SECONDS)
+    finally:  # also where a second signal ends the wait
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def refuse_broken(uri: str, results: Path) -> None:

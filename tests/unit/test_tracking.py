@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -19,12 +20,13 @@ from support.studies import stored, write
 from support.trials import config_of, digits_trial
 from typer.testing import CliRunner
 
+from gan_bench.cli import mlflow_commands
 from gan_bench.cli.app import app
 from gan_bench.cli.mlflow_commands import serve
 from gan_bench.config.changes import setting_name
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import Trial
-from gan_bench.core.errors import RecordError, UserError
+from gan_bench.core.errors import RecordError, StopProcess, UserError
 from gan_bench.records import schema
 from gan_bench.records.json_files import read_new_lines
 from gan_bench.records.reader import StoredTrial, read_header
@@ -478,3 +480,37 @@ def test_records_without_a_database_are_said_to_make_one(tmp_path):
     (tmp_path / "my results" / "small" / "plan.json").write_text("{}")
     with pytest.raises(UserError, match="`gan-bench sync '.*my results'` makes it from the records"):
         serve(tmp_path / "my results", None, "127.0.0.1", 5000, PlainConsole(), open_page=False)
+
+
+def test_a_server_that_does_not_end_by_itself_is_gone_all_the_same(monkeypatch):
+    """gan-bench had ended, and MLflow's processes stood for some time yet."""
+    monkeypatch.setattr(mlflow_commands, "END_SECONDS", 0.1)
+    code = "import os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.write(1, b'.'); signal.pause()"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE) as process:
+        assert process.stdout.read(1) == b"."
+        mlflow_commands._end(process)
+        assert process.returncode == -signal.SIGKILL
+
+
+def test_ctrl_backslash_ends_the_server_as_ctrl_c_does(tmp_path, monkeypatch):
+    ended = []
+
+    class Server:
+        pid, returncode = 0, None
+        __enter__ = lambda self: self  # noqa: E731
+        __exit__ = lambda *_: None  # noqa: E731
+        wait = lambda self: signal.raise_signal(signal.SIGQUIT)  # noqa: E731
+
+    monkeypatch.setattr(mlflow_commands.subprocess, "Popen", lambda *_, **__: Server())
+    monkeypatch.setattr(mlflow_commands, "_end", ended.append)
+    monkeypatch.setattr(mlflow_commands, "refuse_broken", lambda *_: None)
+    monkeypatch.setattr(mlflow_commands, "_links", lambda *_: [])
+    (tmp_path / "mlflow.db").touch()
+    before = signal.getsignal(signal.SIGQUIT)
+    try:
+        with pytest.raises(StopProcess):
+            mlflow_commands.serve(tmp_path, None, "127.0.0.1", 5000, PlainConsole(), open_page=False)
+    finally:
+        signal.signal(signal.SIGQUIT, before)
+    assert len(ended) == 1
