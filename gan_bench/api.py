@@ -366,15 +366,15 @@ def score(
     is_array = not isinstance(generated, (str, Generator))
     if value_range is not None and not is_array:
         raise UserError("value_range is of arrays and PIL images; leave it out for files and generators")
-    given = at_home(generated) if isinstance(generated, str) else _images(generated, value_range)
-    if isinstance(given, torch.Tensor):
-        given = scoring.without_equal_channels(given)
-    root = data_root(None if data is None else _path(data))
     if not isinstance(reference, (str, os.PathLike)):
         raise UserError(
             f"the reference is the name of a dataset, or the path of a folder, a zip or an .npz, not "
             f"{with_article(type(reference).__name__)}; save its images in a folder"
         )
+    given = at_home(generated) if isinstance(generated, str) else _images(generated, value_range)
+    if isinstance(given, torch.Tensor):
+        given = scoring.without_equal_channels(given)
+    root = data_root(None if data is None else _path(data))
     against = at_home(os.fsdecode(reference))
     found = scoring.prepare(given, against, list(names), root, where, samples, size=size, allow_plugins=allow_plugins)
     for remark in found.remarks:
