@@ -178,12 +178,15 @@ def words_of(command: str) -> list[str]:
 
 
 def without_places(command: str) -> str:
-    """Return a ``gan-bench run`` command without its results folder, and with its suite's file for its path."""
+    """Return a ``gan-bench run`` command for others: without its results folder and whether MLflow was kept.
+
+    Its suite's file stands for its path.
+    """
     words, kept = iter(words_of(command)), list[str]()
     for word in words:
         if word == "--results":
             next(words, None)
-        else:
+        elif word != "--no-tracking":
             kept.append(Path(word).name if word.endswith((".yaml", ".yml")) else word)
     return shlex.join(kept)
 
