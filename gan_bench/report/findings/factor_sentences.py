@@ -58,7 +58,9 @@ def _levels(judged: Judged) -> tuple[str, str]:
 
 
 def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
-    name, (first, second), count = factor.title, _levels(rows[0]), len(rows)
+    is_average = factor.name == AVERAGE_FACTOR
+    name = "moving average" if is_average else factor.title  # its levels are G and EMA of G
+    (first, second), count = _levels(rows[0]), len(rows)
     kinds = ("decided", "probable", "tie", "equivalent", "not judged")
     by = {kind: [row for row in rows if row.found == kind] for kind in kinds}
     sure = [*by["decided"], *by["probable"]]
@@ -67,7 +69,7 @@ def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
     tail += "".join(f"; {f'{row.recipe}: ' if count > 1 else ''}{row.why}" for row in rows if row.why)
     if any(row.next for row in by["decided"]):
         tail += "; decided early, so the ratio is probably overstated"
-    unit = "setting" if factor.name == AVERAGE_FACTOR else "comparison" if factor.held else "recipe"
+    unit = "setting" if is_average else "comparison" if factor.held else "recipe"
     where = plural(count, unit)
 
     def within(some: int) -> str:
