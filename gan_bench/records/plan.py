@@ -17,7 +17,7 @@ from gan_bench.core.errors import DamagedError, RecordError
 from gan_bench.core.text import at_place, printable, without_places, words_of
 from gan_bench.records import schema
 from gan_bench.records.baselines import Rows, read_baselines
-from gan_bench.records.folders import bears_name, folders_by_suite, planned_trials, suite_folders, trial_folders
+from gan_bench.records.folders import folders_by_suite, planned_trials, suite_folders, trial_folders
 from gan_bench.records.json_files import is_regular, read_if_there, read_known, write_object
 from gan_bench.records.layout import DAMAGED, LEFT_OUT, PLAN, SUITE, TRIAL
 from gan_bench.records.shared import left_by_earlier, rewriting
@@ -44,8 +44,8 @@ def write_plan(
         trials: The trials of this plan; those of earlier plans are kept.
         command: What it is run with.
         design: Which seeds its verdicts are made at, where nothing was declared before; a fixed list when None.
-        whole: Whether this is all that the suite asks for: then trials of earlier plans whose settings or seeds it has
-            no longer are marked as withdrawn.
+        whole: Whether this is all that the suite asks for: then trials of earlier plans whose settings it has no
+            longer are marked as withdrawn.
     """
     fresh = [
         {
@@ -60,7 +60,7 @@ def write_plan(
         earlier = left_by_earlier(path, schema.PLAN, partial(planned_trials, path)) or schema.NO_PLAN
         same = earlier if earlier.get("version") == version else schema.NO_PLAN
         rows = [row for row in same.get("trials", ()) if row["id"] not in known]
-        rows = _withdrawn(rows, trials, design) if whole else rows
+        rows = _withdrawn(rows, trials) if whole else rows
         said: dict[str, object] = {} if command is None else {"command": command}
         measures = {**earlier.get("measures", {}), **_foreign_measures()}
         said |= {"measures": measures} if measures else {}
@@ -74,20 +74,20 @@ def write_plan(
         write_object(path, content)
 
 
-def _withdrawn(
-    rows: Iterable[schema.PlannedTrial], trials: Sequence[Trial], design: Design | None
-) -> list[schema.PlannedTrial]:
-    """Mark the trials of earlier plans that the suite of these trials no longer asks for; looks to come ask for theirs.
+def _withdrawn(rows: Iterable[schema.PlannedTrial], trials: Sequence[Trial]) -> list[schema.PlannedTrial]:
+    """Mark the trials of earlier plans whose settings are no longer among those of a suite's trials.
 
-    Trials of a profile that is not run now stay as they are.
+    Seeds alone withdraw none: a declared look may need them. Trials of a profile that is not run now stay as they are.
     """
     profiles, settings = {trial.config.profile for trial in trials}, settings_of(trial.config for trial in trials)
-    seeds = {trial.config.seed for trial in trials}.union(design.seeds if design else ())
     found = list[schema.PlannedTrial]()
     for row in rows:
-        config = TrialConfig.from_json(row["config"])
-        is_asked = config.profile not in profiles or (config.seed in seeds and settings_of([config]) <= settings)
-        found.append(row if is_asked else {**row, "withdrawn": True})
+        config, marked = TrialConfig.from_json(row["config"]), row.copy()
+        if config.profile in profiles:
+            marked.pop("withdrawn", None)  # it may be asked for again
+            if not settings_of([config]) <= settings:
+                marked["withdrawn"] = True
+        found.append(marked)
     return found
 
 
@@ -317,9 +317,10 @@ def _says(plan: schema.PlanFile) -> tuple[object, ...]:
 def _command_of(folder: Path, plan: schema.PlanFile, suite: str) -> str:
     """Return what continues the suite of a folder; nothing where that would begin it anew in the folder of its name."""
     command = printable(plan.get("command", ""))
-    if not command or not bears_name(folder, suite):
+    home = folder if folder.name == suite else folder.resolve()  # what a link of another name leads to
+    if not command or home.name != suite:
         return ""
-    return without_places(command) if (folder / LEFT_OUT).is_file() else at_place(command, folder.parent)
+    return without_places(command) if (folder / LEFT_OUT).is_file() else at_place(command, home.parent)
 
 
 def design_so_far(results: Path, suite: str, version: int, profile: str, dataset: str) -> Design | None:

@@ -150,7 +150,7 @@ class OnCluster:
         stop: Returns True once the run should stop.
         most: Tasks at a time at most, or None for as many as there is room for.
         device: What computes there.
-        sites: None: no worker process trains for it on this machine.
+        sites: Empty: no worker process of this machine trains for it.
     """
 
     cluster: Cluster

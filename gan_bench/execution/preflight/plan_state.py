@@ -11,10 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.design import LOOKS, Design
-from gan_bench.config.suite import Plan
+from gan_bench.config.suite import Plan, make_plan
 from gan_bench.config.trial import Trial, TrialConfig, setting_key
-from gan_bench.core.errors import RecordError, UserError
+from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
 from gan_bench.execution.preflight.checks import Survey
 from gan_bench.execution.trial.claim import KnowsIdentity, Policy, State, state_of
@@ -117,15 +118,15 @@ def other_file_remark(results: Path, plan: Plan) -> Iterator[str]:
         plan: A plan that has all settings of its file.
     """
     folder, settings = results / plan.suite, settings_of(trial.config for trial in plan.trials)
-    rows = list[PlannedTrial]()
-    with suppress(RecordError):
+    rows, others = list[PlannedTrial](), dict[str, None]()
+    before = set[str]()
+    with suppress(UserError):  # it, or what it names, cannot be read any more
         if read_if_there(folder / SUITE) not in (None, plan.text.encode(errors="backslashreplace")):
-            rows = read_plan(folder)
-    others = dict[str, None]()
+            kept = make_plan(folder / SUITE, PlanOptions(profile=plan.profile), run_plugins=False)
+            if kept.version == plan.version:
+                before, rows = settings_of(trial.config for trial in kept.trials) - settings, read_plan(folder)
     for row in rows:
-        config = TrialConfig.from_json(row["config"])
-        is_same = (config.suite_version, config.profile) == (plan.version, plan.profile) and not row.get("withdrawn")
-        if is_same and not settings_of([config]) <= settings:
+        if not row.get("withdrawn") and settings_of([TrialConfig.from_json(row["config"])]) <= before:
             others[row["setting"]] = None
     if others:
         more = f" and {plural(len(others) - 1, 'more setting')}" if len(others) > 1 else ""
