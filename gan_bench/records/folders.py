@@ -57,11 +57,6 @@ def suite_of(folder: Path) -> str:
     return named or folder.resolve().name
 
 
-def bears_name(folder: Path, suite: str) -> bool:
-    """True if a folder, or what it is a link to, is called as a suite."""
-    return suite in (folder.name, folder.resolve().name)
-
-
 def folders_by_suite(results: Path) -> dict[str, list[Path]]:
     """Return the folders that each suite under a results folder is read from.
 
@@ -72,8 +67,9 @@ def folders_by_suite(results: Path) -> dict[str, list[Path]]:
     for folder in suite_folders(results):
         found.setdefault(suite_of(folder), []).append(folder)
     for suite, folders in found.items():
-        own = [each for each in folders if each.name == suite] or [each for each in folders if bears_name(each, suite)]
-        found[suite] = own[:1] or folders
+        named = [each for each in folders if each.name == suite]
+        leading_to_it = [each for each in folders if each.resolve().name == suite]  # links of another name
+        found[suite] = (named or leading_to_it)[:1] or folders
     return found
 
 
