@@ -87,7 +87,9 @@ class Recorded:
     def __init__(self, folder, fid, suite=TWO, **options):
         path = folder / "recorded.yaml"
         path.write_text(suite)
-        self.options = RunOptions(str(path), results=folder / "results", profile="full", until="decided", **options)
+        self.options = RunOptions(
+            str(path), results=folder / "results", profile="full", until="decided", **{"no_estimate": True, **options}
+        )
         self.fid, self.looks, self.lines = fid, [], []
         self.stop = StopRequest(PlainConsole(), hears=False)
 
@@ -205,7 +207,7 @@ def test_more_seeds_than_are_allowed_are_not_trained(tmp_path):
 def test_a_dry_run_says_what_later_looks_may_come_to(tmp_path, monkeypatch, most, said):
     minute = TimeEstimate(600.0)  # of ten trials
     monkeypatch.setattr("gan_bench.bench.estimate", lambda *_, **__: minute)
-    run = Recorded(tmp_path, apart(np.log(2), 0.1), max_seeds=most, dry_run=True)
+    run = Recorded(tmp_path, apart(np.log(2), 0.1), max_seeds=most, dry_run=True, no_estimate=False)
     console = SimpleNamespace(say=lambda text, style=None: run.lines.append(text))
     look_by_look(run.options, run.stop, console, lambda *_: (prepare(run.options, run.stop), None, False))
     assert run.lines[-1].endswith(said)

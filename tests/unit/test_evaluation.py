@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import subprocess
-import sys
+import os
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from support.commands import HANG
+from support.commands import python_code
 from support.trials import config_of, digits_trial
 
 from gan_bench.config.image_folder import DataRoot
@@ -191,15 +191,11 @@ def test_two_processes_write_one_sound_entry(tmp_path):
         "e = EXTRACTORS['lenet-mnist-v1'].load(torch.device('cpu'))\n"
         "print(reference(load('digits', root, 'train', 28), None, 'train', e).moments.mean.sum().item())\n"
     )
-    import os
-
     environment = {**os.environ, "GAN_BENCH_CACHE": str(tmp_path)}
-    started = [
-        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
-        for _ in range(2)
-    ]
-    answers = {process.communicate(timeout=HANG)[0] for process in started}
-    assert len(answers) == 1
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda _: python_code(code, env=environment), range(2)))
+    assert [each.returncode for each in done] == [0, 0], done
+    assert len({each.stdout for each in done}) == 1
     assert len(list(tmp_path.rglob("*"))) == 2, "one folder, one entry, nothing left aside"
 
 
