@@ -13,10 +13,10 @@ from torch import Tensor
 from gan_bench.config.image_folder import DataRoot, Transform
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.text import as_typed, plural, printable
-from gan_bench.data.datasets import DATASETS, load
+from gan_bench.data.datasets import DATASETS, ImageSet, load
 from gan_bench.data.image_files import decode
 from gan_bench.data.image_folders import Prepared, named_by_no_suite, prepare_images, without_suites
-from gan_bench.data.image_source import ImageSource, open_source
+from gan_bench.data.image_source import open_source
 from gan_bench.data.splits import layout_of
 from gan_bench.metrics.evaluator import Evaluator, generated_chunks
 from gan_bench.metrics.extractors import EXTRACTORS, load_extractor
@@ -69,6 +69,23 @@ class Drawn:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Compared:
+    """What images are compared with.
+
+    Attributes:
+        side: Who they are; None of statistics from a file, which do not say.
+        reference: Gives their statistics under an extractor.
+        class_extractor: Name of the extractor that knows the classes of a dataset.
+        held_out: Real images outside the training split of a dataset.
+    """
+
+    side: Side | None
+    reference: Callable[[Extractor], Reference]
+    class_extractor: str | None = None
+    held_out: ImageSet | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scoring:
     """Images that are read or can be drawn, and what they are compared with; nothing is scored yet.
 
@@ -80,7 +97,7 @@ class Scoring:
     """
 
     generated: Drawn
-    against: _Dataset | _Images | _Moments
+    against: Compared
     extractors: list[Extractor]
     remarks: tuple[str, ...]
 
@@ -95,7 +112,7 @@ class Scoring:
         Returns:
             Nothing where the reference is no training split of a dataset that has held-out images.
         """
-        if not isinstance(self.against, _Dataset) or (held_out := self.against.held_out) is None:
+        if (held_out := self.against.held_out) is None:
             return []
         return self._evaluator().score_images(held_out.images, min(self.generated.count, len(held_out.images)))
 
@@ -134,8 +151,8 @@ def prepare(
     Raises:
         UserError: Something named is not there or does not fit.
     """
-    if isinstance(generated, str) and _is_generator(Path(generated)):
-        generated = load_generator(Path(generated), allow_plugins=allow_plugins)
+    if isinstance(generated, str) and ((path := Path(generated)).suffix == ".safetensors" or (path / TRIAL).is_file()):
+        generated = load_generator(path, allow_plugins=allow_plugins)  # a record's sample grids are no images to score
     if not against.strip():
         raise UserError(
             f"name what the images are compared with: a dataset ({', '.join(DATASETS)}), a folder, zip or .npz"
@@ -155,11 +172,6 @@ def prepare(
     remarks = scoring_remarks(drawn.side, compared.side, against, names)
     said = (*left_out, *more, *remarks)
     return Scoring(generated=drawn, against=compared, extractors=loaded, remarks=said)
-
-
-def _is_generator(path: Path) -> bool:
-    """Whether it is a recorded generator or its record, whose sample grids are no images to score."""
-    return path.suffix == ".safetensors" or (path / TRIAL).is_file()
 
 
 def scoring_remarks(generated: Side, against: Side | None, named: str, extractors: list[str]) -> Iterator[str]:
@@ -206,7 +218,7 @@ def export(dataset: str, extractor: str, root: DataRoot, device: torch.device, o
         UserError: A name is unknown, data are missing, or the file cannot be written.
     """
     loaded = load_extractor(extractor, device)
-    found = _Dataset(dataset, root).reference(loaded)
+    found = _dataset(dataset, root).reference(loaded)
     try:
         export_moments(out, found.moments)
     except OSError as error:
@@ -278,7 +290,8 @@ def _images_of(path: Path, size: int | None) -> tuple[Tensor, list[str]]:
 def _prepared(path: Path, size: int | None) -> Prepared:
     """Prepare a folder or zip: to a size, or images that all have that of the first."""
     with open_source(path) as opened:
-        sizes = dict.fromkeys(_sizes(path, opened)) if size is None else {}
+        looked_at = opened.names[:LOOKED_AT] if size is None else []
+        sizes = dict.fromkeys(decode(opened.read(name), f"{path}/{name}", 3).size for name in looked_at)
         if not opened.names and path.suffix.lower() in (".npz", ".npy"):
             raise DataError(f"{path} holds no images; pass its array to gb.score in Python")
         opened.require_images(path)
@@ -300,74 +313,43 @@ LOOKED_AT = 16
 """Images at the beginning of which the sizes are told where files differ."""
 
 
-def _sizes(path: Path, opened: ImageSource) -> Iterator[tuple[int, int]]:
-    """Yield the sizes of the first images."""
-    for name in opened.names[:LOOKED_AT]:
-        yield decode(opened.read(name), f"{path}/{name}", 3).size
+def _dataset(named: str, root: DataRoot, size: int | None = None) -> Compared:
+    """Read a split of a dataset, brought to the size of the images that are compared with it."""
+    name, _, asked = named.partition(":")
+    entry, split = DATASETS[name], asked or "train"
+    if split not in entry.counts:
+        raise UserError(f'{name} has no split "{as_typed(split)}", only {", ".join(entry.counts)}')
+    splits = {known: load(name, root, known, size or entry.size) for known in entry.counts}
+    images, held_out = splits[split], splits.get("test") if split == "train" else None
+    return Compared(
+        side=Side(name, entry.channels, (entry.size, entry.size)),
+        reference=lambda extractor: reference(images, held_out, split, extractor),
+        class_extractor=entry.class_extractor,
+        held_out=held_out,
+    )
 
 
-class _Dataset:
-    """A split of a dataset, brought to the size of the images that are compared with it."""
-
-    def __init__(self, named: str, root: DataRoot, size: int | None = None) -> None:
-        name, _, asked = named.partition(":")
-        entry, self._split = DATASETS[name], asked or "train"
-        if self._split not in entry.counts:
-            raise UserError(f'{name} has no split "{as_typed(self._split)}", only {", ".join(entry.counts)}')
-        self.class_extractor = entry.class_extractor
-        self.side = Side(name, entry.channels, (entry.size, entry.size))
-        splits = {known: load(name, root, known, size or entry.size) for known in entry.counts}
-        self._images = splits[self._split]
-        self.held_out = splits.get("test") if self._split == "train" else None
-
-    def reference(self, extractor: Extractor) -> Reference:
-        """Return its statistics under an extractor, from the cache where they are there."""
-        return reference(self._images, self.held_out, self._split, extractor)
-
-
-@dataclass(frozen=True)
-class _Images:
-    """Images of files that others are compared with."""
-
-    images: Tensor
-    name: str
-    side: Side
-    class_extractor: None = None
-
-    def reference(self, extractor: Extractor) -> Reference:
-        """Compute their statistics under an extractor."""
-        return compute(self.images, None, self.name, extractor)
-
-
-@dataclass(frozen=True)
-class _Moments:
-    """Statistics from a file; of which images, it does not say."""
-
-    path: Path
-    side: None = None
-    class_extractor: None = None
-
-    def reference(self, extractor: Extractor) -> Reference:
-        """Read them, for an extractor of as many features."""
-        moments = import_moments(self.path, extractor.feature_dim)
-        return Reference(printable(self.path.stem), moments).to(extractor.device)
+def _moments(path: Path, extractor: Extractor) -> Reference:
+    """Read statistics from a file, for an extractor of as many features."""
+    return Reference(printable(path.stem), import_moments(path, extractor.feature_dim)).to(extractor.device)
 
 
 def _compared_with(
     against: str, root: DataRoot, generated: Side, size: int | None, *, whole_path: bool
-) -> tuple[_Dataset | _Images | _Moments, list[str]]:
+) -> tuple[Compared, list[str]]:
     """Find what images are compared with, and what of its files was left out."""
     if against.partition(":")[0] in DATASETS:
-        return _Dataset(against, root, generated.size[1]), []
+        return _dataset(against, root, generated.size[1]), []
     path = Path(against)
     if path.suffix == ".npy":
         raise UserError(f"{path} is one array; statistics are an .npz with the arrays mu and sigma")
     if path.suffix.lower() == ".npz":
-        return _Moments(path), []
+        return Compared(side=None, reference=lambda extractor: _moments(path, extractor)), []
     if not path.exists():
         raise UserError(f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file')
     images, left_out = _images_of(path, size)
     if len(images) < 2:
         raise DataError(f"{path} has 1 image, and scores compare with at least two; name a folder of more")
-    label = _label(against, whole_path=whole_path)
-    return _Images(images, printable(path.stem), _side(label, images)), left_out
+    side = _side(_label(against, whole_path=whole_path), images)
+    name = printable(path.stem)
+    return Compared(side=side, reference=lambda extractor: compute(images, None, name, extractor)), left_out
