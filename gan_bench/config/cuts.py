@@ -57,24 +57,12 @@ class PlanOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cuts:
-    """What a plan cuts a recipe's trials down to; None where it cuts nothing.
-
-    Attributes:
-        epochs: Most epochs.
-        train_limit: Most training images.
-    """
-
-    epochs: int | None
-    train_limit: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Frame:
     """What all trials of a plan share.
 
     Attributes:
-        cuts: The profile's cuts joined with those of the command line, by recipe.
+        epochs: Most epochs by recipe, of the profile and the command line; None where neither cuts them.
+        train_limit: Most training images likewise.
         seeds: Seeds of every setting.
         design: Which seeds verdicts are made at.
         samples: Generated images per evaluation.
@@ -84,7 +72,8 @@ class Frame:
         extractors: Names of the feature extractors.
     """
 
-    cuts: Mapping[str, Cuts]
+    epochs: Mapping[str, int | None]
+    train_limit: Mapping[str, int | None]
     seeds: tuple[int, ...]
     design: Design
     samples: int
@@ -106,15 +95,7 @@ class Frame:
         recipes = dict.fromkeys(entry.recipe for entry in suite.trials)
         for name in ("epochs", "train_limit"):
             _check_recipes(suite, name, recipes, document)
-        cuts = {
-            recipe: Cuts(
-                epochs=_least(
-                    _cut(profile.epochs, recipe) if "epochs" not in options.changes else None, options.epochs
-                ),
-                train_limit=_least(_cut(profile.train_limit, recipe), options.train_limit),
-            )
-            for recipe in recipes
-        }
+        epochs = None if "epochs" in options.changes else profile.epochs
         samples = options.samples or profile.samples or suite.evaluate.samples
         has_quick = bool(suite.profiles.quick.model_dump(exclude={"seeds"}, exclude_none=True))
         named = ("auto",) if suite.evaluate.extractors == "auto" else tuple(suite.evaluate.extractors)
@@ -123,7 +104,8 @@ class Frame:
             declared = Design.fixed(profile.seeds, declared.margin)
         seeds = tuple(dict.fromkeys(options.seeds or profile.seeds or declared.first(declared.looks[0])))
         return cls(
-            cuts=cuts,
+            epochs={recipe: _least(_cut(epochs, recipe), options.epochs) for recipe in recipes},
+            train_limit={recipe: _least(_cut(profile.train_limit, recipe), options.train_limit) for recipe in recipes},
             seeds=seeds,
             design=declared.asked_for(seeds),
             samples=samples,

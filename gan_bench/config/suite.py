@@ -364,8 +364,7 @@ def _config(suite: SuiteFile, name: str, recipe: str, values: Mapping[str, Any],
     Raises:
         ValueError: A value is outside its range.
     """
-    cuts = frame.cuts[recipe]
-    epochs = min(values["epochs"], cuts.epochs or values["epochs"])
+    epochs = min(values["epochs"], frame.epochs[recipe] or values["epochs"])
     at = {0, epochs, *(e for e in suite.evaluate.epochs if e <= epochs)}
     evaluation = EvaluationConfig(
         epochs=tuple(sorted(at)),
@@ -374,14 +373,14 @@ def _config(suite: SuiteFile, name: str, recipe: str, values: Mapping[str, Any],
         draws=suite.evaluate.draws,
         keep=suite.evaluate.keep,
     )
-    cut = frame.quick or cuts.train_limit is not None or epochs < values["epochs"]
+    cut = frame.quick or frame.train_limit[recipe] is not None or epochs < values["epochs"]
     profile: Profile = "quick" if cut else "full"
     return TrialConfig(
         **{**values, "epochs": epochs},
         suite=name,
         suite_version=suite.version,
         recipe=recipe,
-        train_limit=cuts.train_limit,
+        train_limit=frame.train_limit[recipe],
         seed=0,
         profile=profile,
         evaluation=evaluation,
