@@ -22,7 +22,7 @@ from gan_bench.core.sources import calling
 from gan_bench.core.text import printable
 from gan_bench.metrics.classifiers import CifarNet, LeNet28
 from gan_bench.metrics.features import Extractor, Features
-from gan_bench.metrics.natural import EfficientNetLite0, Natural
+from gan_bench.metrics.natural import EfficientNetLite0, load_natural
 from gan_bench.metrics.published import INCEPTION, NETWORKS, WeightsFile
 
 
@@ -194,7 +194,7 @@ EXTRACTORS.register(
     ExtractorEntry(
         description="EfficientNet-Lite0 of ImageNet, 1280 features, weights with gan_bench[natural]",
         channels=None,
-        load=Natural,
+        load=load_natural,
         extra="natural",
         feature_dim=EfficientNetLite0.feature_dim,
     ),

@@ -26,10 +26,7 @@ from torch import Tensor, nn
 
 from gan_bench.core.errors import DataError
 from gan_bench.core.text import at_home
-from gan_bench.metrics.features import Features
-
-PART = 50
-"""Images of 224x224 in one pass: 500 of them would take gigabytes in VGG16 and DINOv2."""
+from gan_bench.metrics.features import PART, FrozenNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,48 +165,23 @@ class Network:
     build: Build
     extra: str | None = None
 
-    def load(self, device: torch.device) -> PublishedExtractor:
+    def load(self, device: torch.device) -> FrozenNetwork:
         """Load it onto a device.
 
         Raises:
             DataError: Its weights cannot be had or are not the right ones, or a package that it needs is missing.
         """
-        return PublishedExtractor(self, device)
-
-
-class PublishedExtractor:
-    """A network with published weights as a feature extractor, in float32.
-
-    Args:
-        network: Which one.
-        device: Where it runs.
-
-    Raises:
-        DataError: Its weights cannot be had or are not the right ones, or a package that it needs is missing.
-    """
-
-    def __init__(self, network: Network, device: torch.device) -> None:
-        self.name, self.feature_dim, self.classes = network.weights.extractor, network.feature_dim, network.classes
-        make, self.sha256 = network.build(network.weights)
+        name, file, url = self.weights.extractor, self.weights.file, self.weights.url
+        make, sha256 = self.build(self.weights)
         try:
             with torch.random.fork_rng(devices=[]):  # torch-fidelity's graphs draw weights before they read the file
-                built = make()
+                made = make()
         except (RuntimeError, KeyError) as error:
             why = f"it has no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
-            file, url = network.weights.file, network.weights.url
-            raise DataError(f"{file} does not fit the extractor {self.name} ({why}); get it again from {url}") from None
-        self._network, self._part, self.device = built.eval().requires_grad_(False).to(device), network.part, device
-
-    @torch.no_grad()
-    def __call__(self, images: Tensor) -> Features:
-        """Extract from uint8 images of any size, grey or colour; resized as the network's publishers do."""
-        colour = images.to(self.device)
-        if colour.shape[1] == 1:
-            colour = colour.expand(-1, 3, -1, -1)
-        seen = [self._network(part) for part in torch.split(colour, self._part or max(len(colour), 1))]
-        features = torch.cat([each[0] for each in seen])
-        logits = torch.cat([each[1] for each in seen]) if self.classes else features.new_zeros(len(features), 0)
-        return Features(features, logits)
+            raise DataError(f"{file} does not fit the extractor {name} ({why}); get it again from {url}") from None
+        return FrozenNetwork(
+            name, sha256, made, device, feature_dim=self.feature_dim, classes=self.classes, part=self.part
+        )
 
 
 def _fidelity(graph: str, features: list[str], weights: WeightsFile) -> tuple[Callable[[], nn.Module], str]:

@@ -20,7 +20,7 @@ from gan_bench.metrics.dinov2 import DinoV2, positions
 from gan_bench.metrics.evaluator import Evaluator
 from gan_bench.metrics.extractors import EXTRACTORS, ExtractorEntry, resolve
 from gan_bench.metrics.features import Features
-from gan_bench.metrics.published import INCEPTION, NETWORKS, PublishedExtractor
+from gan_bench.metrics.published import INCEPTION, NETWORKS
 from gan_bench.metrics.reference import compute, reference
 
 CPU = torch.device("cpu")
@@ -541,4 +541,4 @@ def test_a_package_that_cannot_be_imported_is_no_fault_of_weights(monkeypatch):
 
     monkeypatch.setattr("gan_bench.metrics.published.resolve_name", broken)
     with pytest.raises(RuntimeError, match="nms does not exist"):
-        PublishedExtractor(INCEPTION, torch.device("cpu"))
+        INCEPTION.load(torch.device("cpu"))
