@@ -203,22 +203,19 @@ class YamlDocument:
         text: str = node.value
         kind = _KINDS.get(node.tag.removeprefix(_TAG))
         if kind is None or not node.tag.startswith(_TAG):
-            raise self._refusal(node.start_mark, place, f"the tag {_short_tag(node)} is not supported; remove it")
-        if not kind.pattern.match(text):
+            said = f"the tag {_short_tag(node)} is not supported; remove it"
+        elif not kind.pattern.match(text):
             said = f"{quoted(text)} does not fit the tag {_short_tag(node)}; remove the tag"
-            raise self._refusal(node.start_mark, place, said)
-        if len(text) > MAX_SCALAR:
+        elif len(text) > MAX_SCALAR:
             said = f"a text of {len(text):,} characters is too long; at most {MAX_SCALAR:,}"
-            raise self._refusal(node.start_mark, place, said)
-        found = _UNPRINTABLE.search(text)
-        if found:
+        elif found := _UNPRINTABLE.search(text):
             said = f"the character U+{ord(found.group()):04X} is not allowed; remove it"
-            raise self._refusal(node.start_mark, place, said)
-        try:
-            return kind.value(text)
-        except ValueError:  # Python converts no more than 4,300 digits
-            said = f"a number of {len(text):,} characters is too long; write a smaller one"
-            raise self._refusal(node.start_mark, place, said) from None
+        else:
+            try:
+                return kind.value(text)
+            except ValueError:  # Python converts no more than 4,300 digits
+                said = f"a number of {len(text):,} characters is too long; write a smaller one"
+        raise self._refusal(node.start_mark, place, said)
 
 
 def _short_tag(node: yaml.Node) -> str:
