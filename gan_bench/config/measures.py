@@ -106,17 +106,6 @@ def _refusal(measure: Measure) -> str | None:
     return None
 
 
-MEASURES: Registry[Measure] = Registry(
-    "measure",
-    "measures",
-    Measure,
-    all_count=True,
-    also=lambda measure: str(getattr(measure, "metric", "")).partition(":")[0] or None,
-    reserved=COLUMNS,
-    refuse=_refusal,
-)
-
-
 def measures_with(role: Role) -> tuple[str, ...]:
     """Return the names of the measures with a role, in the order of their registration."""
     return tuple(name for name, measure in MEASURES.items() if role in measure.roles)
@@ -336,6 +325,13 @@ _MEASURES = {
         explanation=("A coarse alarm for mode collapse, counted over seeds in tables."),
     ),
 }
-for _name, _measure in _MEASURES.items():
-    MEASURES.register(_name, _measure)
-MEASURES.close_shipped()
+MEASURES: Registry[Measure] = Registry(
+    "measure",
+    "measures",
+    Measure,
+    _MEASURES,
+    all_count=True,
+    also=lambda measure: str(getattr(measure, "metric", "")).partition(":")[0] or None,
+    reserved=COLUMNS,
+    refuse=_refusal,
+)

@@ -138,14 +138,12 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of a config
     return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) else value
 
 
-RECIPES: Registry[Recipe] = Registry("recipe", "recipes", Recipe)
-
 DCGAN_BETAS = (0.5, 0.999)
 ADAM_BETAS = (0.9, 0.999)
 _WHOLE = code(1, "one pass over the images")
 _EPS = lineage(1e-8, "PyTorch's default")
 
-for _recipe in (
+_RECIPES = (
     Recipe(
         name="cats-dcgan",
         article=Article(key="A0", title="Getting started with GANs using PyTorch", outlet="Towards Data Science"),
@@ -272,6 +270,5 @@ for _recipe in (
         log_every=code(100),
         remarks="The article shows images only.",
     ),
-):
-    RECIPES.register(_recipe.name, _recipe)
-RECIPES.close_shipped()
+)
+RECIPES: Registry[Recipe] = Registry("recipe", "recipes", Recipe, {each.name: each for each in _RECIPES})

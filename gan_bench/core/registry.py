@@ -50,6 +50,7 @@ class Registry(Mapping[str, T], Generic[T]):
         kind: What the entries are, in the singular; used in error messages.
         plural: Ends the name of the group of entry points, ``gan_bench.PLURAL``.
         form: The class of entries, which what an entry point names must be.
+        shipped: The entries that come with gan_bench, by name.
         all_count: Whether every entry takes part without being named, as measures do; then a broken package's entries
             are left out with a warning.
         also: Names a module that an entry stands on without importing it, or None; its code counts too.
@@ -62,6 +63,7 @@ class Registry(Mapping[str, T], Generic[T]):
         kind: str,
         plural: str,
         form: type[T],
+        shipped: Mapping[str, T],
         *,
         all_count: bool = False,
         also: Callable[[Any], str | None] = lambda _: None,
@@ -70,9 +72,9 @@ class Registry(Mapping[str, T], Generic[T]):
     ) -> None:
         self._refuse = refuse
         self.kind, self.plural, self.form, self._also, self._reserved = kind, plural, form, also, reserved
-        self._entries: dict[str, T] = {}
+        self._entries = dict(shipped)
         self._sources: dict[str, Source] = {}
-        self._shipped: frozenset[str] = frozenset()
+        self._shipped = frozenset(shipped)
         self._provisional: set[str] = set()
         self._of_main: set[str] = set()
         self._found: dict[str, list[EntryPoint]] | None = None
@@ -127,10 +129,6 @@ class Registry(Mapping[str, T], Generic[T]):
         if name not in self or name in self._provisional:
             self._entries[name] = entry
             self._provisional.add(name)
-
-    def close_shipped(self) -> None:
-        """Mark everything registered so far as shipped with gan_bench."""
-        self._shipped = frozenset(self._entries)
 
     def shipped(self) -> dict[str, T]:
         """Return the entries that come with gan_bench."""

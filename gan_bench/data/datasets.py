@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,8 +25,7 @@ from gan_bench.data.readers import (
     cats_source,
     cifar10_source,
     fetch_cats,
-    fetch_cifar10,
-    fetch_mnist,
+    fetch_with_torchvision,
     mnist_source,
     read_cats,
     read_cifar10,
@@ -93,9 +93,6 @@ class Dataset:
     def can_fetch(self) -> bool:
         """True if this machine has the packages that the download needs."""
         return self.fetch is not None and (not self.fetch_needs or find_spec(self.fetch_needs) is not None)
-
-
-DATASETS: Registry[Dataset] = Registry("dataset", "datasets", Dataset)
 
 
 def load(name: str, root: DataRoot, split: Split, size: int) -> ImageSet:
@@ -216,7 +213,28 @@ def _remove_empty(folder: Path) -> None:
             Path(path).rmdir()
 
 
-for _dataset in (
+_CHUNK = 1000
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Resize square uint8 images as PIL's bilinear filter does, bit for bit when enlarging.
+
+    Args:
+        images: (N, C, H, H) uint8.
+        size: New height and width.
+    """
+    if images.shape[-1] == size:
+        return images
+    resized = torch.empty(*images.shape[:2], size, size, dtype=torch.uint8)
+    for start in range(0, len(images), _CHUNK):
+        piece = images[start : start + _CHUNK]
+        resized[start : start + _CHUNK] = F.interpolate(
+            piece, size=(size, size), mode="bilinear", antialias=size < images.shape[-1]
+        )
+    return resized
+
+
+_DATASETS = (
     Dataset(
         name="mnist",
         description="handwritten digits (LeCun et al. 1998), 28x28 grey",
@@ -226,7 +244,7 @@ for _dataset in (
         classes=10,
         read=read_mnist,
         source=mnist_source,
-        fetch=fetch_mnist,
+        fetch=partial(fetch_with_torchvision, "MNIST"),
         files="its four original files as MNIST/raw/train-images-idx3-ubyte and so on",
         class_extractor="lenet-mnist-v1",
     ),
@@ -250,7 +268,7 @@ for _dataset in (
         classes=CIFAR10_CLASSES,
         read=read_cifar10,
         source=cifar10_source,
-        fetch=fetch_cifar10,
+        fetch=partial(fetch_with_torchvision, "CIFAR10"),
         files="torchvision's cifar-10-batches-py/",
         class_extractor="cifar-v1",
     ),
@@ -267,27 +285,5 @@ for _dataset in (
         files="a folder cats or cats.zip of images",
         fetch_needs="kagglehub",
     ),
-):
-    DATASETS.register(_dataset.name, _dataset)
-DATASETS.close_shipped()
-
-
-_CHUNK = 1000
-
-
-def resize(images: Tensor, size: int) -> Tensor:
-    """Resize square uint8 images as PIL's bilinear filter does, bit for bit when enlarging.
-
-    Args:
-        images: (N, C, H, H) uint8.
-        size: New height and width.
-    """
-    if images.shape[-1] == size:
-        return images
-    resized = torch.empty(*images.shape[:2], size, size, dtype=torch.uint8)
-    for start in range(0, len(images), _CHUNK):
-        piece = images[start : start + _CHUNK]
-        resized[start : start + _CHUNK] = F.interpolate(
-            piece, size=(size, size), mode="bilinear", antialias=size < images.shape[-1]
-        )
-    return resized
+)
+DATASETS: Registry[Dataset] = Registry("dataset", "datasets", Dataset, {each.name: each for each in _DATASETS})

@@ -49,9 +49,6 @@ class ExtractorEntry:
     feature_dim: int | None = None
 
 
-EXTRACTORS: Registry[ExtractorEntry] = Registry("extractor", "extractors", ExtractorEntry)
-
-
 class ShippedClassifier:
     """A small classifier whose weights are part of the package.
 
@@ -176,40 +173,37 @@ def resolve(names: tuple[str, ...], channels: int, device: torch.device) -> tupl
     return (*shipped, *inception)
 
 
-for _name, _classifier, _line in (
-    ("lenet-mnist-v1", LeNet28, "small classifier of MNIST digits, 128 features, shipped"),
-    ("cifar-v1", CifarNet, "small classifier of (JPEG-compressed) CIFAR-10, 192 features, shipped"),
-):
-    EXTRACTORS.register(
-        _name,
-        ExtractorEntry(
-            description=_line,
-            channels=_classifier.image_shape[0],
-            load=partial(ShippedClassifier, _name, _classifier),
-            feature_dim=_classifier.feature_dim,
-        ),
-    )
-EXTRACTORS.register(
-    "efficientnet-lite0",
-    ExtractorEntry(
+_EXTRACTORS = {
+    **{
+        name: ExtractorEntry(
+            description=line,
+            channels=classifier.image_shape[0],
+            load=partial(ShippedClassifier, name, classifier),
+            feature_dim=classifier.feature_dim,
+        )
+        for name, classifier, line in (
+            ("lenet-mnist-v1", LeNet28, "small classifier of MNIST digits, 128 features, shipped"),
+            ("cifar-v1", CifarNet, "small classifier of (JPEG-compressed) CIFAR-10, 192 features, shipped"),
+        )
+    },
+    "efficientnet-lite0": ExtractorEntry(
         description="EfficientNet-Lite0 of ImageNet, 1280 features, weights with gan_bench[natural]",
         channels=None,
         load=load_natural,
         extra="natural",
         feature_dim=EfficientNetLite0.feature_dim,
     ),
-)
-for _network in NETWORKS:
-    EXTRACTORS.register(
-        _network.weights.extractor,
-        ExtractorEntry(
-            description=f"{_network.description}, weights fetched or ${_network.weights.variable}",
+    **{
+        network.weights.extractor: ExtractorEntry(
+            description=f"{network.description}, weights fetched or ${network.weights.variable}",
             channels=None,
-            load=_network.load,
+            load=network.load,
             slow=True,
-            weights=_network.weights,
-            extra=_network.extra,
-            feature_dim=_network.feature_dim,
-        ),
-    )
-EXTRACTORS.close_shipped()
+            weights=network.weights,
+            extra=network.extra,
+            feature_dim=network.feature_dim,
+        )
+        for network in NETWORKS
+    },
+}
+EXTRACTORS: Registry[ExtractorEntry] = Registry("extractor", "extractors", ExtractorEntry, _EXTRACTORS)

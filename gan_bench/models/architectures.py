@@ -39,9 +39,6 @@ class Architecture:
     discriminator: Callable[[], nn.Module]
 
 
-ARCHITECTURES: Registry[Architecture] = Registry("architecture", "architectures", Architecture)
-
-
 def without_memory(architecture: Architecture, latent_dim: int) -> tuple[nn.Module, nn.Module]:
     """Make both networks without memory for their weights, where they allow that.
 
@@ -85,43 +82,33 @@ def fingerprint(architecture: Architecture, latent_dim: int) -> str:
     return digest.hexdigest()
 
 
-ARCHITECTURES.register(
-    "mlp",
-    Architecture(
+_ARCHITECTURES = {
+    "mlp": Architecture(
         description="three linear layers of width 256 in each net (A2, A4)",
         image_shape=(1, 28, 28),
         generator=mlp.Generator,
         discriminator=mlp.Discriminator,
     ),
-)
-ARCHITECTURES.register(
-    "dcgan28",
-    Architecture(
+    "dcgan28": Architecture(
         description="four convolutions in each net, 28x28 grey (A1)",
         image_shape=(1, 28, 28),
         generator=dcgan.Generator28,
         discriminator=dcgan.Discriminator28,
     ),
-)
-ARCHITECTURES.register(
-    "dcgan64",
-    Architecture(
+    "dcgan64": Architecture(
         description="five convolutions in each net, 64x64 colour, first D block without batch-norm (A3)",
         image_shape=(3, 64, 64),
         generator=dcgan.Generator64,
         discriminator=partial(dcgan.Discriminator64, first_norm=False),
     ),
-)
-ARCHITECTURES.register(
-    "dcgan64-bn",
-    Architecture(
+    "dcgan64-bn": Architecture(
         description="five convolutions in each net, 64x64 colour, first D block with batch-norm (A0)",
         image_shape=(3, 64, 64),
         generator=dcgan.Generator64,
         discriminator=partial(dcgan.Discriminator64, first_norm=True),
     ),
-)
-ARCHITECTURES.close_shipped()
+}
+ARCHITECTURES: Registry[Architecture] = Registry("architecture", "architectures", Architecture, _ARCHITECTURES)
 
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)

@@ -68,9 +68,6 @@ def _refusal(loss: Loss) -> str | None:
     return None
 
 
-LOSSES: Registry[Loss] = Registry("loss", "losses", Loss, refuse=_refusal)
-
-
 def discriminator_loss(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
     """BCE(D(x), 1) + BCE(D(G(z)), 0): a sum of two means, not their mean (Goodfellow et al. 2014; all articles).
 
@@ -146,29 +143,22 @@ def _minus_mean(scores_fake: Tensor) -> Tensor:
     return -scores_fake.mean(-1)
 
 
-LOSSES.register(
-    "non_saturating",
-    Loss(
+_LOSSES = {
+    "non_saturating": Loss(
         description="binary cross-entropy; G maximises log D(G(z)) (all five articles)",
         source="Goodfellow et al. 2014, section 3",
         discriminator=discriminator_loss,
         generator=generator_loss,
         smoothed=smoothed_discriminator_loss,
     ),
-)
-LOSSES.register(
-    "minimax",
-    Loss(
+    "minimax": Loss(
         description="binary cross-entropy; G minimises log(1 - D(G(z)))",
         source="Goodfellow et al. 2014, equation 1",
         discriminator=discriminator_loss,
         generator=_minimax_generator,
         smoothed=smoothed_discriminator_loss,
     ),
-)
-LOSSES.register(
-    "least_squares",
-    Loss(
+    "least_squares": Loss(
         description="half squared distance of D's output to 1 (real) and 0 (fake)",
         source="Mao et al. 2017, equation 9",
         discriminator=_least_squares,
@@ -176,35 +166,26 @@ LOSSES.register(
         smoothed=_least_squares,
         output="score",
     ),
-)
-LOSSES.register(
-    "hinge",
-    Loss(
+    "hinge": Loss(
         description="margins of 1 in D; G maximises D(G(z))",
         source="Lim & Ye 2017; Miyato et al. 2018, equations 16 and 17",
         discriminator=_hinge,
         generator=_minus_mean,
         output="score",
     ),
-)
-LOSSES.register(
-    "wasserstein",
-    Loss(
+    "wasserstein": Loss(
         description="difference of D's means; with weight_clip or gradient_penalty, and d_steps above 1",
         source="Arjovsky et al. 2017, algorithm 1",
         discriminator=_wasserstein,
         generator=_minus_mean,
         output="score",
     ),
-)
-LOSSES.register(
-    "relativistic",
-    Loss(
+    "relativistic": Loss(
         description="binary cross-entropy of the difference of D's outputs for a real and a fake image",
         source="Jolicoeur-Martineau 2018, RSGAN, section 4.1; the base of R3GAN, Huang et al. 2024",
         discriminator=_relativistic,
         generator_of_both=lambda real, fake: _relativistic(fake, real),
         output="score",
     ),
-)
-LOSSES.close_shipped()
+}
+LOSSES: Registry[Loss] = Registry("loss", "losses", Loss, _LOSSES, refuse=_refusal)

@@ -21,7 +21,7 @@ from gan_bench.models.losses import LOSSES
 @pytest.fixture
 def fruits(monkeypatch):
     monkeypatch.setattr(registry_module, "REGISTRIES", {})
-    registry: Registry[int] = Registry("fruit", "fruits", int)
+    registry: Registry[int] = Registry("fruit", "fruits", int, {})
     registry.register("apple", 1)
     registry.register("pear", 2)
     return registry
@@ -99,10 +99,7 @@ def offered(monkeypatch):
     def make(*points, **options):
         monkeypatch.setattr(registry_module, "REGISTRIES", {})
         monkeypatch.setattr(registry_module, "points_of", lambda group: list(points) if "fruits" in group else [])
-        made: Registry[int] = Registry("fruit", "fruits", int, **options)
-        made.register("apple", 1)
-        made.close_shipped()
-        return made
+        return Registry("fruit", "fruits", int, {"apple": 1}, **options)
 
     return make
 
@@ -185,10 +182,7 @@ def test_the_digest_of_code_follows_its_own_imports(tmp_path, monkeypatch):
 @pytest.fixture
 def table(monkeypatch):
     """A registry that local files know by name."""
-    made: Registry[int] = Registry("stone", "stones", int)
-    made.register("flint", 1)
-    made.close_shipped()
-    yield made
+    yield Registry("stone", "stones", int, {"flint": 1})
     del registry_module.REGISTRIES["stones"]
 
 
