@@ -97,7 +97,7 @@ class Registry(Mapping[str, T], Generic[T]):
             owner = self._sources.get(name)
             of = f" by {owner.name}" if owner else " by gan_bench" if name in self._shipped else ""
             raise ValueError(f'the {self.kind} name "{name}" is taken{of}: it is registered twice')
-        if self._shipped and name in self.points():
+        if name in self.points():
             owner_name = distribution_of(self.points()[name][0])[0]
             raise ValueError(f'the {self.kind} name "{name}" is taken by the package {owner_name}')
         self._provisional.discard(name)
@@ -121,7 +121,7 @@ class Registry(Mapping[str, T], Generic[T]):
             raise TypeError(f'the {self.kind} "{name}" must be {wanted}, not {with_article(type(entry).__name__)}')
         for field_name, wrong in wrong_fields(entry):
             raise TypeError(f'the {self.kind} "{name}" has a wrong {field_name}: {wrong}')
-        if self._shipped and name not in self._shipped and (fault := self._refuse(entry)):
+        if name not in self._shipped and (fault := self._refuse(entry)):
             raise ValueError(f'the {self.kind} "{name}" cannot be: {fault}')
 
     def declare(self, name: str, entry: T) -> None:
