@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from gan_bench.config.changes import BOTH, plain
@@ -22,7 +22,7 @@ from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, printable
 from gan_bench.records.reader import StoredTrial
-from gan_bench.report.study.frame import BAD, build_frames, images_changed, made_of
+from gan_bench.report.study.frame import BAD, build_frames, images_changed
 from gan_bench.report.study.stats import ALPHA, FEW, Interval, ratio_of
 from gan_bench.report.study.table import Column, Table, put_interval
 
@@ -68,48 +68,40 @@ def welch(first: ArrayLike, second: ArrayLike, margin: float) -> tuple[float, fl
     return difference, low, high, "different" if low > 0 or high < 0 else "undecided"
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Side:
     """One folder's trials of a setting under one protocol.
 
     Attributes:
         config: The config of its first trial.
         setting: The setting's name.
-        whole: All that tells settings apart.
-        values: Primary scores by epoch and seed.
-        trials: Those that were scored, by id; of a setting without any, the lost ones.
-        lost: Seeds that failed, diverged, or made images at last that cannot be scored, and have no such score of
-            another suite.
-        unscored: Seeds whose images could not be scored, by epoch.
-        ends: The seed and the last evaluated epoch of every one of the trials that was scored, by id.
+        trials: Rows of the trials that were scored after training began; of a setting without any, of the lost ones.
+        scores: The primary scores of these, epoch after epoch of a trial, NaN where its images cannot be scored.
+        failed: Seeds all of whose trials failed or diverged.
     """
 
     config: Mapping[str, Any]
     setting: str
-    whole: str
-    values: dict[int, dict[int, float]] = field(default_factory=dict)
-    trials: dict[str, StoredTrial] = field(default_factory=dict)
-    lost: set[int] = field(default_factory=set)
-    unscored: dict[int, set[int]] = field(default_factory=dict)
-    ends: dict[str, tuple[int, int]] = field(default_factory=dict)
+    trials: pd.DataFrame
+    scores: pd.DataFrame
+    failed: set[int]
 
-    def take(self, trial: StoredTrial, epoch: int, value: float) -> None:
-        """Take in a primary score of a trial, NaN where its images cannot be scored; later epochs come later."""
-        seed = trial.trial["config"]["seed"]
-        self.trials[trial.trial["id"]], self.ends[trial.trial["id"]] = trial, (seed, epoch)
-        if math.isnan(value):
-            self.unscored.setdefault(epoch, set()).add(seed)
-        else:
-            self.values.setdefault(epoch, {})[seed] = value
+    @property
+    def epochs(self) -> set[int]:
+        """The epochs at which some seed has a score."""
+        return set(self.scores.dropna(subset="value")["epoch"])
 
-    def count_lost(self, failed: set[int]) -> None:
-        """Count the seeds that failed or diverged, and those whose last images cannot be scored."""
-        self.lost |= failed - {trial.trial["config"]["seed"] for trial in self.trials.values()}
-        self.lost |= {seed for seed, epoch in self.ends.values() if seed in self.unscored_at(epoch)}
+    def at(self, epoch: int) -> tuple[NDArray[np.float64], set[int]]:
+        """Return the scores at an epoch, one per seed, and the seeds whose images could not be scored, in no suite."""
+        looked = self.scores[self.scores["epoch"] == epoch]
+        known = looked.dropna(subset="value").drop_duplicates("seed", keep="last")
+        return known["value"].to_numpy(), set(looked["seed"]) - set(known["seed"])
 
-    def unscored_at(self, epoch: int) -> set[int]:
-        """Return the seeds whose images could not be scored at an epoch, in no suite."""
-        return self.unscored.get(epoch, set()) - self.values.get(epoch, {}).keys()
+    @property
+    def lost(self) -> set[int]:
+        """The seeds that failed or diverged, and those whose last images cannot be scored."""
+        ends = self.scores.drop_duplicates("trial", keep="last")
+        return self.failed | {s for s, end in zip(ends["seed"], ends["epoch"], strict=True) if s in self.at(end)[1]}
 
 
 def same_settings(
@@ -145,13 +137,13 @@ def same_settings(
         old, new = first.get(key) or first_lost.get(key[0]), second.get(key) or second_lost.get(key[0])
         if not old or not new:
             continue
-        shared = old.values.keys() & new.values.keys()
-        is_lost = any(side.lost and not side.values for side in (old, new))
-        if not shared and not is_lost and not (names and old.values and new.values):  # a last score may be none
+        shared = old.epochs & new.epochs
+        is_lost = any(side.lost and not side.epochs for side in (old, new))
+        if not shared and not is_lost and not (names and old.epochs and new.epochs):  # a last score may be none
             continue
-        ends = [max(shared or side.values, default=0) for side in (old, new)]
-        values = [np.array([*side.values.get(end, {}).values()]) for side, end in zip((old, new), ends, strict=True)]
-        images = images_changed(map(made_of, old.trials.values()), map(made_of, new.trials.values()))
+        ends = [max(shared or side.epochs, default=0) for side in (old, new)]
+        values, unscored = zip(*(side.at(end) for side, end in zip((old, new), ends, strict=True)), strict=True)
+        images = images_changed(old.trials["made_of"], new.trials["made_of"])
         apart = [images] * bool(images) + ([] if shared or is_lost else [f"scored at epoch: {ends[0]} / {ends[1]}"])
         row: dict[str, object] = {
             "recipe": printable(str(old.config["recipe"])),
@@ -163,7 +155,7 @@ def same_settings(
         for name, side in zip(("old", "new"), values, strict=True):
             row |= {name: float(side.mean()) if len(side) else None, f"{name}_n": len(side)}
             row[f"{name}_sd"] = float(side.std(ddof=1)) if len(side) > 1 else None
-        lost = [side.lost | side.unscored_at(end) for side, end in zip((old, new), ends, strict=True)]
+        lost = [side.lost | gone for side, gone in zip((old, new), unscored, strict=True)]
         row |= {"old_lost": len(lost[0]), "new_lost": len(lost[1])}
         row["differs"] = "; ".join([*apart, *_differences(old, new, named=bool(names))])
         interval, verdict = None, "not judged"
@@ -179,7 +171,7 @@ def same_settings(
 def _called(side: _Side, fields: Sequence[str]) -> str:
     """Return what tells a row from others: the setting's name, or its values of the named fields."""
     if not fields:
-        return printable(side.setting)
+        return side.setting
     config = {**LATER_DEFAULTS, **side.config}
     values = {name: list(dict.fromkeys(plain(config.get(each)) for each in BOTH.get(name, (name,)))) for name in fields}
     return printable(", ".join(f"{name}={'/'.join(found)}" for name, found in values.items()))
@@ -223,7 +215,7 @@ def _ambiguous(one: Mapping[str, object], other: Mapping[str, object], names: tu
 def _by_setting(
     trials: Iterable[StoredTrial], names: tuple[str, ...], which: str
 ) -> tuple[dict[tuple[str, str], _Side], dict[str, _Side]]:
-    """Gather primary scores of done trials by setting and protocol, then by epoch and seed; count lost seeds.
+    """Gather primary scores of done trials by setting and protocol, and which seeds were lost.
 
     Raises:
         UserError: Several settings are equal in the named fields.
@@ -231,55 +223,31 @@ def _by_setting(
     Returns:
         Settings with scores, and by all but the protocol those of which no trial was done.
     """
-
-    def key_of(config: Mapping[str, Any]) -> tuple[str, str]:
-        """Return what settings are told apart by, and all that may differ between them."""
-        whole = setting_key(config, UNMATCHED)
-        named = {each: config.get(each, LATER_DEFAULTS.get(each)) for each in names}
-        return canonical_json(named) if names else whole, whole
-
-    sound, lost = dict[str, StoredTrial](), dict[str, _Side]()
-    for trial in trials:
-        config, status = trial.trial["config"], trial.record["status"] if trial.record else None
-        if status == "done":
-            sound[trial.trial["id"]] = trial
-        elif status in BAD:
-            key, whole = key_of(config)
-            side = lost.setdefault(key, _Side(config, trial.trial["setting"], whole))
-            side.trials[trial.trial["id"]] = trial
-            side.lost.add(config["seed"])
+    frames = build_frames(trials)
+    ended = frames.trials[frames.trials["status"].isin(("done", *BAD))]
+    whole = ended["config"].map(lambda config: setting_key(config, UNMATCHED))
+    named = ended["config"].map(
+        lambda c: canonical_json({each: c.get(each, LATER_DEFAULTS.get(each)) for each in names})
+    )
+    ended = ended.assign(whole=whole, key=named if names else whole)
+    done, failed = ended[ended["status"] == "done"], ended[ended["status"] != "done"]
+    scores = frames.scores[frames.scores["metric"] == primary_measure()].sort_values("epoch", kind="stable")
+    scores = scores[["trial", "protocol", "epoch", "value"]].merge(done, on="trial", suffixes=("", "_of_trial"))
     found = dict[tuple[str, str], _Side]()
-    for score in _primary_scores(sound.values()):
-        trial = sound[score["trial"]]
-        config = trial.trial["config"]
-        key, whole = key_of(config)
-        side = found.setdefault((key, str(score["protocol"])), _Side(config, trial.trial["setting"], whole))
-        if side.whole != whole:
-            raise _ambiguous(side.config, config, names, which)
-        if score["epoch"]:
-            side.take(trial, int(score["epoch"]), float(score["value"]))
-    for (key, _), side in found.items():
-        side.count_lost(lost[key].lost if key in lost else set())
-    done = {key for key, _ in found}
-    return found, {key: side for key, side in lost.items() if key not in done}
-
-
-def _primary_scores(trials: Iterable[StoredTrial]) -> Iterator[Mapping[str, Any]]:
-    """Yield the primary measure's scores, epoch after epoch of a trial: trial, protocol, epoch and value.
-
-    The value of images that cannot be scored is NaN.
-    """
-    scores = build_frames(list(trials)).scores
-    if not scores.empty:
-        for _, row in scores[scores["metric"] == primary_measure()].sort_values("epoch", kind="stable").iterrows():
-            yield dict(row)
-
-
-_ASKED: Mapping[str, Callable[[StoredTrial], object]] = {
-    "suite": lambda trial: trial.trial["config"]["suite"],
-    "device": lambda trial: trial.environment.get("device_name") or trial.environment.get("device", ""),
-    "epochs trained": lambda trial: trial.trial["config"]["epochs"],
-}
+    for (key, protocol), mine in scores.groupby(["key", "protocol"], sort=False):
+        first, others = mine.iloc[0], mine["config"][mine["whole"] != mine["whole"].iloc[0]]
+        if len(others):
+            raise _ambiguous(first["config"], others.iloc[0], names, which)
+        trained = mine[mine["epoch"] > 0]
+        gone = set(failed["seed"][failed["key"] == key]) - set(trained["seed"])
+        shown = done[done["trial"].isin(trained["trial"])]
+        found[str(key), str(protocol)] = _Side(first["config"], first["suite_setting"], shown, trained, gone)
+    without = failed[~failed["key"].isin([key for key, _ in found])]
+    lost = {
+        str(key): _Side(mine["config"].iloc[0], mine["suite_setting"].iloc[0], mine, scores.iloc[:0], set(mine["seed"]))
+        for key, mine in without.groupby("key", sort=False)
+    }
+    return found, lost
 
 
 def _differences(old: _Side, new: _Side, *, named: bool) -> Iterator[str]:
@@ -288,13 +256,12 @@ def _differences(old: _Side, new: _Side, *, named: bool) -> Iterator[str]:
     for name in a if named else ():
         if name not in ("seed", *UNMATCHED) and a[name] != b.get(name):
             yield f"{name}: {printable(plain(a[name]))} / {printable(plain(b.get(name)))}"
-    for what, of in _ASKED.items():
-        sides = [
-            " and ".join(dict.fromkeys(printable(str(of(trial))) for trial in side.trials.values()))
-            for side in (old, new)
-        ]
-        if sides[0] != sides[1]:
-            yield f"{what}: {sides[0]} / {sides[1]}"
+    both = [side.trials.assign(device=side.trials["device_name"].where(lambda d: d != "", side.trials["device"]))
+            for side in (old, new)]  # fmt: skip
+    for what, column in (("suite", "suite"), ("device", "device"), ("epochs trained", "epochs")):
+        one, other = (" and ".join(dict.fromkeys(printable(str(each)) for each in trials[column])) for trials in both)
+        if one != other:
+            yield f"{what}: {one} / {other}"
 
 
 def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fields: Sequence[str] = ()) -> Table:
