@@ -51,6 +51,7 @@ from gan_bench.report.compare.comparison import compare
 from gan_bench.report.findings.find_setting import champions
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.latex import to_latex
+from gan_bench.report.study.studies import studies
 from gan_bench.report.study.table import table_markdown, to_csv
 from gan_bench.sampling import write_film
 from gan_bench.terminal.tables import print_table
@@ -195,7 +196,8 @@ class Records:
         if draw.random() < 0.5:
             list(verify(self.damaged))
         stored = [item for item in scan(self.damaged, steps=draw.random() < 0.5) if isinstance(item, StoredTrial)]
-        for table in ReportTables.of(build_frames(stored), read_suites(self.damaged).baselines).all:
+        frames = build_frames(stored)
+        for table in ReportTables.of(studies(frames, read_suites(self.damaged)), frames).all:
             if draw.random() < 0.1:
                 to_csv(table), table_markdown(table), to_latex(table)
                 print_table(table, QUIET)

@@ -235,63 +235,41 @@ def declare_foreign_measures(results: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Designs:
-    """Which seeds the verdicts of a results folder are declared to be made at.
-
-    Attributes:
-        declared: Designs by suite, profile and dataset.
-        unknown: Suites whose plan is gone or cannot be read, or that have several: what they declared is not known.
-        versions: Versions of the suites that their plans are of; a suite without one has no plan.
-        earlier: Designs of other versions, by suite, version, profile and dataset.
-    """
-
-    declared: Mapping[tuple[str, str, str], Design] = field(default_factory=dict)
-    unknown: frozenset[str] = frozenset()
-    versions: Mapping[str, int] = field(default_factory=dict)
-    earlier: Mapping[tuple[str, int, str, str], Design] = field(default_factory=dict)
-
-    def is_of_another(self, suite: str, version: int) -> bool:
-        """Whether a version of a suite is not that of its plan, so that nothing trains its trials any more."""
-        return version != self.versions.get(suite, version)
-
-    def of(self, suite: str, profile: str, dataset: str, version: int | None = None) -> Design | None:
-        """Return a design; None where nothing was declared, as in plans of before there were designs.
-
-        Args:
-            suite: Name of the suite.
-            profile: A profile of it.
-            dataset: A dataset of it.
-            version: Which version of it; that of its plan when None.
-        """
-        if version not in (None, self.versions.get(suite)):
-            lost = suite in self.unknown
-            return UNKNOWN if lost else self.earlier.get((suite, version, profile, dataset), UNKNOWN)
-        found = self.declared.get((suite, profile, dataset))
-        has_plan = found is not None or suite in self.versions
-        return found if has_plan and suite not in self.unknown else UNKNOWN
-
-
-@dataclass(frozen=True)
 class Suites:
     """What reports read of the suites of a results folder besides their trials.
 
     Attributes:
-        designs: Which seeds their verdicts are made at.
+        versions: Versions of the suites that their plans are of; a suite without one has no plan.
+        designs: Which seeds verdicts are declared to be made at, by suite, version, profile and dataset.
+        unknown: Suites whose plan is gone or cannot be read, or that have several: what they declared is not known.
         commands: What each was last run with; suites whose plan does not say are left out. Commands name the folder
             that is read: it may have been moved or copied since, and a command that is followed must not train into
             another. Those of publications name none.
         baselines: Scores of real images.
     """
 
-    designs: Designs = field(default_factory=Designs)
+    versions: Mapping[str, int] = field(default_factory=dict)
+    designs: Mapping[tuple[str, int, str, str], Design] = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
     commands: Mapping[str, str] = field(default_factory=dict)
     baselines: Mapping[str, Rows] = field(default_factory=dict)
+
+    def is_of_another(self, suite: str, version: int) -> bool:
+        """Whether a version of a suite is not that of its plan, so that nothing trains its trials any more."""
+        return version != self.versions.get(suite, version)
+
+    def design(self, suite: str, version: int, profile: str, dataset: str) -> Design | None:
+        """Return what a version of a suite declared; None where its plan is of before there were designs."""
+        if suite in self.unknown or suite not in self.versions:
+            return UNKNOWN
+        undeclared = UNKNOWN if self.is_of_another(suite, version) else None
+        return self.designs.get((suite, version, profile, dataset), undeclared)
 
 
 def read_suites(results: Path) -> Suites:
     """Read what was planned and declared of every suite under a results folder."""
-    declared, unknown, versions = dict[tuple[str, str, str], Design](), set[str](), dict[str, int]()
-    earlier = dict[tuple[str, int, str, str], Design]()
+    versions, designs = dict[str, int](), dict[tuple[str, int, str, str], Design]()
+    unknown = set[str]()
     commands, baselines = dict[str, str](), dict[str, Rows]()
     for suite, folders in folders_by_suite(results).items():
         plans = [_plan_of(folder) for folder in folders]
@@ -301,12 +279,12 @@ def read_suites(results: Path) -> Suites:
         if not plans[0]:
             continue
         versions[suite] = max(each["version"] for each in plans)
-        declared |= {(suite, *place): each for place, each in _declared(plans[0].get("designs", {})).items()}
-        for version, designs in plans[0].get("earlier", {}).items():
-            earlier |= {(suite, int(version), *place): each for place, each in _declared(designs).items()}
+        declared = {**plans[0].get("earlier", {}), str(versions[suite]): plans[0].get("designs", {})}
+        for version, stored in declared.items():
+            designs |= {(suite, int(version), *place): each for place, each in _declared(stored).items()}
         if command := _command_of(folders[0], plans[0], suite):
             commands[suite] = command
-    return Suites(Designs(declared, frozenset(unknown), versions, earlier), commands, baselines)
+    return Suites(versions, designs, frozenset(unknown), commands, baselines)
 
 
 def _says(plan: schema.PlanFile) -> tuple[object, ...]:

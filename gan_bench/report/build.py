@@ -16,7 +16,7 @@ from gan_bench.records.folders import existing, folders_by_suite, suite_folders
 from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import LOCKS
 from gan_bench.records.lock import Lock
-from gan_bench.records.plan import Designs, declare_foreign_measures, read_suites
+from gan_bench.records.plan import declare_foreign_measures, read_suites
 from gan_bench.records.summary import is_outdated, state_of, write_summary
 from gan_bench.report.findings.answer import Answer, answers, answers_markdown
 from gan_bench.report.findings.reproduction import article_tables
@@ -25,7 +25,7 @@ from gan_bench.report.findings.tables import study_tables
 from gan_bench.report.page.collect import Collected, collect, with_histories
 from gan_bench.report.study.frame import Frames
 from gan_bench.report.study.latex import check_columns, to_latex
-from gan_bench.report.study.studies import Baselines, studies
+from gan_bench.report.study.studies import studies
 from gan_bench.report.study.study import Study
 from gan_bench.report.study.table import Table, table_markdown, to_csv
 
@@ -48,31 +48,11 @@ class ReportTables:
     articles: list[Table]
 
     @classmethod
-    def of(
-        cls,
-        frames: Frames,
-        baselines: Baselines | None = None,
-        commands: Mapping[str, str] | None = None,
-        designs: Designs | None = None,
-    ) -> ReportTables:
-        """Make the tables.
-
-        Args:
-            frames: What ``build_frames`` made of the records.
-            baselines: Scores of held-out real images, by suite.
-            commands: What each suite was last run with.
-            designs: Which seeds verdicts are made at.
-        """
-        return cls.of_studies(studies(frames, baselines, commands, designs), frames)
-
-    @classmethod
-    def of_studies(cls, found: list[Study], frames: Frames) -> ReportTables:
-        """Make the tables of studies that are there."""
-        made = []
-        for study in found:
-            tables = list(study_tables(study))
-            made.append((study, tables, list(answers(study))))
-        return cls(made, article_tables(frames))
+    def of(cls, found: list[Study], frames: Frames) -> ReportTables:
+        """Make the tables of studies and of the frames that they are cut from."""
+        return cls(
+            [(study, list(study_tables(study)), list(answers(study))) for study in found], article_tables(frames)
+        )
 
     @property
     def all(self) -> list[Table]:
@@ -153,7 +133,7 @@ def _build(results: Path, out: Path | None, *, html: bool, columns: Sequence[str
     if not collected.trials and not collected.unreadable:
         raise UserError(f"{results} holds no trial records; run a suite first, for example `gan-bench run quickstart`")
     folder = out or results / "report"
-    tables = ReportTables.of_studies(found, collected.frames)
+    tables = ReportTables.of(found, collected.frames)
     found_answers = [(study.suite, answer) for study, _, own in tables.studies for answer in own]
     if columns:
         check_columns(tables.all, columns)
@@ -191,7 +171,7 @@ def refresh_summaries(results: Path) -> list[str]:
     declare_foreign_measures(results)
     with _one_at_a_time(results), _collector_off():
         states, collected, found = _read(results)
-        made = ReportTables.of_studies([study for study in found if study.suite in outdated], collected.frames)
+        made = ReportTables.of([study for study in found if study.suite in outdated], collected.frames)
         try:
             _write_answers(made, _ReportFiles(results / "report"), states)
         except OSError as error:
@@ -213,8 +193,8 @@ def _read(results: Path) -> tuple[dict[str, str], Collected, list[Study]]:
     for suite, folders in folders_by_suite(results).items():
         with suppress(UserError):
             states[suite] = state_of(folders)
-    collected, suites = collect(results), read_suites(results)
-    found = studies(collected.frames, suites.baselines, suites.commands, suites.designs)
+    collected = collect(results)
+    found = studies(collected.frames, read_suites(results))
     return states, with_histories(collected, found), found
 
 

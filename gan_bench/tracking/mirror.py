@@ -25,7 +25,7 @@ from gan_bench.records.folders import fault_of, read_or_error
 from gan_bench.records.json_files import REMEDY, unreadable
 from gan_bench.records.layout import ADDED, LOCKS, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
-from gan_bench.records.plan import Designs, Suites, read_suites
+from gan_bench.records.plan import Suites, read_suites
 from gan_bench.records.reader import StoredTrial, read_added, read_header, read_trial
 from gan_bench.records.schema import NO_RECORD, HistoryLine
 from gan_bench.records.summary import setting_id
@@ -57,8 +57,7 @@ class SuiteRuns:
     settings: dict[str, SettingRun]
     colours: dict[str, str]
     columns: tuple[str, ...]
-    command: str | None
-    designs: Designs
+    planned: Suites
     tails: dict[Path, TrialTail] = field(default_factory=dict)
     scores: set[str] = field(default_factory=set)
     """What was logged, as ``METRIC.EXTRACTOR``."""
@@ -102,12 +101,9 @@ class Mirror:
         if suite not in self._suites:
             folder, experiment = self.results / suite, self._store.experiment(suite)
             planned = read_suites(folder) if folder.is_dir() else Suites()
-            command = next(iter(planned.commands.values()), None)
             runs, settings = self._store.runs(experiment)
             columns = differing_params(folder)
-            self._suites[suite] = SuiteRuns(
-                experiment, runs, settings, colours_of(folder), columns, command, planned.designs
-            )
+            self._suites[suite] = SuiteRuns(experiment, runs, settings, colours_of(folder), columns, planned)
         return self._suites[suite]
 
     # ----------------------------------------------------------------------------------------------- a trial
@@ -214,10 +210,9 @@ class Mirror:
 
     def _tags(self, stored: StoredTrial, known: SuiteRuns) -> dict[str, str]:
         config = stored.trial["config"]
-        suite, command = str(config["suite"]), known.command
-        version = int(config["suite_version"])
-        design = known.designs.of(suite, str(config["profile"]), str(config["dataset"]), version)
-        command = None if known.designs.is_of_another(suite, version) else command
+        suite, version, planned = str(config["suite"]), int(config["suite_version"]), known.planned
+        design = planned.design(suite, version, str(config["profile"]), str(config["dataset"]))
+        command = None if planned.is_of_another(suite, version) else next(iter(planned.commands.values()), None)
         return entities.tags_of(stored, self.identity, self._colour(stored, known), command, design)
 
     def _describe(self, run: MirroredRun, stored: StoredTrial, tags: dict[str, str]) -> None:

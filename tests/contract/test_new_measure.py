@@ -10,15 +10,13 @@ import zlib
 import pytest
 import torch
 from support.scoring import score, seen
-from support.studies import as_read
+from support.studies import as_read, report_of
 from support.trials import config_of, digits_trial
 
 from gan_bench.config.measures import MEASURES, Measure
 from gan_bench.config.trial import EvaluationConfig, Trial
 from gan_bench.metrics.measures.base import Estimate, FeatureMetric
 from gan_bench.records.reader import StoredTrial
-from gan_bench.report.build import ReportTables
-from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.table import number
 from gan_bench.terminal.console import PlainConsole
 from gan_bench.terminal.display import ProgressDisplay
@@ -73,7 +71,7 @@ def test_one_registration_is_all_that_a_new_measure_needs():
         record={"status": "done", "epochs": 1, "final": last, "train_seconds": 1.0, "evaluate_seconds": 1.0,
                 "images": 1},
     )  # fmt: skip
-    (settings,) = [t for t in ReportTables.of(build_frames([stored])).all if "-settings-" in t.name]
+    (settings,) = [t for t in report_of([stored]).all if "-settings-" in t.name]
     assert "brightness ↑" in [column.title for column in settings.columns]
     assert settings.rows["brightness"].iloc[0] == pytest.approx(found.value)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from support.commands import gan_bench
 from support.engines import engines, fake_capture, members, off, train, train_together
-from support.studies import stored, table
+from support.studies import report_of, stored, table
 from support.trials import config_of, digits_trial
 
 from gan_bench.config.cuts import PlanOptions
@@ -17,9 +17,7 @@ from gan_bench.config.suite import make_plan
 from gan_bench.core.errors import UserError
 from gan_bench.execution.trial.environment import describe_environment
 from gan_bench.execution.workers.job import shape_key
-from gan_bench.report.build import ReportTables
 from gan_bench.report.findings.factors import FACTORS
-from gan_bench.report.study.frame import build_frames
 from gan_bench.run_options import RunOptions
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast.engine import FastEngine
@@ -191,7 +189,7 @@ def test_a_report_compares_number_formats():
         for seed in range(5):
             trial = digits_trial(seed, precision=each)
             items.append(stored(replace(trial, setting=f"mlp,precision={each}"), fid=20 + seed + worse))
-    ((_, tables, _),) = ReportTables.of(build_frames(items)).studies
+    ((_, tables, _),) = report_of(items).studies
     (row,) = table(tables, "factor-number-format").rows.to_dict("records")
     assert {row["first_level"], row["second_level"]} == {"default", "bf16"}
     assert row["verdict"] == "default"

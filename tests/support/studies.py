@@ -13,10 +13,12 @@ from gan_bench.config.trial import UNWRITTEN_DEFAULTS, EvaluationConfig
 from gan_bench.records import writer
 from gan_bench.records.json_files import write_object
 from gan_bench.records.layout import PLAN, RecordDirectory
-from gan_bench.records.plan import write_plan
+from gan_bench.records.plan import Suites, write_plan
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Status, TrialRecord, best_scores
-from gan_bench.report.build import build_report
+from gan_bench.report.build import ReportTables, build_report
+from gan_bench.report.study.frame import build_frames
+from gan_bench.report.study.studies import studies
 from support.records import edit
 from support.trials import digits_trial
 
@@ -46,6 +48,18 @@ def stored(trial, fid=None, status="done", reason=None, early=None, samples=100)
         evaluations=evaluations,
         record={**record, "train_seconds": 2.0, "evaluate_seconds": 1.0},
     )
+
+
+def studies_of(items, **said):
+    """The studies of records in memory; of their suites' plans is known what is said here beside their versions."""
+    frames = build_frames(items)
+    versions = frames.trials.groupby("suite")["suite_version"].max().to_dict()
+    return studies(frames, Suites(**{"versions": versions, **said}))
+
+
+def report_of(items, **said):
+    """The tables and answers of records in memory."""
+    return ReportTables.of(studies_of(items, **said), build_frames(items))
 
 
 def with_lr(trial, lr):

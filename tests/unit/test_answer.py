@@ -7,12 +7,11 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from support.studies import stored, table, with_lr
+from support.studies import report_of, stored, studies_of, table, with_lr
 from support.trials import digits_trial
 
 from gan_bench.config.design import Design
 from gan_bench.core.text import matches
-from gan_bench.report.build import ReportTables
 from gan_bench.report.card.text import _standing
 from gan_bench.report.findings.answer import answers_markdown
 from gan_bench.report.findings.factors import factors_of
@@ -20,8 +19,6 @@ from gan_bench.report.findings.find_setting import finished_settings
 from gan_bench.report.findings.pairs import paired
 from gan_bench.report.findings.questions import own_command, proposal
 from gan_bench.report.findings.summaries import summaries
-from gan_bench.report.study.frame import build_frames
-from gan_bench.report.study.studies import studies
 
 SEEDS = range(5)
 COMMAND = "gan-bench run test --profile full"
@@ -36,7 +33,7 @@ def trials(lr, fids, **options):
 
 
 def answer(items, command=COMMAND):
-    made = ReportTables.of(build_frames(items), commands={"test": command} if command else None)
+    made = report_of(items, commands={"test": command} if command else {})
     ((_, _, (found,)),) = made.studies
     return found
 
@@ -58,7 +55,7 @@ def test_a_seed_that_was_scored_otherwise_as_well_withdraws_no_verdict():
         evaluation = replace(trial.config.evaluation, samples=400)
         other = with_lr(replace(trial, config=replace(trial.config, evaluation=evaluation)), lr)
         items.append(stored(other, fid=60.0, samples=400))
-    made = ReportTables.of(build_frames(items), commands={"test": COMMAND})
+    made = report_of(items, commands={"test": COMMAND})
     sentences = [sentence for *_, found in made.studies for each in found for sentence in each.factors]
     assert before[0] in sentences
     assert not any("without a score" in sentence for sentence in sentences)
@@ -131,7 +128,7 @@ def test_an_effect_at_one_value_of_another_factor_is_not_averaged_away():
     assert held.startswith(
         "betas, other values held: (0.5, 0.999) is better than (0.9, 0.999) in 1 of 2 comparisons (decided, FID"
     )
-    rows = table(ReportTables.of(build_frames(items)).all, "factor-betas-other-values-held").rows
+    rows = table(report_of(items).all, "factor-betas-other-values-held").rows
     rows = rows[rows["key"] == "fid"].set_index("recipe")
     assert rows["found"].to_dict() == {"lr 2e-4": "undecided", "lr 3e-4": "decided"}
     low, high = (paired("fid", [20, 21, 20, 22, 21], [50, 51, 49, 50, 52], SEEDS).p, rows.loc["lr 2e-4", "p"])
@@ -145,7 +142,7 @@ def test_what_goes_with_a_level_is_not_averaged_either():
     items = [
         stored(digits_trial(seed, **values), fid=fid + seed) for values, fid in (*adam, (rms, 50.0)) for seed in SEEDS
     ]
-    rows = table(ReportTables.of(build_frames(items)).all, "factor-optimizer-other-values-held").rows
+    rows = table(report_of(items).all, "factor-optimizer-other-values-held").rows
     rows = rows[rows["key"] == "fid"]
     assert sorted(rows["winner"]) == ["adam", "rmsprop"]
     assert rows["recipe"].str.contains(" against ").all()
@@ -153,7 +150,7 @@ def test_what_goes_with_a_level_is_not_averaged_either():
 
 def test_what_the_average_says_of_one_comparison_is_not_said_twice():
     items = interaction((), (20, 21, 20, 22, 21))
-    assert not [each for each in ReportTables.of(build_frames(items)).all if "held" in each.name]
+    assert not [each for each in report_of(items).all if "held" in each.name]
     undecided = interaction((400, 30, 500, 20, 450), (400, 30, 500, 20, 450))
     assert not [sentence for sentence in answer(undecided).factors if "held" in sentence]
 
@@ -247,7 +244,7 @@ def test_what_was_asked_for_beyond_the_suite_s_seeds_continues():
 def test_a_seed_that_the_suite_alone_has_not_is_named_where_it_is_left(design, command, continues):
     """The command without it had nothing to run, and was proposed again for ever."""
     unfinished = replace(stored(with_lr(digits_trial(3), 2e-4)), record=None)
-    (study,) = studies(build_frames([*trials(2e-4, (50, 51, 52)), unfinished]))
+    (study,) = studies_of([*trials(2e-4, (50, 51, 52)), unfinished])
     study.command, study.design = command, design.with_seeds(range(4))
     found = proposal(study, [], scored=True)
     assert sorted(found.split("`")[1].split()) == sorted(continues.split())
@@ -267,7 +264,7 @@ def test_seeds_whose_images_cannot_be_scored_count_as_lost():
     assert "3e-4, FID 50" in found.headline
     assert "4 trials made images that cannot be scored and count as worst in the ranking." in found.cautions
     assert any("0.0002 could not be scored in 4 of 5, 0.0003 in none" in each for each in found.factors)
-    rows = table(ReportTables.of(build_frames(items)).all, "settings").rows
+    rows = table(report_of(items).all, "settings").rows
     assert rows["remarks"].tolist()[:2] == ["", "4 could not be scored"]
 
 
@@ -291,7 +288,7 @@ def test_a_setting_none_of_whose_seeds_can_be_scored_is_named():
         "learning rate: undecided between 0.0002 and 0.0003; 3 pairs without a score; 0.0002 could not be scored"
         in (found.factors[0])
     )
-    (study,) = studies(build_frames(items))
+    (study,) = studies_of(items)
     assert [each["words"]["verdict"] for each in summaries(study) if each["label"].endswith("lr 2e-4")] == [
         "failed: 3 of 3 could not be scored"
     ]
@@ -307,7 +304,7 @@ def test_the_best_median_counts_seeds_that_cannot_be_scored_where_they_cannot():
     ]
 
     def best(made):
-        (study,) = studies(build_frames(made))
+        (study,) = studies_of(made)
         (found,) = (each["numbers"] for each in summaries(study))
         return found["fid.best"], found["fid.best_epoch"], found.get("fid.median")
 
@@ -317,7 +314,7 @@ def test_the_best_median_counts_seeds_that_cannot_be_scored_where_they_cannot():
 
 def test_epochs_are_not_judged_by_the_seeds_that_could_be_scored_at_both():
     items = [stored(digits_trial(seed), fid=50 + seed, early=90 + seed) for seed in range(5)]
-    (study,) = studies(build_frames([*items[:4], unscored(items[4])]))
+    (study,) = studies_of([*items[:4], unscored(items[4])])
     (epochs,) = (factor for factor in factors_of(study.scored[0]) if factor.name == "epochs")
     assert [each.verdict for each in epochs.primary] == [
         "undecided: epoch 1 could not be scored in none, epoch 2 in 1 of 5"
@@ -330,7 +327,7 @@ def test_a_survivor_does_not_head_the_table():
     found = answer(items)
     assert found.best.endswith("lr 3e-4")
     assert "4 trials failed or diverged and count as worst in the ranking." in found.cautions
-    rows = table(ReportTables.of(build_frames(items)).all, "settings").rows
+    rows = table(report_of(items).all, "settings").rows
     assert rows["setting"].tolist()[:2] == ["lr 3e-4", "lr 2e-4"]
     assert rows["seeds"].tolist()[:2] == ["5", "1 of 5"]
     assert rows["median"].iloc[1] == float("inf")
@@ -343,7 +340,7 @@ def test_one_lost_seed_moves_the_median_and_is_named():
 
 def test_a_level_that_fails_more_often_is_never_better():
     items = [*trials(2e-4, (20, 21, 20, 21, None, None)), *trials(3e-4, (50, 52, 49, 51, 50, 50))]
-    row = table(ReportTables.of(build_frames(items)).all, "factor-learning-rate").rows.iloc[0]
+    row = table(report_of(items).all, "factor-learning-rate").rows.iloc[0]
     assert row["verdict"] == "undecided: 0.0002 failed in 2 of 6, 0.0003 in none"
     assert row["found"] == "undecided"
     assert (row["pairs"], row["lost"]) == (4, 2)
@@ -358,7 +355,7 @@ def test_the_best_of_survivors_is_not_decided():
 
 def test_a_level_that_fails_in_every_seed_is_a_row():
     items = [*trials(2e-4, (50, 52, 49)), *trials(1e-1, (None, None, None))]
-    (row,) = table(ReportTables.of(build_frames(items)).all, "factor-learning-rate").rows.to_dict("records")
+    (row,) = table(report_of(items).all, "factor-learning-rate").rows.to_dict("records")
     assert row["verdict"] == "undecided: 0.1 failed in every seed"
     sentence = "learning rate: undecided between 0.0002 and 0.1; 3 pairs without a score; "
     assert f"{sentence}0.1 failed in every seed." in answer(items).factors
@@ -424,14 +421,14 @@ def test_other_measures_are_exploratory():
 
     items = [with_is(item, 5.0 + i / 10) for i, item in enumerate(trials(2e-4, (50, 52, 49, 51, 50.5)))]
     items += [with_is(item, 9.0 + i / 11) for i, item in enumerate(trials(3e-4, (50, 53, 48, 51, 50.6)))]
-    rows = table(ReportTables.of(build_frames(items)).all, "factor-learning-rate").rows.set_index("key")
+    rows = table(report_of(items).all, "factor-learning-rate").rows.set_index("key")
     assert rows.loc["is", "verdict"] == "exploratory: 0.0003"
     assert rows.loc["is", "corrected"] != rows.loc["is", "corrected"], "nothing corrects what nothing decides"
     assert rows.loc["fid", "corrected"] == rows.loc["fid", "p"], "the family is FID's row alone"
 
 
 def test_two_seeds_show_their_values():
-    rows = table(ReportTables.of(build_frames(trials(2e-4, (50, 52)))).all, "settings")
+    rows = table(report_of(trials(2e-4, (50, 52))).all, "settings")
     from gan_bench.report.study.table import cells
 
     assert "50 to 52" in cells(rows)[0]
@@ -450,7 +447,7 @@ def test_markdown_cannot_be_broken_by_names():
 
 @pytest.mark.parametrize("empty", [[], [stored(digits_trial(), status="failed")]])
 def test_nothing_finished_is_no_answer(empty):
-    assert [a for _, _, found in ReportTables.of(build_frames(empty)).studies for a in found if a.best] == []
+    assert [a for _, _, found in report_of(empty).studies for a in found if a.best] == []
 
 
 # ------------------------------------------------------------------------------------- a study's own command
@@ -463,7 +460,7 @@ def own(command, names, beside=(), **changes):
         for name, values in [*((name, changes) for name in names), *((name, {"dataset": "cats"}) for name in beside)]
         for seed in (0, 1)
     ]
-    found = studies(build_frames(items), commands={"test": command} if command else None)
+    found = studies_of(items, commands={"test": command} if command else {})
     return own_command(next(study for study in found if study.dataset == "digits"))
 
 
@@ -505,7 +502,7 @@ def test_a_proposal_is_made_of_the_study_s_own_trials(command, own_options):
 )
 def test_the_next_look_is_that_of_the_first_open_question(questions, rivals, seeds):
     items = [*trials(2e-4, (50, 60, 45)), *trials(3e-4, (55, 52, 50))]
-    (study,) = studies(build_frames(items))
+    (study,) = studies_of(items)
     study.command, study.design = COMMAND, Design.of_looks((3, 5, 8, 12)).with_seeds(range(3))
     labels = dict(zip("ab", sorted(set(study.trials["label"])), strict=True))
     asked = [SimpleNamespace(settings=(labels[name],), open=True, next=following) for name, following in questions]
@@ -534,7 +531,7 @@ def test_the_next_look_is_that_of_the_first_open_question(questions, rivals, see
 )
 def test_seeds_are_not_added_to_a_cut_training_in_which_nothing_was_learned(options, profile, learned, advised):
     items = [*trials(2e-4, (50, 60)), *trials(3e-4, (55, 52))]
-    (study,) = studies(build_frames(items))
+    (study,) = studies_of(items)
     study.command, study.profile = f"gan-bench run test {options}", profile
     study.trials["config"] = [{**config, "epochs": 3} for config in study.trials["config"]]
     if "--samples" in options:
@@ -550,7 +547,7 @@ def test_seeds_are_not_added_to_a_cut_training_in_which_nothing_was_learned(opti
 
 
 def test_epochs_that_a_suite_sets_are_not_taken_for_cut_where_samples_alone_made_trials_quick():
-    (study,) = studies(build_frames([*trials(2e-4, (50, 60)), *trials(3e-4, (55, 52))]))
+    (study,) = studies_of([*trials(2e-4, (50, 60)), *trials(3e-4, (55, 52))])
     study.command, study.profile = "gan-bench run test --samples 100", "quick"
     study.trials["train_limit"] = None
     study.trials["name"] += ",epochs=5"
@@ -579,7 +576,7 @@ def test_trials_of_other_datasets_are_left_out_by_a_glob(names, beside, only):
 def test_what_one_command_set_can_be_proposed_again(options):
     made = stored(digits_trial(0, suite="test+set", precision="bf16"), fid=1.0)
     for command, wanted in ((f"gan-bench run test {options}", options), ("gan-bench run test --set lr=1e-9", None)):
-        (study,) = studies(build_frames([made]), commands={"test+set": command})
+        (study,) = studies_of([made], commands={"test+set": command})
         found = own_command(study)
         assert found == wanted or (wanted and f" {wanted} " in found)
 
@@ -644,7 +641,7 @@ def test_pairs_of_levels_are_counted_by_what_became_of_them():
 def test_a_card_names_rivals_that_no_test_judges():
     """It ended in ": ." where all of them collapsed more often."""
     items = [*trials(1e-4, (50, 51, 50, 52, 51)), *trials(2e-4, (60, 61, 60, 62, None))]
-    (study,) = studies(build_frames(items))
+    (study,) = studies_of(items)
     best, other = sorted(finished_settings(study), key=lambda setting: setting.label)
     assert _standing(best).endswith(
         "by the median FID: no test judges 1, which collapsed or failed at a different rate."

@@ -172,7 +172,7 @@ def so_far(tmp_path, profile, version=1):
 def test_a_plan_keeps_what_was_declared_first(tmp_path):
     write(tmp_path, range(5), LOOKS)
     write(tmp_path, range(8), Design.of_looks((5, 9, 20), margin=0.5))
-    assert read_suites(tmp_path).designs.declared == {("test", "full", "digits"): LOOKS}
+    assert read_suites(tmp_path).designs == {("test", 1, "full", "digits"): LOOKS}
     stored = json.loads((tmp_path / "test/plan.json").read_text())["designs"]
     assert stored == {"full": {"digits": {"seeds": list(range(12)), "looks": [5, 8, 12], "margin": 0.1}}}
 
@@ -180,9 +180,9 @@ def test_a_plan_keeps_what_was_declared_first(tmp_path):
 def test_every_profile_has_its_own(tmp_path):
     write(tmp_path, range(2), LOOKS, "quick")
     write(tmp_path, range(5), Design.fixed(range(5)))
-    assert read_suites(tmp_path).designs.declared == {
-        ("test", "quick", "digits"): LOOKS,
-        ("test", "full", "digits"): Design.fixed(range(5)),
+    assert read_suites(tmp_path).designs == {
+        ("test", 1, "quick", "digits"): LOOKS,
+        ("test", 1, "full", "digits"): Design.fixed(range(5)),
     }
 
 
@@ -196,29 +196,29 @@ def test_datasets_declare_for_themselves(tmp_path):
     write(tmp_path, range(5), Design.fixed(range(5)))
     other = [digits_trial(seed, dataset="mnist") for seed in range(3)]
     write_plan(tmp_path, "test", 1, other, design=Design.fixed(range(3)))
-    assert {place[2]: len(each.seeds) for place, each in read_suites(tmp_path).designs.declared.items()} == {
+    assert {place[3]: len(each.seeds) for place, each in read_suites(tmp_path).designs.items()} == {
         "digits": 5,
         "mnist": 3,
     }
-    assert not any(each.extended for each in read_suites(tmp_path).designs.declared.values())
+    assert not any(each.extended for each in read_suites(tmp_path).designs.values())
 
 
 def test_another_version_of_a_suite_declares_anew(tmp_path):
     write(tmp_path, range(5), Design.fixed(range(5)))
     assert so_far(tmp_path, "full", version=2) is None, "what the old one declared binds it not"
     write_plan(tmp_path, "test", 2, [digits_trial()], design=LOOKS)
-    assert read_suites(tmp_path).designs.declared == {("test", "full", "digits"): LOOKS}
+    assert read_suites(tmp_path).design("test", 2, "full", "digits") == LOOKS
 
 
 def test_plans_of_before_there_were_looks_are_fixed_lists(tmp_path):
     write(tmp_path, range(5))
     path = tmp_path / "test/plan.json"
     change(path, lambda content: content.pop("designs"))
-    assert read_suites(tmp_path).designs.declared == {}
+    assert read_suites(tmp_path).designs == {}
     assert so_far(tmp_path, "full") == Design.fixed(range(5))
     assert so_far(tmp_path, "quick") is None
     write(tmp_path, range(5), LOOKS)
-    assert read_suites(tmp_path).designs.declared == {}, "the same trials again declare nothing"
+    assert read_suites(tmp_path).designs == {}, "the same trials again declare nothing"
     write(tmp_path, range(8), LOOKS)
     assert so_far(tmp_path, "full").extended
 
@@ -227,7 +227,7 @@ def test_a_damaged_plan_has_declared_what_nobody_knows(tmp_path):
     write(tmp_path, range(5), LOOKS)
     path = tmp_path / "test/plan.json"
     path.write_text(path.read_text().replace("12", "13"))
-    assert read_suites(tmp_path).designs.of("test", "full", "digits").extended
+    assert read_suites(tmp_path).design("test", 1, "full", "digits").extended
 
 
 def begin(tmp_path):
@@ -255,11 +255,11 @@ def test_a_declaration_that_is_lost_stays_lost(tmp_path, lose, first):
     assert not declaration_lost(tmp_path, "test", 2), "another version declares for itself"
     for profile in (first, "full", "full"):  # the next runs declare what they like
         write(tmp_path, range(6), Design.fixed(range(6)), profile=profile)
-        assert read_suites(tmp_path).designs.of("test", "full", "digits").extended
+        assert read_suites(tmp_path).design("test", 1, "full", "digits").extended
         assert so_far(tmp_path, "full").extended
         assert declaration_lost(tmp_path, "test", 1) == {("full", "digits")}, "every run says it"
     write(tmp_path, range(3), Design.fixed(range(3)), profile="quick")
-    assert not read_suites(tmp_path).designs.of("test", "quick", "digits").extended, "nothing was begun there"
+    assert not read_suites(tmp_path).design("test", 1, "quick", "digits").extended, "nothing was begun there"
 
 
 def test_an_earlier_version_keeps_what_it_declared(tmp_path):
@@ -267,19 +267,19 @@ def test_an_earlier_version_keeps_what_it_declared(tmp_path):
     path = begin(tmp_path)
     first = Design.fixed(range(3))
     write_plan(tmp_path, "test", 2, [digits_trial()], design=LOOKS)
-    found = read_suites(tmp_path).designs
-    assert (found.of("test", "full", "digits"), found.of("test", "full", "digits", 2)) == (LOOKS, LOOKS)
-    assert found.of("test", "full", "digits", 1) == so_far(tmp_path, "full") == first
-    assert found.of("test", "quick", "digits", 1).extended, "of that nobody knows"
-    assert found.of("test", "full", "digits", 3).extended
+    found = read_suites(tmp_path)
+    assert found.design("test", 2, "full", "digits") == LOOKS
+    assert found.design("test", 1, "full", "digits") == so_far(tmp_path, "full") == first
+    assert found.design("test", 1, "quick", "digits").extended, "of that nobody knows"
+    assert found.design("test", 3, "full", "digits").extended
     assert not declaration_lost(tmp_path, "test", 1)
     write(tmp_path, range(3), LOOKS)
-    assert read_suites(tmp_path).designs.of("test", "full", "digits") == first, "it is run again"
+    assert read_suites(tmp_path).design("test", 1, "full", "digits") == first, "it is run again"
     assert so_far(tmp_path, "full", version=2) == LOOKS
     assert json.loads(path.read_text())["earlier"].keys() == {"2"}
     write(tmp_path, range(4), LOOKS)
     write_plan(tmp_path, "test", 2, [digits_trial()], design=Design.fixed(range(4)))
-    assert read_suites(tmp_path).designs.of("test", "full", "digits") == LOOKS
+    assert read_suites(tmp_path).design("test", 2, "full", "digits") == LOOKS
     assert declaration_lost(tmp_path, "test", 1) == {("full", "digits")}, "seeds were added to it"
     write(tmp_path, range(3), LOOKS)
     assert so_far(tmp_path, "full").extended
@@ -288,14 +288,14 @@ def test_an_earlier_version_keeps_what_it_declared(tmp_path):
 def test_a_version_whose_plan_declared_nothing_was_a_fixed_list(tmp_path):
     change(begin(tmp_path), lambda content: content.pop("designs"))
     write_plan(tmp_path, "test", 2, [digits_trial()], design=LOOKS)
-    assert read_suites(tmp_path).designs.of("test", "full", "digits", 1) == Design.fixed(range(3))
+    assert read_suites(tmp_path).design("test", 1, "full", "digits") == Design.fixed(range(3))
 
 
 def test_a_version_that_an_older_gan_bench_replaced_stays_lost(tmp_path):
     path = begin(tmp_path)
     write_plan(tmp_path, "test", 2, [digits_trial()], design=LOOKS)
     change(path, lambda content: content.pop("earlier"))
-    assert read_suites(tmp_path).designs.of("test", "full", "digits", 1).extended
+    assert read_suites(tmp_path).design("test", 1, "full", "digits").extended
     assert declaration_lost(tmp_path, "test", 1) == {("full", "digits")}
     write(tmp_path, range(3), Design.fixed(range(3)))
     assert so_far(tmp_path, "full").extended
@@ -328,7 +328,7 @@ def test_what_ends_every_decision_is_said_before_it_is_trained(tmp_path):
 
 def test_a_folder_without_its_plan_decides_nothing(tmp_path):
     begin(tmp_path).unlink()
-    assert read_suites(tmp_path).designs.of("test", "full", "digits").extended
+    assert read_suites(tmp_path).design("test", 1, "full", "digits").extended
 
 
 def withdrawn(tmp_path):
@@ -423,7 +423,7 @@ def test_a_suite_s_folder_declares_whatever_it_is_called(tmp_path, move):
     results = tmp_path / "results"
     write(results, range(5), LOOKS)
     move(results / "test")
-    assert read_suites(results).designs.of("test", "full", "digits") == LOOKS
+    assert read_suites(results).design("test", 1, "full", "digits") == LOOKS
 
 
 def test_a_command_is_not_followed_into_another_folder(tmp_path):
@@ -438,9 +438,9 @@ def test_two_folders_of_one_suite_declare_what_both_declare(tmp_path, second):
     write(tmp_path, range(5), LOOKS)
     rename(tmp_path / "test")
     write(tmp_path, range(5), second)
-    assert read_suites(tmp_path).designs.of("test", "full", "digits") == (second or Design.fixed(range(5)))
+    assert read_suites(tmp_path).design("test", 1, "full", "digits") == (second or Design.fixed(range(5)))
     (tmp_path / "test").rename(tmp_path / "test.bak")
-    found = read_suites(tmp_path).designs.of("test", "full", "digits")
+    found = read_suites(tmp_path).design("test", 1, "full", "digits")
     assert found == LOOKS if second == LOOKS else found.extended
 
 
@@ -448,7 +448,7 @@ def test_a_suite_that_no_plan_is_of_has_declared_what_nobody_knows(tmp_path):
     """Only its own plan can say that it is of before there were looks."""
     write(tmp_path, range(5), LOOKS)
     cut(rename(tmp_path / "test") / "plan.json")
-    assert read_suites(tmp_path).designs.of("test", "full", "digits").extended
+    assert read_suites(tmp_path).design("test", 1, "full", "digits").extended
 
 
 def test_where_nothing_was_declared_every_comparison_is_a_list_of_its_own():
@@ -470,7 +470,7 @@ def test_where_nothing_was_declared_every_comparison_is_a_list_of_its_own():
 def test_what_are_no_looks_declares_nothing(tmp_path, stored):
     write(tmp_path, range(5), LOOKS)
     change(tmp_path / "test/plan.json", lambda content: content["designs"]["full"].update(digits=stored))
-    assert read_suites(tmp_path).designs.declared == {}
+    assert read_suites(tmp_path).designs == {}
     assert so_far(tmp_path, "full") == Design.fixed(range(5))
 
 

@@ -17,16 +17,13 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 from scipy import stats as scipy_stats
-from support.studies import stored, table, with_lr
+from support.studies import report_of, stored, studies_of, table, with_lr
 from support.trials import digits_trial
 
 from gan_bench.core.text import slug
-from gan_bench.report.build import ReportTables
 from gan_bench.report.findings.tables import _round_up, _targets
-from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.latex import _number
 from gan_bench.report.study.stats import differences, mean_interval
-from gan_bench.report.study.studies import studies
 from gan_bench.report.study.table import Column, Table, cell, cells, number, table_markdown, to_csv
 from gan_bench.terminal.tables import broken, print_table
 
@@ -74,7 +71,7 @@ def test_missing_values_are_refused(bad):
 
 
 def test_factor_table_finds_the_better_learning_rate(study):
-    found = table(ReportTables.of(build_frames(study)).all, "factor-learning-rate").rows
+    found = table(report_of(study).all, "factor-learning-rate").rows
     assert len(found) == 1
     row = found.iloc[0]
     assert (row["first_level"], row["second_level"], row["pairs"], row["seeds"]) == ("0.0002", "0.0003", 5, 5)
@@ -91,11 +88,11 @@ def test_factor_table_finds_the_better_learning_rate(study):
 def test_a_factor_is_never_compared_across_other_differences(study):
     other = [stored(with_lr(digits_trial(s, batch_size=64), 3e-4), fid=1.0) for s in range(5)]
     alone = [s for s in study if s.trial["config"]["lr_g"] == 2e-4]
-    assert not [t for t in ReportTables.of(build_frames(alone + other)).all if "factor-learning" in t.name]
+    assert not [t for t in report_of(alone + other).all if "factor-learning" in t.name]
 
 
 def test_settings_are_ranked_with_noise_last(study):
-    rows = table(ReportTables.of(build_frames(study)).all, "settings").rows
+    rows = table(report_of(study).all, "settings").rows
     assert rows["rank"].tolist()[:2] == [1, 2]
     assert rows["fid"].iloc[0] < rows["fid"].iloc[1]
     assert rows["setting"].iloc[-1] == "untrained generators"
@@ -105,14 +102,14 @@ def test_settings_are_ranked_with_noise_last(study):
 
 
 def test_epoch_table_compares_within_trials(study):
-    rows = table(ReportTables.of(build_frames(study)).all, "digits-epochs").rows
+    rows = table(report_of(study).all, "digits-epochs").rows
     assert (rows["epoch_1"] > rows["epoch_2"]).all()
 
 
 def test_failures_are_rows_and_never_ranked(study):
     failed = stored(digits_trial(9), status="failed", reason="out of memory")
     planned = replace(stored(digits_trial(8)), environment={}, record=None)
-    tables = ReportTables.of(build_frames([*study, failed, planned])).all
+    tables = report_of([*study, failed, planned]).all
     rows = table(tables, "trials").rows.set_index("seed")
     assert rows.loc[9, "status"] == "failed"
     assert rows.loc[9, "reason"] == "out of memory"
@@ -125,7 +122,7 @@ def test_protocols_and_profiles_are_never_ranked_together(study):
     other = stored(with_lr(digits_trial(1), 4e-4), fid=1.0, samples=50)
     quick_trial = with_lr(digits_trial(1), 5e-4)
     quick = stored(replace(quick_trial, config=replace(quick_trial.config, profile="quick")), fid=1.0)
-    tables = [t for t in ReportTables.of(build_frames([*study, other, quick])).all if "-settings-" in t.name]
+    tables = [t for t in report_of([*study, other, quick]).all if "-settings-" in t.name]
     assert len(tables) == 3
     for found in tables:
         ranked = found.rows[found.rows["rank"].notna()]
@@ -136,18 +133,14 @@ def test_protocols_and_profiles_are_never_ranked_together(study):
 def test_equal_names_with_other_cuts_are_told_apart(study):
     shorter = digits_trial(1)
     shorter = with_lr(replace(shorter, config=replace(shorter.config, train_limit=200)), 2e-4)
-    labels = (
-        table(ReportTables.of(build_frames([*study, stored(shorter, fid=3.0)])).all, "settings")
-        .rows["setting"]
-        .tolist()
-    )
+    labels = table(report_of([*study, stored(shorter, fid=3.0)]).all, "settings").rows["setting"].tolist()
     assert "lr 2e-4 · images 200" in labels
     assert "lr 2e-4 · images 300" in labels
     assert len(set(labels)) == len(labels)
 
 
 def test_no_records_no_tables():
-    assert ReportTables.of(build_frames([])).all == []
+    assert report_of([]).all == []
 
 
 HOSTILE = [
@@ -166,7 +159,7 @@ HOSTILE = [
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_are_harmless(name):
     trial = replace(digits_trial(), setting=name)
-    tables = ReportTables.of(build_frames([stored(trial, fid=3.0, reason=name)])).all
+    tables = report_of([stored(trial, fid=3.0, reason=name)]).all
     for each in tables:
         text = table_markdown(each)
         assert "<script" not in text
@@ -188,7 +181,7 @@ def _is_number(text):
 
 @pytest.mark.parametrize("width", [50, 60, 80, 100, 200])
 def test_a_terminal_of_any_width_shows_whole_numbers(study, width):
-    for each in ReportTables.of(build_frames(study)).all:
+    for each in report_of(study).all:
         console = Console(file=io.StringIO(), width=width)
         print_table(each, console)
         lines = [line for line in console.file.getvalue().splitlines() if line[:1] == "│"]
@@ -203,7 +196,7 @@ def test_a_terminal_of_any_width_shows_whole_numbers(study, width):
 @pytest.mark.parametrize("width", [80, 180])
 def test_the_first_screen_is_what_tells_settings_apart(study, width):
     """FID, seeds and what differs; a terminal of 180 columns once showed 18, several empty or all the same."""
-    found = table(ReportTables.of(build_frames(study)).all, "settings")
+    found = table(report_of(study).all, "settings")
     console = Console(file=io.StringIO(), width=width)
     print_table(found, console, details=False)
     said = console.file.getvalue()
@@ -228,7 +221,7 @@ def test_fid_and_remarks_stay_whatever_the_width(width):
             for seed in range(5):
                 trial = digits_trial(seed, lr_g=g, lr_d=d, betas_g=(beta, 0.999), betas_d=(beta, 0.999))
                 items.append(stored(trial, fid=50.0 + 10 * i + seed, early=400.0 if i else 300.0))
-    found = table(ReportTables.of(build_frames(items)).all, "settings")
+    found = table(report_of(items).all, "settings")
     console = Console(file=io.StringIO(), width=width)
     print_table(found, console, details=False)
     said = console.file.getvalue()
@@ -243,7 +236,7 @@ def test_fid_and_remarks_stay_whatever_the_width(width):
 
 def test_a_narrow_terminal_keeps_the_verdict(study):
     console = Console(file=io.StringIO(), width=72)
-    print_table(table(ReportTables.of(build_frames(study)).all, "factor-learning-rate"), console)
+    print_table(table(report_of(study).all, "factor-learning-rate"), console)
     said = console.file.getvalue()
     assert "better" in said
     assert "mean at A" in said.split("Hidden columns (narrow terminal; all are in the files):")[1]
@@ -300,14 +293,14 @@ def test_what_is_no_number_is_written_all_the_same(value):
 
 
 def test_csv_has_all_digits(study):
-    found = table(ReportTables.of(build_frames(study)).all, "settings")
+    found = table(report_of(study).all, "settings")
     rows = list(csv.DictReader(io.StringIO(to_csv(found))))
     assert float(rows[0]["fid"]) == found.rows["fid"].iloc[0]
     assert rows[0]["fid_n"] == "5"
 
 
 def test_interval_is_written_for_people(study):
-    found = table(ReportTables.of(build_frames(study)).all, "settings")
+    found = table(report_of(study).all, "settings")
     titles = [column.title for column in found.columns]
     assert "±" in cells(found)[0][titles.index("mean FID ↓")]
     assert re.fullmatch(r"[\d.]+ \([\d.]+ to [\d.]+\)", cells(found)[0][titles.index("FID ↓")])
@@ -327,7 +320,7 @@ def test_report_needs_neither_torch_nor_mlflow():
 
 def test_a_target_that_untrained_generators_reach_leaves_its_column_empty():
     items = [stored(digits_trial(seed), fid=180.0 + seed) for seed in range(3)]  # untrained: 300
-    row = table(ReportTables.of(build_frames(items)).all, "cost").rows.iloc[0]
+    row = table(report_of(items).all, "cost").rows.iloc[0]
     assert row["target_1"] == 230.0
     assert "target_0" not in row or row.isna()["target_0"]
 
@@ -380,5 +373,5 @@ def test_latex_says_the_number_where_seeds_agree_or_are_tiny(mean, half, written
 def test_a_recipe_s_target_is_near_the_median_by_which_it_is_ranked():
     """A collapsed seed made "2 times best FID" 97 where the best FID was 10."""
     items = [stored(digits_trial(seed), fid=fid) for seed, fid in enumerate((10.0, 10.2, 10.1, 200.0, 10.4))]
-    (scored,) = studies(build_frames(items))[0].scored
+    (scored,) = studies_of(items)[0].scored
     assert _targets(scored) == {"mnist-mlp-z100": (21.0, 13.0)}

@@ -6,17 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.studies import as_read, stored, table
+from support.studies import as_read, report_of, stored, studies_of, table
 from support.trials import config_of, digits_trial
 
 from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import EvaluationConfig, Trial
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
-from gan_bench.report.build import ReportTables
 from gan_bench.report.findings.reproduction import published_rows, references
-from gan_bench.report.study.frame import build_frames
-from gan_bench.report.study.studies import studies
 from gan_bench.report.study.study import UNTRAINED
 
 
@@ -47,7 +44,7 @@ def finished(trial, fid, last=None, extractor="cifar-v1"):
 
 def test_datasets_are_never_ranked_together():
     stored = [finished(own_trial("cats-dcgan"), 10.0), finished(own_trial("cifar10-dcgan"), 20.0)]
-    tables = [t for t in ReportTables.of(build_frames(stored)).all if "-settings-" in t.name]
+    tables = [t for t in report_of(stored).all if "-settings-" in t.name]
     assert len(tables) == 2
     assert {t.rows["rank"].dropna().tolist()[0] for t in tables} == {1}
     assert all(len(t.rows["rank"].dropna()) == 1 for t in tables)
@@ -71,7 +68,7 @@ def test_the_extractor_that_a_suite_names_first_ranks_first(named, ranked):
         {"epoch": lines[0]["epoch"], "scores": [score for line in lines for score in line["scores"]]}
         for lines in zip(*(one.evaluations for one in each), strict=True)
     ]
-    (study,) = studies(build_frames([replace(each[0], evaluations=scores)]))
+    (study,) = studies_of([replace(each[0], evaluations=scores)])
     assert [scored.protocol.extractor for scored in study.scored] == ranked
 
 
@@ -84,7 +81,7 @@ def test_the_noise_of_scoring_is_pooled_and_relative_where_the_measure_is_of_rat
         line = {**line, "draw_std": fid_sd}
         beside = {"metric": "is", "name": "is[cifar-v1,train,100]", "value": score, "draw_std": score_sd}
         trials.append(replace(trial, evaluations=[{**trial.evaluations[-1], "scores": [line, beside]}]))
-    (study,) = studies(build_frames(trials))
+    (study,) = studies_of(trials)
     (scored,) = study.scored
     assert scored.measurement_sd("fid", relative=True) == pytest.approx(((0.05**2 + 0.025**2) / 2) ** 0.5, rel=1e-12)
     assert scored.measurement_sd("is", relative=False) == pytest.approx(((0.3**2 + 0.4**2) / 2) ** 0.5, rel=1e-12)
@@ -98,7 +95,7 @@ def test_noise_of_one_draw_is_that_of_real_images_and_no_larger_share_of_a_score
     }  # fmt: skip
     real = {"dataset": "cats", "image_size": 64, "samples": 100, "pictures": 50, "what": "held", "scores": [score]}
     trials = [finished(own_trial("cats-dcgan", seed), 60.0) for seed in range(3)]
-    (study,) = studies(build_frames(trials), {"test": [real]})
+    (study,) = studies_of(trials, baselines={"test": [real]})
     (scored,) = study.scored
     assert scored.measurement_sd("fid", relative=True) == pytest.approx(0.3 / 60)
     assert scored.measurement_sd("fid", relative=False) == pytest.approx(0.3)
@@ -114,7 +111,7 @@ def test_real_rows_belong_to_their_dataset_and_protocol():
     }
     anchor = {"dataset": "cats", "image_size": 64, "samples": 100, "pictures": 50, "what": "held", "scores": [score]}
     stored = [finished(own_trial("cats-dcgan"), 10.0), finished(own_trial("cifar10-dcgan"), 20.0)]
-    tables = ReportTables.of(build_frames(stored), {"test": [anchor, {**anchor, "samples": 7}]}).all
+    tables = report_of(stored, baselines={"test": [anchor, {**anchor, "samples": 7}]}).all
     rows = table(tables, "cats-settings").rows
     assert rows[rows["setting"].str.startswith("real data")]["fid"].tolist() == [1.5]
     assert not table(tables, "cifar10-settings").rows["setting"].str.startswith("real data").any()
@@ -133,7 +130,7 @@ def test_rows_of_reference_are_of_the_images_that_trials_have_seen():
             for seed, digest in enumerate(digests)
             for trial in [finished(own_trial("cats-dcgan", seed), 10.0)]
         ]
-        (study,) = studies(build_frames(trials), {"test": [{**real, "data_sha256": of}]})
+        (study,) = studies_of(trials, baselines={"test": [{**real, "data_sha256": of}]})
         (scored,) = study.scored
         return [row["setting"] for row in scored.baseline_rows(("fid",))]
 
@@ -150,7 +147,7 @@ def test_reproduction_sets_reported_beside_measured():
         finished(own_trial("cats-dcgan", seed), 10.0, {k: v + 0.01 * (seed - 2) for k, v in A0.items()})
         for seed in range(5)
     ]
-    rows = table(ReportTables.of(build_frames(trials)).all, "reproduction").rows
+    rows = table(report_of(trials).all, "reproduction").rows
     first = rows[rows["epoch"] == 1].set_index("quantity")
     assert first.loc["loss G", "reported"] == 5.9449
     assert first.loc["loss G", "measured"] == pytest.approx(5.9449)
@@ -170,7 +167,7 @@ def test_fewer_than_five_seeds_do_not_judge_a_reported_value(seeds, words):
     trials = [
         finished(own_trial("cats-dcgan", seed), 10.0, {k: v + seed for k, v in A0.items()}) for seed in range(seeds)
     ]
-    rows = table(ReportTables.of(build_frames(trials)).all, "reproduction").rows
+    rows = table(report_of(trials).all, "reproduction").rows
     assert set(rows["verdict"]) == {f"{words} cannot say"}
     assert rows[["low", "high"]].isna().all(axis=None)
     assert rows["most"].notna().all() == (seeds > 1)
@@ -185,7 +182,7 @@ def test_intervals_of_probabilities_end_at_0_and_1():
         )
         for seed in range(5)
     ]
-    rows = table(ReportTables.of(build_frames(trials)).all, "reproduction").rows.set_index(["epoch", "quantity"])
+    rows = table(report_of(trials).all, "reproduction").rows.set_index(["epoch", "quantity"])
     assert rows.loc[(1, "D(real)"), "high"] == 1.0
     assert rows.loc[(1, "D(fake)"), "low"] == 0.0
     assert rows.loc[(1, "loss G"), "low"] < 0.0
@@ -193,24 +190,24 @@ def test_intervals_of_probabilities_end_at_0_and_1():
 
 def test_a_shorter_run_is_the_beginning_of_the_article_s():
     stored = finished(own_trial("cats-dcgan", epochs=15, profile="quick"), 1.0, A0)
-    rows = table(ReportTables.of(build_frames([stored])).all, "reproduction").rows
+    rows = table(report_of([stored]).all, "reproduction").rows
     assert set(rows["epoch"]) == {1, 10}
 
 
 @pytest.mark.parametrize("change", [{"batch_size": 64}, {"train_limit": 500}, {"lr_g": 1e-3}, {"init": "dcgan"}])
 def test_only_the_exact_protocol_is_a_reproduction(change):
     other = own_trial("cats-dcgan", **change)
-    assert not [t for t in ReportTables.of(build_frames([finished(other, 1.0)])).all if "reproduction" in t.name]
+    assert not [t for t in report_of([finished(other, 1.0)]).all if "reproduction" in t.name]
 
 
 def test_one_seed_is_no_spread():
-    rows = table(ReportTables.of(build_frames([finished(own_trial("cats-dcgan"), 1.0)])).all, "reproduction").rows
+    rows = table(report_of([finished(own_trial("cats-dcgan"), 1.0)]).all, "reproduction").rows
     assert set(rows["verdict"]) == {"one seed cannot say"}
     assert rows[["low", "high"]].isna().all(axis=None)
 
 
 def test_protocols_carry_their_provenance():
-    rows = table(ReportTables.of(build_frames([finished(own_trial("mnist-dcgan"), 1.0)])).all, "protocol").rows
+    rows = table(report_of([finished(own_trial("mnist-dcgan"), 1.0)]).all, "protocol").rows
     values = rows.set_index("field")["mnist-dcgan"]
     assert values["lr_g"] == "0.0003 (lineage)"
     assert values["epochs"] == "10 (stated)"
@@ -242,7 +239,7 @@ def test_lost_pairs_are_counted():
     b = [replace(t, config=replace(t.config, lr_g=3e-4, lr_d=3e-4)) for t in a]
     stored = [finished(t, 10.0 + t.config.seed, extractor="lenet-mnist-v1") for t in (*a, *b)]
     broken = replace(stored[-1], record={**stored[-1].record, "status": "diverged"})
-    rows = table(ReportTables.of(build_frames([*stored[:-1], broken])).all, "factor-learning-rate").rows
+    rows = table(report_of([*stored[:-1], broken]).all, "factor-learning-rate").rows
     assert rows["pairs"].tolist() == [2]
     assert rows["lost"].tolist() == [1]
 
@@ -250,10 +247,10 @@ def test_lost_pairs_are_counted():
 def test_rows_are_named_by_the_networks_that_were_trained():
     """A recipe gives its training; where all of its trials have other networks, those are what was trained."""
     own = [stored(digits_trial(seed, architecture="resnet28"), fid=50.0) for seed in range(2)]
-    (study,) = studies(build_frames(own))
+    (study,) = studies_of(own)
     assert set(study.trials["recipe"]) == {"resnet28 (trained as mnist-mlp-z100)"}
-    assert table(ReportTables.of(build_frames(own)).all, "settings").rows["recipe"].iloc[0].startswith("resnet28 (")
+    assert table(report_of(own).all, "settings").rows["recipe"].iloc[0].startswith("resnet28 (")
     swept = [*own, *(stored(digits_trial(seed), fid=60.0) for seed in range(2))]
-    (study,) = studies(build_frames(swept))
+    (study,) = studies_of(swept)
     assert set(study.trials["recipe"]) == {"mnist-mlp-z100"}, "then networks are a factor"
     assert {"resnet28", "mlp"} <= {part for label in study.trials["label"] for part in label.split()}

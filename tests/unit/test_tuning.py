@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
-from support.studies import as_read
+from support.studies import as_read, studies_of
 from support.trials import config_of
 
 from gan_bench.config.measures import COLUMNS, MEASURES, Measure
@@ -26,9 +26,7 @@ from gan_bench.report.findings.reproduction import _follows as follows
 from gan_bench.report.findings.tables import study_tables
 from gan_bench.report.findings.tuning import arms, best_of, tuning_sentences
 from gan_bench.report.page import drawing, plots
-from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.latex import to_latex
-from gan_bench.report.study.studies import studies
 from gan_bench.report.study.table import table_markdown
 
 
@@ -92,14 +90,14 @@ def study():
         for lr, fid in zip(rates, values, strict=True)
         for seed in (0, 1)
     ]
-    (found,) = studies(build_frames(trials))
+    (found,) = studies_of(trials)
     return found
 
 
 def test_random_settings_that_lost_most_of_their_seeds_have_no_plot():
     """It ended the report in a traceback."""
     trials = [stored("hinge", lr, seed, 60.0 if seed else None) for lr in (1e-4, 2e-4) for seed in (0, 1)]
-    (found,) = studies(build_frames(trials))
+    (found,) = studies_of(trials)
     assert [arm.values for arm in arms(found.scored[0])] == [(math.inf, math.inf)]
     assert list(plots._tuning_plot(found.scored[0])) == []
 
@@ -133,7 +131,7 @@ def test_where_all_random_settings_were_lost_none_leads():
     """ "Hinge leads at both budgets" was said of medians that were infinite."""
     trials = [stored(loss, lr, 0, None) for loss in ("hinge", "minimax") for lr in (1e-4, 2e-4)]
     trials += [stored(loss, lr, 1, 60.0) for loss in ("hinge", "minimax") for lr in (1e-4, 2e-4)]
-    (found,) = studies(build_frames(trials))
+    (found,) = studies_of(trials)
     assert list(tuning_sentences(found.scored[0])) == [
         "random settings: with 1 none, as most seeds of most settings were lost; with 2 none, as most seeds of most "
         "settings were lost."
@@ -195,7 +193,7 @@ def test_a_moving_average_is_set_beside_g_and_ranked_nowhere():
         average = stored("hinge", 1e-4, seed, 25.0 + seed, drawn=(), weights=",ema")
         item.evaluations[0]["scores"] += average.evaluations[0]["scores"]
         trials.append(item)
-    (study,) = studies(build_frames(trials))
+    (study,) = studies_of(trials)
     assert [str(each) for each in (*study.scored, *study.averages)] == ["e,train,9", "e,train,9,ema"]
     tables = list(study_tables(study))
     assert sum(table.ranking for table in tables) == 1
@@ -233,7 +231,7 @@ def test_optimizers_are_compared_although_others_have_no_betas():
             plain = TrialConfig.from_json(config)
             trial = Trial(setting=name, config=plain)
             trials.append(replace(item, trial=trial_row(trial)))
-    (study,) = studies(build_frames(trials))
+    (study,) = studies_of(trials)
     (table,) = (table for table in study_tables(study) if "factor-optimizer" in table.name)
     (row,) = table.rows.to_dict("records")
     assert (row["first_level"], row["second_level"], row["verdict"]) == ("adam", "rmsprop", "adam")

@@ -7,20 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import stats
-from support.studies import stored, table, with_lr
+from support.studies import report_of, stored, studies_of, table, with_lr
 from support.trials import digits_trial
 
 from gan_bench.config.design import Design
-from gan_bench.records.plan import Designs
-from gan_bench.report.build import ReportTables
 from gan_bench.report.findings.leaders import correct_for_choice, leaders
 from gan_bench.report.findings.questions import counted, questions
 from gan_bench.report.findings.summaries import summaries
 from gan_bench.report.findings.verdicts import corrected
-from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.looks import level, repeated_p
 from gan_bench.report.study.stats import holm
-from gan_bench.report.study.studies import studies
 
 LOOKS = Design.of_looks()
 WITHOUT_MARGIN = Design.of_looks(margin=None)
@@ -59,9 +55,7 @@ def tied(seeds):
 
 
 def answered(items, design=LOOKS):
-    made = ReportTables.of(
-        build_frames(items), commands={"test": COMMAND}, designs=Designs({("test", "full", "digits"): design})
-    )
+    made = report_of(items, commands={"test": COMMAND}, designs={("test", 1, "full", "digits"): design})
     ((study, tables, (answer,)),) = made.studies
     found = table(tables, "factor-learning-rate").rows
     return study, found[found["key"] == "fid"].to_dict("records"), answer
@@ -385,7 +379,7 @@ def test_an_average_counts_a_seed_only_when_all_that_it_averages_have_it():
                 changed = digits_trial(seed, betas_g=(beta, 0.999), betas_d=(beta, 0.999))
                 fid = np.exp(4 + gap + 0.05 * NOISE[(5 * seed + int(1e5 * rate)) % 12])
                 items.append(stored(with_lr(changed, rate), fid=fid))
-    made = ReportTables.of(build_frames(items), designs=Designs({("test", "full", "digits"): LOOKS})).all
+    made = report_of(items, designs={("test", 1, "full", "digits"): LOOKS}).all
     average = table(made, "factor-learning-rate-lenet").rows
     assert average[average["key"] == "fid"]["seeds"].tolist() == [5]
     held = table(made, "factor-learning-rate-other-values-held").rows
@@ -471,7 +465,7 @@ def test_an_older_version_of_a_suite_extends_nothing():
         for seed in range(5)
     ]
     items += [stored(with_lr(digits_trial(seed), 1e-4), fid=70.0 + seed) for seed in range(10, 13)]
-    made = ReportTables.of(build_frames(items), designs=Designs({("test", "full", "digits"): Design.fixed(range(5))}))
+    made = report_of(items, designs={("test", 2, "full", "digits"): Design.fixed(range(5))})
     (study, _, _), (older, _, _) = made.studies
     assert (study.outdated, older.outdated, older.title) == (None, 1, "test, digits, version 1 (full profile)")
     assert not study.design.extended
@@ -486,8 +480,8 @@ def test_seeds_of_an_older_version_hold_no_verdict_of_the_newer_one_up():
         for rate, fid in ((1e-4, 50.0), (2e-4, 75.0))
         for seed in range(seeds)
     ]
-    designs = Designs({("test", "full", "digits"): Design.of_looks()})
-    made = ReportTables.of(build_frames(items), commands={"test": COMMAND}, designs=designs)
+    designs = {("test", 2, "full", "digits"): Design.of_looks()}
+    made = report_of(items, commands={"test": COMMAND}, designs=designs)
     (study, _, (answer,)), (_, _, (before,)) = made.studies
     assert answer.headline.startswith("Best setting: lr 1e-4")
     assert answer.proposal is None
@@ -504,8 +498,8 @@ def test_the_version_that_is_run_is_the_plan_s_though_there_are_records_of_a_hig
         for rate, fid in ((1e-4, 50.0), (2e-4, 75.0))
         for seed in range(seeds)
     ]
-    designs = Designs({("test", "full", "digits"): LOOKS}, versions={"test": 1})
-    made = ReportTables.of(build_frames(items), commands={"test": COMMAND}, designs=designs)
+    declared = {"versions": {"test": 1}, "designs": {("test", 1, "full", "digits"): LOOKS}}
+    made = report_of(items, commands={"test": COMMAND}, **declared)
     (study, _, (answer,)), (other, _, _) = made.studies
     assert (study.outdated, study.command, other.outdated, other.command) == (None, COMMAND, 2**31 - 1, None)
     assert answer.headline.startswith("Best setting: lr 1e-4")
@@ -518,10 +512,9 @@ def test_trials_of_another_version_are_judged_as_that_one_declared():
         for rate, fid in ((1e-4, 50.0), (2e-4, 75.0))
         for seed in range(5)
     ]
-    place = ("test", "full", "digits")
     for earlier in ({}, {("test", 1, "full", "digits"): LOOKS}):
-        designs = Designs({place: Design.fixed(range(5))}, versions={"test": 2}, earlier=earlier)
-        now, before = studies(build_frames(items), designs=designs)
+        designs = {("test", 2, "full", "digits"): Design.fixed(range(5)), **earlier}
+        now, before = studies_of(items, designs=designs)
         assert (now.outdated, now.design) == (None, Design.fixed(range(5)))
         assert (before.outdated, before.design.extended) == (1, not earlier)
         assert before.design.looks == LOOKS.looks or not earlier
@@ -535,7 +528,7 @@ def test_trials_of_another_version_are_not_beside_what_a_command_trains():
             for dataset in ("digits", "mnist"):
                 made = digits_trial(seed, suite_version=version, dataset=dataset)
                 items.append(stored(replace(made, setting=f"{dataset}-mlp"), fid=50.0 + seed))
-    studied = studies(build_frames(items), commands={"test": COMMAND})
+    studied = studies_of(items, commands={"test": COMMAND})
     assert [(each.dataset, each.outdated, len(each.beside)) for each in studied] == [
         ("digits", None, 5), ("digits", 1, 5), ("mnist", None, 5), ("mnist", 1, 5),
     ]  # fmt: skip
@@ -590,9 +583,7 @@ def noisy(item, share):
 
 def tables_of(items):
     """The one study of records."""
-    ((study, _, _),) = ReportTables.of(
-        build_frames(items), designs=Designs({("test", "full", "digits"): LOOKS})
-    ).studies
+    ((study, _, _),) = report_of(items, designs={("test", 1, "full", "digits"): LOOKS}).studies
     return study
 
 
@@ -674,8 +665,8 @@ def test_a_lost_seed_keeps_no_comparison_within_trials_waiting(design, seeds):
         average = {"metric": "fid", "name": "fid[lenet-mnist-v1,train,100,ema]", "value": 30.0 + NOISE[seed]}
         item.evaluations[-1]["scores"].append(average)
         items.append(item if seed != 2 else stored(with_lr(digits_trial(seed), 1e-4), status="diverged"))
-    designs = Designs({("test", "full", "digits"): design})
-    ((_, tables, (answer,)),) = ReportTables.of(build_frames(items), designs=designs).studies
+    designs = {("test", 1, "full", "digits"): design}
+    ((_, tables, (answer,)),) = report_of(items, designs=designs).studies
     for factor, winner in (("epochs", "epoch 2"), ("EMA-of-G", "EMA of G")):
         (row,) = (each for each in table(tables, f"factor-{factor}").rows.to_dict("records") if each["key"] == "fid")
         assert (row["verdict"], row["pairs"], row["lost"]) == (f"{winner} (1 lost)", seeds - 1, 1)
@@ -697,9 +688,7 @@ def test_what_is_decided_worse_at_the_end_of_training_is_said_at_every_length():
         for epochs, early, late in ((2, 100.0, 50.0), (10, 100.0, 200.0)):
             of_length = replace(digits_trial(seed), config=replace(digits_trial(seed).config, epochs=epochs))
             items.append(stored(of_length, fid=late + NOISE[seed], early=early + NOISE[seed]))
-    ((_, tables, (answer,)),) = ReportTables.of(
-        build_frames(items), designs=Designs({("test", "full", "digits"): LOOKS})
-    ).studies
+    ((_, tables, (answer,)),) = report_of(items, designs={("test", 1, "full", "digits"): LOOKS}).studies
     (said,) = (each for each in answer.factors if each.startswith("epochs"))
     assert "still improved at the end of training in 1 of 2 kinds of training (decided" in said
     assert "it was better one evaluation earlier in 1 (decided" in said
@@ -714,7 +703,7 @@ def test_a_difference_that_does_not_matter_is_no_improvement():
     for seed in range(12):
         early, late = 50.0 + NOISE[seed], 49.9 + NOISE[seed] - 0.01 * NOISE[(seed + 5) % 12]
         items.append(stored(digits_trial(seed), fid=late, early=early))
-    designs = Designs({("test", "full", "digits"): LOOKS})
-    ((_, _, (answer,)),) = ReportTables.of(build_frames(items), designs=designs).studies
+    designs = {("test", 1, "full", "digits"): LOOKS}
+    ((_, _, (answer,)),) = report_of(items, designs=designs).studies
     (said,) = (each for each in answer.factors if each.startswith("epochs"))
     assert said.endswith("FID no longer improved at the end of training; no difference that matters.")

@@ -18,10 +18,9 @@ from gan_bench.core.text import plain_markdown, plural
 from gan_bench.records.folders import existing, scan, suite_folders, suite_of
 from gan_bench.records.json_files import REMEDY, is_regular
 from gan_bench.records.layout import PLAN
-from gan_bench.records.plan import Designs, declare_foreign_measures, read_suites
+from gan_bench.records.plan import Suites, declare_foreign_measures, read_suites
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
-from gan_bench.records.schema import Baseline
 from gan_bench.report.compare.changes import (
     SETTING_COLUMNS,
     Studies,
@@ -295,16 +294,14 @@ class _Folder:
     Attributes:
         trials: Trials that can be believed.
         faults: What is wrong with the other records, by name of their directories, or of their suite's folder.
-        baselines: Scores of real images, by suite.
         planned: Names of the suites whose plan is there.
-        designs: Which seeds verdicts are made at.
+        suites: What is known of its suites besides.
     """
 
     trials: list[StoredTrial]
     faults: dict[str, RecordError]
-    baselines: Mapping[str, list[Baseline]]
     planned: frozenset[str]
-    designs: Designs
+    suites: Suites
 
     @classmethod
     def read(cls, results: Path) -> _Folder:
@@ -322,13 +319,12 @@ class _Folder:
         if not trials and not faults:
             raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
         planned = frozenset(suite_of(each) for each in suite_folders(results) if is_regular(each / PLAN))
-        suites = read_suites(results)
-        return cls(trials, faults, suites.baselines, planned, suites.designs)
+        return cls(trials, faults, planned, read_suites(results))
 
     def without(self, faults: Collection[str]) -> _Folder:
         """Return the folder without the trials whose records are faulty in the other one."""
         kept = [t for t in self.trials if t.path.name not in faults and t.path.parent.name not in faults]
-        return _Folder(kept, self.faults, self.baselines, self.planned, self.designs)
+        return replace(self, trials=kept)
 
     @property
     def by_trial(self) -> dict[str, StoredTrial]:
@@ -340,7 +336,7 @@ class _Folder:
     @property
     def studies(self) -> Studies:
         """The studies of its trials."""
-        found = studies(build_frames(self.trials), self.baselines, designs=self.designs, versions_apart=False)
+        found = studies(build_frames(self.trials), self.suites, versions_apart=False)
         return {(s.suite, s.profile, s.dataset, str(s.image_size)): s for s in found}
 
 

@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from gan_bench.config.design import UNKNOWN, Design
 from gan_bench.records.folders import existing, scan
-from gan_bench.records.plan import Designs, declare_foreign_measures, read_suites
+from gan_bench.records.plan import Suites, declare_foreign_measures, read_suites
 from gan_bench.records.reader import StoredTrial
-from gan_bench.records.schema import Baseline
 from gan_bench.report.study.frame import WITHDRAWN, Frames, build_frames
 from gan_bench.report.study.study import Study
 
-Baselines = Mapping[str, list[Baseline]]
 _PLACE = ["suite", "profile", "dataset", "image_size"]
 
 
-def studies(
-    frames: Frames,
-    baselines: Baselines | None = None,
-    commands: Mapping[str, str] | None = None,
-    designs: Designs | None = None,
-    *,
-    versions_apart: bool = True,
-) -> list[Study]:
+def studies(frames: Frames, suites: Suites, *, versions_apart: bool = True) -> list[Study]:
     """Cut frames into studies; quick and full trials, datasets, and versions of a suite are never in one.
 
     Args:
         frames: What ``build_frames`` made of the records.
-        baselines: Scores of held-out real images, by suite.
-        commands: What each suite was last run with.
-        designs: Which seeds verdicts are made at; None where nothing was declared.
+        suites: What is known of their suites besides.
         versions_apart: Whether trials of another version of a suite than its plan's, or where that is not known than
             the newest, make a study of their own. Its plan is gone, so which seeds it declared is not known, and
             nothing trains them any more.
@@ -43,10 +30,10 @@ def studies(
     everything, withdrawn = frames.trials[~is_withdrawn], frames.trials[is_withdrawn]
     if everything.empty:
         return []
-    found, suites = [], everything.groupby(["suite", "profile"])
-    outdated = _outdated(everything, designs or Designs()) if versions_apart else everything["suite_version"] * 0
+    found, together = [], everything.groupby(["suite", "profile"])
+    outdated = _outdated(everything, suites) if versions_apart else everything["suite_version"] * 0
     for (suite, profile, dataset, size, older), trials in everything.groupby([*_PLACE, outdated], sort=True):
-        others = suites.get_group((suite, profile)).drop(trials.index)
+        others = together.get_group((suite, profile)).drop(trials.index)
         found.append(
             Study(
                 suite=str(suite),
@@ -55,9 +42,11 @@ def studies(
                 image_size=int(str(size)),
                 trials=trials,
                 frames=frames,
-                baselines=(baselines or {}).get(str(suite), []),
-                command=None if older else (commands or {}).get(str(suite)),
-                design=_design(designs, str(suite), str(profile), str(dataset), int(str(older))),
+                baselines=suites.baselines.get(str(suite), []),
+                command=None if older else suites.commands.get(str(suite)),
+                design=suites.design(
+                    str(suite), int(str(older)) or suites.versions.get(str(suite), 0), str(profile), str(dataset)
+                ),
                 outdated=int(str(older)) or None,
                 beside=tuple(others["name"][outdated[others.index] == older]),
                 withdrawn=None if older else _at(withdrawn, trials),
@@ -69,25 +58,16 @@ def studies(
     return found
 
 
-def _design(designs: Designs | None, suite: str, profile: str, dataset: str, older: int) -> Design | None:
-    """Return the design of a study, of an older version where there is one, which nothing trains any more."""
-    if designs is None:
-        return UNKNOWN if older else None
-    return designs.of(suite, profile, dataset, older or None)
-
-
 def _at(withdrawn: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """Return those of the trials that are no longer planned that would be compared with some trials."""
     return withdrawn[(withdrawn[_PLACE] == trials[_PLACE].iloc[0]).all(axis=1)]
 
 
-def _outdated(trials: pd.DataFrame, designs: Designs) -> pd.Series[int]:
+def _outdated(trials: pd.DataFrame, suites: Suites) -> pd.Series[int]:
     """Return the version of trials of another version than the one that is run, and 0 for all others."""
-    newest = {str(suite): int(found) for suite, found in trials.groupby("suite")["suite_version"].max().items()}
-    run = {suite: designs.versions.get(suite, newest[suite]) for suite in newest}
-    pairs = zip(trials["suite"], trials["suite_version"], strict=True)
-    found = [0 if version == run[suite] else version for suite, version in pairs]
-    return pd.Series(found, index=trials.index, name="outdated")
+    version, newest = trials["suite_version"], trials.groupby("suite")["suite_version"].transform("max")
+    run = trials["suite"].map(suites.versions).fillna(newest)
+    return version.where(version != run, 0).rename("outdated")
 
 
 def read_studies(results: Path, *, history: bool = False) -> tuple[list[StoredTrial], list[Study]]:
@@ -105,5 +85,4 @@ def read_studies(results: Path, *, history: bool = False) -> tuple[list[StoredTr
     """
     declare_foreign_measures(existing(results))
     found = [item for item in scan(results, steps=False, history=history) if isinstance(item, StoredTrial)]
-    suites = read_suites(results)
-    return found, studies(build_frames(found), suites.baselines, suites.commands, suites.designs)
+    return found, studies(build_frames(found), read_suites(results))
