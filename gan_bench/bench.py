@@ -45,10 +45,10 @@ from gan_bench.execution.workers.inline import Results, Work, run_inline
 from gan_bench.execution.workers.job import Site
 from gan_bench.execution.workers.pool import run_processes
 from gan_bench.records import schema
-from gan_bench.records.baselines import has_damaged_baselines, write_baselines
 from gan_bench.records.json_files import is_gone, read_sound
 from gan_bench.records.layout import BASELINES, PLAN
 from gan_bench.records.plan import write_plan, write_suite_text
+from gan_bench.records.shared import has_damaged_baselines, write_baselines
 from gan_bench.run_options import RunOptions
 
 if TYPE_CHECKING:

@@ -16,11 +16,10 @@ from gan_bench.core.atomic import move_aside, write_atomically
 from gan_bench.core.errors import DamagedError, RecordError
 from gan_bench.core.text import at_place, printable, without_places, words_of
 from gan_bench.records import schema
-from gan_bench.records.baselines import Rows, read_baselines
 from gan_bench.records.folders import folders_by_suite, planned_trials, suite_folders, trial_folders
 from gan_bench.records.json_files import is_regular, read_if_there, read_known, write_object
 from gan_bench.records.layout import DAMAGED, LEFT_OUT, PLAN, SUITE, TRIAL
-from gan_bench.records.shared import left_by_earlier, rewriting
+from gan_bench.records.shared import Rows, left_by_earlier, read_baselines, rewriting
 
 
 def write_plan(

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 import gan_bench as gb
 from gan_bench.cli.app import app
 from gan_bench.core.errors import AlteredError, RecordError
-from gan_bench.records.baselines import read_baselines
 from gan_bench.records.folders import scan
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial
+from gan_bench.records.shared import read_baselines
 from gan_bench.records.verify import verify
 from gan_bench.report.compare.comparison import compare
 from gan_bench.report.findings.find_setting import champions

@@ -10,9 +10,9 @@ from support import needs
 from support.studies import EPYC, H200, publish, with_lr, write
 from support.trials import digits_trial
 
-from gan_bench.records.baselines import write_baselines
 from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
+from gan_bench.records.shared import write_baselines
 from gan_bench.report.board.site import build_board
 from gan_bench.report.build import build_report
 

@@ -30,7 +30,6 @@ from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.execution.workers.inline import run_alone
 from gan_bench.execution.workers.pool import write_lost
 from gan_bench.records import writer
-from gan_bench.records.baselines import read_baselines, write_baselines
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import scan
 from gan_bench.records.layout import RecordDirectory
@@ -38,6 +37,7 @@ from gan_bench.records.lock import Lock
 from gan_bench.records.plan import write_plan
 from gan_bench.records.reader import StoredTrial, read_trial
 from gan_bench.records.record import Failure, Status, TrialRecord
+from gan_bench.records.shared import read_baselines, write_baselines
 from gan_bench.records.verify import verify
 from gan_bench.report.build import build_report
 

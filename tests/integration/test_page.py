@@ -26,11 +26,11 @@ from gan_bench.cli.comparison import write_comparison
 from gan_bench.config.design import Design
 from gan_bench.core.errors import UserError
 from gan_bench.records import reader
-from gan_bench.records.baselines import write_baselines
 from gan_bench.records.json_files import SEAL, write_object
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
+from gan_bench.records.shared import write_baselines
 from gan_bench.records.verify import verify
 from gan_bench.report.build import build_report
 from gan_bench.report.compare.comparison import compare

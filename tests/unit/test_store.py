@@ -20,7 +20,6 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema, writer
-from gan_bench.records.baselines import read_baselines, write_baselines
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import scan
 from gan_bench.records.json_files import parse_lines
@@ -28,6 +27,7 @@ from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import suite_files, write_plan
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Status, TrialRecord
+from gan_bench.records.shared import read_baselines, write_baselines
 
 RECORD = TrialRecord(
     status=Status.DONE,
