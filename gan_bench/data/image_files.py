@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from gan_bench.config.image_folder import Transform
 from gan_bench.core.errors import DataError, brief
-from gan_bench.core.shared_warnings import shared_warnings
+from gan_bench.core.shared_settings import shared_warnings
 from gan_bench.core.text import printable
 from gan_bench.data.file_kinds import JPEG, PNG, formats, other_kind
 

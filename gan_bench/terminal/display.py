@@ -13,7 +13,7 @@ from rich.table import Column
 
 from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 from gan_bench.config.trial import Trial, TrialConfig
-from gan_bench.core.shared_warnings import shared_warnings
+from gan_bench.core.shared_settings import shared_warnings
 from gan_bench.core.text import duration, plural, shortened
 from gan_bench.execution.trial.events import Listener, Progress
 from gan_bench.records.record import Status, TrialRecord, split_name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from gan_bench.core.shared_warnings import shared_warnings
+from gan_bench.core.shared_settings import shared_warnings
 
 
 def test_what_overlaps_is_given_back_with_the_last():

@@ -9,9 +9,8 @@ import os
 import platform
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,9 +21,10 @@ import torch
 from gan_bench.config.trial import Precision
 from gan_bench.core import __version__
 from gan_bench.core.errors import UserError
+from gan_bench.core.shared_settings import Shared
 from gan_bench.core.text import as_typed
 from gan_bench.core.torch_settings import determinism
-from gan_bench.float32 import PYTORCHS, remember, set_tf32
+from gan_bench.float32 import PYTORCHS, tf32
 from gan_bench.records.earlier import Identity
 from gan_bench.records.schema import VERSION, EnvironmentFile
 from gan_bench.training.precision import tf32_of
@@ -91,54 +91,30 @@ def as_in_a_command() -> Iterator[None]:
             if torch.is_autocast_enabled(kind):  # as in a caller's own mixed-precision loop
                 own.enter_context(torch.autocast(kind, enabled=False))
         flushes = float(torch.tensor([1e-40], dtype=torch.float32) * 1) == 0
-        _settings.take()
         try:
-            yield
+            with _shared_settings():
+                yield
         finally:
-            _settings.give_back()
             torch.set_flush_denormal(flushes)
 
 
-class _Settings:
-    """Torch's settings of the process that ``fix_bits``, scores and precisions change, and the default dtype."""
-
-    def __init__(self) -> None:
-        self._lock, self._calls = threading.Lock(), 0
-        self._give_back: Callable[[], None] = lambda: None
-
-    def take(self) -> None:
-        """Remember the caller's settings, unless another call holds them."""
-        with self._lock:
-            if not self._calls:
-                self._give_back = _remember()
-                torch.set_default_dtype(torch.float32)
-                set_tf32(PYTORCHS)
-            self._calls += 1
-
-    def give_back(self) -> None:
-        """Set what the caller had, unless another call still computes."""
-        with self._lock:
-            self._calls -= 1
-            if not self._calls:
-                self._give_back()
-
-
-def _remember() -> Callable[[], None]:
+@contextlib.contextmanager
+def _settings_kept() -> Iterator[None]:
+    """Give back torch's settings of the process that ``fix_bits``, scores and precisions change, and the dtype."""
     dtype, benchmark, before = torch.get_default_dtype(), torch.backends.cudnn.benchmark, determinism(torch)
-    precisions = remember()
+    with tf32(PYTORCHS):
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            torch.backends.cudnn.benchmark = benchmark
+            if determinism(torch) != before:  # the call loads torch's compiler
+                strict, warns = before
+                torch.use_deterministic_algorithms(strict, warn_only=warns)
 
-    def give_back() -> None:
-        torch.set_default_dtype(dtype)
-        torch.backends.cudnn.benchmark = benchmark
-        precisions()
-        if determinism(torch) != before:  # the call loads torch's compiler
-            strict, warns = before
-            torch.use_deterministic_algorithms(strict, warn_only=warns)
 
-    return give_back
-
-
-_settings = _Settings()
+_shared_settings = Shared(_settings_kept)
 
 
 def _keep_memory() -> None:
