@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -24,6 +24,7 @@ from gan_bench.terminal.conclusion import conclude, recorded_status
 from gan_bench.terminal.console import (
     CLUSTER_GRACE_SECONDS,
     CONNECTING_GRACE_SECONDS,
+    GRACE_SECONDS,
     LAST_WORDS,
     PlainConsole,
     PreparationLines,
@@ -52,34 +53,23 @@ def run_suite(options: RunOptions, console: PlainConsole, *, all_tables: bool = 
     Raises:
         UserError: Something asked for cannot be.
     """
-    if options.executor == "ray":
-        return _run_on_cluster(options, console, all_tables=all_tables, signals=signals)
-    return _run(options, StopRequest(console, hears=signals), console, all_tables=all_tables)
-
-
-def _run_on_cluster(options: RunOptions, console: PlainConsole, *, all_tables: bool, signals: bool) -> int:
-    """Run a suite on a Ray cluster, hearing signals from the first: one may end parts of the cluster as well."""
-    stop = StopRequest(console, CONNECTING_GRACE_SECONDS, hears=signals)
-    with stop.listening():
-        try:
-            return _run(options, stop, console, all_tables=all_tables)
-        except UserError as error:
-            if not stop.asked:
-                raise
-            console.say(f"interrupted: {error}", style="yellow")
-            return 130
-
-
-def _run(options: RunOptions, stop: StopRequest, console: PlainConsole, *, all_tables: bool) -> int:
-    with told_to(PreparationLines(console)), cluster_of(options) as cluster, ExitStack() as whole:
-        if options.until == "decided":
-            whole.enter_context(stop.listening())  # also between looks
-            last = look_by_look(options, stop, console, partial(_train, options, stop, console, cluster))
-        else:
-            _, last, _ = _train(options, stop, console, cluster)
-    if last is None:
-        return 0
-    return conclude(*last, options, console, stop, all_tables=all_tables)
+    on_cluster = options.executor == "ray"  # a signal may end parts of it too, so it is heard from the first
+    stop = StopRequest(console, CONNECTING_GRACE_SECONDS if on_cluster else GRACE_SECONDS, hears=signals)
+    by_looks = options.until == "decided"
+    try:
+        with (
+            stop.listening() if on_cluster or by_looks else nullcontext(),  # also between looks
+            told_to(PreparationLines(console)),
+            cluster_of(options) as cluster,
+        ):
+            train = partial(_train, options, stop, console, cluster)
+            last = look_by_look(options, stop, console, train) if by_looks else train()[1]
+    except UserError as error:
+        if not (on_cluster and stop.asked):
+            raise
+        console.say(f"interrupted: {error}", style="yellow")
+        return 130
+    return 0 if last is None else conclude(*last, options, console, stop, all_tables=all_tables)
 
 
 _Part = tuple[Preparation, Outcome, Report | None]
