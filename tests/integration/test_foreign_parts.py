@@ -25,7 +25,7 @@ from gan_bench.core import errors
 from gan_bench.core.errors import UserError
 from gan_bench.data.datasets import DATASETS, load
 from gan_bench.execution.preflight.baselines import real_baselines
-from gan_bench.execution.preflight.checks import check_plan, survey
+from gan_bench.execution.preflight.checks import survey
 from gan_bench.execution.trial.events import Listener
 from gan_bench.metrics.extractors import EXTRACTORS, ExtractorEntry, load_extractor
 from gan_bench.metrics.features import Features
@@ -287,7 +287,7 @@ def test_networks_that_end_the_process_are_refused_before_anything_trains(error)
         registered(gb.ARCHITECTURES, "odd", network(raises(error))),
         pytest.raises(UserError, match="the architecture odd does not run: "),
     ):
-        check_plan((digits_trial(architecture="odd"),), context())
+        survey((digits_trial(architecture="odd"),), context())
 
 
 @pytest.mark.parametrize("stepping", [True, False], ids=["in a step", "in an evaluation"])
@@ -319,7 +319,7 @@ def test_networks_that_raise_anything_while_they_train_fail_their_trial(tmp_path
 def test_a_loss_that_gives_no_loss_is_refused_before_anything_trains(made, said):
     entry = Loss(description="", source="", discriminator=made, generator=lambda fake: fake.mean())
     with registered(LOSSES, "odd", entry), pytest.raises(UserError, match=said):
-        check_plan((digits_trial(loss="odd"),), context())
+        survey((digits_trial(loss="odd"),), context())
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.preflight import estimate as module
-from gan_bench.execution.preflight.checks import check_plan
+from gan_bench.execution.preflight.checks import survey
 from gan_bench.execution.preflight.estimate import WORTH, estimate, group_size, unmeasured
 from gan_bench.execution.preflight.folder import locks_remark
 from gan_bench.execution.trial import environment
@@ -105,7 +105,7 @@ def tiny(registries):
 def test_networks_are_tried_before_anything_runs(tiny, generator, discriminator, said):
     before = torch.get_rng_state()
     with pytest.raises(UserError, match=f"the architecture tiny.*{said}"):
-        check_plan((tiny(generator, discriminator),), context())
+        survey((tiny(generator, discriminator),), context())
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -165,7 +165,7 @@ class OldNorm(Flat):
 def test_networks_that_would_fail_later_are_refused(tiny, generator, said):
     """They trained until their first score, or failed one by one with a message of torch."""
     with pytest.raises(UserError, match=f"the architecture tiny.*({said})"):
-        check_plan((tiny(generator, lambda: Flat(784, ())),), context())
+        survey((tiny(generator, lambda: Flat(784, ())),), context())
 
 
 def test_tied_weights_are_saved(tiny, tmp_path):
@@ -180,7 +180,7 @@ def test_tied_weights_are_saved(tiny, tmp_path):
 def test_networks_that_draw_themselves_give_the_same_bits(tiny, tmp_path, kind, engine):
     """Two runs of one trial differed, a resumed one too, and nothing said so."""
     trial = tiny(lambda z: kind(z, (1, 28, 28)), lambda: kind(784, ()))
-    check_plan((trial,), context())
+    survey((trial,), context())
     found = []
     for i, stops in enumerate((None, None, 8)):
         torch.manual_seed(i)
@@ -203,11 +203,11 @@ def test_a_training_in_which_g_never_steps_is_refused_and_one_of_few_steps_is_sa
     with pytest.raises(
         UserError, match=rf"every {steps + 1} of D .* has {steps} steps, so G would stay untrained; low"
     ):
-        check_plan((digits_trial(d_steps=steps + 1),), context())
-    found = check_plan((digits_trial(d_steps=steps), digits_trial(seed=1, d_steps=steps), trial), context())
+        survey((digits_trial(d_steps=steps + 1),), context())
+    found = survey((digits_trial(d_steps=steps), digits_trial(seed=1, d_steps=steps), trial), context()).remarks
     (said,) = [remark for remark in found if "d_steps" in remark]
     assert said.startswith("G takes 1 step in the whole training of 2 trials of ")
-    assert not [remark for remark in check_plan((trial,), context()) if "d_steps" in remark]
+    assert not [remark for remark in survey((trial,), context()).remarks if "d_steps" in remark]
 
 
 @pytest.mark.parametrize("drawn", ["discriminator", "smoothed"])
@@ -267,7 +267,7 @@ def test_networks_that_do_not_draw_are_known(tiny):
 
 def test_own_networks_train(tiny, tmp_path):
     trial = tiny(lambda z: Flat(z, (1, 28, 28)), lambda: Flat(784, ()))
-    check_plan((trial,), context())
+    survey((trial,), context())
     assert train(tmp_path, [trial], context(), Listener()).records[trial.id].status is Status.DONE
 
 
@@ -308,13 +308,13 @@ def test_a_folder_of_another_size_than_the_networks_take(registries):
     sized = replace(DATASETS["digits"], prepared_size=32)
     registries(DATASETS, digits=sized)
     with pytest.raises(UserError, match="digits is prepared at 32x32, and .* takes 28x28; write size: 28"):
-        check_plan((digits_trial(),), context())
+        survey((digits_trial(),), context())
 
 
 def test_one_image_is_too_few(monkeypatch):
     monkeypatch.setattr(RunContext, "training_images", lambda *_: torch.zeros(1, 1, 28, 28, dtype=torch.uint8))
     with pytest.raises(DataError, match="one training image; .* at least 2"):
-        check_plan((digits_trial(),), context())
+        survey((digits_trial(),), context())
 
 
 def test_epochs_of_one_step_are_measured():
@@ -464,7 +464,7 @@ def test_fewer_images_than_features_are_named(samples, few):
     """Ten images once gave an FID without a word."""
     trial = digits_trial()
     evaluation = replace(trial.config.evaluation, samples=samples)
-    said = check_plan((replace(trial, config=replace(trial.config, evaluation=evaluation)),), context())
+    said = survey((replace(trial, config=replace(trial.config, evaluation=evaluation)),), context()).remarks
     assert [
         f"{samples} generated images per evaluation, and lenet-mnist-v1 has 128 features" in each for each in said
     ] == ([True] * few)

@@ -114,28 +114,6 @@ def refuse_to_fetch(plan: Plan) -> None:
             raise DataError(f"the {weights.megabytes:,} MB of weights of {name} are not here yet; the run fetches them")
 
 
-def check_plan(trials: tuple[Trial, ...], context: RunContext) -> list[str]:
-    """Find out before hours are spent what would stop a plan: names, shapes, data and weights.
-
-    Returns:
-        Warnings to show before the run.
-
-    Raises:
-        UserError: Something the plan names does not exist or does not fit.
-    """
-    check_fit(trials, context)
-    configs = [trial.config for trial in trials]
-    for config in configs:
-        if why := why_not(config.precision, context.device):
-            raise UserError(f"{config.recipe}: {why}; use --precision default")
-        images = len(context.training_images(config))
-        if images < 2:
-            raise DataError(f"{config.dataset} has one training image; scores need at least 2, so add more")
-        _check_steps(config, images)
-        context.extractors(config)
-    return list(_remarks(configs, context))
-
-
 def _check_steps(config: TrialConfig, images: int) -> None:
     """Refuse a training in which G takes no step: what is scored would be the untrained generator.
 
@@ -325,14 +303,23 @@ class Survey:
 
 
 def survey(trials: tuple[Trial, ...], context: RunContext) -> Survey:
-    """Check a plan, and find out what its trials are made of.
+    """Find out before hours are spent what would stop a plan, and what its trials are made of.
 
     Raises:
         UserError: Something the plan names does not exist or does not fit.
     """
-    remarks = check_plan(trials, context)
+    check_fit(trials, context)
+    configs = [trial.config for trial in trials]
+    for config in configs:
+        if why := why_not(config.precision, context.device):
+            raise UserError(f"{config.recipe}: {why}; use --precision default")
+        images = len(context.training_images(config))
+        if images < 2:
+            raise DataError(f"{config.dataset} has one training image; scores need at least 2, so add more")
+        _check_steps(config, images)
+        context.extractors(config)
     return Survey(
-        {trial.config.id: context.identity(trial.config) for trial in trials},
-        tuple(dict.fromkeys(part for trial in trials for part in context.parts(trial.config))),
-        remarks,
+        {config.id: context.identity(config) for config in configs},
+        tuple(dict.fromkeys(part for config in configs for part in context.parts(config))),
+        list(_remarks(configs, context)),
     )
