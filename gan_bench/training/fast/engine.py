@@ -71,23 +71,21 @@ class FastEngine(ReferenceEngine):
         return self.objective.d_steps == 1 and self.state.average is None
 
     def step(self, *, anew: bool = False) -> FastStep:
-        """Return what does one update; made at the first one, because a checkpoint may be loaded until then."""
+        """Return what does one update; made at the first one, because a checkpoint may be loaded until then.
+
+        Any pair of networks has one, and an unknown one at least one Adam call.
+        """
         if self._step is None or anew:
-            self._step = make_step(self.state, self.config.batch_size, self.objective, self.config.precision)
+            state, precision = self.state, self.config.precision
+            if precision != "bf16" and LinearStack.fits(state.generator) and LinearStack.fits(state.discriminator):
+                self._step = LinearStep(state, self.config.batch_size, self.objective)
+            else:
+                self._step = ModuleStep(state, self.objective, precision)
         return self._step
 
     def moved(self) -> None:
         """Forget views of the state's tensors, which lie elsewhere now."""
         self._step = None
-
-
-def make_step(
-    state: TrainState, batch_size: int, objective: Objective = ARTICLES, precision: Precision = "default"
-) -> FastStep:
-    """Choose the fast update for a pair of networks; any pair has one, and an unknown one at least one Adam call."""
-    if precision != "bf16" and LinearStack.fits(state.generator) and LinearStack.fits(state.discriminator):
-        return LinearStep(state, batch_size, objective)
-    return ModuleStep(state, objective, precision)
 
 
 class LinearStep:
