@@ -186,18 +186,11 @@ def _require_plugins(stored: StoredTrial, name: str, *, allowed: bool) -> None:
 
 def to_image(images: Tensor, columns: int) -> Image:
     """Lay images (N, C, H, W) uint8 into a grid of so many columns."""
-    from PIL.Image import fromarray
+    from torchvision.transforms.functional import to_pil_image
     from torchvision.utils import make_grid
 
-    grid = make_grid(images, nrow=columns, pad_value=255)
-    return fromarray(grid.permute(1, 2, 0).numpy())
-
-
-def single_image(image: Tensor) -> Image:
-    """Return one image (C, H, W) uint8, grey or in colour."""
-    from PIL.Image import fromarray
-
-    return fromarray((image[0] if len(image) == 1 else image.permute(1, 2, 0)).numpy())
+    grid: Image = to_pil_image(make_grid(images, nrow=columns, pad_value=255))
+    return grid
 
 
 def interpolation(generator: Generator, rows: int, steps: int, seed: int = 0) -> Tensor:

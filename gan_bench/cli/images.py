@@ -158,6 +158,8 @@ def sample(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Draw from a trained generator: a grid, single images, a latent interpolation, a GIF over epochs."""
+    from torchvision.transforms.functional import to_pil_image
+
     from gan_bench import sampling
     from gan_bench.execution.trial.environment import choose_device
     from gan_bench.records.layout import RecordDirectory
@@ -182,7 +184,7 @@ def sample(
                 names = [f"image-{index:0{digits}d}.png" for index in range(images)]
                 _refuse_others(folder, names)
                 for name, image in zip(names, generator.images(images, seed), strict=True):
-                    sampling.single_image(image).save(folder / name)
+                    to_pil_image(image).save(folder / name)
                 said.append(f"{folder}: {plural(images, 'image')}")
             if not images and not interpolate:
                 sampling.to_image(generator.images(GRID, seed), WAYS).save(folder / "grid.png")
