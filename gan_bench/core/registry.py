@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from gan_bench.core.errors import UserError
@@ -63,7 +64,7 @@ class Registry(Mapping[str, T], Generic[T]):
         kind: str,
         plural: str,
         form: type[T],
-        shipped: Mapping[str, T],
+        shipped: Mapping[str, T] = MappingProxyType({}),
         *,
         all_count: bool = False,
         also: Callable[[Any], str | None] = lambda _: None,

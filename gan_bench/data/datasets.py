@@ -7,7 +7,6 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,7 +24,8 @@ from gan_bench.data.readers import (
     cats_source,
     cifar10_source,
     fetch_cats,
-    fetch_with_torchvision,
+    fetch_cifar10,
+    fetch_mnist,
     mnist_source,
     read_cats,
     read_cifar10,
@@ -244,7 +244,7 @@ _DATASETS = (
         classes=10,
         read=read_mnist,
         source=mnist_source,
-        fetch=partial(fetch_with_torchvision, "MNIST"),
+        fetch=fetch_mnist,
         files="its four original files as MNIST/raw/train-images-idx3-ubyte and so on",
         class_extractor="lenet-mnist-v1",
     ),
@@ -268,7 +268,7 @@ _DATASETS = (
         classes=CIFAR10_CLASSES,
         read=read_cifar10,
         source=cifar10_source,
-        fetch=partial(fetch_with_torchvision, "CIFAR10"),
+        fetch=fetch_cifar10,
         files="torchvision's cifar-10-batches-py/",
         class_extractor="cifar-v1",
     ),

@@ -7,7 +7,6 @@ import hashlib
 import shutil
 import tempfile
 from pathlib import Path
-from pkgutil import resolve_name
 
 import torch
 from torch import Tensor
@@ -57,9 +56,11 @@ def read_mnist(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
     return images[:, None], labels.long()
 
 
-def fetch_with_torchvision(name: str, folder: Path) -> None:
-    """Download a dataset with its class of torchvision, which tries its mirrors."""
-    resolve_name(f"torchvision.datasets:{name}")(str(folder), download=True)
+def fetch_mnist(folder: Path) -> None:
+    """Download MNIST with torchvision, which tries its mirrors."""
+    from torchvision.datasets import MNIST
+
+    MNIST(str(folder), download=True)
 
 
 def read_digits(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
@@ -180,6 +181,13 @@ def read_cifar10(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
             "delete it and get it again with `gan-bench data fetch cifar10`"
         ) from None
     return torch.from_numpy(opened.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(opened.targets)
+
+
+def fetch_cifar10(folder: Path) -> None:
+    """Download CIFAR-10 with torchvision."""
+    from torchvision.datasets import CIFAR10
+
+    CIFAR10(str(folder), download=True)
 
 
 CATS_HANDLE = "spandan2/cats-faces-64x64-for-generative-models"

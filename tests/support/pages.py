@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 _FENCE = re.compile(r"^```(\w*)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
+_MAKE_S = ("ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
+"""Variables that `make test` hands on, of which the commands of a page know nothing."""
 _PIP = """\
 import sys
 from importlib.metadata import metadata, version
@@ -95,7 +97,7 @@ class Shell:
         self._program(bin_ / "podman", f'[ "$1" != build ] || [ -f {root}/Containerfile ]\n')
         self._program(bin_ / "sbatch", f'cd {root} && bash -n "$1"\n')
         self.environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name not in _MAKE_S},
             "PATH": f"{bin_}:{os.environ['PATH']}",
             "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
             "OMP_NUM_THREADS": "1",

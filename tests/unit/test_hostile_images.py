@@ -646,9 +646,10 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)
 
-    monkeypatch.setattr(os, "scandir", guarded)
-    with pytest.raises(DataError, match=r"the folder .*f/secret cannot be read \(Permission denied\)"):
-        prepare_images(folder, None, COLOUR)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", guarded)
+        with pytest.raises(DataError, match=r"the folder .*f/secret cannot be read \(Permission denied\)"):
+            prepare_images(folder, None, COLOUR)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX only")
