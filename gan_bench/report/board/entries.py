@@ -184,7 +184,7 @@ def _entry(
         versions=", ".join(dict.fromkeys(str(t.environment.get("libraries", {}).get("torch", "")) for t in mine)),
         scored=int(values_of(done, scored.final(), primary_measure()).count()),
         lost=scored.lost(setting.row, done),
-        score=scored.score(setting.label),
+        score=scored.medians()[setting.label],
         sample=_sample(setting, scored),
         remarks="; ".join(remarks(scored, dict(setting.row), done)),
         audits=said,

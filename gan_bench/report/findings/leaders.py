@@ -117,7 +117,7 @@ def leaders(scored: Scored) -> Leaders | None:
     }
     return Leaders(
         best=best,
-        score=scored.score(best),
+        score=scored.medians()[best],
         behind=tuple(behind),
         tied=tuple(label for label in others if label in judged and label not in behind and label not in apart),
         ahead=tuple(label for label in decided if label not in behind),

@@ -60,8 +60,7 @@ def _add_numbers(numbers: Mapping[str, dict[str, float]], scored: Scored, mark: 
     for row, done in scored.study.settings():
         label, found = row["setting"], numbers[row["setting"]]
         start = f"{primary}{mark}."
-        if label in scored.medians():
-            score = scored.score(label)
+        if score := scored.medians().get(label):
             ends = {"median": score.estimate, "ci_low": score.low, "ci_high": score.high, "n": score.n}
             found.update({f"{start}{key}": float(v) for key, v in ends.items() if v is not None and np.isfinite(v)})
         if label in place:

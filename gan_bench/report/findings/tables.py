@@ -105,7 +105,7 @@ def setting_table(scored: Scored) -> Table:
         values = {name: values_of(done, final, name) for name in scored.study.shown(quality)}
         for name, series in values.items():
             put_interval(row, name, interval_of(series, MEASURES[name].bounds))
-        put_interval(row, RANKED, scored.score(row["setting"]) if row["setting"] in medians else None)
+        put_interval(row, RANKED, medians.get(row["setting"]))
         known = values.get(primary, pd.Series(dtype=float)).dropna()
         row["sd_seeds"] = known.std() if len(known) > 1 else None
         row["sd_draws"] = values_of(done, draws, primary).mean()
@@ -161,7 +161,7 @@ def setting_table(scored: Scored) -> Table:
 
 def _brief(scored: Scored, *, is_of_papers: bool) -> str:
     """Say of the scores what no reader may miss: what they are of, and what they may be compared with."""
-    most = max((scored.score(label).n for label in scored.medians()), default=1)
+    most = max((each.n for each in scored.medians().values()), default=1)
     ends = "lowest to highest" if most < ENCLOSED else f"95 % interval; below {ENCLOSED} seeds, lowest to highest"
     middle = f", the median over seeds ({ends})" if most > 1 else ""
     papers = "" if is_of_papers else "; not comparable with papers"
@@ -329,7 +329,7 @@ def _targets(scored: Scored) -> dict[str, tuple[float | None, ...]]:
         recipe = by_label[label]
         if recipe not in found:
             untrained = scored.untrained(primary, recipe)
-            near = [_round_up(times * medians[label]) for times in WITHIN]
+            near = [_round_up(times * medians[label].estimate) for times in WITHIN]
             beyond = math.inf if untrained is None else untrained
             found[recipe] = tuple(each if each < beyond else None for each in near)
     return found

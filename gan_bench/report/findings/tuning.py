@@ -76,7 +76,7 @@ def arms(scored: Scored) -> list[Arm]:
     for row in drawn.drop_duplicates("group").to_dict("records"):
         if row["label"] in medians:
             arm = setting_key(row["config"], row["drawn"])
-            found.setdefault(arm, []).append((medians[row["label"]], float(seconds[row["group"]])))
+            found.setdefault(arm, []).append((medians[row["label"]].estimate, float(seconds[row["group"]])))
             first.setdefault(arm, {name: value for name, value in row["config"].items() if name not in row["drawn"]})
     labels = _labels(first)
     return [

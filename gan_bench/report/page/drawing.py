@@ -60,11 +60,12 @@ class Plot:
     svg: str
 
 
-def new_figure(height: float) -> Figure:
-    """Return a figure of the width that all plots have, and of this height in inches."""
+def new_plot(height: float = 3.4) -> tuple[Figure, Axes]:
+    """Return a figure of the width that all plots have, and of this height in inches, with its one plot."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(WIDTH, height))
+    figure = Figure(figsize=(WIDTH, height))
+    return figure, figure.subplots()
 
 
 def log_scale(axes: Axes, which: Literal["x", "y"], *, whole: bool = False) -> None:
@@ -120,9 +121,12 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [tick for each in even if low <= (tick := float(f"{each:.12f}e{decade}")) <= high]
 
 
-def legend_below(figure: Figure) -> None:
-    """Put what lines mean below the plot, in two columns where they fit."""
-    names = [text for axis in figure.axes for text in axis.get_legend_handles_labels()[1]]
+def name_parts(figure: Figure, x: str, y: str) -> None:
+    """Name the axes of a figure's plot, and put what lines mean below it, in two columns where they fit."""
+    (axis,) = figure.axes
+    axis.set_xlabel(x)
+    axis.set_ylabel(y)
+    names = axis.get_legend_handles_labels()[1]
     figure.legend(loc="outside lower center", ncols=1 if max(map(len, names), default=0) > WRAP else 2)
 
 

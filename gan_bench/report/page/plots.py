@@ -13,7 +13,7 @@ from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, FACTORS, f
 from gan_bench.report.findings.tuning import HIGH, LOW, arms, best_of
 from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.page.curves import ACCENT, TITLES, Style, best_first, style, styles, training_curves
-from gan_bench.report.page.drawing import INK, STYLE, WRAP, Plot, finish, legend_below, log_scale, new_figure
+from gan_bench.report.page.drawing import INK, STYLE, WRAP, Plot, finish, log_scale, name_parts, new_plot
 from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.study import Scored, Study, values_of
 from gan_bench.report.study.table import interval_of, median_of
@@ -117,8 +117,7 @@ def _score_plots(scored: Scored) -> Iterator[Plot]:
         ("epochs", f"{measure} over epochs", "epoch"),
         ("seconds", f"{measure} over training time", "s"),
     ):
-        figure = new_figure(3.4)
-        axis = figure.subplots()
+        figure, axis = new_plot()
         for label in labels:
             mine = found[found["label"] == label]
             if column == "epoch":
@@ -138,9 +137,7 @@ def _score_plots(scored: Scored) -> Iterator[Plot]:
             axis.axhline(min(real), color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
             axis.annotate("real", (1, min(real)), xycoords=("axes fraction", "data"), ha="right", va="bottom")
         log_scale(axis, "y")
-        axis.set_xlabel("epoch" if column == "epoch" else "seconds of training")
-        axis.set_ylabel(f"{measure} (lower is better)")
-        legend_below(figure)
+        name_parts(figure, "epoch" if column == "epoch" else "seconds of training", f"{measure} (lower is better)")
         text = f"{title}, {scored}; means over seeds{', bands their range' if column == 'epoch' else ''}."
         yield finish(
             figure, scored.study, f"{primary}-{what}-{scored}", title, f"{text} {_which(scored.study, labels)}"
@@ -154,8 +151,7 @@ def _tuning_plot(scored: Scored) -> Iterator[Plot]:
     if not any(np.isfinite(arm.values).any() for arm in found[:LINES]):  # most seeds of all of them were lost
         return
     measure = MEASURES[primary_measure()].title
-    figure = new_figure(3.4)
-    axis = figure.subplots()
+    figure, axis = new_plot()
     for place, arm in enumerate(found[:LINES]):
         mine = style(place)
         ks = np.arange(1, len(arm.values) + 1)
@@ -165,9 +161,7 @@ def _tuning_plot(scored: Scored) -> Iterator[Plot]:
         axis.fill_between(ks[known], low[known], high[known], color=mine.colour, alpha=0.15, linewidth=0)
     log_scale(axis, "x", whole=True)
     log_scale(axis, "y")
-    axis.set_xlabel("random settings tried")
-    axis.set_ylabel(f"lowest {measure}")
-    legend_below(figure)
+    name_parts(figure, "random settings tried", f"lowest {measure}")
     text = f"Lowest {measure} {scored} of so many random settings: median, and 10 % to 90 %."
     yield finish(figure, scored.study, f"tuning-{scored}", "Best of k random settings", text)
 
@@ -187,8 +181,7 @@ def _factor_plots(scored: Scored) -> Iterator[Plot]:
         alike = len(set(against)) == 1  # then the axis names the levels, and leaves the rows their width
         sides = [recipe if alike else f"{recipe}: {levels}" for recipe, levels, _ in shown]
         sides = ["\n".join(textwrap.wrap(side, WRAP)) for side in sides]
-        figure = new_figure(0.9 + 0.12 * len(sides) + 0.2 * sum(side.count("\n") + 1 for side in sides))
-        axis = figure.subplots()
+        figure, axis = new_plot(0.9 + 0.12 * len(sides) + 0.2 * sum(side.count("\n") + 1 for side in sides))
         places = np.arange(len(shown))[::-1]
         for place, (_, _, size) in zip(places, shown, strict=True):
             if size.low is not None and size.high is not None:
@@ -256,8 +249,7 @@ def _cost_plot(scored: Scored) -> Iterator[Plot]:
     if not labels:
         return
     known = styles(scored.study)
-    figure = new_figure(3.4)
-    axis = figure.subplots()
+    figure, axis = new_plot()
     for row, done in scored.study.settings():
         if row["setting"] not in labels:
             continue
@@ -285,9 +277,7 @@ def _cost_plot(scored: Scored) -> Iterator[Plot]:
         )
     if axis.get_ylim()[0] < 0:
         axis.set_ylim(bottom=0)  # an interval may reach below, a distance does not
-    axis.set_xlabel("seconds of training")
-    axis.set_ylabel(f"{measure} at the end (lower is better)")
-    legend_below(figure)
+    name_parts(figure, "seconds of training", f"{measure} at the end (lower is better)")
     text = f"Final {measure} against training time, {scored}; bars are 95 % intervals over seeds, seconds are medians."
     yield finish(
         figure,

@@ -237,24 +237,17 @@ class Scored:
         return {what: count for what, count in counts.items() if count}
 
     @once
-    def _medians(self) -> dict[str, Interval]:
+    def medians(self) -> dict[str, Interval]:
+        """Return by label the median of the primary score over a setting's seeds, lost ones as worst, and its interval.
+
+        Settings none of whose trials has ended are left out. Infinity says that half of the seeds or more were lost.
+        """
         final, found = self.final(), {}
         for row, done in self.study.settings():
             values, lost = values_of(done, final, primary_measure()).dropna().tolist(), self.lost(row, done)
             if values or lost:
                 found[row["setting"]] = median_interval([*values, *[math.inf] * lost])
         return found
-
-    def score(self, label: str) -> Interval:
-        """Return what ranks a setting: see ``medians``, with the interval of ``median_interval``."""
-        return self._medians()[label]
-
-    def medians(self) -> dict[str, float]:
-        """Return by label the median of the primary score over a setting's seeds, lost ones as worst.
-
-        Settings none of whose trials has ended are left out. Infinity says that half of the seeds or more were lost.
-        """
-        return {label: each.estimate for label, each in self._medians().items()}
 
     @once
     def ranking(self) -> list[str]:
@@ -263,7 +256,7 @@ class Scored:
         for row, done in self.study.settings():
             mean = values_of(done, final, primary_measure()).mean()
             if not pd.isna(mean):
-                means[row["setting"]] = (medians[row["setting"]], mean)
+                means[row["setting"]] = (medians[row["setting"]].estimate, mean)
         return sorted(means, key=means.__getitem__)
 
     def median_trial(self, done: pd.DataFrame) -> str | None:
@@ -327,8 +320,8 @@ class Scored:
         """Return the labels of settings whose median primary score does not beat their untrained generators'."""
         medians, found = self.medians(), set[str]()
         for row, _ in self.study.settings():
-            untrained = self.untrained(primary_measure(), row["recipe"])
-            if untrained is not None and untrained <= medians.get(row["setting"], 0) < math.inf:  # not of lost seeds
+            untrained, median = self.untrained(primary_measure(), row["recipe"]), medians.get(row["setting"])
+            if untrained is not None and median and untrained <= median.estimate < math.inf:  # not of lost seeds
                 found.add(row["setting"])
         return frozenset(found)
 
