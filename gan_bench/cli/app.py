@@ -141,7 +141,20 @@ app.command(epilog=_EXAMPLES)(run)
 for command, name in COMMANDS:
     app.command(name)(command)
 app.add_typer(parts.data_app, name="data")
-_commands: Any = typer.main.get_command(app)  # calling ``app`` would make all of them again, in 20 ms
+
+
+def _without_types_of_flags(command: Any, name: str | None = None, above: Any = None) -> Any:  # noqa: ANN401 - click's
+    """Return a command whose help shows no type beside flags: newer versions of typer show one, as if they took it."""
+    context = command.context_class(command, info_name=name, parent=above)
+    for option in command.get_params(context):
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+    for below, each in getattr(command, "commands", {}).items():
+        _without_types_of_flags(each, below, context)
+    return command
+
+
+_commands: Any = _without_types_of_flags(typer.main.get_command(app))  # ``app`` would make all of them at each call
 
 
 def _command_of(words: list[str]) -> str:

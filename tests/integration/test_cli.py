@@ -21,8 +21,9 @@ from support.commands import HANG, gan_bench, measuring, python_code, python_mod
 from support.records import edit
 from support.studies import write
 from support.suites import train_small
+from typer.main import get_command
 
-from gan_bench.cli.app import main
+from gan_bench.cli.app import app, main
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.data.datasets import DATASETS
@@ -663,3 +664,20 @@ def test_uv_looks_where_pip_would_unless_it_has_settings_of_its_own(workplace, f
         (folder / name).write_text(text)
     bench(**environment)
     assert (folder / "places").read_text() == f"{places}\n"
+
+
+def _words(command, words=()):
+    yield words
+    for name, each in getattr(command, "commands", {}).items():
+        yield from _words(each, (*words, name))
+
+
+def test_no_help_shows_a_type_beside_a_flag(capsys):
+    """`--fresh <bool>` reads as if a word had to follow."""
+    for words in _words(get_command(app)):
+        with pytest.raises(SystemExit) as end:
+            main([*words, "--help"])
+        said = capsys.readouterr().out
+        assert end.value.code == 0
+        assert "--help" in said
+        assert "bool" not in said.lower(), words
