@@ -424,9 +424,6 @@ def _scaled_to_bytes(values: NDArray[np.generic], limits: tuple[float, float] | 
             f"are black and white; {SET_RANGE}, or save them with 8 bits"
         )
     low, high = limits
-    if limits == (0, 65_535) and values.dtype.kind in "iu":
-        found: NDArray[np.uint8] = (values.clip(0, 65_535).astype(np.int64) // 257).astype(np.uint8)
-        return found
     return np.asarray(((wide - low) / (high - low) * 255).clip(0, 255).round(), dtype=np.uint8)
 
 

@@ -39,7 +39,7 @@ FRAMES = "frames after the first of an image"
 BLACK = "no value is above 1 of 255, so the images are black; if 1 is white, multiply them by 255"
 DARK = 32
 """Greatest value of 255 below which images are nearly black: those of 10 or 12 bits in files of 16 are."""
-_FORM = 7
+_FORM = 8
 _OR_RANGE = ", or write range: [0, 4095] where a suite names them"
 
 

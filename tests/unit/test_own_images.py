@@ -347,7 +347,7 @@ def test_pil_images_of_every_mode_are_read_as_files_of_them_are(tmp_path):
     ramp = np.linspace(0, 65_535, 64).reshape(8, 8)
     modes = {
         "I;16.png": Image.fromarray(ramp.astype(np.uint16)),
-        "L.png": Image.fromarray((ramp // 257).astype(np.uint8)),
+        "L.png": Image.fromarray((ramp / 65_535 * 255).round().astype(np.uint8)),
         "F.tiff": Image.fromarray((ramp / 65_535).astype(np.float32)),
         "LA.png": Image.merge("LA", [Image.new("L", (8, 8), 40), Image.new("L", (8, 8), 0)]),
         "RGBA.png": Image.new("RGBA", (8, 8), (10, 20, 30, 0)),
@@ -707,7 +707,7 @@ def test_arrays_of_zeros_and_ones_are_warned_of(tmp_path):
         (
             [Image.fromarray(each[0].astype(np.uint16) * 16) for each in PIXELS],
             (0, 65_535),
-            r"above 15 of 255 in value_range=\(0, 65535\)",
+            r"above 16 of 255 in value_range=\(0, 65535\)",
         ),
     ],
 )
@@ -1229,17 +1229,17 @@ def test_things_called_after_masks_are_images(tmp_path):
 
 
 def test_nearly_black_images_are_said_with_the_remedy(tmp_path):
-    """Of 12 bits in files of 16, no value was above 15 of 255."""
+    """Of 12 bits in files of 16, no value was above 16 of 255."""
     folder, draw = tmp_path / "a", np.random.default_rng(0)
     folder.mkdir()
     for name in SIX:
         Image.fromarray(draw.integers(0, 4096, (8, 8)).astype(np.uint16)).save(folder / name)
     dataset = dataset_of(folder, "dark")
-    assert dataset.contents[1].startswith("train: no value is above 15 of 255, so the images are nearly black;")
+    assert dataset.contents[1].startswith("train: no value is above 16 of 255, so the images are nearly black;")
     assert dataset.contents[1].endswith("or write range: [0, 4095] where a suite names them")
     assert len(dataset_of(folder, "bright", range=(0, 4095)).contents) == 1
     for name in SIX:
-        Image.fromarray(draw.integers(0, 200, (8, 8)).astype(np.uint16)).save(folder / name)
+        Image.fromarray(draw.integers(0, 128, (8, 8)).astype(np.uint16)).save(folder / name)
     with pytest.raises(DataError, match="only 1 distinct train image in .*: no value is above 1 of 255"):
         dataset_of(folder, "darker")
 

@@ -21,6 +21,7 @@ from gan_bench.cli.describe import present
 from gan_bench.config.image_folder import DataRoot, ImageFolder, Transform
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.data import image_folders as prepare_module
+from gan_bench.data.arrays import as_uint8
 from gan_bench.data.datasets import DATASETS, fetch, load, resize
 from gan_bench.data.image_files import decode, fit
 from gan_bench.data.image_folders import prepare_images
@@ -65,9 +66,21 @@ def test_grey_palette_alpha_cmyk_and_16_bits():
     cmyk = colour.convert("CMYK")
     assert decode(encode(cmyk, "TIFF"), "x", 3).mode == "RGB"
     wide = Image.fromarray(np.arange(36, dtype=np.uint16).reshape(6, 6) * 1872)
-    assert np.asarray(decode(encode(wide), "x", 1)).max() == 65520 // 257
+    assert np.asarray(decode(encode(wide), "x", 1)).max() == round(65520 / 65535 * 255)
     progressive = encode(Image.new("RGB", (6, 6), (200, 10, 10)), "JPEG", progressive=True)
     assert decode(progressive, "x", 3).getpixel((3, 3))[0] > 180
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "PPM"])
+def test_every_grey_of_16_bits_becomes_the_nearest_of_8(form):
+    """They were rounded down in files and to the nearest in arrays, half a grey level apart on average."""
+    values = np.arange(65_536)
+    wide = values.astype(np.uint16).reshape(256, 256)
+    found = np.asarray(decode(encode(Image.fromarray(wide), form), "x", 1)).astype(int).ravel()
+    nearest = [(2 * value * 255 + 65_535) // (2 * 65_535) for value in range(65_536)]  # in whole numbers: no ties
+    assert found.tolist() == nearest
+    assert found[::257].tolist() == list(range(256)), "those of 8 bits stay what they are"
+    assert np.array_equal(found, as_uint8(wide[None, None], (0, 65_535)).numpy().ravel())
 
 
 def test_exif_rotation_is_applied():
