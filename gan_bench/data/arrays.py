@@ -19,6 +19,7 @@ from gan_bench.core.errors import DataError, UserError, brief
 from gan_bench.core.text import plural, printable
 from gan_bench.data.image_files import HEAD, WIDE, UnknownRangeError, as_meant, eight_bit
 from gan_bench.data.image_folders import DARK
+from gan_bench.data.pillow_settings import pillow_defaults
 
 _WHAT = "images must be (N, 1 or 3, size, size): uint8, or float in [-1, 1]"
 
@@ -217,8 +218,9 @@ def _read_picture(
             if limits is None:
                 raise UnknownRangeError(f"the image number {number} holds whole numbers of no known range")
         head = _head(picture)  # before it is loaded, which may close its file
-        picture.load()
-        return np.asarray(eight_bit(as_meant(picture, head), f"number {number}", channels, limits))
+        with pillow_defaults():
+            picture.load()
+            return np.asarray(eight_bit(as_meant(picture, head), f"number {number}", channels, limits))
     except UnknownRangeError as error:
         told = str(error).partition(";")[0]
         raise UserError(f"{told}; name what is black and white with value_range=(LOW, HIGH)") from None

@@ -20,6 +20,7 @@ from gan_bench.core.errors import DataError, brief
 from gan_bench.core.shared_settings import shared_warnings
 from gan_bench.core.text import printable
 from gan_bench.data.file_kinds import JPEG, PNG, formats, other_kind
+from gan_bench.data.pillow_settings import pillow_defaults
 
 MAX_PIXELS = 64_000_000
 MAX_SIDE = 32_768
@@ -134,7 +135,7 @@ def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.I
     """
     try:
         _check_tags(data)
-        with shared_warnings():
+        with shared_warnings(), pillow_defaults():
             warnings.filterwarnings("ignore", module=r"PIL\.")  # PIL's on odd files
             with _open(data) as image, _budget.take(_pixels(image, name, size)):
                 loaded = _loaded(image, data)
@@ -257,7 +258,7 @@ def more_frames(data: bytes) -> int:
     if not is_png and data[4:8] != b"ftyp" and not data.startswith((b"GIF8", b"RIFF", b"II", b"MM")):
         return 0
     try:
-        with shared_warnings():
+        with shared_warnings(), pillow_defaults():
             warnings.filterwarnings("ignore", module=r"PIL\.")
             with _open(data) as image:
                 return int(getattr(image, "n_frames", 1)) - 1

@@ -18,14 +18,15 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from PIL import EpsImagePlugin, Image, TiffImagePlugin
+from PIL import EpsImagePlugin, GifImagePlugin, Image, ImageFile, PngImagePlugin, TiffImagePlugin
 
 from gan_bench.config.image_folder import DataRoot, ImageFolder, Transform
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.data import image_files, image_folders, own_images
+from gan_bench.data.arrays import as_uint8
 from gan_bench.data.datasets import DATASETS, Dataset, load
-from gan_bench.data.image_files import MAX_SIDE, decode, decode_square
+from gan_bench.data.image_files import MAX_SIDE, decode, decode_square, more_frames
 from gan_bench.data.image_folders import prepare_images
 from gan_bench.data.image_source import image_tree, open_source
 from gan_bench.data.own_images import register_folder
@@ -344,6 +345,53 @@ def test_an_image_whose_end_is_zeros_is_truncated(form, options):
     for kept in (len(whole) // 2, len(whole) * 9 // 10, len(whole) - (9 if form == "PNG" else 2)):
         with pytest.raises(DataError, match=r"image a cannot be decoded \(OSError: image file is truncated"):
             decode(whole[:kept].ljust(len(whole) + 50, b"\0"), "a", 3)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value"),
+    [
+        (ImageFile, "LOAD_TRUNCATED_IMAGES", True),
+        (Image, "MAX_IMAGE_PIXELS", 10),
+        (Image, "MAX_IMAGE_PIXELS", None),
+        (PngImagePlugin, "MAX_TEXT_CHUNK", 4),
+        (PngImagePlugin, "MAX_TEXT_MEMORY", 4),
+        (GifImagePlugin, "LOADING_STRATEGY", GifImagePlugin.LoadingStrategy.RGB_ALWAYS),
+        (TiffImagePlugin, "READ_LIBTIFF", True),
+    ],
+)
+def test_what_a_notebook_set_in_pillow_changes_no_image(module, name, value, monkeypatch):
+    """Broken images came in where it let them, grey from where they broke off, and into the cache of later runs."""
+    image = Image.fromarray(noise(64, 48, 3))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = PngImagePlugin.PngInfo()
+    turned.add_text("Raw profile type exif", f"\nexif\n  20\n{exif.tobytes().hex()}", zip=True)
+    whole = [encode(image, form) for form in ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")]
+    given = [*whole, encode(image, pnginfo=turned), *(data[: len(data) // 2] for data in whole)]
+    films = [encode(image, form, save_all=True, append_images=[image.rotate(90)]) for form in ("GIF", "PNG", "TIFF")]
+
+    def read(data):
+        try:
+            return np.asarray(decode(data, "a", 3)).tolist()
+        except DataError as error:
+            return str(error)
+
+    def as_array(picture):
+        try:
+            return as_uint8([picture]).tolist()
+        except UserError as error:
+            return str(error)
+
+    square = image.resize((48, 48))
+    cut = [data[: len(data) // 2] for data in (encode(square), encode(square, "JPEG"))]
+    first, second = ([Image.open(io.BytesIO(data)) for data in cut] for _ in range(2))
+    before = [[*map(read, given)], [*map(more_frames, films)], [*map(as_array, first)]]
+    assert all("cannot be decoded" in each for each in before[0][len(whole) + 1 :])
+    assert np.shape(before[0][len(whole)]) == (48, 64, 3)
+    assert before[1] == [1, 1, 1]
+    monkeypatch.setattr(module, name, value)
+    assert [[*map(read, given)], [*map(more_frames, films)], [*map(as_array, second)]] == before
+    assert getattr(module, name) is value, "it is given back"
 
 
 def test_damage_beside_the_pixels_of_a_png_is_no_harm():
