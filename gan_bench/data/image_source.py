@@ -77,6 +77,7 @@ class ImageSource:
         """
         if not self.names:
             there = ", ".join(f"{reason} ({count:,})" for reason, count in self.left_out.items())
+            self._refuse_unnamed(str(source), [note for found in self.others.values() for note in found])
             raise DataError(
                 f"{source} holds no images{f', only {there}' if there else ''}; name a folder of images "
                 f"({', '.join(sorted(ENDINGS))})"
@@ -89,12 +90,20 @@ class ImageSource:
                     f"the folder {source}/{empty} holds no images that are read here, though its neighbours do; save "
                     "what it should hold as images, or remove it"
                 )
-            unnamed = next(filter(self._is_image, _to_look_at(notes)), None)
-            if unnamed is not None:
-                raise DataError(
-                    f"the folder {source}/{empty} holds images without the ending of one, such as "
-                    f"{printable(PurePosixPath(unnamed).name)}; give their names .png, .jpg or what they are"
-                )
+            self._refuse_unnamed(f"the folder {source}/{empty}", notes)
+
+    def _refuse_unnamed(self, where: str, notes: Sequence[str]) -> None:
+        """Refuse images that are not named as such among what is left out of a folder.
+
+        Raises:
+            DataError: There are some.
+        """
+        unnamed = next(filter(self._is_image, _to_look_at(notes)), None)
+        if unnamed is not None:
+            raise DataError(
+                f"{where} holds images without the ending of one, such as {printable(PurePosixPath(unnamed).name)}; "
+                "give their names .png, .jpg or what they are"
+            )
 
     def _is_image(self, name: str) -> bool:
         with contextlib.suppress(DataError):

@@ -1075,6 +1075,27 @@ def test_images_without_an_ending_are_none_beside_notes_either(tmp_path, form, n
             inspect_images(source)
 
 
+@pytest.mark.parametrize("name", ["{}", "deep/b/{}", "{}.jpg:large"])
+def test_images_that_all_lack_an_ending_are_not_said_to_be_none(tmp_path, name):
+    folder = tmp_path / "a"
+    for i in range(6):
+        path = folder / name.format(i)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (i, 0, 0)).save(path, "JPEG")
+    (folder / "labels.csv").write_text("x")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            archive.write(path, path.relative_to(folder))
+    for source in (folder, tmp_path / "a.zip"):
+        with pytest.raises(DataError, match=rf"^{source} holds images without the ending of one, such as [05].*; give"):
+            inspect_images(source)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.write_text("no image")
+    with pytest.raises(DataError, match=r"a holds no images, only files of other kinds"):
+        inspect_images(folder)
+
+
 @pytest.mark.parametrize("name", ["c", "test"])
 def test_a_folder_that_leads_nowhere_is_no_note(tmp_path, name):
     folder = pictures(tmp_path / "a", *(f"train/{each}" for each in SIX), "note.png")
