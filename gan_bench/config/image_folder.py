@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from gan_bench.config.trial import LIMITS
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import at_home
+from gan_bench.core.text import as_typed, at_home
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,47 @@ class Transform:
     unreadable: Literal["stop", "skip"] = "stop"
     range: tuple[float, float] | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what no suite could name; numbers of NumPy become Python's.
+
+        Raises:
+            UserError: A value is none of those above.
+        """
+        size, channels = _whole(self.size), _whole(self.channels)
+        if size is None or size < 1:
+            raise UserError(f"size must be a whole number of pixels from 1 on, got {as_typed(repr(self.size))}")
+        if channels not in (1, 3):
+            raise UserError(f"channels must be 1 for grey or 3 for colour, got {as_typed(repr(self.channels))}")
+        if self.crop not in ("center", "none"):
+            raise UserError(f"crop must be 'center' or 'none', got {as_typed(repr(self.crop))}")
+        if self.unreadable not in ("stop", "skip"):
+            raise UserError(f"unreadable must be 'stop' or 'skip', got {as_typed(repr(self.unreadable))}")
+        limits = None if self.range is None else _limits(self.range)
+        for name, value in (("size", size), ("channels", channels), ("range", limits)):
+            object.__setattr__(self, name, value)
+
+
+def _whole(value: Any) -> int | None:  # noqa: ANN401 - of any kind
+    """Return a whole number of any library, or None where it is none."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+
+
+def _limits(given: object) -> tuple[float, float]:
+    """Return the values that are black and white.
+
+    Raises:
+        UserError: They are not two finite numbers, the lower first.
+    """
+    found = [*given] if isinstance(given, Iterable) else []
+    if len(found) == 2 and all(isinstance(each, Real) and not isinstance(each, bool) for each in found):
+        low, high = map(float, found)
+        if -math.inf < low < high < math.inf:
+            return low, high
+    raise UserError(f"range must be two numbers, the lower first, got {as_typed(repr(given))}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder:
@@ -72,3 +118,17 @@ class ImageFolder:
     name: str
     path: Path
     transform: Transform
+
+    def __post_init__(self) -> None:
+        """Refuse what no suite could name; a path of another form becomes one.
+
+        Raises:
+            UserError: A value is none of those above, or the size is no dataset's.
+        """
+        if not isinstance(self.name, str) or not self.name:
+            raise UserError(f"name must be text, got {as_typed(repr(self.name))}")
+        if not isinstance(self.path, (str, bytes, os.PathLike)) or not self.path:
+            raise UserError(f"path must name a folder or zip file of images, got {as_typed(repr(self.path))}")
+        if self.transform.size > (most := LIMITS["image_size"][1]):
+            raise UserError(f"size must be at most {most:,} pixels, got {self.transform.size:,}")
+        object.__setattr__(self, "path", Path(os.fsdecode(self.path)))

@@ -123,7 +123,7 @@ def _pair(given: object) -> object:
 
 
 def _grows(limits: tuple[float, float]) -> tuple[float, float]:
-    if not limits[0] < limits[1] < float("inf"):
+    if not float("-inf") < limits[0] < limits[1] < float("inf"):
         raise PydanticCustomError("range", "a range is two numbers, the lower first")
     return limits
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import struct
 import zipfile
@@ -228,12 +229,60 @@ def test_a_suite_says_the_range_of_wide_greys(tmp_path):
         ("", 0, "write range: [LOW, HIGH] where a suite names the images"),
         (", range: [0, 4095]", 0, "10 images of 10 different files"),
         (", range: [5, 1]", 2, "a range is two numbers, the lower first"),
+        (", range: [-.inf, 1]", 2, "a range is two numbers, the lower first"),
+        (", range: [.nan, 1]", 2, "a range is two numbers, the lower first"),
         (", range: [a, 1]", 2, "must be a number"),
     ):
         (tmp_path / "wide.yaml").write_text(text.replace("RANGE", ranged))
         done = gan_bench("show", "wide.yaml", cwd=tmp_path)
         assert done.returncode == code, done.stderr
         assert said in " ".join((done.stdout + done.stderr).split())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"size": 0}, "size must be a whole number of pixels from 1 on, got 0"),
+        ({"size": -1}, "size must be a whole number of pixels from 1 on, got -1"),
+        ({"size": 32.0}, "size must be a whole number of pixels from 1 on, got 32.0"),
+        ({"size": True}, "size must be a whole number of pixels from 1 on, got True"),
+        ({"size": "32"}, "size must be a whole number of pixels from 1 on, got '32'"),
+        ({"size": 100_000}, "size must be at most 4,096 pixels, got 100,000"),
+        ({"channels": 2}, "channels must be 1 for grey or 3 for colour, got 2"),
+        ({"channels": 4}, "channels must be 1 for grey or 3 for colour, got 4"),
+        ({"channels": 3.0}, "channels must be 1 for grey or 3 for colour, got 3.0"),
+        ({"crop": "centre"}, "crop must be 'center' or 'none', got 'centre'"),
+        ({"crop": None}, "crop must be 'center' or 'none', got None"),
+        ({"unreadable": "Skip"}, "unreadable must be 'stop' or 'skip', got 'Skip'"),
+        ({"range": (255, 0)}, "range must be two numbers, the lower first, got (255, 0)"),
+        ({"range": (0, math.nan)}, "range must be two numbers, the lower first, got (0, nan)"),
+        ({"range": (-math.inf, 1)}, "range must be two numbers, the lower first, got (-inf, 1)"),
+        ({"range": (0,)}, "range must be two numbers, the lower first, got (0,)"),
+        ({"range": 255}, "range must be two numbers, the lower first, got 255"),
+        ({"range": "01"}, "range must be two numbers, the lower first, got '01'"),
+        ({"path": None}, "path must name a folder or zip file of images, got None"),
+        ({"path": ""}, "path must name a folder or zip file of images, got ''"),
+        ({"name": ""}, "name must be text, got ''"),
+    ],
+)
+def test_what_no_suite_could_name_is_one_sentence(pets, changes, said):
+    """Some were a raw error, some filled the disk, and others passed for the default."""
+    of_folder = {"name": "odd", "path": pets, **{key: changes[key] for key in changes.keys() & {"name", "path"}}}
+    of_transform = {"size": 32, "channels": 3, **{key: changes[key] for key in changes.keys() - {"name", "path"}}}
+    with pytest.raises(UserError) as caught:
+        register_folder(ImageFolder(**of_folder, transform=Transform(**of_transform)))
+    assert str(caught.value) == said
+
+
+def test_numbers_of_numpy_and_paths_as_text_are_those_of_python(pets):
+    plain = Transform(size=16, channels=3, range=(0, 255))
+    given_ = Transform(size=np.int64(16), channels=np.uint8(3), range=[np.float32(0), np.int16(255)])
+    assert given_ == plain
+    assert {type(each) for each in (given_.size, given_.channels)} == {int}
+    transform = Transform(size=np.int64(16), channels=3)
+    texts = [str(pets), os.fsencode(pets), pets]
+    (folder,) = {ImageFolder(name="np", path=path, transform=transform) for path in texts}
+    assert register_folder(folder).counts == {"train": 12, "test": 8}
 
 
 # ------------------------------------------------------------------------------------------------- arrays
