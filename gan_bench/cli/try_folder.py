@@ -10,7 +10,9 @@ import webbrowser
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.suite import suites_folder
 from gan_bench.config.suite_file import read
@@ -19,8 +21,9 @@ from gan_bench.config.yaml_document import scalar
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, at_home, is_utf8, plural, printable
 from gan_bench.data.datasets import DATASETS
-from gan_bench.data.image_folders import darkness
-from gan_bench.data.own_images import LEAST_DISTINCT, Inspection, inspect_images
+from gan_bench.data.image_folders import darkness, named_by_no_suite
+from gan_bench.data.own_images import LEAST_DISTINCT, Inspection, inspect_images, prepare_folder
+from gan_bench.data.splits import Split
 from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.records.layout import PLAN, SUITE
 from gan_bench.terminal.console import PlainConsole
@@ -33,6 +36,7 @@ QUICK_IMAGES = {"cats-dcgan": 2_560, "mnist-dcgan": 26_000}
 """Images that a quick trial trains on, over all its epochs: half a minute of one core of an AMD EPYC."""
 FEW = 1_000
 """Training images below which a caution is said: FID against fewer is mostly the bias of their number."""
+_CALLED: Mapping[Split, str] = {"train": "training", "test": "held out"}
 SHOWN = 12
 """Most classes, and most files that cannot be used, that are named."""
 
@@ -84,7 +88,7 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
     if not is_utf8(str(source.absolute())):
         raise UserError(f"{as_typed(str(source))} is no UTF-8 name, which no suite can hold; rename the folder")
     _check_not_ours(source)
-    found = inspect_images(source)
+    found = inspect_images(source, max(_networks(name)[1] for name in QUICK_IMAGES))
     for line in report(found):
         console.say(line)
     if out is not None and out.suffix not in (".yaml", ".yml"):
@@ -95,6 +99,8 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
         _check_of(file, source)
         console.say(f"{file} is there and is used as it is; --out names another", style="yellow")
         return file
+    for line in _prepare(proposal, source):
+        console.say(line)
     text = suite_text(proposal, source, file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +112,20 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
     for field, why in proposal.reasons.items():
         console.say(f"  {field}: {why}")
     return file
+
+
+def _prepare(proposal: Proposal, source: Path) -> Iterator[str]:
+    """Prepare the images as the proposed suite does, and yield what a run will say of them that is not said yet.
+
+    Raises:
+        DataError: No run could use them.
+    """
+    unreadable: Literal["stop", "skip"] = "skip" if "unreadable" in proposal.reasons else "stop"
+    transform = Transform(size=proposal.size, channels=proposal.channels, unreadable=unreadable)
+    with named_by_no_suite():
+        prepared = prepare_folder(ImageFolder(name=proposal.name, path=source, transform=transform))
+    for split, found in prepared.items():
+        yield from (f"{_CALLED[split]}: {line}" for line in found.remarks())
 
 
 def _check_not_ours(source: Path) -> None:
@@ -144,7 +164,7 @@ def report(found: Inspection) -> Iterator[str]:
         named = [f"{printable(name)} {count:,}" for name, count in sorted(classes.items())]
         more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
         folders = f" in {plural(len(named), 'folder')}: {', '.join(named[:SHOWN])}{more}" if len(named) > 1 else ""
-        yield f"{'training' if split == 'train' else 'held out'}: {plural(found.count(split), 'image')}{folders}"
+        yield f"{_CALLED[split]}: {plural(found.count(split), 'image')}{folders}"
     if found.sides:
         low, high = min(found.sides), max(found.sides)
         sizes = f"all {low}" if low == high else f"{low} to {high}, median {found.median_side}"
@@ -208,12 +228,12 @@ def propose(found: Inspection, source: Path, name: str) -> Proposal:
     """
     if not found.count("train"):
         raise UserError(f"no training image of {source} can be used; what is wrong with them is said above")
-    if (distinct := found.count("train") - found.copies) < LEAST_DISTINCT:
+    if (distinct := found.distinct["train"]) < LEAST_DISTINCT:
         raise UserError(f"{source} has {plural(distinct, 'different image')}; training needs at least {LEAST_DISTINCT}")
     is_colour = 20 * found.coloured > found.usable
     recipe = RECIPES["cats-dcgan" if is_colour else "mnist-dcgan"]
     values = recipe.values()
-    channels, size, _ = ARCHITECTURES[values["architecture"]].image_shape
+    channels, size, _ = _networks(recipe.name)
     count, median = found.count("train"), found.median_side
     batch = int(values["batch_size"])
     while batch > 4 and count < LEAST_STEPS * batch:
@@ -255,6 +275,11 @@ def propose(found: Inspection, source: Path, name: str) -> Proposal:
         samples=min(10_000, max(64, count)),
         reasons=reasons,
     )
+
+
+def _networks(recipe: str) -> tuple[int, int, int]:
+    """Return channels, height and width of what the networks of a recipe make."""
+    return ARCHITECTURES[RECIPES[recipe].values()["architecture"]].image_shape
 
 
 def _steps(images: int, batch: int, values: Mapping[str, object]) -> int:

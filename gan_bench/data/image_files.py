@@ -62,7 +62,9 @@ class UnknownRangeError(DataError):
     """An image holds numbers, and nothing says which of them are black and white."""
 
 
-def decode(data: bytes, name: str, channels: int, limits: tuple[float, float] | None = None) -> Image.Image:
+def decode(
+    data: bytes, name: str, channels: int, limits: tuple[float, float] | None = None, size: int | None = None
+) -> Image.Image:
     """Decode an image as people see it: EXIF rotation applied, any colour mode, wide greys scaled to 8 bits.
 
     Wide greys have the range that their file declares: the bits of a PNG, a PGM or a TIFF of whole numbers without a
@@ -75,15 +77,16 @@ def decode(data: bytes, name: str, channels: int, limits: tuple[float, float] | 
         channels: 1 for grey, 3 for colour.
         limits: Values of greys that become black and white, in place of what files declare; others are clipped. Where
             the second is above 255, greys of 8 bits stay as they are.
+        size: What its shorter side will be scaled to, which refuses images that are too long then; None is not asked.
 
     Returns:
         A PIL image of mode L or RGB. Transparency is laid over white. Of several frames it is the first.
 
     Raises:
-        DataError: It cannot be decoded, is larger than ``MAX_PIXELS`` or ``MAX_SIDE``, or holds numbers whose range is
-            not known.
+        DataError: It cannot be decoded, is larger than ``MAX_PIXELS`` or ``MAX_SIDE``, too long, or holds numbers
+            whose range is not known.
     """
-    with _opened(data, name) as image:
+    with _opened(data, name, size) as image:
         return eight_bit(image, name, channels, limits)
 
 

@@ -36,6 +36,8 @@ CHUNK_BYTES = 2**28
 
 FRAMES = "frames after the first of an image"
 """Why the others of an animation or a stack are left out."""
+NESTED = "nested copies"
+"""Why an image is left out that lies a second time in a folder nested in one of its own name."""
 BLACK = "no value is above 1 of 255, so the images are black; if 1 is white, multiply them by 255"
 DARK = 32
 """Greatest value of 255 below which images are nearly black: those of 10 or 12 bits in files of 16 are."""
@@ -99,11 +101,16 @@ class Prepared:
             more = f" and {len(per_class) - CLASSES} classes more" if len(per_class) > CLASSES else ""
             text += f": {', '.join(per_class[:CLASSES])}{more}"
         yield text
-        reasons = {**self.left_out, "nested copies": self.copies, "images that cannot be decoded": self.skipped}
+        reasons = {**self.left_out, NESTED: self.copies, "images that cannot be decoded": self.skipped}
         for reason, count in reasons.items():
             if count:
                 yield f"{count:,} left out: {reason}"
-        yield from filter(None, (darkness(self.brightest), *self.doubts))
+        yield from filter(None, (darkness(self.brightest),))
+        yield from self.remarks()
+
+    def remarks(self) -> Iterator[str]:
+        """Yield what may be wrong with the images, beside darkness."""
+        yield from self.doubts
         if self.white:
             are = "are" if self.white > 1 else "is"
             yield f"{plural(self.white, 'image')} {are} white all over; what is transparent is laid over white"
@@ -225,7 +232,7 @@ def _prepare(
     opened.require_images(source)
     layout = layout_of(opened.names, str(source)) if split else None
     found = layout.names(opened.names, split) if layout and split else opened.names
-    names, copies = _without_copies(source, opened, found)
+    names, copies = without_copies(source, opened, found)
     if not names:
         raise DataError(
             f"{source} has no folder {split} with images; put training images into a folder train in it, and held-out "
@@ -313,7 +320,7 @@ def _refuse_lost_classes(source: Path, lost: set[str]) -> None:
         )
 
 
-def _without_copies(source: Path, opened: ImageSource, names: list[str]) -> tuple[list[str], int]:
+def without_copies(source: Path, opened: ImageSource, names: list[str]) -> tuple[list[str], int]:
     """Leave out images that lie a second time in a folder nested in one of its own name.
 
     The source's own name counts as a folder: an archive unpacked as ``cats`` may hold ``cats`` once more.

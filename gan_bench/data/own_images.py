@@ -22,7 +22,7 @@ from gan_bench.core.preparing import tell
 from gan_bench.core.text import at_home, plural, printable
 from gan_bench.data.datasets import DATASETS, Dataset
 from gan_bench.data.image_files import decode, more_frames
-from gan_bench.data.image_folders import FRAMES, Prepared, darkness, prepare_images
+from gan_bench.data.image_folders import FRAMES, NESTED, Prepared, darkness, prepare_images, without_copies
 from gan_bench.data.image_source import ImageSource, open_source
 from gan_bench.data.readers import from_images
 from gan_bench.data.splits import Layout, Split, layout_of
@@ -81,14 +81,11 @@ def register_folder(folder: ImageFolder, *, anew: bool = False) -> Dataset:
         DATASETS.drop(folder.name)
     if known := registered(folder):
         return known
-    layout = look_at(folder)
 
     def read(_: Path, split: Split) -> tuple[Tensor, Tensor | None]:
         return from_images(folder.path, folder.transform, split)
 
-    prepared = {split: prepare_images(folder.path, split, folder.transform) for split in layout.splits}
-    for split, found in prepared.items():
-        _check_distinct(found, split, folder)
+    prepared = prepare_folder(folder)
     dataset = Dataset(
         name=folder.name,
         description=f"images of {printable(str(folder.path))}",
@@ -103,6 +100,19 @@ def register_folder(folder: ImageFolder, *, anew: bool = False) -> Dataset:
         fetch=None,
     )
     return DATASETS.register(folder.name, dataset)
+
+
+def prepare_folder(folder: ImageFolder) -> dict[Split, Prepared]:
+    """Prepare every split of a user's folder, from the cache when it has them; what no run can use is refused.
+
+    Raises:
+        DataError: There are fewer than ``LEAST_DISTINCT`` different images, or one cannot be used.
+    """
+    folder = _resolved(folder)
+    prepared = {split: prepare_images(folder.path, split, folder.transform) for split in look_at(folder).splits}
+    for split, found in prepared.items():
+        _check_distinct(found, split, folder)
+    return prepared
 
 
 def _check_distinct(prepared: Prepared, split: str, folder: ImageFolder) -> None:
@@ -153,7 +163,7 @@ class Inspection:
         square: How many are square.
         elongated: How many are more than twice as long as wide, or as wide as long.
         coloured: How many have colour.
-        copies: Usable images whose pixels are those of an earlier one of their split.
+        distinct: How many different images, by their pixels, each split has.
         shared: Held-out images that are also among the training images, or nearly so: their name, and the other's.
         compared: Whether all held-out images were compared with all training images.
         brightest: The greatest value of all images.
@@ -167,7 +177,7 @@ class Inspection:
     square: int
     elongated: int
     coloured: int
-    copies: int
+    distinct: Mapping[Split, int]
     shared: tuple[tuple[str, str], ...]
     compared: bool
     brightest: int
@@ -180,6 +190,11 @@ class Inspection:
     def count(self, split: Split) -> int:
         """Return how many images of a split can be used."""
         return sum(self.classes.get(split, {}).values())
+
+    @property
+    def copies(self) -> int:
+        """How many have the pixels of an earlier one of their split."""
+        return self.usable - sum(self.distinct.values())
 
     @property
     def median_side(self) -> int:
@@ -201,8 +216,12 @@ class _Seen:
     small: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
-def inspect_images(source: Path) -> Inspection:
+def inspect_images(source: Path, size: int | None = None) -> Inspection:
     """Look at every image of a folder or zip file; nothing is written.
+
+    Args:
+        source: The folder or zip file.
+        size: What shorter sides will be scaled to; images that are too long then cannot be used.
 
     Raises:
         DataError: It is neither, holds no images, or it cannot be told whether its folders are splits or classes.
@@ -210,37 +229,38 @@ def inspect_images(source: Path) -> Inspection:
     with open_source(source) as opened:
         opened.require_images(source)
         layout = layout_of(opened.names, str(source))
-        splits = {split: layout.names(opened.names, split) for split in layout.splits}
-        seen = {split: list(_seen(opened, names, split)) for split, names in splits.items()}
+        top = Path(os.path.realpath(source))
+        single = {split: without_copies(top, opened, layout.names(opened.names, split)) for split in layout.splits}
+        seen = {split: list(_seen(opened, names, split, size)) for split, (names, _) in single.items()}
     usable = {split: [each for each in found if not each.why] for split, found in seen.items()}
     images = [each for found in usable.values() for each in found]
     class_of = layout.classes(opened.names)
     classes = {split: Counter(class_of[each.name] for each in found) for split, found in usable.items()}
-    frames = sum(each.more_frames for each in images)
+    more = {FRAMES: sum(each.more_frames for each in images), NESTED: sum(copies for _, copies in single.values())}
     whole = all(len(found) <= COMPARED for found in usable.values())
     return Inspection(
         classes={split: {name or source.name: n for name, n in found.items()} for split, found in classes.items()},
-        left_out={**opened.left_out, **layout.left_out, **({FRAMES: frames} if frames else {})},
+        left_out={**opened.left_out, **layout.left_out, **{reason: count for reason, count in more.items() if count}},
         unreadable={each.name: each.why for found in seen.values() for each in found if each.why},
         kinds=Counter(os.path.splitext(each.name)[1].lower() for each in images),  # noqa: PTH122 - a name in a zip
         sides=Counter(min(each.size) for each in images),
         square=sum(each.size[0] == each.size[1] for each in images),
         elongated=sum(max(each.size) > 2 * min(each.size) for each in images),
         coloured=sum(each.coloured for each in images),
-        copies=sum(len(found) - len({each.pixels for each in found}) for found in usable.values()),
+        distinct={split: len({each.pixels for each in found}) for split, found in usable.items()},
         shared=tuple(shared_images(usable.get("test", [])[:COMPARED], usable.get("train", [])[:COMPARED])),
         compared=whole,
         brightest=max((each.brightest for each in images), default=255),
     )
 
 
-def _seen(opened: ImageSource, names: list[str], split: Split) -> Iterator[_Seen]:
+def _seen(opened: ImageSource, names: list[str], split: Split, size: int | None) -> Iterator[_Seen]:
     """Yield every image as it was looked at, in the order of the names."""
 
     def look(name: str) -> _Seen:
         try:
             data = opened.read(name)
-            image = decode(data, name, 3)
+            image = decode(data, name, 3, size=size)
         except DataError as error:
             return _Seen(name, why=str(error))
         small = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)

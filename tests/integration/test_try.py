@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 
 import numpy as np
@@ -14,7 +15,7 @@ from support.needs import slow
 from gan_bench.cli.try_folder import name_for
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import make_plan
-from gan_bench.data.own_images import inspect_images
+from gan_bench.data.own_images import inspect_images, register_folder
 
 
 def photo(seed, side=48, *, grey=False):
@@ -175,6 +176,93 @@ def test_folders_that_cannot_be_trained_on(make, said, tmp_path):
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "images.yaml").exists()
+
+
+def several(top, *files, seed=0):
+    """Pictures of their own, from those of one seed on."""
+    for i, file in enumerate(files):
+        (top / file).parent.mkdir(parents=True, exist_ok=True)
+        photo(seed + i).save(top / file)
+
+
+def numbered(pattern, count=8):
+    return [pattern.format(i) for i in range(count)]
+
+
+def nested_copies(top):
+    several(top, *numbered("cats/{}.png"), *numbered("dogs/{}.png"))
+    several(top, *numbered("cats/cats/{}.png"))
+
+
+def a_class_without_images(top):
+    several(top, *numbered("a/{}.png"))
+    (top / "b").mkdir()
+    (top / "b" / "1.png").write_bytes(b"\x89PNG broken")
+
+
+def a_long_line(top):
+    several(top, *numbered("{}.png"))
+    Image.new("RGB", (20_000, 1), (9, 9, 9)).save(top / "line.png")
+
+
+def masks(top):
+    several(top, *numbered("images/{}.png"), *numbered("masks/{}.png"))
+
+
+def clear(top):
+    several(top, *numbered("{}.png"))
+    for i in range(4):
+        Image.new("RGBA", (48, 48), (i, 9, 9, 0)).save(top / f"clear{i}.png")
+
+
+def copies_held_out(top):
+    several(top, *numbered("train/{}.png", 5))
+    several(top, *numbered("test/{}.png", 4), seed=20)
+    several(top, *numbered("test/again{}.png", 3), seed=20)
+
+
+AS_IN_A_RUN = {
+    nested_copies: ("training: 16 images in 2 folders: cats 8, dogs 8", "left out: nested copies: 8"),
+    a_long_line: ("training: 8 images", "cannot be used: 1 file", "is too long: with its shorter side at 64"),
+    masks: ("training: masks may be among them: the images in masks have the names of those in images",),
+    lambda top: several(top, *numbered("train_{}.png"), *numbered("test_{}.png")): (
+        "training: held-out images may be among them",
+    ),
+    clear: ("training: 4 images are white all over",),
+    copies_held_out: ("held out: 7 images", "copies: 3 have the very pixels of another"),
+}
+
+
+@pytest.mark.parametrize("make", AS_IN_A_RUN)
+def test_what_is_said_of_a_folder_is_what_a_run_finds(make, tmp_path):
+    make(tmp_path / "mine")
+    done = gan_bench("try", tmp_path / "mine", "--look", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert all(line in said for line in AS_IN_A_RUN[make]), said
+    (folder,) = make_plan(tmp_path / "mine.yaml", PlanOptions()).folders
+    dataset = register_folder(folder, anew=True)
+    found = inspect_images(tmp_path / "mine", 64)
+    assert {split: found.count(split) for split in dataset.counts} == dataset.counts
+
+
+@pytest.mark.parametrize(
+    ("make", "refused"),
+    [
+        (a_class_without_images, r"none of the images of b in \S+mine can be decoded, so that it would be missing"),
+        (
+            lambda top: several(top, *numbered("train/{}.png"), "test/1.png", "test/2.png", seed=5),
+            r"mine has only 2 distinct test images in \S+mine; scores need 4, so add more",
+        ),
+    ],
+)
+def test_a_suite_that_every_run_refuses_is_not_written(make, refused, tmp_path):
+    make(tmp_path / "mine")
+    done = gan_bench("try", tmp_path / "mine", "--look", cwd=tmp_path)
+    assert done.returncode == 2, done.stdout
+    assert re.search(refused, " ".join(done.stderr.split())), done.stderr
+    assert "suite names" not in done.stderr
+    assert not (tmp_path / "mine.yaml").exists()
 
 
 @pytest.mark.parametrize(
