@@ -17,10 +17,11 @@ import pandas as pd
 
 from gan_bench.api import ResultTables, load
 from gan_bench.config.changes import flat_values
-from gan_bench.config.trial import TrialConfig
+from gan_bench.config.trial import TrialConfig, directory_name
 from gan_bench.core.atomic import filled_at_once, write_atomically
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import plural, printable
+from gan_bench.core.text import plural, printable, slug
+from gan_bench.records.layout import is_safe_name
 from gan_bench.records.reader import read_header
 from gan_bench.records.schema import STATISTICS
 
@@ -173,7 +174,8 @@ def write_tensorboard(trial: ExportedTrial, out: Path) -> None:
 
     from gan_bench.records.sample_grid import read_sample_grid
 
-    folder = out / trial.suite / f"{trial.name}--{trial.trial}"
+    suite = trial.suite if is_safe_name(trial.suite) else slug(trial.suite).strip(".") or "suite"
+    folder = out / suite / directory_name(trial.name.replace("/", "_"), trial.trial)  # records may name any place
     with SummaryWriter(str(folder)) as writer:
         for each in trial.values:
             writer.add_scalar(each.name, each.value, each.epoch, walltime=trial.started + each.seconds)

@@ -12,7 +12,7 @@ from gan_bench.config.trial import RESERVED_NAMES, directory_name
 from gan_bench.core.errors import CopiedError, DamagedError, PutAsideError, RecordError, UnreadableError, UserError
 from gan_bench.records import schema
 from gan_bench.records.json_files import REMEDY, read_known, read_optional, unreadable
-from gan_bench.records.layout import BASELINES, LEFT_OUT, PLAN, TRIALS, check_name
+from gan_bench.records.layout import BASELINES, LEFT_OUT, PLAN, TRIALS, check_name, is_safe_name
 from gan_bench.records.reader import Steps, StoredTrial, read_trial, with_config
 
 
@@ -51,10 +51,10 @@ def _is_suite(folder: Path) -> bool:
 def suite_of(folder: Path) -> str:
     """Return the name of the suite that a folder is of: what its plan says, or its own where no plan names one."""
     try:
-        named = read_known(folder / PLAN, schema.PLAN).get("suite")  # plans of the first versions name none
+        named = read_known(folder / PLAN, schema.PLAN).get("suite", "")  # plans of the first versions name none
     except RecordError:
-        named = None
-    return named or folder.resolve().name
+        named = ""
+    return named if is_safe_name(named) else folder.resolve().name
 
 
 def folders_by_suite(results: Path) -> dict[str, list[Path]]:
@@ -263,8 +263,12 @@ def planned_trials(path: Path, plan: schema.PlanFile) -> list[schema.PlannedTria
     """Return the trials of a plan, with all fields of their configs.
 
     Raises:
-        RecordError: A directory or a config is damaged.
+        RecordError: The suite's name, a directory or a config is damaged.
     """
+    try:
+        check_name(plan.get("suite", "suite"), "suite")
+    except UserError as error:
+        raise DamagedError(f"{path} is damaged: {error}") from None
     return [_planned_trial(path, row) for row in plan["trials"]]
 
 

@@ -38,13 +38,18 @@ _GRID = re.compile(r"epoch-(\d+)\.png")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._,=+-]{0,199}")
 
 
+def is_safe_name(name: str) -> bool:
+    """True if a suite or a trial may be called so: as a folder it stays in, and clashes with nothing."""
+    return bool(_SAFE_NAME.fullmatch(name)) and name.lower() not in RESERVED_NAMES and not name.endswith(".")
+
+
 def check_name(name: str, what: str) -> str:
     """Refuse names that could leave the results folder or clash with what lies in it.
 
     Raises:
         UserError: The name is unsafe.
     """
-    if not _SAFE_NAME.fullmatch(name) or name.lower() in RESERVED_NAMES or name.endswith("."):
+    if not is_safe_name(name):
         raise UserError(
             f"{what} name {name!r} cannot be a folder; use letters, digits, '.', '_', '-' and not a reserved name"
         )

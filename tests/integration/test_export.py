@@ -6,8 +6,10 @@ import errno
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,19 @@ def test_one_tidy_parquet_file(results, tables, tmp_path):
     pd.testing.assert_series_equal(fid, final(tables), check_names=False)
     mean = found.query("kind == 'score' and metric == 'fid' and epoch == 2").groupby("config.lr_g")["value"].mean()
     assert len(mean) == tables.trials["lr_g"].nunique() == 2
+
+
+def test_event_files_stay_in_their_folder_whatever_records_are_called(results, tmp_path):
+    """A record names its suite, which was a path."""
+    tables = gb.load(results)
+    first = next(exports.trials_of(tables))
+    for i, suite in enumerate(("../../evil", "..", str(tmp_path / "evil"), "\u6f22")):
+        out = tmp_path / "deep" / "deep" / str(i)
+        exports.write_tensorboard(replace(first, suite=suite, name="../../a/../../b"), out)
+        (made,) = tmp_path.rglob("events.out*")
+        assert made.resolve().is_relative_to(out)
+        assert len(made.relative_to(out).parts) >= 3
+        shutil.rmtree(out)
 
 
 def test_event_files_of_tensorboard(results, tables, tmp_path):

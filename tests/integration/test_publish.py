@@ -394,6 +394,18 @@ def test_suites_of_one_name_do_not_replace_each_other(results, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("outside", ["../../evil", "/absolute/evil", "..", ".", "report", "a\0b"])
+def test_a_suite_s_name_leads_nowhere(copied, tmp_path, outside):
+    """Records of others were published into any folder that their plan named."""
+    edit(copied / "small" / "plan.json", suite=outside)
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=r"plan\.json is damaged: suite name .* cannot be a folder"):
+        publish(copied, tmp_path / "deep" / "out")
+    assert set(tmp_path.rglob("*")) == before
+    assert any("plan.json is damaged" in fault for fault in faults(copied))
+    assert gb.load(copied).trials["suite"].unique().tolist() == ["small"]
+
+
 @pytest.mark.parametrize("absolute", [False, True])
 def test_a_list_of_what_was_copied_cannot_name_files_elsewhere(results, tmp_path, absolute):
     """Whoever sends a publication would have any file removed whose content they know."""
