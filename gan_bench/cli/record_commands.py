@@ -139,6 +139,11 @@ def publish(
             f"{made.folder}: {plural(made.trials, 'trial')}, {plural(made.generators, 'generator')}, "
             f"{made.size / 1e6:.1f} MB{left}"
         )
+        for folder in made.put_aside:
+            said = (
+                f"  {folder} is of the same suite, counts in no table beside the folder of its name, and stays behind"
+            )
+            console().say(said, style="yellow")
         if made.withdrawn:
             said = (
                 f"  {plural(made.withdrawn, 'generator')} of the earlier publication taken out: name with --generator"

@@ -12,9 +12,17 @@ from pathlib import Path
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import chosen, near_name, without_places
+from gan_bench.core.text import chosen, near_name, plural, without_places
 from gan_bench.records import schema
-from gan_bench.records.folders import existing, read_left_out, read_publication, suite_folders, suite_of, trial_folders
+from gan_bench.records.folders import (
+    existing,
+    folders_by_suite,
+    read_left_out,
+    read_publication,
+    suite_folders,
+    suite_of,
+    trial_folders,
+)
 from gan_bench.records.json_files import SEAL, is_regular, object_text, read_file, read_known
 from gan_bench.records.layout import (
     ADDED,
@@ -49,6 +57,7 @@ class Publication:
         telling: Files that name something in the home, the current folder or the one that the results folder lies in:
             a suite says where a user's images and plug-ins lie, and records where the code of a plug-in was.
         withdrawn: Generators that were published before and are no more.
+        put_aside: Folders of the same suite that stay behind, as they count in no table.
     """
 
     folder: Path
@@ -58,6 +67,7 @@ class Publication:
     size: int
     telling: tuple[Path, ...] = ()
     withdrawn: int = 0
+    put_aside: tuple[Path, ...] = ()
 
 
 def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Publication]:
@@ -66,7 +76,7 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
     Of generators those asked for go along; of samples those of the lowest seed of every setting, which reports show,
     and those of the trials whose generators go along. What stays behind is listed, so that ``verify`` can tell it from
     what was lost. Everything else is copied as it is: reports of both folders have the same tables, but for trials that
-    have not ended.
+    have not ended. A suite goes into a folder of its name; where it is read from several, each keeps its own name.
 
     Args:
         results: A results folder, or one suite's folder in it.
@@ -76,32 +86,48 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
 
     Raises:
         UserError: No trial has finished, a record is invalid, a name matches no finished trial, or a suite's folder is
-            there and was not published, or what was published there has changed since, two suites have one name, or
-            ``out`` cannot be written.
+            there and was not published, what was published there has changed since or has trials that would be gone,
+            two folders would become one, or ``out`` cannot be written.
     """
     declare_foreign_measures(existing(results))
-    suites = {suite: list(_ended(suite)) for suite in suite_folders(results)}
+    by_suite = folders_by_suite(results)
+    suites = {folder: list(_ended(folder)) for folders in by_suite.values() for folder in folders}
     done = [stored.trial["name"] for ended in suites.values() for stored in ended if _has_status(stored, Status.DONE)]
+    read = {folder.resolve() for folder in suites}
+    aside = [folder for folder in suite_folders(results) if folder.resolve() not in read]
     if not done:
-        raise UserError(f"{results} holds no trial to publish that was trained to its end; run a suite first")
+        remedy = f"name {aside[0]} alone, which counts in no table of {results}" if aside else "run a suite first"
+        raise UserError(f"{results} holds no trial to publish that was trained to its end; {remedy}")
     for wanted in generators:
         if not chosen(done, wanted):
             hint = near_name(done, wanted) or "the report's trial table has names"
             raise UserError(f"no finished trial in {results} is called {wanted!r}; {hint}")
     names = [stored.trial["name"] for ended in suites.values() for stored in ended]
     kept = frozenset[str]().union(*(chosen(names, wanted) for wanted in generators))
-    plans = [_plan(suite, ended, out / suite_of(suite), kept) for suite, ended in suites.items() if ended]
+    plans = [_plan(each, suites[each], out / name, kept) for each, name in _named(by_suite) if suites[each]]
     by_target: dict[Path, _Plan] = {}
     for plan in plans:
-        _check_replaceable(plan)
         other = by_target.setdefault(plan.target, plan).suite
-        if other.resolve() != plan.suite.resolve():
-            raise UserError(f"{other} and {plan.suite} would both become {plan.target}; publish them one by one")
+        if other != plan.suite:
+            raise UserError(f"{other} and {plan.suite} would both become {plan.target}; publish one with another --out")
+    _check_all_count(by_target.values(), out)
+    for plan in by_target.values():
+        _check_replaceable(plan)
     try:
-        return [_carry_out(plan) for plan in by_target.values()]
+        return [
+            replace(_carry_out(plan), put_aside=_of_suite(aside, suite_of(plan.suite))) for plan in by_target.values()
+        ]
     except OSError as error:
         why = f"{error.strerror or error}; the same command completes what is there"
         raise UserError(f"the publication cannot be written to {out} ({why})") from None
+
+
+def _named(by_suite: Mapping[str, Sequence[Path]]) -> Iterator[tuple[Path, str]]:
+    """Yield every folder that a suite is read from, and what it is called in a publication."""
+    for suite, found in by_suite.items():
+        folders = list({each.resolve(): each for each in reversed(found)}.values())[::-1]  # links may lead to one
+        for folder in folders:
+            yield folder, suite if len(folders) == 1 else folder.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +190,28 @@ def _plan(suite: Path, ended: Sequence[StoredTrial], target: Path, generators: C
     return _Plan(suite=suite, target=target, files=files, left_out=left_out, trials=len(ended), generators=kept)
 
 
+def _of_suite(folders: Iterable[Path], suite: str) -> tuple[Path, ...]:
+    return tuple(folder for folder in folders if suite_of(folder) == suite)
+
+
+def _check_all_count(plans: Collection[_Plan], out: Path) -> None:
+    """Refuse a publication beside others of its suite, of which one alone would count as it has the suite's name.
+
+    Raises:
+        UserError: There is such another.
+    """
+    found, targets = folders_by_suite(out) if out.is_dir() else {}, [plan.target for plan in plans]
+    for plan in plans:
+        suite = suite_of(plan.suite)
+        others = [folder for folder in found.get(suite, ()) if folder not in targets]
+        named = [folder for folder in (plan.target, *others) if folder.name == suite]
+        if others and named:
+            raise UserError(
+                f"{others[0]} holds records of the suite {suite}, too, and beside {plan.target} only those of "
+                f"{named[0]} would count; move {others[0]} away, or name another folder with --out"
+            )
+
+
 def _content(source: Path | bytes) -> bytes:
     return source if isinstance(source, bytes) else read_file(source)
 
@@ -184,6 +232,12 @@ def _check_replaceable(plan: _Plan) -> None:
     if target.is_symlink() or target.samefile(plan.suite) or not (target / LEFT_OUT).is_file():
         raise UserError(f"{target} is there and is no earlier publication; {elsewhere}")
     earlier = _published(target)
+    gone = sorted(name for name in _records(earlier) - _records(plan.files) if (target / name).is_dir())
+    if gone:
+        raise UserError(
+            f"{target} has {plural(len(gone), 'trial')} that {plan.suite} has not, or not ended, such as {gone[0]}; "
+            f"remove from {target} what shall go, or {elsewhere}"
+        )
     for name in sorted({*plan.files, *earlier}):
         place = target / name
         if any(folder.is_symlink() for folder in (place, *place.parents) if folder.is_relative_to(target)):
@@ -215,6 +269,11 @@ def _check_nothing_gained(plan: _Plan, earlier: Mapping[str, str]) -> None:
                     f"{path} is in a record that is to be replaced and was not published; name another folder with "
                     "--out"
                 )
+
+
+def _records(files: Iterable[str]) -> set[str]:
+    """Return the record directories that some files lie in."""
+    return {name.partition("/")[0] for name in files if "/" in name}
 
 
 def _published(target: Path) -> Mapping[str, str]:

@@ -385,13 +385,62 @@ def test_a_first_publication_that_did_not_get_through_is_completed(results, tmp_
     assert tree(tmp_path / "out") == tree(tmp_path / "at once")
 
 
-def test_suites_of_one_name_do_not_replace_each_other(results, tmp_path):
-    shutil.copytree(results, tmp_path / "a")
-    shutil.copytree(results, tmp_path / "b")
-    (tmp_path / "a" / "more").symlink_to(tmp_path / "b" / "small")
+def test_what_was_put_aside_stays_behind_and_is_said(results, tmp_path):
+    """A backup beside a suite's folder ended the command."""
+    source = shutil.copytree(results, tmp_path / "a")
+    shutil.copytree(source / "small", source / "small-backup")
+    (source / "link").symlink_to(source / "small")
+    (made,) = publish(source, tmp_path / "out")
+    assert (made.folder, made.trials, made.put_aside) == (tmp_path / "out" / "small", 4, (source / "small-backup",))
+    done = gan_bench("publish", source, "--out", tmp_path / "out")
+    assert f"{source / 'small-backup'} is of the same suite, counts in no table" in " ".join(done.stdout.split())
+    for record in (source / "small").glob("*--*"):
+        shutil.rmtree(record)
+    with pytest.raises(UserError, match="name .*small-backup alone, which counts in no table"):
+        publish(source, tmp_path / "other")
+
+
+@pytest.fixture
+def halves(results, tmp_path):
+    """Two folders of one suite, neither of its name, that hold two trials each."""
+    for name in ("gpu1", "gpu2"):
+        shutil.copytree(results / "small", tmp_path / "halves" / name)
+        for record in (tmp_path / "halves" / name).glob(f"*seed={int(name == 'gpu1')}--*"):
+            shutil.rmtree(record)
+    return tmp_path / "halves"
+
+
+def test_folders_that_count_together_are_published_apart(halves, tmp_path):
+    """The command was refused, and its advice to publish one by one lost the first."""
+    assert [(made.folder.name, made.trials) for made in publish(halves, tmp_path / "out")] == [("gpu1", 2), ("gpu2", 2)]
+    assert [(made.folder.name, made.trials) for made in publish(halves, tmp_path / "out")] == [("gpu1", 2), ("gpu2", 2)]
+    assert not faults(tmp_path / "out")
+    assert len(gb.load(tmp_path / "out").trials) == 4
+    with pytest.raises(
+        UserError, match=r"out/gpu1 holds records of the suite small, too, .* only those of .*out/small"
+    ):
+        publish(halves / "gpu1", tmp_path / "out")
+    shutil.copytree(tmp_path / "out" / "gpu1", halves / "other")
+    edit(halves / "other" / "plan.json", suite="gpu2")
     with pytest.raises(UserError, match="would both become"):
-        publish(tmp_path / "a", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+        publish(halves, tmp_path / "more")
+    assert not (tmp_path / "more").exists()
+
+
+def test_a_publication_loses_no_trial_of_the_one_before(halves, tmp_path):
+    """The second of two halves of a suite replaced the first without a word."""
+    (first,) = publish(halves / "gpu1", tmp_path / "out")
+    before = tree(first.folder)
+    with pytest.raises(
+        UserError, match=r"has 2 trials that .*gpu2 has not, or not ended, such as .*seed=0--.*; remove"
+    ):
+        publish(halves / "gpu2", tmp_path / "out")
+    assert tree(first.folder) == before
+    with pytest.raises(UserError, match=r"out/small holds records of the suite small, too"):
+        publish(halves, tmp_path / "out")
+    for record in first.folder.glob("*--*"):
+        shutil.rmtree(record)
+    assert [made.trials for made in publish(halves / "gpu2", tmp_path / "out")] == [2]
 
 
 @pytest.mark.parametrize("outside", ["../../evil", "/absolute/evil", "..", ".", "report", "a\0b"])
