@@ -101,14 +101,21 @@ class PutAsideError(CopiedError):
 
     status = "put aside"
 
-    def __init__(self, path: Path, home: Path) -> None:
-        folder = path.parent
+    def __init__(self, path: Path, home: Path, *, planned: bool = False, alone: bool = False) -> None:
+        """Say where it should lie.
+
+        Args:
+            path: The record.
+            home: The folder of its suite.
+            planned: Whether the plan there has its trial, which has no record there.
+            alone: Whether it lies in the folder of another suite, which stays where it is.
+        """
+        elsewhere = "move it elsewhere" if alone else f"move {path.parent} elsewhere, or name it alone"
+        remedy = f"{home} plans it and has no record of it: move it there, or {elsewhere}" if planned else elsewhere
         RecordError.__init__(
-            self,
-            f"{path} is of a suite that has a folder of its name, {home}, and counts in no table; move {folder} "
-            "elsewhere, or name it alone",
+            self, f"{path} is of a suite that has a folder of its name, {home}, and counts in no table; {remedy}"
         )
-        self.path = path
+        self.path, self.home, self.planned = path, home, planned
 
 
 class UnreadableError(RecordError):

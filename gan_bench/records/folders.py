@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 from gan_bench.config.trial import RESERVED_NAMES, directory_name
@@ -63,9 +64,14 @@ def folders_by_suite(results: Path) -> dict[str, list[Path]]:
     A suite is what the folder of its name holds: others, such as one that was put aside before the suite was begun
     anew, add nothing to it. Where no folder bears its name, all that have a plan of it count.
     """
+    return _read_from({folder: suite_of(folder) for folder in suite_folders(results)})
+
+
+def _read_from(suites: Mapping[Path, str]) -> dict[str, list[Path]]:
+    """Return the folders that each suite is read from, of folders and the suites that they are of."""
     found: dict[str, list[Path]] = {}
-    for folder in suite_folders(results):
-        found.setdefault(suite_of(folder), []).append(folder)
+    for folder, suite in suites.items():
+        found.setdefault(suite, []).append(folder)
     for suite, folders in found.items():
         named = [each for each in folders if each.name == suite]
         leading_to_it = [each for each in folders if each.resolve().name == suite]  # links of another name
@@ -114,9 +120,10 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
     """
     seen: dict[str, Path] = {}
     planned: list[StoredTrial] = []
-    by_suite = folders_by_suite(results)
+    suites = {folder: suite_of(folder) for folder in suite_folders(results)}
+    by_suite, planned_at = _read_from(suites), cache(_planned_ids)
     counted = {folder for folders in by_suite.values() for folder in folders}
-    for suite in sorted(suite_folders(results), key=lambda folder: folder not in counted):  # stable
+    for suite in sorted(suites, key=lambda folder: folder not in counted):  # stable
         if fault := baselines_fault(suite):
             yield fault
         for item in _at_home_first(scan_suite(suite, steps=steps, history=history)):
@@ -127,7 +134,9 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
             elif (first := _first_of(item, seen, by_suite)) != item.path:
                 yield CopiedError(item.path, first)
             elif home := _home_elsewhere(item, by_suite):
-                yield PutAsideError(item.path, home)
+                is_planned = item.trial["id"] in planned_at(home)
+                alone = suites[suite] != item.trial["config"]["suite"]
+                yield PutAsideError(item.path, home, planned=is_planned, alone=alone)
             else:
                 seen[item.trial["id"]] = item.path
                 yield item
@@ -223,6 +232,12 @@ def _planned(suite: Path) -> list[schema.PlannedTrial] | RecordError | None:
         return read_plan(suite)
     except RecordError as error:
         return error
+
+
+def _planned_ids(suite: Path) -> frozenset[str]:
+    """Return the ids of the trials that were planned of a suite, as far as that is known."""
+    rows = _planned(suite)
+    return frozenset(row["id"] for row in rows) if isinstance(rows, list) else frozenset()
 
 
 def _with_remedy(error: RecordError, *, is_planned: bool) -> RecordError:

@@ -490,6 +490,39 @@ def test_nothing_waits_for_trials_that_are_no_longer_planned(tmp_path):
     ] * 5
 
 
+def test_records_in_another_folder_than_their_suite_s_are_told_where_they_count(tmp_path):
+    """Half of a suite lay beside it: the comparison called it worse, and the report advised to move it away."""
+    old, new = folder(tmp_path, "old", OLD), folder(tmp_path, "new", OLD)
+    write_plan(new, "test", 1, [digits_trial(seed) for seed in range(len(OLD))])
+    shutil.copytree(new / "test", new / "test-gpu2")
+    for path in (new / "test").glob("*seed=0--*"):
+        shutil.rmtree(path)
+    for path in (new / "test-gpu2").glob("*--*"):
+        if "seed=0" not in path.name:
+            shutil.rmtree(path)
+    found = compare(old, new)
+    assert found.worse[0].endswith("seed=0: done -> planned"), "it counts nowhere"
+    aside = (
+        f"1 record in {new / 'test-gpu2'} is of a suite that has a folder of its name, {new / 'test'}, and not compared"
+    )
+    assert found.differences[0] == f"{aside}; {new / 'test'} plans it and has no record of it: move it there"
+    (said,) = build_report(new, html=False).unreadable
+    assert said.endswith(
+        f"plans it and has no record of it: move it there, or move {new / 'test-gpu2'} elsewhere, or name it alone"
+    )
+    other = digits_trial(7)
+    write(new, replace(other, config=replace(other.config, suite="other")), 30.0)
+    (lost,) = (new / "test-gpu2").glob("*--*")
+    moved = lost.rename(new / "other" / lost.name)
+    (said,) = build_report(new, html=False).unreadable
+    assert said.endswith("move it there, or move it elsewhere"), "the folder is of another suite"
+    write_plan(new, "test", 2, [digits_trial(1)])
+    (said,) = build_report(new, html=False).unreadable
+    assert said.startswith(f"put aside: {moved} is of a suite")
+    assert said.endswith("counts in no table; move it elsewhere")
+    assert compare(old, new).differences[0].endswith("and not compared")
+
+
 @pytest.mark.parametrize("status", [Status.INTERRUPTED, Status.SKIPPED, Status.FAILED])
 def test_a_trial_that_is_no_longer_done_is_worse(tmp_path, status):
     old, new = folder(tmp_path, "old", OLD), folder(tmp_path, "new", OLD[:3])

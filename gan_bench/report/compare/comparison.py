@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
@@ -13,7 +13,7 @@ import pandas as pd
 from gan_bench.config.design import MARGIN
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.trial import setting_key
-from gan_bench.core.errors import CopiedError, RecordError, UserError
+from gan_bench.core.errors import CopiedError, PutAsideError, RecordError, UserError
 from gan_bench.core.text import plain_markdown, plural
 from gan_bench.records.folders import existing, scan, suite_folders, suite_of
 from gan_bench.records.json_files import REMEDY, is_regular
@@ -224,11 +224,12 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
     """
     left_out = [_left_out(fault) for fault in (*before.faults.values(), *after.faults.values())]
     before, after = before.without(after.faults), after.without(before.faults)
+    aside = [*_put_aside(before.aside), *_put_aside(after.aside)]
     old_studies, new_studies = before.studies, after.studies
     trials = list(_trials(old_studies, new_studies, after.planned))
     common = sum(trial.new_status not in (MISSING, NOT_PLANNED) for trial in trials)
     if not common:
-        return Comparison([], worse=[], unsure=left_out) if left_out else None
+        return Comparison([], worse=[], unsure=left_out, differences=aside) if left_out else None
     settings = setting_changes(old_studies, new_studies, tolerance)
     ended = [trial for trial in trials if trial.verdict]
     shown = [each for each in settings if each.primary or each.verdict not in _UNCHANGED]
@@ -253,6 +254,7 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
         unsure=[*left_out, *said["cannot judge"]],
         better=said["better"],
         differences=[
+            *aside,
             *_not_planned(ended),
             *_added(before.by_trial, after.by_trial),
             *differences_of(before.by_trial, after.by_trial),
@@ -281,7 +283,8 @@ def _compare_settings(before: _Folder, after: _Folder, margin: float, fields: tu
     rows = same_settings(before.trials, after.trials, margin, fields)
     counted = Counter(str(row["verdict"]) for row in rows)
     tables = [equivalence_table(rows, margin, fields)] if rows else []
-    return Comparison(tables, worse=[], unsure=left_out, settings=counted)
+    aside = [*_put_aside(before.aside), *_put_aside(after.aside)]
+    return Comparison(tables, worse=[], unsure=left_out, differences=aside, settings=counted)
 
 
 # ---------------------------------------------------------------------------------------------- reading
@@ -296,21 +299,23 @@ class _Folder:
         faults: What is wrong with the other records, by name of their directories, or of their suite's folder.
         planned: Names of the suites whose plan is there.
         suites: What is known of its suites besides.
+        aside: Records in other folders than that of their suite, which count nowhere.
     """
 
     trials: list[StoredTrial]
     faults: dict[str, RecordError]
     planned: frozenset[str]
     suites: Suites
+    aside: Sequence[PutAsideError] = ()
 
     @classmethod
     def read(cls, results: Path) -> _Folder:
         declare_foreign_measures(existing(results))
-        trials, faults = list[StoredTrial](), dict[str, RecordError]()
+        trials, faults, aside = list[StoredTrial](), dict[str, RecordError](), list[PutAsideError]()
         for item in scan(results, steps=False):
             if isinstance(item, CopiedError):
-                continue
-            if isinstance(item, RecordError):
+                aside += [item] if isinstance(item, PutAsideError) else []
+            elif isinstance(item, RecordError):
                 faults.setdefault(item.folder or str(item), item)
             elif item.fault:
                 faults[item.path.name] = item.fault
@@ -319,7 +324,7 @@ class _Folder:
         if not trials and not faults:
             raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
         planned = frozenset(suite_of(each) for each in suite_folders(results) if is_regular(each / PLAN))
-        return cls(trials, faults, planned, read_suites(results))
+        return cls(trials, faults, planned, read_suites(results), aside)
 
     def without(self, faults: Collection[str]) -> _Folder:
         """Return the folder without the trials whose records are faulty in the other one."""
@@ -342,6 +347,17 @@ class _Folder:
 
 def _left_out(fault: RecordError) -> str:
     return f"left out, {fault.status}: {str(fault).removesuffix(f'; {REMEDY}')}"
+
+
+def _put_aside(errors: Iterable[PutAsideError]) -> Iterator[str]:
+    """Yield of every folder that it holds records which count nowhere, and where they would count."""
+    for (folder, home, is_planned), count in Counter((e.path.parent, e.home, e.planned) for e in errors).items():
+        are, them = ("is", "it") if count == 1 else ("are", "them")
+        remedy = f"; {home} plans {them} and has no record of {them}: move {them} there" if is_planned else ""
+        yield (
+            f"{plural(count, 'record')} in {folder} {are} of a suite that has a folder of its name, {home}, and not "
+            f"compared{remedy}"
+        )
 
 
 # ----------------------------------------------------------------------------------------------- trials
