@@ -16,7 +16,7 @@ from gan_bench.cli.options import AllowPlugins, Data, Results
 from gan_bench.config.image_folder import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
-from gan_bench.terminal.console import console
+from gan_bench.terminal.console import PlainConsole, console
 
 if TYPE_CHECKING:
     import torch
@@ -97,11 +97,12 @@ def verify(
 
     _check_rerun(rerun, results)
     root, out = data_root(data), console()
-    bad = count = planned = partial = 0
+    bad = count = planned = withdrawn = partial = 0
     for verdict in verify_records(existing(results)):
         bad += bool(verdict.faults)
         count += verdict.checked
-        planned += verdict.planned
+        planned += verdict.planned and not verdict.withdrawn
+        withdrawn += verdict.withdrawn
         partial += verdict.partial
         if verdict.planned and not verbose:
             continue
@@ -109,9 +110,9 @@ def verify(
             out.say(f"{verdict.name}: {fault}", style="red")
         for remark in verdict.remarks:
             out.say(f"{verdict.name}: {remark}", style="yellow")
-    if planned and not verbose:
-        are = "is" if planned == 1 else "are"
-        out.say(f"{plural(planned, 'trial')} {are} planned and not begun (--verbose names them)", style="yellow")
+    if not verbose:
+        _count_not_begun(out, planned, "planned and not begun")
+        _count_not_begun(out, withdrawn, "no longer planned and never began")
     if not count and not bad:
         raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
     if rerun:
@@ -124,6 +125,12 @@ def verify(
     whole = "what is there is as it was saved" if partial else "every record is whole"
     out.say(f"{count} checked: {f'{bad} invalid' if bad else whole}")
     raise typer.Exit(min(bad, 1))
+
+
+def _count_not_begun(out: PlainConsole, trials: int, how: str) -> None:
+    if trials:
+        are = "is" if trials == 1 else "are"
+        out.say(f"{plural(trials, 'trial')} {are} {how} (--verbose names them)", style="yellow")
 
 
 def _check_rerun(rerun: str | None, results: Path) -> None:

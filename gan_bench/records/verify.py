@@ -32,6 +32,7 @@ class Verdict:
         remarks: What is worth knowing.
         checked: Whether there was a record to check.
         planned: Whether it is of a planned trial that never started.
+        withdrawn: Whether the suite, as it was last run, does not plan that trial any more.
         unreadable: Whether the fault is that this process cannot read it, which says nothing about its content.
         partial: Whether some files of the record are not there, as of a card or a copy.
         stored: The record, from ``verified_suite`` alone and where it can be read.
@@ -42,6 +43,7 @@ class Verdict:
     remarks: tuple[str, ...] = ()
     checked: bool = True
     planned: bool = False
+    withdrawn: bool = False
     unreadable: bool = False
     partial: bool = False
     stored: StoredTrial | None = field(default=None, repr=False, compare=False)
@@ -107,8 +109,9 @@ def verified_suite(suite: Path) -> Iterator[Verdict]:
             faults = _faults(stored, excused(left_out.get(stored.path.name, {}), stored.record))
             yield Verdict(stored.path.name, tuple(faults), tuple(_remarks(stored)), stored=stored)
         elif not stored.fault:
-            how = "no longer planned" if stored.trial.get("withdrawn") else "planned"
-            yield Verdict(stored.path.name, (), (f"is {how} and has no record",), checked=False, planned=True)
+            gone = bool(stored.trial.get("withdrawn"))
+            remark = f"is {'no longer planned' if gone else 'planned'} and has no record"
+            yield Verdict(stored.path.name, (), (remark,), checked=False, planned=True, withdrawn=gone)
 
 
 def _renamed(suite: Path) -> Iterator[Verdict]:

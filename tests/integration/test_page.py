@@ -21,7 +21,9 @@ from scipy import stats
 from support.records import edit, reseal
 from support.studies import HOSTILE, hostile_results, with_lr, write
 from support.trials import digits_trial
+from typer.testing import CliRunner
 
+from gan_bench.cli.app import app
 from gan_bench.cli.comparison import write_comparison
 from gan_bench.config.design import Design
 from gan_bench.core.errors import UserError
@@ -480,14 +482,53 @@ def test_nothing_waits_for_trials_that_are_no_longer_planned(tmp_path):
     before, after = str(before), str(answer)
     assert "5 trials left" in before
     assert "left" not in after
-    assert "5 trials that never started are no longer in the suite's file, and nothing waits for them: " in after
-    assert after.count("no longer") == 1
+    assert "5 trials that never started are not in the suite as it was last run, and nothing waits for them: " in after
+    assert after.count("nothing waits") == 1
     (trials,) = [table.rows for table in report.tables if table.kind == "trials"]
     assert sorted(trials["status"]) == ["done"] * 10 + ["no longer planned"] * 5
     assert compare(tmp_path, tmp_path).exit_code == 0
     assert [each.remarks for each in verify(tmp_path) if each.planned] == [
         ("is no longer planned and has no record",)
     ] * 5
+
+
+def test_trials_of_a_dataset_that_left_the_suite_are_rows(tmp_path):
+    """They were in no table and no sentence, and counted as not begun."""
+    trained = [digits_trial(seed) for seed in range(3)]
+    gone = [replace(digits_trial(seed, dataset="mnist"), setting="mnist-mlp-z100") for seed in range(2)]
+    for trial in trained:
+        write(tmp_path, trial, 50.0)
+    for plan in ([*trained, *gone], trained):
+        write_plan(tmp_path, "test", 1, plan, "gan-bench run test", Design.fixed(range(3)), whole=True)
+    report = build_report(tmp_path, html=False)
+    (trials,) = [table.rows for table in report.tables if table.kind == "trials"]
+    assert sorted(trials["status"]) == ["done"] * 3 + ["no longer planned"] * 2
+    assert set(trials["reason"]) == {"", "of the dataset mnist, 28x28"}
+    ((_, answer),) = report.answers
+    assert "2 trials that never started are not in the suite as it was last run" in str(answer)
+    assert [each.planned for each in verify(tmp_path) if each.withdrawn] == [True] * 2
+    said = CliRunner().invoke(app, ["verify", str(tmp_path)]).output
+    assert "2 trials are no longer planned and never began" in said
+    assert "not begun" not in said
+
+
+def test_trials_that_were_cut_short_are_not_said_to_have_left_the_suite(tmp_path):
+    """A run with ``--epochs 1`` and one without it have settings of one name; it was called left out of the file."""
+    whole = [digits_trial(seed, profile="quick") for seed in range(3)]
+    cut = [replace(each, config=replace(each.config, epochs=1, evaluation=looks)) for each in whole
+           for looks in [replace(each.config.evaluation, epochs=(0, 1))]]  # fmt: skip
+    left = with_lr(cut[0], 5e-4)
+    for trial in whole:
+        write(tmp_path, trial, 50.0)
+    write(tmp_path, cut[0], 60.0)
+    write_plan(tmp_path, "test", 1, [*cut, left], "gan-bench run test", Design.fixed(range(3)))
+    write_plan(tmp_path, "test", 1, whole, "gan-bench run test", Design.fixed(range(3)), whole=True)
+    ((_, answer),) = build_report(tmp_path, html=False).answers
+    assert answer.cautions[:2] == (
+        f"1 trial that never started is not in the suite as it was last run, and nothing waits for it: {left.setting}.",
+        "2 trials that never started are of settings that were last run with other epochs, training images or "
+        "evaluations, and nothing waits for them.",
+    )
 
 
 def test_records_in_another_folder_than_their_suite_s_are_told_where_they_count(tmp_path):

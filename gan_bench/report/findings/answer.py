@@ -280,13 +280,7 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
             f"{plural(faulty, 'trial')} left out: damaged, unreadable or not what was saved (`gan-bench verify` names "
             "the files)."
         )
-    if names := tuple(dict.fromkeys(scored.study.withdrawn["suite_setting"])):
-        count = len(scored.study.withdrawn)
-        is_named = "is" if count == 1 else "are"
-        yield (
-            f"{plural(count, 'trial')} that never started {is_named} no longer in the suite's file, and nothing waits "
-            f"for {'it' if count == 1 else 'them'}: {_named(names)}."
-        )
+    yield from _withdrawn(scored.study)
     if changed := changed_between(scored.study.trials["made_of"], scored.study.trials["made_of"]):
         yield (
             f"Trials are of different times: {changed} changed between them, and no test judges trials from before and "
@@ -316,3 +310,22 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
         if count:
             counts = "counts" if count == 1 else "count"
             yield f"{plural(count, 'trial')} {what} and {counts} as worst in the ranking."
+
+
+def _withdrawn(study: Study) -> Iterator[str]:
+    """Yield which trials never started and are planned no longer; settings that differ in their cuts alone have a name.
+
+    A run with ``--epochs`` plans such, and the next one without it asks for others of the same names.
+    """
+    gone, groups = study.withdrawn, set(study.withdrawn["group"])
+    there = gone["suite_setting"].isin(set(study.trials["suite_setting"][~study.trials["group"].isin(groups)]))
+    there &= gone["dataset"] == study.dataset
+    names = tuple(dict.fromkeys(gone["suite_setting"][~there]))
+    for count, what in (
+        (int((~there).sum()), "not in the suite as it was last run"),
+        (int(there.sum()), "of settings that were last run with other epochs, training images or evaluations"),
+    ):
+        if count:
+            are, them = ("is", "it") if count == 1 else ("are", "them")
+            named = f": {_named(names)}" if what.startswith("not") else ""
+            yield f"{plural(count, 'trial')} that never started {are} {what}, and nothing waits for {them}{named}."

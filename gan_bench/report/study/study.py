@@ -41,7 +41,8 @@ class Study:
         beside: Names of the trials of the same suite and profile that are in other studies.
         design: Which seeds its verdicts are made at; when None a fixed list, those of its trials.
         outdated: The version of the suite that its trials are of, where the suite has a newer one; else None.
-        withdrawn: Rows of trials that never started and are no longer planned: nothing waits for them.
+        withdrawn: Rows of trials that never started and are no longer planned: nothing waits for them. Those of a
+            dataset that has no study any more are with another one of their suite.
     """
 
     def __init__(
