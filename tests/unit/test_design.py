@@ -386,12 +386,48 @@ def test_another_file_of_the_same_suite_is_said_before_it_runs(tmp_path):
     assert said.startswith(f"{tmp_path / 'mine'} was planned with another file of mine, version 1: mnist-mlp-z100,")
     assert " and 1 more setting are not in this one. What was trained stays" in said
     assert list(other_file_remark(tmp_path, replace(other, version=2))) == []
-    capped = [replace(each, config=replace(each.config, epochs=1)) for each in first.trials]
-    write_plan(tmp_path, "mine", 1, capped, design=first.design)
+    capped = plan(tmp_path, "    sweep: {lr: [1e-4, 2e-4, 3e-4]}", profile="full", epochs=1)
+    write_plan(tmp_path, "mine", 1, capped.trials, design=first.design)
     noted = replace(first, text=f"{first.text}# a note\n")
     assert list(other_file_remark(tmp_path, noted)) == [], "its settings are the same; the others are of --epochs"
     write_plan(tmp_path, "mine", 1, other.trials, design=other.design, whole=True)
     assert list(other_file_remark(tmp_path, other)) == [], "nothing waits for them any more"
+
+
+@pytest.mark.parametrize("kept", ["of the other", "unreadable", "gone"])
+@pytest.mark.parametrize("profile", ["full", "quick"])
+def test_another_file_is_said_whatever_the_kept_one_is(tmp_path, kept, profile):
+    """A run of one setting of the other file put it in the place of the first, and nothing was said any more."""
+
+    def of(rates, **cuts):
+        file = tmp_path / "mine.yaml"
+        more = (
+            f"    sweep: {{lr: [{rates}], epochs: [3, 4]}}\nseeds: [0]\nprofiles: {{quick: {{epochs: 2, samples: 64}}}}"
+        )
+        file.write_text(SUITE.format(more=more).replace(", epochs: 1", ""))
+        return make_plan(file, PlanOptions(profile=profile, **cuts))
+
+    begun = of("1e-4, 2e-4")
+    write_plan(tmp_path, "mine", 1, begun.trials, design=begun.design)
+    for cuts in ({"epochs": 1}, {"samples": 32}, {"train_limit": 100}, {"extractors": ("inception",)}):
+        more = of("1e-4, 2e-4", **cuts)
+        write_plan(tmp_path, "mine", 1, more.trials, design=more.design)
+    assert list(other_file_remark(tmp_path, begun)) == [], "what was cut short is of this file"
+    more = of("1e-4, 4e-4", only="*lr=0.0004*")
+    write_plan(tmp_path, "mine", 1, more.trials, design=more.design)
+    write_suite_text(tmp_path, "mine", "suite: [" if kept == "unreadable" else more.text)
+    if kept == "gone":
+        (tmp_path / "mine" / "suite.yaml").unlink()
+    both = of("1e-4, 2e-4, 4e-4")
+    assert list(other_file_remark(tmp_path, both)) == []
+    (said,) = other_file_remark(tmp_path, of("1e-4, 4e-4"))
+    assert ",lr=0.0002" in said
+    assert "not in this one" in said
+    newer = [replace(each, config=replace(each.config, suite_version=2)) for each in both.trials]
+    write_plan(tmp_path, "mine", 2, newer, design=both.design)
+    assert list(other_file_remark(tmp_path, of("1e-4, 4e-4"))) == [], "what is planned is of another version"
+    (tmp_path / "mine" / "plan.json").unlink()
+    assert list(other_file_remark(tmp_path, both)) == []
 
 
 def test_what_a_linked_folder_was_run_with_goes_on_where_it_lies(tmp_path):

@@ -118,15 +118,19 @@ def other_file_remark(results: Path, plan: Plan) -> Iterator[str]:
         plan: A plan that has all settings of its file.
     """
     folder, settings = results / plan.suite, settings_of(trial.config for trial in plan.trials)
-    rows, others = list[PlannedTrial](), dict[str, None]()
-    before = set[str]()
-    with suppress(UserError):  # it, or what it names, cannot be read any more
+    rows, before, others = list[PlannedTrial](), set[str](), dict[str, None]()
+    with suppress(UserError):  # nothing is known of what was planned
+        rows = [row for row in read_plan(folder) if not row.get("withdrawn")] if (folder / PLAN).exists() else []
+    with suppress(UserError):  # the file, or what it names, cannot be read any more
         if read_if_there(folder / SUITE) not in (None, plan.text.encode(errors="backslashreplace")):
             kept = make_plan(folder / SUITE, PlanOptions(profile=plan.profile), run_plugins=False)
-            if kept.version == plan.version:
-                before, rows = settings_of(trial.config for trial in kept.trials) - settings, read_plan(folder)
+            before = settings_of(trial.config for trial in kept.trials) - settings
+    asked = {_uncut(trial.config) for trial in plan.trials}
+    profiles = {trial.config.profile for trial in plan.trials}
     for row in rows:
-        if not row.get("withdrawn") and settings_of([TrialConfig.from_json(row["config"])]) <= before:
+        config = TrialConfig.from_json(row["config"])
+        is_comparable = config.suite_version == plan.version and config.profile in profiles
+        if is_comparable and (_uncut(config) not in asked or settings_of([config]) <= before):
             others[row["setting"]] = None
     if others:
         more = f" and {plural(len(others) - 1, 'more setting')}" if len(others) > 1 else ""
@@ -136,6 +140,12 @@ def other_file_remark(results: Path, plan: Plan) -> Iterator[str]:
             f"{more} {are} not in this one. What was trained stays in one table with it; raise the version of the "
             "suite, or choose another folder with --results, to keep them apart"
         )
+
+
+def _uncut(config: TrialConfig) -> str:
+    """Return what options such as ``--epochs`` leave of a setting; one that they cut short is marked as quick."""
+    cuts = ("epochs", "train_limit") if config.profile == "quick" else ()
+    return setting_key(config.to_json(), ("evaluation", *cuts))
 
 
 def state_remarks(results: Path, plan: Plan, state: PlanState) -> Iterator[str]:
