@@ -394,6 +394,17 @@ def test_another_file_of_the_same_suite_is_said_before_it_runs(tmp_path):
     assert list(other_file_remark(tmp_path, other)) == [], "nothing waits for them any more"
 
 
+def test_another_file_that_trains_the_same_settings_for_longer_is_not_said_to_lack_them(tmp_path):
+    """They were called not in this one."""
+    text = "    sweep: {lr: [1e-4, 2e-4]}\nprofiles: {quick: {epochs: 1, samples: 64}}"
+    first = plan(tmp_path, text, profile="quick")
+    write_plan(tmp_path, "mine", 1, first.trials, design=first.design)
+    write_suite_text(tmp_path, "mine", first.text)
+    other = plan(tmp_path, text.replace("64", "32"), profile="quick")
+    (said,) = other_file_remark(tmp_path, other)
+    assert " and 1 more setting have other epochs, training images or evaluations in this one. What was" in said
+
+
 @pytest.mark.parametrize("kept", ["of the other", "unreadable", "gone"])
 @pytest.mark.parametrize("profile", ["full", "quick"])
 def test_another_file_is_said_whatever_the_kept_one_is(tmp_path, kept, profile):

@@ -132,13 +132,15 @@ def other_file_remark(results: Path, plan: Plan) -> Iterator[str]:
         is_comparable = config.suite_version == plan.version and config.profile in profiles
         if is_comparable and (_uncut(config) not in asked or settings_of([config]) <= before):
             others[row["setting"]] = None
-    if others:
-        more = f" and {plural(len(others) - 1, 'more setting')}" if len(others) > 1 else ""
-        are = "are" if more else "is"
+    here = {trial.setting for trial in plan.trials}
+    if named := [label for label in others if label not in here] or list(others):
+        more = f" and {plural(len(named) - 1, 'more setting')}" if len(named) > 1 else ""
+        are, have = ("are", "have") if more else ("is", "has")
+        changed = f"{have} other epochs, training images or evaluations" if named[0] in here else f"{are} not"
         yield (
-            f"{folder} was planned with another file of {plan.suite}, version {plan.version}: {next(iter(others))}"
-            f"{more} {are} not in this one. What was trained stays in one table with it; raise the version of the "
-            "suite, or choose another folder with --results, to keep them apart"
+            f"{folder} was planned with another file of {plan.suite}, version {plan.version}: {named[0]}{more} "
+            f"{changed} in this one. What was trained stays in one table with it; raise the version of the suite, or "
+            "choose another folder with --results, to keep them apart"
         )
 
 
