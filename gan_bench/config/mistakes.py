@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeGuard
 
+from gan_bench.config.design import LOOKS
+from gan_bench.config.trial import BELOW, LIMITS
 from gan_bench.config.yaml_document import MAX_MESSAGE, quoted
 from gan_bench.core.registry import did_you_mean
 from gan_bench.core.text import clip
@@ -70,7 +72,7 @@ def what_is_wrong(detail: ErrorDetails, example: str | None = None) -> str:
         return f"must be two numbers, such as {pair}, got {quoted(given)}{swept}"
     said = _EXPECTED.get(kind) or detail["msg"].replace("Input should be", "must be")
     if is_of_list and given is not None:
-        remedy = f"; {'write [[0.5, 0.999]]' if of_pair else _as_list(given)}"
+        remedy = f"; {_as_pairs(given) if of_pair else _as_list(given, detail['loc'])}"
     elif isinstance(given, list) and "set" in detail["loc"]:
         remedy = "; several values stand under sweep"
     else:
@@ -81,21 +83,22 @@ def what_is_wrong(detail: ErrorDetails, example: str | None = None) -> str:
 def _remedy(kind: str, given: object, place: tuple[str | int, ...]) -> str:
     """Return what to write in place of a value of a wrong type, as people mean it, or nothing."""
     if kind == "list_type" and given is not None:
-        of_seeds = place[-1:] == ("seeds",)
-        several = f" for this one, or {[*range(given)]} for {given}" if of_seeds and _is_few(given) else ""
-        proposed = _as_list(given, of_names=place == ("plugins",))
-        if place[-1:] in (("seeds",), ("looks",)) and "'" in proposed:  # not all of them are numbers
-            proposed = "write all of them, as [0, 1, 2]"
-        return f"; {proposed}{several}"
+        several = (
+            f" for this one, or {[*range(given)]} for {given}" if place[-1:] == ("seeds",) and _is_few(given) else ""
+        )
+        return f"; {_as_list(given, place)}{several}"
     if not isinstance(given, str):
         return ""
     if kind in ("dict_type", "model_type") and re.fullmatch(r"\w+:\S+", given):
         return "; put a blank behind the colon"
     if kind == "float_type" and re.fullmatch(r"-?\d+,\d+", given):
-        return f"; write {given.replace(',', '.')}"
-    if kind == "whole_number" and re.fullmatch(r"-?\d{1,3}(?:,\d{3})+", given):
-        several = f", or {_listed(given.split(','))} under sweep" if "set" in place and ",0" not in given else ""
-        return f"; write {given.replace(',', '')}{several}"
+        return "" if re.fullmatch(_THOUSANDS, given) else f"; write {given.replace(',', '.')}"
+    if kind == "whole_number" and re.fullmatch(_THOUSANDS, given):
+        one, low_high = int(given.replace(",", "")), LIMITS.get(str(place[-1]))
+        written = [str(one)] if low_high is None or low_high[0] <= one <= low_high[1] else []
+        if "set" in place and ",0" not in given:
+            written.append(f"[{', '.join(given.split(','))}] under sweep")
+        return f"; write {', or '.join(written)}" if written else ""
     is_number = re.fullmatch(_NUMBER, given)
     return "; write it without quotes" if is_number and kind in ("float_type", "whole_number") else ""
 
@@ -104,38 +107,146 @@ def _is_few(given: object) -> TypeGuard[int]:
     return isinstance(given, int) and 1 < given <= 10
 
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER = r"(?a:[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+_THOUSANDS = r"(?a:-?[1-9]\d{0,2}(?:,\d{3})+)"
+"""What reads as one whole number whose thousands commas set apart, and may be several numbers or a decimal."""
+_APART = r"(?a:-?[1-9]\d{0,2}([,\s])\d{3}(?:\1\d{3})*)"
+"""The same, with blanks too."""
+_RATES = ("lr", "lr_g", "lr_d", "adam_eps")
+_ALL = {"seeds": [0, 1, 2], "looks": [*LOOKS]}
+"""Lists of the fields where ranges are usual."""
 
 
-def _as_list(given: object, *, of_names: bool = False) -> str:
-    """Return what to write for the list that a single value or a text means.
+def _as_pairs(given: object) -> str:
+    """Return what to write for the pairs of numbers that a single value or a text means."""
+    numbers = _numbers(given, below=1.0) if isinstance(given, str) else None
+    if numbers is not None and len(numbers) == 2:
+        return f"write [[{', '.join(numbers)}]]"
+    is_first = isinstance(given, float) and 0 <= given < 1
+    return f"write [[{given}, 0.999]]" if is_first else "write pairs of numbers, as [[0.5, 0.999]]"
+
+
+def _as_list(given: object, place: tuple[str | int, ...]) -> str:
+    """Return what to write for the list that a single value or a text means; no list where it may mean two.
 
     Args:
         given: The value.
-        of_names: Whether it is of names of files, which may have blanks and look like ranges.
+        place: Of the field, as pydantic names it.
     """
-    if isinstance(given, dict):
+    if isinstance(given, dict) or place == ("trials",):
         return "begin every item with a hyphen"
-    if not isinstance(given, str):
-        return f"write [{quoted(given)}]"
-    if of_names:
-        return f"write {_listed(re.split(r'[,;]', given))}"
-    if bounds := re.fullmatch(r"(\d{1,4})\s*(-|\N{EN DASH}|\.\.|:)\s*(\d{1,4})", given):
+    field = next((str(part) for part in reversed(place) if _of_numbers(part)), "")
+    example = f"write all of them, as {_ALL[field]}" if field in _ALL else ""
+    if not field:
+        return _as_names(given, are_files=place == ("plugins",), are_switches="spectral_norm" in place)
+    is_whole = field in _ALL or field in LIMITS
+    if isinstance(given, (int, float)):
+        fits = not isinstance(given, bool) and (not is_whole or isinstance(given, int))
+        return f"write [{quoted(given)}]" if fits else example or "write numbers in brackets"
+    text = str(given).strip()
+    if is_whole and (bounds := re.fullmatch(r"(?a:(\d{1,4})\s*(-|\N{EN DASH}|\.\.|:)\s*(\d{1,4}))", text)):
         named = [*range(int(bounds[1]), int(bounds[3]) + (bounds[2] != ":"))]  # a colon is Python's, without its end
-        return f"write {named}" if 0 < len(named) <= 20 else "write all of them, as [0, 1, 2]"
-    if re.fullmatch(r"0,0\d*", given):  # decimals behind a comma
-        given = given.replace(",", ".")
-    elif re.fullmatch(r"[1-9]\d{0,2}(?:[, _]0\d\d)+", given):  # thousands that are set apart
-        given = re.sub("[, _]", "", given)
-    return f"write {_listed(given.replace(',', ' ').replace(';', ' ').split())}"
+        return f"write {named}" if 0 < len(named) <= 20 else example or "write all of them in brackets"
+    numbers = (
+        _whole_numbers(text) if is_whole else _numbers(text, below=BELOW.get(field, 1.0 if field in _RATES else None))
+    )
+    if numbers:
+        one = re.sub(r"[,\s]", "", text) if is_whole and re.fullmatch(_APART, text) else ""
+        is_one_too = one and len(numbers) > 1 and int(one) <= _greatest(field)
+        return f"write [{', '.join(numbers)}]" + (f", or [{one}] for one number" if is_one_too else "")
+    kind, decimals = ("whole numbers", "") if is_whole else ("numbers", ", and points for decimals")
+    return example or f"write {kind} in brackets, with commas between them alone{decimals}"
 
 
-def _listed(items: Iterable[str]) -> str:
-    """Write items of a text as a list: numbers bare, other text in quotes."""
-    return f"[{', '.join(_item(each.strip()) for each in items if each.strip())}]"
+def _of_numbers(part: str | int) -> bool:
+    return part in _ALL or part in LIMITS or part in BELOW or part in _RATES or part in ("log", "uniform")
 
 
-def _item(text: str) -> str:
-    if text.isdecimal() and text.isascii():
-        return text.lstrip("0") or "0"
-    return text if re.fullmatch(_NUMBER, text) else quoted(text)
+def _greatest(field: str) -> int:
+    return 1000 if field == "looks" else LIMITS[{"seeds": "seed"}.get(field, field)][1]
+
+
+def _as_names(given: object, *, are_files: bool, are_switches: bool) -> str:
+    """Return what to write for a list of names, of files, which may have blanks and commas, or of true and false."""
+    if are_switches:
+        words = [str(each).lower() for each in re.split(r"[,;\s]+", str(given).strip(",; "))]
+        return f"write [{', '.join(words)}]" if {*words} <= {"true", "false"} else "write [true, false]"
+    if not isinstance(given, (str, int)) or isinstance(given, bool):
+        return "write names in brackets"
+    text = str(given).strip("[]() ")
+    names = [each.strip("'\" ") for each in re.split(r"[,;]" if are_files else r"[,;\s]", text)]
+    names = [each for each in names if each]
+    if are_files and not all(name.endswith(".py") for name in names):
+        names = [str(given)]
+    return f"write [{', '.join(map(quoted, names))}]" if names else "write names in brackets"
+
+
+def _parts(text: str) -> tuple[str, list[str]]:
+    """Split a text of numbers where what separates them is beyond doubt; return that, or nothing, and the parts.
+
+    A semicolon is, else a comma in brackets or beside a blank, else a blank where there is a comma too.
+    """
+    in_brackets = text.startswith(("[", "("))
+    text = text.strip(",; \t[]()")
+    forms = {";": ";", ",": "," if in_brackets else r"\s+,\s*|,\s+", " ": r"\s+" if "," in text else "(?!)"}
+    for separator, form in forms.items():
+        if re.search(form, text):
+            return separator, [part.strip() for part in re.split(form, text) if part.strip()]
+    return "", [text]
+
+
+def _is_padded(parts: list[str]) -> bool:
+    """True for whole numbers of one width, the first of which shows that zeros fill it up."""
+    alike = all(re.fullmatch(r"(?a:\d+)", part) and len(part) == len(parts[0]) for part in parts)
+    return alike and (parts[0][0] == "0" or (len(parts[0]) != 3 and any(part[0] == "0" for part in parts)))
+
+
+def _whole_numbers(text: str) -> list[str] | None:
+    """Read whole numbers as people write them, with thousands set apart; None where they may be others."""
+    separator, parts = _parts(text)
+    if not separator:
+        (text,) = parts
+        if re.fullmatch(_APART, text) and re.search(r"[,\s]0", text):
+            return [re.sub(r"[,\s]", "", text)]
+        parts = re.split(r"[,\s]", text)
+    if _is_padded(parts):
+        return [str(int(part)) for part in parts]
+    apart = [part for part in parts if re.fullmatch(_APART, part)]
+    if apart and separator != ";" and not any(re.search(r"[,\s]0", part) for part in apart):
+        return None  # a comma within 64,128 may separate too
+    plain = [re.sub(r"[,\s]", "", part) if part in apart else part for part in parts]
+    plain = [part.replace("_", "") if re.fullmatch(r"(?a:[1-9]\d{0,2}(?:_\d{3})+)", part) else part for part in plain]
+    return plain if all(re.fullmatch(r"(?a:-?(?:0|[1-9]\d*))", part) for part in plain) else None
+
+
+def _numbers(text: str, below: float | None) -> list[str] | None:
+    """Read numbers as people write them, with points or commas for decimals; None where they may be others.
+
+    Args:
+        text: What is written.
+        below: What the numbers must lie below, or None; it tells 0,5 from 0 and 5.
+    """
+    separator, parts = _parts(text)
+    if not separator:
+        (text,) = parts
+        if re.fullmatch(_APART, text):
+            return None
+        parts = re.split(r"[,\s]", text)
+        if "," in text and any(map(_is_open, parts, parts[1:])):
+            parts = [text]
+    decimals = [part for part in parts if re.fullmatch(r"(?a:-?\d+,\d+)", part)]
+    if any(re.fullmatch(_THOUSANDS, part) for part in decimals):
+        return None
+    is_certain = separator == ";" or (below or 2) <= 1 or any(re.search(r",0\d", part) for part in decimals)
+    if decimals and not is_certain and (not separator or len(decimals) < len(parts)):
+        return None
+    found = [part.replace(",", ".") if part in decimals else part for part in parts]
+    return found if all(re.fullmatch(_NUMBER, part) and not re.match(r"[-+]?0\d", part) for part in found) else None
+
+
+def _is_open(before: str, after: str) -> bool:
+    """True where a comma between two parts may be within a number: 0,5 and 1.000,5."""
+    return bool(re.match(r"\d", after)) and (
+        before.lstrip("-").isdecimal()
+        or (after.isdecimal() and bool(re.fullmatch(r"(?a:[1-9]\d{0,2}(\.\d{3})+)", before)))
+    )

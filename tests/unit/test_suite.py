@@ -773,6 +773,12 @@ def test_mistakes_of_writing_come_with_their_remedy(text, remedy):
     assert remedy in str(failure.value)
 
 
+def swept(field, text):
+    """Return the trials of a suite that sweeps a field, whose values are written as a text."""
+    value = text if text.startswith("{") else f"'{text}'"
+    return f"trials: [{{recipe: mnist-dcgan, sweep: {{{field}: {value}}}}}]"
+
+
 @pytest.mark.parametrize(
     ("text", "remedy"),
     [
@@ -782,11 +788,36 @@ def test_mistakes_of_writing_come_with_their_remedy(text, remedy):
         ("trials: [{recipe: mnist-dcgan, sweep: {epochs: '1,000'}}]", "[1000]"),
         ("looks: 5,10,20", "[5, 10, 20]"),
         ("plugins: a b.py,c.py", "['a b.py', 'c.py']"),
-        ("trials: [{recipe: mnist-dcgan, sweep: {batch_size: '64,128'}}]", "[64, 128]"),
+        (swept("batch_size", "64,96"), "[64, 96]"),
+        (swept("batch_size", "64,128,256"), "[64, 128, 256]"),
         ("trials: [{recipe: mnist-dcgan, sweep: {batch_size: '64'}}]", "[64]"),
         ("trials: [{recipe: mnist-dcgan, sweep: {lr: '1e-4, 0.0002'}}]", "[1e-4, 0.0002]"),
         ("trials: [{recipe: mnist-dcgan, sweep: {lr: '0,0002'}}]", "[0.0002]"),
         ("trials: [{recipe: mnist-dcgan, sweep: {optimizer: 'adam sgd'}}]", "['adam', 'sgd']"),
+        (swept("batch_size", "1,024, 2,048"), "[1024, 2048]"),
+        (swept("batch_size", "1,024; 2,048"), "[1024, 2048]"),
+        (swept("batch_size", "1,500; 64"), "[1500, 64]"),
+        (swept("batch_size", "1,024 2,048"), "[1024, 2048]"),
+        (swept("batch_size", "1 024, 2 048"), "[1024, 2048]"),
+        (swept("batch_size", "1_024,1_500"), "[1024, 1500]"),
+        (swept("batch_size", "10, 1,024, 1,500"), "[10, 1024, 1500]"),
+        (swept("batch_size", "(64, 128)"), "[64, 128]"),
+        (swept("latent_dim", "{choice: '1,024; 2,048', count: 2}"), "[1024, 2048]"),
+        (swept("lr", "0,0002; 0,0004"), "[0.0002, 0.0004]"),
+        (swept("lr", "0,0002, 0,0004"), "[0.0002, 0.0004]"),
+        (swept("lr", "0,0002 0,0004"), "[0.0002, 0.0004]"),
+        (swept("lr", "0,5; 0,9"), "[0.5, 0.9]"),
+        (swept("lr", "0,5"), "[0.5]"),
+        (swept("lr", "[1e-4, 2e-4]"), "[1e-4, 2e-4]"),
+        (swept("r1_gamma", "0,5; 10"), "[0.5, 10]"),
+        (swept("r1_gamma", "0.5,10"), "[0.5, 10]"),
+        (swept("lr", "{log: '1e-5, 1e-3', count: 2}"), "[1e-5, 1e-3]"),
+        (swept("betas", "0.9, 0.99"), "[[0.9, 0.99]]"),
+        (swept("betas", "0,9; 0,99"), "[[0.9, 0.99]]"),
+        (swept("spectral_norm", "true, false"), "[true, false]"),
+        (swept("loss", "1,2"), "['1', '2']"),
+        ("plugins: 'a, b.py'", "['a, b.py']"),
+        ("evaluate: {epochs: '10, 100, 1,000'}", "[10, 100, 1000]"),
     ],
 )
 def test_the_list_that_is_proposed_is_one(text, remedy):
@@ -795,8 +826,51 @@ def test_the_list_that_is_proposed_is_one(text, remedy):
     with pytest.raises(SuiteError) as failure:
         parse(Path("a.yaml"), start + text)
     assert str(failure.value).endswith(f"; write {remedy}")
-    given = text.removesuffix("}}]").rpartition(": ")[2]
+    in_quotes = re.search("'.*'", text)
+    given = in_quotes[0] if in_quotes else text.removesuffix("}}]").rpartition(": ")[2]
     parse(Path("a.yaml"), start + text.replace(given, remedy))
+
+
+WHOLE = "; write whole numbers in brackets, with commas between them alone"
+ANY = "; write numbers in brackets, with commas between them alone, and points for decimals"
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("seeds: '0,01; 0,02'", "; write all of them, as [0, 1, 2]"),
+        ("seeds: '0,01'", "; write all of them, as [0, 1, 2]"),
+        ("looks: 5 to 10", "; write all of them, as [5, 8, 12]"),
+        ("seeds: 1.5", "; write all of them, as [0, 1, 2]"),
+        ("evaluate: {epochs: '1 ,000'}", WHOLE),
+        (swept("batch_size", "1 024 2 048"), WHOLE),
+        (swept("batch_size", "64,128, 256"), WHOLE),
+        (swept("batch_size", "1,024,2,048"), WHOLE),
+        (swept("batch_size", "[1,024]"), WHOLE),
+        (swept("lr", "0.001-0.002"), ANY),
+        (swept("r1_gamma", "0,5"), ANY),
+        (swept("r1_gamma", "1,5, 10"), ANY),
+        (swept("r1_gamma", "1.000,5"), ANY),
+        (swept("r1_gamma", "1,000; 2"), ANY),
+        (swept("r1_gamma", "1 500"), ANY),
+        (swept("r1_gamma", "1-3"), ANY),
+        (swept("betas", "abc"), "; write pairs of numbers, as [[0.5, 0.999]]"),
+        (swept("batch_size", "64,128"), "; write [64, 128], or [64128] for one number"),
+        (swept("batch_size", "1 500"), "; write [1, 500], or [1500] for one number"),
+        ("seeds: 1,200", "; write [1, 200], or [1200] for one number"),
+        ("looks: 5,100", "; write [5, 100]"),
+        ("trials: mnist-dcgan", "got 'mnist-dcgan'; begin every item with a hyphen"),
+        ("trials: [{recipe: mnist-dcgan, set: {batch_size: '0,005'}}]", "got '0,005'"),
+        ("trials: [{recipe: mnist-dcgan, set: {batch_size: '128,256,512'}}]", "; write [128, 256, 512] under sweep"),
+        ("trials: [{recipe: mnist-dcgan, set: {r1_gamma: '1,000'}}]", "got '1,000'"),
+    ],
+)
+def test_no_list_is_proposed_where_a_text_may_mean_two(text, remedy):
+    """[1, 24, 2, 48] was proposed for 1,024, 2,048, and trained."""
+    start = "suite: a\nversion: 1\n" + ("" if "trials" in text else "trials: [{recipe: mnist-dcgan}]\n")
+    with pytest.raises(SuiteError) as failure:
+        parse(Path("a.yaml"), start + text)
+    assert str(failure.value).endswith(remedy)
 
 
 @pytest.fixture
