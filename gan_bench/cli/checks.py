@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -198,13 +199,17 @@ def _needs(suite: str, data: DataRoot, device: torch.device, *, allow_plugins: b
         UserError: It is no suite, or a file of parts cannot be run.
     """
     from gan_bench.config.cuts import PlanOptions
-    from gan_bench.config.suite import find_suite, make_plan
+    from gan_bench.config.suite import find_suite, make_plan, named_files
     from gan_bench.core.errors import UnrunPluginsError
 
+    path = find_suite(suite)
     try:
-        plan = make_plan(find_suite(suite), PlanOptions(allow_plugins=allow_plugins), run_plugins=allow_plugins)
+        plan = make_plan(path, PlanOptions(allow_plugins=allow_plugins), run_plugins=allow_plugins)
     except UnrunPluginsError as error:
-        return iter([Finding(f"not looked at: what the suite needs: {error}")])
+        files, folders = named_files(path)
+        own = {folder.name: folder for folder in folders}
+        there = (_dataset(name, data, is_needed=True, own=own) for name in own)
+        return chain(map(_plugin, files), there, [Finding(f"not looked at: what else the suite needs: {error}")])
     return _look_at(plan, data, device, [] if allow_plugins else [file.name for file in plan.files])
 
 

@@ -123,7 +123,7 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = 
         UserError: Nothing is left to run.
     """
     suite, document = read(source)
-    files = tuple(_path(document, ("plugins", index), name) for index, name in enumerate(suite.plugins))
+    files = _files(suite, document)
     plugins: tuple[Source, ...] = ()
     if run_plugins:
         if suite.plugins and not options.allow_plugins:
@@ -160,12 +160,30 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = 
         has_quick=frame.has_quick,
         trials=tuple(trial for trial in trials.values() if trial.name in asked),
         design=frame.design,
-        folders=tuple(_folder(document, name, entry) for name, entry in suite.datasets.items()),
+        folders=_folders(suite, document),
         files=files,
         plugins=plugins,
         text=document.text,
         coinciding=tuple(_coinciding(suite)),
     )
+
+
+def named_files(source: SuiteSource) -> tuple[tuple[Path, ...], tuple[ImageFolder, ...]]:
+    """Return the plug-ins and the images that a suite names, also of one that cannot be planned without its plug-ins.
+
+    Raises:
+        SuiteError: The file is not a suite.
+    """
+    suite, document = read(source)
+    return _files(suite, document), _folders(suite, document)
+
+
+def _files(suite: SuiteFile, document: YamlDocument) -> tuple[Path, ...]:
+    return tuple(_path(document, ("plugins", index), name) for index, name in enumerate(suite.plugins))
+
+
+def _folders(suite: SuiteFile, document: YamlDocument) -> tuple[ImageFolder, ...]:
+    return tuple(_folder(document, name, entry) for name, entry in suite.datasets.items())
 
 
 def _written_alike(before: Mapping[str, object], now: Mapping[str, object]) -> tuple[str, object, object] | None:

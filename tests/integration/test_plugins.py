@@ -219,12 +219,23 @@ def test_a_suite_whose_recipe_is_of_its_file_can_be_looked_at(tmp_path):
     code, said = look("list", "suites")
     assert (code, "mine needs its plug-ins: `gan-bench show mine --allow-plugins` runs them" in said) == (0, True), said
     code, said = look("doctor", "mine")
-    assert (code, "not looked at: what the suite needs: benchmarks/mine.yaml:4:19: trials[0].recipe" in said) == (
+    assert (
+        code,
+        "plug-in recipe.py: there not looked at: what else the suite needs: benchmarks/mine.yaml:4:19: " in said,
+    ) == (
         0,
         True,
     )
     code, said = look("doctor", "mine", "--allow-plugins")
     assert (code, "dataset digits: ready extractor lenet-mnist-v1: ready" in said) == (0, True), said
+    with (folder / "mine.yaml").open("a") as file:
+        file.write("datasets: {theirs: {path: nowhere, size: 28}}\n")
+    code, said = look("doctor", "mine")
+    assert (code, "dataset theirs: not ready: " in said) == (1, True), "a run would fail of its images"
+    (folder / "mine.yaml").write_text((folder / "mine.yaml").read_text().partition("datasets:")[0])
+    (folder / "recipe.py").unlink()
+    code, said = look("doctor", "mine")
+    assert (code, "plug-in recipe.py: not ready: " in said) == (1, True), "a run would fail of the missing file"
 
 
 def test_a_doctor_leaves_out_what_may_be_of_files_that_did_not_run(tmp_path):
