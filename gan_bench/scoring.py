@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -73,12 +74,14 @@ class Compared:
     """What images are compared with.
 
     Attributes:
+        named: How they were named, a dataset with its split.
         side: Who they are; None of statistics from a file, which do not say.
         reference: Gives their statistics under an extractor.
         class_extractor: Name of the extractor that knows the classes of a dataset.
         held_out: Real images outside the training split of a dataset.
     """
 
+    named: str
     side: Side | None
     reference: Callable[[Extractor], Reference]
     class_extractor: str | None = None
@@ -169,12 +172,15 @@ def prepare(
     names = list(dict.fromkeys(extractors)) or fitting
     loaded = [load_extractor(name, device) for name in names]
     compared, more = _compared_with(against, root, drawn.side, size, whole_path=one_name)
-    remarks = scoring_remarks(drawn.side, compared.side, against, names)
+    of_files = isinstance(generated, str) and size is not None
+    remarks = scoring_remarks(drawn.side, compared.side, against, names, scaled=of_files)
     said = (*left_out, *more, *remarks)
     return Scoring(generated=drawn, against=compared, extractors=loaded, remarks=said)
 
 
-def scoring_remarks(generated: Side, against: Side | None, named: str, extractors: list[str]) -> Iterator[str]:
+def scoring_remarks(
+    generated: Side, against: Side | None, named: str, extractors: list[str], *, scaled: bool = False
+) -> Iterator[str]:
     """Yield why scores may say little: an extractor that was made for other images, or images of two sizes.
 
     Args:
@@ -182,18 +188,21 @@ def scoring_remarks(generated: Side, against: Side | None, named: str, extractor
         against: What it is compared with; None of statistics, which do not say.
         named: How that was named.
         extractors: Names.
+        scaled: Whether what is scored was brought to its size because that was asked for.
     """
     is_dataset = named.partition(":")[0] in DATASETS
     if named in DATASETS and Path(named).exists():
         yield f"{named} is the dataset of that name; {Path(named).name} in this folder is ./{named}"
     if against and generated.size != against.size:
-        if is_dataset:
-            label = against.label
+        label = against.label
+        if is_dataset and scaled:
+            yield f"{label} is brought from {against.pixels} to {generated.pixels}, the size that was asked for"
+        elif is_dataset:
             yield f"{generated.label} is {generated.pixels}, so {label} is brought to that size from {against.pixels}"
         else:
             least = min(generated.size)
             yield (
-                f"{generated.label} is {generated.pixels} and {against.label} {against.pixels}: a difference in size "
+                f"{generated.label} is {generated.pixels} and {label} {against.pixels}: a difference in size "
                 f"counts as one in what they show; bring both to one size, for example with --size {least} "
                 f"(size={least} from Python)"
             )
@@ -322,8 +331,9 @@ def _dataset(named: str, root: DataRoot, size: int | None = None) -> Compared:
     splits = {known: load(name, root, known, size or entry.size) for known in entry.counts}
     images, held_out = splits[split], splits.get("test") if split == "train" else None
     return Compared(
+        named=f"{name}:{split}",
         side=Side(name, entry.channels, (entry.size, entry.size)),
-        reference=lambda extractor: reference(images, held_out, split, extractor),
+        reference=partial(reference, images, held_out, split),
         class_extractor=entry.class_extractor,
         held_out=held_out,
     )
@@ -344,7 +354,7 @@ def _compared_with(
     if path.suffix == ".npy":
         raise UserError(f"{path} is one array; statistics are an .npz with the arrays mu and sigma")
     if path.suffix.lower() == ".npz":
-        return Compared(side=None, reference=lambda extractor: _moments(path, extractor)), []
+        return Compared(named=printable(against), side=None, reference=partial(_moments, path)), []
     if not path.exists():
         raise UserError(f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file')
     images, left_out = _images_of(path, size)
@@ -352,4 +362,5 @@ def _compared_with(
         raise DataError(f"{path} has 1 image, and scores compare with at least two; name a folder of more")
     side = _side(_label(against, whole_path=whole_path), images)
     name = printable(path.stem)
-    return Compared(side=side, reference=lambda extractor: compute(images, None, name, extractor)), left_out
+    found = partial(compute, images, None, name)
+    return Compared(named=printable(against), side=side, reference=found), left_out

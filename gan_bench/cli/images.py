@@ -78,7 +78,7 @@ def score(
         for each in scores:
             sys.stdout.write(json.dumps(finite(each.to_json()), allow_nan=False) + "\n")
         return
-    for table in score_tables(scores, found.real(), found.generated.side, reference):
+    for table in score_tables(scores, found.real(), found.generated.side, found.against.named):
         print_table(table, table_console(out), filed=False)
 
 
@@ -107,7 +107,7 @@ def score_tables(scores: Iterable[Score], real: Iterable[Score], side: Side, ref
         scores: The scores.
         real: What as many held-out real images score; nothing where there are none.
         side: The images that were scored.
-        reference: What they were compared with, as it was named.
+        reference: What they were compared with, a dataset with its split.
     """
     import pandas as pd
 
@@ -118,7 +118,7 @@ def score_tables(scores: Iterable[Score], real: Iterable[Score], side: Side, ref
         Column("measure", "measure", essential=True),
         Column("value", "score", "interval", essential=True),
         Column("real", "held-out real images", "number", vital=True),
-        Column("note", "remarks"),
+        Column("note", "remarks", essential=True),  # why a score is none
     )
     held_out = {(each.metric, each.extractor): each.value for each in real}
     for extractor, of_it in groupby(scores, lambda each: each.extractor):

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from gan_bench.core.text import printable
 from gan_bench.report.build import Report
 from gan_bench.report.study.table import Column, Table, cells, filled, note_of, records
 from gan_bench.terminal.console import PlainConsole, spelled, wrapped
@@ -43,7 +44,7 @@ def print_table(
     """
 
     def spell(text: str) -> str:
-        return spelled(text, console.encoding)
+        return printable(spelled(text, console.encoding))
 
     baselines = [row.get("baseline") is True for row in records(table)]
     named = _labelled(table, cells(table), baselines, details=details)

@@ -284,7 +284,7 @@ def test_score_folders_files_and_statistics(tmp_path, suite):
         # other noise moves it by percents; one grey level of one pixel, which another kernel may round, by 1e-5
         assert found["fid"] == pytest.approx(expected, rel=1e-4)
     told = gan_bench("score", weights, "digits", "--samples", 64).stdout
-    assert "the generator: 64 images of 28x28, compared with 1,438 of digits by lenet-mnist-v1" in told
+    assert "the generator: 64 images of 28x28, compared with 1,438 of digits:train by lenet-mnist-v1" in told
     fid, real = map(float, re.search(r"FID ↓ +│ +([\d.]+) │ +([\d.]+) │", told).groups())
     assert 0 < real < expected == pytest.approx(fid, rel=1e-3)
     folder = tmp_path / "pictures"

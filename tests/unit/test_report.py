@@ -168,7 +168,9 @@ def test_hostile_names_are_harmless(name):
         for row in csv.reader(io.StringIO(to_csv(each))):
             assert not any(field[:1] in "=@\t\r" and field for field in row)
             assert not any(field[:1] in "+-" and not _is_number(field) for field in row if field)
-        print_table(each, Console(file=io.StringIO(), width=100))
+        console = Console(file=io.StringIO(), width=100)
+        print_table(replace(each, title=f"{each.title} {name}\x1b[31m"), console)
+        assert all(line.isprintable() for line in console.file.getvalue().split("\n")), "it commands the terminal"
 
 
 def _is_number(text):

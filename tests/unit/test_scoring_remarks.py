@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import warnings
 import zipfile
@@ -69,6 +70,36 @@ def test_a_dataset_and_a_folder_are_both_looked_at(colours, grey):
     ]
     (said,) = remarks(grey, "digits:test", ["lenet-mnist-v1"])
     assert "32x32" in said, "nothing is wrong with its colours"
+
+
+def test_a_size_that_was_asked_for_is_no_size_of_the_files(tmp_path):
+    """Files of 28x28 were said to be 32x32."""
+    small = folder(tmp_path / "small", np.arange(28 * 28, dtype=np.uint8).reshape(28, 28))
+    assert remarks(small, "digits", ["lenet-mnist-v1"], size=32) == [
+        "digits is brought from 28x28 to 32x32, the size that was asked for"
+    ]
+    assert not remarks(small, "digits", ["lenet-mnist-v1"], size=28)
+
+
+def test_a_reference_is_printed_as_text_and_with_its_split(tmp_path, grey):
+    """A name could command the terminal, and no title said against which split."""
+    (tmp_path / "a").mkdir()
+    odd = folder(tmp_path / "a" / "odd\x1b[31m\nname", np.zeros((32, 32, 3), np.uint8))
+    shown = gan_bench("score", grey, odd).stdout
+    assert "\x1b" not in shown
+    assert "odd\\x1b[31m name by lenet-mnist-v1" in " ".join(shown.split())
+    for named in ("digits", "digits:train", "digits:test"):
+        whole = named if ":" in named else f"{named}:train"
+        assert f" of {whole} by lenet-mnist-v1" in " ".join(gan_bench("score", grey, named).stdout.split())
+
+
+@pytest.mark.parametrize("width", [40, 60])
+def test_a_score_that_is_none_has_its_reason_at_any_width(grey, width):
+    """The remarks were left out first."""
+    shown = gan_bench("score", grey, "digits", env={**os.environ, "COLUMNS": str(width)}).stdout
+    (row, *further) = shown.partition("FID∞ ↓")[2].splitlines()[:4]
+    texts = [line.rstrip("│ ").rpartition("│")[2].strip() for line in (row, *further)]
+    assert " ".join(texts).startswith("needs 256 generated images"), shown
 
 
 def test_an_array_of_images_is_looked_at_as_files_are():
