@@ -117,6 +117,18 @@ _ALL = {"seeds": [0, 1, 2], "looks": [*LOOKS]}
 """Lists of the fields where ranges are usual."""
 
 
+def _as_range(given: object) -> str:
+    """Return what to write for the range that a text or its upper number means."""
+    if isinstance(given, str):
+        between = "(?:-|\N{EN DASH}|\\.\\.|[:,; ]|to)"
+        found = re.fullmatch(rf"\(?({_NUMBER})\s*{between}\s*({_NUMBER})\)?", given.strip())
+        if found and float(found[1]) < float(found[2]):
+            return f"write [{found[1]}, {found[2]}]"
+    if isinstance(given, int) and not isinstance(given, bool) and given > 0:
+        return f"write [0, {given}]"
+    return "write two numbers, as [0, 255]"
+
+
 def _as_pairs(given: object) -> str:
     """Return what to write for the pairs of numbers that a single value or a text means."""
     numbers = _numbers(given, below=1.0) if isinstance(given, str) else None
@@ -133,6 +145,8 @@ def _as_list(given: object, place: tuple[str | int, ...]) -> str:
         given: The value.
         place: Of the field, as pydantic names it.
     """
+    if place[-1:] == ("range",):
+        return _as_range(given)
     if isinstance(given, dict) or place == ("trials",):
         return "begin every item with a hyphen"
     field = next((str(part) for part in reversed(place) if _of_numbers(part)), "")

@@ -764,6 +764,12 @@ def test_every_value_that_the_documentation_names_can_be_set():
         ("trials: [{recipe: mnist-dcgan, set: {lr: '2e-4'}}]", "got '2e-4'; write it without quotes"),
         ("trials: [{recipe: mnist-dcgan, set: {epochs: '5'}}]", "got '5'; write it without quotes"),
         ("trials:\n- recipe: mnist-dcgan\n  set:\n    lr:0.0002", "got 'lr:0.0002'; put a blank behind the colon"),
+        ("datasets: {own: {path: x, size: 28, range: 0-255}}", "must be a list, got '0-255'; write [0, 255]"),
+        ("datasets: {own: {path: x, size: 28, range: -1 to 1}}", "must be a list, got '-1 to 1'; write [-1, 1]"),
+        ("datasets: {own: {path: x, size: 28, range: 4095}}", "must be a list, got 4095; write [0, 4095]"),
+        ("datasets: {own: {path: x, size: 28, range: uint8}}", "got 'uint8'; write two numbers, as [0, 255]"),
+        ("datasets: {own: {path: x, size: 28, range: [0]}}", "must be two numbers, such as [0, 255], got [0]"),
+        ("datasets: {own: {path: x, size: 28, range: [0, 1, 2]}}", "such as [0, 255], got [0, 1, 2]"),
     ],
 )
 def test_mistakes_of_writing_come_with_their_remedy(text, remedy):
