@@ -110,11 +110,13 @@ def load(results: PathLike) -> ResultTables:
     """Read the records of a results folder, or of one suite's folder in it.
 
     Raises:
-        UserError: There is no such folder.
+        UserError: There is no such folder, or it holds no trial records, neither planned nor damaged ones.
     """
     folder = existing(_path(results))
     declare_foreign_measures(folder)
     found = list(scan(folder))
+    if not found:
+        raise UserError(f"{folder} holds no trial records; run a suite first, for example `gan-bench run quickstart`")
     stored = [item for item in found if isinstance(item, StoredTrial)]
     frames = build_frames(stored)
     sound = [item for item in stored if not item.fault]

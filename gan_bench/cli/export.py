@@ -21,6 +21,7 @@ from gan_bench.config.trial import TrialConfig, directory_name
 from gan_bench.core.atomic import filled_at_once, write_atomically
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural, printable, slug
+from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.layout import is_safe_name
 from gan_bench.records.reader import read_header
 from gan_bench.records.schema import STATISTICS
@@ -261,8 +262,7 @@ def export(
     Raises:
         UserError: There is nothing to export, a package is missing, or the place cannot be written.
     """
-    tables = load(results)
-    if tables.trials.empty:
+    if not suite_folders(existing(results)) or (tables := load(results)).trials.empty:
         raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
     if kind != "parquet" and out.exists() and any(out.iterdir() if out.is_dir() else [out]):
         raise UserError(f"{out} is not empty, and what is there would be mixed with this; choose another with --out")

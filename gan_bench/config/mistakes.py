@@ -86,7 +86,7 @@ def _remedy(kind: str, given: object, place: tuple[str | int, ...]) -> str:
         several = (
             f" for this one, or {[*range(given)]} for {given}" if place[-1:] == ("seeds",) and _is_few(given) else ""
         )
-        return f"; {_as_list(given, place)}{several}"
+        return f"; {_as_range(given) if place[-1:] == ('range',) else _as_list(given, place)}{several}"
     if not isinstance(given, str):
         return ""
     if kind in ("dict_type", "model_type") and re.fullmatch(r"\w+:\S+", given):
@@ -145,8 +145,6 @@ def _as_list(given: object, place: tuple[str | int, ...]) -> str:
         given: The value.
         place: Of the field, as pydantic names it.
     """
-    if place[-1:] == ("range",):
-        return _as_range(given)
     if isinstance(given, dict) or place == ("trials",):
         return "begin every item with a hyphen"
     field = next((str(part) for part in reversed(place) if _of_numbers(part)), "")

@@ -286,11 +286,22 @@ def test_another_call_may_have_other_images_under_the_same_name(tmp_path):
         assert set(run.load().scores.query("metric == 'fid'")["real"]) == {count}
 
 
-def test_a_folder_without_trials_has_the_columns_of_one_that_has_some(tmp_path):
-    (tmp_path / "empty").mkdir()
-    with_one = tmp_path / "one"
-    write(with_one, digits_trial(), 50.0)
-    assert set(gb.load(tmp_path / "empty").trials.columns) == set(gb.load(with_one).trials.columns)
+def test_a_folder_without_records_is_refused_as_by_a_report(tmp_path):
+    """It gave empty frames without a word, where the path was wrong."""
+    (tmp_path / "pictures").mkdir()
+    write(tmp_path / "one", digits_trial(), 50.0)
+    for folder in (tmp_path / "pictures", next((tmp_path / "one").glob("*/*--*"))):
+        with pytest.raises(gb.UserError, match="holds no trial records; run a suite first, for example `gan-bench run"):
+            gb.load(folder)
+
+
+def test_a_folder_of_damaged_records_has_the_columns_of_one_of_sound_ones(tmp_path):
+    for name in ("one", "damaged"):
+        write(tmp_path / name, digits_trial(), 50.0)
+    next((tmp_path / "damaged").glob("*/*--*/trial.json")).write_text("{")
+    damaged = gb.load(tmp_path / "damaged")
+    assert (len(damaged.trials), len(damaged.unreadable)) == (0, 1)
+    assert set(damaged.trials.columns) == set(gb.load(tmp_path / "one").trials.columns)
 
 
 def test_a_result_is_found_after_the_working_folder_changed(tmp_path, monkeypatch):
