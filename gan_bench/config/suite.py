@@ -18,6 +18,7 @@ from gan_bench.config.plugins import keep_plugins, load_plugin
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.suite_file import FolderEntry, SuiteFile, SuiteSource, TrialEntry, of_images, read
 from gan_bench.config.trial import LIMITS, EvaluationConfig, Profile, Trial, TrialConfig
+from gan_bench.config.unused import check_datasets, unused_plugins
 from gan_bench.config.yaml_document import MAX_MESSAGE, Location, YamlDocument, dotted, quoted
 from gan_bench.core.errors import SuiteError, UnrunPluginsError, UserError
 from gan_bench.core.registry import did_you_mean
@@ -47,6 +48,7 @@ class Plan:
         plugins: The same, once they have run.
         text: The suite file, as it was read.
         coinciding: Of entries whose draws are not all different ones, a sentence each.
+        unused: Of plug-ins that no trial uses, a sentence each.
     """
 
     suite: str
@@ -61,6 +63,7 @@ class Plan:
     plugins: tuple[Source, ...] = ()
     text: str = field(default="", repr=False)
     coinciding: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 def suites_folder() -> Path:
@@ -108,17 +111,18 @@ def find_suite(suite: str | SuiteSource) -> SuiteSource:
     raise SuiteError(f'unknown suite "{as_typed(name)}" ({hint}); a path to a YAML file works too')
 
 
-def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = True) -> Plan:
+def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = True, has_run: bool = False) -> Plan:
     """Read a suite and expand it.
 
     Args:
         source: The suite.
         options: What the command line adds.
         run_plugins: Whether the plug-ins that the suite names run, if they may; a plan to look at needs none.
+        has_run: Whether it is one whose records are there: images that no trial uses are no mistake any more.
 
     Raises:
-        SuiteError: The file is not a suite, would run Python files unasked, a value cannot be, or there are too many
-            trials.
+        SuiteError: The file is not a suite, would run Python files unasked, a value cannot be, no trial uses images
+            that it names, or there are too many trials.
         UnrunPluginsError: It cannot be planned without its plug-ins.
         UserError: Nothing is left to run.
     """
@@ -138,6 +142,8 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = 
     _check_count(suite, len(frame.seeds) * sum(1 for _ in combinations_of(options.changes)), document)
     templates = list(_templates(suite, frame, options, document))
     _refuse_one_name(templates, document)
+    if not has_run:
+        check_datasets(suite, options.changes, document)
     trials: dict[str, Trial] = {}
     for seed, template in itertools.product(frame.seeds, templates):
         trial = replace(template, config=replace(template.config, seed=seed))
@@ -165,6 +171,7 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = 
         plugins=plugins,
         text=document.text,
         coinciding=tuple(_coinciding(suite)),
+        unused=tuple(unused_plugins(plugins, (each.config for each in templates))),
     )
 
 

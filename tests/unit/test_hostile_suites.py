@@ -27,7 +27,7 @@ suite: s
 version: 1
 trials:
   - recipe: mnist-mlp-z100
-    set: {batch_size: 8, dataset_repeats: 1}
+    set: {batch_size: 8, dataset_repeats: 1, dataset: own}
     sweep: {lr: [2e-4], epochs: [3]}
 datasets: {own: {path: images, size: 28}}
 seeds: [0]

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from gan_bench.cli.options import seeds_of
 from gan_bench.config.changes import Changes, Drawn, Several, parse_change, parse_changes
 from gan_bench.config.cuts import PlanOptions
+from gan_bench.config.plugins import keep_plugins
 from gan_bench.config.recipes import RECIPES, Fact
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.suite_file import parse, read
@@ -654,13 +655,79 @@ def test_a_dict_that_is_no_suite_is_refused_without_lines_and_columns(changes, s
 
 def test_paths_of_a_dict_start_at_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = make_plan(
-        a_suite(datasets={"mine": {"path": "tiles", "size": 28}, "home": {"path": "~/tiles", "size": 28}}, plugins=[]),
-        PlanOptions(),
-    ).text
+    trials = [{"recipe": "mnist-dcgan", "sweep": {"dataset": ["mine", "home"]}}]
+    datasets = {"mine": {"path": "tiles", "size": 28}, "home": {"path": "~/tiles", "size": 28}}
+    text = make_plan(a_suite(datasets=datasets, trials=trials, plugins=[]), PlanOptions()).text
     content = YamlDocument(Path("x"), text).content
     assert content["datasets"]["mine"]["path"] == str(tmp_path / "tiles")
     assert content["datasets"]["home"]["path"] == "~/tiles"
+
+
+OWN = "suite: s\nversion: 1\nseeds: [0]\ndatasets:\n  pics: {path: pics, size: 28}\n  more: {path: more, size: 28}\n"
+
+
+@pytest.mark.parametrize(
+    ("trials", "said"),
+    [
+        (
+            "[{recipe: mnist-mlp-z100}]",
+            ["5:3: datasets.pics: used by no trial", "6:3: datasets.more: used by no trial"],
+        ),
+        (
+            "[{recipe: mnist-mlp-z100, set: {dataset: pics}}]",
+            ["6:3: datasets.more: used by no trial; add set: {dataset: more} to one, or remove it"],
+        ),
+        (
+            "[{recipe: mnist-mlp-z100, sweep: {dataset: [pics, mores]}}]",
+            ['6:3: datasets.more: used by no trial; write more in place of "mores", or remove it'],
+        ),
+    ],
+)
+def test_own_images_that_no_trial_uses_are_refused(tmp_path, trials, said):
+    """The recipe's own dataset was trained on without a word, under a plan that listed them."""
+    for only in (None, "nothing"):  # a filter leaves trials out, and is no reason
+        with pytest.raises(SuiteError) as caught:
+            plan_of(tmp_path, f"{OWN}trials: {trials}\n", only=only)
+        found = str(caught.value).splitlines()
+        assert len(found) == len(said)
+        assert all(f"s.yaml:{each}" in line for each, line in zip(said, found, strict=True))
+
+
+def test_own_images_are_used_wherever_a_trial_may_name_them(tmp_path):
+    both = "trials: [{recipe: mnist-mlp-z100, set: {dataset: pics}}, {recipe: mnist-mlp-z64, set: {dataset: more}}]\n"
+    assert len(plan_of(tmp_path, OWN + both, only="*z64*").trials) == 1
+    assert len(plan_of(tmp_path, OWN + both, changes={"dataset": "digits"}).trials) == 2
+    for swept in ("[pics, more]", "{choice: [pics, more], count: 1}"):
+        plan_of(tmp_path, f"{OWN}trials: [{{recipe: mnist-mlp-z100, sweep: {{dataset: {swept}}}}}]\n")
+    plain = f"{OWN}trials: [{{recipe: mnist-mlp-z100}}]\n"
+    assert len(plan_of(tmp_path, plain, changes={"dataset": Several(("pics", "more"))}).trials) == 2
+    (tmp_path / "my.py").write_text(
+        "from dataclasses import replace\nimport gan_bench as gb\nbase = gb.RECIPES['mnist-mlp-z100']\n"
+        "gb.RECIPES.register('of-pics', replace(base, name='of-pics', dataset=replace(base.dataset, value='pics')))\n"
+    )
+    trials = "trials: [{recipe: of-pics}, {recipe: of-pics, set: {dataset: more}}]\n"
+    planned = plan_of(tmp_path, f"{OWN}plugins: [my.py]\n{trials}", allow_plugins=True).trials
+    assert [trial.config.dataset for trial in planned] == ["pics", "more"]
+    keep_plugins(())
+
+
+def test_a_suite_that_was_run_may_name_images_that_no_trial_uses(tmp_path):
+    """Scores are added to its records."""
+    (tmp_path / "s.yaml").write_text(f"{OWN}trials: [{{recipe: mnist-mlp-z100}}]\n")
+    assert len(make_plan(tmp_path / "s.yaml", PlanOptions(), has_run=True).folders) == 2
+
+
+def test_a_plug_in_no_part_of_which_is_trained_is_said(tmp_path):
+    (tmp_path / "my.py").write_text(
+        "from dataclasses import replace\nimport gan_bench as gb\nbase = gb.RECIPES['mnist-mlp-z100']\n"
+        "gb.RECIPES.register('my-recipe', replace(base, name='my-recipe'))\n"
+    )
+    text = "suite: s\nversion: 1\nseeds: [0]\nplugins: [my.py]\ntrials: [{recipe: RECIPE}]\n"
+    unused = plan_of(tmp_path, text.replace("RECIPE", "mnist-mlp-z64"), allow_plugins=True)
+    said = "my.py: no trial uses what it registers (recipe my-recipe); name one in a trial"
+    assert list(state_remarks(tmp_path, unused, PlanState())) == [said]
+    assert plan_of(tmp_path, text.replace("RECIPE", "my-recipe"), allow_plugins=True).unused == ()
+    keep_plugins(())
 
 
 def test_a_plan_to_look_at_runs_no_plugin(tmp_path):
