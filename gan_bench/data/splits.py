@@ -13,10 +13,19 @@ from gan_bench.core.text import plural, printable
 
 Split = Literal["train", "test"]
 
-TRAINING = frozenset({"train", "training", "trainset", "train_set", "training_set", "trainval", "train_val"})
-TEST = frozenset({"test", "testing", "testset", "test_set", "tests"})
-HELD_OUT = TEST | {"val", "valid", "validation", "validate", "dev", "eval", "holdout", "held_out", "heldout"}
-"""Names of folders that are splits, in small letters; blanks and hyphens count as underscores."""
+TRAINING = frozenset({"train", "training", "trainset", "trainingset", "trainval", "trn"})
+TEST = frozenset({"test", "testing", "testset", "testingset", "tests", "tst"})
+HELD_OUT = (
+    TEST
+    | {"val", "vals", "vali", "valid", "validation", "validations", "validate", "validating", "valset", "validationset"}
+    | {"dev", "devset", "eval", "evals", "evaluation", "evaluations", "evaluate", "evaluating", "evalset"}
+    | {"evaluationset", "holdout", "holdoutset", "heldout", "heldoutset"}
+)
+"""Names of folders that are splits, in small letters, without the blanks, hyphens and underscores in them."""
+BESIDE_TRAINING = frozenset({"development", "developmentset", "unseen", "query", "gallery", "probe"})
+"""Names of held-out folders where a training folder and no class lies beside them; elsewhere they may be classes."""
+_SHORT = ({"tr"}, {"te", "ts"})
+"""What ends or is the name of a training and of a held-out folder, as ``imagesTr``; alone it may be a language."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,8 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
         kinds = {top: _plain(top) for top in tops}
         training = [top for top, plain in kinds.items() if plain in TRAINING]
         held_out = [top for top, plain in kinds.items() if plain in HELD_OUT]
+        if training and not loose and all(plain in TRAINING | HELD_OUT | BESIDE_TRAINING for plain in kinds.values()):
+            held_out = [top for top in tops if top not in training]
         if training or len(tops) != 1 or loose or held_out:
             parts = [name[len(within) :].split("/") for name in listed]
             below = {each[1] for each in parts if each[0] in held_out}
@@ -245,6 +256,8 @@ def _layout(
 def _refuse_hidden_splits(names: Iterable[str], source: str) -> None:
     """Refuse folders beside each other one of which is called like a training split, and another like a held-out one.
 
+    Two alone of which one is called like a held-out split are refused too, whatever the other is called.
+
     Raises:
         DataError: There are such.
     """
@@ -254,7 +267,10 @@ def _refuse_hidden_splits(names: Iterable[str], source: str) -> None:
         for depth, part in enumerate(parts):
             children.setdefault("/".join(parts[:depth]), set()).add(part)
     for where, folders in sorted(children.items()):
-        named = ([f for f in sorted(folders) if _rests(f, words)] for words in (TRAINING, HELD_OUT))
+        named = (
+            [f for f in sorted(folders) if _rests(f, words) or _without_short(f, short) is not None]
+            for words, short in zip((TRAINING, HELD_OUT | BESIDE_TRAINING), _SHORT, strict=True)
+        )
         alone = len(folders) == 2
         pair = next((each for each in itertools.product(*named) if _are_splits(*each, alone=alone)), None)
         if pair:
@@ -269,6 +285,14 @@ def _refuse_hidden_splits(names: Iterable[str], source: str) -> None:
                 "classes; put splits alone into one folder as train and test, with their classes below, or rename "
                 "classes"
             )
+        called = [folder for folder in folders if _plain(folder) in HELD_OUT]
+        if alone and len(called) == 1:
+            (other,) = map(printable, folders - {*called})
+            held = printable(called[0])
+            raise DataError(
+                f"{printable(f'{source}/{where}'.rstrip('/'))} holds {other} and {held}: these may be splits or "
+                f"classes; rename {other} to train if {held} is held out, or {held} if it is a class"
+            )
 
 
 def _are_splits(training: str, held_out: str, *, alone: bool) -> bool:
@@ -280,12 +304,16 @@ def _are_splits(training: str, held_out: str, *, alone: bool) -> bool:
     """
     if _rests(held_out, TRAINING):
         return False
-    if _rests(training, TRAINING) & _rests(held_out, HELD_OUT):
+    ours = _rests(training, TRAINING)
+    if ours & _rests(held_out, HELD_OUT) or ours & _rests(held_out, BESIDE_TRAINING) - (set() if alone else {"*"}):
         return True
-    ours, theirs = _says_no_more(training, TRAINING), _says_no_more(held_out, HELD_OUT)
-    has_ours = ours or not TRAINING.isdisjoint(words_of(training))
+    rest = _without_short(training, _SHORT[0])
+    if rest is not None and rest == _without_short(held_out, _SHORT[1]):
+        return alone or bool(rest)
+    bare, theirs = _says_no_more(training, TRAINING), _says_no_more(held_out, HELD_OUT)
+    has_ours = bare or not TRAINING.isdisjoint(words_of(training))
     has_theirs = theirs or not HELD_OUT.isdisjoint(words_of(held_out))
-    return has_ours and has_theirs and (alone or ours or theirs)
+    return has_ours and has_theirs and (alone or bare or theirs)
 
 
 _DATA = frozenset(
@@ -307,7 +335,13 @@ def _says_no_more(name: str, words: frozenset[str]) -> bool:
 def _rests(name: str, words: frozenset[str]) -> set[str]:
     """Return the letters of a name with a star in place of a word, for each of the words that it has."""
     letters = re.sub("[^a-z]", "", name.lower())
-    return {letters.replace(word, "*", 1) for word in (each.replace("_", "") for each in words) if word in letters}
+    return {letters.replace(word, "*", 1) for word in words if word in letters}
+
+
+def _without_short(name: str, short: Collection[str]) -> list[str] | None:
+    """Return the words of a name but the last, where that is one of these."""
+    *rest, last = words_of(name) or [""]
+    return rest if last in short else None
 
 
 def words_of(name: str) -> list[str]:
@@ -316,4 +350,4 @@ def words_of(name: str) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    return name.lower().strip().replace(" ", "_").replace("-", "_")
+    return re.sub(r"[\s_-]+", "", name.lower())

@@ -55,6 +55,11 @@ def names(*folders, each=4):
         ("train", "Validation"),
         ("train", "dev"),
         ("train", "Test"),
+        *(("train", each) for each in ("evaluation", "evaluations", "Evaluate", "evaluating", "validations", "vali")),
+        *(("train", each) for each in ("hold-out", "hold_out_set", "Held-Out-Set", "eval_set", "devset", "valset")),
+        *(("train", each) for each in ("development", "query", "gallery", "unseen")),
+        ("trn", "tst"),
+        ("trn", "val"),
     ],
 )
 def test_splits_are_found_under_their_usual_names(around, train, test):
@@ -106,6 +111,18 @@ def test_a_second_held_out_folder_is_said_to_be_left_out():
         (names("cat/train", "cat/test", "dog/train", "dog/test"), "source/cat holds train and test"),
         (names("data/train", "data/test", "extra"), "source/data holds train and test"),
         (names("images/train", "images/val", "masks/train", "masks/val"), "source/images holds train and val"),
+        (names("tr", "te"), "source holds tr and te: these may be splits or classes"),
+        (names("imagesTr", "imagesTs", "labelsTr"), "source holds imagesTr and imagesTs"),
+        (names("train_images", "query_images", "cat"), "source holds train_images and query_images"),
+        (
+            names("images", "test"),
+            "source holds images and test: these may be splits or classes; rename images to train if test is held out, "
+            "or test if it is a class",
+        ),
+        (names("photos/a", "photos/b", "holdout"), "source holds photos and holdout"),
+        (names("in/0", "in/val"), "source/in holds 0 and val"),
+        (names("cat/images", "cat/test", "dog/images", "dog/test"), "source/cat holds images and test"),
+        (names("train", "query", "gallery"), "query and gallery, and it cannot be told which is held out"),
     ],
 )
 def test_what_may_be_either_is_asked(listed, message):
@@ -114,7 +131,17 @@ def test_what_may_be_either_is_asked(listed, message):
 
 
 @pytest.mark.parametrize(
-    "folders", [("bullet_train", "pencil"), ("test tube", "cat"), ("trainer", "contest"), ("a1", "b2")]
+    "folders",
+    [
+        *[
+            ("bullet_train", "pencil"),
+            ("test tube", "cat"),
+            ("trainer", "contest"),
+            ("a1", "b2"),
+            ("photos", "gallery"),
+        ],
+        *[("hi", "tr", "te"), ("train", "gallery", "cat"), ("seen", "unseen"), ("outstanding", "nightstand")],
+    ],
 )
 def test_words_in_names_of_classes_are_no_splits(folders):
     assert layout_of(names(*folders), "source").folders == {}
