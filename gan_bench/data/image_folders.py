@@ -23,9 +23,10 @@ from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import DataError
 from gan_bench.core.preparing import tell
 from gan_bench.core.text import plural, printable
+from gan_bench.data.doubts import doubts
 from gan_bench.data.image_files import SET_RANGE, decode_square, more_frames
 from gan_bench.data.image_source import ArchiveError, ImageSource, open_source
-from gan_bench.data.splits import Layout, Split, doubts, layout_of
+from gan_bench.data.splits import Layout, Split, layout_of
 
 CHUNK = 512
 """Most images decoded at a time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -156,47 +156,6 @@ def _called(paths: Collection[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
             return {path: "/".join(path[-length[path] :]) for path in paths}
         for path in alike:
             length[path] += 1
-
-
-_MASKS = frozenset(
-    {"mask", "masks", "label", "labels", "annotation", "annotations", "gt", "groundtruth", "segmentation", "trimaps"}
-)
-"""Words of folders that may hold what is drawn over the images of a folder beside them."""
-
-
-def doubts(names: Iterable[str]) -> Iterator[str]:
-    """Yield what may be wrong with images that are trained on together, as far as their names show.
-
-    Args:
-        names: Images of one split, with forward slashes.
-    """
-    stems: dict[str, set[str]] = {}
-    for name in names:
-        folder, _, file = name.rpartition("/")
-        stems.setdefault(folder, set()).add(file.rpartition(".")[0].lower())
-    for folder, files in sorted(stems.items()):
-        first = {stem: (words_of(stem) or [""])[0] for stem in files}
-        held_out = sorted(stem for stem, word in first.items() if word in HELD_OUT)
-        if held_out and set(first.values()) & TRAINING:
-            yield (
-                f"held-out images may be among them: the names of {plural(len(held_out), 'image')} begin like "
-                f"{printable(held_out[0])}; keep training images in a folder train and those in test"
-            )
-        parent, _, last = folder.rpartition("/")
-        is_of = (
-            other
-            for other, seen in stems.items()
-            if other != folder and other.rpartition("/")[0] == parent and _without_mask_words(files) <= seen
-        )
-        if _MASKS & set(words_of(last)) and (other := next(is_of, None)) is not None:
-            yield (
-                f"masks may be among them: the images in {printable(folder)} have the names of those in "
-                f"{printable(other) or 'the folder above'}; move them away if they are drawn over these"
-            )
-
-
-def _without_mask_words(stems: Iterable[str]) -> set[str]:
-    return {re.sub(r"[ _.-]+(?:mask|segmentation|seg|gt)s?$", "", stem) for stem in stems}
 
 
 def _layout(

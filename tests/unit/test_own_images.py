@@ -26,10 +26,11 @@ from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.text import at_home
 from gan_bench.data.arrays import as_uint8
 from gan_bench.data.datasets import DATASETS, read_split
+from gan_bench.data.doubts import doubts
 from gan_bench.data.image_files import decode
 from gan_bench.data.image_folders import prepare_images
 from gan_bench.data.own_images import inspect_images, register_folder
-from gan_bench.data.splits import classes_of, doubts, layout_of
+from gan_bench.data.splits import classes_of, layout_of
 from gan_bench.metrics.evaluator import to_uint8
 from gan_bench.metrics.reference import import_moments
 from gan_bench.scoring import prepare
@@ -1369,6 +1370,36 @@ def test_wholly_transparent_images_are_said(tmp_path):
         (["cat/1.png", "mask/2.png"], None),
         (["tester_1.png", "trainer_1.png"], None),
         (["test_1.png", "test_2.png"], None),
+        *((names("images", folder), f"the images in {folder} have") for folder in ("ground_truth", "GroundTruth")),
+        *((names("images", folder), f"the images in {folder} have") for folder in ("segmentations", "gts", "Trimap")),
+        (names("images/a", "images/b", "masks/a", "masks/b"), "the images in masks have the names of those in images;"),
+        (names("images", "annotations/trimaps"), "in annotations/trimaps have the names of those in images;"),
+        (names("cat", "cat/masks", "dog"), "the images in cat/masks have the names of those in cat;"),
+        (
+            [f"leftImg8bit/x/x_{i}_leftImg8bit.png" for i in range(3)]
+            + [f"gtFine/x/x_{i}_gtFine_{kind}.png" for i in range(3) for kind in ("color", "labelIds")],
+            "the images in gtFine have the names of those in leftImg8bit",
+        ),
+        (["images/\u732b1.png", "mask/\u732b1_mask.png"], "the images in mask have the names of those in images"),
+        *(
+            ([f"{kind}{i}.png" for i in range(3) for kind in kinds], f"the names of 3 images are those of others {but}")
+            for kinds, but in (
+                (("", "mask_"), "but for a word, as mask_0 and 0"),
+                (("image_", "mask_"), "but for a word, as mask_0 and image_0"),
+                (("img", "GT"), "but for a word, as GT0 and img0"),
+            )
+        ),
+        *(
+            ([f"{i}{end}.png" for i in range(3) for end in ("", ending)], f"as 0{ending} and 0; move them away")
+            for ending in ("_label", "_labels", "_Ground_Truth")
+        ),
+        (["face/1.png", "facemask/1.png", "face/2.png", "facemask/2.png"], None),
+        (["face_1.png", "face_2.png", "mask_1.png", "mask_2.png"], None),
+        (["cars/car_1.png", "cars/car_2.png", "labels/a_1.png", "labels/a_2.png"], None),
+        (names("with_mask", "without_mask"), None),
+        (["bottle.png", "bottle_label.png", "can.png"], None),
+        ([f"mask_{i}.png" for i in range(3)], None),
+        (["images/\u732b1.png", "mask/\u72ac1.png"], None),
     ],
 )
 def test_what_names_leave_in_doubt_is_said(listed, doubt):
