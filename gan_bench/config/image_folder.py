@@ -6,6 +6,7 @@ import math
 import operator
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -74,9 +75,9 @@ class Transform:
             raise UserError(f"size must be a whole number of pixels from 1 on, got {as_typed(repr(self.size))}")
         if channels not in (1, 3):
             raise UserError(f"channels must be 1 for grey or 3 for colour, got {as_typed(repr(self.channels))}")
-        if self.crop not in ("center", "none"):
+        if not isinstance(self.crop, str) or self.crop not in ("center", "none"):
             raise UserError(f"crop must be 'center' or 'none', got {as_typed(repr(self.crop))}")
-        if self.unreadable not in ("stop", "skip"):
+        if not isinstance(self.unreadable, str) or self.unreadable not in ("stop", "skip"):
             raise UserError(f"unreadable must be 'stop' or 'skip', got {as_typed(repr(self.unreadable))}")
         limits = None if self.range is None else _limits(self.range)
         for name, value in (("size", size), ("channels", channels), ("range", limits)):
@@ -99,9 +100,10 @@ def _limits(given: object) -> tuple[float, float]:
     """
     found = [*given] if isinstance(given, Iterable) else []
     if len(found) == 2 and all(isinstance(each, Real) and not isinstance(each, bool) for each in found):
-        low, high = map(float, found)
-        if -math.inf < low < high < math.inf:
-            return low, high
+        with suppress(OverflowError):  # of a whole number that no float holds
+            low, high = map(float, found)
+            if -math.inf < low < high < math.inf:
+                return low, high
     raise UserError(f"range must be two numbers, the lower first, got {as_typed(repr(given))}")
 
 
@@ -129,6 +131,8 @@ class ImageFolder:
             raise UserError(f"name must be text, got {as_typed(repr(self.name))}")
         if not isinstance(self.path, (str, bytes, os.PathLike)) or not self.path:
             raise UserError(f"path must name a folder or zip file of images, got {as_typed(repr(self.path))}")
+        if not isinstance(self.transform, Transform):
+            raise UserError(f"transform must be a Transform, got {as_typed(repr(self.transform))}")
         if self.transform.size > (most := LIMITS["image_size"][1]):
             raise UserError(f"size must be at most {most:,} pixels, got {self.transform.size:,}")
         object.__setattr__(self, "path", Path(os.fsdecode(self.path)))

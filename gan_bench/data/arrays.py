@@ -19,7 +19,7 @@ from gan_bench.core.errors import DataError, UserError, brief
 from gan_bench.core.text import plural, printable
 from gan_bench.data.image_files import HEAD, WIDE, UnknownRangeError, as_meant, eight_bit
 from gan_bench.data.image_folders import DARK
-from gan_bench.data.pillow_settings import pillow_defaults
+from gan_bench.pillow_settings import pillow_defaults
 
 _WHAT = "images must be (N, 1 or 3, size, size): uint8, or float in [-1, 1]"
 

@@ -20,7 +20,7 @@ from gan_bench.core.errors import DataError, brief
 from gan_bench.core.shared_settings import shared_warnings
 from gan_bench.core.text import printable
 from gan_bench.data.file_kinds import JPEG, PNG, formats, other_kind
-from gan_bench.data.pillow_settings import pillow_defaults
+from gan_bench.pillow_settings import pillow_defaults
 
 MAX_PIXELS = 64_000_000
 MAX_SIDE = 32_768

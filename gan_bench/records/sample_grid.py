@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import DamagedError, RecordError, brief
+from gan_bench.core.shared_settings import shared_warnings
 from gan_bench.core.text import printable
 from gan_bench.records.json_files import read_file
 
@@ -27,13 +28,15 @@ def read_sample_grid(path: Path) -> Image:
     """
     from PIL import Image, UnidentifiedImageError
 
+    from gan_bench.pillow_settings import pillow_defaults
+
     try:
         if path.lstat().st_size > MAX_BYTES:
             raise ValueError(f"more than {MAX_BYTES // 2**20} MiB")
         if path.parent.is_symlink():
             raise ValueError("its folder is a link, and records have none")
         data = read_file(path)
-        with warnings.catch_warnings():
+        with shared_warnings(), pillow_defaults():
             warnings.simplefilter("ignore")  # PIL's, on odd files
             with Image.open(io.BytesIO(data), formats=("PNG",)) as grid:  # another format could be a program, as EPS
                 if grid.width * grid.height > MAX_PIXELS:

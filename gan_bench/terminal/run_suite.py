@@ -53,23 +53,24 @@ def run_suite(options: RunOptions, console: PlainConsole, *, all_tables: bool = 
     Raises:
         UserError: Something asked for cannot be.
     """
-    on_cluster = options.executor == "ray"  # a signal may end parts of it too, so it is heard from the first
+    on_cluster = options.executor == "ray"  # a signal may end parts of it too, so it is heard from first to last
     stop = StopRequest(console, CONNECTING_GRACE_SECONDS if on_cluster else GRACE_SECONDS, hears=signals)
     by_looks = options.until == "decided"
-    try:
-        with (
-            stop.listening() if on_cluster or by_looks else nullcontext(),  # also between looks
-            told_to(PreparationLines(console)),
-            cluster_of(options) as cluster,
-        ):
-            train = partial(_train, options, stop, console, cluster)
-            last = look_by_look(options, stop, console, train) if by_looks else train()[1]
-    except UserError as error:
-        if not (on_cluster and stop.asked):
-            raise
-        console.say(f"interrupted: {error}", style="yellow")
-        return 130
-    return 0 if last is None else conclude(*last, options, console, stop, all_tables=all_tables)
+    with stop.listening() if on_cluster else nullcontext():
+        try:
+            with (
+                told_to(PreparationLines(console)),
+                cluster_of(options) as cluster,
+                stop.listening() if by_looks else nullcontext(),  # also between looks
+            ):
+                train = partial(_train, options, stop, console, cluster)
+                last = look_by_look(options, stop, console, train) if by_looks else train()[1]
+            return 0 if last is None else conclude(*last, options, console, stop, all_tables=all_tables)
+        except UserError as error:
+            if not (on_cluster and stop.asked):
+                raise
+            console.say(f"interrupted: {error}", style="yellow")
+            return 130
 
 
 _Part = tuple[Preparation, Outcome, Report | None]

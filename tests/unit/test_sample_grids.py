@@ -9,7 +9,7 @@ import zlib
 from types import SimpleNamespace
 
 import pytest
-from PIL import EpsImagePlugin, Image, features
+from PIL import EpsImagePlugin, Image, ImageFile, features
 
 from gan_bench.core.errors import RecordError
 from gan_bench.records.layout import RecordDirectory
@@ -44,6 +44,14 @@ BAD = {
     "large": png_of(10_000, 9_000),
     "bomb": png_of(60_000, 60_000),
 }
+
+
+def test_what_a_notebook_set_in_pillow_lets_no_cut_grid_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    (tmp_path / "epoch-0001.png").write_bytes(grid_of(242)[:20_000])
+    with pytest.raises(RecordError, match=r"cannot be read .*truncated.*restore or delete it"):
+        read_sample_grid(tmp_path / "epoch-0001.png")
+    assert ImageFile.LOAD_TRUNCATED_IMAGES
 
 
 @pytest.mark.parametrize("data", BAD.values(), ids=BAD)

@@ -259,9 +259,9 @@ def _differences(old: _Side, new: _Side, *, named: bool) -> Iterator[str]:
     both = [side.trials.assign(device=side.trials["device_name"].where(lambda d: d != "", side.trials["device"]))
             for side in (old, new)]  # fmt: skip
     for what, column in (("suite", "suite"), ("device", "device"), ("epochs trained", "epochs")):
-        one, other = (" and ".join(dict.fromkeys(printable(str(each)) for each in trials[column])) for trials in both)
+        one, other = (sorted({printable(str(each)) for each in trials[column]}) for trials in both)
         if one != other:
-            yield f"{what}: {one} / {other}"
+            yield f"{what}: {' and '.join(one)} / {' and '.join(other)}"
 
 
 def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fields: Sequence[str] = ()) -> Table:

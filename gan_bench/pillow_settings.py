@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from PIL import GifImagePlugin, Image, ImageFile, PngImagePlugin, TiffImagePlugin
+from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin
 
 from gan_bench.core.shared_settings import Shared
 
@@ -15,7 +15,6 @@ _DEFAULTS: tuple[tuple[Any, str, object], ...] = (
     (Image, "MAX_IMAGE_PIXELS", 2**30 // 4 // 3),
     (PngImagePlugin, "MAX_TEXT_CHUNK", 2**20),
     (PngImagePlugin, "MAX_TEXT_MEMORY", 2**26),
-    (GifImagePlugin, "LOADING_STRATEGY", GifImagePlugin.LoadingStrategy.RGB_AFTER_FIRST),
     (TiffImagePlugin, "READ_LIBTIFF", False),
 )
 """Those that change which images are refused, or what is read of them, with the values that Pillow comes with."""
