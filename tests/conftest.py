@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import shutil
@@ -71,10 +72,19 @@ def _has_room():
         return False
 
 
-if "TMPDIR" not in os.environ and _has_room():
+def _clear(folder):
+    """Remove the files of a session, but for those of tests that failed."""
+    failed = list(folder.glob("pytest-of-*/pytest-[0-9]*"))
+    for path in folder.iterdir() if failed else (folder,):
+        if not (failed and path.name.startswith("pytest-of-")):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+if "TMPDIR" not in os.environ and _has_room():  # the processes of a session inherit it
     # MLflow's databases wait for the disk with each commit: a third of the time of tests of the mirror.
-    os.environ["TMPDIR"] = MEMORY
-    tempfile.tempdir = None  # it is looked up again
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="gb-", dir=MEMORY)  # sockets have short paths
+    Path(tempfile.tempdir).chmod(0o1777)  # tests have a second user
+    atexit.register(_clear, Path(tempfile.tempdir))
 
 os.environ.setdefault("GAN_BENCH_NO_ESTIMATE", "1")
 """Runs of tests last seconds, and nobody reads how long they will take. Tests that are about the measurement set this
