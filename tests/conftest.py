@@ -81,7 +81,7 @@ def _clear(folder):
 
 
 if "TMPDIR" not in os.environ and _has_room():  # the processes of a session inherit it
-    # MLflow's databases wait for the disk with each commit: a third of the time of tests of the mirror.
+    # MLflow's databases wait for the disk with each commit: where that is busy, a third of the time of such tests.
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="gb-", dir=MEMORY)  # sockets have short paths
     Path(tempfile.tempdir).chmod(0o1777)  # tests have a second user
     atexit.register(_clear, Path(tempfile.tempdir))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import pairwise
 
 from gan_bench.core.text import plural, printable
-from gan_bench.data.splits import HELD_OUT, TRAINING, words_of
+from gan_bench.data.splits import HELD_OUT, TRAINING, WORD, words_of
 
 Words = tuple[str, ...]
 
@@ -107,7 +107,7 @@ def _are_of(masks: Iterable[str], images: Iterable[str], called: Words) -> bool:
 
 def _parts(stem: str) -> Words:
     """Return the words and numbers of a name in small letters, or all of it where it has none."""
-    found = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_A-Za-z]+", stem)
+    found = re.findall(rf"{WORD}|\d+|[^\W\d_A-Za-z]+", stem)
     return tuple(each.lower() for each in found) if found else (stem,)
 
 

@@ -303,9 +303,13 @@ def _without_short(name: str, short: Collection[str]) -> list[str] | None:
     return rest if last in short else None
 
 
+WORD = r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])"
+"""A word of a name, which a capital may begin or make up."""
+
+
 def words_of(name: str) -> list[str]:
     """Return the words of a name in small letters, such as those of ``train_64x64`` and ``testA``."""
-    return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
+    return [word.lower() for word in re.findall(WORD, name)]
 
 
 def _plain(name: str) -> str:

@@ -840,10 +840,15 @@ def test_every_value_that_the_documentation_names_can_be_set():
     ],
 )
 def test_mistakes_of_writing_come_with_their_remedy(text, remedy):
+    assert remedy in refusal_of(text)
+
+
+def refusal_of(text):
+    """Return what is said of a suite with a mistake in it."""
     start = "suite: a\nversion: 1\n" + ("" if "trials" in text else "trials: [{recipe: mnist-dcgan}]\n")
     with pytest.raises(SuiteError) as failure:
         parse(Path("a.yaml"), start + text)
-    assert remedy in str(failure.value)
+    return str(failure.value)
 
 
 def swept(field, text):
@@ -940,10 +945,7 @@ ANY = "; write numbers in brackets, with commas between them alone, and points f
 )
 def test_no_list_is_proposed_where_a_text_may_mean_two(text, remedy):
     """[1, 24, 2, 48] was proposed for 1,024, 2,048, and trained."""
-    start = "suite: a\nversion: 1\n" + ("" if "trials" in text else "trials: [{recipe: mnist-dcgan}]\n")
-    with pytest.raises(SuiteError) as failure:
-        parse(Path("a.yaml"), start + text)
-    assert str(failure.value).endswith(remedy)
+    assert refusal_of(text).endswith(remedy)
 
 
 @pytest.fixture

@@ -321,11 +321,10 @@ def _withdrawn(study: Study) -> Iterator[str]:
     there = gone["suite_setting"].isin(set(study.trials["suite_setting"][~study.trials["group"].isin(groups)]))
     there &= gone["dataset"] == study.dataset
     names = tuple(dict.fromkeys(gone["suite_setting"][~there]))
-    for count, what in (
-        (int((~there).sum()), "not in the suite as it was last run"),
-        (int(there.sum()), "of settings that were last run with other epochs, training images or evaluations"),
+    for count, what, named in (
+        (int((~there).sum()), "not in the suite as it was last run", f": {_named(names)}"),
+        (int(there.sum()), "of settings that were last run with other epochs, training images or evaluations", ""),
     ):
         if count:
             are, them = ("is", "it") if count == 1 else ("are", "them")
-            named = f": {_named(names)}" if what.startswith("not") else ""
             yield f"{plural(count, 'trial')} that never started {are} {what}, and nothing waits for {them}{named}."
