@@ -37,7 +37,7 @@ from gan_bench.config.trial import (
 )
 from gan_bench.config.yaml_document import YamlDocument
 from gan_bench.core.canonical import derive_seed
-from gan_bench.core.errors import SuiteError, UserError
+from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, clip
 
 if TYPE_CHECKING:
@@ -221,13 +221,11 @@ def parse_change(text: str) -> tuple[str, object]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise UserError(f'--set takes NAME=VALUE, such as lr=1e-4 or loss=hinge, not "{clip(text, 60)}"')
-    try:
-        found = _value_of(f"[{value}]") if "," in value else None
-        if isinstance(found, list) and len(found) > 1:
-            return name.strip(), Several(tuple(each) if isinstance(each, list) else each for each in found)
-        return name.strip(), _value_of(value)
-    except SuiteError as error:
-        raise UserError(f"--set {clip(name, 60)}: {error}") from None
+    name = name.strip()
+    found = _value_of(name, f"[{value}]") if "," in value else None
+    if isinstance(found, list) and len(found) > 1:
+        return name, Several(tuple(each) if isinstance(each, list) else each for each in found)
+    return name, _value_of(name, value)
 
 
 def parse_changes(texts: Iterable[str]) -> dict[str, object]:
@@ -258,8 +256,8 @@ def as_changes(given: Mapping[str, object]) -> dict[str, object]:
     return {name: value_of(name, value) for name, value in given.items()}
 
 
-def _value_of(text: str) -> object:
-    content = YamlDocument(Path("--set"), f"value: {text}").content
+def _value_of(name: str, text: str) -> object:
+    content = YamlDocument(Path(f"--set {clip(name, 60)}"), f"value: {text}", is_file=False).content
     assert isinstance(content, dict)  # noqa: S101 - it has one key
     return content["value"]
 

@@ -91,14 +91,10 @@ def _remedy(kind: str, given: object, place: tuple[str | int, ...]) -> str:
         return ""
     if kind in ("dict_type", "model_type") and re.fullmatch(r"\w+:\S+", given):
         return "; put a blank behind the colon"
-    if kind == "float_type" and re.fullmatch(r"-?\d+,\d+", given):
-        return "" if re.fullmatch(_THOUSANDS, given) else f"; write {given.replace(',', '.')}"
-    if kind == "whole_number" and re.fullmatch(_THOUSANDS, given):
-        one, low_high = int(given.replace(",", "")), LIMITS.get(str(place[-1]))
-        written = [str(one)] if low_high is None or low_high[0] <= one <= low_high[1] else []
-        if "set" in place and ",0" not in given:
-            written.append(f"[{', '.join(given.split(','))}] under sweep")
-        return f"; write {', or '.join(written)}" if written else ""
+    if kind == "float_type" and re.fullmatch(r"(?a:-?\d+,(?:\d{1,2}|\d{4,}))", given):
+        return f"; write {given.replace(',', '.')}"  # three digits may be thousands
+    if kind == "whole_number" and re.fullmatch(r"(?a:-?\d+([,_ ]\d+)+)", given):
+        return "; write its digits alone" + ("; several values stand under sweep" if "set" in place else "")
     is_number = re.fullmatch(_NUMBER, given)
     return "; write it without quotes" if is_number and kind in ("float_type", "whole_number") else ""
 
@@ -107,12 +103,8 @@ def _is_few(given: object) -> TypeGuard[int]:
     return isinstance(given, int) and 1 < given <= 10
 
 
-_NUMBER = r"(?a:[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
-_THOUSANDS = r"(?a:-?[1-9]\d{0,2}(?:,\d{3})+)"
-"""What reads as one whole number whose thousands commas set apart, and may be several numbers or a decimal."""
-_APART = r"(?a:-?[1-9]\d{0,2}([,\s])\d{3}(?:\1\d{3})*)"
-"""The same, with blanks too."""
-_RATES = ("lr", "lr_g", "lr_d", "adam_eps")
+_NUMBER = r"(?a:[-+]?(?:(?:0|[1-9]\d*)\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+"""A number as YAML has it; one that begins with a needless zero is refused there."""
 _ALL = {"seeds": [0, 1, 2], "looks": [*LOOKS]}
 """Lists of the fields where ranges are usual."""
 
@@ -131,8 +123,8 @@ def _as_range(given: object) -> str:
 
 def _as_pairs(given: object) -> str:
     """Return what to write for the pairs of numbers that a single value or a text means."""
-    numbers = _numbers(given, below=1.0) if isinstance(given, str) else None
-    if numbers is not None and len(numbers) == 2:
+    numbers = _listed(given, is_whole=False) if isinstance(given, str) else []
+    if len(numbers) == 2:
         return f"write [[{', '.join(numbers)}]]"
     is_first = isinstance(given, float) and 0 <= given < 1
     return f"write [[{given}, 0.999]]" if is_first else "write pairs of numbers, as [[0.5, 0.999]]"
@@ -159,23 +151,27 @@ def _as_list(given: object, place: tuple[str | int, ...]) -> str:
     if is_whole and (bounds := re.fullmatch(r"(?a:(\d{1,4})\s*(-|\N{EN DASH}|\.\.|:)\s*(\d{1,4}))", text)):
         named = [*range(int(bounds[1]), int(bounds[3]) + (bounds[2] != ":"))]  # a colon is Python's, without its end
         return f"write {named}" if 0 < len(named) <= 20 else example or "write all of them in brackets"
-    numbers = (
-        _whole_numbers(text) if is_whole else _numbers(text, below=BELOW.get(field, 1.0 if field in _RATES else None))
-    )
-    if numbers:
-        one = re.sub(r"[,\s]", "", text) if is_whole and re.fullmatch(_APART, text) else ""
-        is_one_too = one and len(numbers) > 1 and int(one) <= _greatest(field)
-        return f"write [{', '.join(numbers)}]" + (f", or [{one}] for one number" if is_one_too else "")
+    if numbers := _listed(text, is_whole=is_whole):
+        return f"write [{', '.join(numbers)}]"
     kind, decimals = ("whole numbers", "") if is_whole else ("numbers", ", and points for decimals")
     return example or f"write {kind} in brackets, with commas between them alone{decimals}"
 
 
 def _of_numbers(part: str | int) -> bool:
-    return part in _ALL or part in LIMITS or part in BELOW or part in _RATES or part in ("log", "uniform")
+    names = ("lr", "lr_g", "lr_d", "adam_eps", "log", "uniform")
+    return part in _ALL or part in LIMITS or part in BELOW or part in names
 
 
-def _greatest(field: str) -> int:
-    return 1000 if field == "looks" else LIMITS[{"seeds": "seed"}.get(field, field)][1]
+def _listed(text: str, *, is_whole: bool) -> list[str]:
+    """Return the numbers that a text lists beyond doubt, or none: 64,128 and 1 500 may be one number, 0,5 too."""
+    text = text.strip("()[] ")
+    parts = re.split(r"\s*;\s*|\s*,\s+", text)
+    if len(parts) == 1 and is_whole:
+        parts = re.split(r"[,\s]", text)
+        if any(re.fullmatch(r"\d{3}", part) for part in parts[1:]):
+            return []
+    form = r"(?a:-?(?:0|[1-9]\d*))" if is_whole else _NUMBER
+    return parts if all(re.fullmatch(form, part) for part in parts) else []
 
 
 def _as_names(given: object, *, are_files: bool, are_switches: bool) -> str:
@@ -191,74 +187,3 @@ def _as_names(given: object, *, are_files: bool, are_switches: bool) -> str:
     if are_files and not all(name.endswith(".py") for name in names):
         names = [str(given)]
     return f"write [{', '.join(map(quoted, names))}]" if names else "write names in brackets"
-
-
-def _parts(text: str) -> tuple[str, list[str]]:
-    """Split a text of numbers where what separates them is beyond doubt; return that, or nothing, and the parts.
-
-    A semicolon is, else a comma in brackets or beside a blank, else a blank where there is a comma too.
-    """
-    in_brackets = text.startswith(("[", "("))
-    text = text.strip(",; \t[]()")
-    forms = {";": ";", ",": "," if in_brackets else r"\s+,\s*|,\s+", " ": r"\s+" if "," in text else "(?!)"}
-    for separator, form in forms.items():
-        if re.search(form, text):
-            return separator, [part.strip() for part in re.split(form, text) if part.strip()]
-    return "", [text]
-
-
-def _is_padded(parts: list[str]) -> bool:
-    """True for whole numbers of one width, the first of which shows that zeros fill it up."""
-    alike = all(re.fullmatch(r"(?a:\d+)", part) and len(part) == len(parts[0]) for part in parts)
-    return alike and (parts[0][0] == "0" or (len(parts[0]) != 3 and any(part[0] == "0" for part in parts)))
-
-
-def _whole_numbers(text: str) -> list[str] | None:
-    """Read whole numbers as people write them, with thousands set apart; None where they may be others."""
-    separator, parts = _parts(text)
-    if not separator:
-        (text,) = parts
-        if re.fullmatch(_APART, text) and re.search(r"[,\s]0", text):
-            return [re.sub(r"[,\s]", "", text)]
-        parts = re.split(r"[,\s]", text)
-    if _is_padded(parts):
-        return [str(int(part)) for part in parts]
-    apart = [part for part in parts if re.fullmatch(_APART, part)]
-    if apart and separator != ";" and not any(re.search(r"[,\s]0", part) for part in apart):
-        return None  # a comma within 64,128 may separate too
-    plain = [re.sub(r"[,\s]", "", part) if part in apart else part for part in parts]
-    plain = [part.replace("_", "") if re.fullmatch(r"(?a:[1-9]\d{0,2}(?:_\d{3})+)", part) else part for part in plain]
-    return plain if all(re.fullmatch(r"(?a:-?(?:0|[1-9]\d*))", part) for part in plain) else None
-
-
-def _numbers(text: str, below: float | None) -> list[str] | None:
-    """Read numbers as people write them, with points or commas for decimals; None where they may be others.
-
-    Args:
-        text: What is written.
-        below: What the numbers must lie below, or None; it tells 0,5 from 0 and 5.
-    """
-    separator, parts = _parts(text)
-    if not separator:
-        (text,) = parts
-        if re.fullmatch(_APART, text):
-            return None
-        parts = re.split(r"[,\s]", text)
-        if "," in text and any(map(_is_open, parts, parts[1:])):
-            parts = [text]
-    decimals = [part for part in parts if re.fullmatch(r"(?a:-?\d+,\d+)", part)]
-    if any(re.fullmatch(_THOUSANDS, part) for part in decimals):
-        return None
-    is_certain = separator == ";" or (below or 2) <= 1 or any(re.search(r",0\d", part) for part in decimals)
-    if decimals and not is_certain and (not separator or len(decimals) < len(parts)):
-        return None
-    found = [part.replace(",", ".") if part in decimals else part for part in parts]
-    return found if all(re.fullmatch(_NUMBER, part) and not re.match(r"[-+]?0\d", part) for part in found) else None
-
-
-def _is_open(before: str, after: str) -> bool:
-    """True where a comma between two parts may be within a number: 0,5 and 1.000,5."""
-    return bool(re.match(r"\d", after)) and (
-        before.lstrip("-").isdecimal()
-        or (after.isdecimal() and bool(re.fullmatch(r"(?a:[1-9]\d{0,2}(\.\d{3})+)", before)))
-    )

@@ -52,6 +52,9 @@ _KINDS = {
 """Scalars of the core schema, in the order in which a plain one is tried."""
 
 
+_PADDED = re.compile(r"([-+]?)0+(?=[0-9])([0-9]{1,20})\Z")
+"""Octal to many programs, and what a comma among thousands leaves: [1,024] are 1 and 24."""
+
 _REMEDIES = {
     "found character '\\t'": "indent with blanks in place of tabs",
     "mapping values are not allowed": "quote a text that holds a colon, and indent the keys of one mapping alike",
@@ -171,6 +174,9 @@ class YamlDocument:
             )
         self.values[place] = node.start_mark
         if isinstance(node, yaml.ScalarNode):
+            if node.tag == _TAG + "int" and (whole := _PADDED.match(node.value)):
+                said = f'a number begins with 0; write {whole[1]}{whole[2]}, or "{node.value}" for a text'
+                raise self._refusal(node.start_mark, place, said)
             return self._scalar(node, place)
         self._open.add(node)
         plain = self._collection(node, place)
