@@ -62,7 +62,7 @@ def print_table(
     notes = list(_notes(table, (len(rows), len(everything)), (wanted, shown), equal, more))
     left = len(known) - len(wanted)
     notes.append((left and table.brief) or note_of(table, shown))
-    notes.append(f"--tables all adds {left} columns and notes." if left else "")
+    notes.append(f"--tables all adds {left} columns." if left else "")
     caption = Text(spell(" ".join(filter(None, notes))), style="dim italic")
     console.print(Text(spell(table.title), style="italic"))
     if fitted:

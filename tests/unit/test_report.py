@@ -207,7 +207,7 @@ def test_the_first_screen_is_what_tells_settings_apart(study, width):
     assert "untrained generators" in said, "in the remarks, as there is no recipe to name it"
     below = said.partition("└")[2].splitlines()[1:]
     assert len([line for line in below if line]) <= 2, "a screen of notes once stood between the table and the answer"
-    assert "lenet-mnist-v1,train,100" in " ".join(below)
+    assert "lenet-mnist-v1, 100 images against the train split:" in " ".join(" ".join(below).split())
     assert "not comparable with papers. --tables all adds" in " ".join(below).replace("  ", " ")
     console = Console(file=io.StringIO(), width=width)
     print_table(found, console)

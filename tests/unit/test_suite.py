@@ -819,7 +819,10 @@ def test_every_value_that_the_documentation_names_can_be_set():
         ("seeds: 0..2", "got '0..2'; write [0, 1, 2]"),
         ("trials: [{recipe: mnist-dcgan, set: {batch_size: '1,000'}}]", "got '1,000'; write its digits alone"),
         ("trials: [{recipe: mnist-dcgan, set: {batch_size: '64,128'}}]", "alone; several values stand under sweep"),
-        ("trials: [{recipe: mnist-dcgan, set: {batch_size: 064}}]", 'batch_size: a number begins with 0; write 64, or "064" for a text'),
+        (
+            "trials: [{recipe: mnist-dcgan, set: {batch_size: 064}}]",
+            'batch_size: a number begins with 0; write 64, or "064" for a text',
+        ),
         (
             "trials: [{recipe: mnist-dcgan, sweep: {batch_size: [1,024]}}]",
             "batch_size[1]: a number begins with 0; write 24, or",

@@ -162,10 +162,12 @@ def setting_table(scored: Scored) -> Table:
 def _brief(scored: Scored, *, is_of_papers: bool) -> str:
     """Say of the scores what no reader may miss: what they are of, and what they may be compared with."""
     most = max((each.n for each in scored.medians().values()), default=1)
-    ends = "lowest to highest" if most < ENCLOSED else f"95 % interval; below {ENCLOSED} seeds, lowest to highest"
-    middle = f", the median over seeds ({ends})" if most > 1 else ""
+    ends = "lowest to highest seed" if most < ENCLOSED else f"95 % interval; below {ENCLOSED} seeds, lowest to highest"
+    middle = f": median ({ends})" if most > 1 else ""
     papers = "" if is_of_papers else "; not comparable with papers"
-    return f"{MEASURES[primary_measure()].title} by {scored}{middle}{papers}."
+    protocol, title = scored.protocol, MEASURES[primary_measure()].title
+    of = f"{protocol.generated:,} images against the {protocol.reference} split"
+    return f"{title} by {protocol.extractor}, {of}{middle}{papers}."
 
 
 def _value_columns(known: Sequence[str], frame: pd.DataFrame) -> Iterator[Column]:
