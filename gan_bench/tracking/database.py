@@ -130,10 +130,12 @@ def check_database(uri: str, file: Path) -> None:
         sqlite3.Error: It is not whole.
         Exception: Any error of MLflow when it cannot open it.
     """
-    size = file.stat().st_size
-    with contextlib.closing(sqlite3.connect(file)) as database:
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as database:
+        database.execute("BEGIN")  # with the first read no other process adds pages between one measure and the next
         pages, each = (database.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "page_size"))
-        if size < pages * each:
+        size = file.stat().st_size
+        (journal,) = database.execute("PRAGMA journal_mode").fetchone()
+        if journal != "wal" and size < pages * each:  # newer pages of that journal are in a file of their own
             raise sqlite3.DatabaseError(f"malformed: {size:,} of {pages * each:,} bytes are there")
         if size <= SMALL:
             (found,) = database.execute("PRAGMA quick_check(1)").fetchone()

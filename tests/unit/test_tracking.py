@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -35,7 +36,7 @@ from gan_bench.run_options import RunOptions
 from gan_bench.terminal.conclusion import say_tracking
 from gan_bench.terminal.console import PlainConsole, console
 from gan_bench.tracking import server, sync_process
-from gan_bench.tracking.database import point_into
+from gan_bench.tracking.database import check_database, point_into
 from gan_bench.tracking.entities import ended_ms, metrics_of, run_name, started_ms
 from gan_bench.tracking.server import check_no_password, default_uri, server_page, shown
 from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
@@ -514,3 +515,56 @@ def test_ctrl_backslash_ends_the_server_as_ctrl_c_does(tmp_path, monkeypatch):
     finally:
         signal.signal(signal.SIGQUIT, before)
     assert len(ended) == 1
+
+
+@pytest.fixture
+def opened_by_nobody(monkeypatch):
+    """Leave out MLflow's part of a check: these databases are none of its own."""
+    monkeypatch.setattr("gan_bench.tracking.database.open_database", lambda _uri: None)
+
+
+@pytest.mark.usefixtures("opened_by_nobody")
+def test_a_database_that_grows_while_it_is_checked_is_no_broken_one(tmp_path, monkeypatch):
+    """Its size was asked for before its pages: a sync set aside the database that a run was filling."""
+    file = tmp_path / "mlflow.db"
+    with contextlib.closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as other:
+        other.execute("CREATE TABLE t(x)")
+        before = file.stat().st_size
+        look, said = Path.stat, []
+
+        def look_and_grow(path, **options):
+            found = look(path, **options)
+            if path == file:
+                try:
+                    other.execute("INSERT INTO t VALUES (zeroblob(100000))")
+                except sqlite3.OperationalError as error:
+                    said.append(str(error))
+            return found
+
+        monkeypatch.setattr(Path, "stat", look_and_grow)
+        check_database("sqlite://", file)
+        monkeypatch.undo()
+        assert file.stat().st_size == before, "nobody writes between one measure and the next"
+        assert said == ["database is locked"]
+
+
+@pytest.mark.usefixtures("opened_by_nobody")
+def test_a_database_whose_journal_holds_its_newer_pages_is_no_broken_one(tmp_path):
+    file = tmp_path / "shared.db"
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = wal")
+        other.execute("CREATE TABLE t(x)")
+        other.execute("INSERT INTO t VALUES (zeroblob(100000))")
+        assert file.stat().st_size < 100_000
+        check_database("sqlite://", file)
+
+
+@pytest.mark.usefixtures("opened_by_nobody")
+def test_a_database_that_was_cut_is_a_broken_one(tmp_path):
+    file = tmp_path / "mlflow.db"
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as database:
+        database.execute("CREATE TABLE t(x)")
+        database.execute("INSERT INTO t VALUES (zeroblob(100000))")
+    os.truncate(file, 50_000)
+    with pytest.raises(sqlite3.DatabaseError, match="malformed"):
+        check_database("sqlite://", file)
