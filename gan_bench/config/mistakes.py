@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from math import isfinite
 from typing import TYPE_CHECKING, TypeGuard
 
 from gan_bench.config.design import LOOKS
@@ -34,7 +35,7 @@ _MEANT = {
 def field_hint(name: str, known: Iterable[str]) -> str:
     """Return the field that a wrong name means, or the names that are close to it."""
     if name.isdigit() and "lr" in set(known):
-        return "a comma ends a value here; write decimals with a point"
+        return "a comma ends a value here; put several values in brackets, and write decimals with a point"
     meant = _MEANT.get(name.lower().replace("-", "_"))
     return f'did you mean "{meant}"?' if meant in set(known) else did_you_mean(name, known)
 
@@ -70,6 +71,8 @@ def what_is_wrong(detail: ErrorDetails, example: str | None = None) -> str:
         pair = example or "[0.5, 0.999]"
         swept = "; a sweep of pairs is [[0.5, 0.999]]" if "sweep" in detail["loc"] else ""
         return f"must be two numbers, such as {pair}, got {quoted(given)}{swept}"
+    if kind in ("list_type", "too_short", "too_long") and detail["loc"][-1] in ("log", "uniform", "range"):
+        return clip(f"must be two numbers, got {quoted(given)}", MAX_MESSAGE) + f"; {_as_bounds(given, detail['loc'])}"
     said = _EXPECTED.get(kind) or detail["msg"].replace("Input should be", "must be")
     if is_of_list and given is not None:
         remedy = f"; {_as_pairs(given) if of_pair else _as_list(given, detail['loc'])}"
@@ -86,7 +89,7 @@ def _remedy(kind: str, given: object, place: tuple[str | int, ...]) -> str:
         several = (
             f" for this one, or {[*range(given)]} for {given}" if place[-1:] == ("seeds",) and _is_few(given) else ""
         )
-        return f"; {_as_range(given) if place[-1:] == ('range',) else _as_list(given, place)}{several}"
+        return f"; {_as_list(given, place)}{several}"
     if not isinstance(given, str):
         return ""
     if kind in ("dict_type", "model_type") and re.fullmatch(r"\w+:\S+", given):
@@ -95,30 +98,32 @@ def _remedy(kind: str, given: object, place: tuple[str | int, ...]) -> str:
         return f"; write {given.replace(',', '.')}"  # three digits may be thousands
     if kind == "whole_number" and re.fullmatch(r"(?a:-?\d+([,_ ]\d+)+)", given):
         return "; write its digits alone" + ("; several values stand under sweep" if "set" in place else "")
-    is_number = re.fullmatch(_NUMBER, given)
-    return "; write it without quotes" if is_number and kind in ("float_type", "whole_number") else ""
+    form = {"whole_number": _WHOLE, "float_type": _NUMBER}.get(kind)
+    return "; write it without quotes" if form and re.fullmatch(form, given) else ""
 
 
 def _is_few(given: object) -> TypeGuard[int]:
     return isinstance(given, int) and 1 < given <= 10
 
 
+_WHOLE = r"(?a:0|[1-9]\d*)"
 _NUMBER = r"(?a:[-+]?(?:(?:0|[1-9]\d*)\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 """A number as YAML has it; one that begins with a needless zero is refused there."""
 _ALL = {"seeds": [0, 1, 2], "looks": [*LOOKS]}
 """Lists of the fields where ranges are usual."""
 
 
-def _as_range(given: object) -> str:
-    """Return what to write for the range that a text or its upper number means."""
+def _as_bounds(given: object, place: tuple[str | int, ...]) -> str:
+    """Return what to write for the two bounds that a text means."""
     if isinstance(given, str):
         between = "(?:-|\N{EN DASH}|\\.\\.|[:,; ]|to)"
-        found = re.fullmatch(rf"\(?({_NUMBER})\s*{between}\s*({_NUMBER})\)?", given.strip())
+        found = re.fullmatch(rf"[(\[]?({_NUMBER})\s*{between}\s*({_NUMBER})[)\]]?", given.strip())
         if found and float(found[1]) < float(found[2]):
             return f"write [{found[1]}, {found[2]}]"
-    if isinstance(given, int) and not isinstance(given, bool) and given > 0:
-        return f"write [0, {given}]"
-    return "write two numbers, as [0, 255]"
+    if place[-1] == "range":
+        is_greatest = isinstance(given, int) and not isinstance(given, bool) and given > 0
+        return f"write [0, {given if is_greatest else 255}]"
+    return f"write them as {'[64, 256]' if {*map(str, place)} & LIMITS.keys() else '[1.0e-5, 1.0e-3]'}"
 
 
 def _as_pairs(given: object) -> str:
@@ -145,12 +150,13 @@ def _as_list(given: object, place: tuple[str | int, ...]) -> str:
         return _as_names(given, are_files=place == ("plugins",), are_switches="spectral_norm" in place)
     is_whole = field in _ALL or field in LIMITS
     if isinstance(given, (int, float)):
-        fits = not isinstance(given, bool) and (not is_whole or isinstance(given, int))
+        fits = (isinstance(given, int) and given >= 0) if is_whole else isfinite(given)
+        fits &= not isinstance(given, bool)
         return f"write [{quoted(given)}]" if fits else example or "write numbers in brackets"
     text = str(given).strip()
-    if is_whole and (bounds := re.fullmatch(r"(?a:(\d{1,4})\s*(-|\N{EN DASH}|\.\.|:)\s*(\d{1,4}))", text)):
+    if field == "seeds" and (bounds := re.fullmatch(r"(?a:(\d{1,4})\s*(-|\N{EN DASH}|\.\.|:)\s*(\d{1,4}))", text)):
         named = [*range(int(bounds[1]), int(bounds[3]) + (bounds[2] != ":"))]  # a colon is Python's, without its end
-        return f"write {named}" if 0 < len(named) <= 20 else example or "write all of them in brackets"
+        return f"write {named}" if 0 < len(named) <= 20 else example
     if numbers := _listed(text, is_whole=is_whole):
         return f"write [{', '.join(numbers)}]"
     kind, decimals = ("whole numbers", "") if is_whole else ("numbers", ", and points for decimals")
@@ -158,7 +164,7 @@ def _as_list(given: object, place: tuple[str | int, ...]) -> str:
 
 
 def _of_numbers(part: str | int) -> bool:
-    names = ("lr", "lr_g", "lr_d", "adam_eps", "log", "uniform")
+    names = ("lr", "lr_g", "lr_d", "adam_eps")
     return part in _ALL or part in LIMITS or part in BELOW or part in names
 
 
@@ -170,7 +176,7 @@ def _listed(text: str, *, is_whole: bool) -> list[str]:
         parts = re.split(r"[,\s]", text)
         if any(re.fullmatch(r"\d{3}", part) for part in parts[1:]):
             return []
-    form = r"(?a:-?(?:0|[1-9]\d*))" if is_whole else _NUMBER
+    form = _WHOLE if is_whole else _NUMBER
     return parts if all(re.fullmatch(form, part) for part in parts) else []
 
 

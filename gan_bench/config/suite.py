@@ -18,7 +18,7 @@ from gan_bench.config.plugins import keep_plugins, load_plugin
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.suite_file import FolderEntry, SuiteFile, SuiteSource, TrialEntry, of_images, read
 from gan_bench.config.trial import LIMITS, EvaluationConfig, Profile, Trial, TrialConfig
-from gan_bench.config.unused import check_datasets, unused_plugins
+from gan_bench.config.unused import check_datasets
 from gan_bench.config.yaml_document import MAX_MESSAGE, Location, YamlDocument, dotted, quoted
 from gan_bench.core.errors import SuiteError, UnrunPluginsError, UserError
 from gan_bench.core.registry import did_you_mean
@@ -48,7 +48,6 @@ class Plan:
         plugins: The same, once they have run.
         text: The suite file, as it was read.
         coinciding: Of entries whose draws are not all different ones, a sentence each.
-        unused: Of plug-ins that no trial uses, a sentence each.
     """
 
     suite: str
@@ -63,7 +62,6 @@ class Plan:
     plugins: tuple[Source, ...] = ()
     text: str = field(default="", repr=False)
     coinciding: tuple[str, ...] = ()
-    unused: tuple[str, ...] = ()
 
 
 def suites_folder() -> Path:
@@ -171,7 +169,6 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = 
         plugins=plugins,
         text=document.text,
         coinciding=tuple(_coinciding(suite)),
-        unused=tuple(unused_plugins(plugins, (each.config for each in templates))),
     )
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 
 from gan_bench.config.changes import Drawn, Several
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.suite_file import SuiteFile, TrialEntry
-from gan_bench.config.trial import TrialConfig
 from gan_bench.config.yaml_document import YamlDocument, dotted
 from gan_bench.core.errors import SuiteError
-from gan_bench.core.registry import REGISTRIES
-from gan_bench.core.sources import Source
-from gan_bench.core.text import as_typed, printable
+from gan_bench.core.text import as_typed
 
 
 def check_datasets(suite: SuiteFile, changes: Mapping[str, object], document: YamlDocument) -> None:
@@ -53,23 +50,3 @@ def _datasets_of(entry: TrialEntry) -> list[object]:
     swept = getattr(entry.sweep, "dataset", None)
     found = (swept.choice or ()) if isinstance(swept, Drawn) else (swept or ())
     return [*found, *([entry.set.dataset] if entry.set.dataset else [])]
-
-
-_TRAINED = {"recipes": "recipe", "datasets": "dataset", "architectures": "architecture", "losses": "loss"}
-"""The fields of a trial that name parts which plug-ins register; measures take part without being named."""
-
-
-def unused_plugins(plugins: Iterable[Source], configs: Iterable[TrialConfig]) -> Iterator[str]:
-    """Yield of every plug-in with parts that are trained, none of which any trial uses, that it is so."""
-    trained = {(field, getattr(config, field)) for config in configs for field in _TRAINED.values()}
-    for plugin in plugins:
-        parts = [
-            (field, name)
-            for plural, field in _TRAINED.items()
-            if plural in REGISTRIES and plugin.path
-            for name in REGISTRIES[plural].of_file(plugin.path)
-        ]
-        if parts and trained.isdisjoint(parts):
-            listed = ", ".join(f"{field} {printable(name)}" for field, name in parts[:3])
-            more = f" and {len(parts) - 3} more" if len(parts) > 3 else ""
-            yield f"{printable(plugin.name)}: no trial uses what it registers ({listed}{more}); name one in a trial"

@@ -717,19 +717,6 @@ def test_a_suite_that_was_run_may_name_images_that_no_trial_uses(tmp_path):
     assert len(make_plan(tmp_path / "s.yaml", PlanOptions(), has_run=True).folders) == 2
 
 
-def test_a_plug_in_no_part_of_which_is_trained_is_said(tmp_path):
-    (tmp_path / "my.py").write_text(
-        "from dataclasses import replace\nimport gan_bench as gb\nbase = gb.RECIPES['mnist-mlp-z100']\n"
-        "gb.RECIPES.register('my-recipe', replace(base, name='my-recipe'))\n"
-    )
-    text = "suite: s\nversion: 1\nseeds: [0]\nplugins: [my.py]\ntrials: [{recipe: RECIPE}]\n"
-    unused = plan_of(tmp_path, text.replace("RECIPE", "mnist-mlp-z64"), allow_plugins=True)
-    said = "my.py: no trial uses what it registers (recipe my-recipe); name one in a trial"
-    assert list(state_remarks(tmp_path, unused, PlanState())) == [said]
-    assert plan_of(tmp_path, text.replace("RECIPE", "my-recipe"), allow_plugins=True).unused == ()
-    keep_plugins(())
-
-
 def test_a_plan_to_look_at_runs_no_plugin(tmp_path):
     plugin = tmp_path / "mine.py"
     plugin.write_text("raise SystemExit('it ran')")
@@ -833,16 +820,16 @@ def test_every_value_that_the_documentation_names_can_be_set():
         ("trials: {recipe: mnist-dcgan}", "got {'recipe': 'mnist-dcgan'}; begin every item with a hyphen"),
         (
             "trials: [{recipe: mnist-dcgan, set: {lr: 0,0002}}]",
-            "a comma ends a value here; write decimals with a point",
+            "a comma ends a value here; put several values in brackets, and write decimals with a point",
         ),
         ("trials:\n- recipe: mnist-dcgan\n  set:\n    lr: 0,0002", "must be a number, got '0,0002'; write 0.0002"),
         ("trials: [{recipe: mnist-dcgan, set: {lr: '2e-4'}}]", "got '2e-4'; write it without quotes"),
         ("trials: [{recipe: mnist-dcgan, set: {epochs: '5'}}]", "got '5'; write it without quotes"),
         ("trials:\n- recipe: mnist-dcgan\n  set:\n    lr:0.0002", "got 'lr:0.0002'; put a blank behind the colon"),
-        ("datasets: {own: {path: x, size: 28, range: 0-255}}", "must be a list, got '0-255'; write [0, 255]"),
-        ("datasets: {own: {path: x, size: 28, range: -1 to 1}}", "must be a list, got '-1 to 1'; write [-1, 1]"),
-        ("datasets: {own: {path: x, size: 28, range: 4095}}", "must be a list, got 4095; write [0, 4095]"),
-        ("datasets: {own: {path: x, size: 28, range: uint8}}", "got 'uint8'; write two numbers, as [0, 255]"),
+        ("datasets: {own: {path: x, size: 28, range: 0-255}}", "must be two numbers, got '0-255'; write [0, 255]"),
+        ("datasets: {own: {path: x, size: 28, range: -1 to 1}}", "must be two numbers, got '-1 to 1'; write [-1, 1]"),
+        ("datasets: {own: {path: x, size: 28, range: 4095}}", "must be two numbers, got 4095; write [0, 4095]"),
+        ("datasets: {own: {path: x, size: 28, range: uint8}}", "got 'uint8'; write [0, 255]"),
         ("datasets: {own: {path: x, size: 28, range: [0]}}", "must be two numbers, such as [0, 255], got [0]"),
         ("datasets: {own: {path: x, size: 28, range: [0, 1, 2]}}", "such as [0, 255], got [0, 1, 2]"),
     ],
@@ -880,6 +867,9 @@ def swept(field, text):
         (swept("lr", "1e-4, 0.0002"), "[1e-4, 0.0002]"),
         (swept("lr", "[1e-4, 2e-4]"), "[1e-4, 2e-4]"),
         (swept("lr", "{log: '1e-5, 1e-3', count: 2}"), "[1e-5, 1e-3]"),
+        (swept("lr", "{log: '1e-5 to 1e-3', count: 2}"), "[1e-5, 1e-3]"),
+        (swept("latent_dim", "{uniform: '64 128', count: 2}"), "[64, 128]"),
+        (swept("latent_dim", "{log: '64-128', count: 2}"), "[64, 128]"),
         (swept("r1_gamma", "0.5; 10"), "[0.5, 10]"),
         (swept("optimizer", "adam sgd"), "['adam', 'sgd']"),
         (swept("betas", "0.9, 0.99"), "[[0.9, 0.99]]"),
@@ -918,6 +908,16 @@ ANY = "; write numbers in brackets, with commas between them alone, and points f
             for text in ("64,128", "1 500", "1,024, 2,048", "[1,024]", "1.5", "01, 2")
         ),
         *((swept("lr", text), ANY) for text in ("0,0002", "0,5; 0,9", "1e-4,2e-4", "0.001-0.002", "1,5, 10", "1 500")),
+        (swept("latent_dim", "{log: 1, count: 3}"), "must be two numbers, got 1; write them as [64, 256]"),
+        (swept("lr", "{log: [1e-5, 1e-4, 1e-3], count: 3}"), "[1e-05, 0.0001, 0.001]; write them as [1.0e-5, 1.0e-3]"),
+        (swept("lr", "{uniform: [1e-5], count: 3}"), "two numbers, got [1e-05]; write them as [1.0e-5, 1.0e-3]"),
+        (
+            "trials: [{recipe: mnist-dcgan, sweep: {batch_size: 64,128}}]",
+            "put several values in brackets, and write decimals with a point)",
+        ),
+        ("evaluate: {samples: '10.000'}", "got '10.000'"),
+        ("seeds: -1", "; write all of them, as [0, 1, 2]"),
+        ("trials: [{recipe: mnist-dcgan, sweep: {lr: .nan}}]", "got nan; write numbers in brackets"),
         (swept("betas", "abc"), "; write pairs of numbers, as [[0.5, 0.999]]"),
         (swept("betas", "0,9; 0,99"), "; write pairs of numbers, as [[0.5, 0.999]]"),
         ("trials: mnist-dcgan", "got 'mnist-dcgan'; begin every item with a hyphen"),

@@ -158,7 +158,6 @@ def state_remarks(results: Path, plan: Plan, state: PlanState) -> Iterator[str]:
     if remark := _averages_alone(plan):
         yield remark
     yield from plan.coinciding
-    yield from plan.unused
 
 
 def _averages_alone(plan: Plan) -> str:
