@@ -12,7 +12,7 @@ import pandas as pd
 from gan_bench.config.measures import measures_with, primary_measure
 from gan_bench.config.trial import setting_key
 from gan_bench.core.canonical import canonical_json
-from gan_bench.report.findings.verdicts import Judged, Sides, judge, side_by_side, sides_of
+from gan_bench.report.findings.verdicts import Judged, Sides, in_whole_seeds, judge, side_by_side, sides_of
 from gan_bench.report.study.frame import BAD, ENDED
 from gan_bench.report.study.settings import SEPARATOR
 from gan_bench.report.study.study import Scored, once
@@ -134,7 +134,7 @@ def _factors(scored: Scored) -> Iterator[Factor]:
             held = _judge_levels(scored, sides, held=True)
             if len(held) > len(averaged):  # some recipe has several settings that are otherwise equal
                 yield Factor(name, tuple(held), held=True)
-    by_epoch = judge(scored, _successive_epochs(scored), study.shown((primary_measure(),)))
+    by_epoch = judge(scored, _averaged(scored, _successive_epochs(scored)), study.shown((primary_measure(),)))
     if by_epoch:
         yield Factor(EPOCHS, tuple(by_epoch))
     for average in study.averages:
@@ -163,7 +163,7 @@ def _judge_levels(scored: Scored, sides: Sequence[Sides], *, held: bool = False)
         for recipe, count in Counter(side[0] for side in sides).items()
         if len({level for side in sides if side[0] == recipe for level in side[1:3]}) > MANY_LEVELS
     )
-    shown = _one_by_one(sides) if held else sides if scored.study.design.is_fixed else map(_of_whole_seeds, sides)
+    shown = _one_by_one(sides) if held else _averaged(scored, sides)
     return judge(scored, shown, _compared(scored), beside)
 
 
@@ -180,12 +180,11 @@ def leading_level(pairs: Sequence[Judged]) -> str:
     return pairs[0].second_level if 2 * lower > len(pairs) else pairs[0].first_level
 
 
-def _of_whole_seeds(side: Sides) -> Sides:
+def _averaged(scored: Scored, sides: Iterable[Sides]) -> Iterator[Sides]:
     """Count a seed only when all settings that are averaged have it: a later look must not judge a part of them."""
-    recipe, first, second, pairs = side
-    whole = pairs["rest"].nunique()
-    there = pairs.groupby("seed")["rest"].transform("nunique")
-    return recipe, first, second, pairs.assign(open=pairs["open"] | (there < whole))
+    for recipe, first, second, pairs in sides:
+        lacking = pd.Series(False, pairs.index) if scored.study.design.is_fixed else ~in_whole_seeds(pairs)
+        yield recipe, first, second, pairs.assign(open=pairs["open"] | lacking)
 
 
 def _one_by_one(sides: Iterable[Sides]) -> Iterator[Sides]:
@@ -264,6 +263,7 @@ def _of_themselves(
             "collapsed_a": False,
             "collapsed_b": False,
             "label_a": trials["label"],
+            "rest": trials["group"],
             **scores,
         }
     )

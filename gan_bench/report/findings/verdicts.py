@@ -30,7 +30,8 @@ from gan_bench.report.study.table import arrow, put_interval
 Sides = tuple[str, str, str, pd.DataFrame]
 """A comparison: recipe, level A, level B, and pairs with a seed and whether anything of the pair is left to train,
 ``open``; for each side, with the endings ``_a`` and ``_b``, a column ``METRIC``, and whether the trial was lost,
-``bad``, as its images cannot be scored, ``unscored``, or its generator ``collapsed``."""
+``bad``, as its images cannot be scored, ``unscored``, or its generator ``collapsed``; where settings are averaged, what
+each is beside the level, ``rest``."""
 
 
 def sides_of(scored: Scored, trials: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
@@ -49,6 +50,11 @@ def side_by_side(first: pd.DataFrame, second: pd.DataFrame, on: list[str]) -> pd
     """Return the pairs of two frames of ``sides_of`` that are alike in some columns, as ``Sides`` has them."""
     pairs = first.merge(second, on=on, suffixes=("_a", "_b"))
     return pairs.assign(open=pairs["left_a"] | pairs["left_b"])
+
+
+def in_whole_seeds(pairs: pd.DataFrame) -> pd.Series[bool]:
+    """Return which pairs are of seeds that have every setting there is: averages of others are of other settings."""
+    return pairs.groupby("seed")["rest"].transform("nunique") == pairs["rest"].nunique()
 
 
 @dataclass(frozen=True)
@@ -214,7 +220,7 @@ def compared(pairs: pd.DataFrame, metric: str, design: Design) -> Comparison | N
         design: Which seeds verdicts are made at.
 
     Returns:
-        The comparison, or None where no pair has values.
+        The comparison, or None where no seed has a pair with values of every setting that is averaged.
     """
     a, b = f"{metric}_a", f"{metric}_b"
     if a not in pairs or b not in pairs:
@@ -222,7 +228,9 @@ def compared(pairs: pd.DataFrame, metric: str, design: Design) -> Comparison | N
     design = design.of(set(pairs["seed"]))
     look = design.at(set(pairs["seed"]) - set(pairs["seed"][pairs["open"]]))
     counted = pairs[pairs["seed"].isin(look.seeds)] if look.number else pairs
-    known = counted[["seed", a, b]].dropna()
+    known = counted.dropna(subset=[a, b])
+    if "rest" in known:
+        known = known[in_whole_seeds(known)]
     if known.empty:
         return None
     judged = look.number > 0 and not design.extended
@@ -284,7 +292,7 @@ def judge(scored: Scored, sides: Iterable[Sides], metrics: Sequence[str], beside
         beside: Tests that count though they are not shown.
 
     Returns:
-        Every comparison that has scores, then those of which a level failed in every seed.
+        Every comparison that has scores, then those whose failures leave nothing to compare.
     """
     known, design = list(sides), scored.study.design
     made = [(side, found) for side in known for each in metrics if (found := compared(side[3], each, design))]
@@ -293,16 +301,23 @@ def judge(scored: Scored, sides: Iterable[Sides], metrics: Sequence[str], beside
     by_test = {id(found): p for found, p in zip(family, values, strict=False)}
     tests = len(values)
     judged = [_judged(side, found, by_test.get(id(found)), tests, found.noise(scored)) for side, found in made]
-    return [*judged, *(failed for side in known if (failed := _all_failed(*side)) is not None)]
+    there = [side for side, found in made if found.pair.metric == primary_measure()]
+    without = (side for side in known if not any(side is each for each in there))
+    return [*judged, *(lost for side in without if (lost := _lost(*side)) is not None)]
 
 
-def _all_failed(recipe: str, first: str, second: str, pairs: pd.DataFrame) -> Judged | None:
-    """Judge two levels one of which was lost in every seed; None for others."""
-    failed = {side: level for side, level in (("a", first), ("b", second)) if len(pairs) and pairs[f"bad_{side}"].all()}
-    if not failed:
+def _lost(recipe: str, first: str, second: str, pairs: pd.DataFrame) -> Judged | None:
+    """Judge two levels one of which was lost in every seed, or whose seeds all lost some setting; None for others."""
+    if pairs.empty:
         return None
-    how = _how_lost(pairs, "".join(failed))
-    why = f"{' and '.join(failed.values())} {how} in {'any' if how == 'could not be scored' else 'every'} seed"
+    failed = {side: level for side, level in (("a", first), ("b", second)) if pairs[f"bad_{side}"].all()}
+    how = _how_lost(pairs, "".join(failed) or "ab")
+    if failed:
+        why = f"{' and '.join(failed.values())} {how} in {'any' if how == 'could not be scored' else 'every'} seed"
+    elif "rest" in pairs and (pairs["bad_a"] | pairs["bad_b"]).groupby(pairs["seed"]).any().all():
+        why = f"in every seed a setting {how}"
+    else:
+        return None
     return Judged(
         recipe=recipe,
         measure=primary_measure(),
