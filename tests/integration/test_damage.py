@@ -317,6 +317,40 @@ def test_a_full_disk_without_room_for_a_lock_fails_a_trial_and_not_the_run(finis
     assert lost.reason == "the worker died; no space left at .locks (bytes or files); free some"
 
 
+@pytest.mark.parametrize("asked", ["afresh", "other images"])
+def test_a_worker_that_dies_before_it_begins_leaves_the_end_of_an_earlier_run(finished, monkeypatch, asked):
+    """It reads images then, which take memory, and may be away: every finished trial of a suite had "failed"."""
+    results, trial, directory = finished
+    policy = Policy(fresh_since="2999-01-01T00:00:00.000+00:00") if asked == "afresh" else Policy()
+    before, real = bits(directory), worker_pool.spawn
+
+    def spawn_and_kill(*arguments):
+        process, events = real(*arguments)
+        process.kill()
+        return process, events
+
+    monkeypatch.setattr(worker_pool, "spawn", spawn_and_kill)
+    record = train_in_processes(results, [trial], context(), Listener(), policy, sites("cpu")).records[trial.id]
+    assert (record.status, record.failure) == (Status.FAILED, Failure.CRASH)
+    assert "killed by SIGKILL" in record.reason
+    assert record.reason.endswith("; it had not begun, and its earlier record stays as it was")
+    assert bits(directory) == before
+    monkeypatch.undo()
+    if asked == "other images":
+        assert state_of(results, trial, context(), policy).finished, "when the images are back"
+
+
+def test_a_lost_worker_promises_no_checkpoint_that_is_not_there(finished):
+    results, trial, _ = finished
+    other = replace(trial, config=replace(trial.config, seed=1))
+    assert write_lost(results, other, Policy(), "the worker died", None).reason == "the worker died"
+    third = RecordDirectory.of(results, replace(trial, config=replace(trial.config, seed=2)))
+    third.path.mkdir()
+    third.checkpoint.write_bytes(b"")
+    lost = write_lost(results, replace(trial, config=replace(trial.config, seed=2)), Policy(), "the worker died", None)
+    assert lost.reason == "the worker died; --retry-failed continues from its checkpoint"
+
+
 def run_record(directory):
     from gan_bench.records.earlier import Earlier
 

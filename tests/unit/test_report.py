@@ -313,6 +313,15 @@ def test_numbers_keep_four_digits(value):
     assert float(number(value)) == pytest.approx(value, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(9999.4, "9999"), (9999.96, "10000"), (10050.5, "10050"), (-123456.7, "-123457"), (999999.7, "1000000")],
+)
+def test_large_scores_have_no_exponents(value, written):
+    """Those of collapsed settings stood as 1.005e+04 beside 20000."""
+    assert number(value) == written
+
+
 def test_report_needs_neither_torch_nor_mlflow():
     code = "import sys, gan_bench.report.build, gan_bench.cli.app as _\n"
     code += "print(*(m for m in ('torch', 'mlflow') if m in sys.modules))"

@@ -218,7 +218,7 @@ class Dispatcher:
             if self._is_cut_off(claims.get(trial.id)) or self._take_back(trial, task.bundle):
                 del claims[trial.id]
         if left := task.bundle.without(lambda trial: trial.id in claims):
-            loss = ended.loss or "its task ended before it; --retry-failed continues from its checkpoint"
+            loss = ended.loss or "its task ended before it"
             self._lose(Bundle(left, task.bundle.retry), LATE if task.late else loss, late=task.late)
         for trial in task.bundle.trials:
             if trial.id in claims:

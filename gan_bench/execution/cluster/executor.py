@@ -23,7 +23,6 @@ from gan_bench.execution.workers.job import EventInbox, Job, Site, group_trials
 
 PATIENCE_SECONDS = 120.0
 """Seconds that a retry waits for the lock of the lost task: network file systems release it late."""
-REMEDY = "--retry-failed continues from its checkpoint"
 
 
 class RayTransport:
@@ -124,14 +123,14 @@ def loss_of(error: Exception) -> str:
     if isinstance(error, exceptions.RayTaskError):
         return str(error.cause) if isinstance(error.cause, UserError) else f"its task failed: {brief(error.cause)}"
     if isinstance(error, exceptions.OutOfMemoryError):
-        return f"its node ran out of memory and Ray ended its process; raise --cpus-per-trial, and {REMEDY}"
+        return "its node ran out of memory and Ray ended its process; raise --cpus-per-trial"
     if isinstance(error, (exceptions.NodeDiedError, exceptions.LocalRayletDiedError, exceptions.ObjectLostError)):
-        return f"its node was lost; {REMEDY}"
+        return "its node was lost"
     if isinstance(error, exceptions.WorkerCrashedError):
-        return f"its process on the cluster died; {REMEDY}"
+        return "its process on the cluster died"
     if isinstance(error, exceptions.RuntimeEnvSetupError):
-        return f"its node could not start a process for it ({brief(error)}); repair the node, and {REMEDY}"
-    return f"the cluster lost its task ({brief(error)}); {REMEDY}"
+        return f"its node could not start a process for it ({brief(error)}); repair the node"
+    return f"the cluster lost its task ({brief(error)})"
 
 
 T = TypeVar("T")

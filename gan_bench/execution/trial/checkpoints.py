@@ -194,7 +194,8 @@ def why_kept(earlier: Earlier, epochs: int) -> str | None:
     """
     ended = earlier.record
     if earlier.directory.weights.exists():
-        return f"{earlier.directory.record.name} is gone"
+        is_ended = "it is recorded as {}, and its generator is that of a whole training".format
+        return f"{earlier.directory.record.name} is gone" if ended is None else is_ended(ended.status)
     stopped = ended is not None and (ended.status is Status.INTERRUPTED or ended.failure is Failure.TIMEOUT)
     if ended is not None and stopped and ended.steps:
         return "its checkpoint is gone"

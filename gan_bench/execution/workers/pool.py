@@ -216,7 +216,7 @@ class Worker:
         if code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
             hint = "; memory may have run out" if -code == signal.SIGKILL else ""
-            return f"the worker process was killed by {name}{hint}; --retry-failed continues from its checkpoint"
+            return f"the worker process was killed by {name}{hint}"
         lines: list[str] = []
         if self._errors is not None:
             self._errors.seek(0)
@@ -236,6 +236,9 @@ def write_lost(
     results: Path, trial: Trial, policy: Policy, reason: str, before: bytes | None, *, late: bool = False
 ) -> Claim:
     """Write the row of a trial whose worker died without an answer.
+
+    Where an earlier run trained it to its end, and the worker died before it put that aside, nothing is written: the
+    records of a suite whose images are away for a moment are worth more than the news of it.
 
     Args:
         results: The results folder.
@@ -257,11 +260,17 @@ def write_lost(
             if policy.is_terminal(earlier) and end_of(directory) != before:
                 return earlier.record
             earlier.require_access()
+            is_untouched = before is not None and end_of(directory) == before
         except UnreadableError as error:
             return blocked(str(error))
         except DiskFullError as error:
             return TrialRecord(status=Status.FAILED, failure=Failure.DISK_FULL, reason=f"{reason}; {error}")
         failure = Failure.TIMEOUT if late else Failure.CRASH
+        if is_untouched and earlier.status in (Status.DONE, Status.DIVERGED):
+            reason += "; it had not begun, and its earlier record stays as it was"
+            return TrialRecord(status=Status.FAILED, failure=failure, reason=reason)
+        if directory.has_checkpoint and not late:
+            reason += "; --retry-failed continues from its checkpoint"
         record = replace(_so_far(directory, policy), status=Status.FAILED, failure=failure, reason=reason)
         with contextlib.suppress(OSError):
             record = writer.fail(directory, trial, record)

@@ -147,7 +147,9 @@ def number(value: float) -> str:
     """Write a number with four significant digits, without an exponent where people would not expect one."""
     if math.isfinite(value) and value == round(value) and abs(value) < 1e6:
         return str(round(value))
-    return f"{value:.3e}" if abs(value) >= 1e6 or abs(value) < 1e-4 else f"{value:#.4g}".rstrip(".")
+    if abs(value) >= 1e6 or abs(value) < 1e-4:
+        return f"{value:.3e}"
+    return f"{value:.0f}" if abs(value) >= 9999.5 else f"{value:#.4g}".rstrip(".")
 
 
 def _p_text(p: float) -> str:
