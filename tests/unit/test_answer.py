@@ -657,7 +657,16 @@ def test_a_collapse_is_told_with_its_seed_and_its_classes():
             name = f"{metric}[lenet-mnist-v1,train,100]"
             item.evaluations[-1]["scores"].append({"metric": metric, "name": name, "value": value})
     (said,) = (each for each in answer(items).cautions if "collapsed" in each)
-    assert said == (
-        "1 of 3 of its generators counts as collapsed (seed 1 with 9 classes): half of the classes or fewer, or one "
-        "class in over half of the images."
-    )
+    meaning = "half of the classes or fewer, or one class in over half of the images."
+    assert said == f"1 of 3 of its generators counts as collapsed (seed 1): {meaning}", "nobody knows of how many"
+    lenet = {"extractor": "lenet-mnist-v1", "split": "train", "name": "classes[lenet-mnist-v1,train,100]"}
+    real = {"dataset": "digits", "image_size": 28, "samples": 100, "pictures": 50, "what": "held"}
+    real["scores"] = [{"metric": "classes", "value": 10.0, **lenet}]
+    for classes, why in ((9, "one class in over half of its images"), (4, "4 of 10 classes"), (6, "")):
+        next(each for each in items[1].evaluations[-1]["scores"] if each["metric"] == "classes")["value"] = float(
+            classes
+        )
+        ((_, _, (found,)),) = report_of(items, baselines={"test": [real]}).studies
+        (said,) = (each for each in found.cautions if "collapsed" in each)
+        told = f": seed 1, {why}." if why else f" (seed 1): {meaning}"
+        assert said == f"1 of 3 of its generators counts as collapsed{told}"

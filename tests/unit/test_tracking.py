@@ -33,7 +33,7 @@ from gan_bench.records.json_files import read_new_lines
 from gan_bench.records.reader import StoredTrial, read_header
 from gan_bench.records.shared import results_identity
 from gan_bench.run_options import RunOptions
-from gan_bench.terminal.conclusion import say_tracking
+from gan_bench.terminal.conclusion import how_to_call, say_tracking
 from gan_bench.terminal.console import PlainConsole, console
 from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import check_database, point_into
@@ -515,6 +515,20 @@ def test_ctrl_backslash_ends_the_server_as_ctrl_c_does(tmp_path, monkeypatch):
     finally:
         signal.signal(signal.SIGQUIT, before)
     assert len(ended) == 1
+
+
+def test_who_ran_make_is_told_how_the_shell_finds_the_commands_that_are_named(tmp_path, monkeypatch):
+    scripts = tmp_path / ".venv" / "bin"
+    scripts.mkdir(parents=True)
+    monkeypatch.setattr(sys, "executable", str(scripts / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert not how_to_call(), "of an environment that cannot be activated nobody can say"
+    (scripts / "activate").touch()
+    assert how_to_call() == "The shell finds `gan-bench` after `. .venv/bin/activate`."
+    monkeypatch.setenv("PATH", str(scripts))
+    (scripts / "gan-bench").touch(mode=0o755)
+    assert not how_to_call()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -65,6 +66,7 @@ def answers(study: Study) -> Iterator[Answer]:
         best, score = (found.best, score_text(found.score)) if found else (None, "")
         learned = len(scored.no_better_than_untrained()) < len(scored.medians())  # some setting has, or nobody knows
         rivals = {found.best: found.next or 0, **found.open} if found and found.open else {}
+        is_judged = found is None or found.behind or found.tied or found.unknown
         yield Answer(
             title=study.title,
             protocol=scored.protocol,
@@ -77,7 +79,14 @@ def answers(study: Study) -> Iterator[Answer]:
                 *(sentence for each in factors for sentence in factor_sentences(each)),
                 *tuning_sentences(scored),
             ),
-            proposal=proposal(study, averaged, rivals, scored=found is not None, learned=learned),
+            proposal=proposal(
+                study,
+                averaged,
+                rivals,
+                scored=found is not None,
+                learned=learned,
+                unlike="" if found is None or is_judged else found.unlike,
+            ),
         )
 
 
@@ -153,14 +162,30 @@ def _collapse(scored: Scored, label: str) -> str:
         start = f"All {count} of its generators count"
     else:
         start = f"{some} of {count} of its generators count{'s' if some == 1 else ''}"
-    classes = values_of(collapsed, scored.final(), "classes")
-    named = [
-        f"seed {seed} with {number(float(found))} classes"
-        for seed, found in zip(collapsed["seed"], classes, strict=True)
-        if not pd.isna(found)
-    ]
-    which = f" ({_listed(named)})" if named and some < count else ""
+    reasons = [_why_collapsed(scored, seed, classes) for seed, classes in _classes_of(scored, collapsed)]
+    if some < count and all(reasons):
+        return f"{start} as collapsed: {'; '.join(reasons)}."
+    which = f" (seed {_listed([*map(str, collapsed['seed'])])})" if some < count else ""
     return f"{start} as collapsed{which}: half of the classes or fewer, or one class in over half of the images."
+
+
+def _classes_of(scored: Scored, trials: pd.DataFrame) -> Iterator[tuple[int, float]]:
+    """Yield the seeds of trials with the classes that their images have, NaN where nobody counted."""
+    yield from zip(trials["seed"], values_of(trials, scored.final(), "classes").astype(float), strict=True)
+
+
+def _why_collapsed(scored: Scored, seed: int, classes: float) -> str:
+    """Return which of the two signs of a collapse a generator shows, or nothing where that cannot be told."""
+    real = [scores["classes"]["value"] for _, scores in scored.real() if "classes" in scores]
+    known = [each for each in (*real, *(every for _, every in _classes_of(scored, scored.study.trials))) if each]
+    if not real or math.isnan(classes):
+        return ""
+    of = max(each for each in known if not math.isnan(each))
+    if classes <= of / 2:
+        return f"seed {seed}, {classes:g} of {of:g} classes"
+    return (
+        f"seed {seed}, one class in over half of its images" if classes > of / 2 + 1 else ""
+    )  # real ones may lack one
 
 
 def _without_a_score(study: Study) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from gan_bench.config.design import FEWEST
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import plural
 from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, Factor
@@ -123,7 +124,7 @@ def _not_judged(rows: Sequence[Judged]) -> str:
 def _needs(rows: Sequence[Judged]) -> str:
     """Return when undecided comparisons are judged again, or how many seeds a study needs that finds out."""
     following = [each.next for each in rows if each.open and each.next]
-    needed = [each.needed for each in rows if each.needed is not None]
+    needed = [each.needed for each in rows if each.needed is not None and each.seeds >= FEWEST]
     if following:
         likely = f", likely decided at {min(needed)}" if needed else ""
         return f"; next look at {min(following)} seeds{likely}"
@@ -134,7 +135,7 @@ def _needs(rows: Sequence[Judged]) -> str:
     if noisy:
         return noisy
     if needed and min(needed) <= MANY_SEEDS:
-        return f"; with the spread seen here, {min(needed)} seeds would decide the clearest"
+        return f"; with the spread seen here, a new study of {min(needed)} seeds would decide the clearest"
     too_small = f"; a difference, if there is one, is too small for {MANY_SEEDS} seeds to show"
     return too_small if any(row.more for row in rows) else ""
 

@@ -95,6 +95,7 @@ def proposal(
     *,
     scored: bool,
     learned: bool = True,
+    unlike: str = "",
 ) -> str | None:
     """Propose the run that would settle most, with its expected time.
 
@@ -105,6 +106,7 @@ def proposal(
         scored: Whether any trial has a score.
         learned: Whether any setting is better than its untrained generators: otherwise more seeds of a training that
             was cut settle nothing.
+        unlike: What keeps every test from judging the best setting, in words about the others, or nothing.
 
     Returns:
         One sentence, or None where the records do not say with what they were made or nothing more is worth it.
@@ -118,27 +120,39 @@ def proposal(
         if seeds and waiting <= _named(seeds):  # else it was for another part
             command = _with(_without(command, *_LOOKING), "--seeds", seeds)
         elif not is_until and not waiting <= set(study.design.first(study.design.looks[0])):
-            named = ",".join(map(str, sorted({int(seed) for seed in trials["seed"]})))
-            command = _with(_without(command, *_LOOKING), "--seeds", named)  # the suite alone has fewer
+            command = _with_seeds(command, study)  # the suite alone has fewer
         return f"Next: `{command}` continues; {plural(int(left.sum()), 'trial')} left."
     if not scored or not command:
         return None
-    full = _with(_without(command, *_CAPS), "--profile", "full")
     if not learned:
-        longer = _without(command, *_SHORTER)
-        longer = full if longer == command and _is_cut_by_profile(study) else longer
-        if longer != command:
-            return f"Next: longer training, as no setting is better than untrained generators yet, `{longer}`."
-        epochs = sorted({config["epochs"] for config in trials["config"]})
-        now = f"{epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else str(epochs[0])
-        return (
-            "Next: longer training, as no setting is better than untrained generators yet: raise epochs in the suite, "
-            f"now {now}; more seeds would not help."
-        )
-    whole = f"Next: the suite's whole protocol, `{full}`." if study.profile == "quick" else None
+        return _longer(study, command)
+    whole = f"Next: the suite's whole protocol, `{_whole_protocol(command)}`." if study.profile == "quick" else None
     if trials["group"].nunique() == 1:  # more seeds would compare it with nothing
         return whole
-    return _next_look(study, factors, rivals or {}, command) or whole
+    no_test = (
+        f"Next: other settings, or more epochs in the suite, now {_epochs(study)}: more seeds let no test judge "
+        f"settings that {unlike}."
+    )
+    return _next_look(study, factors, rivals or {}, command) or whole or (no_test if unlike else None)
+
+
+def _whole_protocol(command: str) -> str:
+    return _with(_without(command, *_CAPS), "--profile", "full")
+
+
+def _longer(study: Study, command: str) -> str:
+    """Propose a longer training, as no setting is better than untrained generators."""
+    start = "Next: longer training, as no setting is better than untrained generators yet"
+    longer = _without(command, *_SHORTER)
+    longer = _whole_protocol(command) if longer == command and _is_cut_by_profile(study) else longer
+    if longer != command:
+        return f"{start}, `{longer}`."
+    return f"{start}: raise epochs in the suite, now {_epochs(study)}; more seeds would not help."
+
+
+def _epochs(study: Study) -> str:
+    epochs = sorted({config["epochs"] for config in study.trials["config"]})
+    return f"{epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else str(epochs[0])
 
 
 def _is_cut_by_profile(study: Study) -> bool:
@@ -239,6 +253,20 @@ def own_command(study: Study) -> str | None:
     if study.suite.endswith(SET_MARK) and not {"--set", "--precision"} & set(kept):
         return None  # it was made by several commands, with other values each
     return shlex.join(kept)
+
+
+def whole_command(study: Study) -> str | None:
+    """Return the command that trains all of a study's trials, with their seeds where seeds were asked for."""
+    command = own_command(study)
+    if command is None or not _value(study.command or "", "--seeds"):
+        return command
+    return _with_seeds(command, study)
+
+
+def _with_seeds(command: str, study: Study) -> str:
+    """Return a command with all seeds of a study."""
+    seeds = sorted({int(seed) for seed in study.trials["seed"]})
+    return _with(_without(command, *_LOOKING), "--seeds", ",".join(map(str, seeds)))
 
 
 def _options(words: list[str]) -> list[list[str]]:

@@ -17,6 +17,7 @@ from gan_bench.core import __version__
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.findings.answer import Answer
+from gan_bench.report.findings.questions import whole_command
 from gan_bench.report.page.collect import Collected, trial_details
 from gan_bench.report.page.curves import explorer, styles
 from gan_bench.report.page.drawing import Plot
@@ -180,7 +181,7 @@ def _facts(study: Study, trials: Sequence[StoredTrial]) -> list[tuple[str, str]]
         ("commit", all_of("git_commit", lambda commit: str(commit)[:12])),
         ("data", f"{study.dataset} {all_of('data_sha256', lambda digest: str(digest)[:12])}".strip()),
         ("versions", printable(", ".join(v for v in versions if not v.endswith(" ")))),
-        ("command", study.command or ""),
+        ("command", whole_command(study) or ""),
         ("all settings", study.values.shared),
     ]  # fmt: skip
     return [(name, text) for name, text in found if text]
