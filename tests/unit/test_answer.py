@@ -17,7 +17,7 @@ from gan_bench.report.findings.answer import answers_markdown
 from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.find_setting import finished_settings
 from gan_bench.report.findings.pairs import paired
-from gan_bench.report.findings.questions import own_command, proposal
+from gan_bench.report.findings.questions import own_command, proposal, whole_command
 from gan_bench.report.findings.summaries import summaries
 
 SEEDS = range(5)
@@ -488,6 +488,20 @@ def test_a_proposal_is_made_of_the_study_s_own_trials(command, own_options):
     words = command.split()[:3]
     expected = [*words, *own_options.split(), "--profile", "full"]
     assert own(command, ["mlp-a", "mlp-b"], **changes).split() == expected
+
+
+def test_the_page_names_a_command_that_trains_all_of_its_trials():
+    """It was the last one, of a part of them: the same page showed trials that it does not make."""
+    items = [stored(with_lr(digits_trial(seed), rate), fid=1.0) for rate in (1e-4, 2e-4) for seed in (0, 1, 5)]
+
+    def named(command):
+        (study,) = studies_of(items, commands={"test": command})
+        return whole_command(study)
+
+    assert named("gan-bench run test --only lr=0.0001 --seeds 0-1") == (
+        "gan-bench run test --profile full --seeds 0,1,5"
+    )
+    assert named("gan-bench run test --until decided") == "gan-bench run test --until decided --profile full"
 
 
 @pytest.mark.parametrize(
