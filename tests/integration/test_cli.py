@@ -71,8 +71,8 @@ def test_run_report_skip_and_mirror(tmp_path, suite):
     (start,) = [i for i, line in enumerate(lines) if line.strip().startswith("No setting is of use yet: ")]
     end = "".join(lines[start:])
     assert "learning rate: one seed: not judged" in end
-    assert "are no better than untrained generators: comparisons of them say nothing" in end
-    assert f"yet, `gan-bench run {suite} --results {results} --device cpu --profile full`." in end
+    assert "No other is better, so comparisons say nothing about trained generators." in end
+    assert f"Next: longer training, `gan-bench run {suite} --results {results} --device cpu --profile full`." in end
     answer = (results / "report" / "answer.md").read_text()
     assert "Best score: lr " in answer
 

@@ -328,7 +328,7 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
         scores = len(scored.medians())
         what = f"{len(useless)} of {scores} settings {are} no better than untrained generators"
         is_all = len(useless) == scores
-        yield f"{what}: comparisons of them say nothing about trained ones." if is_all else f"{what}."
+        yield "No other is better, so comparisons say nothing about trained generators." if is_all else f"{what}."
     bad = sum(row["bad"] for row, _ in scored.study.settings())
     unscored = len(scored.unscored())
     for count, what in ((bad, "failed or diverged"), (unscored, "made images that cannot be scored")):

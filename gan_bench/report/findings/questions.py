@@ -142,7 +142,7 @@ def _whole_protocol(command: str) -> str:
 
 def _longer(study: Study, command: str) -> str:
     """Propose a longer training, as no setting is better than untrained generators."""
-    start = "Next: longer training, as no setting is better than untrained generators yet"
+    start = "Next: longer training"
     longer = _without(command, *_SHORTER)
     longer = _whole_protocol(command) if longer == command and _is_cut_by_profile(study) else longer
     if longer != command:
