@@ -7,6 +7,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -143,6 +144,12 @@ def _own_float_mode():
     """Take back flush-to-zero, which commands set for their process: other tests count on denormal numbers."""
     yield
     torch.set_flush_denormal(False)
+
+
+@pytest.fixture
+def forked_children(monkeypatch):
+    """Fork the workers and mirrors that this process starts, as those of commands are."""
+    monkeypatch.setattr(sys, "executable", warm.python())
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,7 @@ def started(monkeypatch):
     return processes
 
 
+@pytest.mark.usefixtures("forked_children")
 def test_a_worker_takes_job_after_job_and_ends_with_the_last(tmp_path, started):
     trials = [digits_trial(seed, architecture=a) for seed in (0, 1) for a in ("mlp", "dcgan28")]
     trials = [trial for trial in trials if trial.config.architecture == "mlp"] + trials[1::2]
@@ -98,6 +99,7 @@ class Fails(Listener):
         raise ZeroDivisionError("a listener's own fault")
 
 
+@pytest.mark.usefixtures("forked_children")
 def test_an_exception_of_a_listener_is_raised_and_leaves_no_worker(tmp_path, started):
     with pytest.raises(ZeroDivisionError):
         train_in_processes(tmp_path, [digits_trial()], context(), Fails(), Policy(), ONE)

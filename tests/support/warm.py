@@ -166,18 +166,26 @@ def do_as_asked(asked):
     _be_quick(pages=draws_pages, databases=makes_databases)
 
 
+def copy_database(file):
+    """Make a new database of MLflow's as a copy of one that is made once a test session."""
+    from gan_bench.tracking.database import _let_go
+
+    made = TEMPLATES / "mlflow.db"
+    if not made.exists():
+        aside = made.with_name(secrets.token_hex(4))
+        _replaced["open_database"](f"sqlite:///{aside}")
+        _let_go(f"sqlite:///{aside}")
+        aside.replace(made)
+    shutil.copyfile(made, file)
+
+
 def _open_copy(uri):
     """Stand for ``open_database`` of the mirror."""
-    from gan_bench.tracking.database import _let_go, database_file
+    from gan_bench.tracking.database import database_file
 
-    file, made = database_file(uri), TEMPLATES / "mlflow.db"
+    file = database_file(uri)
     if file and not (file.exists() and file.stat().st_size):  # an empty one was made to have its rights
-        if not made.exists():
-            aside = made.with_name(secrets.token_hex(4))
-            _replaced["open_database"](f"sqlite:///{aside}")
-            _let_go(f"sqlite:///{aside}")
-            aside.replace(made)
-        shutil.copyfile(made, file)
+        copy_database(file)
     _replaced["open_database"](uri)
 
 
@@ -340,6 +348,11 @@ def place():
         return None
     _server = _server or _Server()
     return _server.place if _server.is_there else None
+
+
+def python():
+    """Return the Python of forked commands, which forks modules of gan_bench; the own one where nothing is forked."""
+    return str(_server.python) if place() else sys.executable
 
 
 def command(module):

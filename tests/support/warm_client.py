@@ -34,6 +34,7 @@ for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda given, _: os.kill(pid, given))
 code = struct.unpack("!i", connection.recv(4))[0]
 if code < 0:
-    signal.signal(-code, signal.SIG_DFL)
+    if -code != signal.SIGKILL:  # which nobody may handle
+        signal.signal(-code, signal.SIG_DFL)
     os.kill(os.getpid(), -code)
 os._exit(code)
