@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from support import warm
 from support.commands import wait_for
 from support.needs import postgres_program
 
@@ -46,7 +47,9 @@ def mlflow_server(folder, *, backend=None, port=None, arguments=(), environment=
     """
     port = port or free_port()
     folder.mkdir(parents=True, exist_ok=True)
-    backend = backend or f"sqlite:///{folder / 'server.db'}"
+    if not backend:
+        backend = f"sqlite:///{folder / 'server.db'}"
+        warm.copy_database(folder / "server.db")
     command = [
         sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port),
         "--backend-store-uri", backend, "--artifacts-destination", str(folder / "artifacts"), *arguments,
