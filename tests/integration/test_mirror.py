@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support import warm
 from support.commands import HANG, gan_bench, python_code, wait_for
 from support.needs import SLOW, slow
 from support.servers import free_port, mlflow_server
@@ -26,11 +27,11 @@ from support.trials import digits_trial
 from gan_bench.config.design import Design
 from gan_bench.records.plan import write_plan
 
-pytestmark = pytest.mark.starts_children
-
 SEEDS = "0-5"
 RUNS = 12 + 2 + 1
 """Trials, settings, and the answer."""
+FEW_RUNS = 4 + 2 + 1
+"""Those of ``few``."""
 
 
 @pytest.fixture(scope="module")
@@ -50,18 +51,25 @@ def results(trained, tmp_path):
     return shutil.copytree(trained, tmp_path / "results")
 
 
+@pytest.fixture
+def few(tmp_path):
+    """Four such trials, for tests that are not about their number."""
+    return train_small(tmp_path)
+
+
 def run(results, *more, environment=None):
     there = {**os.environ, **(environment or {})}
-    return gan_bench("run", results.parent / "small.yaml", "--results", results, "--profile", "full", "--seeds", SEEDS,
-                     *more, env=there)  # fmt: skip
+    suite = results.parent / "small.yaml"
+    return gan_bench("run", suite, "--results", results, "--profile", "full", *more, env=there)
 
 
+@pytest.mark.starts_children
 def test_a_run_that_mirrors_over_http_ends_with_every_run(results, tmp_path):
     """MLflow printed a line for every ended run into the channel: five of thirteen arrived, and the exit code was 0."""
     with mlflow_server(tmp_path / "server") as (uri, _):
         for attempt in range(3 if SLOW else 1):
             (results / ".gan_bench-results").unlink(missing_ok=True)  # another folder, as far as the server knows
-            done = run(results, environment={"MLFLOW_TRACKING_URI": uri})
+            done = run(results, "--seeds", SEEDS, environment={"MLFLOW_TRACKING_URI": uri})
             assert done.returncode == 0, done.stderr
             assert "MLflow lacks" not in done.stdout
             assert "did not answer" not in done.stdout
@@ -79,6 +87,7 @@ print("a library says hello")
 
 
 @pytest.mark.slow
+@pytest.mark.starts_children
 def test_no_library_can_write_into_a_channel(results, tmp_path):
     """Whatever is printed at the start of every Python, in the mirror and in the workers."""
     (tmp_path / "site").mkdir()
@@ -86,7 +95,7 @@ def test_no_library_can_write_into_a_channel(results, tmp_path):
     (tmp_path / "site" / "sitecustomize.py").write_text(NOISY)
     shutil.rmtree(next(results.glob("small/*seed=0--*")))
     shutil.rmtree(next(results.glob("small/*seed=1--*")))
-    done = run(results, "--executor", "processes", environment={"PYTHONPATH": str(tmp_path / "site")})
+    done = run(results, "--seeds", SEEDS, "--executor", "processes", environment={"PYTHONPATH": str(tmp_path / "site")})
     assert done.returncode == 0, done.stdout + done.stderr
     assert "MLflow lacks" not in done.stdout
     assert len(tagged_runs(f"sqlite:///{results / 'mlflow.db'}")) == RUNS
@@ -96,9 +105,8 @@ def test_no_library_can_write_into_a_channel(results, tmp_path):
 @pytest.mark.slow
 def test_a_server_that_goes_away_is_said_with_the_number_of_runs(results, tmp_path):
     port = free_port()
-    done = run(
-        results, environment={"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", "MLFLOW_HTTP_REQUEST_TIMEOUT": "2"}
-    )
+    away = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", "MLFLOW_HTTP_REQUEST_TIMEOUT": "2"}
+    done = run(results, "--seeds", SEEDS, environment=away)
     assert done.returncode == 0
     assert "MLflow lacks 12 of 12 runs and the answer: " in done.stdout
     assert f"`gan-bench sync {results} --tracking-uri http://127.0.0.1:{port}` completes it" in done.stdout
@@ -108,7 +116,7 @@ def test_a_server_that_goes_away_is_said_with_the_number_of_runs(results, tmp_pa
 
 def test_a_mirror_that_is_killed_is_said_with_the_number_of_runs(results):
     """The mirror is killed while it sends; the run notices at once, and knows what arrived."""
-    command = [sys.executable, "-m", "gan_bench", "run", results.parent / "small.yaml", "--results", results,
+    command = [*warm.command("gan_bench"), "run", results.parent / "small.yaml", "--results", results,
                "--profile", "full", "--seeds", SEEDS]  # fmt: skip
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
     stopped = threading.Event()
@@ -196,37 +204,36 @@ def punched(path):
         file.write(b"\xff" * (size // 2 // 4096 * 4096))
 
 
-@pytest.mark.makes_databases
 @pytest.mark.parametrize("damage", [half_made(60), *slow(punched, half_made(8), half_made(160), random_bytes, cut)])
-def test_a_broken_database_is_set_aside_by_name_and_made_again(results, damage):
-    damage(results / "mlflow.db")
-    before = (results / "mlflow.db").read_bytes()
-    served = gan_bench("ui", "--results", results, "--port", str(free_port()))
+def test_a_broken_database_is_set_aside_by_name_and_made_again(few, damage):
+    damage(few / "mlflow.db")
+    before = (few / "mlflow.db").read_bytes()
+    served = gan_bench("ui", "--results", few, "--port", str(free_port()))
     assert served.returncode == 2, served.stdout
     assert len(served.stderr.splitlines()) == 1
-    assert f"`gan-bench sync {results}` sets it aside" in served.stderr
-    done = gan_bench("sync", results)
+    assert f"`gan-bench sync {few}` sets it aside" in served.stderr
+    done = gan_bench("sync", few)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "it is kept as mlflow.db.broken-1, and made again from the records" in done.stdout
-    assert "12 runs up to date" in done.stdout
-    assert (results / "mlflow.db.broken-1").read_bytes()[:4096] == before[:4096]
-    assert len(tagged_runs(f"sqlite:///{results / 'mlflow.db'}")) == RUNS
-    assert "was broken" not in gan_bench("sync", results).stdout
+    assert "4 runs up to date" in done.stdout
+    assert (few / "mlflow.db.broken-1").read_bytes()[:4096] == before[:4096]
+    assert len(tagged_runs(f"sqlite:///{few / 'mlflow.db'}")) == FEW_RUNS
+    assert "was broken" not in gan_bench("sync", few).stdout
 
 
-def test_a_run_mends_it_too(results):
-    random_bytes(results / "mlflow.db")
-    done = run(results)
+def test_a_run_mends_it_too(few):
+    random_bytes(few / "mlflow.db")
+    done = run(few)
     assert done.returncode == 0
     assert "it is kept as mlflow.db.broken-1" in done.stdout
     assert "MLflow lacks" not in done.stdout
-    assert len(tagged_runs(f"sqlite:///{results / 'mlflow.db'}")) == RUNS
+    assert len(tagged_runs(f"sqlite:///{few / 'mlflow.db'}")) == FEW_RUNS
 
 
-def test_a_broken_database_of_somebody_else_s_stays(results, tmp_path):
+def test_a_broken_database_of_somebody_else_s_stays(few, tmp_path):
     random_bytes(tmp_path / "theirs.db")
     before = (tmp_path / "theirs.db").read_bytes()
-    done = gan_bench("sync", results, "--tracking-uri", f"sqlite:///{tmp_path / 'theirs.db'}")
+    done = gan_bench("sync", few, "--tracking-uri", f"sqlite:///{tmp_path / 'theirs.db'}")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "theirs.db is broken" in done.stderr
     assert (tmp_path / "theirs.db").read_bytes() == before
@@ -236,32 +243,32 @@ SHARING = "abc" if SLOW else "ab"
 """Results folders that one new database is made for."""
 
 
-def test_folders_make_one_new_database_at_the_same_time(results, tmp_path):
-    folders = [shutil.copytree(results, tmp_path / name) for name in SHARING]
+def test_folders_make_one_new_database_at_the_same_time(few, tmp_path):
+    folders = [shutil.copytree(few, tmp_path / name) for name in SHARING]
     uri = f"sqlite:///{tmp_path / 'shared.db'}"
-    command = [sys.executable, "-m", "gan_bench", "sync"]
+    command = [*warm.command("gan_bench"), "sync"]
     both = [
         subprocess.Popen([*command, str(f), "--tracking-uri", uri], stdout=subprocess.PIPE, text=True) for f in folders
     ]
     said = [process.communicate(timeout=HANG)[0] for process in both]
     assert {process.returncode for process in both} == {0}, said
-    assert len(tagged_runs(uri)) == len(SHARING) * RUNS
+    assert len(tagged_runs(uri)) == len(SHARING) * FEW_RUNS
     assert sqlite3.connect(tmp_path / "shared.db").execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_files_that_were_removed_are_sent_again(results):
+def test_files_that_were_removed_are_sent_again(few):
     """`sync` said that all runs were up to date, and no image came back."""
-    assert gan_bench("sync", results).returncode == 0
-    files = {path.relative_to(results) for path in (results / "mlartifacts").rglob("*") if path.is_file()}
-    before = run_ends(results / "mlflow.db")
-    shutil.rmtree(results / "mlartifacts")
-    assert gan_bench("sync", results).returncode == 0
-    again = {path.relative_to(results) for path in (results / "mlartifacts").rglob("*") if path.is_file()}
+    assert gan_bench("sync", few).returncode == 0
+    files = {path.relative_to(few) for path in (few / "mlartifacts").rglob("*") if path.is_file()}
+    before = run_ends(few / "mlflow.db")
+    shutil.rmtree(few / "mlartifacts")
+    assert gan_bench("sync", few).returncode == 0
+    again = {path.relative_to(few) for path in (few / "mlartifacts").rglob("*") if path.is_file()}
     assert sorted(path.name for path in again) == sorted(path.name for path in files)
-    assert run_ends(results / "mlflow.db") == before
-    states = {path: path.stat().st_mtime_ns for path in (results / "mlartifacts").rglob("*")}
-    assert gan_bench("sync", results).returncode == 0
-    assert states == {path: path.stat().st_mtime_ns for path in (results / "mlartifacts").rglob("*")}
+    assert run_ends(few / "mlflow.db") == before
+    states = {path: path.stat().st_mtime_ns for path in (few / "mlartifacts").rglob("*")}
+    assert gan_bench("sync", few).returncode == 0
+    assert states == {path: path.stat().st_mtime_ns for path in (few / "mlartifacts").rglob("*")}
 
 
 def run_ends(path):
@@ -272,25 +279,25 @@ def run_ends(path):
     return sorted(rows)
 
 
-def test_the_tag_of_an_altered_record(results):
-    gan_bench("sync", results)
-    path = next(results.glob("small/*lr=0.0002*seed=0--*")) / "evaluations.jsonl"
+def test_the_tag_of_an_altered_record(few):
+    gan_bench("sync", few)
+    path = next(few.glob("small/*lr=0.0002*seed=0--*")) / "evaluations.jsonl"
     whole = path.read_bytes()
     path.write_text(path.read_text().replace('"epoch":2', '"epoch":2 '))
-    done = gan_bench("sync", results)
+    done = gan_bench("sync", few)
     assert done.returncode == 1
     assert f"altered: {path} is not what was saved" in done.stdout
-    uri = f"sqlite:///{results / 'mlflow.db'}"
+    uri = f"sqlite:///{few / 'mlflow.db'}"
     (tagged,) = [tags for tags in tagged_runs(uri) if tags.get("gan_bench.altered")]
     assert tagged["gan_bench.altered"] == f"{path} is not what was saved: its digest differs"
     path.write_bytes(whole)
-    before = run_ends(results / "mlflow.db")
-    with contextlib.closing(sqlite3.connect(results / "mlflow.db")) as database, database:
+    before = run_ends(few / "mlflow.db")
+    with contextlib.closing(sqlite3.connect(few / "mlflow.db")) as database, database:
         database.execute("UPDATE runs SET status = 'FAILED', end_time = 1 WHERE name LIKE '%seed 0'")
         database.execute("UPDATE runs SET status = 'RUNNING', end_time = NULL WHERE name LIKE '%seed 1'")
-    assert gan_bench("sync", results).returncode == 0
+    assert gan_bench("sync", few).returncode == 0
     assert not [tags for tags in tagged_runs(uri) if tags.get("gan_bench.altered")]
-    assert run_ends(results / "mlflow.db") == before, "a status that a person set stays no longer than the next sync"
+    assert run_ends(few / "mlflow.db") == before, "a status that a person set stays no longer than the next sync"
 
 
 SECRETS = (
@@ -303,14 +310,14 @@ SECRETS = (
 
 
 @pytest.mark.parametrize("uri", [SECRETS[0], *slow(*SECRETS[1:])])
-def test_a_credential_in_the_environment_appears_nowhere(results, uri):
-    done = run(results, environment={"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"})
+def test_a_credential_in_the_environment_appears_nowhere(few, uri):
+    done = run(few, environment={"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"})
     assert "MLflow lacks" in done.stdout
-    assert f"`gan-bench sync {results}` completes it" in done.stdout
-    refused = gan_bench("sync", results, "--tracking-uri", uri)
+    assert f"`gan-bench sync {few}` completes it" in done.stdout
+    refused = gan_bench("sync", few, "--tracking-uri", uri)
     assert refused.returncode == 2
     assert "must not hold a password" in refused.stderr
-    files = [path for path in results.rglob("*") if path.is_file()]
+    files = [path for path in few.rglob("*") if path.is_file()]
     said = [done.stdout, done.stderr, refused.stdout, refused.stderr]
     for text in (*said, *(path.read_bytes().decode(errors="replace") for path in files)):
         assert "hunter" not in text
@@ -343,10 +350,10 @@ def places(database):
     return by_owner
 
 
-def test_folders_that_share_a_database_keep_their_files_apart_and_take_them_along(trained, tmp_path):
+def test_folders_that_share_a_database_keep_their_files_apart_and_take_them_along(few, tmp_path):
     """All files lay beside the results that were mirrored first, and were lost with them; a moved folder came again."""
     ignored = shutil.ignore_patterns("mlflow.db", "mlartifacts", ".gan_bench-results")
-    first, second = (shutil.copytree(trained, tmp_path / name, ignore=ignored) for name in "ab")
+    first, second = (shutil.copytree(few, tmp_path / name, ignore=ignored) for name in "ab")
     database = tmp_path / "shared.db"
     for folder in (first, second, first):
         done = gan_bench("sync", folder, "--tracking-uri", f"sqlite:///{database}")
@@ -368,15 +375,14 @@ def test_folders_that_share_a_database_keep_their_files_apart_and_take_them_alon
     assert sorted(map(sorted, places(database).values())) == [[first], [moved]], "a copy takes nobody's files over"
 
 
-def test_a_copied_suite_gives_its_trials_no_second_runs(trained, tmp_path):
-    results = shutil.copytree(trained, tmp_path / "results", ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts"))
-    (suite,) = [path.parent for path in results.glob("*/plan.json")]
-    shutil.copytree(suite, results / f"{suite.name}-gpu")
-    done = gan_bench("sync", results)
+def test_a_copied_suite_gives_its_trials_no_second_runs(few):
+    (suite,) = [path.parent for path in few.glob("*/plan.json")]
+    shutil.copytree(suite, few / f"{suite.name}-gpu")
+    done = gan_bench("sync", few)
     assert "is a copy of" in done.stdout + done.stderr
-    trials = [each["gan_bench.trial"] for each in tagged_runs(f"sqlite:///{results / 'mlflow.db'}")
+    trials = [each["gan_bench.trial"] for each in tagged_runs(f"sqlite:///{few / 'mlflow.db'}")
               if "gan_bench.trial" in each]  # fmt: skip
     assert sorted(trials) == sorted({path.name.rpartition("--")[2] for path in suite.glob("*--????????")})
-    with contextlib.closing(sqlite3.connect(results / "mlflow.db")) as found:
+    with contextlib.closing(sqlite3.connect(few / "mlflow.db")) as found:
         names = [name for (name,) in found.execute("SELECT name FROM experiments")]
     assert f"{suite.name}-gpu" not in names
