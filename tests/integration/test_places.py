@@ -187,7 +187,6 @@ def test_a_lock_that_is_no_file_costs_its_own_trial_alone(whole, tmp_path, what)
     assert len(list(results.glob("small/*/record.json"))) == 4, "the others ran"
 
 
-@pytest.mark.makes_databases
 def test_a_journal_of_a_database_that_is_gone_stays_out_of_the_new_one(whole, tmp_path):
     results = shutil.copytree(whole, tmp_path / "results")
     other = sqlite3.connect(tmp_path / "other.db")
@@ -214,7 +213,6 @@ def test_a_database_that_is_locked_is_no_broken_one(whole, tmp_path):
     assert gan_bench("sync", results).returncode == 0
 
 
-@pytest.mark.makes_databases
 def test_a_database_without_a_table_is_mended_in_silence(whole, tmp_path):
     results = shutil.copytree(whole, tmp_path / "results")
     replay(results, default_uri(results))
@@ -294,7 +292,6 @@ def test_what_is_kept_is_kept_before_anything_that_may_be_interrupted(stopped, r
     assert len(list((results / trial.config.suite / ".damaged").iterdir())) == 1
 
 
-@pytest.mark.makes_databases
 def test_a_new_database_has_the_rights_of_every_new_file(tmp_path):
     before = os.umask(0o002)
     try:
