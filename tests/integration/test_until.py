@@ -332,7 +332,7 @@ def test_killed_at_any_look_it_goes_on_there(real):
 
 def test_a_budget_ends_it_with_a_checkpoint_a_report_and_exit_code_0(real):
     (real / "real.yaml").write_text(REAL.replace("epochs: 1}", "epochs: 4000}").replace("[1]", "[4000]"))
-    done = gan_bench("run", "real.yaml", "--until", "decided", "--budget", "12s", *OPTIONS, cwd=real)
+    done = gan_bench("run", "real.yaml", "--until", "decided", "--budget", "3s", *OPTIONS, cwd=real)
     text = done.stdout + done.stderr
     assert done.returncode == 0, text
     assert "the budget is spent: stopping after a checkpoint" in text
