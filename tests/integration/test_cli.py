@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support import warm
 from support.commands import HANG, gan_bench, measuring, python_code, python_module, wait_for
 from support.records import edit
 from support.studies import write
@@ -52,7 +53,6 @@ def suite(tmp_path):
 
 
 @pytest.mark.makes_databases
-@pytest.mark.draws_pages
 @pytest.mark.starts_children
 def test_run_report_skip_and_mirror(tmp_path, suite):
     results = tmp_path / "results"
@@ -76,7 +76,7 @@ def test_run_report_skip_and_mirror(tmp_path, suite):
     answer = (results / "report" / "answer.md").read_text()
     assert "Best score: lr " in answer
 
-    again = gan_bench("run", suite, "--results", results, "--device", "cpu")
+    again = gan_bench("run", suite, "--results", results, "--device", "cpu", "--no-tracking")
     assert again.returncode == 0
     assert "2 finished, 0 to run" in again.stdout
 
@@ -131,7 +131,7 @@ print(json.dumps(out))
 def test_interrupt_checkpoints_and_goes_on(tmp_path, suite):
     suite.write_text(SUITE.replace("epochs: 2", "epochs: 400"))
     results = tmp_path / "results"
-    command = [sys.executable, "-m", "gan_bench", "run", str(suite), "--results", str(results), "--no-tracking"]
+    command = [*warm.command("gan_bench"), "run", str(suite), "--results", str(results), "--no-tracking"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: any(results.glob("tiny/*/history.jsonl")) and any(
         p.stat().st_size > 3000 for p in results.glob("tiny/*/history.jsonl")))  # fmt: skip
