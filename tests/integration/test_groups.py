@@ -21,6 +21,7 @@ from support.trials import digits_trial
 from gan_bench.audit.rerun import rerun
 from gan_bench.audit.standards import lone_way
 from gan_bench.config.image_folder import DataRoot
+from gan_bench.config.trial import EvaluationConfig
 from gan_bench.execution.preflight.estimate import estimate
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
@@ -290,8 +291,9 @@ class InThisProcess:
 
 def test_the_shortest_group_goes_first_and_the_longest_where_others_wait(tmp_path, monkeypatch):
     """On one device most have ended whenever somebody looks; of several none is waited for in the end."""
-    which = [*trials(epochs=4), *trials(epochs=2)]
-    which = [replace(t, config=replace(t.config, batch_size=32 + 32 * (t.config.epochs == 4))) for t in which]
+    few = EvaluationConfig(epochs=(1,), samples=64, extractors=("lenet-mnist-v1",))
+    which = [*trials(epochs=2, evaluation=few), *trials(epochs=1, evaluation=few)]
+    which = [replace(t, config=replace(t.config, batch_size=32 + 32 * (t.config.epochs == 2))) for t in which]
 
     def seconds(trial):
         return float(trial.config.epochs)
@@ -308,6 +310,7 @@ def test_the_shortest_group_goes_first_and_the_longest_where_others_wait(tmp_pat
     assert seen.sizes == [64] * 4 + [32] * 4
 
 
+@pytest.mark.usefixtures("forked_children")
 def test_groups_in_worker_processes(tmp_path):
     """One process trains several trials together; a lost process loses just those."""
     which = trials()

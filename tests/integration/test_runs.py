@@ -35,7 +35,7 @@ from gan_bench.training import engine
 
 @pytest.fixture(scope="module", params=["mlp", "dcgan28"])
 def trial(request):
-    return digits_trial(architecture=request.param, batch_size=64)
+    return digits_trial(architecture=request.param, batch_size=32, train_limit=150)
 
 
 @pytest.fixture(scope="module")
@@ -280,9 +280,9 @@ def test_a_trial_that_ended_holds_no_memory(tmp_path, monkeypatch, end):
 
 def test_training_moves_towards_the_data(tmp_path):
     """Not only runs: fully connected nets come far closer to the digits than they start."""
-    evaluation = replace(digits_trial().config.evaluation, epochs=(0, 30), samples=500)
+    evaluation = replace(digits_trial().config.evaluation, epochs=(0, 15), samples=500)
     fast = {"lr_g": 3e-3, "lr_d": 3e-3, "betas_g": (0.5, 0.999), "betas_d": (0.5, 0.999)}
-    trial = digits_trial(epochs=30, train_limit=None, batch_size=64, evaluation=evaluation, **fast)
+    trial = digits_trial(epochs=15, train_limit=None, batch_size=64, evaluation=evaluation, **fast)
     directory, _ = run(tmp_path, trial)
     fids = [line["scores"][0]["value"] for line in read_trial(directory.path).evaluations]
     assert fids[1] < 0.6 * fids[0]
