@@ -33,7 +33,7 @@ trials:
   - recipe: mnist-mlp-z100
     set: {dataset: digits, epochs: 3, log_every: 5, ema_decay: 0.9}
 seeds: [0, 1, 2]
-evaluate: {epochs: [1, 3], samples: 200, draws: 2}
+evaluate: {epochs: [1, 3], samples: 64, draws: 2}
 """
 
 
@@ -175,9 +175,9 @@ def weights_swapped(record):
 
 def scores_renamed(record):
     """Let a score say that it is of more images than its config draws."""
-    record.evaluations.write_text(record.evaluations.read_text().replace(",200]", ",10000]"))
+    record.evaluations.write_text(record.evaluations.read_text().replace(",64]", ",10000]"))
     reseal(record)
-    change(record.record, lambda end: end.update({k: {n.replace(",200]", ",10000]"): v for n, v in end[k].items()}
+    change(record.record, lambda end: end.update({k: {n.replace(",64]", ",10000]"): v for n, v in end[k].items()}
                                                   for k in ("final", "best")}))  # fmt: skip
 
 
@@ -267,7 +267,7 @@ def test_a_score_that_nothing_here_comes_to_never_holds(results):
     """An invented FID under another network stood in the answer, and every level held."""
 
     def invent(scores):
-        scores.append({**scores[0], "name": "fid[inception,train,200]", "extractor": "inception", "value": 3.1})
+        scores.append({**scores[0], "name": "fid[inception,train,64]", "extractor": "inception", "value": 3.1})
 
     def remove(scores):
         scores[:] = [score for score in scores if score["metric"] != "classes"]
@@ -280,7 +280,7 @@ def test_a_score_that_nothing_here_comes_to_never_holds(results):
     verdicts = found(results)
     for level in ("rescored", "repeated"):
         assert verdicts[level, name]["verdict"] == "not audited", said
-        assert "nothing here comes to fid[inception,train,200]" in verdicts[level, name]["text"]
+        assert "nothing here comes to fid[inception,train,64]" in verdicts[level, name]["text"]
         assert "not in the record: classes[" in verdicts[level, other]["text"]
 
 
