@@ -175,14 +175,18 @@ def test_features_are_a_cpu_s(name, device):
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory):
     path = tmp_path_factory.mktemp("suite") / "gpu.yaml"
-    mlp, dcgan = ("12", "1") if REHEARSED else ("800", "60")
+    mlp, dcgan = ("3", "1") if REHEARSED else ("800", "60")
     path.write_text(SUITE.replace("MLP", mlp).replace("DCGAN", dcgan))
     return path
 
 
 def command(suite, results, device, *more):
     return ["run", str(suite), "--results", str(results), "--no-tracking", "--device", device.type, "--profile", "full",
-            "--executor", "inline", *more]  # fmt: skip
+            "--executor", "inline", *(FEW if REHEARSED else []), *more]  # fmt: skip
+
+
+FEW = ["--train-limit", "200", "--samples", "64"]
+"""Images of a rehearsal."""
 
 
 @pytest.fixture(scope="module")
