@@ -143,8 +143,10 @@ def test_last_batch_and_fake_batch(name):
     assert seen == expected[name]
 
 
+LARGE = ("cifar10", "cats", "dcgan64", "dcgan64-bn")
+"""Many JPEGs, and networks of which test_faithfulness and test_engines try more."""
 PARTS = [
-    pytest.param(plural, name, marks=[pytest.mark.slow] if name == "cifar10" else [])  # 60,000 JPEGs; cats are fewer
+    pytest.param(plural, name, marks=[pytest.mark.slow] if name in LARGE else [])
     for plural, registry in REGISTRIES.items()
     for name in registry.shipped()
 ]

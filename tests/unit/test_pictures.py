@@ -461,6 +461,7 @@ def test_a_name_stands_for_one_folder_and_one_transform(tmp_path):
         register_folder(replace(folder, transform=Transform(size=32, channels=1)))
 
 
+@pytest.mark.slow
 def test_the_real_cats(real_data):
     path = real_data.path / "cats.zip"
     if not path.exists():
