@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.commands import python_file
 from support.engines import apart, fake_capture, members, train, train_together
 
 from gan_bench.training.engine import ReferenceEngine
@@ -41,7 +42,7 @@ def test_interpreted_kernels_are_autograd():
 def test_kernels_compile_for_cards_without_one():
     """For sm_80 and sm_90, every launch of a small pair, and none spills registers."""
     pytest.importorskip("triton", reason="Triton comes with PyTorch on Linux alone")
-    done = run("benchmarks/speed/kernels.py", "--small")
+    done = python_file(ROOT / "benchmarks/speed/kernels.py", "--small")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = [line for line in done.stdout.splitlines() if line.startswith("| `")]
     assert {line.split("|")[2].strip() for line in lines} == {"sm_80", "sm_90"}

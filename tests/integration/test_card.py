@@ -8,8 +8,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -17,7 +15,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 from PIL import Image
-from support.commands import gan_bench
+from support.commands import gan_bench, python_code
 from support.records import edit, reseal
 from support.suites import SMALL, train_small
 from typer.testing import CliRunner
@@ -70,7 +68,7 @@ def test_its_generator_is_that_of_the_median_trial(card, results):
 def test_its_code_runs_where_only_the_card_is(card):
     (code,) = re.findall(r"```python\n(.*?)```", (card / "README.md").read_text(), flags=re.DOTALL)
     shown = "print(tuple(images.shape), images.dtype)"
-    done = subprocess.run([sys.executable, "-c", code + shown], cwd=card, capture_output=True, text=True, check=False)
+    done = python_code(code + shown, cwd=card)
     assert done.stdout == "(16, 1, 28, 28) torch.uint8\n", done.stderr
 
 

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 from PIL import Image
+from support.commands import python_file
 from support.pages import PAGES, ROOT, Shell, blocks, commands
 from typer.main import get_command
 
@@ -151,9 +152,7 @@ def test_the_guide_for_contributors_names_what_there_is():
 
 
 def test_generated_pages_are_up_to_date():
-    done = subprocess.run(
-        [sys.executable, ROOT / "docs" / "generate.py", "--check"], capture_output=True, text=True, check=False
-    )
+    done = python_file(ROOT / "docs" / "generate.py", "--check")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 

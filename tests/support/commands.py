@@ -52,6 +52,12 @@ def python_code(text, *arguments, **options):
     return subprocess.run(command, check=False, **{"capture_output": True, "text": True, "env": env, **options})
 
 
+def python_file(path, *arguments, **options):
+    """Run ``python PATH ARGUMENTS`` to its end, as ``gan_bench`` does."""
+    code = "import runpy, sys; sys.argv[0] = sys.argv.pop(1); runpy.run_path(sys.argv[0], run_name='__main__')"
+    return python_code(code, path, *arguments, **options)
+
+
 def measuring():
     """Return the environment of a run that measures, as a user's does, how long it will take."""
     return {**os.environ, "GAN_BENCH_NO_ESTIMATE": "0"}
