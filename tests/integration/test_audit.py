@@ -16,6 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from support import warm
 from support.commands import gan_bench, wait_for
 from support.pages import ROOT
 from support.records import change, edit, reseal
@@ -385,7 +386,8 @@ def test_a_damaged_audit_is_no_reason_to_lose_it(results):
 
 
 def test_an_interrupted_audit_keeps_what_it_found(results):
-    command = [sys.executable, "-m", "gan_bench", "audit", str(results), "--levels", "begun,repeated", "--nonce", "x"]
+    words = ["audit", str(results), "--levels", "begun,repeated", "--nonce", "x"]
+    command = [*warm.command("gan_bench"), *words]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
     )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from support import warm
 from support.runs import context, sites, train, train_in_processes
 from support.trials import digits_trial
 
@@ -122,7 +123,7 @@ def test_a_reader_that_goes_ends_the_run_and_fails_no_trial(tmp_path):
     suite = tmp_path / "small.yaml"
     suite.write_text(SUITE)
     words = ["run", suite, "--results", tmp_path / "r", "--executor", "inline", "--no-tracking", "--device", "cpu"]
-    command = [sys.executable, "-m", "gan_bench", *map(str, words)]
+    command = [*warm.command("gan_bench"), *map(str, words)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while "epochs" not in process.stdout.readline():
             assert process.poll() is None
