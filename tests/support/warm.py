@@ -173,7 +173,9 @@ def copy_database(file):
     made = TEMPLATES / "mlflow.db"
     if not made.exists():
         aside = made.with_name(secrets.token_hex(4))
-        _replaced["open_database"](f"sqlite:///{aside}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MLflow's own
+            _replaced["open_database"](f"sqlite:///{aside}")
         _let_go(f"sqlite:///{aside}")
         aside.replace(made)
     shutil.copyfile(made, file)
