@@ -11,11 +11,13 @@ import warnings
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 
 import pytest
 import torch
 from support.commands import HANG
+from support.needs import SLOW, slow
 from support.records import bits, edit
 from support.runs import context, run, sites, stop_after, train, train_in_processes
 from support.suites import train_small
@@ -93,8 +95,19 @@ def link_elsewhere(path):
     path.symlink_to(other)
 
 
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("damage", [gone, flipped, cut, folder, link_loop, link_elsewhere])
+EVERYWHERE, OTHER = (gone, flipped), (cut, folder, link_loop, link_elsewhere)
+"""Damages that are done to every file, and those that are done to the end and the history alone by default."""
+VITAL = ("record.json", "history.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("damage", "name"),
+    [
+        *product(EVERYWHERE, FILES),
+        *product(OTHER, VITAL),
+        *slow(*product(OTHER, [name for name in FILES if name not in VITAL])),
+    ],
+)
 def test_every_damage_is_found_and_a_run_heals_it(finished, name, damage):
     results, trial, directory = finished
     before = bits(directory)
@@ -124,7 +137,7 @@ def test_every_bit_of_the_small_files_counts(finished):
     unseen = []
     for path in (directory.record, results / "test" / "plan.json", results / "test" / "anchors.json"):
         content = path.read_bytes()
-        for position in range(0, len(content), 3):
+        for position in range(0, len(content), 3 if SLOW else 11):
             changed = bytearray(content)
             changed[position] ^= 1 << position % 8
             path.write_bytes(changed)
