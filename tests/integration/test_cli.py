@@ -230,8 +230,7 @@ def test_given_data_is_never_written_to(tmp_path, real_data):
     suite.write_text(
         "suite: one\nversion: 1\ntrials: [{recipe: mnist-mlp-z100, set: {epochs: 1}}]\nevaluate: {samples: 50}\n"
     )
-    options = ["--data", folder, "--results", tmp_path / "r", "--no-tracking", "--train-limit", 500]
-    done = gan_bench("run", suite, *options)
+    done = python_module("support.page_command", "run", suite, "--data", folder, "--results", tmp_path / "r")
     assert done.returncode == 0, done.stderr
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
 

@@ -90,7 +90,8 @@ class Shell:
         self._program(bin_ / "gan-bench", f'exec {shlex.join(warm.command("support.page_command"))} "$@"\n')
         (bin_ / "pip.py").write_text(_PIP)
         self._program(bin_ / "pip", f'exec {python} {shlex.quote(str(bin_ / "pip.py"))} "$@"\n')
-        self._program(bin_ / "python", f'exec {python} "$@"\n')
+        forked = shlex.join(warm.command("")[:-1])
+        self._program(bin_ / "python", f'if [ "$1" = -m ]; then shift; exec {forked} "$@"; fi; exec {python} "$@"\n')
         make = 'case "$1" in bench|report) set -- "$@";; *) set -- -n "$@";; esac\n'
         make += f"PATH={shlex.quote(os.environ['PATH'])} exec make -f {root}/Makefile VENV=../{environment.name} "
         self._program(bin_ / "make", f'{make}"$@"\n')  # names of make's targets hold no blanks
