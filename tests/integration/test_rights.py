@@ -69,7 +69,7 @@ def run(stranger, shared, *more):
     )
 
 
-@pytest.mark.parametrize("name", ["record.json", "trial.json", "history.jsonl", "generator.safetensors", "."])
+@pytest.mark.parametrize("name", ["record.json", "history.jsonl", ".", *slow("trial.json", "generator.safetensors")])
 def test_what_cannot_be_read_is_skipped_named_and_left_as_it_is(stranger, shared, name):
     mine = record(shared, 0)
     (mine.path / name).chmod(0)
