@@ -341,7 +341,7 @@ def board(tmp_path_factory):
     return build_board(folders, folder / "site").page
 
 
-@pytest.mark.parametrize("width", [390, 800, 1400])
+@pytest.mark.parametrize("width", [390, 1400, *needs.slow(800)])
 def test_the_board_is_read_sorted_and_filtered_at_any_width(chromium, board, width):
     from axe_playwright_python.sync_playwright import Axe
 

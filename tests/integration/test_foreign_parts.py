@@ -7,11 +7,13 @@ import json
 import math
 import os
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
 from support.commands import gan_bench
+from support.needs import slow
 from support.parts import registered
 from support.runs import CPU, context, run, train
 from support.trials import digits_trial
@@ -170,8 +172,17 @@ def test_every_real_number_is_a_value(tmp_path, odd, value):
     assert scores_of(tmp_path, digits_trial())["odd"]["value"] == float(value)
 
 
-@pytest.mark.parametrize("where", ["init", "update", "compute"])
-@pytest.mark.parametrize("error", [ValueError("no such thing"), RecursionError(), *ANYTHING])
+RAISED = (ValueError("no such thing"), RecursionError(), *ANYTHING)
+
+
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        *product(["compute"], RAISED),
+        *(("init", RAISED[-1]), ("update", RAISED[-2])),
+        *slow(*product(["init"], RAISED[:-1]), *product(["update"], [*RAISED[:-2], RAISED[-1]])),
+    ],
+)
 def test_a_measure_that_raises_costs_its_own_value_alone(tmp_path, odd, plain, where, error):
     odd(where=where, error=error)
     trial = digits_trial()
@@ -290,8 +301,13 @@ def test_networks_that_end_the_process_are_refused_before_anything_trains(error)
         survey((digits_trial(architecture="odd"),), context())
 
 
-@pytest.mark.parametrize("stepping", [True, False], ids=["in a step", "in an evaluation"])
-@pytest.mark.parametrize("error", [SystemExit(0), GeneratorExit(), *ANYTHING])
+ENDS = (SystemExit(0), GeneratorExit(), *ANYTHING)
+
+
+@pytest.mark.parametrize(
+    ("error", "stepping"),
+    [*product(ENDS, [True]), (ENDS[0], False), (ENDS[-1], False), *slow(*product(ENDS[1:-1], [False]))],
+)
 def test_networks_that_raise_anything_while_they_train_fail_their_trial(tmp_path, error, stepping):
     def forward(generator):
         if generator.training is stepping and list(tmp_path.rglob("history.jsonl")):
