@@ -43,7 +43,6 @@ def run_cells(path):
     return names, shown
 
 
-@pytest.mark.draws_pages
 def test_the_notebook_runs_and_what_it_makes_is_sound(tmp_path):
     """One run for all that is asked of it: each costs seconds."""
     names, shown = run_cells(NOTEBOOK)

@@ -112,7 +112,6 @@ def test_two_results_folders_share_a_server_with_postgresql(folders, tmp_path):
         assert list((folders[0] / "mlartifacts" / "tiny").glob("*/artifacts/record/record.json"))
 
 
-@pytest.mark.draws_pages
 def test_a_run_has_what_people_look_for(folders, tmp_path):
     done = gan_bench("sync", folders[0])
     assert "4 runs up to date" in done.stdout, done.stderr

@@ -130,7 +130,6 @@ def test_different_images_of_one_kind_are_no_copies(real_data):
     assert [a == b for a, b in again].count(True) == 50, "those that are there are found"
 
 
-@pytest.mark.draws_pages
 def test_a_first_answer_and_an_edited_suite_is_kept(tmp_path):
     scans(tmp_path / "scans")
     suite = tmp_path / "scans.yaml"
