@@ -96,6 +96,13 @@ os.fsync = lambda _: None
 """Tests kill processes and never the machine, for which alone a disk is waited for: a millisecond each time."""
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session):
+    """Start one process for the commands of all test processes: each would take seconds to import the same."""
+    if (session.config.getoption("numprocesses", None) or 0) > 1 and not hasattr(session.config, "workerinput"):
+        warm.share()
+
+
 def pytest_collection_finish():
     """Leave what was imported and collected out of collections of garbage: it stays, and each looked through it."""
     gc.collect()

@@ -168,7 +168,7 @@ def test_the_warm_process_ends_with_the_one_that_started_it():
     )
     done = subprocess.run(
         [sys.executable, "-c", text], capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), warm.SHARED: ""},
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL
     wait_for(lambda: not alive(int(done.stdout)))

@@ -36,6 +36,7 @@ import time
 import warnings
 import weakref
 from contextlib import redirect_stderr, suppress
+from functools import cached_property
 from pathlib import Path
 
 SLOW = bool(os.environ.get("GAN_BENCH_SLOW"))
@@ -274,8 +275,12 @@ exec {python} "$@"
 """The Python of forked commands: modules of gan_bench that it starts are forked as well."""
 
 
+SHARED = "GAN_BENCH_WARM"
+"""Names the folder of the warm process that the test processes of a session share."""
+
+
 class _Server:
-    """The warm process of this test process, started with the first command."""
+    """A warm process, which ends with the process that starts it."""
 
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="warm")
@@ -293,15 +298,47 @@ class _Server:
         self.python.write_text(_PYTHON.format(**{name: shlex.quote(word) for name, word in words.items()}))
         self.python.chmod(0o700)
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.env)
+        (Path(self.folder.name) / "pid").write_text(str(self.process.pid))
         atexit.register(self.stop)
+
+    @cached_property
+    def is_there(self):
+        """Whether it listens, once it has loaded everything."""
         with self.process.stdout as ready:
             ready.read()
-        self.is_there = Path(self.place).exists()
+        return Path(self.place).exists()
 
     def stop(self):
         self.process.stdin.close()
         self.process.wait()
         self.folder.cleanup()
+
+
+class _Shared:
+    """The warm process that another test process has started."""
+
+    def __init__(self, folder):
+        self.place, self.python, self._pid = (str(Path(folder) / name) for name in ("socket", "python", "pid"))
+
+    @cached_property
+    def is_there(self):
+        """Whether it listens, once it has loaded everything."""
+        stat = Path(f"/proc/{Path(self._pid).read_text()}/stat")
+        while True:
+            with socket.socket(socket.AF_UNIX) as connection, suppress(FileNotFoundError, ConnectionRefusedError):
+                connection.connect(self.place)
+                return True
+            if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
+                return False
+            time.sleep(0.05)
+
+
+def share():
+    """Start the warm process of all test processes that this one is about to start."""
+    global _server  # noqa: PLW0603 - one a process
+    if sys.platform == "linux":
+        _server = _Server()
+        os.environ[SHARED] = _server.folder.name
 
 
 _AT_START = ("PYTHON", "LANG", "LC_", "LD_", "OMP_", "MKL_", "OPENBLAS_", "CUDA_", "TRITON_INTERPRET", "ARROW_", "JE_")
@@ -343,12 +380,14 @@ makes_databases = False
 def place():
     """Return where the warm process of this test process listens, or None where there can be none.
 
-    It is started at the first call. There is none but on Linux, nor where a library starts threads with its import.
+    It is started at the first call, unless there is one that test processes share. There is none but on Linux, nor
+    where a library starts threads with its import.
     """
     global _server  # noqa: PLW0603 - one a process
     if sys.platform != "linux":
         return None
-    _server = _server or _Server()
+    if not _server:
+        _server = _Shared(os.environ[SHARED]) if os.environ.get(SHARED) else _Server()
     return _server.place if _server.is_there else None
 
 
