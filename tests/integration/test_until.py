@@ -150,6 +150,10 @@ def test_a_difference_within_the_margin_is_equivalent_at_twelve_seeds(tmp_path):
     assert "equivalent: no difference above the margin" in answer.factors[0]
     assert run.lines[-1] == "2 questions: 2 equivalent; none open"
     assert "next look at" not in answer.headline + " ".join(answer.factors)
+    again = Recorded(tmp_path, apart(0.02, 0.035))
+    again.run()
+    assert again.looks == [0], "what is finished is not trained again, and a decided study asks for nothing"
+    assert "none open" in again.lines[-1]
 
 
 # ------------------------------------------------------------------------------------- who gets the seeds
@@ -174,14 +178,6 @@ def test_the_next_seeds_go_to_settings_in_an_open_question_alone(tmp_path):
     assert seeds[2e-4] == seeds[3e-4] >= set(range(8))
     assert any(line.startswith("  open: learning rate, mnist-mlp-z100: 0.0002 or 0.0003") for line in run.lines)
     assert any(re.fullmatch(r"the rest takes at most 14 trials, about \d+ s", line) for line in run.lines)
-
-
-def test_what_is_finished_is_not_trained_again_and_a_decided_study_asks_for_nothing(tmp_path):
-    Recorded(tmp_path, apart(0.02, 0.035)).run()
-    again = Recorded(tmp_path, apart(0.02, 0.035))
-    again.run()
-    assert again.looks == [0]
-    assert "none open" in again.lines[-1]
 
 
 def test_more_seeds_than_are_allowed_are_not_trained(tmp_path):
