@@ -120,7 +120,7 @@ def other_file_remark(results: Path, plan: Plan) -> Iterator[str]:
     folder, settings = results / plan.suite, settings_of(trial.config for trial in plan.trials)
     rows, before, others = list[PlannedTrial](), set[str](), dict[str, None]()
     with suppress(UserError):  # nothing is known of what was planned
-        rows = [row for row in read_plan(folder) if not row.get("withdrawn")] if (folder / PLAN).exists() else []
+        rows = [row for row in read_plan(folder) if not row.get("withdrawn")]
     with suppress(UserError):  # the file, or what it names, cannot be read any more
         if read_if_there(folder / SUITE) not in (None, plan.text.encode(errors="backslashreplace")):
             kept = make_plan(folder / SUITE, PlanOptions(profile=plan.profile), run_plugins=False, has_run=True)
@@ -155,22 +155,20 @@ def state_remarks(results: Path, plan: Plan, state: PlanState) -> Iterator[str]:
     if state.deleted:
         yield f"--fresh deletes {plural(len(state.deleted), 'earlier record')}, each when its trial starts"
     yield from _other_lengths(results, plan, state.todo)
-    if remark := _averages_alone(plan):
-        yield remark
+    yield from _averages_alone(plan)
     yield from plan.coinciding
 
 
-def _averages_alone(plan: Plan) -> str:
-    """Return that settings differ in nothing but the moving average of G, which changes no training; or nothing."""
+def _averages_alone(plan: Plan) -> Iterator[str]:
+    """Yield that settings differ in nothing but the moving average of G, which changes no training."""
     decays: dict[str, set[float | None]] = {}
     for trial in plan.trials:
         decays.setdefault(setting_key(trial.config.to_json(), ("ema_decay",)), set()).add(trial.config.ema_decay)
-    if all(len(found) == 1 for found in decays.values()):
-        return ""
-    return (
-        "ema_decay changes only the moving average of G: settings that differ in nothing else train the same G, of "
-        "which the ranking is; the averages have scores of their own (--tables all)"
-    )
+    if any(len(found) > 1 for found in decays.values()):
+        yield (
+            "ema_decay changes only the moving average of G: settings that differ in nothing else train the same G, of "
+            "which the ranking is; the averages have scores of their own (--tables all)"
+        )
 
 
 def _other_lengths(results: Path, plan: Plan, todo: list[Trial]) -> Iterator[str]:
