@@ -107,11 +107,12 @@ class PutAsideError(CopiedError):
         Args:
             path: The record.
             home: The folder of its suite.
-            planned: Whether the plan there has its trial, which has no record there.
+            planned: Whether the plan there still has its trial, which has no record there.
             alone: Whether it lies in the folder of another suite, which stays where it is.
         """
-        elsewhere = "move it elsewhere" if alone else f"move {path.parent} elsewhere, or name it alone"
-        remedy = f"{home} plans it and has no record of it: move it there, or {elsewhere}" if planned else elsewhere
+        there = f"{home} plans it and has no record of it: move it there if it is of the same run; if of another, "
+        apart = f"move {path.parent} elsewhere to keep it apart, or name that folder alone for its tables"
+        remedy = there * planned + ("move it elsewhere" if alone else apart)
         RecordError.__init__(
             self, f"{path} is of a suite that has a folder of its name, {home}, and counts in no table; {remedy}"
         )

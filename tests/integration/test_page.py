@@ -546,22 +546,28 @@ def test_records_in_another_folder_than_their_suite_s_are_told_where_they_count(
     aside = (
         f"1 record in {new / 'test-gpu2'} is of a suite that has a folder of its name, {new / 'test'}, and not compared"
     )
-    assert found.differences[0] == f"{aside}; {new / 'test'} plans it and has no record of it: move it there"
-    (said,) = build_report(new, html=False).unreadable
-    assert said.endswith(
-        f"plans it and has no record of it: move it there, or move {new / 'test-gpu2'} elsewhere, or name it alone"
+    assert (
+        found.differences[0]
+        == f"{aside}; {new / 'test'} plans it and has no record of it: move it there if of the same run"
     )
+    (said,) = build_report(new, html=False).unreadable
+    asked = f"{new / 'test'} plans it and has no record of it: move it there if it is of the same run"
+    assert said.endswith(f"{asked}; if of another, {apart(new / 'test-gpu2')}")
     other = digits_trial(7)
     write(new, replace(other, config=replace(other.config, suite="other")), 30.0)
     (lost,) = (new / "test-gpu2").glob("*--*")
     moved = lost.rename(new / "other" / lost.name)
     (said,) = build_report(new, html=False).unreadable
-    assert said.endswith("move it there, or move it elsewhere"), "the folder is of another suite"
+    assert said.endswith("; if of another, move it elsewhere"), "the folder is of another suite"
     write_plan(new, "test", 2, [digits_trial(1)])
     (said,) = build_report(new, html=False).unreadable
     assert said.startswith(f"put aside: {moved} is of a suite")
     assert said.endswith("counts in no table; move it elsewhere")
     assert compare(old, new).differences[0].endswith("and not compared")
+
+
+def apart(folder):
+    return f"move {folder} elsewhere to keep it apart, or name that folder alone for its tables"
 
 
 @pytest.mark.parametrize("status", [Status.INTERRUPTED, Status.SKIPPED, Status.FAILED])
