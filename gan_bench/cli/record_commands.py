@@ -131,6 +131,7 @@ def publish(
     ] = None,
 ) -> None:
     """Copy records for others to read, without checkpoints, most weights and most samples; reports stay the same."""
+    from gan_bench.records.folders import folders_by_suite
     from gan_bench.records.publish import publish as publish_records
 
     for made in publish_records(results, out, generator or ()):
@@ -139,11 +140,6 @@ def publish(
             f"{made.folder}: {plural(made.trials, 'trial')}, {plural(made.generators, 'generator')}, "
             f"{made.size / 1e6:.1f} MB{left}"
         )
-        for folder in made.put_aside:
-            said = (
-                f"  {folder} is of the same suite, counts in no table beside the folder of its name, and stays behind"
-            )
-            console().say(said, style="yellow")
         if made.withdrawn:
             said = (
                 f"  {plural(made.withdrawn, 'generator')} of the earlier publication taken out: name with --generator"
@@ -154,6 +150,10 @@ def publish(
             verb = "name" if more else "names"
             said = f"  {made.telling[0]}{more} {verb} a folder of this machine; read before you share the publication"
             console().say(said, style="yellow")
+    for suite, folders in folders_by_suite(results).items():
+        for folder in folders.aside:
+            said = f"{folder} is of the suite {suite}, too, counts in no table beside {folders.read[0]}"
+            console().say(f"{said}, and stays behind; name it alone to publish it", style="yellow")
 
 
 def export(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache
 from pathlib import Path
 
 from gan_bench.config.trial import RESERVED_NAMES, directory_name
@@ -58,25 +58,38 @@ def suite_of(folder: Path) -> str:
     return named if is_safe_name(named) else folder.resolve().name
 
 
-def folders_by_suite(results: Path) -> dict[str, list[Path]]:
-    """Return the folders that each suite under a results folder is read from.
+@dataclass(frozen=True)
+class SuiteFolders:
+    """The folders of one suite under a results folder.
 
     A suite is what the folder of its name holds: others, such as one that was put aside before the suite was begun
     anew, add nothing to it. Where no folder bears its name, all that have a plan of it count.
+
+    Attributes:
+        read: Those that the suite is read from; of links that lead to one folder, one.
+        aside: Those that lie beside it and count in no table.
     """
-    return _read_from({folder: suite_of(folder) for folder in suite_folders(results)})
+
+    read: list[Path]
+    aside: list[Path]
+
+    @classmethod
+    def of(cls, suite: str, folders: Iterable[Path]) -> SuiteFolders:
+        """Tell apart the folders that are of a suite."""
+        found: dict[Path, Path] = {}
+        for each in sorted(folders, key=lambda each: (each.name != suite, each.resolve().name != suite)):  # stable
+            found.setdefault(each.resolve(), each)
+        (place, first), distinct = next(iter(found.items())), list(found.values())
+        count = 1 if suite in (first.name, place.name) else len(distinct)  # a link of another name may lead to it
+        return cls(distinct[:count], distinct[count:])
 
 
-def _read_from(suites: Mapping[Path, str]) -> dict[str, list[Path]]:
-    """Return the folders that each suite is read from, of folders and the suites that they are of."""
+def folders_by_suite(results: Path) -> dict[str, SuiteFolders]:
+    """Return the folders of each suite under a results folder."""
     found: dict[str, list[Path]] = {}
-    for folder, suite in suites.items():
-        found.setdefault(suite, []).append(folder)
-    for suite, folders in found.items():
-        named = [each for each in folders if each.name == suite]
-        leading_to_it = [each for each in folders if each.resolve().name == suite]  # links of another name
-        found[suite] = (named or leading_to_it)[:1] or folders
-    return found
+    for folder in suite_folders(results):
+        found.setdefault(suite_of(folder), []).append(folder)
+    return {suite: SuiteFolders.of(suite, folders) for suite, folders in found.items()}
 
 
 def trial_folders(suite: Path) -> list[Path]:
@@ -114,48 +127,41 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
     Yields:
         Trials in the order of their paths, and an error for every directory that is damaged or cannot be read, for a
         suite's folder, or for its baselines. Of a suite that has a folder of its name, what lies in others is an
-        error: a copy may be older or edited, and what was put aside has another plan. Planned trials without a record
-        follow all others, and one whose directory is faulty has its ``fault``. In a suite's folder, records in
-        directories that are not called as theirs follow those that are.
+        error: a copy may be older or edited, and what was put aside has another plan. What was put aside follows all
+        others; after it come planned trials without a record, and one whose directory is faulty has its ``fault``. In
+        a suite's folder, records in directories that are not called as theirs follow those that are.
     """
-    seen: dict[str, Path] = {}
-    planned: list[StoredTrial] = []
-    suites = {folder: suite_of(folder) for folder in suite_folders(results)}
-    by_suite, planned_at = _read_from(suites), cache(_planned_ids)
-    counted = {folder for folders in by_suite.values() for folder in folders}
-    for suite in sorted(suites, key=lambda folder: folder not in counted):  # stable
+    suites, seen = folders_by_suite(results), dict[str, Path]()
+    planned, aside = dict[str, StoredTrial](), dict[str, tuple[Path, SuiteFolders]]()
+    own = {folder for folders in suites.values() for folder in folders.read}
+    for suite in sorted(suite_folders(results), key=lambda folder: folder not in own):  # stable
         if fault := baselines_fault(suite):
             yield fault
         for item in _at_home_first(scan_suite(suite, steps=steps, history=history)):
             if isinstance(item, RecordError):
                 yield item
-            elif not item.record and not item.environment:
-                planned += [] if _home_elsewhere(item, by_suite) else [item]
-            elif (first := _first_of(item, seen, by_suite)) != item.path:
-                yield CopiedError(item.path, first)
-            elif home := _home_elsewhere(item, by_suite):
-                is_planned = item.trial["id"] in planned_at(home)
-                alone = suites[suite] != item.trial["config"]["suite"]
-                yield PutAsideError(item.path, home, planned=is_planned, alone=alone)
-            else:
-                seen[item.trial["id"]] = item.path
+                continue
+            trial_id, path = item.trial["id"], item.path
+            folders = suites.get(str(item.trial["config"].get("suite")), SuiteFolders([suite], []))
+            places = (each / _home_of(item).name for each in (*folders.read, suite))
+            if not item.record and not item.environment:
+                if suite in folders.read:
+                    planned.setdefault(trial_id, item)
+            elif (first := seen.get(trial_id) or next(filter(Path.is_dir, places), path)) != path:
+                yield CopiedError(path, first)  # what lies where it belongs counts, be it damaged, else the first seen
+            elif suite in folders.read:
+                seen[trial_id] = path
                 yield item
-    for item in planned:
-        if seen.setdefault(item.trial["id"], item.path) == item.path:
-            yield item
-
-
-def _home_elsewhere(stored: StoredTrial, by_suite: Mapping[str, list[Path]]) -> Path | None:
-    """Return the folder of a trial's suite where the trial lies in another one, else None."""
-    folders = by_suite.get(str(stored.trial["config"].get("suite")), [])
-    return folders[0] if folders and stored.path.parent not in folders else None
-
-
-def _first_of(stored: StoredTrial, seen: Mapping[str, Path], by_suite: Mapping[str, list[Path]]) -> Path:
-    """Return the record that counts of a trial: what lies where it belongs, be it damaged, or else the first seen."""
-    home = _home_of(stored)
-    places = [*(each / home.name for each in by_suite.get(str(stored.trial["config"].get("suite")), ())), home]
-    return seen.get(stored.trial["id"], next((place for place in places if place.is_dir()), stored.path))
+            elif (other := aside.setdefault(trial_id, (path, folders))[0]) != path:
+                yield CopiedError(path, other)
+    missing = [item for trial_id, item in planned.items() if trial_id not in seen]
+    asked_at = {item.trial["id"]: item.path.parent for item in missing if not item.trial.get("withdrawn")}
+    yield from (
+        PutAsideError(path, asked_at.get(trial_id, each.read[0]), planned=trial_id in asked_at,
+                      alone=path.parent not in each.aside)
+        for trial_id, (path, each) in aside.items()
+    )  # fmt: skip
+    yield from missing
 
 
 def _at_home_first(found: Iterable[StoredTrial | RecordError]) -> Iterator[StoredTrial | RecordError]:
@@ -234,12 +240,6 @@ def _planned(suite: Path) -> list[schema.PlannedTrial] | RecordError | None:
         return error
 
 
-def _planned_ids(suite: Path) -> frozenset[str]:
-    """Return the ids of the trials that were planned of a suite, as far as that is known."""
-    rows = _planned(suite)
-    return frozenset(row["id"] for row in rows) if isinstance(rows, list) else frozenset()
-
-
 def _with_remedy(error: RecordError, *, is_planned: bool) -> RecordError:
     """Return an error that advises to run the suite again where that helps."""
     if is_planned or not str(error).endswith(REMEDY):
@@ -282,17 +282,11 @@ def planned_trials(path: Path, plan: schema.PlanFile) -> list[schema.PlannedTria
     """
     try:
         check_name(plan.get("suite", "suite"), "suite")
+        for row in plan["trials"]:
+            check_name(row["directory"], "trial")
     except UserError as error:
         raise DamagedError(f"{path} is damaged: {error}") from None
-    return [_planned_trial(path, row) for row in plan["trials"]]
-
-
-def _planned_trial(path: Path, row: schema.PlannedTrial) -> schema.PlannedTrial:
-    try:
-        check_name(row["directory"], "trial")
-    except UserError as error:
-        raise DamagedError(f"{path} is damaged: {error}") from None
-    return with_config(path, row)
+    return [with_config(path, row) for row in plan["trials"]]
 
 
 def read_left_out(suite: Path) -> dict[str, dict[str, str]]:

@@ -271,8 +271,8 @@ def read_suites(results: Path) -> Suites:
     unknown = set[str]()
     commands, baselines = dict[str, str](), dict[str, Rows]()
     for suite, folders in folders_by_suite(results).items():
-        plans = [_plan_of(folder) for folder in folders]
-        baselines[suite] = next((rows for each in folders if (rows := read_baselines(each))), [])
+        plans = [_plan_of(folder) for folder in folders.read]
+        baselines[suite] = next((rows for each in folders.read if (rows := read_baselines(each))), [])
         if not plans[0] or any(_says(each) != _says(plans[0]) for each in plans):
             unknown.add(suite)
         if not plans[0]:
@@ -281,7 +281,7 @@ def read_suites(results: Path) -> Suites:
         declared = {**plans[0].get("earlier", {}), str(versions[suite]): plans[0].get("designs", {})}
         for version, stored in declared.items():
             designs |= {(suite, int(version), *place): each for place, each in _declared(stored).items()}
-        if command := _command_of(folders[0], plans[0], suite):
+        if command := _command_of(folders.read[0], plans[0], suite):
             commands[suite] = command
     return Suites(versions, designs, frozenset(unknown), commands, baselines)
 

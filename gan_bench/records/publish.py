@@ -15,12 +15,11 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import chosen, near_name, plural, without_places
 from gan_bench.records import schema
 from gan_bench.records.folders import (
+    SuiteFolders,
     existing,
     folders_by_suite,
     read_left_out,
     read_publication,
-    suite_folders,
-    suite_of,
     trial_folders,
 )
 from gan_bench.records.json_files import SEAL, is_regular, object_text, read_file, read_known
@@ -57,7 +56,6 @@ class Publication:
         telling: Files that name something in the home, the current folder or the one that the results folder lies in:
             a suite says where a user's images and plug-ins lie, and records where the code of a plug-in was.
         withdrawn: Generators that were published before and are no more.
-        put_aside: Folders of the same suite that stay behind, as they count in no table.
     """
 
     folder: Path
@@ -67,7 +65,6 @@ class Publication:
     size: int
     telling: tuple[Path, ...] = ()
     withdrawn: int = 0
-    put_aside: tuple[Path, ...] = ()
 
 
 def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Publication]:
@@ -90,44 +87,33 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
             two folders would become one, or ``out`` cannot be written.
     """
     declare_foreign_measures(existing(results))
-    by_suite = folders_by_suite(results)
-    suites = {folder: list(_ended(folder)) for folders in by_suite.values() for folder in folders}
-    done = [stored.trial["name"] for ended in suites.values() for stored in ended if _has_status(stored, Status.DONE)]
-    read = {folder.resolve() for folder in suites}
-    aside = [folder for folder in suite_folders(results) if folder.resolve() not in read]
+    suites = folders_by_suite(results)
+    ended = {folder: list(_ended(folder)) for each in suites.values() for folder in each.read}
+    trials = [stored for found in ended.values() for stored in found]
+    done = [stored.trial["name"] for stored in trials if _has_status(stored, Status.DONE)]
     if not done:
+        aside = [folder for each in suites.values() for folder in each.aside]
         remedy = f"name {aside[0]} alone, which counts in no table of {results}" if aside else "run a suite first"
         raise UserError(f"{results} holds no trial to publish that was trained to its end; {remedy}")
     for wanted in generators:
         if not chosen(done, wanted):
             hint = near_name(done, wanted) or "the report's trial table has names"
             raise UserError(f"no finished trial in {results} is called {wanted!r}; {hint}")
-    names = [stored.trial["name"] for ended in suites.values() for stored in ended]
-    kept = frozenset[str]().union(*(chosen(names, wanted) for wanted in generators))
-    plans = [_plan(each, suites[each], out / name, kept) for each, name in _named(by_suite) if suites[each]]
-    by_target: dict[Path, _Plan] = {}
+    kept = {name for wanted in generators for name in chosen([stored.trial["name"] for stored in trials], wanted)}
+    plans = [
+        _plan(suite, folder, ended[folder], out / (folder.name if len(each.read) > 1 else suite), kept)
+        for suite, each in suites.items()
+        for folder in each.read
+        if ended[folder]
+    ]
+    _check_all_count(plans, out)
     for plan in plans:
-        other = by_target.setdefault(plan.target, plan).suite
-        if other != plan.suite:
-            raise UserError(f"{other} and {plan.suite} would both become {plan.target}; publish one with another --out")
-    _check_all_count(by_target.values(), out)
-    for plan in by_target.values():
         _check_replaceable(plan)
     try:
-        return [
-            replace(_carry_out(plan), put_aside=_of_suite(aside, suite_of(plan.suite))) for plan in by_target.values()
-        ]
+        return [_carry_out(plan) for plan in plans]
     except OSError as error:
         why = f"{error.strerror or error}; the same command completes what is there"
         raise UserError(f"the publication cannot be written to {out} ({why})") from None
-
-
-def _named(by_suite: Mapping[str, Sequence[Path]]) -> Iterator[tuple[Path, str]]:
-    """Yield every folder that a suite is read from, and what it is called in a publication."""
-    for suite, found in by_suite.items():
-        folders = list({each.resolve(): each for each in reversed(found)}.values())[::-1]  # links may lead to one
-        for folder in folders:
-            yield folder, suite if len(folders) == 1 else folder.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +121,8 @@ class _Plan:
     """What is to be written for one suite.
 
     Attributes:
-        suite: Where its records are.
+        suite: Its name.
+        records: Where its records are.
         target: Where they go.
         files: What each file will hold, by name; files of the records as they lie there.
         left_out: Digests of the files that stay behind, by record directory and name.
@@ -143,7 +130,8 @@ class _Plan:
         generators: How many of them with their generators.
     """
 
-    suite: Path
+    suite: str
+    records: Path
     target: Path
     files: Mapping[str, Path | bytes]
     left_out: Mapping[str, Mapping[str, str]]
@@ -171,8 +159,8 @@ def _has_status(stored: StoredTrial, status: Status) -> bool:
     return stored.record is not None and stored.record["status"] == status
 
 
-def _plan(suite: Path, ended: Sequence[StoredTrial], target: Path, generators: Collection[str]) -> _Plan:
-    missed_before, shown, kept = read_left_out(suite), _lowest_seeds(ended), 0
+def _plan(suite: str, folder: Path, ended: Sequence[StoredTrial], target: Path, generators: Collection[str]) -> _Plan:
+    missed_before, shown, kept = read_left_out(folder), _lowest_seeds(ended), 0
     files: dict[str, Path | bytes] = {}
     left_out: dict[str, dict[str, str]] = {}
     for stored in ended:
@@ -184,31 +172,31 @@ def _plan(suite: Path, ended: Sequence[StoredTrial], target: Path, generators: C
             left_out[stored.path.name] = missed
         kept += WEIGHTS in names
     for name in (BASELINES, SUITE):
-        if (suite / name).is_file() and not (suite / name).is_symlink():
-            files[name] = suite / name
-    files[PLAN] = _plan_text(suite)
-    return _Plan(suite=suite, target=target, files=files, left_out=left_out, trials=len(ended), generators=kept)
+        if is_regular(folder / name):
+            files[name] = folder / name
+    files[PLAN] = _plan_text(folder)
+    return _Plan(
+        suite=suite, records=folder, target=target, files=files, left_out=left_out, trials=len(ended), generators=kept
+    )
 
 
-def _of_suite(folders: Iterable[Path], suite: str) -> tuple[Path, ...]:
-    return tuple(folder for folder in folders if suite_of(folder) == suite)
-
-
-def _check_all_count(plans: Collection[_Plan], out: Path) -> None:
-    """Refuse a publication beside others of its suite, of which one alone would count as it has the suite's name.
+def _check_all_count(plans: Sequence[_Plan], out: Path) -> None:
+    """Refuse a publication of which something would not count: beside others of its suite, or one in place of another.
 
     Raises:
-        UserError: There is such another.
+        UserError: Two folders would become one, or one alone would count as it has the suite's name.
     """
-    found, targets = folders_by_suite(out) if out.is_dir() else {}, [plan.target for plan in plans]
+    there, by_target = folders_by_suite(out) if out.is_dir() else {}, {plan.target: plan for plan in reversed(plans)}
     for plan in plans:
-        suite = suite_of(plan.suite)
-        others = [folder for folder in found.get(suite, ()) if folder not in targets]
-        named = [folder for folder in (plan.target, *others) if folder.name == suite]
-        if others and named:
+        if (first := by_target[plan.target]) is not plan:
+            both = f"{first.records} and {plan.records} would both become {plan.target}"
+            raise UserError(f"{both}; publish one with another --out")
+        others = [folder for folder in there[plan.suite].read if folder not in by_target] if plan.suite in there else []
+        after = SuiteFolders.of(plan.suite, [*others, plan.target])
+        if after.aside:
             raise UserError(
-                f"{others[0]} holds records of the suite {suite}, too, and beside {plan.target} only those of "
-                f"{named[0]} would count; move {others[0]} away, or name another folder with --out"
+                f"{others[0]} holds records of the suite {plan.suite}, too, and beside {plan.target} only those of "
+                f"{after.read[0]} would count; move {others[0]} away, or name another folder with --out"
             )
 
 
@@ -229,13 +217,13 @@ def _check_replaceable(plan: _Plan) -> None:
     target, elsewhere = plan.target, "name another folder with --out"
     if not target.exists() and not target.is_symlink():
         return
-    if target.is_symlink() or target.samefile(plan.suite) or not (target / LEFT_OUT).is_file():
+    if target.is_symlink() or target.samefile(plan.records) or not (target / LEFT_OUT).is_file():
         raise UserError(f"{target} is there and is no earlier publication; {elsewhere}")
     earlier = _published(target)
     gone = sorted(name for name in _records(earlier) - _records(plan.files) if (target / name).is_dir())
     if gone:
         raise UserError(
-            f"{target} has {plural(len(gone), 'trial')} that {plan.suite} has not, or not ended, such as {gone[0]}; "
+            f"{target} has {plural(len(gone), 'trial')} that {plan.records} has not, or not ended, such as {gone[0]}; "
             f"remove from {target} what shall go, or {elsewhere}"
         )
     for name in sorted({*plan.files, *earlier}):
@@ -263,7 +251,7 @@ def _check_nothing_gained(plan: _Plan, earlier: Mapping[str, str]) -> None:
             name = path.relative_to(target).as_posix()
             is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
             if path.is_file() and not is_hidden and name not in {*plan.files, *earlier}:
-                if not earlier and (plan.suite / name).exists():
+                if not earlier and (plan.records / name).exists():
                     continue  # an earlier version kept no list of what it copied
                 raise UserError(
                     f"{path} is in a record that is to be replaced and was not published; name another folder with "
@@ -288,7 +276,8 @@ def _carry_out(plan: _Plan) -> Publication:
     The list of what the folder holds is what tells it from a user's own. In a new folder it comes first, and in an
     earlier publication last: until then the earlier list tells what may be replaced.
     """
-    earlier = _published(plan.target) if plan.target.exists() else {}
+    earlier = _published(plan.target)
+    gone = sorted(set(earlier) - set(plan.files))
     published = {name: _digest(_content(source)) for name, source in plan.files.items()}
     text, size = object_text({"schema": schema.VERSION, "files": plan.left_out, "published": published}), 0
     plan.target.mkdir(parents=True, exist_ok=True)
@@ -302,9 +291,9 @@ def _carry_out(plan: _Plan) -> Publication:
         place.parent.mkdir(parents=True, exist_ok=True)
         if not place.exists() or read_file(place) != content:
             write_atomically(place, content)
-    for name in sorted(set(earlier) - set(plan.files)):
+    for name in gone:
         (plan.target / name).unlink(missing_ok=True)
-    for folder in sorted({(plan.target / name).parent for name in set(earlier) - set(plan.files)}, reverse=True):
+    for folder in sorted({(plan.target / name).parent for name in gone}, reverse=True):
         for each in (folder, folder.parent):
             if each != plan.target and each.is_relative_to(plan.target):
                 with contextlib.suppress(OSError):  # a user put something into it
@@ -313,10 +302,10 @@ def _carry_out(plan: _Plan) -> Publication:
     return Publication(
         folder=plan.target,
         trials=plan.trials,
-        unfinished=len(trial_folders(plan.suite)) - plan.trials,
+        unfinished=len(trial_folders(plan.records)) - plan.trials,
         generators=plan.generators,
         size=size + len(text.encode()),
-        withdrawn=sum(Path(name).name == WEIGHTS for name in set(earlier) - set(plan.files)),
+        withdrawn=sum(Path(name).name == WEIGHTS for name in gone),
         telling=tuple(plan.target / name for name, source in plan.files.items() if _names_a_place(name, source, plan)),
     )
 
@@ -325,7 +314,7 @@ def _names_a_place(name: str, source: Path | bytes, plan: _Plan) -> bool:
     """True if a text names the home, the current folder or the one that the results folder lies in."""
     if not name.endswith((".json", ".yaml")):
         return False
-    places = {Path.home(), Path.cwd(), plan.suite.resolve().parent.parent}
+    places = {Path.home(), Path.cwd(), plan.records.resolve().parent.parent}
     content = _content(source)
     spelled = [
         text for place in places if place.parent != place for text in (f"{place}/", json.dumps(f"{place}/")[1:-1])

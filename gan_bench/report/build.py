@@ -183,7 +183,7 @@ def refresh_summaries(results: Path) -> list[str]:
 def _outdated(results: Path) -> Iterator[str]:
     for suite, folders in folders_by_suite(results).items():
         with suppress(UserError):  # a folder without rights is named where its runs are made
-            if is_outdated(results, suite, folders):
+            if is_outdated(results, suite, folders.read):
                 yield suite
 
 
@@ -192,7 +192,7 @@ def _read(results: Path) -> tuple[dict[str, str], Collected, list[Study]]:
     states = {}
     for suite, folders in folders_by_suite(results).items():
         with suppress(UserError):
-            states[suite] = state_of(folders)
+            states[suite] = state_of(folders.read)
     collected = collect(results)
     found = studies(collected.frames, read_suites(results))
     return states, with_histories(collected, found), found

@@ -570,6 +570,49 @@ def apart(folder):
     return f"move {folder} elsewhere to keep it apart, or name that folder alone for its tables"
 
 
+@pytest.fixture
+def put_aside(tmp_path):
+    """Two folders of the same trials, and in the newer one a record that lies beside its suite's folder."""
+    old, new = folder(tmp_path, "old", OLD), folder(tmp_path, "new", OLD)
+    trials = [*(digits_trial(seed) for seed in range(len(OLD))), with_lr(digits_trial(0), 5e-4)]
+    for results in (old, new):
+        write(results, trials[-1], 50.0)
+    write_plan(new, "test", 1, trials)
+    (new / "test-old").mkdir()
+    shutil.copy(new / "test" / "plan.json", new / "test-old")
+    (record,) = (new / "test").glob("*lr=0.0005*")
+    return old, new, record.rename(new / "test-old" / record.name), trials
+
+
+def test_a_trial_that_is_no_longer_planned_is_not_asked_for(put_aside):
+    """It was both no longer planned and planned without a record, and to be moved."""
+    old, new, record, trials = put_aside
+    assert "plans it and has no record of it" in compare(old, new).differences[0]
+    write_plan(new, "test", 1, trials[:-1], whole=True)
+    found = compare(old, new)
+    assert found.differences[0].endswith(f"has a folder of its name, {new / 'test'}, and not compared")
+    assert found.differences[1].startswith("1 trial not planned in the newer folder: ")
+    (said,) = build_report(new, html=False).unreadable
+    assert said.endswith(f"{new / 'test'}, and counts in no table; {apart(record.parent)}")
+
+
+def test_a_record_in_two_folders_that_were_put_aside_is_told_once(put_aside):
+    old, new, record, _ = put_aside
+    again = shutil.copytree(record.parent, new / "test-older") / record.name
+    said = [line for line in compare(old, new).differences if "not compared" in line]
+    assert [line.startswith(f"1 record in {record.parent} is of a suite") for line in said] == [True]
+    first, second = build_report(new, html=False).unreadable
+    assert second.startswith(f"put aside: {record} is of a suite")
+    assert first.startswith(f"copy: {again} is a copy of {record}, ")
+
+
+def test_a_plan_that_was_put_aside_excuses_no_trial_that_is_gone(put_aside):
+    """A trial was called not planned where the plan of its suite was lost, and another lay beside it."""
+    old, new, record, _ = put_aside
+    (new / "test" / "plan.json").unlink()
+    assert compare(old, new).worse == [f"1 trial that was done is missing: {record.name.rpartition('--')[0]}"]
+
+
 @pytest.mark.parametrize("status", [Status.INTERRUPTED, Status.SKIPPED, Status.FAILED])
 def test_a_trial_that_is_no_longer_done_is_worse(tmp_path, status):
     old, new = folder(tmp_path, "old", OLD), folder(tmp_path, "new", OLD[:3])

@@ -23,6 +23,7 @@ from gan_bench.cli.app import app
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema
 from gan_bench.records.earlier import Earlier
+from gan_bench.records.folders import folders_by_suite
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.publish import publish
 from gan_bench.records.reader import read_trial
@@ -391,13 +392,25 @@ def test_what_was_put_aside_stays_behind_and_is_said(results, tmp_path):
     shutil.copytree(source / "small", source / "small-backup")
     (source / "link").symlink_to(source / "small")
     (made,) = publish(source, tmp_path / "out")
-    assert (made.folder, made.trials, made.put_aside) == (tmp_path / "out" / "small", 4, (source / "small-backup",))
-    done = gan_bench("publish", source, "--out", tmp_path / "out")
-    assert f"{source / 'small-backup'} is of the same suite, counts in no table" in " ".join(done.stdout.split())
+    assert (made.folder, made.trials) == (tmp_path / "out" / "small", 4)
+    assert folders_by_suite(source)["small"].aside == [source / "small-backup"]
     for record in (source / "small").glob("*--*"):
         shutil.rmtree(record)
     with pytest.raises(UserError, match="name .*small-backup alone, which counts in no table"):
         publish(source, tmp_path / "other")
+
+
+def test_a_suite_of_which_all_that_ended_stays_behind_is_said(results, tmp_path):
+    """No publication of it was there to say so."""
+    source = shutil.copytree(results, tmp_path / "a")
+    edit(shutil.copytree(source / "small", source / "test") / "plan.json", suite="test")
+    shutil.copytree(source / "small", source / "small-old")
+    for record in (source / "small").glob("*--*"):
+        shutil.rmtree(record)
+    done = gan_bench("publish", source, "--out", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["test"]
+    said = f"{source / 'small-old'} is of the suite small, too, counts in no table beside {source / 'small'}, and stays"
+    assert said in " ".join(done.stdout.split())
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
@@ -15,7 +15,7 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.trial import setting_key
 from gan_bench.core.errors import CopiedError, PutAsideError, RecordError, UserError
 from gan_bench.core.text import plain_markdown, plural
-from gan_bench.records.folders import existing, scan, suite_folders, suite_of
+from gan_bench.records.folders import existing, folders_by_suite, scan
 from gan_bench.records.json_files import REMEDY, is_regular
 from gan_bench.records.layout import PLAN
 from gan_bench.records.plan import Suites, declare_foreign_measures, read_suites
@@ -224,7 +224,7 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
     """
     left_out = [_left_out(fault) for fault in (*before.faults.values(), *after.faults.values())]
     before, after = before.without(after.faults), after.without(before.faults)
-    aside = [*_put_aside(before.aside), *_put_aside(after.aside)]
+    aside = before.aside + after.aside
     old_studies, new_studies = before.studies, after.studies
     trials = list(_trials(old_studies, new_studies, after.planned))
     common = sum(trial.new_status not in (MISSING, NOT_PLANNED) for trial in trials)
@@ -283,7 +283,7 @@ def _compare_settings(before: _Folder, after: _Folder, margin: float, fields: tu
     rows = same_settings(before.trials, after.trials, margin, fields)
     counted = Counter(str(row["verdict"]) for row in rows)
     tables = [equivalence_table(rows, margin, fields)] if rows else []
-    aside = [*_put_aside(before.aside), *_put_aside(after.aside)]
+    aside = before.aside + after.aside
     return Comparison(tables, worse=[], unsure=left_out, differences=aside, settings=counted)
 
 
@@ -299,14 +299,14 @@ class _Folder:
         faults: What is wrong with the other records, by name of their directories, or of their suite's folder.
         planned: Names of the suites whose plan is there.
         suites: What is known of its suites besides.
-        aside: Records in other folders than that of their suite, which count nowhere.
+        aside: One sentence for every folder with records that count nowhere, as their suite has one of its name.
     """
 
     trials: list[StoredTrial]
     faults: dict[str, RecordError]
     planned: frozenset[str]
     suites: Suites
-    aside: Sequence[PutAsideError] = ()
+    aside: list[str]
 
     @classmethod
     def read(cls, results: Path) -> _Folder:
@@ -323,8 +323,9 @@ class _Folder:
                 trials.append(item)
         if not trials and not faults:
             raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
-        planned = frozenset(suite_of(each) for each in suite_folders(results) if is_regular(each / PLAN))
-        return cls(trials, faults, planned, read_suites(results), aside)
+        suites = folders_by_suite(results).items()
+        planned = frozenset(name for name, each in suites if any(is_regular(folder / PLAN) for folder in each.read))
+        return cls(trials, faults, planned, read_suites(results), list(_put_aside(aside)))
 
     def without(self, faults: Collection[str]) -> _Folder:
         """Return the folder without the trials whose records are faulty in the other one."""
