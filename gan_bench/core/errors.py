@@ -112,7 +112,7 @@ class PutAsideError(CopiedError):
         """
         there = f"{home} plans it and has no record of it: move it there if it is of the same run; if of another, "
         apart = f"move {path.parent} elsewhere to keep it apart, or name that folder alone for its tables"
-        remedy = there * planned + ("move it elsewhere" if alone else apart)
+        remedy = (there if planned else "") + ("move it elsewhere" if alone else apart)
         RecordError.__init__(
             self, f"{path} is of a suite that has a folder of its name, {home}, and counts in no table; {remedy}"
         )
