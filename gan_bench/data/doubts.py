@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Collection, Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping
 
 from gan_bench.core.text import plural, printable
-from gan_bench.data.splits import HELD_OUT, TRAINING, WORD, words_of
-
-Words = tuple[str, ...]
+from gan_bench.data.splits import DATA, HELD_OUT, MASKS, TRAINING, Words, is_split, words_of
 
 
 def doubts(names: Iterable[str]) -> Iterator[str]:
@@ -18,136 +16,100 @@ def doubts(names: Iterable[str]) -> Iterator[str]:
     Args:
         names: Images of one split, with forward slashes.
     """
-    stems: dict[Words, set[str]] = {}
+    stems: dict[str, list[str]] = {}
     for name in names:
-        *folder, file = name.split("/")
-        stems.setdefault(tuple(folder), set()).add(file.rpartition(".")[0])
-    for files in (stems[folder] for folder in sorted(stems)):
-        first = {stem: (words_of(stem) or [""])[0] for stem in map(str.lower, files)}
-        held_out = sorted(stem for stem, word in first.items() if word in HELD_OUT)
-        if held_out and set(first.values()) & TRAINING:
-            yield (
-                f"held-out images may be among them: the names of {plural(len(held_out), 'image')} begin like "
-                f"{printable(held_out[0])}; keep training images in a folder train and those in test"
-            )
-        yield from _masks_beside_images(files)
-    said: dict[str, str] = {}
-    for masks, images in _folders_of_masks(stems):
-        said.setdefault(masks, images)
-    for masks, images in said.items():
+        folder, _, file = name.rpartition("/")
+        stems.setdefault(folder, []).append(file.rpartition(".")[0])
+    held_out = sorted(stem for files in stems.values() for stem in _held_out(files))
+    if held_out:
         yield (
-            f"masks may be among them: the images in {printable(masks)} have the names of those in "
-            f"{printable(images) or 'the folder above'}; move them away if they are drawn over these"
+            f"held-out images may be among them: the names of {plural(len(held_out), 'image')} begin like "
+            f"{printable(held_out[0])}; keep training images in a folder train and those in test"
         )
+    yield from itertools.islice(itertools.chain(_masks_beside_images(stems), _folders_of_masks(stems)), 1)
 
 
-_ONE = ("mask", "label", "annotation", "annot", "gt", "groundtruth", "segmentation", "seg", "trimap", "matte")
-_MASKS = frozenset({*_ONE, *(f"{word}s" for word in _ONE)})
-"""Words, also as two, of folders and images that may be drawn over others: ``ground_truth``, ``0_label``."""
-_IMAGES = frozenset({"image", "images", "img", "imgs", "photo", "photos", "picture", "pictures", "pic", "frame", "im"})
-"""Words that the name of an image may have more than that of its mask."""
+_FIRST = re.compile(rf"[\W\d_]*(?:({'|'.join(TRAINING)})|({'|'.join(HELD_OUT)}))(?![^\W\d_])")
+_LIKE_MASKS = re.compile("mask|label|annot|gt|ground|seg|trimap", re.IGNORECASE)
+"""What every name with a word for masks has."""
 
 
-def _folders_of_masks(stems: dict[Words, set[str]]) -> Iterator[tuple[str, str]]:
-    """Yield folders whose names have words for masks, and whose images those of a folder that differs in these alone.
+def _held_out(stems: Iterable[str]) -> list[str]:
+    """Return those of the images of a folder that begin like held-out ones, where others begin like training ones."""
+    found = [(each[1], stem) for stem in stems if (each := _FIRST.match(stem.lower()))]
+    return [stem for training, stem in found if not training] if any(training for training, _ in found) else []
 
-    That is one beside them, as ``images/cat`` beside ``masks/cat`` and ``annotations/trimaps/cat``, or the one above.
+
+def _masks_beside_images(stems: Mapping[str, Iterable[str]]) -> Iterator[str]:
+    """Yield that images of a folder are called by the numbers of others there and a word for masks."""
+    for files in stems.values():
+        masks = {stem: number for stem in files if _LIKE_MASKS.search(stem) and (number := _number(stem, masks=True))}
+        wanted = {*masks.values()}
+        images = {number: stem for stem in files if wanted and (number := _number(stem, masks=False)) in wanted}
+        found = sorted((mask, images[number]) for mask, number in masks.items() if number in images)
+        if len(found) > 1:
+            mask, image = map(printable, found[0])
+            yield (
+                f"masks may be among them: the names of {plural(len(found), 'image')} are those of others but for a "
+                f"word, as {mask} and {image}; move them away if they are drawn over these"
+            )
+
+
+def _number(stem: str, *, masks: bool) -> Words:
+    """Return the numbers of a name that says no more than them and that it is of a mask, or of an image."""
+    words = words_of(stem)
+    number = tuple(each for each in words if each not in DATA and each not in MASKS)
+    return number if all(map(str.isdecimal, number)) and masks == (not MASKS.isdisjoint(words)) else ()
+
+
+def _folders_of_masks(stems: Mapping[str, Iterable[str]]) -> Iterator[str]:
+    """Yield that a folder of masks has the names of images in folders whose paths differ in words for data alone.
+
+    These lie beside it, as ``images/cat`` beside ``masks/cat`` and ``annotations/trimaps/cat``, or above it.
     """
-    wanted: dict[tuple[Words, Words], list[tuple[int, Words]]] = {}
-    for folder in sorted(stems):
-        for start, end in _runs(folder):
-            wanted.setdefault((folder[:start], folder[end:]), []).append((end, folder))
-    if not wanted:
-        return
-    for other in sorted(stems, key=lambda folder: (any(map(_is_of_masks, folder)), folder)):
-        for start in range(len(other) + 1):
-            for end in range(start, min(start + 2, len(other) + 1)):
-                for stop, folder in wanted.get((other[:start], other[end:]), ()):
-                    if folder != other and _are_of(stems[folder], stems[other], other[start:end]):
-                        yield "/".join(folder[:stop]), "/".join(other[:end])
+    paths = {folder: tuple(folder.split("/")) if folder else () for folder in sorted(stems)}
+    masks = {
+        each: _place(paths[each]) for each in paths if _LIKE_MASKS.search(each) and any(map(_is_of_masks, paths[each]))
+    }
+    wanted = {*masks.values()}
+    images: dict[Words, tuple[Words, set[Words]]] = {}
+    for folder, path in paths.items() if wanted else ():
+        if folder not in masks and (place := _place(path)) in wanted:
+            ends = tuple(filter(_is_of_data, path))
+            names = (next((stem[: -len(end)] for end in ends if stem.endswith(end)), stem) for stem in stems[folder])
+            images.setdefault(place, (path, set()))[1].update(map(_name, names))
+    for folder, place in masks.items():
+        image, known = images.get(place, ((), set()))
+        if known.issuperset(map(_of_mask, stems[folder])):
+            mask = paths[folder]
+            while mask[-1:] == image[-1:]:  # they end at the folder of masks, if not before
+                mask, image = mask[:-1], image[:-1]
+            yield (
+                f"masks may be among them: the images in {printable('/'.join(mask))} have the names of those in "
+                f"{printable('/'.join(image)) or 'the folder above'}; move them away if they are drawn over these"
+            )
 
 
-def _runs(folder: Words) -> Iterator[tuple[int, int]]:
-    """Yield where names of a path that have words for masks begin and end: each of them, and all in a row."""
-    marked = [index for index, name in enumerate(folder) if _is_of_masks(name)]
-    for place, start in enumerate(marked):
-        for count, end in enumerate(marked[place:]):
-            if end == start + count:
-                yield start, end + 1
+def _place(path: Words) -> Words:
+    """Return a path without the folders of it that are of masks, of data or splits."""
+    return tuple(each for each in path if not _is_of_masks(each) and not _is_of_data(each))
 
 
 def _is_of_masks(name: str) -> bool:
-    """True if a folder may hold masks; one of people with masks or without them does not."""
-    words = words_of(name)
-    return _mask_at(words) is not None and not {"with", "without", "no", "not"} & set(words)
+    return not MASKS.isdisjoint(words_of(name))
 
 
-def _mask_at(words: Collection[str]) -> tuple[int, int] | None:
-    """Return where the first word for masks begins and ends, which may be written as two."""
-    listed = list(words)
-    both = {index: "".join(pair) for index, pair in enumerate(pairwise(listed))}
-    for index, word in enumerate(listed):
-        if word in _MASKS or both.get(index) in _MASKS:
-            return index, index + (1 if word in _MASKS else 2)
-    return None
+def _is_of_data(name: str) -> bool:
+    of_data = not DATA.isdisjoint(words_of(name)) or is_split(name)
+    return of_data and "mask" not in name.lower()  # nor without masks
 
 
-def _are_of(masks: Iterable[str], images: Iterable[str], called: Words) -> bool:
-    """True if every name of a mask is that of an image, but for what says that it is one.
-
-    Args:
-        masks: Names of images in a folder of masks.
-        images: Those of images that they may be drawn over.
-        called: The name of the folder of these, which their names may end with: ``0_leftImg8bit``.
-    """
-    ending = tuple(each for name in called for each in _parts(name))
-    known = {form for name in images for form in _forms(_parts(name), ending)}
-    return all(not known.isdisjoint({_parts(name), *_forms(_of_mask(_parts(name)), ())}) for name in masks)
+def _of_mask(stem: str) -> Words:
+    """Return the name of the image that a mask is of: what precedes the word for masks, or follows it at the start."""
+    words = words_of(stem)
+    start = next((place for place, each in enumerate(words) if each in MASKS), len(words))
+    return _name(" ".join(words[:start] or words[start + 1 :]) or stem)
 
 
-def _parts(stem: str) -> Words:
-    """Return the words and numbers of a name in small letters, or all of it where it has none."""
-    found = re.findall(rf"{WORD}|\d+|[^\W\d_A-Za-z]+", stem)
-    return tuple(each.lower() for each in found) if found else (stem,)
-
-
-def _forms(parts: Words, ending: Words) -> Iterator[Words]:
-    """Yield a name as it is, and without the ending or a word at one end that says that it is an image."""
-    yield parts
-    if ending and len(parts) > len(ending) and parts[-len(ending) :] == ending:
-        yield parts[: -len(ending)]
-    if len(parts) > 1 and parts[0] in _IMAGES:
-        yield parts[1:]
-    if len(parts) > 1 and parts[-1] in _IMAGES:
-        yield parts[:-1]
-
-
-def _of_mask(parts: Words) -> Words:
-    """Return the name of the image that a mask is of: what follows the word for masks at the start, or precedes it."""
-    found = _mask_at(parts)
-    if found is None:
-        return parts
-    start, end = found
-    return (parts[:start] if start else parts[end:]) or parts
-
-
-def _masks_beside_images(stems: Collection[str]) -> Iterator[str]:
-    """Yield that several images of a folder have the names of others there, with a word for masks before or behind."""
-    parts = {stem: _parts(stem) for stem in stems}
-    marked = {stem: _of_mask(each) for stem, each in parts.items() if _ends_as_mask(each)}
-    known = {form: stem for stem, each in parts.items() if stem not in marked for form in _forms(each, ())}
-    found = sorted(
-        {stem: known[form] for stem, each in marked.items() for form in _forms(each, ()) if form in known}.items()
-    )
-    if len(found) > 1:
-        mask, image = map(printable, found[0])
-        yield (
-            f"masks may be among them: the names of {plural(len(found), 'image')} are those of others but for a word, "
-            f"as {mask} and {image}; move them away if they are drawn over these"
-        )
-
-
-def _ends_as_mask(parts: Words) -> bool:
-    """True if a name begins with a word for masks, or ends with one and perhaps a number."""
-    found = _mask_at(parts)
-    return found is not None and (found[0] == 0 or all(each.isdecimal() for each in parts[found[1] :]))
+def _name(stem: str) -> Words:
+    return tuple(each for each in words_of(stem) if each not in DATA) or (stem,)

@@ -42,7 +42,7 @@ NESTED = "nested copies"
 BLACK = "no value is above 1 of 255, so the images are black; if 1 is white, multiply them by 255"
 DARK = 32
 """Greatest value of 255 below which images are nearly black: those of 10 or 12 bits in files of 16 are."""
-_FORM = 8
+_FORM = 9
 _OR_RANGE = ", or write range: [0, 4095] where a suite names them"
 
 
@@ -282,7 +282,7 @@ def _prepare(
         },
         brightest=brightest,
         white=white,
-        doubts=tuple(doubts(kept)),
+        doubts=(*(layout.doubts if layout else ()), *doubts(kept)),
     )
 
 

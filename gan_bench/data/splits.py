@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,20 +12,27 @@ from gan_bench.core.errors import DataError
 from gan_bench.core.text import plural, printable
 
 Split = Literal["train", "test"]
+Words = tuple[str, ...]
 
-TRAINING = frozenset({"train", "training", "trainset", "trainingset", "trainval", "trn"})
-TEST = frozenset({"test", "testing", "testset", "testingset", "tests", "tst"})
+TRAINING = frozenset({"train", "training", "trainval", "trn"})
+TEST = frozenset({"test", "tests", "testing", "tst"})
 HELD_OUT = (
     TEST
-    | {"val", "vals", "vali", "valid", "validation", "validations", "validate", "validating", "valset", "validationset"}
-    | {"dev", "devset", "eval", "evals", "evaluation", "evaluations", "evaluate", "evaluating", "evalset"}
-    | {"evaluationset", "holdout", "holdoutset", "heldout", "heldoutset"}
+    | {"val", "vals", "vali", "valid", "validate", "validating", "validation", "validations", "dev", "eval", "evals"}
+    | {"evaluate", "evaluating", "evaluation", "evaluations", "holdout", "heldout"}
 )
-"""Names of folders that are splits, in small letters, without the blanks, hyphens and underscores in them."""
-BESIDE_TRAINING = frozenset({"development", "developmentset", "unseen", "query", "gallery", "probe"})
+"""Names of folders that are splits, in small letters, without blanks, hyphens, underscores and ``set`` at the end."""
+BESIDE_TRAINING = frozenset({"development", "unseen", "query", "gallery", "probe"})
 """Names of held-out folders where a training folder and no class lies beside them; elsewhere they may be classes."""
-_SHORT = ({"tr"}, {"te", "ts"})
-"""What ends or is the name of a training and of a held-out folder, as ``imagesTr``; alone it may be a language."""
+DATA = frozenset(
+    {"data", "dataset", "datasets", "set", "sets", "split", "splits", "folder", "files", "sample", "samples", "rgb"}
+    | {"image", "images", "img", "imgs", "im", "photo", "photos", "picture", "pictures", "pic", "pics", "frame"}
+    | {"frames", "jpg", "png", "input", "inputs", "original", "originals"}
+)
+"""Words that say no more than that something holds data."""
+_MASKS = ("mask", "label", "annotation", "gt", "groundtruth", "segmentation", "seg", "trimap")
+MASKS = frozenset({*_MASKS, *(f"{word}s" for word in _MASKS)})
+"""Words of folders and images that may be drawn over others."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +42,12 @@ class Layout:
     Attributes:
         folders: The folder of every split; empty where all images are for training.
         left_out: How many images are in no split, by reason.
+        doubts: What may be wrong with training on all images, where no folder is a split.
     """
 
     folders: Mapping[Split, str] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -70,42 +79,51 @@ class Layout:
 def layout_of(names: Iterable[str], source: str) -> Layout:
     """Find the splits of a source: the folders of its first level, or of that below a single folder that holds all.
 
-    They are splits when one is for training and all others are held out; a folder ``train`` among classes is a class.
-    Folders beside each other that are called like splits, as ``trainA`` and ``testA`` or ``cat/train`` and
-    ``cat/test``, are asked for, as is a folder ``test`` beside images or with the classes beside it: held-out images
-    must not be trained on without a word.
+    They are splits when one is for training and all others are held out. What nearly surely is split in another way
+    is asked for: a folder ``test`` beside images, beside nothing but ``images``, or with the classes beside it;
+    ``trainA`` beside ``testA``; ``cat/train`` beside ``cat/test``. Elsewhere such a folder is a class, with a doubt
+    where it is called like a held-out split: held-out images must not be trained on without a word.
 
     Args:
         names: Its images, with forward slashes.
         source: Named in errors.
 
     Raises:
-        DataError: It cannot be told whether folders are splits or classes.
+        DataError: Folders may be splits or classes.
     """
-    listed = list(names)
-    within = ""
+    paths = Counter(tuple(name.split("/")[:-1]) for name in names)
+    depth = 0
     while True:
-        tops: dict[str, int] = {}
-        loose = 0
-        for name in listed:
-            first, slash, _ = name[len(within) :].partition("/")
-            if slash:
-                tops[first] = tops.get(first, 0) + 1
-            else:
-                loose += 1
-        kinds = {top: _plain(top) for top in tops}
-        training = [top for top, plain in kinds.items() if plain in TRAINING]
-        held_out = [top for top, plain in kinds.items() if plain in HELD_OUT]
-        if training and not loose and all(plain in TRAINING | HELD_OUT | BESIDE_TRAINING for plain in kinds.values()):
-            held_out = [top for top in tops if top not in training]
-        if training or len(tops) != 1 or loose or held_out:
-            parts = [name[len(within) :].split("/") for name in listed]
-            below = {each[1] for each in parts if each[0] in held_out}
-            found = _layout(tops, loose, training, held_out, below, within, source)
-            if not found.folders:
-                _refuse_hidden_splits(listed, source)
-            return found
-        within += f"{next(iter(tops))}/"
+        tops: Counter[str] = Counter()
+        for path, count in paths.items():
+            if len(path) > depth:
+                tops[path[depth]] += count
+        loose = paths.total() - tops.total()
+        training = [top for top in tops if _plain(top) in TRAINING]
+        held_out = [top for top in tops if _plain(top) in HELD_OUT]
+        if training or held_out or loose or len(tops) != 1:
+            break
+        depth += 1
+    rest = [top for top in tops if top not in training]
+    if training and not loose and all(_plain(top) in HELD_OUT | BESIDE_TRAINING for top in rest):
+        held_out = rest
+    others = [top for top in rest if top not in held_out]
+    within = next(iter(paths))[:depth] if paths else ()
+    where = printable("/".join((source, *within)))
+    if not training and not others and len(held_out) > 1:
+        some = " and ".join(map(printable, held_out))
+        raise DataError(f"{where} holds {some} and no training images; name a folder of them train")
+    below = {path[depth + 1] for path in paths if len(path) > depth + 1 and path[depth] in held_out}
+    if training and not others and not loose and len(training) == 1:
+        return _layout(tops, training[0], held_out, within, where)
+    if (training and (held_out or not others)) or (held_out and (loose or not below.isdisjoint(others))):
+        beside = [*others, *training[1:], *([plural(loose, "image")] if loose else [])]
+        raise DataError(
+            f"{where} holds {', '.join(map(printable, (*training[:1], *held_out)))} beside "
+            f"{', '.join(map(printable, beside[:3]))}: these may be splits or classes; keep splits alone in a folder, "
+            "or rename them"
+        )
+    return Layout(doubts=_doubts(paths, within, source))
 
 
 def classes_of(names: Iterable[str], others: Iterable[str] = ()) -> list[str]:
@@ -158,159 +176,139 @@ def _called(paths: Collection[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
             length[path] += 1
 
 
-def _layout(
-    tops: Mapping[str, int],
-    loose: int,
-    training: list[str],
-    held_out: list[str],
-    within_held_out: set[str],
-    within: str,
-    source: str,
-) -> Layout:
-    """Find the splits among the folders of one level.
-
-    Args:
-        tops: The folders, with how many images are below each.
-        loose: Images beside them.
-        training: Those that are called like training splits.
-        held_out: Those that are called like held-out ones.
-        within_held_out: Names of the folders in these.
-        within: Where the level is, with a slash at its end.
-        source: Named in errors.
+def _layout(tops: Mapping[str, int], training: str, held_out: list[str], within: Words, where: str) -> Layout:
+    """Return the layout of a training folder beside nothing but held-out ones, of which one alone may be for tests.
 
     Raises:
-        DataError: It cannot be told whether folders are splits or classes.
+        DataError: It cannot be told which is held out.
     """
-    others = [top for top in tops if top not in training and top not in held_out]
-    if not training and not others and len(held_out) > 1:
-        raise DataError(
-            f"{printable(f'{source}/{within}'.rstrip('/'))} holds {' and '.join(map(printable, held_out))} and no "
-            "training images; name a folder of them train"
-        )
-    is_held_out = held_out and (loose or within_held_out & set(others))
-    if not (training or is_held_out) or (others and not held_out):
-        return Layout()  # no split, or classes one of which has such a name
-    where = f"{source}/{within}".rstrip("/")
-    if others or loose or len(training) > 1:
-        beside = [*(f"{top}" for top in (*others, *training[1:])), *([plural(loose, "image")] if loose else [])]
-        raise DataError(
-            f"{printable(where)} holds {', '.join(map(printable, (*training[:1], *held_out)))} beside "
-            f"{', '.join(map(printable, beside[:3]))}: these may be splits or classes; keep splits alone in a folder, "
-            "or rename them"
-        )
-    named_test = [top for top in held_out if _plain(top) in TEST]
-    tests = named_test or held_out
+    tests = [top for top in held_out if _plain(top) in TEST] or held_out
     if len(tests) > 1:
-        raise DataError(
-            f"{printable(where)} holds {' and '.join(map(printable, tests))}, and it cannot be told which is held out; "
-            "keep one of them"
-        )
-    folders: dict[Split, str] = {"train": within + training[0]}
+        some = " and ".join(map(printable, tests))
+        raise DataError(f"{where} holds {some}, and it cannot be told which is held out; keep one of them")
+    folders: dict[Split, str] = {"train": "/".join((*within, training))}
     if tests:
-        folders["test"] = within + tests[0]
+        folders["test"] = "/".join((*within, tests[0]))
     unused = {f"images of {top}, as {tests[0]} is held out": tops[top] for top in held_out if top not in tests}
     return Layout(folders, unused)
 
 
-def _refuse_hidden_splits(names: Iterable[str], source: str) -> None:
-    """Refuse folders beside each other one of which is called like a training split, and another like a held-out one.
+def _doubts(paths: Collection[Words], first: Words, source: str) -> tuple[str, ...]:
+    """Return what is said of the first folder that is called like a held-out split, where none is known to be one.
 
-    Two alone of which one is called like a held-out split are refused too, whatever the other is called.
+    Args:
+        paths: All folders of images.
+        first: The folder that the first level is in.
+        source: Named in errors.
 
     Raises:
-        DataError: There are such.
+        DataError: Folders beside each other are nearly surely splits.
     """
-    children: dict[str, set[str]] = {}
-    for name in names:
-        parts = name.split("/")[:-1]
-        for depth, part in enumerate(parts):
-            children.setdefault("/".join(parts[:depth]), set()).add(part)
-    for where, folders in sorted(children.items()):
-        named = (
-            [f for f in sorted(folders) if _rests(f, words) or _without_short(f, short) is not None]
-            for words, short in zip((TRAINING, HELD_OUT | BESIDE_TRAINING), _SHORT, strict=True)
-        )
-        alone = len(folders) == 2
-        pair = next((each for each in itertools.product(*named) if _are_splits(*each, alone=alone)), None)
-        if pair:
+    beside: dict[Words, dict[str, list[str]]] = {}
+    for path in paths:
+        for depth, name in enumerate(path):
+            folders = beside.setdefault(path[:depth], {})
+            if name not in folders:
+                folders[name] = words_of(name)
+    doubts: list[str] = []
+    for place, folders in sorted(beside.items()):
+        where = printable("/".join((source, *place)))
+        if pair := _pair(folders):
             training, held_out = map(printable, pair)
-            if where and folders == set(pair) and _plain(pair[0]) in TRAINING and _plain(pair[1]) in HELD_OUT:
-                raise DataError(
-                    f"{printable(f'{source}/{where}')} holds {training} and {held_out}, and images lie beside it; name "
-                    f"{printable(f'{source}/{where}')}, or remove these images"
-                )
-            raise DataError(
-                f"{printable(f'{source}/{where}'.rstrip('/'))} holds {training} and {held_out}: these may be splits or "
-                "classes; put splits alone into one folder as train and test, with their classes below, or rename "
-                "classes"
-            )
-        called = [folder for folder in folders if _plain(folder) in HELD_OUT]
-        if alone and len(called) == 1:
-            (other,) = map(printable, folders - {*called})
-            held = printable(called[0])
-            raise DataError(
-                f"{printable(f'{source}/{where}'.rstrip('/'))} holds {other} and {held}: these may be splits or "
-                f"classes; rename {other} to train if {held} is held out, or {held} if it is a class"
-            )
+            exact = len(folders) == 2 and _plain(pair[0]) in TRAINING and _plain(pair[1]) in HELD_OUT
+            remedy = f": {_EITHER}; {_REMEDY}, or rename classes"
+            if place and exact and all(path == place[: len(path)] for path in paths if path[: len(place)] != place):
+                remedy = f", and images lie beside it; name {where}, or remove these images"
+            raise DataError(f"{where} holds {training} and {held_out}{remedy}")
+        called = {each for each, rest in _rests(folders, _HELD_OUT).items() if not rest}
+        if not called:
+            continue
+        others = sorted(each for each, words in folders.items() if each not in called and MASKS.isdisjoint(words))
+        are_data = all(not DATA.isdisjoint(folders[each]) and not _more(folders[each]) for each in others)
+        if place == first and others and are_data:
+            other, held_out = printable(others[0]), printable(min(called))
+            rename = f"rename {other} to train if {held_out} is held out, or {held_out} if it is a class"
+            remedy = rename if len(folders) == 2 else f"{_REMEDY}, or rename classes"
+            raise DataError(f"{where} holds {other} and {held_out}: {_EITHER}; {remedy}")
+        plain = set(map(_plain, folders))
+        doubts += (
+            f"held-out images may be among them: those in {printable('/'.join((*place, each)))} are trained on; "
+            f"{_REMEDY}, if they are held out"
+            for each in sorted(called)
+            if plain.isdisjoint(f"{no}{_plain(each)}" for no in ("in", "un", "no", "non", "not"))
+        )
+    return tuple(doubts[:1])
 
 
-def _are_splits(training: str, held_out: str, *, alone: bool) -> bool:
-    """True if two names may be those of a training and a held-out split.
+_EITHER = "these may be splits or classes"
+_REMEDY = "put splits alone into one folder as train and test, with their classes below"
 
-    They are where nothing else tells them apart, as ``trainA`` and ``testA``, and where both have such a word and one
-    says nothing more than that it holds data, as ``train`` and ``test_faces``, or no folder lies beside them, as
-    ``train_clean`` and ``test_noisy``. Among classes a train station is no split of a test tube.
+
+def _pair(folders: Mapping[str, Collection[str]]) -> tuple[str, str] | None:
+    """Return two of some folders that are nearly surely a training and a held-out split, if there are such.
+
+    They are where nothing else tells them apart, as ``trainA`` and ``testA``, and where one says no more than that it
+    is a split, as ``train`` and ``test_faces``, or no folder but of masks lies beside them. ``tr`` and ``te``, which
+    are languages, and ``query`` or ``gallery`` are splits where nothing else tells two folders apart that lie alone,
+    or say no more than that they hold data, as ``imagesTr``. Among classes a train station is no split of a test tube.
+
+    Args:
+        folders: Their names, with the words of these.
     """
-    if _rests(held_out, TRAINING):
-        return False
-    ours = _rests(training, TRAINING)
-    if ours & _rests(held_out, HELD_OUT) or ours & _rests(held_out, BESIDE_TRAINING) - (set() if alone else {"*"}):
-        return True
-    rest = _without_short(training, _SHORT[0])
-    if rest is not None and rest == _without_short(held_out, _SHORT[1]):
-        return alone or bool(rest)
-    bare, theirs = _says_no_more(training, TRAINING), _says_no_more(held_out, HELD_OUT)
-    has_ours = bare or not TRAINING.isdisjoint(words_of(training))
-    has_theirs = theirs or not HELD_OUT.isdisjoint(words_of(held_out))
-    return has_ours and has_theirs and (alone or bare or theirs)
+    alone = sum(map(MASKS.isdisjoint, folders.values())) == 2
+    for training, held_out, sure in ((_TRAINING, _HELD_OUT, True), (_MAYBE_TRAINING, _MAYBE_HELD_OUT, False)):
+        ours = _rests(folders, training)
+        theirs = _rests({each: words for each, words in folders.items() if ours and each not in ours}, held_out)
+        if theirs and not sure and not alone:
+            ours, theirs = (
+                {each: rest for each, rest in found.items() if not rest and not DATA.isdisjoint(folders[each])}
+                for found in (ours, theirs)
+            )
+        same = {*ours.values()} & {*theirs.values()}
+        if same or (sure and theirs and (alone or () in {*ours.values(), *theirs.values()})):
+            first = min(ours, key=lambda each: (ours[each] not in same, ours[each] != (), each))
+            return first, min(theirs, key=lambda each: (theirs[each] != ours[first], theirs[each] != (), each))
+    return None
 
 
-_DATA = frozenset(
-    {"", "data", "dataset", "datasets", "set", "sets", "split", "splits", "image", "images", "img", "imgs", "picture"}
-    | {"pictures", "pic", "pics", "photo", "photos", "sample", "samples", "file", "files", "folder", "jpg", "png", "hr"}
-    | {"lr", "small", "large", "resized", "cropped", "aug", "augmented", "full", "new", "old", "final", "real", "px"}
-    | {"my", "our", "the"}
-)
-"""Words that beside the name of a split say no more than that it holds data."""
+def _pattern(words: Collection[str]) -> str:
+    """Return a pattern of words, each perhaps with one of data written to it, or an A or B."""
+    data = "|".join(DATA)
+    return f"(?:{data})?(?:{'|'.join(words)})(?:{data}|[ab])?"
 
 
-def _says_no_more(name: str, words: frozenset[str]) -> bool:
-    """True if a name is one of these words, with nothing but words for data, as ``test_images`` and ``valset``."""
-    found = words_of(name)
-    rest = [each for each in found if not any(word in each and each.replace(word, "", 1) in _DATA for word in words)]
-    return len(rest) < len(found) and all(each in _DATA or len(each) == 1 for each in rest)
+_TRAINING, _HELD_OUT = re.compile(_pattern(TRAINING)), re.compile(_pattern(HELD_OUT))
+_MAYBE_TRAINING = re.compile(f"{_TRAINING.pattern}|tr")
+_MAYBE_HELD_OUT = re.compile("|".join((_HELD_OUT.pattern, "te", "ts", *BESIDE_TRAINING)))
 
 
-def _rests(name: str, words: frozenset[str]) -> set[str]:
-    """Return the letters of a name with a star in place of a word, for each of the words that it has."""
-    letters = re.sub("[^a-z]", "", name.lower())
-    return {letters.replace(word, "*", 1) for word in words if word in letters}
+def _rests(folders: Mapping[str, Collection[str]], split: re.Pattern[str]) -> dict[str, Words]:
+    """Return the folders that have a word for a split, with those of their words that say more than that, or data."""
+    found: dict[str, Words] = {}
+    for name, words in folders.items():
+        others = [each for each in words if not split.fullmatch(each)]
+        if len(others) < len(words):
+            found[name] = _more(others)
+    return found
 
 
-def _without_short(name: str, short: Collection[str]) -> list[str] | None:
-    """Return the words of a name but the last, where that is one of these."""
-    *rest, last = words_of(name) or [""]
-    return rest if last in short else None
+def _more(words: Iterable[str]) -> Words:
+    return tuple(each for each in words if each not in DATA and len(each) > 1 and not each.isdecimal())
 
 
-WORD = r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])"
-"""A word of a name, which a capital may begin or make up."""
+def is_split(name: str) -> bool:
+    """True if a name says no more than that it is a split, as ``train2017``."""
+    return any(not rest for split in (_TRAINING, _HELD_OUT) for rest in _rests({name: words_of(name)}, split).values())
+
+
+_WORD = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![a-z])|\d+")
+_IN_TWO = re.compile(r"\b(hold|held|ground) (out|truth)\b")
 
 
 def words_of(name: str) -> list[str]:
-    """Return the words of a name in small letters, such as those of ``train_64x64`` and ``testA``."""
-    return [word.lower() for word in re.findall(WORD, name)]
+    """Return the words and numbers of a name in small letters, such as those of ``train_64x64`` and ``testA``."""
+    return _IN_TWO.sub(r"\1\2", " ".join(_WORD.findall(name)).lower()).split()
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", "", name.lower())
+    return re.sub(r"[\s_-]+", "", name.lower()).removesuffix("set")
