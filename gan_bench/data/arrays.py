@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gan_bench.core.errors import DataError, UserError, brief
 from gan_bench.core.text import plural, printable
-from gan_bench.data.image_files import HEAD, WIDE, UnknownRangeError, as_meant, eight_bit
+from gan_bench.data.image_files import WIDE, UnknownRangeError, as_meant, eight_bit
 from gan_bench.data.image_folders import DARK
 from gan_bench.pillow_settings import pillow_defaults
 
@@ -217,10 +217,10 @@ def _read_picture(
             limits = (0, 255) if is_bytes and picture.mode == "I" else None
             if limits is None:
                 raise UnknownRangeError(f"the image number {number} holds whole numbers of no known range")
-        head = _head(picture)  # before it is loaded, which may close its file
+        data = _file_of(picture)  # before it is loaded, which may close its file
         with pillow_defaults():
             picture.load()
-            return np.asarray(eight_bit(as_meant(picture, head), f"number {number}", channels, limits))
+            return np.asarray(eight_bit(as_meant(picture, data), f"number {number}", channels, limits))
     except UnknownRangeError as error:
         told = str(error).partition(";")[0]
         raise UserError(f"{told}; name what is black and white with value_range=(LOW, HIGH)") from None
@@ -235,19 +235,18 @@ def _read_picture(
         raise UserError(f"the image number {number} cannot be read ({brief(error)}); leave it out") from None
 
 
-def _head(picture: Image.Image) -> bytes:
-    """Return the first bytes of the file that a PIL image was opened from; none where it cannot be read any more."""
+def _file_of(picture: Image.Image) -> bytes:
+    """Return the file that a PIL image was opened from, where its kind asks for it and it can still be read."""
     if picture.format not in ("PNG", "TGA"):
         return b""
     file = getattr(picture, "fp", None)
     with contextlib.suppress(Exception):  # a file of any kind, closed or gone
         if file is None:
-            with Path(picture.filename).open("rb") as again:  # type: ignore[attr-defined]
-                return again.read(HEAD)
+            return Path(picture.filename).read_bytes()  # type: ignore[attr-defined]
         at = file.tell()
         try:
             file.seek(0)
-            return bytes(file.read(HEAD))
+            return bytes(file.read())
         finally:
             file.seek(at)
     return b""

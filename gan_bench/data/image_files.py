@@ -188,26 +188,35 @@ def as_meant(image: Image.Image, data: bytes) -> Image.Image:
     """Return an image whose transparency is what its file says, where Pillow takes it for something else.
 
     A PNG names its transparent colour in samples of its own depth: Pillow spreads grey samples of 2 and 4 bits to 8,
-    and takes the high byte of colours of 16. A TGA says how many of its bits are alpha, and may have none.
+    and keeps the high byte of colours of 16. A TGA says how many of its bits are alpha, and may have none.
 
     Args:
         image: As Pillow opened it; it stays as it is.
-        data: Its file, or its first bytes; fewer than ``HEAD`` tell nothing.
+        data: Its file; fewer bytes than ``HEAD`` tell nothing.
     """
     key = image.info.get("transparency")
     if key is not None and data.startswith(PNG) and len(data) >= HEAD:
         depth = data[24]
         if image.mode == "L" and depth in (2, 4):
-            key = key * (255 // (2**depth - 1))
-        elif image.mode == "RGB" and depth == 16:
-            key = tuple(sample >> 8 for sample in key)
-        if key != image.info["transparency"]:
             image = image.copy()
-            image.info["transparency"] = key
+            image.info["transparency"] = key * (255 // (2**depth - 1))
+        elif image.mode == "RGB" and depth == 16:
+            image = _with_alpha(image, data, key)
     has_no_alpha = image.format == "TGA" and len(data) >= HEAD and not data[17] & 15
     if image.mode == "RGBA" and image.format in ("TGA", "BMP", "DIB"):  # many programs write 0 for no alpha
         has_no_alpha = has_no_alpha or image.getchannel("A").getextrema() == (0, 0)
     return image.convert("RGB") if image.mode == "RGBA" and has_no_alpha else image
+
+
+def _with_alpha(image: Image.Image, data: bytes, key: tuple[int, int, int]) -> Image.Image:
+    """Return a PNG of 16 bits with an alpha channel in place of its transparent colour, which all 16 bits tell."""
+    low = Image.open(io.BytesIO(_without_notes(data)), formats=formats())
+    low.tile = [(*tile[:3], "RGB;16L") for tile in low.tile]  # type: ignore[misc]  # the other bytes
+    clear = ((np.asarray(image, np.uint16) << 8 | np.asarray(low)) == key).all(-1)
+    image = image.copy()
+    image.putalpha(Image.fromarray(np.where(clear, np.uint8(0), np.uint8(255))))
+    del image.info["transparency"]
+    return image
 
 
 def _without_notes(data: bytes) -> bytes:

@@ -495,8 +495,9 @@ def deep_png(depth, kind, row, key):
         ("a.tga", (128, 0xF0), [200, 100, 50]),  # its header says that it has no alpha
         ("a.png", deep_png(2, 0, b"\x40", b"\0\1"), [255]),
         ("a.png", deep_png(16, 2, struct.pack(">3H", 256, 512, 768), struct.pack(">3H", 256, 512, 768)), [255] * 3),
+        ("a.png", deep_png(16, 2, b"\x64\0\xc8\0\x32\1", b"\x64\0\xc8\0\x32\0"), [100, 200, 50]),
     ],
-    ids=["alpha 0", "no alpha", "2 bits", "16 bits"],
+    ids=["alpha 0", "no alpha", "2 bits", "16 bits", "16 bits that differ in the last"],
 )
 def test_transparency_of_pil_images_is_that_of_their_files(tmp_path, name, data, wanted, loaded):
     """A TGA whose alpha is 0 was white as a PIL image, and its picture in a folder."""
