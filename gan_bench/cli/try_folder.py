@@ -14,8 +14,7 @@ from typing import Literal
 
 from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.config.recipes import RECIPES
-from gan_bench.config.suite import suites_folder
-from gan_bench.config.suite_file import read
+from gan_bench.config.suite import named_files, suites_folder
 from gan_bench.config.trial import RESERVED_NAMES
 from gan_bench.config.yaml_document import scalar
 from gan_bench.core.errors import UserError
@@ -151,8 +150,7 @@ def _check_of(file: Path, source: Path) -> None:
     Raises:
         UserError: It is, or it is no suite.
     """
-    suite, _ = read(file)
-    there = [(file.parent / at_home(entry.path)).resolve() for entry in suite.datasets.values()]
+    there = [folder.path.resolve() for folder in named_files(file)[1]]
     if source.resolve() not in there:
         of = f"of {printable(str(there[0]))}" if there else "of no images of one's own"
         raise UserError(f"{file} is there and is a suite {of}, not of {source}; name another with --out")

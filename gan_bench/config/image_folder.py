@@ -135,4 +135,4 @@ class ImageFolder:
             raise UserError(f"transform must be a Transform, got {as_typed(repr(self.transform))}")
         if self.transform.size > (most := LIMITS["image_size"][1]):
             raise UserError(f"size must be at most {most:,} pixels, got {self.transform.size:,}")
-        object.__setattr__(self, "path", Path(os.fsdecode(self.path)))
+        object.__setattr__(self, "path", Path(at_home(os.fsdecode(self.path))))

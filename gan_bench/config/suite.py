@@ -312,10 +312,11 @@ def _path(document: YamlDocument, place: Location, text: str) -> Path:
         SuiteError: It begins with the home folder of an unknown user.
     """
     try:
-        return document.path.parent / Path(text).expanduser()
+        path = document.path.parent / (Path(text).expanduser() if text.startswith("~") else text)
     except RuntimeError:
         said = f"the home folder of {quoted(text)} is not known; write the whole path"
         raise SuiteError(f"{document.nearest(place, key=False)}: {dotted(place)}: {said}") from None
+    return path.absolute() if path.parts[:1] == ("~",) else path  # else it were the home folder's
 
 
 def _swept_and_drawn(entry: TrialEntry) -> tuple[dict[str, list[Any]], dict[str, Drawn]]:

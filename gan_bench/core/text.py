@@ -158,10 +158,15 @@ def duration(seconds: float) -> str:
 
 
 def at_home(text: str) -> str:
-    """Expand a leading ``~`` that no shell has expanded: of ``--results=~/here``, an environment, a Python call."""
+    """Expand a leading ``~`` that no shell has expanded: of ``--results=~/here``, an environment, a Python call.
+
+    A folder of that name, ``./~``, becomes absolute: a Path leaves the dot out.
+    """
     option, equals, value = text.partition("=") if text.startswith("--") else ("", "", text)
-    is_home = value == "~" or value.startswith(("~/", f"~{os.sep}"))
-    return f"{option}{equals}{os.path.expanduser(value)}" if is_home else text  # noqa: PTH111 - text, of options too
+    if Path(value).parts[:1] != ("~",):
+        return text
+    is_home = value.startswith("~")
+    return f"{option}{equals}{os.path.expanduser(value) if is_home else Path(value).absolute()}"  # noqa: PTH111 - text
 
 
 def with_article(noun: str) -> str:

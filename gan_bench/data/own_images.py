@@ -19,7 +19,7 @@ from torch import Tensor
 from gan_bench.config.image_folder import ImageFolder
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.preparing import tell
-from gan_bench.core.text import at_home, plural, printable
+from gan_bench.core.text import plural, printable
 from gan_bench.data.datasets import DATASETS, Dataset
 from gan_bench.data.image_files import decode, more_frames
 from gan_bench.data.image_folders import FRAMES, NESTED, Prepared, darkness, prepare_images, without_copies
@@ -47,7 +47,7 @@ def registered(folder: ImageFolder) -> Dataset | None:
 
 
 def _resolved(folder: ImageFolder) -> ImageFolder:
-    return replace(folder, path=Path(os.path.realpath(at_home(os.fsdecode(folder.path)))))
+    return replace(folder, path=Path(os.path.realpath(folder.path)))
 
 
 def look_at(folder: ImageFolder) -> Layout:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gan_bench.config.suite_file import read
-from gan_bench.core.errors import SuiteError
+from gan_bench.config.suite import named_files
+from gan_bench.core.errors import UserError
 from gan_bench.records.plan import suite_files
 
 
@@ -27,8 +27,8 @@ def _places(record: Path, part: Mapping[str, Any]) -> Iterator[Path]:
     """Yield where it lay, then where the suite that was run names it now, and what lies beside that."""
     yield record / part["path"]  # of a card beside it, else absolute
     for suite in suite_files(record.parent):
-        with contextlib.suppress(SuiteError, RuntimeError):  # it is another now; the home folder is not known
-            yield from (suite.parent / Path(name).expanduser() for name in read(suite)[0].plugins)
+        with contextlib.suppress(UserError):  # it is another now
+            yield from named_files(suite)[0]
         yield suite.parent / Path(part["name"]).name
 
 

@@ -22,6 +22,7 @@ from support.commands import gan_bench
 import gan_bench as gb
 from gan_bench.cli.try_folder import report
 from gan_bench.config.image_folder import ImageFolder, Transform, data_root
+from gan_bench.config.suite import named_files
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.text import at_home
 from gan_bench.data.arrays import as_uint8
@@ -29,7 +30,7 @@ from gan_bench.data.datasets import DATASETS, read_split
 from gan_bench.data.doubts import doubts
 from gan_bench.data.image_files import decode
 from gan_bench.data.image_folders import prepare_images
-from gan_bench.data.own_images import inspect_images, register_folder
+from gan_bench.data.own_images import inspect_images, prepare_folder, register_folder
 from gan_bench.data.splits import classes_of, layout_of
 from gan_bench.metrics.evaluator import to_uint8
 from gan_bench.metrics.reference import import_moments
@@ -1398,6 +1399,27 @@ def test_names_of_folders_expand_the_home(tmp_path, monkeypatch):
     pictures(tmp_path / "pics", *SIX)
     for number, path in enumerate(("~/pics", Path("~/pics"), os.fsencode(tmp_path / "pics"))):
         assert dataset_of(path, f"home{number}").counts == {"train": 6}
+
+
+def test_a_folder_called_as_the_home_is_one_where_it_is_named_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    pictures(tmp_path / "pics", *SIX)
+    pictures(tmp_path / "~" / "pics", *SIX, "6.png", "7.png")
+    pictures(tmp_path / "~nobody", *SIX, "6.png")
+    for number, path in enumerate(("./~/pics", ".//~/pics", tmp_path / "~" / "pics")):
+        assert dataset_of(path, f"here{number}").counts == {"train": 8}
+    for name, count in (("./~/pics", 8), ("~/pics", 6), ("./~nobody", 7)):
+        entry = f"datasets: {{own: {{path: {name}, size: 32, channels: 3}}}}"
+        Path("s.yaml").write_text(f"suite: s\nversion: 1\n{entry}\ntrials: [{{recipe: digits-mlp}}]\n")
+        (folder,) = named_files(Path("s.yaml"))[1]
+        assert prepare_folder(folder)["train"].images.shape[0] == count
+    said = gan_bench("try", "./~/pics", "--look", "--out", "./~/s.yaml")
+    assert "training: 8 images" in said.stdout, said.stdout + said.stderr
+    assert (tmp_path / "~" / "s.yaml").is_file()
+    again = gan_bench("try", "./~/pics", "--look", "--out", "./~/s.yaml")
+    assert "is used as it is" in again.stdout, again.stdout + again.stderr
 
 
 @pytest.mark.parametrize(
