@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -149,7 +150,7 @@ def open_source(path: Path) -> Iterator[ImageSource]:
         for name in members:  # not every archive lists its folders
             below.update(map(str, PurePosixPath(name).parents))
         reasons = {
-            name: _why_no_link(path, name) if _is_link(archive.getinfo(own)) else _why_not(name)
+            name: LINKS if _is_link(archive.getinfo(own)) else _why_not(name)
             for name, own in members.items()
             if not name.endswith("/")
         }
@@ -157,9 +158,10 @@ def open_source(path: Path) -> Iterator[ImageSource]:
         if again:
             left_out["members of a name that another has"] = again
         for name, reason in reasons.items():
-            if reason not in ("", LINKS) and _is_note(name):
+            if reason and _is_note(name):
                 others.setdefault(str(PurePosixPath(name).parent), []).append(name)
         images = _without_masks(sorted(name for name, reason in reasons.items() if not reason), left_out)
+        _refuse_lost_links(path, [name for name, reason in reasons.items() if reason == LINKS], images)
         folders = sorted(folder for folder in below - {"."} if _is_visible(folder))
         yield ImageSource(images, folders, lambda name: _read_member(path, archive, members[name]), left_out, others)
 
@@ -168,18 +170,19 @@ LINKS = "links"
 """Why links in a zip are left out: what they lead to may lie anywhere."""
 
 
-def _why_no_link(path: Path, name: str) -> str:
-    """Return why a link in a zip is left out.
+def _refuse_lost_links(path: Path, links: Iterable[str], images: Iterable[str]) -> None:
+    """Refuse links in a zip without which all images of a folder would be missing.
 
     Raises:
-        DataError: By its name it may lead to a folder, all of whose images would be missing.
+        DataError: By its name one may lead to a folder, or it is of an image and its folder holds none beside links.
     """
-    if _is_a_file_s(name):
-        return LINKS
-    raise DataError(
-        f"{path} holds {printable(name)}, a link, which is not followed; pack what it leads to in its place (zip does "
-        "without -y)"
-    )
+    filled = {parent for name in images for parent in PurePosixPath(name).parents}
+    for name in links:
+        if not _is_a_file_s(name) or not (_why_not(name) or PurePosixPath(name).parent in filled):
+            raise DataError(
+                f"{path} holds {printable(name)}, a link, which is not followed; pack what it leads to in its place "
+                "(zip does without -y)"
+            )
 
 
 _UTF8 = 0x800
@@ -262,7 +265,7 @@ def image_tree(top: Path, left_out: Counter[str], others: dict[str, list[str]]) 
         Names of images and of folders, relative with forward slashes, sorted. An image may be a dangling link.
 
     Raises:
-        DataError: A folder cannot be read, or is a link to one that is not there.
+        DataError: A folder cannot be read, or is a link to one that is not there or to itself.
     """
     images: list[str] = []
     folders: list[str] = []
@@ -316,7 +319,7 @@ def _why_no_image(entry: os.DirEntry[str]) -> str:
     """Return why what is no folder is no image, or nothing.
 
     Raises:
-        DataError: It is a link that leads nowhere under the name of a folder: a class or a split may be missing.
+        DataError: It is a link that leads to no folder under the name of one: a class or a split may be missing.
     """
     reason = _why_not(entry.name)
     if reason and not _is_a_file_s(entry.name) and entry.is_symlink():
@@ -327,8 +330,11 @@ def _why_no_image(entry: os.DirEntry[str]) -> str:
                 f"{printable(entry.path)} is a link to a folder or file that is not there; bring that back or remove "
                 "the link"
             ) from None
-        except OSError:  # it leads round to itself
-            pass
+        except OSError as error:
+            why = "leads round to itself" if error.errno == errno.ELOOP else f"cannot be followed ({error.strerror})"
+            raise DataError(
+                f"{printable(entry.path)} is a link that {why}; lead it to its folder or remove it"
+            ) from None
     return reason
 
 

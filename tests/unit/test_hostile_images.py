@@ -628,7 +628,6 @@ def test_links_that_lead_round_are_passed_by(tmp_path):
     folder = folder_of(tmp_path / "f" / "a").parent
     (folder / "a" / "up").symlink_to(folder)
     (folder / "here").symlink_to(".")
-    (folder / "itself").symlink_to("itself")
     (folder / "a" / "4.png").symlink_to("0.png")
     assert len(prepare_images(folder, None, COLOUR).images) == 5
     folder_of(tmp_path / "class")
@@ -637,6 +636,16 @@ def test_links_that_lead_round_are_passed_by(tmp_path):
     found = prepare_images(folder, None, COLOUR)
     assert (len(found.images), found.classes) == (9, ("a", "b"))
     assert found.left_out["links that lead back to their own folder"] == 3
+
+
+@pytest.mark.parametrize("name", ["b", "c"])
+def test_a_link_that_leads_round_to_itself_is_no_class(tmp_path, name):
+    folder = folder_of(tmp_path / "f" / "a").parent
+    (folder / name).symlink_to("d" if name == "c" else name)
+    if name == "c":
+        (folder / "d").symlink_to("c")
+    with pytest.raises(DataError, match=rf"f/{name} is a link that leads round to itself; lead it to its folder or"):
+        prepare_images(folder, None, COLOUR)
 
 
 def test_folders_that_are_linked_with_each_other_are_listed(tmp_path):

@@ -1156,16 +1156,32 @@ def test_a_folder_that_leads_nowhere_is_no_note(tmp_path, name):
     assert inspect_images(folder).left_out == {"files of other kinds (.txt)": 1}
 
 
-def test_a_link_in_an_archive_that_may_be_a_folder_is_asked_for(tmp_path):
+def linked_zip(path, images, *links):
+    """A zip file of images in the folder cat, and of links."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for image in images:
+            archive.write(image, f"cat/{image.name}")
+        for name in links:
+            link = zipfile.ZipInfo(name)
+            link.external_attr = 0o120777 << 16
+            archive.writestr(link, "cat")
+    return path
+
+
+@pytest.mark.parametrize("link", ["dog", "dog/0.png", "train/dog/0.png"])
+def test_a_link_in_an_archive_that_may_be_a_folder_is_asked_for(tmp_path, link):
     folder = pictures(tmp_path / "a", *SIX)
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        for name in SIX:
-            archive.write(folder / name, f"cat/{name}")
-        link = zipfile.ZipInfo("dog")
-        link.external_attr = 0o120777 << 16
-        archive.writestr(link, "cat")
-    with pytest.raises(DataError, match=r"holds dog, a link, which is not followed; pack what it leads to"):
-        inspect_images(tmp_path / "a.zip")
+    path = linked_zip(tmp_path / "a.zip", [folder / name for name in SIX], link)
+    with pytest.raises(DataError, match=rf"holds {link}, a link, which is not followed; pack what it leads to"):
+        inspect_images(path)
+
+
+def test_links_in_an_archive_are_named_where_it_holds_nothing_else(tmp_path):
+    with pytest.raises(DataError, match=r"holds 0.png, a link, which is not followed; pack what it leads to"):
+        inspect_images(linked_zip(tmp_path / "a.zip", [], *SIX))
+    folder = pictures(tmp_path / "a", *SIX)
+    path = linked_zip(tmp_path / "b.zip", [folder / name for name in SIX], "preview.png", "docs/x.txt", ".x/0.png")
+    assert inspect_images(path).left_out == {"links": 3}, "docs is a folder of notes"
 
 
 def test_what_is_left_out_is_told_as_it_is_now(tmp_path):
