@@ -139,7 +139,7 @@ def open_source(path: Path) -> Iterator[ImageSource]:
         members: dict[str, str] = {}
         again = 0
         for own, name in _member_names(archive):
-            if name.startswith("/") or ".." in PurePosixPath(name).parts:
+            if ".." in PurePosixPath(name).parts:
                 raise DataError(f"{path} holds {own!r}, a name that leaves its folder; do not use this file")
             plain = "/".join(part for part in name.split("/") if part not in ("", "."))
             is_folder = name.endswith("/")

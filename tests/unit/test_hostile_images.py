@@ -669,6 +669,13 @@ def test_folders_of_a_zip_are_its_classes_however_their_names_are_written(tmp_pa
     assert (found.classes, found.labels.tolist()) == (("a", "b"), [0, 0, 0, 1])
 
 
+@pytest.mark.parametrize("slash", ["/", "\\"])
+def test_a_slash_before_the_names_of_a_zip_is_left_out(tmp_path, slash):
+    """Nothing is unpacked, and unzip leaves it out too."""
+    files = {f"{slash}data{slash}{name}{slash}0.png": picture(i) for i, name in enumerate("ab")}
+    assert prepare_images(zipped(tmp_path / "z.zip", files), None, COLOUR).classes == ("a", "b")
+
+
 def test_an_encrypted_zip_is_not_called_damaged(tmp_path):
     path = zipped(tmp_path / "z.zip", {"a.png": picture()})
     data = bytearray(path.read_bytes())
