@@ -160,7 +160,7 @@ def prepare(
         raise UserError(
             f"name what the images are compared with: a dataset ({', '.join(DATASETS)}), a folder, zip or .npz"
         )
-    one_name = isinstance(generated, str) and Path(generated).name == Path(against).name
+    one_name = isinstance(generated, str) and _named(generated).name == _named(against).name
     drawn, left_out = _generated(generated, device, samples, size, whole_path=one_name)
     if not isinstance(generated, str) and size not in (None, drawn.side.size[1]):
         what = "generator makes" if isinstance(generated, Generator) else "array holds"
@@ -259,7 +259,7 @@ def _generated(
     else:
         if not generated.strip():
             raise UserError("name the images to score: a folder, a zip file or a generator.safetensors")
-        images, left_out = _images_of(Path(generated), size)
+        images, left_out = _images_of(_named(generated), size)
         label = _label(generated, whole_path=whole_path)
     if samples and samples > len(images):
         raise UserError(f"{label} holds {plural(len(images), 'image')}, fewer than --samples {samples} (samples=)")
@@ -272,8 +272,14 @@ def _side(label: str, images: Tensor) -> Side:
     return Side(label, channels, (width, height))
 
 
+def _named(text: str) -> Path:
+    """Return a path whose last part is a name, which . and .. are not."""
+    path = Path(text)
+    return path.resolve() if path.name in ("", "..") else path
+
+
 def _label(path: str, *, whole_path: bool) -> str:
-    return printable(path if whole_path else Path(path).name or path)
+    return printable(path if whole_path else _named(path).name or path)
 
 
 def without_equal_channels(images: Tensor) -> Tensor:
@@ -350,7 +356,7 @@ def _compared_with(
     """Find what images are compared with, and what of its files was left out."""
     if against.partition(":")[0] in DATASETS:
         return _dataset(against, root, generated.size[1]), []
-    path = Path(against)
+    path = _named(against)
     if path.suffix == ".npy":
         raise UserError(f"{path} is one array; statistics are an .npz with the arrays mu and sigma")
     if path.suffix.lower() == ".npz":

@@ -239,7 +239,9 @@ def inspect_images(source: Path, size: int | None = None) -> Inspection:
     more = {FRAMES: sum(each.more_frames for each in images), NESTED: sum(copies for _, copies in single.values())}
     whole = all(len(found) <= COMPARED for found in usable.values())
     return Inspection(
-        classes={split: {name or source.name: n for name, n in found.items()} for split, found in classes.items()},
+        classes={
+            split: {name or source.name or top.name: n for name, n in found.items()} for split, found in classes.items()
+        },
         left_out={**opened.left_out, **layout.left_out, **{reason: count for reason, count in more.items() if count}},
         unreadable={each.name: each.why for found in seen.values() for each in found if each.why},
         kinds=Counter(os.path.splitext(each.name)[1].lower() for each in images),  # noqa: PTH122 - a name in a zip

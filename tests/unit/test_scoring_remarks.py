@@ -261,6 +261,19 @@ def test_what_only_a_suite_can_do_is_no_remedy_of_score(tmp_path, colours):
     assert "suite" not in said
 
 
+@pytest.mark.parametrize("here", [".", "deep/.."])
+def test_the_current_folder_is_called_by_its_name(tmp_path, monkeypatch, here):
+    draw = np.random.default_rng(0)
+    place = Path(folder(tmp_path / "tiles", draw.integers(0, 255, (32, 32, 3), dtype=np.uint8)))
+    (place / "x.csv").write_text("1")
+    (place / "deep").mkdir()
+    (place / "deep" / "notes.txt").write_text("1")
+    monkeypatch.chdir(place)
+    found = prepare(here, here, ["lenet-mnist-v1"], data_root(None), torch.device("cpu"))
+    assert all(said.startswith("tiles: 1 left out: files of") for said in found.remarks[:-1]), found.remarks
+    assert found.against.reference(found.extractors[0]).split == "tiles"
+
+
 def test_files_without_images_are_told_by_what_they_hold(tmp_path, colours):
     with zipfile.ZipFile(tmp_path / "nested.zip", "w") as archive:
         archive.writestr("A.zip", b"PK")
