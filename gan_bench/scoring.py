@@ -308,7 +308,9 @@ def _prepared(path: Path, size: int | None) -> Prepared:
         looked_at = opened.names[:LOOKED_AT] if size is None else []
         sizes = dict.fromkeys(decode(opened.read(name), f"{path}/{name}", 3).size for name in looked_at)
         if not opened.names and path.suffix.lower() in (".npz", ".npy"):
-            raise DataError(f"{path} holds no images; pass its array to gb.score in Python")
+            is_statistics = "mu.npy" in opened.others.get(".", [])
+            remedy = "name its statistics as what images are compared with" if is_statistics else ""
+            raise DataError(f"{path} holds no images; {remedy or 'pass its array to gb.score in Python'}")
         opened.require_images(path)
     if len(sizes) > 1 or any(width != height for width, height in sizes):
         found = ", ".join(f"{width}x{height}" for width, height in list(sizes)[:3])
@@ -357,7 +359,7 @@ def _compared_with(
     if against.partition(":")[0] in DATASETS:
         return _dataset(against, root, generated.size[1]), []
     path = _named(against)
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         raise UserError(f"{path} is one array; statistics are an .npz with the arrays mu and sigma")
     if path.suffix.lower() == ".npz":
         return Compared(named=printable(against), side=None, reference=partial(_moments, path)), []

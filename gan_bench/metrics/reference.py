@@ -18,6 +18,7 @@ from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.cache import cache_folder
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import DataError
+from gan_bench.core.text import clip, printable
 from gan_bench.data.datasets import ImageSet
 from gan_bench.metrics.distances import Moments, add_to_sums, moments_of_sums
 from gan_bench.metrics.extractors import EXTRACTORS
@@ -234,12 +235,19 @@ def import_moments(path: Path, dim: int) -> Moments:
     Raises:
         DataError: It is not such a file, or belongs to another extractor.
     """
+    there = ""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
+            there = clip(", ".join(map(printable, data.files)), 100)
             mu, sigma = data["mu"], data["sigma"]
             count = _count_in(data)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; name a dataset, images, or an .npz with mu and sigma") from None
+    except KeyError:
+        raise DataError(
+            f"{path} is no .npz with the arrays mu and sigma but with {there or 'none'}; name statistics mu and sigma, "
+            "and save images as files in a folder"
+        ) from None
     except Exception:  # numpy and zipfile raise many kinds on what is damaged, encrypted or of another form
         raise DataError(f"{path} is no .npz with the arrays mu and sigma") from None
     if mu.dtype.kind not in "fiu" or sigma.dtype.kind not in "fiu":

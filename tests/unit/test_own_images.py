@@ -613,9 +613,20 @@ def test_statistics_that_are_no_covariance_are_refused(tmp_path):
 
 
 def test_an_array_given_for_statistics_is_named(tmp_path):
-    np.save(tmp_path / "s.npy", np.zeros(3))
-    with pytest.raises(UserError, match=r"statistics are an \.npz with the arrays mu and sigma"):
-        gb.score(PIXELS[:, :1].repeat(4, 2).repeat(4, 3), str(tmp_path / "s.npy"))
+    for name in ("s.npy", "S.NPY"):
+        np.save(tmp_path / "s.npy", np.zeros(3))
+        (tmp_path / "s.npy").rename(tmp_path / name)
+        with pytest.raises(UserError, match=r"statistics are an \.npz with the arrays mu and sigma"):
+            gb.score(PIXELS[:, :1].repeat(4, 2).repeat(4, 3), str(tmp_path / name))
+
+
+@pytest.mark.parametrize("names", [["arr_0"], ["m", "s"], ["Mu", "Sigma"], ["mean", "cov"], ["mu", "cov"]])
+def test_arrays_that_are_no_statistics_are_named(tmp_path, names):
+    np.savez(tmp_path / "s.npz", **dict.fromkeys(names, np.eye(2)))
+    with pytest.raises(
+        DataError, match=rf"no \.npz with the arrays mu and sigma but with {', '.join(names)}; name stat"
+    ):
+        import_moments(tmp_path / "s.npz", 2)
 
 
 # -------------------------------------------------------------------------------------------- sizes, homes
