@@ -70,11 +70,12 @@ class Prepared:
         files: Images found.
         copies: Of these, nested copies left out (``cats/cats/1.jpg`` beside ``cats/1.jpg``).
         skipped: Of these, images that could not be decoded.
-        distinct: Different files among those kept.
+        digests: Beginning of the digest of each file that is kept.
         left_out: How many other files of the source are left out, by reason.
         brightest: The greatest value of all images.
         white: Images that are white all over.
-        doubts: What may be wrong with them, as far as names show.
+        doubts: What may be wrong with them, as far as names and files show.
+        shared: Held-out images whose files are training images, too.
     """
 
     images: NDArray[np.uint8]
@@ -84,11 +85,17 @@ class Prepared:
     files: int
     copies: int
     skipped: int
-    distinct: int
+    digests: tuple[str, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
     brightest: int = 255
     white: int = 0
     doubts: tuple[str, ...] = ()
+    shared: int = 0
+
+    @property
+    def distinct(self) -> int:
+        """How many different files there are among those kept."""
+        return len(set(self.digests))
 
     def contents(self) -> Iterator[str]:
         """Yield what there is of it, and what is not: ``32 images: boat 8, bus 8``, ``2 left out: nested copies``."""
@@ -106,6 +113,11 @@ class Prepared:
         for reason, count in reasons.items():
             if count:
                 yield f"{count:,} left out: {reason}"
+        if self.shared:
+            yield (
+                f"{self.shared:,} of {len(self.images):,} are training images, too; scores against them say little "
+                "about new images"
+            )
         yield from filter(None, (darkness(self.brightest),))
         yield from self.remarks()
 
@@ -242,7 +254,7 @@ def _prepare(
     shape = (len(names), transform.channels, transform.size, transform.size)
     images = _mapped(target, shape) if target else np.empty(shape, dtype=np.uint8)
     kept: list[str] = []
-    digests: set[bytes] = set()
+    digests: list[str] = []
     frames = brightest = white = 0
     for name, array, digest, more in _decoded(source, opened, names, transform):
         frames += more
@@ -251,7 +263,7 @@ def _prepare(
             brightest = max(brightest, int(array.max()))
             white += int(array.min()) == 255
             kept.append(name)
-            digests.add(digest)
+            digests.append(digest.hex()[:16])
     if not kept:
         raise DataError(f"none of the {len(names)} images of {source} can be decoded; get it again")
     if len(kept) < len(names):
@@ -275,15 +287,33 @@ def _prepare(
         files=len(names) + copies,
         copies=copies,
         skipped=len(names) - len(kept),
-        distinct=len(digests),
+        digests=tuple(digests),
         left_out={
             **(layout.left_out if layout and split == "train" else {}),
             **({FRAMES: frames} if frames else {}),
         },
         brightest=brightest,
         white=white,
-        doubts=(*(layout.doubts if layout else ()), *doubts(kept)),
+        doubts=(*(layout.doubts if layout else ()), *doubts(kept), *_same_classes(folders, digests)),
     )
+
+
+def _same_classes(folders: list[str], digests: list[str]) -> Iterator[str]:
+    """Yield that classes hold the same files, as links to one folder do.
+
+    Args:
+        folders: The class of every image.
+        digests: Those of their files.
+    """
+    files: dict[str, set[str]] = {}
+    for folder, digest in zip(folders, digests, strict=True):
+        files.setdefault(folder, set()).add(digest)
+    first: dict[frozenset[str], str] = {}
+    twins = [(name, first.setdefault(frozenset(files[name]), name)) for name in sorted(files)]
+    if twins := [(name, other) for name, other in twins if name != other]:
+        name, other = map(printable, twins[0])
+        more = f", and {len(twins) - 1:,} more are such" if len(twins) > 1 else ""
+        yield f"classes may be one: the files of {name} are those of {other or 'no folder'}{more}; remove one of them"
 
 
 _CANNOT_ALLOCATE = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENODEV, errno.ENOSYS)

@@ -112,6 +112,9 @@ def prepare_folder(folder: ImageFolder) -> dict[Split, Prepared]:
     prepared = {split: prepare_images(folder.path, split, folder.transform) for split in look_at(folder).splits}
     for split, found in prepared.items():
         _check_distinct(found, split, folder)
+    if "test" in prepared:
+        known = set(prepared["train"].digests)
+        prepared["test"] = replace(prepared["test"], shared=sum(each in known for each in prepared["test"].digests))
     return prepared
 
 

@@ -1421,6 +1421,31 @@ def test_what_names_leave_in_doubt_is_said(listed, doubt):
     assert [doubt in each for each in found] == ([True] if doubt else [])
 
 
+def test_held_out_images_that_are_trained_on_are_said(tmp_path):
+    top = tmp_path / "top"
+    pictures(top / "train", *SIX)
+    (top / "test").symlink_to("train")
+    assert "test: 6 of 6 are training images, too; scores against them say little" in "".join(
+        dataset_of(top, "linked").contents
+    )
+    (top / "test").unlink()
+    pictures(top / "test", *SIX, seed=9)
+    assert not any("training images" in line for line in dataset_of(top, "apart").contents)
+    (top / "test" / "0.png").write_bytes((top / "train" / "1.png").read_bytes())
+    (said,) = (line for line in dataset_of(top, "shared").contents if "training images" in line)
+    assert said.startswith("test: 1 of 6 are training images, too")
+
+
+def test_classes_that_are_one_folder_are_said(tmp_path):
+    top = tmp_path / "top"
+    pictures(top / "a", *SIX)
+    pictures(top / "c", *SIX, seed=9)
+    assert not list(prepare_images(top, "train", Transform(size=8, channels=3)).remarks())
+    (top / "b").symlink_to("a")
+    (said,) = prepare_images(top, "train", Transform(size=8, channels=3)).remarks()
+    assert said == "classes may be one: the files of b are those of a; remove one of them"
+
+
 def test_names_of_folders_expand_the_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     pictures(tmp_path / "pics", *SIX)
