@@ -6,7 +6,8 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -273,7 +274,7 @@ def _prepare(
                 np.save(file, images)
     elif isinstance(images, np.memmap):
         images.flush()
-    class_of = layout.classes(opened.names) if layout else Layout().classes(names)
+    class_of = class_names(layout, opened.names) if layout else class_names(Layout(), names)
     folders = [class_of[name] for name in kept]
     if len(kept) < len(names):
         _refuse_lost_classes(source, {class_of[name] for name in names} - {*folders, ""})
@@ -296,6 +297,11 @@ def _prepare(
         white=white,
         doubts=(*(layout.doubts if layout else ()), *doubts(kept), *_same_classes(folders, digests)),
     )
+
+
+def class_names(layout: Layout, names: Iterable[str]) -> dict[str, str]:
+    """Return the class of every image in a split; names that differ in nothing but their form of Unicode are one."""
+    return {name: unicodedata.normalize("NFC", called) for name, called in layout.classes(names).items()}
 
 
 def _same_classes(folders: list[str], digests: list[str]) -> Iterator[str]:

@@ -1436,6 +1436,16 @@ def test_held_out_images_that_are_trained_on_are_said(tmp_path):
     assert said.startswith("test: 1 of 6 are training images, too")
 
 
+def test_one_name_in_two_forms_of_unicode_is_one_class(tmp_path):
+    """Those of macOS and of Linux look the same."""
+    pictures(tmp_path / "top", "train/\u00e9/0.png", *(f"train/e\u0301/{name}" for name in SIX), "train/f/0.png")
+    pictures(tmp_path / "top", *(f"test/\u00e9/{name}" for name in SIX), "test/f/0.png", seed=9)
+    prepared = prepare_folder(ImageFolder(name="t", path=tmp_path / "top", transform=Transform(size=8, channels=3)))
+    assert [found.classes for found in prepared.values()] == [("f", "\u00e9")] * 2
+    assert [np.bincount(found.labels).tolist() for found in prepared.values()] == [[1, 7], [1, 6]]
+    assert inspect_images(tmp_path / "top").classes["train"] == {"f": 1, "\u00e9": 7}
+
+
 def test_classes_that_are_one_folder_are_said(tmp_path):
     top = tmp_path / "top"
     pictures(top / "a", *SIX)
