@@ -30,9 +30,10 @@ WIDE = ("I", "I;16", "I;16B", "I;16L", "I;16N", "I;16S", "F")
 _WITH_ALPHA = ("P", "PA", "LA", "La", "RGBA", "RGBa")
 _KEYED = ("1", "L", "RGB")
 """Modes in which a file may name one colour that is transparent, beside wide greys."""
-_BITS, _PHOTOMETRIC, _PLANES, _FORMAT, _LEAST, _MOST = 258, 262, 284, 339, 340, 341
-"""Tags of TIFF: bits of a sample, whether white is 0, whether each channel stands apart, whether a sample has a sign or
-is a float, and the least and greatest value it declares. 280 and 281 are statistics, which no reader may scale by."""
+_SUBFILE, _BITS, _PHOTOMETRIC, _PLANES, _FORMAT, _LEAST, _MOST = 254, 258, 262, 284, 339, 340, 341
+"""Tags of TIFF: whether a page is a small one of another, bits of a sample, whether white is 0, whether each channel
+stands apart, whether a sample has a sign or is a float, and the least and greatest value it declares. 280 and 281 are
+statistics, which no reader may scale by."""
 _FULL = frozenset(
     {(-1.0, 1.0)}
     | {(0.0, 2.0**bits - 1) for bits in (1, *range(8, 17), 24, 31, 32)}
@@ -80,7 +81,8 @@ def decode(
         size: What its shorter side will be scaled to, which refuses images that are too long then; None is not asked.
 
     Returns:
-        A PIL image of mode L or RGB. Transparency is laid over white. Of several frames it is the first.
+        A PIL image of mode L or RGB. Transparency is laid over white. Of several frames it is the first, but for
+        thumbnails.
 
     Raises:
         DataError: It cannot be decoded, is larger than ``MAX_PIXELS`` or ``MAX_SIDE``, too long, or holds numbers
@@ -165,11 +167,21 @@ def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.I
 def _open(data: bytes) -> Image.Image:
     """Open an image; a PNG whose notes are damaged or enormous without them, as viewers do."""
     try:
-        return Image.open(io.BytesIO(data), formats=formats())
+        return _beyond_thumbnails(Image.open(io.BytesIO(data), formats=formats()))
     except (UnidentifiedImageError, ValueError, SyntaxError):
         if not data.startswith(PNG):
             raise
     return Image.open(io.BytesIO(_without_notes(data)), formats=formats())
+
+
+def _beyond_thumbnails(image: Image.Image) -> Image.Image:
+    """Go to the first page of a TIFF that is no small one of another, where there is any."""
+    try:
+        while (_number(getattr(image, "tag_v2", {}).get(_SUBFILE)) or 0) % 2 == 1:
+            image.seek(image.tell() + 1)
+    except EOFError:
+        image.seek(0)
+    return image
 
 
 def _loaded(image: Image.Image, data: bytes) -> Image.Image:

@@ -891,6 +891,16 @@ def test_frames_after_the_first_are_counted(tmp_path):
     )
 
 
+@pytest.mark.parametrize("kinds", [[1, 0], [1, 1, 0, 1], [0, 1], [1, 1]])
+def test_a_thumbnail_before_the_image_of_a_tiff_is_not_taken(tmp_path, kinds):
+    pages = [Image.new("RGB", (8 if kind else 32, 8 if kind else 32), (kind, 9, 9)) for kind in kinds]
+    for page, kind in zip(pages, kinds, strict=True):
+        page.encoderinfo = {"tiffinfo": {254: kind}}
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:], tiffinfo={254: kinds[0]})
+    data = (tmp_path / "a.tif").read_bytes()
+    assert decode(data, "a.tif", 3).size == ((32, 32) if 0 in kinds else (8, 8))
+
+
 def test_folders_of_one_last_name_are_classes_by_what_tells_them_apart(tmp_path):
     """Of Tiny ImageNet, all 200 classes were one called images."""
     names = [
