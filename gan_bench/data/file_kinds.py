@@ -16,7 +16,8 @@ _KINDS = {
     b"version https://git-lfs": "a pointer of Git LFS and no image; get the file with `git lfs pull`",
     **dict.fromkeys(
         _TIFF,
-        "a TIFF of a kind that is not read here, such as one of 64-bit floats or five channels; save it as PNG",
+        "a TIFF of a kind that is not read here, such as one of 64-bit floats or five channels, 16-bit grey with alpha "
+        "or, big-endian, with white as 0, or WebP compression; save it as PNG",
     ),
     b"\xff\x0a": "in JPEG XL, which is not read here; save it as PNG",
     b"\x00\x00\x00\x0cJXL ": "in JPEG XL, which is not read here; save it as PNG",

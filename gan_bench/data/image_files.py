@@ -185,9 +185,18 @@ def _beyond_thumbnails(image: Image.Image) -> Image.Image:
 
 
 def _loaded(image: Image.Image, data: bytes) -> Image.Image:
-    """Decode an image that was opened; a PNG with notes behind its pixels that cannot be read, without them."""
+    """Decode an image that was opened; a PNG with notes behind its pixels that cannot be read, without them.
+
+    Raises:
+        UnidentifiedImageError: It is a TIFF that the library of TIFF cannot unpack.
+        OSError: It is damaged.
+    """
     try:
         image.load()
+    except OSError as error:
+        if image.info.get("compression") == "webp":  # in a TIFF: few builds of its library have it
+            raise UnidentifiedImageError from error
+        raise
     except (ValueError, SyntaxError):
         if not data.startswith(PNG):
             raise

@@ -89,6 +89,7 @@ def tiff_of(*entries):
 
 
 SMALL_TIFF = ((256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 1, 8), (262, 3, 1, 1), (277, 3, 1, 1))
+LA = ((277, 3, 1, 2), (338, 3, 1, 2))
 
 
 @pytest.fixture(autouse=True)
@@ -124,8 +125,16 @@ def test_only_raster_formats_are_opened_whatever_the_name_says(form, monkeypatch
             tiff_of((256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 1, 64), (262, 3, 1, 1), (339, 3, 1, 3)),
             "is a TIFF of a kind",
         ),
+        (
+            tiff_of(*(each for each in SMALL_TIFF if each[0] not in (258, 277)), (258, 3, 2, 16 + (16 << 16)), *LA),
+            "16-bit grey with alpha or, big-endian, with white as 0, or WebP compression; save it as PNG, or remove",
+        ),
+        (
+            tiff_of(*SMALL_TIFF, (259, 3, 1, 50_001), (273, 4, 1, 8), (279, 4, 1, 64)),
+            "is a TIFF of a kind .* or WebP compression; save it as PNG, or remove it",
+        ),
     ],
-    ids=["empty", "lfs", "page", "drawing", "heic", "film", "jxl", "float64"],
+    ids=["empty", "lfs", "page", "drawing", "heic", "film", "jxl", "float64", "grey and alpha", "webp"],
 )
 def test_what_only_has_the_name_of_an_image_is_called_what_it_is(data, said):
     """All were "of no known format; repair or remove it"."""
