@@ -35,8 +35,8 @@ def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tens
 
     Args:
         given: An array or tensor (N, C, H, W), or a sequence of arrays and tensors (C, H, W) or of PIL images.
-        value_range: Values that are black and white; None takes whole numbers and truth values as they are, and floats
-            as [-1, 1].
+        value_range: Values that are black and white; None takes whole numbers as they are, and floats as [-1, 1].
+            Truth values are black and white of themselves.
 
     Returns:
         (N, C, H, W) uint8.
@@ -48,9 +48,10 @@ def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tens
         raise UserError(f"value_range is two numbers, the lower first, not {value_range}")
     given, left = _without_pictures(given, value_range)
     array = _array(given)
-    _check_shape(array.shape)
     if array.dtype.kind not in "buif":
-        raise UserError(f"{_WHAT}, got {array.dtype}")
+        of_objects = "; pass list(images) of arrays, or np.array(images.tolist()) of numbers"
+        raise UserError(f"{_WHAT}, got {array.dtype}{of_objects if array.dtype == object else ''}")
+    _check_shape(array.shape)
     if array.dtype.kind == "f" and (bad := sum(not np.isfinite(image).all() for image in array)):
         raise UserError(
             f"{bad} of {len(array)} images hold NaN or infinite values, as those of a generator that diverged do; "
@@ -63,11 +64,11 @@ def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tens
 
 
 def _converted(array: NDArray[Any], value_range: tuple[float, float] | None) -> Tensor:
+    if array.dtype.kind == "b":
+        return torch.from_numpy(np.ascontiguousarray(array).astype(np.uint8) * np.uint8(255))
     if value_range is not None:
         _check_within(array, *value_range)
         return _scaled(array, *value_range)
-    if array.dtype.kind == "b":
-        return torch.from_numpy(np.ascontiguousarray(array).astype(np.uint8) * np.uint8(255))
     if array.dtype.kind in "ui":
         return _of_whole_numbers(array)
     least, most = float(array.min()), float(array.max())
@@ -111,8 +112,10 @@ def _check_shape(shape: tuple[int, ...]) -> None:
 def _hint(shape: tuple[int, ...]) -> str:
     if len(shape) == 3 and shape[0] > 3 and shape[1] == shape[2]:
         return "; of grey images x[:, None] adds the channel"
+    if len(shape) == 4 and shape[1] == 4:
+        return "; lay what is transparent over white, or leave it out: x[:, :3]"
     one = "; x[None] makes a set of one image" if len(shape) == 3 and {shape[0], shape[2]} & {1, 3} else ""
-    is_last = len(shape) in (3, 4) and shape[-1] in (1, 3)
+    is_last = len(shape) in (3, 4) and shape[-1] in (1, 3, 4)
     return f"{one}; channels come before height and width" if is_last else one
 
 
@@ -280,6 +283,8 @@ def _remedy(parts: Sequence[Any]) -> str:
         return "; take the images out of the pairs: [pair[0] for pair in images]"
     if all(isinstance(part, Mapping) for part in parts) and (key := _key_of_images(parts[0])):
         return f"; take the images out of them: [each{key} for each in images]"
+    if all(isinstance(part, (tuple, list)) and part and isinstance(part[0], (tuple, list)) for part in parts):
+        return "; np.array(images) makes an array of numbers"
     is_named = any(isinstance(part, (str, PurePath)) for part in parts)
     return "; name their folder, or open them with PIL" if is_named else ""
 

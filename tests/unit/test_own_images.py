@@ -383,6 +383,11 @@ def test_floats_are_rounded_as_generators_images_are():
     assert torch.equal(as_uint8(images), to_uint8(images))
 
 
+@pytest.mark.parametrize("limits", [(0, 1), (0, 255), (-1, 1)])
+def test_truth_values_are_black_and_white_in_any_range(limits):
+    assert np.array_equal(as_uint8(PIXELS > 127, limits).numpy(), (PIXELS > 127) * np.uint8(255))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.uint16, np.int32])
 def test_a_range_that_is_named_is_taken(dtype):
     top = 1 if np.dtype(dtype).kind == "f" else 4095
@@ -413,7 +418,10 @@ NONE = {
     "got int64 from 0 to 1;": PIXELS.astype(np.int64) // 255,
     "got float32 from 0 to 255": PIXELS.astype(np.float32),
     "got complex64": PIXELS.astype(np.complex64),
-    "got object": PIXELS.astype(object),
+    r"got object; pass list\(images\) of arrays, or np.array\(images.tolist\(\)\) of": PIXELS.astype(object),
+    r"got object; pass list\(images\) of arrays": np.array([PIXELS[0], PIXELS[1][:, :4], None], dtype=object),
+    r"got \(6, 4, 8, 8\); lay what is transparent over white, or leave it out: x\[:, :3\]": PIXELS[:, [0, 1, 2, 0]],
+    r"got \(6, 8, 8, 4\); channels come before height": PIXELS[:, [0, 1, 2, 0]].transpose(0, 2, 3, 1),
     "4 of 4 images hold NaN": NAN,
     "1 of 4 images hold NaN": np.concatenate([NAN[:1], np.zeros((3, 1, 8, 8), np.float32)]),
     "got a tensor on the device meta, which holds no values": torch.zeros(4, 1, 8, 8, device="meta"),
@@ -429,7 +437,8 @@ NONE = {
     ],
     r"got a list of dict$": [{"label": 3}, {"label": 4}],
     r"got dict; take the images out of it: images\['x'\]": {"x": PIXELS, "y": np.zeros(6)},
-    r"got a list of list$": PIXELS.tolist(),
+    r"got a list of list; np.array\(images\) makes an array of numbers": PIXELS.tolist(),
+    r"got a list of list$": [[1, 2], [3, 4]],
     r"got \(40, 3, 0, 0\)": np.zeros((40, 3, 0, 0), np.uint8),
     r"got \(2, 3, 0, 0\)": [Image.new("RGB", (0, 0))] * 2,
     "got truth values and others in one list; bring all to uint8": [PIXELS[0], PIXELS[1] > 9],
