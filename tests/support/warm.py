@@ -310,6 +310,7 @@ class _Server:
 
     def stop(self):
         self.process.stdin.close()
+        self.process.stdout.close()
         self.process.wait()
         self.folder.cleanup()
 
