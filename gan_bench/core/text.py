@@ -77,14 +77,28 @@ def _holds(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) or (not set(pattern) & set("*?[") and pattern in name)
 
 
+_ALWAYS = ("architecture=", "dataset=")
+"""Begin values that names keep: the recipe's name alone would claim another network, or other images."""
+
+
+def trained_parts(setting: str) -> str:
+    """Return a setting's name without what tells it from others of the same networks and images."""
+    recipe, *values = setting.split(",")
+    return ",".join([recipe, *(value for value in values if value.startswith(_ALWAYS))])
+
+
 def shortened(names: Sequence[str]) -> list[str]:
-    """Return names of trials without the values that all of them share; recipe and seed always stay."""
+    """Return names of trials without the values that all of them share.
+
+    Recipe and seed always stay, and so do networks and images that are not the recipe's.
+    """
     split = [name.split(",") for name in names]
     shared = set.intersection(*map(set, split)) if len(split) > 1 else set[str]()
-    return [
-        ",".join(part for i, part in enumerate(parts) if i in (0, len(parts) - 1) or part not in shared)
-        for parts in split
-    ]
+
+    def stays(part: str, place: int, count: int) -> bool:
+        return place in (0, count - 1) or part not in shared or part.startswith(_ALWAYS)
+
+    return [",".join(part for i, part in enumerate(parts) if stays(part, i, len(parts))) for parts in split]
 
 
 def chosen(names: Iterable[str], pattern: str) -> frozenset[str]:

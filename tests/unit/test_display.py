@@ -6,6 +6,7 @@ import io
 import re
 import time
 import warnings
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ from support.studies import with_lr
 from support.trials import digits_trial
 
 from gan_bench.cli.describe import describe, print_description
+from gan_bench.core.text import shortened, trained_parts
 from gan_bench.execution.trial.events import Progress
 from gan_bench.records.record import Status, TrialRecord
 from gan_bench.report.study.table import Column, name_table
@@ -164,11 +166,23 @@ def test_preparation_is_said_once_and_again_when_it_takes_long(monkeypatch):
 
 def test_names_leave_out_what_all_trials_share():
     trials = [with_lr(digits_trial(seed), lr) for lr in (2e-4, 3e-4) for seed in (0, 1)]
+    trials = [replace(each, setting=f"{each.setting},epochs=2") for each in trials]
     assert list(short_names(trials).values()) == [
-        f"mnist-mlp-z100,lr={lr},seed={seed}" for lr in (2e-4, 3e-4) for seed in (0, 1)
+        f"mnist-mlp-z100,dataset=digits,lr={lr},seed={seed}" for lr in (2e-4, 3e-4) for seed in (0, 1)
     ]
     assert list(short_names(trials[:1]).values()) == [trials[0].name]
-    assert list(short_names(trials[:2]).values()) == ["mnist-mlp-z100,seed=0", "mnist-mlp-z100,seed=1"]
+    shared = "mnist-mlp-z100,dataset=digits"
+    assert list(short_names(trials[:2]).values()) == [f"{shared},seed=0", f"{shared},seed=1"]
+
+
+def test_names_keep_networks_and_images_that_are_not_the_recipes():
+    """Without them a run of one's own network would be labelled as the recipe's."""
+    settings = [f"mnist-mlp-z100,dataset=digits,architecture=my-net,epochs=1,lr={lr}" for lr in (0.1, 0.2)]
+    short = ["mnist-mlp-z100,dataset=digits,architecture=my-net,lr=0.1,seed=0",
+             "mnist-mlp-z100,dataset=digits,architecture=my-net,lr=0.2,seed=0"]  # fmt: skip
+    assert shortened([f"{setting},seed=0" for setting in settings]) == short
+    assert trained_parts(settings[0]) == "mnist-mlp-z100,dataset=digits,architecture=my-net"
+    assert trained_parts("mnist-dcgan,lr=0.1") == "mnist-dcgan"
 
 
 @pytest.mark.parametrize(("width", "everything"), [(80, False), (160, True)])

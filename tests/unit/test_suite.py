@@ -521,13 +521,13 @@ def test_only_takes_a_glob_or_a_part_of_a_name(tmp_path):
 
 def test_only_takes_the_names_that_a_run_prints(tmp_path):
     """They leave out what all trials share, and mean one trial each."""
-    swept = "dataset: [digits], lr: [1e-4, 1e-3, 2e-4], loss: [minimax, hinge]"
+    swept = "dataset: [digits], batch_size: [64], lr: [1e-4, 1e-3, 2e-4], loss: [minimax, hinge]"
     trials = random_plan(tmp_path, swept).trials
     printed = short_names(trials)
     for trial in trials:
         short = printed[trial.id]
-        assert "dataset" in trial.name
-        assert "dataset" not in short
+        assert "batch_size" in trial.name
+        assert "batch_size" not in short
         assert [each.id for each in random_plan(tmp_path, swept, only=short).trials] == [trial.id]
 
 

@@ -18,6 +18,7 @@ from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import is_out_of_memory
 from gan_bench.core.preparing import tell
 from gan_bench.core.sources import calling
+from gan_bench.core.text import trained_parts
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.workers.job import group_trials, shape_key
 from gan_bench.metrics.evaluator import generated_chunks
@@ -168,11 +169,11 @@ def _paces(trials: list[Trial], context: RunContext, group: int | None, workers:
     """Measure every kind. Kinds that run out of memory count as 0 s; the trial reports it."""
     counts = Counter(shape_key(trial.config) for trial in trials)
     paces: dict[Hashable, _Pace] = {}
-    for config in (trial.config for trial in trials):
-        key = shape_key(config)
+    for trial in trials:
+        config, key = trial.config, shape_key(trial.config)
         if key in paces:
             continue
-        tell(f"measuring how fast {config.recipe} trains and is scored here", 0.0)
+        tell(f"measuring how fast {trained_parts(trial.setting)} trains and is scored here", 0.0)
         with _of_own_parts(config):
             step = _unless_too_large(lambda c=config: _seconds_per_step(c, context)) or 0.0  # type: ignore[misc]
         image = _unless_too_large(lambda c=config: _seconds_per_image(c, context)) or 0.0  # type: ignore[misc]
