@@ -124,7 +124,12 @@ class RunOptions:
         None
     )
     only: Annotated[
-        str | None, Option("Run only trials whose names match this glob or contain it.", same_trials=True, panel=_WHAT)
+        str | None,
+        Option(
+            "Run only trials whose names match this glob or contain it, or that have values, such as 'lr 1e-3'.",
+            same_trials=True,
+            panel=_WHAT,
+        ),
     ] = None
     changes: Annotated[
         Mapping[str, object],

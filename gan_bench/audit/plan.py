@@ -14,9 +14,10 @@ import torch
 from gan_bench.audit import again, standards, whole
 from gan_bench.audit.rerun import missing_part
 from gan_bench.config.image_folder import DataRoot
+from gan_bench.config.naming import chosen_trials
 from gan_bench.config.trial import Trial, TrialConfig, setting_key
 from gan_bench.core.errors import UserError, brief, is_stop
-from gan_bench.core.text import as_typed, chosen, near_name, printable
+from gan_bench.core.text import as_typed, names_instead, printable
 from gan_bench.execution.preflight.estimate import estimate
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import describe_environment
@@ -137,8 +138,9 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
     """
     declare_foreign_measures(existing(options.results))
     ended = [(suite, verdict) for suite in suite_folders(options.results) for verdict in _ended(suite)]
-    names = {verdict.stored.trial["name"] for _, verdict in ended if verdict.stored}
-    asked = names if options.only is None else chosen(names, options.only)
+    configs = [(each.stored.trial["name"], each.stored.trial["config"]) for _, each in ended if each.stored]
+    names = dict(configs)
+    asked = frozenset(names) if options.only is None else chosen_trials(configs, options.only)
     trained: dict[Path, list[StoredTrial]] = {}
     for suite, verdict in ended:
         stored = verdict.stored
@@ -170,7 +172,7 @@ def _and_matches(only: str | None, names: Collection[str]) -> str:
     """Say for the error that no trial is called as asked, and what may have been meant."""
     if only is None:
         return ""
-    hint = near_name(names, only) or f"there is {min(names)}" if names else ""
+    hint = names_instead(sorted(names), only) if names else ""
     return f' and matches --only "{as_typed(only)}"' + (f"; {hint}" if hint else "")
 
 

@@ -10,10 +10,11 @@ import torch
 
 from gan_bench.audit.standards import lone_way
 from gan_bench.config.image_folder import DataRoot
+from gan_bench.config.naming import chosen_trials
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import REGISTRIES
-from gan_bench.core.text import chosen, near_name
+from gan_bench.core.text import names_instead
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import choose_device, describe_environment, fix_bits
 from gan_bench.execution.workers.inline import run_alone, steps_until
@@ -45,10 +46,9 @@ def rerun(results: Path, pattern: str, data: DataRoot) -> Iterator[Verdict]:
         UserError: No trial with a logged step matches, or its data or device is not there.
     """
     begun = [stored for stored in scan(results) if isinstance(stored, StoredTrial) and stored.history]
-    names = [stored.trial["name"] for stored in begun]
-    asked = chosen(names, pattern)
+    asked = chosen_trials(((stored.trial["name"], stored.trial["config"]) for stored in begun), pattern)
     if not asked:
-        hint = near_name(names, pattern) or "names are those of the tables"
+        hint = names_instead([stored.trial["name"] for stored in begun], pattern)
         raise UserError(f"no trial with a history under {results} matches {pattern!r}; {hint}")
     threads = torch.get_num_threads()
     for stored in (each for each in begun if each.trial["name"] in asked):

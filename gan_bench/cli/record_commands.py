@@ -92,7 +92,10 @@ def compare(
 
 def card(
     setting: Annotated[
-        str, typer.Argument(help="A setting's name, a part of it, or best, which stands for the best one.")
+        str,
+        typer.Argument(
+            help="A setting's name, a part of it, values such as 'lr 1e-3', or best, which stands for the best one."
+        ),
     ],
     results: Results = Path("results"),
     out: Annotated[Path | None, typer.Option(help="Folder it goes to \\[default: SETTING-card here].")] = None,
@@ -127,7 +130,7 @@ def publish(
     out: Annotated[Path, typer.Option(help="Folder of the publication; what it holds of these suites is replaced.")],
     generator: Annotated[
         list[str] | None,
-        typer.Option(help="Trials whose generators go along: a glob or a part of a name; may be repeated."),
+        typer.Option(help="Trials whose generators go along: a glob, a part of a name or values; may be repeated."),
     ] = None,
 ) -> None:
     """Copy records for others to read, without checkpoints, most weights and most samples; reports stay the same."""
@@ -210,7 +213,9 @@ def audit(
         str | None,
         typer.Option(help="Text that chooses trials and seeds, given after publication \\[default: a random one]."),
     ] = None,
-    only: Annotated[str | None, typer.Option(help="Glob or part of the names of trials.")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Glob or part of the names of trials, or values, such as 'lr 1e-3'.")
+    ] = None,
     further: Annotated[int, typer.Option(min=1, max=100, help="Seeds of each setting that are drawn again.")] = 1,
     data: Data = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",

@@ -14,6 +14,7 @@ from gan_bench.config.changes import BOTH, Changes, Drawn, combinations_of, plai
 from gan_bench.config.cuts import Frame, PlanOptions
 from gan_bench.config.design import Design
 from gan_bench.config.image_folder import ImageFolder, Transform
+from gan_bench.config.naming import chosen_trials
 from gan_bench.config.plugins import keep_plugins, load_plugin
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.suite_file import FolderEntry, SuiteFile, SuiteSource, TrialEntry, of_images, read
@@ -23,7 +24,7 @@ from gan_bench.config.yaml_document import MAX_MESSAGE, Location, YamlDocument, 
 from gan_bench.core.errors import SuiteError, UnrunPluginsError, UserError
 from gan_bench.core.registry import did_you_mean
 from gan_bench.core.sources import Source
-from gan_bench.core.text import as_typed, at_home, chosen, clip, near_name, plural
+from gan_bench.core.text import as_typed, at_home, clip, names_instead, plural
 
 MAX_TRIALS = 100_000
 
@@ -151,10 +152,12 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = 
             raise SuiteError(
                 f"{document.path}: the trials {names} have the same id {trial.id}; change a value or the version"
             )
-    called = {trial.name for trial in trials.values()}
-    asked = called if options.only is None else chosen(called, options.only)
+    called = [trial.name for trial in trials.values()]
+    asked = frozenset(called)
+    if options.only is not None:
+        asked = chosen_trials(((trial.name, trial.config.to_json()) for trial in trials.values()), options.only)
     if options.only is not None and not asked:
-        hint = near_name(called, options.only) or "--dry-run without --only lists the names"
+        hint = names_instead(called, options.only)
         raise UserError(f'no trial of {suite.suite} matches --only "{as_typed(options.only)}"; {hint}')
     return Plan(
         suite=results_name(suite.suite, options),

@@ -123,16 +123,36 @@ def near_name(names: Iterable[str], pattern: str) -> str:
     known = list(names)
     parts = dict.fromkeys(part for name in known for part in name.split(","))
 
+    pieces = dict.fromkeys(piece for part in parts for piece in part.split("-"))
+
     def mended(part: str) -> str:
-        close = difflib.get_close_matches(part, parts, 1, 0.6) if part not in parts else []
+        close = [] if part in parts else [*_near(part, parts), *_near(part, pieces)]
         return next((each for each in close if _without_numbers(each) != _without_numbers(part)), part)
 
     meant = ",".join(map(mended, pattern.split(",")))
     return f'did you mean "{meant}"?' if meant != pattern and chosen(known, meant) else ""
 
 
+def _near(part: str, known: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(part, list(known), 1, 0.6)
+
+
 def _without_numbers(text: str) -> str:
-    return re.sub(r"[\d.]+", "", text)
+    return re.sub(r"[\d.]+(e[+-]?\d+)?", "", text)
+
+
+MOST_NAMES = 5
+"""Names that an error lists."""
+
+
+def names_instead(names: Iterable[str], pattern: str) -> str:
+    """Return what a user may have meant by a pattern that means none of some trials, else what settings there are."""
+    known = list(names)
+    if near := near_name(known, pattern):
+        return near
+    settings = list(dict.fromkeys(name.rpartition(",seed=")[0] or name for name in known))
+    more = f"; and {len(settings) - MOST_NAMES} more" if len(settings) > MOST_NAMES else ""
+    return f"there {'are' if len(settings) > 1 else 'is'} {'; '.join(settings[:MOST_NAMES])}{more}"
 
 
 def plural(count: int, noun: str) -> str:

@@ -9,10 +9,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gan_bench.config.naming import chosen_trials
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import chosen, near_name, plural, without_places
+from gan_bench.core.text import names_instead, plural, without_places
 from gan_bench.records import schema
 from gan_bench.records.folders import (
     SuiteFolders,
@@ -90,16 +91,17 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
     suites = folders_by_suite(results)
     ended = {folder: list(_ended(folder)) for each in suites.values() for folder in each.read}
     trials = [stored for found in ended.values() for stored in found]
-    done = [stored.trial["name"] for stored in trials if _has_status(stored, Status.DONE)]
+    names = [(each.trial["name"], each.trial["config"]) for each in trials]
+    done = [(each.trial["name"], each.trial["config"]) for each in trials if _has_status(each, Status.DONE)]
     if not done:
         aside = [folder for each in suites.values() for folder in each.aside]
         remedy = f"name {aside[0]} alone, which counts in no table of {results}" if aside else "run a suite first"
         raise UserError(f"{results} holds no trial to publish that was trained to its end; {remedy}")
     for wanted in generators:
-        if not chosen(done, wanted):
-            hint = near_name(done, wanted) or "the report's trial table has names"
+        if not chosen_trials(done, wanted):
+            hint = names_instead([name for name, _ in done], wanted)
             raise UserError(f"no finished trial in {results} is called {wanted!r}; {hint}")
-    kept = {name for wanted in generators for name in chosen([stored.trial["name"] for stored in trials], wanted)}
+    kept = frozenset[str]().union(*(chosen_trials(names, wanted) for wanted in generators))
     plans = [
         _plan(suite, folder, ended[folder], out / (folder.name if len(each.read) > 1 else suite), kept)
         for suite, each in suites.items()

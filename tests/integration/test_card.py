@@ -110,6 +110,11 @@ def test_a_full_name_is_enough_though_it_is_part_of_another(results, tmp_path, n
     assert f"# {name}" in (write_card(results, name, tmp_path / "card") / "README.md").read_text()
 
 
+@pytest.mark.parametrize(("wanted", "name"), [("lr=2e-4", RATES[0]), ("lr 2.0e-4", RATES[0]), ("lr=3e-4", RATES[1])])
+def test_values_name_a_setting_as_tables_or_suites_write_them(results, tmp_path, wanted, name):
+    assert f"# {name}" in (write_card(results, wanted, tmp_path / "card") / "README.md").read_text()
+
+
 def test_no_file_of_an_earlier_card_stays(results, tmp_path):
     folder = write_card(results, RATES[0], tmp_path / "card")
     (folder / "generator-ema.safetensors").write_bytes(b"of another setting")

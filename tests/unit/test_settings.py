@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from support.trials import config_of
 
 from gan_bench.config.cuts import PlanOptions
+from gan_bench.config.naming import value_text
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.trial import EvaluationConfig, setting_key
-from gan_bench.report.study.settings import settings_of, value_text
+from gan_bench.report.study.settings import settings_of
 
 EVALUATION = EvaluationConfig(epochs=(0,), samples=100)
 

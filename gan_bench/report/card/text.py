@@ -14,6 +14,7 @@ import pandas as pd
 import yaml
 
 from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.config.naming import value_text
 from gan_bench.config.recipes import RECIPES, Article
 from gan_bench.config.trial import LATER_DEFAULTS
 from gan_bench.core.text import duration, markdown_cell, plain_markdown, plural, printable, without_places
@@ -25,7 +26,7 @@ from gan_bench.report.findings.answer import score_text
 from gan_bench.report.findings.find_setting import FinishedSetting
 from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.findings.tables import remarks
-from gan_bench.report.study.settings import architecture_of, value_text
+from gan_bench.report.study.settings import architecture_of
 from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.study import values_of
 from gan_bench.report.study.table import arrow, cell, interval_of, number, put_interval, score_column

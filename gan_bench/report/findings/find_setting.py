@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from gan_bench.config.naming import means
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.core.text import as_typed, plural
 from gan_bench.report.findings.leaders import leaders
@@ -54,7 +55,7 @@ def find_setting(found: list[Study], wanted: str) -> FinishedSetting:
 
     Args:
         found: Where it may be.
-        wanted: A name in tables or in suites, part of one, a glob, or ``best``.
+        wanted: A name in tables or in suites, part of one, a glob, values such as ``lr=1e-3``, or ``best``.
 
     Raises:
         UserError: None is meant, or several are.
@@ -63,7 +64,7 @@ def find_setting(found: list[Study], wanted: str) -> FinishedSetting:
     if not settings:
         raise UserError("no trial here is finished and scored; run a suite first, for example `gan-bench run digits`")
     matching: list[FinishedSetting] = []
-    for matches in (_is_named, _contains):
+    for matches in (_is_named, _contains, _has_values):
         matching = [setting for setting in settings if matches(setting, wanted)]
         matching = [setting for setting in matching if not setting.study.outdated] or matching
         matching = [setting for setting in matching if setting.study.profile == "full"] or matching
@@ -118,6 +119,11 @@ def _is_named(setting: FinishedSetting, wanted: str) -> bool:
 
 def _contains(setting: FinishedSetting, wanted: str) -> bool:
     return any(wanted in name or fnmatchcase(name, wanted) for name in (setting.name, setting.label))
+
+
+def _has_values(setting: FinishedSetting, wanted: str) -> bool:
+    trials = setting.study.trials
+    return means(setting.name, trials.loc[trials["label"] == setting.label, "config"].iloc[0], wanted)
 
 
 @dataclass(frozen=True)

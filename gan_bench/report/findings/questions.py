@@ -14,6 +14,7 @@ import pandas as pd
 
 from gan_bench.config.changes import Several, parse_change
 from gan_bench.config.design import FEWEST, LOOKS
+from gan_bench.config.naming import means
 from gan_bench.config.suite import SET_MARK
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import duration, matches, plural
@@ -246,7 +247,7 @@ def own_command(study: Study) -> str | None:
     kept += ["--profile", profile] if profile else []
     names = list(study.trials["name"])
     only = _value(study.command, "--only")
-    if only and all(matches(name, only) for name in names):
+    if only and all(means(name, config, only) for name, config in zip(names, configs, strict=True)):
         kept += ["--only", only]
     elif study.beside and (pattern := _pattern(names, study.beside)):
         kept += ["--only", pattern]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from gan_bench.config import naming
 from gan_bench.config.measures import COLLAPSED, MEASURES, measures_with, primary_measure
 from gan_bench.records.schema import STATISTICS
 from gan_bench.report.findings.factors import COLUMNS as FACTOR_COLUMNS
@@ -18,7 +19,6 @@ from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.findings.reproduction import PROBABILITIES, PUBLISHED_COLUMNS, published_rows
 from gan_bench.report.findings.tuning import tuning_table
-from gan_bench.report.study import settings
 from gan_bench.report.study.frame import COSTS
 from gan_bench.report.study.stats import ENCLOSED
 from gan_bench.report.study.study import Scored, Study, values_of
@@ -122,7 +122,7 @@ def setting_table(scored: Scored) -> Table:
     known_values = scored.study.values.columns
     fields = list(_value_columns(known_values, frame))
     apart = [
-        Column(f"value_{name}", settings.title(name), "value", detail=True)
+        Column(f"value_{name}", naming.title(name), "value", detail=True)
         for name in known_values
         if f"value_{name}" not in {column.key for column in fields}
     ]
@@ -172,15 +172,15 @@ def _brief(scored: Scored, *, is_of_papers: bool) -> str:
 
 def _value_columns(known: Sequence[str], frame: pd.DataFrame) -> Iterator[Column]:
     """Yield the columns of what differs between settings; of both networks' values they have one, filled here."""
-    pairs = {g: (short, d) for short, g, d in settings.PAIRS if g in known and d in known}
+    pairs = {g: (short, d) for short, g, d in naming.PAIRS if g in known and d in known}
     for name in known:
         if name in pairs:
             short, other = pairs[name]
             both = zip(frame[f"value_{name}"], frame[f"value_{other}"], strict=True)
-            frame[f"value_{short}"] = [None if pd.isna(g) else settings.of_both(g, d) for g, d in both]
-            yield Column(f"value_{short}", settings.title(short), note="A/B: of G and of D.")
+            frame[f"value_{short}"] = [None if pd.isna(g) else naming.of_both(g, d) for g, d in both]
+            yield Column(f"value_{short}", naming.title(short), note="A/B: of G and of D.")
         elif name not in {d for _, d in pairs.values()}:
-            yield Column(f"value_{name}", settings.title(name), "value")
+            yield Column(f"value_{name}", naming.title(name), "value")
 
 
 def _mean_column(metric: str) -> Column:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.config.naming import title, value_text
 from gan_bench.config.trial import setting_key
-from gan_bench.report.study.settings import title, value_text
 from gan_bench.report.study.study import Scored
 from gan_bench.report.study.table import Column, Table
 

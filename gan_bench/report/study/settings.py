@@ -6,9 +6,9 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from gan_bench.config.changes import flat_values
+from gan_bench.config.naming import PAIRS, TITLES, of_both, title, value_text
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import LATER_DEFAULTS
 from gan_bench.core.errors import UserError
@@ -16,54 +16,6 @@ from gan_bench.core.text import printable
 
 SEPARATOR = " · "
 """Stands between the recipe and the values in a setting's name."""
-TITLES: Mapping[str, str] = {
-    "lr": "lr",
-    "lr_g": "lr G",
-    "lr_d": "lr D",
-    "beta1": "β₁",
-    "beta1_g": "β₁ G",
-    "beta1_d": "β₁ D",
-    "beta2": "β₂",
-    "beta2_g": "β₂ G",
-    "beta2_d": "β₂ D",
-    "batch_size": "batch",
-    "latent_dim": "latent",
-    "latent": "noise",
-    "adam_eps": "ε",
-    "loss": "loss",
-    "d_steps": "D steps",
-    "optimizer": "optimizer",
-    "optimizer_g": "optimizer G",
-    "optimizer_d": "optimizer D",
-    "momentum": "momentum",
-    "label_smoothing": "smoothing",
-    "weight_clip": "clip",
-    "gradient_penalty": "penalty",
-    "r1_gamma": "R1",
-    "spectral_norm": "spectral norm",
-    "ema_decay": "EMA",
-    "precision": "number format",
-    "dataset_repeats": "passes",
-    "train_limit": "images",
-    "image_size": "size",
-    "suite_version": "version",
-    "step_fakes": "G step fakes",
-    "fake_batch": "fake batch",
-    "last_batch": "last batch",
-    "log_every": "logged every",
-    "evaluation.samples": "samples",
-    "evaluation.extractors": "extractors",
-    "evaluation.draws": "draws",
-    "evaluation.epochs": "evaluated at",
-}
-"""What people read for a value; other fields are called by their names."""
-PAIRS = (
-    # of both networks, of G, of D
-    ("lr", "lr_g", "lr_d"),
-    ("beta1", "beta1_g", "beta1_d"),
-    ("beta2", "beta2_g", "beta2_d"),
-    ("optimizer", "optimizer_g", "optimizer_d"),
-)
 _OFF = {"optimizer": "adam", **{name: value for name, value in LATER_DEFAULTS.items() if name != "loss"}}
 """Values that a setting's name leaves out: what they switch is off."""
 _NONE = "-"
@@ -153,31 +105,6 @@ def settings_of(configs: Mapping[str, Mapping[str, object]]) -> Settings:
         recipes=recipes,
         shared=", ".join(texts),
     )
-
-
-def title(field: str) -> str:
-    """Return what people read for a field."""
-    return TITLES.get(field, field.replace("_", " ").replace("evaluation.", ""))
-
-
-def of_both(g: Any, d: Any) -> str:  # noqa: ANN401 - any value of a config
-    """Write what two networks have of a value: once where it is the same, else that of G and that of D."""
-    first, second = value_text(g), value_text(d)
-    return first if first == second else f"{first}/{second}"
-
-
-def value_text(value: Any) -> str:  # noqa: ANN401 - any value of a config
-    """Write a value as short as it is exact enough: ``2e-4``, ``0.5``, ``300``."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if value is None or isinstance(value, str):
-        return printable("all" if value is None else value)
-    if isinstance(value, (list, tuple)):
-        return "-".join(value_text(item) for item in value)
-    if isinstance(value, float) and 0 < abs(value) < 0.01:
-        mantissa, exponent = f"{value:.5e}".split("e")
-        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-    return f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _flat(config: Mapping[str, object]) -> dict[str, object]:

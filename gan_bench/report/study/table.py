@@ -10,8 +10,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES
+from gan_bench.config.naming import value_text
 from gan_bench.core.text import markdown_cell, slug
-from gan_bench.report.study.settings import value_text
 from gan_bench.report.study.stats import FEW, Interval, mean_interval
 
 RANKED = "median"

@@ -1,0 +1,136 @@
+"""What people read for the values of settings, and which trials they mean by what they read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from gan_bench.config.changes import BOTH, flat_values, plain
+from gan_bench.core.text import chosen, matches, printable
+
+TITLES: Mapping[str, str] = {
+    "lr": "lr",
+    "lr_g": "lr G",
+    "lr_d": "lr D",
+    "beta1": "β₁",
+    "beta1_g": "β₁ G",
+    "beta1_d": "β₁ D",
+    "beta2": "β₂",
+    "beta2_g": "β₂ G",
+    "beta2_d": "β₂ D",
+    "batch_size": "batch",
+    "latent_dim": "latent",
+    "latent": "noise",
+    "adam_eps": "ε",
+    "loss": "loss",
+    "d_steps": "D steps",
+    "optimizer": "optimizer",
+    "optimizer_g": "optimizer G",
+    "optimizer_d": "optimizer D",
+    "momentum": "momentum",
+    "label_smoothing": "smoothing",
+    "weight_clip": "clip",
+    "gradient_penalty": "penalty",
+    "r1_gamma": "R1",
+    "spectral_norm": "spectral norm",
+    "ema_decay": "EMA",
+    "precision": "number format",
+    "dataset_repeats": "passes",
+    "train_limit": "images",
+    "image_size": "size",
+    "suite_version": "version",
+    "step_fakes": "G step fakes",
+    "fake_batch": "fake batch",
+    "last_batch": "last batch",
+    "log_every": "logged every",
+    "evaluation.samples": "samples",
+    "evaluation.extractors": "extractors",
+    "evaluation.draws": "draws",
+    "evaluation.epochs": "evaluated at",
+}
+"""What people read for a value; other fields are called by their names."""
+PAIRS = (
+    # of both networks, of G, of D
+    ("lr", "lr_g", "lr_d"),
+    ("beta1", "beta1_g", "beta1_d"),
+    ("beta2", "beta2_g", "beta2_d"),
+    ("optimizer", "optimizer_g", "optimizer_d"),
+)
+
+
+def title(field: str) -> str:
+    """Return what people read for a field."""
+    return TITLES.get(field, field.replace("_", " ").replace("evaluation.", ""))
+
+
+def of_both(g: Any, d: Any) -> str:  # noqa: ANN401 - any value of a config
+    """Write what two networks have of a value: once where it is the same, else that of G and that of D."""
+    first, second = value_text(g), value_text(d)
+    return first if first == second else f"{first}/{second}"
+
+
+def value_text(value: Any) -> str:  # noqa: ANN401 - any value of a config
+    """Write a value as short as it is exact enough: ``2e-4``, ``0.5``, ``300``."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value is None or isinstance(value, str):
+        return printable("all" if value is None else value)
+    if isinstance(value, (list, tuple)):
+        return "-".join(value_text(item) for item in value)
+    if isinstance(value, float) and 0 < abs(value) < 0.01:
+        mantissa, exponent = f"{value:.5e}".split("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+_TERMS = re.compile(r"\s*·\s*|,(?!\d{3}(?!\d))")
+"""What stands between the values of a name, not within a number such as 1,000."""
+_NUMBER = re.compile(r"(?<![\w.])(?:\d[\d,]*(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?(?!\w)")
+
+
+def _plainly(text: str) -> str:
+    """Write a value in one of the many ways that it can be written: ``lr=1e-3`` and ``lr 0.0010`` are ``lr 0.001``."""
+    numbers = _NUMBER.sub(lambda found: f"{float(found[0].replace(',', '')):g}", text.lower())
+    return " ".join(re.sub(r"[=_]", " ", numbers).split())
+
+
+def _texts(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield every way in which names and tables write a value of a config."""
+    flat = {**config, **flat_values(config)}
+    for short, g, d in (*PAIRS, *((short, *pair) for short, pair in BOTH.items())):
+        if g in flat and d in flat:
+            yield f"{title(short)} {of_both(flat[g], flat[d])}"
+            if flat[g] == flat[d]:
+                flat[short] = flat[g]
+    for name, value in flat.items():
+        yield from (f"{title(name)} {value_text(value)}", f"{name}={value_text(value)}", f"{name}={plain(value)}")
+        if isinstance(value, str):
+            yield value
+    yield f"{flat.get('architecture')} (trained as {flat.get('recipe')})"
+
+
+def means(name: str, config: Mapping[str, Any], pattern: str) -> bool:
+    """True if a trial or a setting is meant by a glob, a part of its name, or values as tables show them.
+
+    Args:
+        name: Its name.
+        config: Its config, as ``TrialConfig.to_json`` gives it.
+        pattern: What a user wrote. Numbers count by their value, also where the name leaves out the recipe's own.
+    """
+    if matches(name, pattern):
+        return True
+    texts = set(map(_plainly, _texts(config)))
+    return all(term and (_plainly(term) in texts or matches(name, term)) for term in _TERMS.split(pattern.strip()))
+
+
+def chosen_trials(trials: Iterable[tuple[str, Mapping[str, Any]]], pattern: str) -> frozenset[str]:
+    """Return the names of the trials that a user means: by name, else by values.
+
+    Args:
+        trials: Names with configs.
+        pattern: What a user wrote; see ``means``.
+    """
+    known = list(trials)
+    found = chosen((name for name, _ in known), pattern)
+    return found or frozenset(name for name, config in known if means(name, config, pattern))
