@@ -201,7 +201,9 @@ class RunOptions:
     join: Annotated[
         bool, Option("Share the suite with other processes, such as those of a Slurm array: no report, no MLflow.")
     ] = False
-    fresh: Annotated[bool, Option("Ignore earlier records of these trials.")] = False
+    fresh: Annotated[
+        bool, Option("Delete earlier records of these trials, each when its trial starts, and train them again.")
+    ] = False
     allow_plugins: Annotated[
         bool, Option("Run the Python files that the suite names under plugins.", same_trials=True, panel=_WHAT)
     ] = False

@@ -31,6 +31,7 @@ from gan_bench.data.datasets import DATASETS
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.record import Status
+from gan_bench.run_options import declared
 
 SUITE = """\
 suite: tiny
@@ -669,6 +670,11 @@ def _words(command, words=()):
     yield words
     for name, each in getattr(command, "commands", {}).items():
         yield from _words(each, (*words, name))
+
+
+def test_the_help_says_that_fresh_deletes():
+    """It said that earlier records are ignored."""
+    assert "Delete" in declared()["fresh"][1].help
 
 
 def test_no_help_shows_a_type_beside_a_flag(capsys):
