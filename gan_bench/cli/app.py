@@ -31,21 +31,28 @@ from gan_bench.terminal.console import PreparationLines, console, write_any_text
 UsageError = cast("type[Exception]", typer.BadParameter.__base__)
 """What is raised for a command line that cannot be read: click's class, or typer's own in newer versions."""
 
+HELP = ("-h", "--help")
+
 app = typer.Typer(
     name="gan-bench",
     help="Train the GANs of five tutorials, measure them, and say which settings are really better.",
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": list(HELP)},
     pretty_exceptions_enable=False,
 )
 
 _EXAMPLES = "\n\n".join(
     [
         "Examples:",
-        "gan-bench run quickstart: a first answer on small digits, in two minutes",
-        "gan-bench run mnist --only dcgan --seeds 0-4 --dry-run: what would be trained, and how long it takes",
-        "gan-bench run digits --until decided --budget 2h: seeds for what is still open, look by look",
-        "gan-bench run mnist --set lr=1e-4,3e-4 --set loss=hinge: other values in every trial, swept where several",
+        "gan-bench run quickstart",
+        "    A first answer on small digits, in two minutes.",
+        "gan-bench run mnist --only dcgan --seeds 0-4 --dry-run",
+        "    What would be trained, and how long it takes.",
+        "gan-bench run digits --until decided --budget 2h",
+        "    Seeds for what is still open, look by look.",
+        "gan-bench run mnist --set lr=1e-4,3e-4 --set loss=hinge",
+        "    Other values in every trial, swept where several.",
     ]
 )
 
@@ -145,7 +152,7 @@ app.add_typer(parts.data_app, name="data")
 
 def _without_types_of_flags(command: Any, name: str | None = None, above: Any = None) -> Any:  # noqa: ANN401 - click's
     """Return a command whose help shows no type beside flags: newer versions of typer show one, as if they took it."""
-    context = command.context_class(command, info_name=name, parent=above)
+    context = command.context_class(command, info_name=name, parent=above, **command.context_settings)
     for option in command.get_params(context):
         if getattr(option, "is_flag", False):
             option.metavar = ""
@@ -179,7 +186,7 @@ def _check_words(words: list[str]) -> None:
     Raises:
         UserError: A word or the value of an option is empty.
     """
-    if "--help" in words:
+    if set(HELP) & set(words):
         return
     for before, word in pairwise([_command_of(words), *words]):
         option, equals, value = word.partition("=") if word.startswith("--") else (before, "=", word)

@@ -672,6 +672,26 @@ def _words(command, words=()):
         yield from _words(each, (*words, name))
 
 
+def test_every_command_takes_h_for_help(capsys):
+    for words in _words(get_command(app)):
+        with pytest.raises(SystemExit) as end:
+            main([*words, "-h"])
+        assert end.value.code == 0, words
+        assert "Usage: " in capsys.readouterr().out
+
+
+def test_examples_of_the_help_can_be_pasted(capsys):
+    """A remark after a colon was glued to each command."""
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    examples = capsys.readouterr().out.rpartition("Examples:")[2].splitlines()
+    commands = [line.strip() for line in examples if line.strip().startswith("gan-bench")]
+    assert len(commands) == 4
+    for command in commands:
+        assert not set(command) & set(":;"), command
+        assert shlex.split(command)[1] == "run"
+
+
 def test_the_help_says_that_fresh_deletes():
     """It said that earlier records are ignored."""
     assert "Delete" in declared()["fresh"][1].help
