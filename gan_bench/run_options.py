@@ -61,6 +61,8 @@ class Option:
 
 
 _WHAT, _WHERE, _MLFLOW = "What is trained", "Where", "MLflow"
+EXPERT = "For clusters and experts"
+"""The last head of the help."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class RunOptions:
     ] = None
     device: Annotated[str, Option("auto, cpu, cuda or cuda:N.", same_trials=True, panel=_WHERE)] = "auto"
     engine: Annotated[
-        Literal["auto", "reference", "fast"], Option("Training engine.", same_trials=True, panel=_WHERE)
+        Literal["auto", "reference", "fast"], Option("Training engine.", same_trials=True, panel=EXPERT)
     ] = "auto"
     profile: Annotated[
         Literal["auto", "full", "quick"],
@@ -118,11 +120,12 @@ class RunOptions:
             "Time after which --until decided ends, such as 2h or 90min.",
             python='Time after which ``until="decided"`` ends: seconds, or text such as "2h".',
             parsed=True,
+            panel=_WHAT,
         ),
     ] = None
-    max_seeds: Annotated[int | None, Option("Seeds at which --until decided ends.", least=FEWEST, same_trials=True)] = (
-        None
-    )
+    max_seeds: Annotated[
+        int | None, Option("Seeds at which --until decided ends.", least=FEWEST, same_trials=True, panel=_WHAT)
+    ] = None
     only: Annotated[
         str | None,
         Option(
@@ -146,7 +149,7 @@ class RunOptions:
         Option(
             "Number format in which a GPU multiplies; auto is the suite's. Such trials are kept as SUITE+set.",
             same_trials=True,
-            panel=_WHAT,
+            panel=EXPERT,
         ),
     ] = "auto"
     extractors: Annotated[
@@ -167,7 +170,7 @@ class RunOptions:
         int | None, Option("Processes.", otherwise="one per core or GPU", least=1, same_trials=True, panel=_WHERE)
     ] = None
     ray_address: Annotated[
-        str | None, Option("Ray's head.", otherwise="$RAY_ADDRESS, else one on this machine", panel=_WHERE)
+        str | None, Option("Ray's head.", otherwise="$RAY_ADDRESS, else one on this machine", panel=EXPERT)
     ] = None
     gpus_per_trial: Annotated[
         float | None,
@@ -176,16 +179,16 @@ class RunOptions:
             otherwise="1 where there are any",
             least=0,
             same_trials=True,
-            panel=_WHERE,
+            panel=EXPERT,
         ),
     ] = None
     cpus_per_trial: Annotated[
-        float, Option("CPU cores of a task on Ray, and its threads.", least=0.01, same_trials=True, panel=_WHERE)
+        float, Option("CPU cores of a task on Ray, and its threads.", least=0.01, same_trials=True, panel=EXPERT)
     ] = 1.0
     group: Annotated[
         int | None,
         Option(
-            "Trials that train together.", otherwise="what is fastest on a GPU", least=1, same_trials=True, panel=_WHERE
+            "Trials that train together.", otherwise="what is fastest on a GPU", least=1, same_trials=True, panel=EXPERT
         ),
     ] = None
     time_limit: Annotated[float | None, Option("Seconds one trial may take.", least=1)] = None
@@ -199,7 +202,10 @@ class RunOptions:
         Option("Put before the names of MLflow experiments.", variable="GAN_BENCH_EXPERIMENT_PREFIX", panel=_MLFLOW),
     ] = ""
     join: Annotated[
-        bool, Option("Share the suite with other processes, such as those of a Slurm array: no report, no MLflow.")
+        bool,
+        Option(
+            "Share the suite with other processes, such as those of a Slurm array: no report, no MLflow.", panel=EXPERT
+        ),
     ] = False
     fresh: Annotated[
         bool, Option("Delete earlier records of these trials, each when its trial starts, and train them again.")

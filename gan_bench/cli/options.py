@@ -13,7 +13,7 @@ import typer
 
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, is_utf8
-from gan_bench.run_options import Option, RunOptions, declared
+from gan_bench.run_options import EXPERT, Option, RunOptions, declared
 
 TablesChoice = Literal["ranking", "all"]
 FormatChoice = Literal["text", "json", "markdown"]
@@ -113,29 +113,28 @@ def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command, in the place of its ``**asked``, a flag for every option of a run that the command line has."""
     own = inspect.signature(command, eval_str=True).parameters.values()
     flags = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=_default(name, shown),
-            annotation=Annotated[
-                shown,
-                typer.Option(
-                    option.flag or f"--{name.replace('_', '-')}",
-                    help=_help(option),
-                    min=option.least,
-                    envvar=option.variable,
-                    rich_help_panel=option.panel,
-                ),
-            ],
-        )
+        (option.panel, _flag(name, option, _shown(kind, option)))
         for name, (kind, option) in declared().items()
         if option.shell
-        for shown in [_shown(kind, option)]
     ]
+    common = [flag for panel, flag in flags if panel != EXPERT]
+    rare = [flag for panel, flag in flags if panel == EXPERT]
     kept = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own if each.kind is not each.VAR_KEYWORD]
-    command.__signature__ = inspect.Signature([*kept[:1], *flags, *kept[1:]])  # type: ignore[attr-defined]
+    command.__signature__ = inspect.Signature([*kept[:1], *common, *kept[1:], *rare])  # type: ignore[attr-defined]
     command.__annotations__ = {}
     return command
+
+
+def _flag(name: str, option: Option, shown: Any) -> inspect.Parameter:  # noqa: ANN401 - types
+    flag = typer.Option(
+        option.flag or f"--{name.replace('_', '-')}",
+        help=_help(option),
+        min=option.least,
+        envvar=option.variable,
+        rich_help_panel=option.panel,
+    )
+    default = _default(name, shown)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[shown, flag])
 
 
 def _default(name: str, shown: Any) -> Any:  # noqa: ANN401 - of any option

@@ -692,6 +692,17 @@ def test_examples_of_the_help_can_be_pasted(capsys):
         assert shlex.split(command)[1] == "run"
 
 
+def test_options_that_belong_together_stand_together_and_rare_ones_last(capsys):
+    panels = {name: option.panel for name, (_, option) in declared().items()}
+    assert panels["until"] == panels["budget"] == panels["max_seeds"] == panels["seeds"]
+    rare = ("ray_address", "gpus_per_trial", "cpus_per_trial", "group", "join", "precision", "engine")
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    common, _, last = capsys.readouterr().out.partition("For clusters and experts")
+    assert set(re.findall("│ --([a-z-]+)", last)) == {name.replace("_", "-") for name in rare}
+    assert "MLflow" in common
+
+
 def test_the_help_says_that_fresh_deletes():
     """It said that earlier records are ignored."""
     assert "Delete" in declared()["fresh"][1].help
