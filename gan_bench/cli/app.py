@@ -80,6 +80,8 @@ def run(
         bool, typer.Option("--no-tracking", help="Leave MLflow out.", rich_help_panel="MLflow")
     ] = False,
     tables: Tables = "ranking",
+    *,
+    context: typer.Context,
     **asked: Any,  # noqa: ANN401 - the fields of RunOptions
 ) -> None:
     """Train and score the trials of a suite; finished ones are skipped, interrupted ones are resumed."""
@@ -89,6 +91,10 @@ def run(
     find_suite(suite)  # an unknown name is reported before torch is loaded
     from gan_bench.terminal.run_suite import run_suite
 
+    for name in ("tracking_uri", "experiment_prefix") if no_tracking else ():
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":  # the environment may name what other runs use
+            raise UserError(f"--no-tracking and --{name.replace('_', '-')} do not go together; leave one out")
     asked["seeds"] = seeds_of(asked["seeds"])
     asked["changes"] = parse_changes(asked["changes"] or ())
     asked["extractors"] = tuple(asked["extractors"] or ())

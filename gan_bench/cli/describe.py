@@ -108,6 +108,8 @@ def describe(name: str, kind: str | None = None, *, allow_plugins: bool = False)
             return _describe_suite(found, allow_plugins=allow_plugins) if is_suite else _DESCRIPTIONS[each](found)
     is_file = kind is None and os.path.isfile(f"{name}.yaml")  # noqa: PTH113 - no error for a name that is too long
     hint = f"did you mean {name}.yaml?" if is_file else did_you_mean(name, dict.fromkeys(known))
+    if not kind and not hint.startswith("did"):  # all names of all kinds
+        hint = "`gan-bench list` lists what there is"
     raise UserError(f'nothing is called "{as_typed(name)}" ({hint})')
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Numbers of errors that say that no space is left: for bytes, or for one more file."""
+CLOSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+"""Those that say that nothing can be written at a place, whatever is removed."""
 
 
 class StopProcess(BaseException):

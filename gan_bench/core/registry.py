@@ -24,6 +24,10 @@ from gan_bench.core.text import as_typed, with_article
 T = TypeVar("T")
 
 
+NEAR = 0.7
+"""Share of equal letters from which a name is near: "only" to "onyl" has 0.75, "hinge" to "nothing" 0.67."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the known names that are close to a wrong one.
 
@@ -36,7 +40,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     names = sorted(known)
     lower = {each.lower(): each for each in names}
-    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=NEAR)
+    near = near or [each for each in lower if len(name) > 2 and each.startswith(name.lower())][:1]
     return f'did you mean "{lower[near[0]]}"?' if near else f"known: {', '.join(names)}"
 
 

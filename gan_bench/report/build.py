@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gan_bench.core.atomic import remove_leftovers, write_atomically
-from gan_bench.core.errors import FULL, RecordError, UserError
+from gan_bench.core.errors import CLOSED, FULL, RecordError, UserError
 from gan_bench.core.text import slug
 from gan_bench.records.folders import existing, folders_by_suite, suite_folders
 from gan_bench.records.json_files import read_file
@@ -147,12 +147,10 @@ def _build(results: Path, out: Path | None, *, html: bool, columns: Sequence[str
         page = _write_page(files, tables, collected, results) if html else None
         files.finish(with_plots=html)
     except OSError as error:
-        raise UserError(
-            f"the report cannot be written to {folder} ({error.strerror}); "
-            + ("free some space" if error.errno in FULL else "remove what stands there")
-            + ", or choose another "
-            "folder with --out"
-        ) from None
+        remedy = "free some space, or " if error.errno in FULL else "remove what stands there, or "
+        remedy = "" if error.errno in CLOSED else remedy
+        said = f"the report cannot be written to {folder} ({error.strerror}); {remedy}choose another folder with --out"
+        raise UserError(said) from None
     return Report(tables.all, found_answers, collected.unreadable, folder, page)
 
 

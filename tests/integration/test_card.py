@@ -25,6 +25,7 @@ from gan_bench.cli.app import app
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import UserError
 from gan_bench.records.layout import RecordDirectory
+from gan_bench.report import build
 from gan_bench.report.card.card import write_card
 
 RATES = ("mnist-mlp-z100,lr=0.0002,dataset=digits", "mnist-mlp-z100,dataset=digits")
@@ -113,6 +114,26 @@ def test_a_full_name_is_enough_though_it_is_part_of_another(results, tmp_path, n
 @pytest.mark.parametrize(("wanted", "name"), [("lr=2e-4", RATES[0]), ("lr 2.0e-4", RATES[0]), ("lr=3e-4", RATES[1])])
 def test_values_name_a_setting_as_tables_or_suites_write_them(results, tmp_path, wanted, name):
     assert f"# {name}" in (write_card(results, wanted, tmp_path / "card") / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (errno.EROFS, "choose another folder with --out"),
+        (errno.EACCES, "choose another folder with --out"),
+        (errno.ENOSPC, "free some space, or choose another folder with --out"),
+        (errno.ENOTDIR, "remove what stands there, or choose another folder with --out"),
+    ],
+)
+def test_a_report_that_cannot_be_written_names_a_remedy_that_can_help(results, monkeypatch, code, remedy):
+    """Where a file system can only be read, nothing that stands there can be removed."""
+
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(build, "_write_tables", refuse)
+    with pytest.raises(UserError, match=re.escape(f"({os.strerror(code)}); {remedy}") + "$"):
+        build.build_report(results, html=False)
 
 
 def test_no_file_of_an_earlier_card_stays(results, tmp_path):

@@ -179,6 +179,15 @@ BAD_CALLS = {
     "results is a file": (["run", "digits", "--results", "{tmp}/file"], "cannot be written"),
     "report without records": (["report", "{tmp}"], "holds no trial records"),
     "report without folder": (["report", "{tmp}/nowhere"], "is no folder"),
+    "tracking and none": (
+        ["run", "digits", "--no-tracking", "--tracking-uri", "http://x"],
+        "--no-tracking and --tracking-uri do not go together; leave one out",
+    ),
+    "a prefix of nothing": (
+        ["run", "digits", "--no-tracking", "--experiment-prefix", "anna/"],
+        "--no-tracking and --experiment-prefix do not go together; leave one out",
+    ),
+    "show nothing near": (["show", "nothing"], 'nothing is called "nothing" (`gan-bench list` lists what there is)'),
     "show unknown": (["show", "mnist-dcgam"], 'did you mean "mnist-dcgan"'),
     "ui without results": (["ui", "--results", "{tmp}"], "does not exist; run a suite first, or name"),
     "two folders": (["report", "{tmp}", "b c", "d"], "too many words (b c d); give one at a time"),

@@ -13,7 +13,7 @@ import gan_bench as gb
 from gan_bench.config.plugins import keep_plugins, load_plugin
 from gan_bench.core import registry as registry_module
 from gan_bench.core.errors import UserError
-from gan_bench.core.registry import Registry
+from gan_bench.core.registry import Registry, did_you_mean
 from gan_bench.core.sources import code_digest
 from gan_bench.models.losses import LOSSES
 
@@ -58,6 +58,13 @@ def test_duplicate_is_an_error(fruits):
 def test_near_miss_is_named(fruits):
     with pytest.raises(UserError, match='unknown fruit "aple" .did you mean "apple"'):
         fruits["aple"]
+
+
+def test_what_is_not_near_is_no_hint():
+    """`show nothing` asked whether hinge was meant."""
+    assert did_you_mean("nothing", ["hinge", "kid"]) == "known: hinge, kid"
+    assert did_you_mean("onyl", ["only"]) == 'did you mean "only"?'
+    assert did_you_mean("mlp", ["mlp-wide-and-deep"]) == 'did you mean "mlp-wide-and-deep"?'
 
 
 def test_far_miss_lists_what_is_known(fruits):
