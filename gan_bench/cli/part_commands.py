@@ -38,13 +38,15 @@ def show(
 
 def new(
     kind: Annotated[NewKind, typer.Argument(help="What it is.")],
-    name: Annotated[str, typer.Argument(help="What it will be called, such as wide-hinge.")],
+    name: Annotated[str, typer.Argument(help="What it will be called, such as wide-hinge; a measure takes _ for -.")],
     out: Annotated[Path, typer.Option(help="Folder it goes to.")] = Path(),
 ) -> None:
     """Write a file to begin a part or a suite of your own with; it passes check and runs as it is."""
     from gan_bench.cli.new import write_new
 
     lines, written = console(), write_new(kind, name, out)
+    if (made := written[-1].stem) != name:
+        lines.say(f'the {kind} is called "{made}": names of its kind are columns of tables, and have no hyphen')
     for path in written:
         lines.say(f"{path}: written")
     allow = [] if kind == "suite" else ["--allow-plugins"]

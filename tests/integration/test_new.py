@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -85,7 +86,11 @@ def test_names_that_yaml_reads_as_something_else_stay_names(name, tmp_path):
 
 
 def test_a_measure_s_name_has_no_dash(tmp_path):
-    assert gan_bench("new", "measure", "mean-shift", "--out", tmp_path).returncode == 0
+    done = gan_bench("new", "measure", "mean-shift", "--out", tmp_path)
+    assert done.returncode == 0
+    assert 'the measure is called "mean_shift"' in done.stdout
+    assert "is called" not in gan_bench("new", "loss", "wide-hinge", "--out", tmp_path / "loss").stdout
+    shutil.rmtree(tmp_path / "loss")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mean_shift.py", "mean_shift.yaml"]
 
 
