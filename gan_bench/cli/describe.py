@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Description = list["str | Table"]
 """Lines and tables, in order."""
+FAULTS = ("invalid: ", "broken: ", "needs its plug-ins: ")
+"""Begin lines of lists that say what to do, and are not cut."""
 _CLASSES = 20
 """Most classes that are counted one by one."""
 
 
 def listing(kind: str) -> list[tuple[str, str]]:
-    """Return (name, one line) of everything of a kind."""
+    """Return (name, one line) of everything of a kind; of a suite the first sentence of its description."""
     return list(_LISTS[kind]())
 
 
@@ -56,7 +59,11 @@ def _suite_line(path: Path) -> str:
     plan = make_plan(path, PlanOptions(), run_plugins=False)
     quick = make_plan(path, PlanOptions(profile="quick"), run_plugins=False)
     cut = f"{len(quick.trials)} quick" if quick.has_quick else "no quick profile"
-    return f"{plural(len(plan.trials), 'trial')} ({cut}): {plan.description.strip()}"
+    return f"{plural(len(plan.trials), 'trial')} ({cut}): {_first_sentence(plan.description)}"
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=[.?!])\s", text.strip(), maxsplit=1)[0].removesuffix(".")
 
 
 def _measure_line(measure: Measure) -> str:

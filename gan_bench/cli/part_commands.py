@@ -10,18 +10,24 @@ import typer
 
 from gan_bench.cli.options import AllowPlugins, Data, Kind, NewKind
 from gan_bench.config.image_folder import data_root
+from gan_bench.core.text import clip
 from gan_bench.terminal.console import console
+
+SHORTEST = 20
+"""Columns that a line of a list has for its text, however long the name."""
 
 
 def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list; all kinds when left out.")] = None) -> None:
-    """List suites, recipes, datasets, architectures, losses, extractors and measures."""
-    from gan_bench.cli.describe import listing
+    """List suites, recipes, datasets, architectures, losses, extractors and measures, a line each; show says more."""
+    from gan_bench.cli.describe import FAULTS, listing
 
     out = console()
     for each in [kind] if kind else get_args(Kind):
         out.say(each, style="bold")
         for name, text in listing(each):
-            out.say(f"  {name:<18} {text}")
+            head = f"  {name:<18} "
+            is_cut = out.has_width and not text.startswith(FAULTS)
+            out.say(head + (clip(text, max(out.width - len(head), SHORTEST)) if is_cut else text))
 
 
 def show(

@@ -421,6 +421,17 @@ def test_dry_run_writes_nothing(tmp_path, suite):
     assert not (tmp_path / "r").exists()
 
 
+def test_lists_take_a_line_for_each_on_a_terminal():
+    """Suites printed whole paragraphs."""
+    listed = gan_bench("list", env={**os.environ, "COLUMNS": "80"}).stdout.splitlines()
+    assert all(len(line) <= 80 for line in listed)
+    entries = [line for line in listed if line.startswith("  ")]
+    assert all(re.match(r"  \S", line) for line in entries), "no line goes on"
+    wide = gan_bench("list", "suites").stdout
+    assert "ttur" in wide
+    assert ". " not in re.findall(r"  quickstart +(.*)", wide)[0]
+
+
 def test_lists_and_descriptions():
     listed = gan_bench("list").stdout
     for name in ("digits", "mnist-mlp-z64", "cats", "dcgan64-bn", "lenet-mnist-v1"):
