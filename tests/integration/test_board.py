@@ -12,18 +12,21 @@ import pytest
 from scipy import stats
 from support.commands import gan_bench
 from support.records import edit, reseal
-from support.studies import EPYC, H200, HOSTILE, end_as_a_run_does, publish, with_lr
+from support.studies import EPYC, H200, HOSTILE, end_as_a_run_does, publish, with_lr, write
 from support.trials import digits_trial
 
+from gan_bench.config.design import Design
 from gan_bench.core.errors import UserError
 from gan_bench.records.audits import record_digest, write_audit
 from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
 from gan_bench.report.board.entries import read_board
 from gan_bench.report.board.site import build_board
 from gan_bench.report.board.tiers import Sample, tiers, unpaired_p
 from gan_bench.report.study.looks import repeated_p
 from gan_bench.report.study.stats import ALPHA
+from gan_bench.report.study.studies import read_studies
 
 
 class TestTiers:
@@ -87,6 +90,11 @@ def unscore(folder, lr, seeds):
             end_as_a_run_does(directory, EPYC, Status.DONE)
 
 
+def table_lines(site):
+    """The settings of the only table of a board."""
+    return [line for line in (site / "board.md").read_text().splitlines() if line.startswith("| ")][2:]
+
+
 class TestBoard:
     @pytest.fixture
     def folders(self, tmp_path):
@@ -142,6 +150,41 @@ class TestBoard:
         assert collapsed
         assert not [each for each in collapsed if each.sample.values]
         assert [each for each in rows if each.sample.values]
+
+    def test_it_ranks_as_the_report_does(self, tmp_path):
+        """The report ranked FID 15.8 first, the board below 19.2: one of its seeds had collapsed."""
+        trials = []
+        for lr, score in ((1e-3, 16.0), (3e-3, 23.0), (1e-4, 40.0)):
+            for seed in range(5):
+                trials.append(with_lr(digits_trial(seed), lr))
+                fails = Status.DIVERGED if (lr, seed) == (1e-4, 0) else Status.DONE
+                write(tmp_path / "r", trials[-1], score + seed, status=fails, collapsed=float((lr, seed) == (1e-3, 4)))
+                end_as_a_run_does(RecordDirectory.of(tmp_path / "r", trials[-1]), EPYC, fails)
+        write_plan(tmp_path / "r", "test", 1, trials, "gan-bench run test")
+        (table,) = build_board([tmp_path / "r"], tmp_path / "site").tables
+        (study,) = read_studies(tmp_path / "r", history=False)[1]
+        assert [entry.card.setting.label for entry in table.entries] == study.scored[0].ranking()
+        reasons = ["not grouped: 1 of 5 collapsed", "1", "not grouped: 1 of 5 failed or diverged"]
+        assert [line.split(" | ")[0] for line in table_lines(tmp_path / "site")[:3]] == [
+            f"| {each}" for each in reasons
+        ]
+        frame = pd.read_csv(tmp_path / "site" / f"{table.table.name}.csv")
+        assert list(frame["group"].dropna()) == [1]
+        page = (tmp_path / "site" / "index.html").read_text()
+        assert "not grouped: 1 of 5 collapsed" in page
+        assert 'folded"><bdi>1 of 5 collapsed' not in page, "not twice on a narrow screen"
+
+    @pytest.mark.parametrize(("seeds", "why"), [(1, "1 seed, fewer than 3"), (2, "2 seeds, fewer than 3")])
+    def test_a_setting_of_few_seeds_says_why_it_has_no_group(self, tmp_path, seeds, why):
+        rows, _ = read_board([publish(tmp_path / "a", EPYC, seeds=seeds)])
+        assert {each.sample.why_not for each in rows} == {why}
+
+    def test_a_setting_before_its_first_look_says_why_it_has_no_group(self, tmp_path):
+        (tmp_path / "a" / "test").mkdir(parents=True)
+        planned = [digits_trial(seed) for seed in range(4)]
+        write_plan(tmp_path / "a", "test", 1, planned, "gan-bench run test", design=Design.of_looks((5, 8)))
+        rows, _ = read_board([publish(tmp_path / "a", EPYC, seeds=4)])
+        assert {each.sample.why_not for each in rows} == {"4 seeds, first look at 5"}
 
     def test_a_setting_whose_seeds_all_failed_is_named(self, folders, tmp_path):
         folder = publish(tmp_path / "lost", EPYC, seeds=1, status=Status.DIVERGED)

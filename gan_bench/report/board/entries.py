@@ -65,6 +65,7 @@ class Entry:
         scored: How many of its finished seeds have a primary score.
         lost: How many of its seeds failed, diverged, or cannot be scored.
         score: Their median over all seeds, lost ones as worst, with its interval.
+        place: What a report ranks it by: that median, then the mean over finished seeds.
         sample: What groups are made of.
         remarks: What a reader must know of it.
         audits: What auditors found: level by level, how many trials hold, of how many.
@@ -84,6 +85,7 @@ class Entry:
     scored: int
     lost: int
     score: Interval
+    place: tuple[float, float]
     sample: Sample
     remarks: str
     audits: str
@@ -172,7 +174,7 @@ def _entry(
 ) -> Entry:
     study, done = setting.study, setting.done
     mine = [by_id[trial] for trial in done["trial"]]
-    shown = str(scored.median_trial(done))
+    shown, finals = str(scored.median_trial(done)), values_of(done, scored.final(), primary_measure())
     digests = {trial.trial["id"]: record_digest(trial.path) for trial in mine}
     said, against = _audited(digests, audits)
     return Entry(
@@ -182,9 +184,10 @@ def _entry(
         setting=printable(setting.name),
         machine=printable(", ".join(dict.fromkeys(str(t.environment.get("device_name") or "unknown") for t in mine))),
         versions=", ".join(dict.fromkeys(str(t.environment.get("libraries", {}).get("torch", "")) for t in mine)),
-        scored=int(values_of(done, scored.final(), primary_measure()).count()),
+        scored=int(finals.count()),
         lost=scored.lost(setting.row, done),
         score=scored.medians()[setting.label],
+        place=(scored.medians()[setting.label].estimate, float(finals.mean())),
         sample=_sample(setting, scored),
         remarks="; ".join(remarks(scored, dict(setting.row), done)),
         audits=said,
@@ -203,14 +206,19 @@ def _sample(setting: FinishedSetting, scored: Scored) -> Sample:
     """
     done = setting.done
     design = setting.study.design.of(set(done["seed"]))
-    look = design.at(set(done["seed"]))
-    if scored.lost(setting.row, done) or design.extended or not look.number:
-        return Sample(())
+    look, planned = design.at(set(done["seed"])), len(done) + int(setting.row["bad"])
+    if lost := scored.how_lost(setting.row, done):
+        return Sample((), unfit=", ".join(f"{count} of {planned} {what}" for what, count in lost.items()))
+    if design.extended:
+        return Sample((), unfit="seeds that were not declared")
+    if not look.number:
+        return Sample((), unfit=f"{plural(len(done), 'seed')}, first look at {design.looks[0]}")
     counted = done[done["seed"].isin(look.seeds)]
     values = values_of(counted, scored.final(), primary_measure()).dropna()
     collapsed = values_of(counted, scored.final(), COLLAPSED)
     if (collapsed > 0).any():
-        return Sample(())
+        count = int((values_of(done, scored.final(), COLLAPSED) > 0).sum())  # as remarks count them
+        return Sample((), unfit=f"{count} of {len(done)} collapsed")
     steady = bool(len(collapsed) and collapsed.notna().all())
     looks = () if design.is_fixed else design.looks
     return Sample(tuple(float(value) for value in values), steady, looks, look.number)

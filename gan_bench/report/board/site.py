@@ -27,21 +27,40 @@ from gan_bench.report.page.samples import data_uri, thumbnail
 from gan_bench.report.study.table import Column, Table, arrow, cells, median_of, put_interval, records, to_csv
 
 NOTE = (
-    "Ranked by groups, and in them by the median over seeds, where a lost seed counts as the worst. In brackets: the "
-    "lowest to the highest seed; from six seeds on, the median's 95 % interval. A group is its first setting and all "
-    "that are not decidedly worse: Welch's test of unpaired seeds, corrected over the table, for the choice of the "
-    "best and for the looks of its study. Settings without a group have too few seeds, lost or collapsed ones, or "
-    "some that were not declared: none is tested. Seconds and energy are medians of one training. Audited: how many "
-    "trials were trained or scored again, as the folder's audit.json says, which nobody signs: anybody can repeat it."
-    " Every folder's digests were checked when this page was made."
+    "Ordered by the median over seeds, as reports rank, where a lost seed counts as the worst. In brackets: the lowest "
+    "to the highest seed; from six seeds on, the median's 95 % interval. A group is its first setting and all that no "
+    "test finds worse: Welch's test of unpaired seeds, corrected over the table, for the choice of the best and for "
+    "the looks of its study. Where a group says why there is none, no test judges the setting: its place is that of "
+    "its median alone. Seconds and energy are medians of one training. Audited: how many trials were trained or scored "
+    "again, as the folder's audit.json says, which nobody signs: anybody can repeat it. Every folder's digests were "
+    "checked when this page was made."
 )
 MARK = "<title>gan_bench board</title>"
 """Tells the page of a board from a user's own."""
 CARDS = "cards"
 AGREED = 0.02
 """Relative difference that baselines of machines may have: they draw other noise, and round otherwise."""
-NARROW = ("group", "setting", "median")
+NARROW = ("grouped", "setting", "median")
 """Columns that a narrow screen shows."""
+_VALUES = (
+    Column("median", f"median {arrow(primary_measure())}", "range", essential=True),
+    Column("machine", "machine", vital=True),
+    Column("from", "published in"),
+    Column("seeds", "seeds", "count"),
+    Column("lost", "lost", "count"),
+    Column("epochs", "epochs", "count"),
+    Column("seconds", "train s", "seconds"),
+    Column("kilojoules", "kJ", "number"),
+    Column("audits", "audited", vital=True),
+    Column("remarks", "remarks", essential=True),
+)
+SHOWN = (Column("grouped", "group", essential=True), Column("setting", "setting", essential=True), *_VALUES)
+"""Columns for people."""
+WRITTEN = (
+    *(Column("group", "group", "count"), Column("not_grouped", "not grouped"), Column("setting", "setting")),
+    *_VALUES,
+)
+"""Columns of the CSV file."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +117,7 @@ def build_board(folders: Sequence[Path], out: Path) -> Board:
         for entry in rows:
             write_atomically(out / CARDS / f"{card_name(entry)}.html", _card_page(entry))
         for each in made:
-            write_atomically(out / f"{each.table.name}.csv", to_csv(each.table))
+            write_atomically(out / f"{each.table.name}.csv", to_csv(replace(each.table, columns=WRITTEN)))
         text = "\n".join(
             [*(_markdown(each) for each in made), *(plain_markdown(f"left out: {x.folder}: {x.why}") for x in left)]
         )
@@ -125,36 +144,23 @@ def _from(entry: Entry) -> str:
 
 
 def _table(key: Key, rows: Sequence[Entry], *, named: bool) -> BoardTable:
-    ordered = sorted(rows, key=lambda entry: (entry.score.estimate, entry.setting))
-    groups = tiers([entry.sample for entry in ordered])
-    together = sorted(zip(groups, ordered, strict=True), key=lambda each: (each[0] is None, each[0] or 0))
+    ordered = sorted(rows, key=lambda entry: (*entry.place, entry.setting))
+    together = list(zip(tiers([entry.sample for entry in ordered]), ordered, strict=True))
     frame = pd.DataFrame([*(_row(group, entry) for group, entry in together), *_baseline_rows(rows)])
-    columns = (
-        Column("group", "group", "count"),
-        Column("setting", "setting", essential=True),
-        Column("median", f"median {arrow(primary_measure())}", "range", essential=True),
-        Column("machine", "machine", vital=True),
-        Column("from", "published in"),
-        Column("seeds", "seeds", "count"),
-        Column("lost", "lost", "count"),
-        Column("epochs", "epochs", "count"),
-        Column("seconds", "train s", "seconds"),
-        Column("kilojoules", "kJ", "number"),
-        Column("audits", "audited", vital=True),
-        Column("remarks", "remarks", essential=True),
-    )
     quick = " (QUICK profile, cut down)" if key.profile == "quick" else ""
     images = "+".join(each[:8] or "unknown" for each in key.images.split("+")) if named else ""
     title = f"{key.dataset}{f' (images {images})' * named}, {key.image_size}x{key.image_size}, {key.protocol}{quick}"
     name = slug(key.dataset, str(key.image_size), key.profile, str(key.protocol), *[images] * named)
-    table = Table(name, title, columns, frame, NOTE, kind="board")
-    return BoardTable(table, tuple(entry for _, entry in together), tuple(_said(together)))
+    table = Table(name, title, SHOWN, frame, NOTE, kind="board")
+    return BoardTable(table, tuple(ordered), tuple(_said(together)))
 
 
 def _row(group: int | None, entry: Entry) -> dict[str, object]:
     setting = entry.card.setting
     row: dict[str, object] = {
         "group": group,
+        "not_grouped": entry.sample.why_not,
+        "grouped": str(group) if group else f"not grouped: {entry.sample.why_not}",
         "setting": entry.setting,
         "machine": entry.machine,
         "from": _from(entry),
@@ -227,11 +233,12 @@ def _shown(made: BoardTable) -> dict[str, object]:
     shown = shown_table(made.table, NARROW)
     for row, record, entry in zip_longest(shown["rows"], records(made.table), made.entries):  # baselines come last
         grid = _last_grid(entry) if entry else None
+        row["cells"][0]["sort"] = "" if pd.isna(record["group"]) else str(record["group"])  # those without come last
         row |= {
             "card": f"{CARDS}/{card_name(entry)}.html" if entry else None,
             "image": thumbnail(grid) if grid else None,
             "label": record["setting"],
-            "remarks": record["remarks"],
+            "folded": record["remarks"] if entry and record["remarks"] != entry.sample.why_not else "",
             "against": bool(entry and entry.contradicted),
         }
     return {**shown, "said": made.said}

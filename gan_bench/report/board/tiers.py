@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gan_bench.core.text import plural
 from gan_bench.report.findings.leaders import correct_for_choice
 from gan_bench.report.study.looks import repeated_p
 from gan_bench.report.study.stats import ALPHA, FEW, coincidence
@@ -17,17 +18,26 @@ class Sample:
     """Final scores of a setting's seeds.
 
     Attributes:
-        values: Positive, lower is better, of the seeds of the last complete look; none where seeds were lost, collapsed
-            or added undeclared, which no test judges.
+        values: Positive, lower is better, of the seeds of the last complete look; none where no test judges them.
         steady: Whether it is known that none of its generators collapsed.
         looks: Numbers of seeds at which its study makes verdicts; none for a fixed list.
         look: The one that it has reached.
+        unfit: Why no test judges its seeds, where values are left out for that: some were lost, collapsed or added
+            undeclared, or its first look is not complete.
     """
 
     values: tuple[float, ...]
     steady: bool = True
     looks: tuple[int, ...] = ()
     look: int = 0
+    unfit: str = ""
+
+    @property
+    def why_not(self) -> str:
+        """Why the setting has no group, or nothing where it has one."""
+        if self.unfit or len(self.values) < FEW:
+            return self.unfit or f"{plural(len(self.values), 'seed')}, fewer than {FEW}"
+        return "" if min(self.values) > 0 else "a score is not above 0"
 
 
 def unpaired_p(first: Sample, second: Sample) -> float:
@@ -69,10 +79,11 @@ def tiers(samples: Sequence[Sample]) -> list[int | None]:
         samples: The settings, the best median first.
 
     Returns:
-        The group of each, from 1; None where fewer than ``FEW`` seeds say nothing.
+        The group of each, from 1; None where ``Sample.why_not`` says why there is none. A setting whose seeds spread
+        widely may stand in a group before that of one with a better median.
     """
     found: list[int | None] = [None] * len(samples)
-    left = [i for i, each in enumerate(samples) if len(each.values) >= FEW and min(each.values) > 0]
+    left = [i for i, each in enumerate(samples) if not each.why_not]
     group = 0
     while left:
         group += 1
