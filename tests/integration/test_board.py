@@ -22,7 +22,7 @@ from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
 from gan_bench.report.board.entries import read_board
-from gan_bench.report.board.site import build_board
+from gan_bench.report.board.site import CARDS, build_board, card_name
 from gan_bench.report.board.tiers import Sample, tiers, unpaired_p
 from gan_bench.report.study.looks import repeated_p
 from gan_bench.report.study.stats import ALPHA
@@ -173,6 +173,28 @@ class TestBoard:
         page = (tmp_path / "site" / "index.html").read_text()
         assert "not grouped: 1 of 5 collapsed" in page
         assert 'folded"><bdi>1 of 5 collapsed' not in page, "not twice on a narrow screen"
+
+    def test_settings_have_the_names_of_reports(self, folders, tmp_path):
+        """One was called mnist-mlp-z100,lr=0.001,betas=0.5-0.999,dataset=digits,... here, and lr 1e-3 in its report."""
+        (table,) = build_board(folders[:1], tmp_path / "site").tables
+        assert [line.split(" | ")[1] for line in table_lines(tmp_path / "site")[:3]] == [
+            "lr 1e-4",
+            "lr 2e-4",
+            "lr 3e-4",
+        ]
+        page, entry = (tmp_path / "site" / "index.html").read_text(), table.entries[0]
+        assert entry.setting not in page
+        (shared,) = table.shared
+        assert re.fullmatch(
+            r"All settings of test in this table: mnist-mlp-z100, dataset digits, .*batch \d+.*\.", shared
+        )
+        assert shared in page
+        assert shared in (tmp_path / "site" / "board.md").read_text()
+        frame = pd.read_csv(tmp_path / "site" / f"{table.table.name}.csv")
+        assert list(frame[["setting", "label"]].iloc[0]) == [entry.setting, "lr 1e-4"]
+        card = (tmp_path / "site" / CARDS / f"{card_name(entry)}.html").read_text()
+        assert "<h1><bdi>lr 1e-4</bdi></h1>" in card
+        assert entry.setting in card
 
     @pytest.mark.parametrize(("seeds", "why"), [(1, "1 seed, fewer than 3"), (2, "2 seeds, fewer than 3")])
     def test_a_setting_of_few_seeds_says_why_it_has_no_group(self, tmp_path, seeds, why):

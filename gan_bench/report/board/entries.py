@@ -60,6 +60,7 @@ class Entry:
         folder: The folder that it was published in, as it was named.
         suite: Its suite.
         setting: Its name in suites.
+        label: Its name in reports: what tells it from the others of its suite.
         machine: Names of its processors or graphics cards.
         versions: Versions of torch.
         scored: How many of its finished seeds have a primary score.
@@ -80,6 +81,7 @@ class Entry:
     folder: str
     suite: str
     setting: str
+    label: str
     machine: str
     versions: str
     scored: int
@@ -182,6 +184,7 @@ def _entry(
         folder=folder,
         suite=printable(study.suite),
         setting=printable(setting.name),
+        label=printable(setting.label),
         machine=printable(", ".join(dict.fromkeys(str(t.environment.get("device_name") or "unknown") for t in mine))),
         versions=", ".join(dict.fromkeys(str(t.environment.get("libraries", {}).get("torch", "")) for t in mine)),
         scored=int(finals.count()),

@@ -16,7 +16,7 @@ from gan_bench.core import __version__
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import RecordError, UserError
-from gan_bench.core.text import markdown_cell, plain_markdown, plural, slug
+from gan_bench.core.text import markdown_cell, plain_markdown, plural, printable, slug
 from gan_bench.records.layout import PLAN, RECORD, RecordDirectory
 from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.report.board.entries import Entry, Key, LeftOut, read_board
@@ -40,24 +40,25 @@ MARK = "<title>gan_bench board</title>"
 CARDS = "cards"
 AGREED = 0.02
 """Relative difference that baselines of machines may have: they draw other noise, and round otherwise."""
-NARROW = ("grouped", "setting", "median")
+NARROW = ("grouped", "label", "median")
 """Columns that a narrow screen shows."""
 _VALUES = (
     Column("median", f"median {arrow(primary_measure())}", "range", essential=True),
     Column("machine", "machine", vital=True),
-    Column("from", "published in"),
+    Column("from", "published in", vital=True),
     Column("seeds", "seeds", "count"),
     Column("lost", "lost", "count"),
-    Column("epochs", "epochs", "count"),
+    Column("epochs", "epochs", "count", vital=True),
     Column("seconds", "train s", "seconds"),
     Column("kilojoules", "kJ", "number"),
     Column("audits", "audited", vital=True),
     Column("remarks", "remarks", essential=True),
 )
-SHOWN = (Column("grouped", "group", essential=True), Column("setting", "setting", essential=True), *_VALUES)
+SHOWN = (Column("grouped", "group", essential=True), Column("label", "setting", essential=True), *_VALUES)
 """Columns for people."""
 WRITTEN = (
-    *(Column("group", "group", "count"), Column("not_grouped", "not grouped"), Column("setting", "setting")),
+    *(Column("group", "group", "count"), Column("not_grouped", "not grouped")),
+    *(Column("setting", "setting"), Column("label", "label")),
     *_VALUES,
 )
 """Columns of the CSV file."""
@@ -71,11 +72,13 @@ class BoardTable:
         table: Its rows, as they are written for people and programs.
         entries: The settings, row by row.
         said: Sentences about its groups.
+        shared: What all settings of a suite have in common, suite by suite: names of settings leave it out.
     """
 
     table: Table
     entries: tuple[Entry, ...]
     said: tuple[str, ...]
+    shared: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ def _table(key: Key, rows: Sequence[Entry], *, named: bool) -> BoardTable:
     title = f"{key.dataset}{f' (images {images})' * named}, {key.image_size}x{key.image_size}, {key.protocol}{quick}"
     name = slug(key.dataset, str(key.image_size), key.profile, str(key.protocol), *[images] * named)
     table = Table(name, title, SHOWN, frame, NOTE, kind="board")
-    return BoardTable(table, tuple(ordered), tuple(_said(together)))
+    return BoardTable(table, tuple(ordered), tuple(_said(together)), tuple(_shared(ordered)))
 
 
 def _row(group: int | None, entry: Entry) -> dict[str, object]:
@@ -162,6 +165,7 @@ def _row(group: int | None, entry: Entry) -> dict[str, object]:
         "not_grouped": entry.sample.why_not,
         "grouped": str(group) if group else f"not grouped: {entry.sample.why_not}",
         "setting": entry.setting,
+        "label": entry.label,
         "machine": entry.machine,
         "from": _from(entry),
         "seeds": entry.scored + entry.lost,
@@ -186,7 +190,7 @@ def _baseline_rows(rows: Sequence[Entry]) -> Iterator[dict[str, object]]:
         first = next(iter(values.values()))
         agree = all(math.isclose(value, first, rel_tol=AGREED) for value in values.values())
         for place, value in [("", first)] if agree else values.items():
-            yield {"setting": text, "median": value, "from": place, "baseline": True}
+            yield {"setting": text, "label": text, "median": value, "from": place, "baseline": True}
 
 
 def _said(together: Sequence[tuple[int | None, Entry]]) -> Iterator[str]:
@@ -196,9 +200,21 @@ def _said(together: Sequence[tuple[int | None, Entry]]) -> Iterator[str]:
         if len(members) > 1:
             best = members[0]
             yield (
-                f"Group {group}: {best.setting} on {best.machine} ({_from(best)}), and "
+                f"Group {group}: {best.label} on {best.machine} ({_from(best)}), and "
                 f"{plural(len(members) - 1, 'setting')} that cannot be told apart from it."
             )
+
+
+def _shared(rows: Sequence[Entry]) -> Iterator[str]:
+    """Yield what all settings of a suite have in common, with their recipe where they have one."""
+    found: dict[tuple[str, str], None] = {}
+    for entry in sorted(rows, key=lambda entry: entry.suite):
+        values = entry.card.setting.study.values
+        recipes = dict.fromkeys(values.recipes.values())
+        text = ", ".join([*(recipes if len(recipes) == 1 else ()), values.shared])
+        found[entry.suite, printable(text)] = None
+    for suite, text in found:
+        yield f"All settings of {suite} in this table: {text}."
 
 
 def _markdown(made: BoardTable) -> str:
@@ -206,7 +222,9 @@ def _markdown(made: BoardTable) -> str:
     columns = made.table.columns
     lines = [[c.title for c in columns], ["--:" if c.kind != "text" else ":--" for c in columns], *cells(made.table)]
     rows = [f"| {' | '.join(markdown_cell(text) for text in line)} |" for line in lines]
-    return "\n".join([f"## {markdown_cell(made.table.title)}", "", *rows, "", *map(plain_markdown, made.said), ""])
+    return "\n".join(
+        [f"## {markdown_cell(made.table.title)}", "", *rows, "", *map(plain_markdown, (*made.said, *made.shared)), ""]
+    )
 
 
 # ------------------------------------------------------------------------------------------------- pages
@@ -237,11 +255,12 @@ def _shown(made: BoardTable) -> dict[str, object]:
         row |= {
             "card": f"{CARDS}/{card_name(entry)}.html" if entry else None,
             "image": thumbnail(grid) if grid else None,
-            "label": record["setting"],
+            "label": record["label"],
+            "place": f"{plural(int(record['epochs']), 'epoch')}, {_from(entry)}" if entry else "",
             "folded": record["remarks"] if entry and record["remarks"] != entry.sample.why_not else "",
             "against": bool(entry and entry.contradicted),
         }
-    return {**shown, "said": made.said}
+    return {**shown, "said": made.said, "shared": made.shared}
 
 
 def _last_grid(entry: Entry) -> Path | None:
