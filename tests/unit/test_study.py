@@ -213,6 +213,35 @@ def test_protocols_carry_their_provenance():
     assert values["epochs"] == "10 (stated)"
 
 
+def test_what_a_suite_trained_instead_stands_beside_what_the_article_used():
+    """Below "quickstart: the articles' protocols" stood mnist, batch 128 and lr 0.0003, none of which it trained."""
+    changed = {"dataset": "digits", "batch_size": 64, "ema_decay": 0.995, "train_limit": 500}
+    trials = [finished(own_trial("mnist-mlp-z100", lr_g=lr, lr_d=3e-4, **changed), 1.0) for lr in (1e-3, 3e-3, 1e-3)]
+    found = table(report_of(trials).all, "protocol")
+    assert "what the articles used, and what was trained here instead" in found.title
+    assert 'After "here"' in found.note
+    values = found.rows.set_index("field")["mnist-mlp-z100"]
+    assert values["dataset"] == "mnist (code); here: digits"
+    assert values["batch_size"] == "128 (code); here: 64"
+    assert values["lr_g"] == "0.0003 (code); here: 0.001 or 0.003"
+    assert values["lr_d"] == "0.0003 (code)"
+    assert values["ema_decay"] == "0.0; here: 0.995"
+    assert values["train_limit"] == "all; here: 500"
+
+
+def test_nothing_stands_beside_an_article_that_a_suite_follows():
+    found = table(report_of([finished(own_trial("mnist-dcgan"), 1.0)]).all, "protocol")
+    assert found.title == "test: what the articles used (full profile)"
+    assert '"here"' not in found.note
+    assert not found.rows["mnist-dcgan"].str.contains("here").any()
+
+
+def test_many_values_of_a_suite_are_a_range():
+    trials = [finished(own_trial("mnist-mlp-z100", lr_g=lr), 1.0) for lr in (1e-3, 3e-3, 2e-3, 4e-3, 5e-3)]
+    values = table(report_of(trials).all, "protocol").rows.set_index("field")["mnist-mlp-z100"]
+    assert values["lr_g"] == "0.0003 (code); here: 5 values from 0.001 to 0.005"
+
+
 def test_published_values_are_well_formed():
     for entry in references():
         assert entry["metric"] in MEASURES

@@ -42,6 +42,9 @@ NOTE = (
     "1 for probabilities). It is given from five seeds on: that of three is wide enough for anything."
 )
 MARKS = "In brackets where a value comes from: the article's text (stated), its code, its lineage, or our choice."
+HERE = 'After "here": what trials of this suite and profile have instead.'
+MOST_VALUES = 4
+"""Values of a field that are named one by one."""
 JUDGED = 5
 """Seeds from which a reported value is judged. Three seeds' interval for a loss of A0 ran from -11 to 19."""
 PROBABILITIES = ("d_real", "d_fake")
@@ -59,7 +62,10 @@ def article_tables(frames: Frames) -> list[Table]:
             tables.append(name_table(names, "reproduction", "reproduction", COLUMNS, pd.DataFrame(rows), NOTE))
         columns, frame = protocol_table(trials)
         if len(columns) > 1:  # else of none of our recipes
-            tables.append(name_table(names, "protocol", "the articles' protocols", columns, frame, MARKS))
+            differs = frame.map(lambda text: _HERE in str(text)).to_numpy().any()
+            title = "what the articles used" + ", and what was trained here instead" * bool(differs)
+            note = f"{MARKS} {HERE}" if differs else MARKS
+            tables.append(name_table(names, "protocol", title, columns, frame, note))
     return tables
 
 
@@ -151,7 +157,7 @@ def _verdict(reported: float | None, expected: Interval | None, seeds: int) -> s
 
 
 def protocol_table(trials: pd.DataFrame) -> tuple[list[Column], pd.DataFrame]:
-    """Lay the protocols of the recipes side by side, each value with its provenance mark.
+    """Lay the protocols of the recipes side by side, each value with its provenance mark, and what trials have instead.
 
     Returns:
         Columns and rows; one row per field, one column per recipe that the trials use.
@@ -161,15 +167,53 @@ def protocol_table(trials: pd.DataFrame) -> tuple[list[Column], pd.DataFrame]:
     rows: list[dict[str, object]] = [
         {"field": "article", **{name: f"{r.article.key}: {r.article.title}" for name, r in recipes.items()}}
     ]
+    configs = {name: [config for config in trials["config"] if config["recipe"] == name] for name in recipes}
+    later = [field for field in _ADDED if any(c[field] != _ADDED[field] for of in configs.values() for c in of)]
     rows += [
-        {"field": field, **{name: _fact(known.get(field), field) for name, known in facts.items()}}
-        for field in dict.fromkeys(field for known in facts.values() for field in known)
+        {
+            "field": field,
+            **{
+                name: _fact(known.get(field), field) + _instead(known, field, configs[name])
+                for name, known in facts.items()
+            },
+        }
+        for field in dict.fromkeys([*(field for known in facts.values() for field in known), *later])
     ]
     return [Column("field", "field"), *[Column(name, name) for name in recipes]], pd.DataFrame(rows)
 
 
 def _fact(fact: Fact[Any] | None, field: str) -> str:
-    return str(LATER_DEFAULTS[field]) if fact is None else f"{fact.value} ({fact.provenance})"
+    return _written(_ADDED[field]) if fact is None else f"{fact.value} ({fact.provenance})"
+
+
+_ADDED: Mapping[str, object] = {**LATER_DEFAULTS, "train_limit": None}
+"""What articles have where their recipes say nothing."""
+_HERE = "; here: "
+
+
+def _instead(known: Mapping[str, Fact[Any]], field: str, configs: Sequence[Mapping[str, object]]) -> str:
+    """Return what a recipe's trials have in a field, or nothing where all have what the article has."""
+    of_article = _as_read(known[field].value if field in known else _ADDED[field])
+    values = list({json.dumps(config[field]): config[field] for config in configs}.values())
+    if all(value == of_article for value in values):
+        return ""
+    numbers = sorted(value for value in values if isinstance(value, (int, float)))
+    is_numeric = len(numbers) == len(values)
+    if is_numeric and len(values) > MOST_VALUES:
+        return f"{_HERE}{len(values)} values from {numbers[0]} to {numbers[-1]}"
+    texts = [_written(value) for value in (numbers if is_numeric else values)[:MOST_VALUES]]
+    more = f" and {len(values) - MOST_VALUES} more" if len(values) > MOST_VALUES else ""
+    return f"{_HERE}{' or '.join(texts)}{more}"
+
+
+def _written(value: object) -> str:
+    """Write a value as facts are written; None stands for all images."""
+    return "all" if value is None else str(tuple(value) if isinstance(value, list) else value)
+
+
+def _as_read(value: Any) -> Any:  # noqa: ANN401 - any value of a config
+    """Return a value as a config has it that was read from JSON."""
+    return json.loads(json.dumps(value))
 
 
 PUBLISHED_COLUMNS = [
