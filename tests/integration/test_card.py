@@ -66,6 +66,21 @@ def test_its_generator_is_that_of_the_median_trial(card, results):
         assert grid.size == (8 * 30 + 2, 8 * 30 + 2)
 
 
+def test_its_command_trains_the_whole_study_whichever_part_was_run_last(results, tmp_path):
+    """A card of the setting of rate 2e-4 named a command that trains the other setting alone."""
+    folder = shutil.copytree(results, tmp_path / "results")
+    (plan,) = folder.glob("*/plan.json")
+    whole = json.loads(plan.read_text())["command"]
+    edit(plan, command=f"{whole} --only '{RATES[1]}*' --seeds 2")
+    (command,) = re.findall(
+        r"```sh\n(.*?)\n```", (write_card(folder, RATES[0], tmp_path / "card") / "README.md").read_text()
+    )
+    assert command.startswith("gan-bench run ")
+    assert "--only" not in command
+    assert "--seeds" not in command
+    assert "--profile full" in command
+
+
 def test_its_code_runs_where_only_the_card_is(card):
     (code,) = re.findall(r"```python\n(.*?)```", (card / "README.md").read_text(), flags=re.DOTALL)
     shown = "print(tuple(images.shape), images.dtype)"

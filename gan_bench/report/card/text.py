@@ -25,6 +25,7 @@ from gan_bench.records.schema import ScoreLine, TrialFile
 from gan_bench.report.findings.answer import score_text
 from gan_bench.report.findings.find_setting import FinishedSetting
 from gan_bench.report.findings.leaders import leaders
+from gan_bench.report.findings.questions import own_command
 from gan_bench.report.findings.tables import remarks
 from gan_bench.report.study.settings import architecture_of
 from gan_bench.report.study.stats import Interval
@@ -204,7 +205,7 @@ def card_markdown(card: Card, license_name: str | None = None, code: str | None 
         epochs=int(card.stored.record["epochs"]) if card.stored.record else 0,
         version=card.stored.environment.get("gan_bench", ""),
         year=str(card.stored.environment.get("started", ""))[:4],
-        command=without_places(card.setting.study.command or ""),
+        command=without_places(own_command(card.setting.study) or ""),
     )
     metadata = yaml.safe_dump(_metadata(card, license_name), sort_keys=False, allow_unicode=True)
     return f"---\n{metadata}---\n\n{text}"
