@@ -87,16 +87,16 @@ def trained_parts(setting: str) -> str:
     return ",".join([recipe, *(value for value in values if value.startswith(_ALWAYS))])
 
 
-def shortened(names: Sequence[str]) -> list[str]:
+def shortened(names: Sequence[str], always: tuple[str, ...] = _ALWAYS) -> list[str]:
     """Return names of trials without the values that all of them share.
 
-    Recipe and seed always stay, and so do networks and images that are not the recipe's.
+    Recipe and seed always stay, and so do networks and images that are not the recipe's: what begins so.
     """
     split = [name.split(",") for name in names]
     shared = set.intersection(*map(set, split)) if len(split) > 1 else set[str]()
 
     def stays(part: str, place: int, count: int) -> bool:
-        return place in (0, count - 1) or part not in shared or part.startswith(_ALWAYS)
+        return place in (0, count - 1) or part not in shared or part.startswith(always)
 
     return [",".join(part for i, part in enumerate(parts) if stays(part, i, len(parts))) for parts in split]
 
@@ -106,12 +106,14 @@ def chosen(names: Iterable[str], pattern: str) -> frozenset[str]:
 
     Args:
         names: All names there are.
-        pattern: A glob, a part of names, or a name as ``shortened`` writes it, of these or of some of them. The first
-            of these that fits a name decides: a whole name does not mean those that have further values.
+        pattern: A glob, a part of names, or a name as ``shortened`` writes it, of these or of some of them, also
+            without their networks and images. The first of these that fits a name decides: a whole name does not mean
+            those that have further values.
     """
     known = sorted(set(names))
     found = [name for name in known if _holds(name, pattern)]
-    found = found or [name for name, short in zip(known, shortened(known), strict=True) if short == pattern]
+    shorter = zip(known, shortened(known), shortened(known, ()), strict=True)
+    found = found or [name for name, *short in shorter if pattern in short]
     return frozenset(found or [name for name in known if matches(name, pattern)])
 
 

@@ -231,8 +231,9 @@ def test_a_command_tells_no_place(results, tmp_path):
         assert str(results.parent) not in plan
 
 
-def test_generators_are_named_as_a_run_prints_them(results, tmp_path):
-    (made,) = publish(results, tmp_path / "out", ["mnist-mlp-z100,seed=1"])
+@pytest.mark.parametrize("name", ["mnist-mlp-z100,dataset=digits,seed=1", "mnist-mlp-z100,seed=1"])
+def test_generators_are_named_as_a_run_prints_them(results, tmp_path, name):
+    (made,) = publish(results, tmp_path / "out", [name])
     assert made.generators == 1
     assert directory(made.folder, "mnist-mlp-z100,dataset=digits*seed=1").weights.is_file()
 
