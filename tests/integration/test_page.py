@@ -753,6 +753,17 @@ def synthetic(results):
     write_baselines(results, "test", 1, [anchor])
 
 
+@pytest.mark.draws_pages
+def test_plots_of_cost_stand_with_the_table_of_cost(tmp_path):
+    """They stood below the curves, as \"the same as still images\", though no curve shows them."""
+    synthetic(tmp_path)
+    page = build_report(tmp_path).page.read_text()
+    curves, cost, after = (page.index(f'id="part-test-full-digits-{part}"') for part in ("curves", "cost", "trials"))
+    assert "FID against cost" not in page[curves:cost]
+    assert "FID against cost</h4>" in page[cost:after]
+    assert "Losses over epochs</h4>" in page[curves:cost]
+
+
 def test_tables_are_the_golden_ones(tmp_path):
     """To accept a change, look at the difference and run with GOLDEN=write: it is what users will see."""
     synthetic(tmp_path)
