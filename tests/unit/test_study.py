@@ -242,6 +242,16 @@ def test_many_values_of_a_suite_are_a_range():
     assert values["lr_g"] == "0.0003 (code); here: 5 values from 0.001 to 0.005"
 
 
+def test_the_note_on_collapses_is_of_trials_as_their_column_is():
+    """Below a column of "5 of 5" stood "1 when half of the classes or fewer appear", which is of one trial's value."""
+    item = finished(own_trial("mnist-mlp-z100"), 1.0, extractor="lenet-mnist-v1")
+    name = "collapsed[lenet-mnist-v1,train,100]"
+    item.evaluations[-1]["scores"].append({"metric": "collapsed", "name": name, "value": 1.0})
+    found = table(report_of([item]).all, "health")
+    assert list(found.rows["collapses"].dropna()) == ["1 of 1"]
+    assert "collapsed: trials with half of the classes or fewer" in found.note
+
+
 def test_published_values_are_well_formed():
     for entry in references():
         assert entry["metric"] in MEASURES

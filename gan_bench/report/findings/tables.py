@@ -35,6 +35,7 @@ from gan_bench.report.study.table import (
 
 SATURATED = 0.99
 """A discriminator is saturated when D(real) exceeds this and D(fake) falls below its complement."""
+_OF_COLLAPSED = "trials with half of the classes or fewer, or one class in over half of the images"
 MANY_VALUES = 6
 """Of more differing values a ranking shows a setting's short name, and the values behind its scores."""
 WITHIN = (2.0, 1.25)
@@ -266,7 +267,9 @@ def health_table(scored: Scored) -> Table:
         Column("loss_d", "loss D", "interval"),
         Column("loss_g", "loss G", "interval"),
     ]
-    notes = [f"{MEASURES[name].title}: {MEASURES[name].description}" for name in scored.study.shown(health)]
+    means = {name: MEASURES[name].description for name in scored.study.shown(health)}
+    means |= {COLLAPSED: _OF_COLLAPSED} if COLLAPSED in means else {}  # whose column counts trials
+    notes = [f"{MEASURES[name].title}: {text}" for name, text in means.items()]
     notes.append(f"D saturated: trials whose last epoch has D(real) over {SATURATED} and D(fake) under 0.01")
     note = f"{'; '.join(notes)}. {_outputs(scored.study)}".strip()
     return scored.study.table("health", "health", columns, frame, note, scored.protocol)
