@@ -36,7 +36,7 @@ class Option:
         otherwise: What happens without it, where the default does not say it.
         variable: The environment variable that sets it on the command line.
         least: The least value.
-        same_trials: Whether a command must have it to run the same trials again.
+        same_trials: Whether a command must have it to run the same trials again, into the same experiments.
         shell: Whether the command line has it at all; it may have others in its place.
         panel: Under which head of the help it stands.
         python: What it does as an argument, where that is not ``help``.
@@ -199,7 +199,12 @@ class RunOptions:
     ] = False
     experiment_prefix: Annotated[
         str,
-        Option("Put before the names of MLflow experiments.", variable="GAN_BENCH_EXPERIMENT_PREFIX", panel=_MLFLOW),
+        Option(
+            "Put before the names of MLflow experiments.",
+            variable="GAN_BENCH_EXPERIMENT_PREFIX",
+            same_trials=True,
+            panel=_MLFLOW,
+        ),
     ] = ""
     join: Annotated[
         bool,
@@ -327,13 +332,17 @@ class RunOptions:
         return "" if self.tracking is True else self.tracking
 
     def command(self) -> str:
-        """Return the command that runs the same trials again; where data and MLflow's server lie is left out."""
+        """Return the command that runs the same trials again into MLflow's same experiments.
+
+        Where data and MLflow's server lie is left out: files that are shared hold it.
+        """
         words = ["gan-bench", "run", self._suite_word()]
         defaults = {each.name: each.default for each in fields(self)}
         for name, (_, option) in declared().items():
             value = getattr(self, name)
             is_empty = value is None or value is False or (isinstance(value, Sized) and not len(value))
-            if not option.same_trials or is_empty or str(value) == str(defaults[name]):
+            has_none = name == "experiment_prefix" and self.tracking_uri is None
+            if not option.same_trials or has_none or is_empty or str(value) == str(defaults[name]):
                 continue
             flag = option.flag or f"--{name.replace('_', '-')}"
             words += [flag] if value is True else [word for text in _texts(value) for word in (flag, text)]

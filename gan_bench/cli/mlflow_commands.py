@@ -20,10 +20,11 @@ from gan_bench.core.errors import StopProcess, UserError
 from gan_bench.core.text import plural
 from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.layout import PLAN
-from gan_bench.records.plan import read_suites
 from gan_bench.terminal.console import PlainConsole
-from gan_bench.tracking.server import check_no_password, default_uri, is_default, server_page, shown
+from gan_bench.tracking.server import DATABASE, check_no_password, default_uri, is_default, server_page, shown
 
+MAYBE_ELSEWHERE = "where runs of these records kept MLflow elsewhere, name that place with --tracking-uri"
+"""Records name no server: they are shared, and its address may hold a password."""
 WAIT_SECONDS = 90.0
 END_SECONDS = 5.0
 """Seconds that MLflow's server has to end by itself."""
@@ -50,7 +51,8 @@ def sync_results(
     if not suite_folders(results):
         raise UserError(f"{results} holds no trial records; run a suite first, for example `gan-bench run quickstart`")
     uri = tracking_uri or default_uri(results)
-    said = refresh_summaries(results)
+    is_new = not tracking_uri and not (results / DATABASE).exists()
+    said = [*refresh_summaries(results), *([f"{results / DATABASE} is new: {MAYBE_ELSEWHERE}"] if is_new else [])]
     answer = replay(results, uri, prefix)
     for notice in (*said, *answer.notices):
         console.say(notice, style="yellow")
@@ -59,7 +61,6 @@ def sync_results(
     for message in answer.unreadable:
         console.say(message, style="yellow")
     console.say(f"{plural(answer.runs, 'run')} up to date in MLflow at {shown(uri)}")
-    _say_other_places(results, tracking_uri, console)
     if register:
         _register(results, uri, prefix, console)
     base = server_page(uri)
@@ -70,14 +71,6 @@ def sync_results(
             for view in reversed(views):
                 console.say(f"{suite}: {view.name}: {link(answer.experiments[suite], view, base)}")
     return not answer.unreadable
-
-
-def _say_other_places(results: Path, tracking_uri: str | None, console: PlainConsole) -> None:
-    """Name the tracking servers that runs of a results folder were told of, where this sync was told of none."""
-    for words in map(shlex.split, dict.fromkeys(read_suites(results).commands.values())):
-        if tracking_uri is None and "--tracking-uri" in words[:-1]:
-            told = shown(words[words.index("--tracking-uri") + 1])
-            console.say(f"a run of these records named {told}: `--tracking-uri {told}` brings it up to date", "yellow")
 
 
 def _register(results: Path, uri: str, prefix: str, console: PlainConsole) -> None:

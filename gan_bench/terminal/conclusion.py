@@ -54,9 +54,17 @@ def say_tracking(answer: MirrorResult | None, options: RunOptions, console: Plai
         console.say(f"MLflow: {server}{first}")
     else:
         words = ["gan-bench", "ui", "--results", str(options.folder)]
-        is_other = uri and not is_default(uri, options.folder) and shown(uri) == uri
+        is_other = _place_elsewhere(options) and shown(uri) == uri
         words += ["--tracking-uri", uri] if is_other else []
         console.say(f"MLflow: `{shlex.join(words)}` serves its pages and names them")
+    if _place_elsewhere(options):
+        console.say("  no file keeps that address: name it with --tracking-uri to `gan-bench sync`, too")
+
+
+def _place_elsewhere(options: RunOptions) -> str:
+    """Return where MLflow is, where that is not the database beside the results; else nothing."""
+    uri = options.tracking_uri or ""
+    return "" if not uri or is_default(uri, options.folder) else uri
 
 
 def conclude(
@@ -103,7 +111,14 @@ def conclude(
     for trial in bad:
         console.say(f"{trial.name}: {_why(trial, prepared, outcome, options)}", style="red")
     if report:
-        print_answers(report, console, suite)
+        place = _place_elsewhere(options)
+        is_open = shown(place) == place
+        print_answers(report, console, suite, ["--tracking-uri", place] if place and is_open else [])
+        if not is_open:
+            said = (
+                "commands above leave out MLflow's address, which has a password: give MLFLOW_TRACKING_URI to them too"
+            )
+            console.say(said, style="yellow")
     say_tracking(outcome.mirror, options, console)
     if hint := how_to_call():
         console.say(hint)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from rich.cells import cell_len, chop_cells
@@ -197,14 +198,29 @@ def print_tables(report: Report, console: Console, suite: str | None = None, *, 
             print_table(table, console, details=everything)
 
 
-def print_answers(report: Report, console: PlainConsole, suite: str | None = None) -> None:
-    """Print what could not be read, where the report lies, and last the few sentences that the records come to."""
+def with_words(text: str, words: Sequence[str]) -> str:
+    """Add words to the `gan-bench run` commands in a text."""
+    more = "".join(f" {shlex.quote(word)}" for word in words)
+    return re.sub(r"`(gan-bench run [^`]*)`", lambda found: f"`{found[1]}{more}`", text)
+
+
+def print_answers(
+    report: Report, console: PlainConsole, suite: str | None = None, tracking: Sequence[str] = ()
+) -> None:
+    """Print what could not be read, where the report lies, and last the few sentences that the records come to.
+
+    Args:
+        report: The report.
+        console: Where it is printed.
+        suite: The suite whose answers are printed, or None for all.
+        tracking: Words that commands of these answers need to reach MLflow, which no file keeps.
+    """
     for message in report.unreadable:
         console.say(message, style="yellow")
     shown = [answer for name, answer in report.answers if suite in (None, name)]
     for answer in shown:
         console.say(answer.title, style="bold")
         for sentence in answer.sentences:
-            console.say(f"  {sentence}")
+            console.say(f"  {with_words(sentence, tracking)}")
     tables = report.folder / "tables"
     console.say(f"Page: {report.page} (tables: {tables})" if report.page else f"Tables: {tables}")

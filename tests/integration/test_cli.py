@@ -442,14 +442,22 @@ def test_lists_and_descriptions():
 
 def test_a_server_that_is_away_costs_the_run_nothing(tmp_path, suite):
     results = tmp_path / "results"
-    options = ["--results", results, "--tracking-uri", "http://127.0.0.1:9"]
+    options = ["--results", results, "--tracking-uri", "http://127.0.0.1:9", "--experiment-prefix", "anna/"]
     done = gan_bench("run", suite, *options)
+    commands = re.findall("`(gan-bench run [^`]*)`", done.stdout)
+    assert commands
+    for command in commands:  # pasted, one without both tracked beside the results
+        assert "--experiment-prefix anna/" in command
+        assert "--tracking-uri http://127.0.0.1:9" in command
+    assert "127.0.0.1" not in (results / "tiny" / "plan.json").read_text()
     assert done.returncode == 0, done.stderr
     assert "MLflow lacks 2 of 2 runs and the answer: " in done.stdout
     assert "sync" in done.stdout
     assert len(list(results.glob("tiny/*/record.json"))) == 2
     repaired = gan_bench("sync", results)
     assert repaired.returncode == 0, repaired.stderr
+    assert "mlflow.db is new: where runs of these records kept MLflow elsewhere" in " ".join(repaired.stdout.split())
+    assert "is new" not in gan_bench("sync", results).stdout
     check_mlflow(results)
 
 

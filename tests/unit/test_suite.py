@@ -471,6 +471,10 @@ def test_options_of_any_number_s_type_and_none_are_taken():
     for seeds in (np.arange(2), [np.int64(0), 1], {0, 1}, (each for each in (0, 1))):
         assert RunOptions("digits", seeds=seeds, epochs=3).command() == found.command()
     assert RunOptions("digits", seeds=np.array([0]), tracking=True).command() == "gan-bench run digits --seeds 0"
+    shared = RunOptions("digits", tracking="http://me:secret@server", experiment_prefix="anna/")
+    assert shared.command() == "gan-bench run digits --experiment-prefix anna/", "an address may hold a password"
+    alone = RunOptions("digits", tracking=False, experiment_prefix="anna/")
+    assert alone.command() == "gan-bench run digits --no-tracking"
     assert RunOptions("digits", extractors=(each for each in "ab")).plan.extractors == ("a", "b")
     assert RunOptions(Path("a b.yaml"), gpus_per_trial=0, seeds=[0]).command() == (
         "gan-bench run 'a b.yaml' --seeds 0 --gpus-per-trial 0.0 --no-tracking"
