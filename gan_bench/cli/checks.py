@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gan_bench.config.image_folder import DataRoot, ImageFolder
     from gan_bench.config.suite import Plan
     from gan_bench.config.trial import TrialConfig
+    from gan_bench.data.datasets import Dataset
 
 LEAST_GIB = 0.5
 """Free space below which no suite is worth a start."""
@@ -186,7 +187,7 @@ def _everything(data: DataRoot) -> Iterator[Finding]:
     from gan_bench.data.datasets import DATASETS
     from gan_bench.metrics.extractors import EXTRACTORS
 
-    for name in DATASETS:  # to read images may take minutes
+    for name in DATASETS:
         yield _dataset(name, data, is_needed=False)
     for name in EXTRACTORS:
         yield _extractor(name, is_needed=False)
@@ -259,7 +260,7 @@ def _wanted(configs: Iterable[TrialConfig], device: torch.device) -> Iterator[st
 
 
 def _dataset(name: str, data: DataRoot, *, is_needed: bool, own: Mapping[str, ImageFolder] | None = None) -> Finding:
-    """Read the images of a dataset, or say how they are got.
+    """Look for a dataset, or say how it is got: the images of one that is needed are read, and prepared as runs do.
 
     Args:
         name: Its name.
@@ -274,6 +275,8 @@ def _dataset(name: str, data: DataRoot, *, is_needed: bool, own: Mapping[str, Im
     folder = (own or {}).get(name)
     try:
         dataset = register_folder(folder, anew=True) if folder else DATASETS[name]
+        if not is_needed and (place := _images_of(dataset, data.path)):
+            return Finding(f"dataset {name}: ready ({place} is there; the first run prepares its images)")
         for split in dataset.counts:
             read_split(dataset, data.path, split)
     except UserError as error:
@@ -282,6 +285,23 @@ def _dataset(name: str, data: DataRoot, *, is_needed: bool, own: Mapping[str, Im
         how = how_fetched(known) if known and known.fetch else f"not ready: {error}"
         return Finding(f"dataset {name}: {how}", fatal=is_needed and not (known and known.can_fetch))
     return Finding(f"dataset {name}: ready")
+
+
+def _images_of(dataset: Dataset, folder: Path) -> Path | None:
+    """Return the whole zip file or the folder of images that a dataset is; None for other files, which are soon read.
+
+    Raises:
+        DataError: It is not there, or damaged.
+    """
+    from gan_bench.core.errors import DataError
+    from gan_bench.data.file_kinds import wrong_with_zip
+
+    place = dataset.source(folder) if dataset.source else None
+    if place is None or (place.suffix != ".zip" and place.name != dataset.name):
+        return None
+    if place.suffix == ".zip" and (wrong := wrong_with_zip(place)):
+        raise DataError(f"{place} {wrong}; get it again")
+    return place
 
 
 def _extractor(name: str, *, is_needed: bool) -> Finding:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
 from functools import cache
+from pathlib import Path
 
 from PIL import Image
+
+from gan_bench.core.errors import brief
+from gan_bench.core.text import printable
 
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000", "TGA")
 """What PIL may open, where it is built with them. Its other formats include programs, such as EPS, which it gives to
@@ -71,3 +76,13 @@ def other_kind(data: bytes) -> str:
 def is_other_archive(data: bytes, endings: set[str]) -> bool:
     """True if a file is an archive and no zip file, by its first 512 bytes or by one of its endings."""
     return bool(endings & _ARCHIVES) or data.startswith(_STARTS) or data[257:262] == b"ustar"
+
+
+def wrong_with_zip(path: Path) -> str:
+    """Return what is wrong with a zip file, by the checksums of all that it holds; nothing where it is whole."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # of many kinds: of the system, the archive, its compression
+        return f"cannot be read ({brief(error)})"
+    return f"is damaged at {printable(damaged)}" if damaged else ""

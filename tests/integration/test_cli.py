@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from support.studies import write
 from support.suites import train_small
 from typer.main import get_command
 
+from gan_bench.cli import checks
 from gan_bench.cli.app import app, main
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import find_suite, make_plan
@@ -474,6 +476,30 @@ def test_a_doctor_says_what_a_run_would_fail_of(tmp_path):
     nowhere = {**os.environ, "GAN_BENCH_INCEPTION": str(tmp_path / "none.pth")}
     lacking = gan_bench("doctor", tmp_path / "s.yaml", "--results", tmp_path / "results", env=nowhere)
     assert (lacking.returncode, "inception: not ready: its weights" in lacking.stdout) == (1, True), lacking.stdout
+
+
+def test_a_doctor_of_no_suite_prepares_no_images(tmp_path, monkeypatch, capsys):
+    """It unpacked and prepared 60,000 images of CIFAR-10 and all cats into the cache, unasked."""
+    monkeypatch.setattr(checks, "_extractor", lambda name, **_: checks.Finding(name))
+    archive = tmp_path / "cats.zip"
+    with zipfile.ZipFile(archive, "w") as written:
+        written.writestr("1.png", b"no image, but whole" * 20)
+    (tmp_path / "cifar10" / "train").mkdir(parents=True)
+
+    def said():
+        with pytest.raises(SystemExit):
+            main(["doctor", "--data", str(tmp_path), "--results", str(tmp_path / "r")])
+        return capsys.readouterr().out
+
+    found = said()
+    assert f"dataset cats: ready ({archive} is there; the first run prepares its images)" in found
+    assert f"dataset cifar10: ready ({tmp_path / 'cifar10'} is there" in found
+    assert "dataset digits: ready\n" in found
+    content = archive.read_bytes()
+    archive.write_bytes(content.replace(b"no image", b"NO image", 1))
+    assert f"dataset cats: not ready: {archive} is damaged at 1.png; get it again" in said()
+    archive.write_bytes(content[:40])
+    assert f"dataset cats: not ready: {archive} cannot be read (" in said()
 
 
 def test_a_doctor_looks_whether_a_suite_s_own_images_are_there(tmp_path):
