@@ -333,5 +333,6 @@ MEASURES: Registry[Measure] = Registry(
     all_count=True,
     also=lambda measure: str(getattr(measure, "metric", "")).partition(":")[0] or None,
     reserved=COLUMNS,
+    in_scores=True,
     refuse=_refusal,
 )

@@ -8,6 +8,7 @@ one fails only those who use it.
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -45,6 +46,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f'did you mean "{lower[near[0]]}"?' if near else f"known: {', '.join(names)}"
 
 
+_LONGEST = 100
+_IN_SCORES = re.compile(rf"\w[\w.-]{{0,{_LONGEST - 1}}}")
+
 REGISTRIES: dict[str, Registry[Any]] = {}
 """Every registry by the plural that entry points use, such as ``architectures``; filled as modules are imported."""
 
@@ -61,6 +65,8 @@ class Registry(Mapping[str, T], Generic[T]):
             are left out with a warning.
         also: Names a module that an entry stands on without importing it, or None; its code counts too.
         reserved: Where given, names must be plain identifiers and none of these.
+        in_scores: Whether names enter those of scores, and so keys of MLflow and files: commas and brackets would end
+            them there.
         refuse: Says what is wrong with an entry that gan_bench does not ship, or None.
     """
 
@@ -74,9 +80,10 @@ class Registry(Mapping[str, T], Generic[T]):
         all_count: bool = False,
         also: Callable[[Any], str | None] = lambda _: None,
         reserved: frozenset[str] | None = None,
+        in_scores: bool = False,
         refuse: Callable[[Any], str | None] = lambda _: None,
     ) -> None:
-        self._refuse = refuse
+        self._refuse, self.in_scores = refuse, in_scores
         self.kind, self.plural, self.form, self._also, self._reserved = kind, plural, form, also, reserved
         self._entries = dict(shipped)
         self._sources: dict[str, Source] = {}
@@ -122,6 +129,8 @@ class Registry(Mapping[str, T], Generic[T]):
             raise ValueError(
                 f'"{name}" cannot name {with_article(self.kind)}: it is a column of tables or no plain name'
             )
+        if fault := self._fault_of_name(name):
+            raise ValueError(fault)
         if not isinstance(entry, self.form):
             wanted = with_article(self.form.__name__)
             raise TypeError(f'the {self.kind} "{name}" must be {wanted}, not {with_article(type(entry).__name__)}')
@@ -129,6 +138,15 @@ class Registry(Mapping[str, T], Generic[T]):
             raise TypeError(f'the {self.kind} "{name}" has a wrong {field_name}: {wrong}')
         if name not in self._shipped and (fault := self._refuse(entry)):
             raise ValueError(f'the {self.kind} "{name}" cannot be: {fault}')
+
+    def _fault_of_name(self, name: str) -> str | None:
+        """Return why a name cannot stand in the name of a score, or None."""
+        if not self.in_scores or _IN_SCORES.fullmatch(name):
+            return None
+        return (
+            f'"{as_typed(name)}" cannot name {with_article(self.kind)}: it stands in the names of scores, of at most '
+            f"{_LONGEST} letters, digits, '.', '_' and '-', a letter or digit first"
+        )
 
     def declare(self, name: str, entry: T) -> None:
         """Add an entry that stands in for one that is not there; the next registration of its name replaces it."""
@@ -224,6 +242,8 @@ class Registry(Mapping[str, T], Generic[T]):
             names = ", ".join(distribution_of(each)[0] for each in (point, *others))
             raise UserError(f"the {what} is offered by several packages ({names}); uninstall all but one")
         self._refuse_clashes(point)
+        if fault := self._fault_of_name(name):
+            raise UserError(f"the {what} of {distribution_of(point)[0]} cannot be: {fault}")
         entry, source = load_point(point, what, self._also)
         if not isinstance(entry, self.form):
             wanted = f"{point.value} must be {with_article(self.form.__name__)}"

@@ -206,4 +206,4 @@ _EXTRACTORS = {
         for network in NETWORKS
     },
 }
-EXTRACTORS: Registry[ExtractorEntry] = Registry("extractor", "extractors", ExtractorEntry, _EXTRACTORS)
+EXTRACTORS: Registry[ExtractorEntry] = Registry("extractor", "extractors", ExtractorEntry, _EXTRACTORS, in_scores=True)

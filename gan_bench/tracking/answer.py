@@ -16,7 +16,7 @@ from gan_bench.records.folders import trial_folders
 from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import PLAN, SUITE
 from gan_bench.records.summary import ComparedFile, SettingSummary, answer_file, kept_comparisons, read_summary
-from gan_bench.tracking import entities
+from gan_bench.tracking import entities, server
 from gan_bench.tracking.entities import PARENT_TAG, RESULTS_TAG
 from gan_bench.tracking.images import LOGGED_TAG
 from gan_bench.tracking.mirror import Mirror, SuiteRuns, may_be_copied
@@ -34,7 +34,8 @@ def save_views(mirror: Mirror, suite: str) -> list[View]:
         The views; none when no score is known yet or MLflow refuses: a view is a courtesy.
     """
     found = read_summary(mirror.results, suite)
-    studies = {each["study"]: each["protocol"].partition(",")[0] for each in found if each["protocol"]}
+    named = {each["study"]: each["protocol"].partition(",")[0] for each in found if each["protocol"]}
+    studies = {study: entities.fit_for_key(extractor) for study, extractor in named.items()}
     runs = mirror.suite(suite)
     extractors = list(dict.fromkeys(studies.values())) or sorted({each.partition(".")[2] for each in runs.scores})
     if not extractors:
@@ -97,12 +98,22 @@ def publish_settings(mirror: Mirror, suite: str, progress: Callable[[], None] = 
     for key, run in runs.settings.items():
         found = summaries.get(key)
         if found is not None:
-            _show(mirror, runs, run, found, places.get(found["best_trial"] or ""))
+            try:
+                _show(mirror, runs, run, found, places.get(found["best_trial"] or ""))
+            except Exception as error:
+                if not server.is_refusal(error):
+                    raise
+                mirror.unreadable.append(refused(found["label"], error, mirror.uri))
         elif summaries and run.shown:
             mirror.tag(run.run_id, {"verdict": "not in the last report", SHOWN_TAG: ""})
             run.shown = ""
         _end(mirror, run, runs.trials_of(run))
         progress()
+
+
+def refused(name: str, error: Exception, uri: str) -> str:
+    """Say that MLflow does not take what a run should have."""
+    return f"{name}: MLflow does not take all of its run ({server.describe_error(error, uri)})"
 
 
 def _show(mirror: Mirror, suite: SuiteRuns, run: SettingRun, found: SettingSummary, best: Path | None) -> None:

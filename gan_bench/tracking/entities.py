@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -34,12 +35,17 @@ FIRST = ("recipe", "lr_g", "lr_d", "beta1_g", "beta1_d", "beta2_g", "beta2_d", "
 def metric_key(score: str) -> str:
     """Turn a score's name into one MLflow accepts: ``fid[lenet-mnist-v1,train,10000]`` -> ``fid.lenet-mnist-v1``.
 
-    That of a moving average ends in ``.ema``.
+    That of a moving average ends in ``.ema``. What MLflow refuses, and records of earlier versions may have, is ``-``.
     """
     metric, protocol = split_name(score)
     if protocol is None:
         return metric
-    return f"{metric}.{protocol.extractor}{'.ema' if protocol.average else ''}"
+    return fit_for_key(f"{metric}.{protocol.extractor}{'.ema' if protocol.average else ''}")
+
+
+def fit_for_key(name: str) -> str:
+    """Replace what MLflow takes in no name of a metric."""
+    return re.sub(r"[^\w.\- /:]", "-", name)
 
 
 def started_ms(stored: StoredTrial) -> int:

@@ -85,7 +85,7 @@ class Mirror:
 
     def __init__(self, uri: str, results: Path, prefix: str = "") -> None:
         self._store = TrackingStore(uri, results, prefix)
-        self.results, self.client, self.identity = results, self._store.client, self._store.identity
+        self.uri, self.results, self.client, self.identity = uri, results, self._store.client, self._store.identity
         self.create_run = self._store.create_run
         self.unreadable: list[str] = []
         self.notices = self._store.notices
@@ -137,7 +137,8 @@ class Mirror:
         end = _end_of(header)
         if not end or run.position.end != end:
             stored = tail.read(header)
-            known.scores |= {f"{s['metric']}.{s['extractor']}" for line in stored.evaluations for s in line["scores"]}
+            named = {f"{s['metric']}.{s['extractor']}" for line in stored.evaluations for s in line["scores"]}
+            known.scores |= set(map(entities.fit_for_key, named))
             tail.kept = self._send(run, stored, end, live=live)
         else:
             known.scores |= _scores_of(header)
@@ -247,7 +248,7 @@ class Mirror:
             sent = self._stage_samples(folder, stored, before.samples)
             if closed:
                 self._stage_record(folder, stored)
-        run.position = replace(
+        position = replace(
             before,
             step=max(steps, default=before.step),
             evaluated=before.evaluated | {line["epoch"] for line in new.evaluations},
@@ -256,10 +257,8 @@ class Mirror:
         )
         if epochs:
             last = epochs[-1]
-            run.position = replace(
-                run.position, epoch=last["epoch"], seconds=last["train_seconds"], images=last["images"]
-            )
-        tags = {TAG: run.position.to_tag(), **({images.LOGGED_TAG: "True"} if run.position.samples else {})}
+            position = replace(position, epoch=last["epoch"], seconds=last["train_seconds"], images=last["images"])
+        tags = {TAG: position.to_tag(), **({images.LOGGED_TAG: "True"} if position.samples else {})}
         if closed:
             status = stored.record["status"] if stored.record else "killed"
             tags |= {"status": status, "reason": printable(str((stored.record or NO_RECORD).get("reason") or ""))}
@@ -267,6 +266,7 @@ class Mirror:
         if closed and (added := read_added(stored)):
             metrics += entities.added_metrics(stored, added)
         self.log(run.run_id, metrics, tags)
+        run.position = position  # not before: where MLflow refuses something, all of it is sent again
         if closed:
             self._terminate(run, stored)
         elif run.closed:

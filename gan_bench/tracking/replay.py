@@ -12,7 +12,7 @@ from gan_bench.records.folders import scan, suite_folders, trial_folders
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_saved
 from gan_bench.tracking import server
-from gan_bench.tracking.answer import publish_answer, publish_settings, save_views
+from gan_bench.tracking.answer import publish_answer, publish_settings, refused, save_views
 from gan_bench.tracking.database import repair
 from gan_bench.tracking.mirror import Mirror, mirror_lock
 from gan_bench.tracking.server import shown
@@ -50,8 +50,8 @@ def bring_up(
 ) -> int:
     """Bring a suite's runs up to its records: trials, and with the last pass its settings and its answer.
 
-    The live mirror of a run and ``gan-bench sync`` are this, once or again and again. Damaged and unreadable records
-    are noted and left out.
+    The live mirror of a run and ``gan-bench sync`` are this, once or again and again. Damaged and unreadable records,
+    and those with a value that MLflow refuses, are noted and left out.
 
     Args:
         mirror: The mirror.
@@ -75,6 +75,11 @@ def bring_up(
         except RecordError as error:
             mirror.unreadable.append(error.line)
             has_run, complete = False, last
+        except Exception as error:
+            if not server.is_refusal(error):
+                raise
+            mirror.unreadable.append(refused(path.name, error, mirror.uri))
+            has_run = complete = False
         else:
             complete = last or (has_run and mirror.is_complete(path))
         count += has_run

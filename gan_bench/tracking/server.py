@@ -274,6 +274,11 @@ def _cause(error: BaseException | None) -> str:
     return ""
 
 
+def is_refusal(error: Exception) -> bool:
+    """True if MLflow answered that it does not take a value: others may be well."""
+    return getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE"
+
+
 _HINTS = {
     "error code 403|PERMISSION_DENIED": (
         "the server refuses to write: ask its administrator for the permission EDIT on the experiment"

@@ -218,6 +218,23 @@ def test_a_name_that_breaks_tables_is_refused(name):
         MEASURES.register(name, MEASURES["fid"])
 
 
+@pytest.mark.parametrize(
+    "name", ["a,b", "a[b]", "clip@336", "resnet(50)", "a+b", "my net", "dino:v2", "c#1", "../x", ".", "x" * 200]
+)
+def test_a_name_that_no_score_can_carry_is_refused(name):
+    """A trial ran to its end, and nobody could read its records."""
+    with pytest.raises(ValueError, match="cannot name an extractor: it stands in the names of scores, of at most 100"):
+        gb.EXTRACTORS.register(name, gb.EXTRACTORS["lenet-mnist-v1"])
+    with pytest.raises(ValueError, match="cannot name a measure: "):
+        MEASURES.register(name, MEASURES["fid"])
+
+
+@pytest.mark.parametrize("name", ["dinov2-vit-s-14.v2", "my_net", "größe"])
+def test_a_name_that_scores_can_carry_is_none_to_refuse(name, registries):
+    registries(gb.EXTRACTORS)
+    gb.EXTRACTORS.register(name, gb.EXTRACTORS["lenet-mnist-v1"])
+
+
 @pytest.mark.parametrize("registry", [gb.ARCHITECTURES, gb.LOSSES, gb.DATASETS, gb.EXTRACTORS, gb.MEASURES, gb.RECIPES])
 def test_an_entry_of_another_class_is_refused(registry):
     with pytest.raises(TypeError, match=f'the {registry.kind} "mine" must be an? '):

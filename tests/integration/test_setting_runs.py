@@ -374,3 +374,44 @@ def test_a_long_training_is_thinned_to_the_same_curve_however_it_arrives(made, c
     assert points[0][1] == 4.5, "the mean of epochs 1 to 8"
     assert points[-1][1] == 298.5, "the mean of epochs 297 to 300"
     assert not [m for m in sent if m.key == "train/d_fake"]
+
+
+@pytest.mark.parametrize(
+    ("extractor", "key"), [("clip@336", "clip-336"), ("resnet(50)", "resnet-50-"), ("a+b#1", "a-b-1")]
+)
+def test_scores_whose_names_mlflow_refuses_have_others_there(tmp_path, extractor, key):
+    """Such a suite was never mirrored."""
+    results = tmp_path / "results"
+    planned = trials(range(2))
+    write_plan(results, "test", 1, list(planned.values()))
+    for (lr, seed), trial in planned.items():
+        write(results, trial, FID[lr][seed], extractor=extractor)
+    found = sync(results)
+    assert (found.runs, found.unreadable) == (4, ())
+    settings, children = assert_one_parent_each(results, seeds=2)
+    assert all(f"eval/fid.{key}" in run.data.metrics for run in (*settings, *children))
+    assert [view.name for view in found.views["test"]][-1] == f"Trials ({key})"
+
+
+def test_a_value_that_mlflow_refuses_stops_no_other_run(results, monkeypatch):
+    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+
+    for (lr, _), trial in trials([3]).items():
+        write(results, trial, FID[lr][0] + 10)
+    log, refused = MlflowClient.log_batch, trials([3])[0, 3].id
+
+    def log_batch(self, run_id, metrics=(), params=(), tags=(), **more):
+        if metrics and self.get_run(run_id).data.tags.get(TRIAL_TAG) == refused:
+            raise MlflowException('Invalid value "x@"', error_code=INVALID_PARAMETER_VALUE)
+        return log(self, run_id, metrics=metrics, params=params, tags=tags, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "log_batch", log_batch)
+        found = sync(results)
+    assert found.runs == 7
+    (said,) = found.unreadable
+    assert "seed=3" in said
+    assert 'MLflow does not take all of its run (Invalid value "x@")' in said
+    assert sync(results).unreadable == ()
+    _, children = assert_one_parent_each(results, seeds=4)
+    assert all("eval/fid.lenet-mnist-v1" in run.data.metrics for run in children)

@@ -81,6 +81,7 @@ def write(
     metric="fid",
     gain=50.0,
     generated=64,
+    extractor="lenet-mnist-v1",
     **more,
 ):
     """Write the record of a trial that never ran."""
@@ -109,11 +110,11 @@ def write(
         ],
     )
     score = {
-        "name": f"{metric}[lenet-mnist-v1,train,{generated}]", "metric": metric, "extractor": "lenet-mnist-v1",
+        "name": f"{metric}[{extractor},train,{generated}]", "metric": metric, "extractor": extractor,
         "split": "train", "real": 64, "generated": generated, "std": None, "draw_std": draw_std,
     }  # fmt: skip
     others = [
-        {**score, "name": f"{name}[lenet-mnist-v1,train,{generated}]", "metric": name, "value": value}
+        {**score, "name": f"{name}[{extractor},train,{generated}]", "metric": name, "value": value}
         for name, value in more.items()
     ]
     lines = [

@@ -126,6 +126,12 @@ def test_parts_of_packages_are_found_by_name_and_loaded_when_asked_for(offered):
         found["plum"]
 
 
+def test_a_package_s_name_that_no_score_can_carry_is_refused_before_it_is_imported(offered):
+    fruit = offered(Point("kiwi,2", "zoo", found=RuntimeError("never imported")), in_scores=True)
+    with pytest.raises(UserError, match='the fruit "kiwi,2" of zoo cannot be: "kiwi,2" cannot name a fruit'):
+        fruit["kiwi,2"]
+
+
 def test_a_wrong_kind_and_two_owners_are_errors(offered):
     with pytest.raises(UserError, match=r'the fruit "kiwi" of zoo 2.0 is a str; somewhere:THING must be an int'):
         offered(Point("kiwi", "zoo", found="7"))["kiwi"]
