@@ -38,7 +38,7 @@ def sync_results(
     """Replay records into MLflow, and register models where that is asked for.
 
     Returns:
-        Whether every record could be read and is what was saved.
+        Whether every record could be read and is what was saved, and MLflow took every model.
 
     Raises:
         UserError: There are no records, or MLflow cannot be reached or refuses.
@@ -61,8 +61,7 @@ def sync_results(
     for message in answer.unreadable:
         console.say(message, style="yellow")
     console.say(f"{plural(answer.runs, 'run')} up to date in MLflow at {shown(uri)}")
-    if register:
-        _register(results, uri, prefix, console)
+    is_registered = not register or _register(results, uri, prefix, console)
     base = server_page(uri)
     if base:
         from gan_bench.tracking.views import link
@@ -70,21 +69,29 @@ def sync_results(
         for suite, views in answer.views.items():
             for view in reversed(views):
                 console.say(f"{suite}: {view.name}: {link(answer.experiments[suite], view, base)}")
-    return not answer.unreadable
+    return is_registered and not answer.unreadable
 
 
-def _register(results: Path, uri: str, prefix: str, console: PlainConsole) -> None:
+def _register(results: Path, uri: str, prefix: str, console: PlainConsole) -> bool:
+    """Register the decided best setting of every suite; return whether none failed."""
     from gan_bench.report.findings.find_setting import champions
-    from gan_bench.tracking.replay import ALIAS, register
+    from gan_bench.tracking.registration import ALIAS, register
 
+    is_whole = True
     for champion in champions(results):
         if champion.path is None:
             console.say(f"{champion.title}: not registered: {champion.why}", style="yellow")
             continue
-        model = register(results, uri, prefix, champion.path)
+        try:
+            model = register(results, uri, prefix, champion.path)
+        except UserError as error:  # other suites may be taken
+            console.say(f"{champion.title}: not registered: {error}", style="red")
+            is_whole = False
+            continue
         name = model.removeprefix("models:/").rpartition("/")[0]
         console.say(f"{champion.title}: {champion.setting} is {model}; load it with")
         console.say(f'  mlflow.pyfunc.load_model("models:/{name}@{ALIAS}").predict(16)')
+    return is_whole
 
 
 def serve(

@@ -21,7 +21,7 @@ from gan_bench.records.shared import read_baselines
 from gan_bench.records.verify import verify
 from gan_bench.report.compare.comparison import compare
 from gan_bench.report.findings.find_setting import champions
-from gan_bench.tracking.replay import register
+from gan_bench.tracking.registration import register
 
 
 @pytest.fixture(scope="module")

@@ -205,7 +205,7 @@ def test_a_decided_setting_becomes_a_model(folders, tmp_path):
     code = """
 import sys, warnings
 from pathlib import Path
-from gan_bench.tracking.replay import register
+from gan_bench.tracking.registration import register
 results = Path(sys.argv[1])
 trial = sorted((results / "tiny").glob("*--*"))[0]
 uri = sys.argv[2]

@@ -1,0 +1,118 @@
+"""Put a decided setting's generator into MLflow's model registry."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gan_bench.core.errors import UserError
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.reader import read_saved
+from gan_bench.tracking import server
+from gan_bench.tracking.mirror import Mirror
+from gan_bench.tracking.server import shown
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+ALIAS = "champion"
+
+
+def model_name(suite: str, prefix: str = "") -> str:
+    """Return what the registry calls a suite's generator: no slash, colon or quotation mark may be in it."""
+    return re.sub(r"[/:'\"]", "-", f"{prefix}{suite}")
+
+
+def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
+    """Register the generator of a finished trial as ``PREFIX + suite`` with the alias ``champion``.
+
+    Args:
+        results: The results folder.
+        uri: Tracking URI.
+        prefix: Put before the suite's name.
+        trial: Its record directory.
+
+    Returns:
+        The name and version, as ``models:/NAME/VERSION``.
+
+    Raises:
+        UserError: It has no weights, or MLflow refuses.
+        RecordError: They are not what was saved.
+    """
+    directory = RecordDirectory(trial)
+    if not directory.weights.is_file() or directory.weights.is_symlink():
+        raise UserError(f"{trial} has no {directory.weights.name}, so its generator cannot be registered; run it again")
+    name, needed = model_name(trial.parent.name, prefix), ["gan-bench"]
+    stored = read_saved(trial, [directory.weights.name])
+    config = stored.trial["config"]
+    part = stored.environment.get("parts", {}).get(f"architectures/{config['architecture']}")
+    if part and part.get("path"):
+        raise UserError(
+            f"the architecture {config['architecture']} is of the file {part['path']}, which a model would not find; "
+            "offer it as a package to register its generator"
+        )
+    if part:
+        needed.append(f"{part['name']}=={part['version']}")
+    try:
+        mirror = Mirror(uri, results, prefix)
+        mirror.sync(trial)
+        _open(mirror.client, name)
+        run = mirror.client.get_run(mirror.suite(trial.parent.name).runs[stored.trial["id"]].run_id)
+        version = _upload(mirror, run, directory, name, needed)
+        mirror.client.set_registered_model_alias(name, ALIAS, version)
+    except UserError:
+        raise
+    except Exception as error:
+        text = server.describe_error(error, uri)
+        raise UserError(f"MLflow at {shown(uri)} did not take the model ({text}){server.hint(error)}") from None
+    return f"models:/{name}/{version}"
+
+
+def _open(client: MlflowClient, name: str) -> None:
+    """Make a model's entry in the registry if need be: who may not write there learns it before files are sent."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _upload(mirror: Mirror, run: Run, directory: RecordDirectory, name: str, needed: list[str]) -> str:
+    """Make a version of a model, and return which it is.
+
+    The run of the trial is none that MLflow counts as active: that would change its status and its end, also where
+    the upload fails.
+    """
+    import mlflow
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    mlflow.set_tracking_uri(mirror.uri)
+    mlflow.set_registry_uri(mirror.uri)
+    signature = mlflow.models.ModelSignature(
+        inputs=Schema([ColSpec(DataType.long)]), params=ParamSchema([ParamSpec("seed", DataType.long, 0)])
+    )
+    model = mirror.client.create_logged_model(
+        run.info.experiment_id, name="generator", source_run_id=run.info.run_id, params=run.data.params
+    )
+    with server.uploading(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # mlflow asks for type hints, and would make a signature of them
+        mlflow.models.Model.log(
+            artifact_path=None,
+            name="generator",
+            flavor=mlflow.pyfunc,
+            model_id=model.model_id,
+            run_id=run.info.run_id,
+            python_model=str(Path(__file__).with_name("generator_model.py")),
+            artifacts={"weights": str(directory.weights), "trial": str(directory.trial)},
+            signature=signature,
+            pip_requirements=needed,
+        )
+        made = mirror.client.create_model_version(
+            name, f"models:/{model.model_id}", run_id=run.info.run_id, model_id=model.model_id
+        )
+    return str(made.version)

@@ -1,0 +1,104 @@
+"""A decided setting's generator in MLflow's registry: under which name, once, whatever fails, and how it is loaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from safetensors.torch import save_file
+from support.records import edit
+from support.studies import write
+from support.trials import digits_trial
+
+from gan_bench.cli import mlflow_commands
+from gan_bench.core.errors import UserError
+from gan_bench.models.architectures import ARCHITECTURES
+from gan_bench.records import writer
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.plan import write_plan
+from gan_bench.records.record import TrialRecord
+from gan_bench.report.findings import find_setting
+from gan_bench.report.findings.find_setting import Champion
+from gan_bench.terminal.console import PlainConsole
+from gan_bench.tracking import registration
+from gan_bench.tracking.entities import TRIAL_TAG
+from gan_bench.tracking.registration import register
+
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.makes_databases]
+
+
+@pytest.fixture
+def results(tmp_path):
+    """One finished trial with a generator."""
+    trial = digits_trial(0)
+    write_plan(tmp_path / "results", "test", 1, [trial])
+    write(tmp_path / "results", trial, 20.0)
+    directory = RecordDirectory.of(tmp_path / "results", trial)
+    network = ARCHITECTURES[trial.config.architecture].generator(trial.config.latent_dim)
+    save_file(network.state_dict(), directory.weights)
+    writer.finish(directory, TrialRecord.from_json(json.loads(directory.record.read_text())))
+    edit(directory.record, ended="2026-01-01T00:00:05+00:00")
+    return tmp_path / "results"
+
+
+def trial_of(results):
+    (path,) = (results / "test").glob("*--????????")
+    return path
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory):
+    """A database for all tests: MLflow's registry is the same one as long as a process lives."""
+    return f"sqlite:///{tmp_path_factory.mktemp('shared') / 'mlflow.db'}"
+
+
+def trial_run(uri, experiment):
+    client = MlflowClient(uri)
+    (run,) = client.search_runs(
+        [client.get_experiment_by_name(experiment).experiment_id], f"tags.`{TRIAL_TAG}` LIKE '%'"
+    )
+    return run
+
+
+def test_a_prefix_with_a_slash_is_none_in_the_name_of_a_model(results, uri):
+    """The documentation recommends such a prefix; MLflow said "Invalid model name" after the upload."""
+    assert register(results, uri, "anna/", trial_of(results)) == "models:/anna-test/1"
+    run = trial_run(uri, "anna/test")
+    assert run.info.status == "FINISHED"
+    assert run.info.end_time - run.info.start_time == 5000, "it ended when its training did"
+    assert len(run.outputs.model_outputs) == 1
+    (version,) = MlflowClient(uri).search_model_versions("name='anna-test'")
+    assert version.run_id == run.info.run_id
+    (model,) = MlflowClient(uri).search_logged_models([run.info.experiment_id])
+    assert model.status == "READY"
+
+
+@pytest.mark.parametrize("call", ["create_registered_model", "log_model_artifacts", "create_model_version"])
+def test_a_run_keeps_its_status_and_its_end_whatever_fails(results, uri, monkeypatch, call):
+    def fail(*_, **__):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(MlflowClient, call, fail)
+    with pytest.raises(UserError, match=r"did not take the model .*No space left.*free some space"):
+        register(results, uri, f"{call}/", trial_of(results))
+    run = trial_run(uri, f"{call}/test")
+    assert (run.info.status, run.info.end_time - run.info.start_time) == ("FINISHED", 5000)
+    if call == "create_registered_model":
+        assert not MlflowClient(uri).search_logged_models([run.info.experiment_id]), "nothing was sent"
+
+
+def test_a_model_that_fails_stops_no_other(results, monkeypatch, capsys):
+    def register_all_but_the_first(_, __, ___, path):
+        if path == Path("one"):
+            raise UserError("MLflow did not take it")
+        return "models:/two/1"
+
+    found = [Champion(name, "best", Path(name)) for name in ("one", "two")]
+    monkeypatch.setattr(find_setting, "champions", lambda _: found)
+    monkeypatch.setattr(registration, "register", register_all_but_the_first)
+    assert not mlflow_commands._register(results, "sqlite:///x.db", "", PlainConsole())
+    said = capsys.readouterr().out
+    assert "one: not registered: MLflow did not take it" in said
+    assert "two: best is models:/two/1" in said
