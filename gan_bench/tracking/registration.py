@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import warnings
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 ALIAS = "champion"
+WEIGHTS_TAG = "gan_bench.weights_sha256"
+"""Of a version: the digest of its generator's weights."""
 
 
 def model_name(suite: str, prefix: str = "") -> str:
@@ -36,7 +39,7 @@ def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
         trial: Its record directory.
 
     Returns:
-        The name and version, as ``models:/NAME/VERSION``.
+        The name and version, an existing one where that has the same weights, as ``models:/NAME/VERSION``.
 
     Raises:
         UserError: It has no weights, or MLflow refuses.
@@ -61,7 +64,10 @@ def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
         mirror.sync(trial)
         _open(mirror.client, name)
         run = mirror.client.get_run(mirror.suite(trial.parent.name).runs[stored.trial["id"]].run_id)
-        version = _upload(mirror, run, directory, name, needed)
+        weights = hashlib.sha256(directory.weights.read_bytes()).hexdigest()
+        version = _version_of(mirror.client, name, weights)
+        if version is None:
+            version = _upload(mirror, run, directory, name, needed, {WEIGHTS_TAG: weights})
         mirror.client.set_registered_model_alias(name, ALIAS, version)
     except UserError:
         raise
@@ -82,8 +88,17 @@ def _open(client: MlflowClient, name: str) -> None:
             raise
 
 
-def _upload(mirror: Mirror, run: Run, directory: RecordDirectory, name: str, needed: list[str]) -> str:
-    """Make a version of a model, and return which it is.
+def _version_of(client: MlflowClient, name: str, weights: str) -> str | None:
+    """Return the newest version of a model that has these weights, or None."""
+    found = client.search_model_versions(f"name='{name}'")
+    same = [int(each.version) for each in found if each.tags.get(WEIGHTS_TAG) == weights and each.status == "READY"]
+    return str(max(same)) if same else None
+
+
+def _upload(
+    mirror: Mirror, run: Run, directory: RecordDirectory, name: str, needed: list[str], tags: dict[str, str]
+) -> str:
+    """Make a version of a model with these tags, and return which it is.
 
     The run of the trial is none that MLflow counts as active: that would change its status and its end, also where
     the upload fails.
@@ -113,6 +128,6 @@ def _upload(mirror: Mirror, run: Run, directory: RecordDirectory, name: str, nee
             pip_requirements=needed,
         )
         made = mirror.client.create_model_version(
-            name, f"models:/{model.model_id}", run_id=run.info.run_id, model_id=model.model_id
+            name, f"models:/{model.model_id}", run_id=run.info.run_id, tags=tags, model_id=model.model_id
         )
     return str(made.version)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from support.records import edit
 from support.studies import write
 from support.trials import digits_trial
@@ -102,3 +102,17 @@ def test_a_model_that_fails_stops_no_other(results, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert "one: not registered: MLflow did not take it" in said
     assert "two: best is models:/two/1" in said
+
+
+def test_the_same_weights_are_one_version(results, uri):
+    """Every sync made another one."""
+    client, trial = MlflowClient(uri), trial_of(results)
+    assert [register(results, uri, "b/", trial) for _ in range(2)] == ["models:/b-test/1"] * 2
+    directory = RecordDirectory(trial)
+    save_file({name: 2 * value for name, value in load_file(directory.weights).items()}, directory.weights)
+    writer.finish(directory, TrialRecord.from_json(json.loads(directory.record.read_text())))
+    assert register(results, uri, "b/", trial) == "models:/b-test/2"
+    client.set_registered_model_alias("b-test", registration.ALIAS, "1")
+    assert register(results, uri, "b/", trial) == "models:/b-test/2"
+    assert int(client.get_model_version_by_alias("b-test", registration.ALIAS).version) == 2
+    assert len(client.search_model_versions("name='b-test'")) == 2
