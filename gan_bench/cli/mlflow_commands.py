@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import signal
@@ -90,6 +91,8 @@ def _register(results: Path, uri: str, prefix: str, console: PlainConsole) -> bo
             continue
         name = model.removeprefix("models:/").rpartition("/")[0]
         console.say(f"{champion.title}: {champion.setting} is {model}; load it with")
+        console.say("  import mlflow")
+        console.say(f"  mlflow.set_tracking_uri({json.dumps(shown(uri), ensure_ascii=False)})")
         console.say(f'  mlflow.pyfunc.load_model("models:/{name}@{ALIAS}").predict(16)')
     return is_whole
 

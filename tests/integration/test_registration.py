@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
+from support.commands import python_code
 from support.records import edit
 from support.studies import write
 from support.trials import digits_trial
@@ -116,3 +117,21 @@ def test_the_same_weights_are_one_version(results, uri):
     assert register(results, uri, "b/", trial) == "models:/b-test/2"
     assert int(client.get_model_version_by_alias("b-test", registration.ALIAS).version) == 2
     assert len(client.search_model_versions("name='b-test'")) == 2
+
+
+def test_the_lines_that_are_printed_load_the_champion_as_they_stand(results, uri, monkeypatch, capsys, tmp_path):
+    """Without the location, MLflow made an empty database in the current folder and found no model."""
+    monkeypatch.setattr(find_setting, "champions", lambda _: [Champion("test", "best", trial_of(results))])
+    assert mlflow_commands._register(results, uri, "lines/", PlainConsole())
+    printed = [line.strip() for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    code = "\n".join([*printed[:-1], f"print({printed[-1]}.shape)"])
+    done = python_code(code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "(16, 28, 28, 1)"
+
+
+def test_the_lines_that_are_printed_hold_no_password(results, monkeypatch, capsys):
+    monkeypatch.setattr(find_setting, "champions", lambda _: [Champion("test", "best", trial_of(results))])
+    monkeypatch.setattr(registration, "register", lambda *_: "models:/test/1")
+    assert mlflow_commands._register(results, "postgresql://u:4711@h/d", "", PlainConsole())
+    assert '  mlflow.set_tracking_uri("postgresql://u:***@h/d")' in capsys.readouterr().out
