@@ -175,15 +175,21 @@ def refuse_broken(uri: str, results: Path) -> None:
     """
     from gan_bench.tracking import server
     from gan_bench.tracking.database import check_database, database_file, refused
+    from gan_bench.tracking.reach import probe
 
     server.configure()
     file = database_file(uri)
     try:
+        probe(uri)
         if file is not None and file.exists():
             check_database(uri, file)
     except Exception as error:
         if file is not None and (why := refused(file, error)):
             raise UserError(why) from None
+        if file is None:
+            raise UserError(
+                f"MLflow cannot open {shown(uri)} ({server.describe_error(error, uri)}); check --tracking-uri"
+            ) from None
         remedy = f"`gan-bench sync {results}` sets it aside and makes it again from the records"
         if not is_default(uri, results):
             remedy = "name another one with --tracking-uri"

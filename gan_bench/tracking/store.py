@@ -20,6 +20,7 @@ from gan_bench.records.shared import results_identity
 from gan_bench.tracking import entities, server
 from gan_bench.tracking.database import database_file, move_run, point_into, prepare_database
 from gan_bench.tracking.images import LOGGED_TAG
+from gan_bench.tracking.reach import probe
 from gan_bench.tracking.server import ARTIFACTS, is_default, server_page
 from gan_bench.tracking.tail import TAG, Position
 
@@ -144,6 +145,7 @@ class TrackingStore:
         with self._creation_lock():
             if (file := database_file(uri)) is not None:
                 self.notices += prepare_database(uri, file, is_ours=is_default(uri, results))
+            probe(uri)
             self.client: MlflowClient = MlflowClient(tracking_uri=uri)
             if is_default(uri, results):
                 point_into(results)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -13,12 +14,14 @@ import urllib.request
 from base64 import b64encode
 
 import pytest
+from sqlalchemy.exc import OperationalError
 from support import warm
 from support.commands import HANG, gan_bench, python_code, wait_for
 from support.needs import slow
 from support.servers import free_port, mlflow_server, postgres, proxy
 
 from gan_bench.core.channel import spawn
+from gan_bench.tracking import reach
 from gan_bench.tracking.sync_process import follow
 
 SUITE = """\
@@ -323,3 +326,32 @@ def is_answered(port, page="health"):
         return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=HANG).read())
     except OSError:
         return False
+
+
+def test_a_database_server_that_is_away_is_left_at_once(folders):
+    """A trial of a second took 255 seconds to return, and a sync was silent for two minutes."""
+    pytest.importorskip("psycopg")
+    uri = f"postgresql+psycopg://u@127.0.0.1:{free_port()}/x"
+    for command in (("sync", folders[0]), ("ui", "--results", folders[0])):
+        begun = time.monotonic()
+        done = gan_bench(*command, "--tracking-uri", uri)
+        assert done.returncode == 2
+        assert f"MLflow {'at' if command[0] == 'sync' else 'cannot open'} {uri}" in done.stderr
+        assert "onnection refused" in done.stderr
+        assert time.monotonic() - begun < 60, "MLflow alone tries for 100 s"
+
+
+def test_a_database_server_that_says_nothing_is_left_after_a_few_seconds(monkeypatch):
+    psycopg = pytest.importorskip("psycopg")
+    monkeypatch.setattr(reach, "CONNECT_SECONDS", 2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begun = time.monotonic()
+        with pytest.raises(OperationalError) as error:
+            reach.probe(f"postgresql+psycopg://u:secret@127.0.0.1:{silent.getsockname()[1]}/x")
+    assert isinstance(error.value.orig, psycopg.OperationalError)
+    assert time.monotonic() - begun < 30
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///x.db", "http://127.0.0.1:9", "mlruns", "file:///x", "databricks"])
+def test_other_locations_are_not_connected_to(uri):
+    reach.probe(uri)
