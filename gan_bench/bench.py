@@ -50,6 +50,7 @@ from gan_bench.records.layout import BASELINES, PLAN
 from gan_bench.records.plan import write_plan, write_suite_text
 from gan_bench.records.shared import has_damaged_baselines, write_baselines
 from gan_bench.run_options import RunOptions
+from gan_bench.tracking.reach import refuse_memory
 
 if TYPE_CHECKING:
     from gan_bench.tracking.sync_process import MirrorResult
@@ -212,6 +213,7 @@ def prepare(
     """
     if options.join and options.fresh:
         raise UserError("--join and --fresh do not go together: each process would train again what others finished")
+    refuse_memory(options.tracking_uri or "")
     device = choose_device("cpu" if cluster else options.device)
     fix_bits(device)
     root = data_root(None if options.data is None else Path(options.data))

@@ -36,7 +36,8 @@ AllowArchitecture = Annotated[
 
 
 def _checked_uri(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
-    """Refuse a location without a scheme, or with a password on the command line; the environment may hold one."""
+    """Refuse a location without a scheme or in memory, or a password that the environment does not hold."""
+    from gan_bench.tracking.reach import refuse_memory
     from gan_bench.tracking.server import check_no_password
 
     source = context.get_parameter_source(str(parameter.name))
@@ -46,6 +47,7 @@ def _checked_uri(context: typer.Context, parameter: typer.CallbackParam, value: 
         check_no_password(value)
     if value and re.fullmatch(r"[\w.-]+:\d+(/.*)?", value.strip()):
         raise UserError(f"--tracking-uri {as_typed(value)} lacks its scheme; write http://{as_typed(value)}")
+    refuse_memory(value or "")
     return (value or "").strip() or None
 
 

@@ -1,8 +1,12 @@
-"""Whether a database that MLflow is to use answers, found out before its client is made: that tries for minutes."""
+"""Whether a database that MLflow is to use keeps anything and answers: its client, made later, tries for minutes."""
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
+
+from gan_bench.core.errors import UserError
+from gan_bench.tracking.server import shown
 
 CONNECT_SECONDS = 5
 """Seconds that one connection may take."""
@@ -18,6 +22,22 @@ _TIMEOUT = {
     "pymssql": "login_timeout",
 }
 """What the drivers call it."""
+
+
+def refuse_memory(uri: str) -> None:
+    """Refuse a database in memory: MLflow takes everything for it, and nothing is left when the process ends.
+
+    Raises:
+        UserError: It is one.
+    """
+    text = "".join(uri.split())
+    is_sqlite = re.match(r"sqlite(\+\w+)?:", text) is not None
+    is_none = re.fullmatch(r"sqlite(\+\w+)?:/{0,3}(\?.*)?", text) is not None
+    if text == ":memory:" or is_none or (is_sqlite and (":memory:" in text or "mode=memory" in text)):
+        raise UserError(
+            f"--tracking-uri {shown(uri)} names a database in memory, which keeps nothing; name a file, such as "
+            "sqlite:///mlflow.db"
+        )
 
 
 def probe(uri: str) -> None:

@@ -21,6 +21,7 @@ from support.studies import stored, write
 from support.trials import config_of, digits_trial
 from typer.testing import CliRunner
 
+from gan_bench.bench import prepare
 from gan_bench.cli import mlflow_commands
 from gan_bench.cli.app import app
 from gan_bench.cli.mlflow_commands import serve
@@ -38,6 +39,7 @@ from gan_bench.terminal.console import PlainConsole, console
 from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import check_database, point_into
 from gan_bench.tracking.entities import ended_ms, metrics_of, run_name, started_ms
+from gan_bench.tracking.reach import refuse_memory
 from gan_bench.tracking.server import check_no_password, default_uri, server_page, shown
 from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
 from gan_bench.tracking.tail import Position, TrialTail
@@ -381,6 +383,27 @@ def test_an_address_without_a_scheme_is_refused(tmp_path, uri):
         done = CliRunner().invoke(app, command, env={"MLFLOW_TRACKING_URI": uri})
         assert isinstance(done.exception, UserError)
         assert str(done.exception) == f"--tracking-uri {uri} lacks its scheme; write http://{uri}"
+
+
+MEMORY = ["sqlite://", "sqlite:///", "sqlite:///:memory:", ":memory:", "sqlite+pysqlite://", "sqlite:///?timeout=5",
+          "sqlite:///file::memory:?cache=shared&uri=true", "sqlite:///file:x?mode=memory&uri=true"]  # fmt: skip
+
+
+@pytest.mark.parametrize("uri", MEMORY)
+def test_a_database_in_memory_is_refused(tmp_path, uri):
+    """Everything was reported to be there, and nothing was."""
+    said = f"--tracking-uri {uri} names a database in memory, which keeps nothing; name a file, such as sqlite:///"
+    for command in (["sync", str(tmp_path), "--tracking-uri", uri], ["run", "mnist"]):
+        done = CliRunner().invoke(app, command, env={"MLFLOW_TRACKING_URI": uri})
+        assert isinstance(done.exception, UserError)
+        assert str(done.exception).startswith(said)
+    with pytest.raises(UserError, match="database in memory"):
+        prepare(RunOptions("digits", tracking=uri), lambda: False)
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///x.db", "sqlite:////a/b.db", "http://h/", "postgresql://h/memory", "mlruns"])
+def test_other_databases_are_not_in_memory(uri):
+    refuse_memory(uri)
 
 
 def test_hints_are_for_servers_alone():
