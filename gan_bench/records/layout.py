@@ -25,6 +25,9 @@ AUDIT = "audit.json"
 IDENTITY = ".gan_bench-results"
 """Names a results folder for good, so that others on a shared server can be told from it."""
 
+PLACE = ".gan_bench-place"
+"""Where the results folder that has the identity lies, or lay last: a copy of it lies elsewhere."""
+
 CHECKPOINT_MAGIC = b"gan_bench checkpoint 2\n"
 """First line of a checkpoint file; its checksum and its content follow."""
 

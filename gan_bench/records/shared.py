@@ -13,7 +13,7 @@ from gan_bench.core.atomic import move_aside, remove_leftovers, write_atomically
 from gan_bench.core.errors import DamagedError, RecordError, UnreadableError
 from gan_bench.records import schema
 from gan_bench.records.json_files import read_file, read_known, read_sound, write_object
-from gan_bench.records.layout import BASELINES, DAMAGED, IDENTITY, LOCKS, check_name
+from gan_bench.records.layout import BASELINES, DAMAGED, IDENTITY, LOCKS, PLACE, check_name
 from gan_bench.records.lock import Lock
 
 T = TypeVar("T")
@@ -55,10 +55,15 @@ def left_by_earlier(path: Path, form: schema.Form[T], check: Callable[[T], objec
     return content
 
 
-def results_identity(results: Path) -> str:
+def results_identity(results: Path, say: Callable[[str], object] = lambda _: None) -> str:
     """Return the identity of a results folder, made once in it.
 
-    It goes where the folder goes. A copy has the same identity: on one tracking server it speaks of the same runs.
+    It goes where the folder goes. A copy, whose original is still there, gets one of its own: on a tracking server it
+    would take the original's runs for its own.
+
+    Args:
+        results: The results folder.
+        say: Called with a sentence where it is a copy.
 
     Raises:
         UnreadableError: It may not be read; a new one would double every run on a shared server.
@@ -68,14 +73,46 @@ def results_identity(results: Path) -> str:
     with Lock(results / LOCKS, "identity") as lock:
         lock.wait()
         try:
-            return str(uuid.UUID(read_file(path).decode().strip()))
+            known = _identity_in(results)
         except FileNotFoundError:
-            pass
+            known = None
         except (ValueError, DamagedError):  # it is no identity, and may be a user's own file
             move_aside(path, results / DAMAGED)
-        made = str(uuid.uuid4())
-        write_atomically(path, f"{made}\n")
-        return made
+            known = None
+        place = _place_in(results)
+        if known is not None and place is not None and _is_original(place, results, known):
+            say(f"{results} is a copy of {place}, and has an identity of its own now: {place} keeps its runs in MLflow")
+            known = None
+        if known is None:
+            known = str(uuid.uuid4())
+            write_atomically(path, f"{known}\n")
+        if place != results.resolve():
+            with contextlib.suppress(OSError):  # of a folder that cannot be written no copy is told apart
+                write_atomically(results / PLACE, f"{results.resolve()}\n")
+        return known
+
+
+def _identity_in(results: Path) -> str:
+    return str(uuid.UUID(read_file(results / IDENTITY).decode().strip()))
+
+
+def _place_in(results: Path) -> Path | None:
+    """Return where the identity was last used, or None where that is not known."""
+    try:
+        text = read_file(results / PLACE).decode().removesuffix("\n")
+    except (OSError, ValueError, RecordError):
+        return None
+    return Path(text) if text and "\0" not in text else None
+
+
+def _is_original(place: Path, results: Path, identity: str) -> bool:
+    """True if another folder with this identity is there: the same one may have several paths, as mounts give it."""
+    try:
+        there, here = place.stat(), results.stat()
+        same = (there.st_ino, there.st_ctime_ns) == (here.st_ino, here.st_ctime_ns)
+        return not same and _identity_in(place) == identity
+    except (OSError, ValueError, RecordError):
+        return False
 
 
 # ------------------------------------------------------------------ scores of real images: `anchors.json`

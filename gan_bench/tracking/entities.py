@@ -128,7 +128,7 @@ def tags_of(
     own = {
         TRIAL_TAG: stored.trial["id"],
         STARTED_TAG: facts["started"],
-        "mlflow.note.content": f"Record: {stored.path.name}",
+        NOTE_TAG: f"{_OWN_NOTE}{stored.path.name}",
         "mlflow.source.name": _short_command(command),
         "command": command or "",
         "mlflow.source.git.commit": facts.get("git_commit") or "",
@@ -136,6 +136,23 @@ def tags_of(
         **{name: facts.get(name, "unknown") for name in ("device", "device_name", "engine")},
     }
     return _with_setting(own, stored, identity, colour)
+
+
+NOTE_TAG = "mlflow.note.content"
+_OWN_NOTE = "Record: "
+_OWN_TAGS = ("status", "reason", "command", "look")
+"""Tags of a run that not every run has."""
+
+
+def tags_of_people(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return what people wrote on a run of a trial: their tags, and a note that is not its first one."""
+    kept = {
+        name: value
+        for name, value in tags.items()
+        if not name.startswith(("mlflow.", "gan_bench.")) and name not in _OWN_TAGS
+    }
+    note = tags.get(NOTE_TAG, "")
+    return {**kept, **({} if note.startswith(_OWN_NOTE) or not note else {NOTE_TAG: note})}
 
 
 def setting_tags_of(stored: StoredTrial, identity: str, colour: str) -> dict[str, str]:

@@ -169,21 +169,27 @@ class Mirror:
             self.unreadable.append(found.added_fault.line)
 
     def _run_of(self, stored: StoredTrial, known: SuiteRuns) -> MirroredRun:
-        """Find the trial's run or create it. A run of an earlier start, taken back by --fresh, is deleted."""
+        """Find the trial's run or create it. A run of an earlier start, taken back by --fresh, is replaced."""
         trial_id, started = stored.trial["id"], stored.environment["started"]
         run = known.runs.get(trial_id)
+        replaced, theirs = None, dict[str, str]()
         if run is not None and run.started not in ("", started):
-            self.client.delete_run(run.run_id)
-            run = None
+            replaced, theirs, run = run, entities.tags_of_people(self.client.get_run(run.run_id).data.tags), None
         parent = self._setting_of(stored, known).run_id
         is_new = run is None
         if run is None:
-            tags = {**self._tags(stored, known), entities.PARENT_TAG: parent}
+            own = self._tags(stored, known)
+            note = {name: text for name, text in theirs.items() if name == entities.NOTE_TAG}
+            tags = {**theirs, **own, **note, entities.PARENT_TAG: parent}
             name, start = entities.run_name(stored), entities.started_ms(stored)
             made = self.create_run(known.experiment, name, start, tags)
             run = known.runs[trial_id] = MirroredRun(made, started, parent=parent)
+            if replaced is not None:
+                self.client.delete_run(replaced.run_id)
         if not run.described:
-            self._describe(run, stored, {} if is_new else self._tags(stored, known))
+            own = self._tags(stored, known)
+            own.pop(entities.NOTE_TAG, None)  # people may have written another
+            self._describe(run, stored, {} if is_new else own)
         if run.parent != parent:  # of an earlier version, or the setting's run was deleted or made again
             self.tag(run.run_id, {entities.PARENT_TAG: parent})
             run.parent = parent

@@ -140,8 +140,8 @@ class TrackingStore:
         from mlflow import MlflowClient
 
         self.uri, self.results, self.prefix = uri, results, prefix
-        self.identity = results_identity(results)
         self.notices: list[str] = []
+        self.identity = results_identity(results, self.notices.append)
         with self._creation_lock():
             if (file := database_file(uri)) is not None:
                 self.notices += prepare_database(uri, file, is_ours=is_default(uri, results))

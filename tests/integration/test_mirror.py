@@ -369,7 +369,10 @@ def test_folders_that_share_a_database_keep_their_files_apart_and_take_them_alon
     backup = shutil.copytree(moved, tmp_path / "backup")
     done = gan_bench("sync", backup, "--tracking-uri", f"sqlite:///{database}")
     assert done.returncode == 0, done.stderr
-    assert sorted(map(sorted, places(database).values())) == [[first], [moved]], "a copy takes nobody's files over"
+    assert f"{backup} is a copy of {moved}, and has an identity of its own now" in done.stdout
+    assert sorted(map(sorted, places(database).values())) == [[first], [backup], [moved]], (
+        "it takes nobody's files over"
+    )
 
 
 def test_a_copied_suite_gives_its_trials_no_second_runs(few):

@@ -12,10 +12,12 @@ from mlflow.exceptions import MlflowException
 from scipy import stats
 from support.commands import gan_bench
 from support.needs import slow
+from support.records import edit
 from support.studies import with_lr, write
 from support.trials import digits_trial
 
 from gan_bench.core.errors import UserError
+from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
 from gan_bench.records.summary import is_outdated, kept_comparisons
@@ -415,3 +417,39 @@ def test_a_value_that_mlflow_refuses_stops_no_other_run(results, monkeypatch):
     assert sync(results).unreadable == ()
     _, children = assert_one_parent_each(results, seeds=4)
     assert all("eval/fid.lenet-mnist-v1" in run.data.metrics for run in children)
+
+
+def test_a_copy_deletes_no_run_of_its_original(results, tmp_path):
+    """A copy in which a trial was trained again replaced the original's run, and that the copy's, at every sync."""
+    uri = f"sqlite:///{tmp_path / 'shared.db'}"
+    replay.replay(results, uri)
+    shared = MlflowClient(uri)
+    ids = [shared.get_experiment_by_name("test").experiment_id]
+    before = {run.info.run_id for run in shared.search_runs(ids)}
+    shared.set_tag(next(iter(before)), "mine", "keep this")
+    copy = shutil.copytree(results, tmp_path / "copy")
+    (path, *_) = (copy / "test").glob("*--????????")
+    edit(RecordDirectory(path).environment, started="2026-02-01T00:00:00+00:00")
+    found = replay.replay(copy, uri)
+    assert any("is a copy of" in notice for notice in found.notices)
+    replay.replay(results, uri)
+    after = {run.info.run_id: run for run in shared.search_runs(ids)}
+    assert before <= set(after)
+    assert len(after) == 2 * len(before)
+    assert sum(run.data.tags.get("mine") == "keep this" for run in after.values()) == 1
+
+
+def test_a_trial_that_is_trained_anew_keeps_what_people_wrote_on_its_run(results):
+    _, (child, *_) = runs(results)
+    client(results).set_tag(child.info.run_id, "mine", "keep this")
+    client(results).set_tag(child.info.run_id, "mlflow.note.content", "a note")
+    trial = child.data.tags[TRIAL_TAG]
+    (path,) = (results / "test").glob(f"*--{trial}")
+    edit(RecordDirectory(path).environment, started="2026-02-01T00:00:00+00:00")
+    sync(results)
+    _, children = runs(results)
+    assert len(children) == 6
+    (made,) = [run for run in children if run.data.tags[TRIAL_TAG] == trial]
+    assert made.info.run_id != child.info.run_id
+    assert (made.data.tags["mine"], made.data.tags["mlflow.note.content"]) == ("keep this", "a note")
+    assert made.data.tags["gan_bench.started"] == "2026-02-01T00:00:00+00:00"

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -281,6 +282,27 @@ def test_a_results_folder_keeps_its_identity(tmp_path):
     assert results_identity(first) == identity != results_identity(other)
     first.rename(tmp_path / "moved")
     assert results_identity(tmp_path / "moved") == identity
+
+
+def test_a_copy_of_a_results_folder_gets_an_identity_of_its_own_and_a_moved_one_keeps_it(tmp_path):
+    first, said = tmp_path / "first", []
+    first.mkdir()
+    identity = results_identity(first, said.append)
+    (tmp_path / "link").symlink_to(first)
+    assert results_identity(tmp_path / "link", said.append) == identity, "the same folder by another path"
+    moved = first.rename(tmp_path / "moved")
+    assert results_identity(moved, said.append) == identity
+    assert said == []
+    copy = shutil.copytree(moved, tmp_path / "copy")
+    own = results_identity(copy, said.append)
+    assert own != identity
+    (text,) = said
+    assert text.startswith(f"{copy} is a copy of {moved}, and has an identity of its own now")
+    assert results_identity(copy, said.append) == own, "for good"
+    assert results_identity(moved, said.append) == identity
+    shutil.rmtree(moved)
+    assert results_identity(copy.rename(moved), said.append) == own
+    assert len(said) == 1
 
 
 LINE = b'{"kind":"step","epoch":1,"step":%d,"loss_d":1.0,"loss_g":1.0,"d_real":0.5,"d_fake":0.5}\n'
