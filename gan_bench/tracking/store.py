@@ -26,7 +26,7 @@ from gan_bench.tracking.tail import TAG, Position
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
 
 _PAGE = 1000
 LOG = ".mlflow.log"
@@ -166,21 +166,38 @@ class TrackingStore:
             yield
 
     def experiment(self, suite: str) -> str:
-        """Return the id of a suite's experiment, created if need be; one that was deleted is restored, which is said.
+        """Return the id of a suite's experiment, created if need be, also of one that people renamed.
+
+        One that was deleted is restored, which is said.
 
         Raises:
             UserError: It was deleted and holds runs of others, which would come back as well.
         """
         name = f"{self.prefix}{suite}"
         with self._creation_lock():
-            found = self.client.get_experiment_by_name(name)
+            found = self._tagged_experiment(name) or self.client.get_experiment_by_name(name)
             if found and found.lifecycle_stage == "deleted":
                 if not is_default(self.uri, self.results) and self._has_runs_of_others(found.experiment_id):
                     what = f"the MLflow experiment {name} was deleted, with runs that gan_bench did not make"
                     raise UserError(f"{what}; restore it there, or choose another name with --experiment-prefix")
                 self.client.restore_experiment(found.experiment_id)
                 self.notices.append(f"the MLflow experiment {name} was deleted; it is restored, with all of its runs")
-            return found.experiment_id if found else self._create_experiment(name, suite)
+            made: str = found.experiment_id if found else self._create_experiment(name, suite)
+            if found is None or found.tags.get(self._own_tag) != name:
+                with contextlib.suppress(Exception):  # without it, the name finds the experiment
+                    self.client.set_experiment_tag(made, self._own_tag, name)
+            return made
+
+    @property
+    def _own_tag(self) -> str:
+        """The tag of an experiment with the name that this folder gave it; in a shared one each folder has its own."""
+        is_shared = not is_default(self.uri, self.results)
+        return f"{entities.RESULTS_TAG}.{self.identity}" if is_shared else entities.RESULTS_TAG
+
+    def _tagged_experiment(self, name: str) -> Experiment | None:
+        """Return the experiment that was made for a suite of this folder, which people may have renamed."""
+        found = self.client.search_experiments(filter_string=f"tags.`{self._own_tag}` LIKE '%'")
+        return next((each for each in found if each.tags[self._own_tag] == name), None)
 
     def _has_runs_of_others(self, experiment: str) -> bool:
         from mlflow.entities import ViewType

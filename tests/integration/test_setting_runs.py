@@ -319,7 +319,7 @@ def test_views_that_two_folders_make_at_the_same_moment_are_there(results, tmp_p
     monkeypatch.setattr(MlflowClient, "set_experiment_tag", busy)
     (views,) = replay.replay(results, f"sqlite:///{tmp_path / 'shared.db'}").views.values()
     assert views
-    assert len(refused) == len(views) + 1, "and the description"
+    assert len(refused) == len(views) + 2, "and the description, and the tag with the name"
 
 
 def test_an_experiment_that_was_deleted_is_restored_aloud_and_not_with_runs_of_others(results, tmp_path):
@@ -453,3 +453,25 @@ def test_a_trial_that_is_trained_anew_keeps_what_people_wrote_on_its_run(results
     assert made.info.run_id != child.info.run_id
     assert (made.data.tags["mine"], made.data.tags["mlflow.note.content"]) == ("keep this", "a note")
     assert made.data.tags["gan_bench.started"] == "2026-02-01T00:00:00+00:00"
+
+
+def test_an_experiment_that_people_renamed_is_the_same_one(results):
+    """All of it was made again beside it."""
+    there = client(results)
+    before = {run.info.run_id for each in runs(results) for run in each}
+    there.rename_experiment("1", "ours, of spring")
+    found = sync(results)
+    assert dict(found.experiments) == {"test": "1"}
+    assert [each.name for each in there.search_experiments() if each.name != "Default"] == ["ours, of spring"]
+    assert {run.info.run_id for each in runs(results) for run in each} == before
+    other = replay.replay(results, f"sqlite:///{results / 'mlflow.db'}", "anna/")
+    assert dict(other.experiments) != {"test": "1"}, "another prefix is another experiment"
+    assert there.get_experiment_by_name("anna/test").experiment_id == other.experiments["test"]
+
+
+def test_an_experiment_of_two_folders_that_people_renamed_is_that_of_both(results, tmp_path):
+    uri, other = f"sqlite:///{tmp_path / 'shared.db'}", shutil.copytree(results, tmp_path / "copy")
+    first = replay.replay(results, uri).experiments["test"]
+    assert replay.replay(other, uri).experiments["test"] == first
+    MlflowClient(uri).rename_experiment(first, "renamed")
+    assert [replay.replay(each, uri).experiments["test"] for each in (results, other)] == [first] * 2
