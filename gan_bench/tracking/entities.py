@@ -67,8 +67,11 @@ def ended_ms(stored: StoredTrial) -> int:
 
 
 def run_name(stored: StoredTrial) -> str:
-    """Name a run for people, what tells it from others first: ``dcgan · lr 3e-4 · β₁ 0.5 · seed 0``."""
-    return f"{setting_name(stored)}{SEPARATOR}seed {stored.trial['config']['seed']}"
+    """Name a run for people, what tells it from those beside it first: ``seed 0 · dcgan · lr 3e-4 · β₁ 0.5``.
+
+    Pages cut long names at their end, and the run of its setting stands above it.
+    """
+    return f"seed {stored.trial['config']['seed']}{SEPARATOR}{setting_name(stored)}"
 
 
 def setting_name(stored: StoredTrial) -> str:

@@ -102,13 +102,16 @@ def stale_views(tags: Mapping[str, str], made: Sequence[View]) -> list[str]:
 
 
 def _setting_columns(differing: Sequence[str], measures: Sequence[str]) -> list[str]:
-    """Return the columns of a leaderboard: what differs, what ranks, the verdict, and how certain all that is."""
+    """Return the columns of a leaderboard: what ranks and the verdict, what differs, and how certain all that is.
+
+    A page shows the first few; the parameters alone may fill it.
+    """
     primary = primary_measure()
     others = [name for name in measures if name != primary]
     return [
-        *(f"params.`{name}`" for name in differing),
         f"metrics.`{primary}.median`",
         "tags.`verdict`",
+        *(f"params.`{name}`" for name in differing),
         *(f"metrics.`{primary}.{end}`" for end in ("ci_low", "ci_high", "n", "rank", "best", "best_epoch")),
         *(f"metrics.`{name}.mean`" for name in others),
     ]

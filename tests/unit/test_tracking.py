@@ -490,15 +490,15 @@ def test_files_have_more_time_than_answers(monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({}, "dcgan · lr 3e-4/2e-4 · β₁ 0.9 · seed 3"),
-        ({"lr_d": 3e-4, "betas_g": (0.5, 0.999), "betas_d": (0.5, 0.999)}, "dcgan · lr 3e-4 · β₁ 0.5 · seed 3"),
-        ({"lr_g": 0.05, "lr_d": 1.25e-5}, "dcgan · lr 0.05/1.25e-5 · β₁ 0.9 · seed 3"),
-        ({"optimizer_g": "sgd", "optimizer_d": "sgd"}, "dcgan · lr 3e-4/2e-4 · optimizer sgd · seed 3"),
-        ({"loss": "hinge"}, "dcgan · lr 3e-4/2e-4 · β₁ 0.9 · loss hinge · seed 3"),
+        ({}, "seed 3 · dcgan · lr 3e-4/2e-4 · β₁ 0.9"),
+        ({"lr_d": 3e-4, "betas_g": (0.5, 0.999), "betas_d": (0.5, 0.999)}, "seed 3 · dcgan · lr 3e-4 · β₁ 0.5"),
+        ({"lr_g": 0.05, "lr_d": 1.25e-5}, "seed 3 · dcgan · lr 0.05/1.25e-5 · β₁ 0.9"),
+        ({"optimizer_g": "sgd", "optimizer_d": "sgd"}, "seed 3 · dcgan · lr 3e-4/2e-4 · optimizer sgd"),
+        ({"loss": "hinge"}, "seed 3 · dcgan · lr 3e-4/2e-4 · β₁ 0.9 · loss hinge"),
     ],
 )
 def test_runs_are_called_by_what_people_compare(changes, name):
-    """The list cuts names at their end: before, it showed betas and cut the recipe off."""
+    """The list cuts names at their end: before, it showed betas and cut the recipe off, then the seed."""
     recipe = RECIPES["mnist-dcgan"]
     config = config_of("mnist-dcgan", seed=3, **changes)
     setting = setting_name(recipe.name, recipe.values(), config, cut=True)
