@@ -128,6 +128,7 @@ def test_the_lines_that_are_printed_load_the_champion_as_they_stand(results, uri
     done = python_code(code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "(16, 28, 28, 1)"
+    assert "type hints" not in done.stderr
 
 
 def test_the_lines_that_are_printed_hold_no_password(results, monkeypatch, capsys):
@@ -135,3 +136,17 @@ def test_the_lines_that_are_printed_hold_no_password(results, monkeypatch, capsy
     monkeypatch.setattr(registration, "register", lambda *_: "models:/test/1")
     assert mlflow_commands._register(results, "postgresql://u:4711@h/d", "", PlainConsole())
     assert '  mlflow.set_tracking_uri("postgresql://u:***@h/d")' in capsys.readouterr().out
+
+
+def test_a_model_makes_as_many_images_as_it_is_asked_for(results, uri, recwarn):
+    """None was a fault of numpy's; and MLflow asked for types whenever a model was made or loaded."""
+    import mlflow
+
+    name = register(results, uri, "counts/", trial_of(results))
+    mlflow.set_tracking_uri(uri)
+    model = mlflow.pyfunc.load_model(name)
+    assert [model.predict(count).shape for count in (0, 1, 3)] == [(count, 28, 28, 1) for count in (0, 1, 3)]
+    assert str(model.predict(0).dtype) == "uint8"
+    with pytest.raises(Exception, match="the number of images must be 0 or more, not -1"):
+        model.predict(-1)
+    assert not [each for each in recwarn if "type hints" in str(each.message)]
