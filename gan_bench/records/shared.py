@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -109,8 +110,8 @@ def _is_original(place: Path, results: Path, identity: str) -> bool:
     """True if another folder with this identity is there: the same one may have several paths, as mounts give it."""
     try:
         there, here = place.stat(), results.stat()
-        same = (there.st_ino, there.st_ctime_ns) == (here.st_ino, here.st_ctime_ns)
-        return not same and _identity_in(place) == identity
+        is_same = os.path.samestat(there, here) or (there.st_ino, there.st_ctime_ns) == (here.st_ino, here.st_ctime_ns)
+        return not is_same and _identity_in(place) == identity
     except (OSError, ValueError, RecordError):
         return False
 
