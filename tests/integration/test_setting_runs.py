@@ -17,7 +17,7 @@ from support.studies import with_lr, write
 from support.trials import digits_trial
 
 from gan_bench.core.errors import UserError
-from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.layout import PLACE, RecordDirectory
 from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
 from gan_bench.records.summary import is_outdated, kept_comparisons
@@ -51,7 +51,9 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def results(made, tmp_path):
-    return shutil.copytree(made, tmp_path / "results")
+    copied = shutil.copytree(made, tmp_path / "results")
+    (copied / PLACE).unlink()  # it stands for the folder itself
+    return copied
 
 
 def sync(results):
@@ -338,13 +340,14 @@ def test_an_experiment_that_was_deleted_is_restored_aloud_and_not_with_runs_of_o
     assert there.get_experiment(experiment).lifecycle_stage == "deleted"
 
 
-def test_sync_says_where_it_writes_and_where_a_run_wrote(results, tmp_path):
-    command = "gan-bench run test --results elsewhere --tracking-uri http://127.0.0.1:5055"
-    write_plan(results, "test", 1, list(trials().values()), command)
-    done = gan_bench("sync", results)
-    said = " ".join(done.stdout.split())
-    assert f"up to date in MLflow at sqlite:///{results / 'mlflow.db'}" in said
-    assert "named http://127.0.0.1:5055: `--tracking-uri http://127.0.0.1:5055` brings it up to date" in said
+def test_sync_says_where_it_writes_and_that_runs_may_have_written_elsewhere(results):
+    (results / "mlflow.db").unlink()
+    file = results / "mlflow.db"
+    hint = f"{file} is new: where runs of these records kept MLflow elsewhere, name that place with --tracking-uri"
+    for is_new in (True, False):
+        said = " ".join(gan_bench("sync", results).stdout.split())
+        assert f"up to date in MLflow at sqlite:///{file}" in said
+        assert (hint in said) == is_new
 
 
 def lines(epochs):

@@ -517,7 +517,10 @@ def test_the_command_that_serves_the_page_fits_where_mlflow_is(uri, command):
     lines = console(file=io.StringIO())
     say_tracking(MirrorResult(experiment="1"), RunOptions("digits", results="my results", tracking=uri), lines)
     said = lines.file.getvalue()
-    assert said == f"MLflow: {command} serves its pages and names them\n"
+    elsewhere = (
+        "" if uri is True else "  no file keeps that address: name it with --tracking-uri to `gan-bench sync`, too\n"
+    )
+    assert said == f"MLflow: {command} serves its pages and names them\n{elsewhere}"
     assert "secret" not in said
 
 
