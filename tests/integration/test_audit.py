@@ -93,7 +93,7 @@ def test_honest_records_hold_on_every_level_and_stay_as_they_are(results):
     assert "the records hold by 13 checks; the details are in audit.json" in said
     brief = [line for line in said.splitlines() if line.startswith(("holds        begun", "holds        rescored"))]
     assert len(brief) == 6
-    assert all(re.fullmatch(r"\S+ +\w+: mnist-mlp-z100,seed=\d \(.+\)", line) for line in brief), brief
+    assert all(re.fullmatch(r"\S+ +\w+: mnist-mlp-z100,dataset=digits,seed=\d \(.+\)", line) for line in brief), brief
     after = files(results)
     after.pop(Path("small") / AUDIT)
     assert after == before, "only audit.json is new"

@@ -260,7 +260,7 @@ def test_a_user_s_own_images_named_in_a_suite(tmp_path):
     )
     done = gan_bench("run", suite, "--results", tmp_path / "r", "--no-tracking")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "mnist-dcgan,seed=0" in done.stdout
+    assert "mnist-dcgan,dataset=mine,seed=0" in done.stdout
     smaller = suite.read_text().replace("batch_size: 16", "batch_size: 100")
     suite.write_text(smaller)
     done = gan_bench("run", suite, "--results", tmp_path / "r2", "--no-tracking")
