@@ -152,7 +152,7 @@ def names_instead(names: Iterable[str], pattern: str) -> str:
     known = list(names)
     if near := near_name(known, pattern):
         return near
-    settings = list(dict.fromkeys(name.rpartition(",seed=")[0] or name for name in known))
+    settings = list(dict.fromkeys(name.rpartition(",seed=")[0] or name for name in shortened(known)))
     more = f"; and {len(settings) - MOST_NAMES} more" if len(settings) > MOST_NAMES else ""
     return f"there {'are' if len(settings) > 1 else 'is'} {'; '.join(settings[:MOST_NAMES])}{more}"
 

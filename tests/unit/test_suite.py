@@ -593,6 +593,19 @@ def test_only_that_matches_nothing_says_what_would(tmp_path, only, hint):
         plan_of(tmp_path, GOOD, only=only)
 
 
+def test_names_in_place_of_a_wrong_one_are_short_and_few(tmp_path):
+    """Each of them can be given, and leaves out what all trials share."""
+    rates = [f"{i}e-4" for i in range(1, 8)]
+    swept = f"dataset: [digits], batch_size: [64], lr: [{', '.join(rates)}]"
+    with pytest.raises(UserError, match="; and 2 more$") as refused:
+        random_plan(tmp_path, swept, only="nothing")
+    named = str(refused.value).partition("there are ")[2].split("; ")[:-1]
+    assert len(named) == 5
+    for name in named:
+        assert "batch_size" not in name
+        assert len(random_plan(tmp_path, swept, only=name).trials) == 2
+
+
 def test_names_of_other_kinds_and_cases():
     assert find_suite("MNIST").name == "mnist.yaml"
     with pytest.raises(SuiteError, match='"mnist-dcgan" is a recipe, not a suite; add --only mnist-dcgan'):
