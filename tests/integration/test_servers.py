@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -125,7 +126,7 @@ def test_a_run_has_what_people_look_for(folders, tmp_path):
         assert run["rows"] == 6, "of two epochs the single steps are there too"
         assert {"lr_g", "beta1_d", "batch_size", "epochs", "evaluation_samples"} <= set(run["params"])
         assert float(run["params"]["lr_g"]) in (2e-4, 3e-4)
-        assert run["name"].startswith("mnist-mlp-z100 · lr "), "the recipe comes first, then what differs"
+        assert re.match(r"seed [01] · mnist-mlp-z100 · lr ", run["name"]), "the seed, the recipe, then what differs"
         assert {"mlflow.source.name", "mlflow.source.type", "mlflow.user", "mlflow.runColor"} <= set(run["tags"])
         assert run["tags"]["mlflow.source.name"] == "gan-bench run tiny.yaml"
         assert run["datasets"] == ["digits train", "digits train (reference)"]
