@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +98,21 @@ def _version_of(client: MlflowClient, name: str, weights: str) -> str | None:
     return str(max(same)) if same else None
 
 
+@contextmanager
+def _at(uri: str) -> Iterator[None]:
+    """Let MLflow's functions that take no location write to one; they keep it in the environment, too."""
+    import mlflow
+
+    before = os.environ.get("MLFLOW_TRACKING_URI", "")
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
+        mlflow.set_registry_uri("")
+
+
 def _upload(
     mirror: Mirror, run: Run, directory: RecordDirectory, name: str, needed: list[str], tags: dict[str, str]
 ) -> str:
@@ -106,15 +124,13 @@ def _upload(
     import mlflow
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-    mlflow.set_tracking_uri(mirror.uri)
-    mlflow.set_registry_uri(mirror.uri)
     signature = mlflow.models.ModelSignature(
         inputs=Schema([ColSpec(DataType.long)]), params=ParamSchema([ParamSpec("seed", DataType.long, 0)])
     )
     model = mirror.client.create_logged_model(
         run.info.experiment_id, name="generator", source_run_id=run.info.run_id, params=run.data.params
     )
-    with server.uploading(), warnings.catch_warnings():
+    with _at(mirror.uri), server.uploading(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mlflow asks for type hints, and would make a signature of them
         mlflow.models.Model.log(
             artifact_path=None,

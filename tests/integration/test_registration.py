@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,7 @@ def trial_run(uri, experiment):
 def test_a_prefix_with_a_slash_is_none_in_the_name_of_a_model(results, uri):
     """The documentation recommends such a prefix; MLflow said "Invalid model name" after the upload."""
     assert register(results, uri, "anna/", trial_of(results)) == "models:/anna-test/1"
+    assert "MLFLOW_TRACKING_URI" not in os.environ, "a later command would write there"
     run = trial_run(uri, "anna/test")
     assert run.info.status == "FINISHED"
     assert run.info.end_time - run.info.start_time == 5000, "it ended when its training did"
