@@ -92,7 +92,7 @@ def conclude(
         The exit code of ``run_suite``.
     """
     trials, suite = prepared.plan.trials, prepared.plan.suite
-    statuses = [recorded_status(RecordDirectory.of(options.folder, trial)) for trial in trials]
+    statuses = [_status(trial, outcome, options) for trial in trials]
     done = statuses.count(Status.DONE)
     is_interrupted = stop.asked and report is None  # later ones end nothing but the waiting for MLflow
     if is_interrupted and (done < len(statuses) or options.fresh):
@@ -157,6 +157,14 @@ def _advice(options: RunOptions) -> str:
     if options.fresh:
         return "the same command without --fresh continues; trials that had not started keep their earlier records"
     return "the same command continues"
+
+
+def _status(trial: Trial, outcome: Outcome, options: RunOptions) -> Status | None:
+    """Return how a trial ended; one whose worker died early has failed, though an earlier record of it stands."""
+    claim = outcome.results.records.get(trial.id)
+    if claim is not None and claim.status is Status.FAILED:
+        return claim.status
+    return recorded_status(RecordDirectory.of(options.folder, trial))
 
 
 def recorded_status(directory: RecordDirectory) -> Status | None:

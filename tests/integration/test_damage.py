@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.commands import HANG
+from support.commands import HANG, gan_bench
 from support.needs import SLOW, slow
 from support.records import bits, edit
 from support.runs import context, run, sites, stop_after, train, train_in_processes
@@ -351,6 +351,30 @@ def test_a_worker_that_dies_before_it_begins_leaves_the_end_of_an_earlier_run(fi
     monkeypatch.undo()
     if asked == "other images":
         assert state_of(results, trial, context(), policy).finished, "when the images are back"
+
+
+KILLED_WORKERS = """
+import os, signal, sys
+if "gan_bench.execution.workers.worker" in sys.orig_argv:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_run_whose_workers_die_early_fails_though_earlier_records_stay(tmp_path):
+    """The old scores were shown as those of the run, and its exit code was 0."""
+    (tmp_path / "sitecustomize.py").write_text(KILLED_WORKERS)
+    words = ["run", "quickstart", "--results", tmp_path / "r", "--only", "lr=0.001", "--seeds", "0"]
+    words += ["--epochs", "1", "--train-limit", "100", "--samples", "64", "--no-tracking"]
+    assert gan_bench(*words, "--executor", "inline").returncode == 0
+    (record,) = (tmp_path / "r").glob("quickstart/*/record.json")
+    before = record.read_bytes()
+    there = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    done = gan_bench(*words, "--executor", "processes", "--workers", "1", "--fresh", env=there)
+    assert done.returncode == 1, done.stdout
+    end = "".join(done.stdout.splitlines()[-40:])
+    assert "failed: the worker process was killed by SIGKILL" in end
+    assert "its earlier record stays as it was" in " ".join(done.stdout.split())
+    assert record.read_bytes() == before
 
 
 def test_a_lost_worker_promises_no_checkpoint_that_is_not_there(finished):
