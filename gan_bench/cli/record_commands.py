@@ -156,7 +156,7 @@ def publish(
     for suite, folders in folders_by_suite(results).items():
         for folder in folders.aside:
             said = f"{folder} is of the suite {suite}, too, counts in no table beside {folders.read[0]}"
-            console().say(f"{said}, and stays behind; name it alone to publish it", style="yellow")
+            console().say(f"{said}, and stays behind; name it alone, with another --out, to publish it", style="yellow")
 
 
 def export(

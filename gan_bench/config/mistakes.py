@@ -107,7 +107,7 @@ def _is_few(given: object) -> TypeGuard[int]:
 
 
 _WHOLE = r"(?a:0|[1-9]\d*)"
-_NUMBER = r"(?a:[-+]?(?:(?:0|[1-9]\d*)\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+_NUMBER = r"(?a:[-+]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)"
 """A number as YAML has it; one that begins with a needless zero is refused there."""
 _ALL = {"seeds": [0, 1, 2], "looks": [*LOOKS]}
 """Lists of the fields where ranges are usual."""

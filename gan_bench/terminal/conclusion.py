@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
-import shutil
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from gan_bench.bench import Outcome, Preparation
 from gan_bench.config.trial import Trial
@@ -120,25 +116,9 @@ def conclude(
             )
             console.say(said, style="yellow")
     say_tracking(outcome.mirror, options, console)
-    if hint := how_to_call():
-        console.say(hint)
     if left:
         console.say(f"{plural(len(left), 'trial')} left when the budget was spent; {_advice(options)}", style="yellow")
     return 1 if bad else 0
-
-
-def how_to_call() -> str:
-    """Return what makes the shell find the commands that are named, or nothing where it does.
-
-    ``make bench`` calls gan_bench inside its environment, which the shell of who types it knows nothing of.
-    """
-    scripts = Path(sys.executable).parent
-    if shutil.which("gan-bench") or not (scripts / "activate").is_file():
-        return ""
-    activate = scripts / "activate"
-    with contextlib.suppress(ValueError):
-        activate = activate.relative_to(Path.cwd())
-    return f"The shell finds `gan-bench` after `. {shlex.quote(str(activate))}`."
 
 
 def _conclude_share(outcome: Outcome, statuses: Sequence[Status | None], console: PlainConsole, *, spent: bool) -> int:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rich.cells import cell_len, chop_cells
 from rich.console import Console
@@ -224,3 +228,19 @@ def print_answers(
             console.say(f"  {with_words(sentence, tracking)}")
     tables = report.folder / "tables"
     console.say(f"Page: {report.page} (tables: {tables})" if report.page else f"Tables: {tables}")
+    if hint := how_to_call():
+        console.say(hint)
+
+
+def how_to_call() -> str:
+    """Return what makes the shell find the commands that are named, or nothing where it does.
+
+    ``make bench`` calls gan_bench inside its environment, which the shell of who types it knows nothing of.
+    """
+    scripts = Path(sys.executable).parent
+    if shutil.which("gan-bench") or not all((scripts / name).is_file() for name in ("activate", "gan-bench")):
+        return ""
+    activate = scripts / "activate"
+    with contextlib.suppress(ValueError):
+        activate = activate.relative_to(Path.cwd())
+    return f"The shell finds `gan-bench` after `. {shlex.quote(str(activate))}`."

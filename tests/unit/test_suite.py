@@ -968,6 +968,8 @@ ANY = "; write numbers in brackets, with commas between them alone, and points f
             "put several values in brackets, and write decimals with a point)",
         ),
         ("evaluate: {samples: '10.000'}", "got '10.000'"),
+        (swept("lr", "01"), ANY),
+        ("datasets: {own: {path: x, size: 28, range: 00-255}}", "; write [0, 255]"),
         ("seeds: -1", "; write all of them, as [0, 1, 2]"),
         ("trials: [{recipe: mnist-dcgan, sweep: {lr: .nan}}]", "got nan; write numbers in brackets"),
         (swept("betas", "abc"), "; write pairs of numbers, as [[0.5, 0.999]]"),

@@ -35,8 +35,9 @@ from gan_bench.records.json_files import read_new_lines
 from gan_bench.records.reader import StoredTrial, read_header
 from gan_bench.records.shared import results_identity
 from gan_bench.run_options import RunOptions
-from gan_bench.terminal.conclusion import how_to_call, say_tracking
+from gan_bench.terminal.conclusion import say_tracking
 from gan_bench.terminal.console import PlainConsole, console
+from gan_bench.terminal.tables import how_to_call
 from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import check_database, point_into
 from gan_bench.tracking.entities import ended_ms, metrics_of, run_name, started_ms
@@ -571,11 +572,11 @@ def test_who_ran_make_is_told_how_the_shell_finds_the_commands_that_are_named(tm
     monkeypatch.setattr(sys, "executable", str(scripts / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
+    (scripts / "gan-bench").touch(mode=0o755)
     assert not how_to_call(), "of an environment that cannot be activated nobody can say"
     (scripts / "activate").touch()
     assert how_to_call() == "The shell finds `gan-bench` after `. .venv/bin/activate`."
     monkeypatch.setenv("PATH", str(scripts))
-    (scripts / "gan-bench").touch(mode=0o755)
     assert not how_to_call()
 
 

@@ -15,6 +15,7 @@ from gan_bench.report.findings.factors import WITHIN, factors_of
 from gan_bench.report.findings.leaders import Leaders, leaders
 from gan_bench.report.findings.questions import proposal
 from gan_bench.report.findings.tuning import tuning_sentences
+from gan_bench.report.findings.verdicts import CHANGED
 from gan_bench.report.study.frame import BAD, FAULTY, changed_between
 from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.study import Scored, Study, values_of
@@ -67,6 +68,7 @@ def answers(study: Study) -> Iterator[Answer]:
         learned = len(scored.no_better_than_untrained()) < len(scored.medians())  # some setting has, or nobody knows
         rivals = {found.best: found.next or 0, **found.open} if found and found.open else {}
         is_judged = found is None or found.behind or found.tied or found.unknown
+        has_changed = found is not None and any(why.endswith(CHANGED) for why in found.unequal.values())
         yield Answer(
             title=study.title,
             protocol=scored.protocol,
@@ -85,7 +87,7 @@ def answers(study: Study) -> Iterator[Answer]:
                 rivals,
                 scored=found is not None,
                 learned=learned,
-                unlike="" if found is None or is_judged else found.unlike,
+                unlike="" if found is None or is_judged or has_changed else found.unlike,
             ),
         )
 

@@ -67,6 +67,9 @@ def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
     sure = [*by["decided"], *by["probable"]]
     lost = sum(row.lost for row in rows)
     tail = f"; {plural(lost, 'pair')} without a score" if lost else ""
+    if skipped := sum(row.left_out for row in rows):
+        their = "its" if skipped == 1 else "their"
+        tail += f"; the average leaves out {plural(skipped, 'setting')} that lost most of {their} seeds"
     tail += "".join(f"; {f'{row.recipe}: ' if count > 1 else ''}{row.why}" for row in rows if row.why)
     if any(row.next for row in by["decided"]):
         tail += "; decided early, so the ratio is probably overstated"
@@ -154,7 +157,9 @@ def _epochs_sentence(rows: Sequence[Judged]) -> str:
         if rows[0].found == "undecided":
             return f"{EPOCHS}: undecided whether {title} still improved at the end of training."
     if all(row.found == "not judged" for row in rows):
-        return f"{start}; {_not_judged(rows)}."
+        is_waiting = any(row.open and row.next for row in rows)
+        seeds = f"not judged over the {plural(min(row.seeds for row in rows), 'seed')} that all settings have"
+        return f"{start}; {seeds if is_waiting else _not_judged(rows)}."
     said = f"{start} ({_degree(improved)})" if improved else start
     if worse:
         said += f"; it was better one evaluation earlier{f' in {len(worse)}' if count > 1 else ''} ({_degree(worse)})"

@@ -130,11 +130,20 @@ def proposal(
     whole = f"Next: the suite's whole protocol, `{_whole_protocol(command)}`." if study.profile == "quick" else None
     if trials["group"].nunique() == 1:  # more seeds would compare it with nothing
         return whole
-    no_test = (
+    found = _next_look(study, factors, rivals or {}, command) or whole
+    return found or (_beyond_tests(study, command, unlike) if unlike and not study.design.extended else None)
+
+
+def _beyond_tests(study: Study, command: str, unlike: str) -> str | None:
+    """Propose what helps where no test judges the best setting, as others failed or collapsed at another rate."""
+    failed = int((study.trials["status"] == "failed").sum())
+    if failed:  # of memory, time or a kill, which the next attempt may not meet
+        again = plural(failed, "failed trial")
+        return f"Next: `{command} --retry-failed` tries {again} again: no test judges settings that {unlike}."
+    return (
         f"Next: other settings, or more epochs in the suite, now {_epochs(study)}: more seeds let no test judge "
         f"settings that {unlike}."
     )
-    return _next_look(study, factors, rivals or {}, command) or whole or (no_test if unlike else None)
 
 
 def _whole_protocol(command: str) -> str:

@@ -57,6 +57,14 @@ def in_whole_seeds(pairs: pd.DataFrame) -> pd.Series[bool]:
     return pairs.groupby("seed")["rest"].transform("nunique") == pairs["rest"].nunique()
 
 
+def _mostly_lost(pairs: pd.DataFrame, known: pd.DataFrame) -> set[str]:
+    """Return the settings that are averaged of which less than half of the seeds have scores; none where all are so."""
+    seeds = pairs.groupby("rest")["seed"].nunique()
+    found = known.groupby("rest")["seed"].nunique().reindex(seeds.index, fill_value=0)
+    lost = {str(setting) for setting in seeds.index[2 * found < seeds]}
+    return lost if len(lost) < len(seeds) else set()
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two sides at the look that they have reached.
@@ -67,6 +75,7 @@ class Comparison:
         look: Where they stand in the design.
         design: Which seeds verdicts are made at.
         repeated: The p value that allows for all looks; None where nothing is judged yet.
+        left_out: Settings that are not averaged, as they lost most of their seeds.
     """
 
     pair: Paired
@@ -74,6 +83,7 @@ class Comparison:
     look: Look
     design: Design
     repeated: float | None
+    left_out: int = 0
 
     @property
     def in_family(self) -> bool:
@@ -155,6 +165,7 @@ class Judged:
         seeds: Seeds that count.
         pairs: Pairs with a score on both sides.
         lost: Pairs without one.
+        left_out: Settings that are not averaged, as they lost most of their seeds.
         collapses: Generators on either side that collapsed.
     """
 
@@ -185,6 +196,7 @@ class Judged:
     seeds: int = 0
     pairs: int = 0
     lost: int = 0
+    left_out: int = 0
     collapses: int = 0
 
     @property
@@ -228,8 +240,10 @@ def compared(pairs: pd.DataFrame, metric: str, design: Design) -> Comparison | N
     design = design.of(set(pairs["seed"]))
     look = design.at(set(pairs["seed"]) - set(pairs["seed"][pairs["open"]]))
     counted = pairs[pairs["seed"].isin(look.seeds)] if look.number else pairs
-    known = counted.dropna(subset=[a, b])
+    known, left_out = counted.dropna(subset=[a, b]), 0
     if "rest" in known:
+        lost = _mostly_lost(counted, known)
+        known, left_out = known[~known["rest"].isin(lost)], len(lost)
         known = known[in_whole_seeds(known)]
     if known.empty:
         return None
@@ -237,7 +251,7 @@ def compared(pairs: pd.DataFrame, metric: str, design: Design) -> Comparison | N
     pair = paired(metric, known[a], known[b], known["seed"], level(design.looks, look.number) if judged else ALPHA)
     repeated = repeated_p(design.looks, look.number, pair.p) if judged else pair.p
     tested = look.number > 0 and len(pair.values) > 1
-    return Comparison(pair, counted, look, design, repeated if tested else None)
+    return Comparison(pair, counted, look, design, repeated if tested else None, left_out)
 
 
 def corrected(p_values: Sequence[float | None], design: Design) -> list[float]:
@@ -310,11 +324,12 @@ def _lost(recipe: str, first: str, second: str, pairs: pd.DataFrame) -> Judged |
     """Judge two levels one of which was lost in every seed, or whose seeds all lost some setting; None for others."""
     if pairs.empty:
         return None
+    bad = pairs["bad_a"] | pairs["bad_b"]
     failed = {side: level for side, level in (("a", first), ("b", second)) if pairs[f"bad_{side}"].all()}
     how = _how_lost(pairs, "".join(failed) or "ab")
     if failed:
         why = f"{' and '.join(failed.values())} {how} in {'any' if how == 'could not be scored' else 'every'} seed"
-    elif "rest" in pairs and (pairs["bad_a"] | pairs["bad_b"]).groupby(pairs["seed"]).any().all():
+    elif "rest" in pairs and bad.groupby(pairs["seed"]).any().all():
         why = f"in every seed a setting {how}"
     else:
         return None
@@ -326,7 +341,7 @@ def _lost(recipe: str, first: str, second: str, pairs: pd.DataFrame) -> Judged |
         found="undecided",
         why=why,
         verdict=f"undecided: {why}",
-        lost=len(pairs),
+        lost=int(bad.sum()),
     )
 
 
@@ -368,6 +383,7 @@ def _judged(side: Sides, made: Comparison, corrected_p: float | None, tests: int
         seeds=len(pair.values),
         pairs=known,
         lost=len(pairs) - known,
+        left_out=made.left_out,
         collapses=int(pairs["collapsed_a"].sum() + pairs["collapsed_b"].sum()),
     )
     lost = int((pairs["bad_a"] | pairs["bad_b"]).sum())  # pairs: one trial may be both sides
