@@ -227,7 +227,8 @@ def _doubts(paths: Collection[Words], first: Words, source: str) -> tuple[str, .
         are_data = all(not DATA.isdisjoint(folders[each]) and not _more(folders[each]) for each in others)
         if place == first and others and are_data:
             other, held_out = printable(others[0]), printable(min(called))
-            rename = f"rename {other} to train if {held_out} is held out, or {held_out} if it is a class"
+            to_test = "" if _plain(min(called)) in HELD_OUT else f" and {held_out} to test"
+            rename = f"rename {other} to train{to_test} if {held_out} is held out, or {held_out} if it is a class"
             remedy = rename if len(folders) == 2 else f"{_REMEDY}, or rename classes"
             raise DataError(f"{where} holds {other} and {held_out}: {_EITHER}; {remedy}")
         plain = set(map(_plain, folders))

@@ -112,7 +112,16 @@ LAYOUTS = {
     "images, test": f"refused: source holds images and test: {EITHER}; rename images to train if test is held out, "
     "or test if it is a class",
     "photos/a, photos/b, holdout": f"refused: source holds photos and holdout: {EITHER}; rename",
-    "data/my/imgs_1, data/my/valset": "refused: source/data/my holds imgs_1 and valset",
+    "data/my/imgs_1, data/my/valset": f"refused: source/data/my holds imgs_1 and valset: {EITHER}; rename imgs_1 to "
+    "train if valset is held out",
+    **{
+        f"{images}, {held_out}": f"refused: source holds {images} and {held_out}: {EITHER}; rename {images} to "
+        f"train and {held_out} to test if {held_out} is held out, or {held_out} if it is a class"
+        for images, held_out in (
+            *(("photos", "photos_test"), ("images", "test_images"), ("images", "images-val"), ("data", "testA")),
+            ("img", "img_test"),
+        )
+    },
     "images, masks, test": f"refused: source holds images and test: {EITHER}; {MOVE}, or rename classes",
     "images, val, test": f"refused: source holds images and test: {EITHER}; {MOVE}, or rename classes",
     "., test": f"refused: source holds test beside 4 images: {EITHER}",
@@ -159,7 +168,7 @@ def test_what_is_split_asked_and_said(folders):
 
 
 def test_a_remedy_ends_the_question():
-    assert outcome_of(names("train", "test")) == "split: train | test"  # of images beside test
+    assert outcome_of(names("train", "test")) == "split: train | test"  # of images beside test, or photos_test
     assert outcome_of(names("train/cat", "test/cat", "train/dog", "test/dog")) == "split: train | test"  # of cat/train
 
 
