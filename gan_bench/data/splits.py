@@ -211,14 +211,19 @@ def _doubts(paths: Collection[Words], first: Words, source: str) -> tuple[str, .
             if name not in folders:
                 folders[name] = words_of(name)
     doubts: list[str] = []
+    pairs = {place: pair for place, folders in beside.items() if (pair := _pair(folders))}
+    pairs = {place: pair for place, pair in pairs.items() if not _has_masks(place[len(first) :])} or pairs
     for place, folders in sorted(beside.items()):
         where = printable("/".join((source, *place)))
-        if pair := _pair(folders):
+        if pair := pairs.get(place):
             training, held_out = map(printable, pair)
-            exact = len(folders) == 2 and _plain(pair[0]) in TRAINING and _plain(pair[1]) in HELD_OUT
+            exact = _plain(pair[0]) in TRAINING and all(_plain(each) in HELD_OUT for each in {*folders} - {pair[0]})
+            elsewhere = [path for path in paths if path[: len(place)] != place and path != place[: len(path)]]
             remedy = f": {_EITHER}; {_REMEDY}, or rename classes"
-            if place and exact and all(path == place[: len(path)] for path in paths if path[: len(place)] != place):
+            if place and exact and all(_has_masks(path[len(first) :]) for path in elsewhere):
                 remedy = f", and images lie beside it; name {where}, or remove these images"
+            elif place and exact and len(pairs) > 1:
+                remedy = f": {_EITHER}; {_REMEDY}, or name {where} alone if the others hold the same images"
             raise DataError(f"{where} holds {training} and {held_out}{remedy}")
         called = {each for each, rest in _rests(folders, _HELD_OUT).items() if not rest}
         if not called:
@@ -270,6 +275,10 @@ def _pair(folders: Mapping[str, Collection[str]]) -> tuple[str, str] | None:
             first = min(ours, key=lambda each: (ours[each] not in same, ours[each] != (), each))
             return first, min(theirs, key=lambda each: (theirs[each] != ours[first], theirs[each] != (), each))
     return None
+
+
+def _has_masks(path: Words) -> bool:
+    return not all(MASKS.isdisjoint(words_of(name)) for name in path)
 
 
 def _pattern(words: Collection[str]) -> str:

@@ -155,8 +155,24 @@ LAYOUTS = {
     "tr, te": f"refused: source holds tr and te: {EITHER}",
     "data/train, data/test, .": "refused: source/data holds train and test, and images lie beside it; name source/data",
     "data/train, data/test, extra": f"refused: source/data holds train and test: {EITHER}; {MOVE}, or rename classes",
-    "images/train, images/val, masks/train, masks/val": f"refused: source/images holds train and val: {EITHER}; {MOVE}",
-    "cat/train, cat/test, dog/train, dog/test": f"refused: source/cat holds train and test: {EITHER}; {MOVE}",
+    **{
+        f"{images}/{training}, {images}/{held_out}, {masks}/{training}, {masks}/{held_out}": "refused: source/"
+        f"{images} holds {training} and {held_out}, and images lie beside it; name source/{images}, or remove these"
+        for images, masks, training, held_out in (
+            *(("images", "masks", "train", "val"), ("images", "annotations", "training", "validation")),
+            ("leftImg8bit", "gtFine", "train", "val"),
+        )
+    },
+    "leftImg8bit/train/a, leftImg8bit/val/b, leftImg8bit/test/c, gtFine/train/a, gtFine/val/b, gtFine/test/c": "refused"
+    ": source/leftImg8bit holds train and test, and images lie beside it; name source/leftImg8bit, or remove",
+    "images/train, images/val, masks/train, masks/val, extra": f"refused: source/images holds train and val: {EITHER}; "
+    f"{MOVE}, or rename classes",
+    "masks/train, masks/val, cat": f"refused: source/masks holds train and val: {EITHER}; {MOVE}, or rename classes",
+    **{
+        f"{one}/train, {one}/test, {other}/train, {other}/test": f"refused: source/{one} holds train and test: {EITHER}"
+        f"; {MOVE}, or name source/{one} alone if the others hold the same images"
+        for one, other in (("cat", "dog"), ("HR", "LR"))
+    },
 }
 
 
