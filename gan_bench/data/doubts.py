@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from gan_bench.core.text import plural, printable
 from gan_bench.data.splits import DATA, HELD_OUT, MASKS, TRAINING, Words, is_split, words_of
@@ -40,19 +40,41 @@ def _held_out(stems: Iterable[str]) -> list[str]:
     return [stem for training, stem in found if not training] if any(training for training, _ in found) else []
 
 
-def _masks_beside_images(stems: Mapping[str, Iterable[str]]) -> Iterator[str]:
-    """Yield that images of a folder are called by the numbers of others there and a word for masks."""
+_THINGS = frozenset({"mask", "masks", "label", "labels", "gt", "gts"})
+"""Words for masks that at the end of a name may be of what an image shows, as in ``anna_mask`` and ``mustang gt``."""
+
+
+def _masks_beside_images(stems: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """Yield that images of a folder have the names of others there and a word for masks."""
     for files in stems.values():
         masks = {stem: number for stem in files if _LIKE_MASKS.search(stem) and (number := _number(stem, masks=True))}
         wanted = {*masks.values()}
         images = {number: stem for stem in files if wanted and (number := _number(stem, masks=False)) in wanted}
         found = sorted((mask, images[number]) for mask, number in masks.items() if number in images)
+        if len(found) < 2:
+            found = _partners(files)
         if len(found) > 1:
             mask, image = map(printable, found[0])
             yield (
                 f"masks may be among them: the names of {plural(len(found), 'image')} are those of others but for a "
                 f"word, as {mask} and {image}; move them away if they are drawn over these"
             )
+
+
+def _partners(stems: Collection[str]) -> list[tuple[str, str]]:
+    """Return the masks of a folder with the images that they are of, where nearly all others there have one."""
+    masks = {stem: _of_mask(stem) for stem in stems if _LIKE_MASKS.search(stem) and _is_like_mask(stem)}
+    images = {_name(stem): stem for stem in stems if masks and stem not in masks}
+    found = sorted((mask, images[name]) for mask, name in masks.items() if name in images)
+    few = 4 if any(not _THINGS.isdisjoint(words_of(mask)[1:]) for mask, _ in found) else 2
+    partners = len({image for _, image in found})
+    return found if partners >= max(few, 0.9 * (len(stems) - len(found))) else []
+
+
+def _is_like_mask(stem: str) -> bool:
+    """True if a name begins or ends with a word for masks, numbers aside."""
+    words = [each for each in words_of(stem) if not each.isdecimal()]
+    return not MASKS.isdisjoint((*words[:1], *words[-1:]))
 
 
 def _number(stem: str, *, masks: bool) -> Words:
@@ -62,7 +84,7 @@ def _number(stem: str, *, masks: bool) -> Words:
     return number if all(map(str.isdecimal, number)) and masks == (not MASKS.isdisjoint(words)) else ()
 
 
-def _folders_of_masks(stems: Mapping[str, Iterable[str]]) -> Iterator[str]:
+def _folders_of_masks(stems: Mapping[str, Collection[str]]) -> Iterator[str]:
     """Yield that a folder of masks has the names of images in folders whose paths differ in words for data alone.
 
     These lie beside it, as ``images/cat`` beside ``masks/cat`` and ``annotations/trimaps/cat``, or above it.
@@ -76,8 +98,8 @@ def _folders_of_masks(stems: Mapping[str, Iterable[str]]) -> Iterator[str]:
     for folder, path in paths.items() if wanted else ():
         if folder not in masks and (place := _place(path)) in wanted:
             ends = tuple(filter(_is_of_data, path))
-            names = (next((stem[: -len(end)] for end in ends if stem.endswith(end)), stem) for stem in stems[folder])
-            images.setdefault(place, (path, set()))[1].update(map(_name, names))
+            short = (stem[: -len(end)] for stem in stems[folder] for end in ends if stem.endswith(end))
+            images.setdefault(place, (path, set()))[1].update(map(_name, itertools.chain(stems[folder], short)))
     for folder, place in masks.items():
         image, known = images.get(place, ((), set()))
         if known.issuperset(map(_of_mask, stems[folder])):

@@ -1435,6 +1435,27 @@ def test_wholly_transparent_images_are_said(tmp_path):
             ([f"{i}{end}.png" for i in range(3) for end in ("", ending)], f"as 0{ending} and 0; move them away")
             for ending in ("_label", "_labels", "_Ground_Truth")
         ),
+        *(
+            (
+                [f"{begin}{i}{end}.png" for i in range(4) for begin, end in (("cat", ""), ends)],
+                f"as {mask} and cat0; move",
+            )
+            for ends, mask in (
+                *((("mask_cat", ""), "mask_cat0"), (("cat", "_seg"), "cat0_seg"), (("cat", "_mask"), "cat0_mask")),
+                *((("cat", "_mask_1"), "cat0_mask_1"), (("GT cat", ""), "GT cat0")),
+            )
+        ),
+        (["orange.png", "orange_seg.png", "apple.png", "apple_seg.png"], "as apple_seg and apple; move them away"),
+        ([f"{name}{end}.png" for name in ("ann", "ben", "cid", "dan") for end in ("", "_mask", "_hat")], None),
+        (["cat0.png", "mask_cat0.png", "cat1.png", "mask_cat1.png", "cat2.png", "cat3.png"], None),
+        (
+            [
+                f"training/{name}"
+                for i in (21, 22)
+                for name in (f"images/{i}_training.tif", f"mask/{i}_training_mask.gif")
+            ],
+            "the images in training/mask have the names of those in training/images; move them away",
+        ),
         (["face/1.png", "facemask/1.png", "face/2.png", "facemask/2.png"], None),
         (["face_1.png", "face_2.png", "mask_1.png", "mask_2.png"], None),
         (["cars/car_1.png", "cars/car_2.png", "labels/a_1.png", "labels/a_2.png"], None),
