@@ -133,8 +133,9 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
     """
     suites, seen = folders_by_suite(results), dict[str, Path]()
     planned, aside = dict[str, StoredTrial](), dict[str, tuple[Path, SuiteFolders]]()
-    own = {folder for folders in suites.values() for folder in folders.read}
-    for suite in sorted(suite_folders(results), key=lambda folder: folder not in own):  # stable
+    own = sorted(folder for folders in suites.values() for folder in folders.read)
+    others = sorted(folder for folders in suites.values() for folder in folders.aside)
+    for suite in (*own, *others):  # of links that lead to one folder, one
         if fault := baselines_fault(suite):
             yield fault
         for item in _at_home_first(scan_suite(suite, steps=steps, history=history)):

@@ -12,7 +12,14 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.atomic import unseal
 from gan_bench.core.errors import AlteredError, RecordError, UnreadableError
 from gan_bench.core.text import plural
-from gan_bench.records.folders import baselines_fault, excused, read_left_out, scan_suite, suite_folders, trial_folders
+from gan_bench.records.folders import (
+    baselines_fault,
+    excused,
+    folders_by_suite,
+    read_left_out,
+    scan_suite,
+    trial_folders,
+)
 from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import CHECKPOINT_MAGIC, RECORD, SAMPLES, TRIAL, TRIALS, WEIGHTS, RecordDirectory
 from gan_bench.records.lock import trial_lock
@@ -59,7 +66,8 @@ def verify(results: Path) -> Iterator[Verdict]:
         yield _verified_alone(results.resolve())
         return
     declare_foreign_measures(results)
-    for suite in suite_folders(results):
+    folders = folders_by_suite(results).values()
+    for suite in sorted(each for found in folders for each in (*found.read, *found.aside)):  # one of links to one
         for verdict in verified_suite(suite):
             yield replace(verdict, stored=None)  # who keeps all verdicts need not keep all histories
 

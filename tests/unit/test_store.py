@@ -25,9 +25,10 @@ from gan_bench.records.folders import scan
 from gan_bench.records.json_files import parse_lines
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import suite_files, write_plan
-from gan_bench.records.reader import read_trial
+from gan_bench.records.reader import StoredTrial, read_trial
 from gan_bench.records.record import Status, TrialRecord
 from gan_bench.records.shared import read_baselines, write_baselines
+from gan_bench.records.verify import verify
 
 RECORD = TrialRecord(
     status=Status.DONE,
@@ -69,6 +70,22 @@ def test_what_is_written_is_read(tmp_path, directory):
     assert stored.record["status"] == "done"
     with Image.open(directory.sample(3)) as grid:
         assert grid.size == (4, 4)
+
+
+@pytest.mark.parametrize("link", ["latest", "z"])
+def test_a_link_to_a_suite_beside_it_holds_no_copies(tmp_path, link):
+    """Every trial was one to move elsewhere, which would have moved the only record; verify counted each twice."""
+    results = tmp_path / "results"
+    made = RecordDirectory.of(results, digits_trial())
+    write_plan(results, "test", 1, [digits_trial()])
+    writer.begin(made, digits_trial(), ENVIRONMENT)
+    writer.finish(made, RECORD)
+    (results / link).symlink_to("test")
+    (stored,) = scan(results)
+    assert isinstance(stored, StoredTrial)
+    assert stored.path == made.path
+    assert [verdict.name for verdict in verify(results)] == [made.path.name]
+    assert [each.path.parent for each in scan(results / link)] == [results / link]
 
 
 def test_status_is_none_until_the_end(directory):
