@@ -179,7 +179,9 @@ def _beyond_thumbnails(image: Image.Image) -> Image.Image:
     try:
         while (_number(getattr(image, "tag_v2", {}).get(_SUBFILE)) or 0) % 2 == 1:
             image.seek(image.tell() + 1)
-    except EOFError:
+    except Exception as error:  # none follows, or one that is damaged
+        if isinstance(error, MemoryError):
+            raise
         image.seek(0)
     return image
 

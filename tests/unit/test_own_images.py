@@ -935,6 +935,24 @@ def test_a_thumbnail_before_the_image_of_a_tiff_is_not_taken(tmp_path, kinds):
     assert decode(data, "a.tif", 3).size == ((32, 32) if 0 in kinds else (8, 8))
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("next_page", [2, 9, 10**6])
+def test_a_damaged_pointer_behind_a_thumbnail_loses_no_tiff(tmp_path, order, next_page):
+    """It ended in "TypeError: Missing dimensions"."""
+    pixels = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
+    tags = [(254, 4, 1), (256, 3, 8), (257, 3, 8), (258, 3, 8), (259, 3, 1), (262, 3, 2), (273, 4, 8)]
+    tags += [(277, 3, 3), (278, 3, 8), (279, 4, 192)]
+    data = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 200) + pixels.tobytes()
+    data += struct.pack(f"{order}H", len(tags))
+    for tag, kind, value in tags:
+        data += (
+            struct.pack(f"{order}HHI", tag, kind, 1)
+            + struct.pack(f"{order}{'HH' if kind == 3 else 'IH'}", value, 0)[:4]
+        )
+    for pointer in (0, next_page):
+        assert (np.asarray(decode(data + struct.pack(f"{order}I", pointer), "a.tif", 3)) == pixels).all()
+
+
 def test_folders_of_one_last_name_are_classes_by_what_tells_them_apart(tmp_path):
     """Of Tiny ImageNet, all 200 classes were one called images."""
     names = [
