@@ -103,14 +103,18 @@ def _at(uri: str) -> Iterator[None]:
     """Let MLflow's functions that take no location write to one; they keep it in the environment, too."""
     import mlflow
 
-    before = os.environ.get("MLFLOW_TRACKING_URI", "")
+    names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+    before = {name: os.environ[name] for name in names if name in os.environ}
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(before)
-        mlflow.set_registry_uri("")
+        mlflow.set_tracking_uri(None)  # else "" would be where it is
+        mlflow.set_registry_uri(None)
+        for name in names:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 def _upload(

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
@@ -29,6 +30,18 @@ from gan_bench.tracking.entities import TRIAL_TAG
 from gan_bench.tracking.registration import register
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.makes_databases]
+
+
+@pytest.fixture(autouse=True)
+def _own_location(monkeypatch):
+    """Forget what a test told MLflow of where it is, which it keeps in the environment, too."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    mlflow.set_tracking_uri(None)
+    mlflow.set_registry_uri(None)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        os.environ.pop(name, None)
 
 
 @pytest.fixture
@@ -67,7 +80,7 @@ def trial_run(uri, experiment):
 def test_a_prefix_with_a_slash_is_none_in_the_name_of_a_model(results, uri):
     """The documentation recommends such a prefix; MLflow said "Invalid model name" after the upload."""
     assert register(results, uri, "anna/", trial_of(results)) == "models:/anna-test/1"
-    assert "MLFLOW_TRACKING_URI" not in os.environ, "a later command would write there"
+    assert not {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"} & {*os.environ}, "a later command would write there"
     run = trial_run(uri, "anna/test")
     assert run.info.status == "FINISHED"
     assert run.info.end_time - run.info.start_time == 5000, "it ended when its training did"
@@ -142,7 +155,6 @@ def test_the_lines_that_are_printed_hold_no_password(results, monkeypatch, capsy
 
 def test_a_model_makes_as_many_images_as_it_is_asked_for(results, uri, recwarn):
     """None was a fault of numpy's; and MLflow asked for types whenever a model was made or loaded."""
-    import mlflow
 
     name = register(results, uri, "counts/", trial_of(results))
     mlflow.set_tracking_uri(uri)
