@@ -112,7 +112,8 @@ def test_a_dry_run_says_costs_and_writes_nothing(results):
 
 
 def test_a_small_budget_buys_the_most_telling_checks(results, monkeypatch, capsys):
-    monkeypatch.setattr("gan_bench.audit.plan._Costs._measured", lambda *_: (0.002, 0.05))  # of any machine
+    costs = 0.03, 0.05  # on any machine: a whole training takes over a second
+    monkeypatch.setattr("gan_bench.audit.plan._Costs._measured", lambda *_: costs)
     with pytest.raises(SystemExit) as end:
         main(["audit", str(results), "--device", "cpu", "--nonce", "test", "--budget", "1s"])
     assert end.value.code == 0
