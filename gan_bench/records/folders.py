@@ -29,14 +29,26 @@ def existing(results: Path) -> Path:
 
 
 def suite_folders(results: Path) -> list[Path]:
-    """Return the suites under a results folder, or the folder itself when it is one suite's."""
+    """Return the suites under a results folder, or the folder itself when it is one suite's.
+
+    Of a folder and links that lead to it there is one: that of the suite's name, else the folder.
+    """
     try:
         if (results / PLAN).exists():
             return [results]
         folders = [path for path in sorted(results.iterdir()) if path.name not in RESERVED_NAMES]
     except OSError as error:
         raise unreadable(results, error) from None
-    return [path for path in folders if not path.name.startswith(".") and _is_suite(path)]
+    found = [path for path in folders if not path.name.startswith(".") and _is_suite(path)]
+    return _distinct(found) if any(map(Path.is_symlink, found)) else found
+
+
+def _distinct(folders: Iterable[Path]) -> list[Path]:
+    """Leave out of folders all but one of those that are the same."""
+    kept: dict[Path, Path] = {}
+    for each in sorted(folders, key=lambda each: (each.name != suite_of(each), each.is_symlink())):  # stable
+        kept.setdefault(each.resolve(), each)
+    return sorted(kept.values())
 
 
 def _is_suite(folder: Path) -> bool:

@@ -21,7 +21,7 @@ from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema, writer
 from gan_bench.records.earlier import Earlier
-from gan_bench.records.folders import scan
+from gan_bench.records.folders import scan, suite_folders
 from gan_bench.records.json_files import parse_lines
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import suite_files, write_plan
@@ -301,3 +301,19 @@ def test_a_command_with_names_that_no_file_can_have_ends_nothing(tmp_path):
     os.mkfifo(tmp_path / "pipe.yaml")
     write_plan(tmp_path, "other", 1, [digits_trial()], f"gan-bench run {tmp_path}/pipe.yaml")
     assert suite_files(tmp_path / "mine") == suite_files(tmp_path / "other") == []
+
+
+def test_a_link_to_a_suite_beside_it_is_no_second_one(tmp_path, directory):
+    """Each of its trials was mirrored, rescored and audited twice."""
+    write_plan(tmp_path, "test", 1, [digits_trial()])
+    (suite,) = suite_folders(tmp_path)
+    (tmp_path / "a-link").symlink_to(suite.name)
+    (tmp_path / "z-link").symlink_to(suite.name)
+    assert suite_folders(tmp_path) == [suite]
+    moved = suite.rename(tmp_path / "test-2026")
+    (tmp_path / "test").symlink_to(moved.name)
+    (tmp_path / "a-link").unlink()
+    (tmp_path / "z-link").unlink()
+    assert suite_folders(tmp_path) == [tmp_path / "test"], "the suite's name"
+    (tmp_path / "test").rename(tmp_path / "latest")
+    assert suite_folders(tmp_path) == [moved], "the folder, where none has that name"
