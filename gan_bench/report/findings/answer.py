@@ -185,9 +185,8 @@ def _why_collapsed(scored: Scored, seed: int, classes: float) -> str:
     of = max(each for each in known if not math.isnan(each))
     if classes <= of / 2:
         return f"seed {seed}, {classes:g} of {of:g} classes"
-    return (
-        f"seed {seed}, one class in over half of its images" if classes > of / 2 + 1 else ""
-    )  # real ones may lack one
+    is_beyond_doubt = classes > of / 2 + 1  # few real images may lack a class
+    return f"seed {seed}, one class in over half of its images" if is_beyond_doubt else ""
 
 
 def _without_a_score(study: Study) -> str:

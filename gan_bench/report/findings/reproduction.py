@@ -63,7 +63,7 @@ def article_tables(frames: Frames) -> list[Table]:
         columns, frame = protocol_table(trials)
         if len(columns) > 1:  # else of none of our recipes
             differs = frame.map(lambda text: _HERE in str(text)).to_numpy().any()
-            title = "what the articles used" + ", and what was trained here instead" * bool(differs)
+            title = f"what the articles used{', and what was trained here instead' if differs else ''}"
             note = f"{MARKS} {HERE}" if differs else MARKS
             tables.append(name_table(names, "protocol", title, columns, frame, note))
     return tables
