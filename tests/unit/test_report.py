@@ -7,7 +7,8 @@ import io
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,9 @@ from scipy import stats as scipy_stats
 from support.studies import report_of, stored, studies_of, table, with_lr
 from support.trials import digits_trial
 
+from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.text import slug
+from gan_bench.report.findings.factors import FACTORS
 from gan_bench.report.findings.tables import _round_up, _targets
 from gan_bench.report.study.latex import _number
 from gan_bench.report.study.stats import differences, mean_interval
@@ -83,6 +86,37 @@ def test_factor_table_finds_the_better_learning_rate(study):
     assert (row["ratio_low"], row["ratio_high"]) == pytest.approx(tuple(np.exp(interval)))
     assert row["verdict"] == "0.0003"
     assert (row["more"], row["permutation"]) == ("", None), "five seeds: a permutation test could not decide"
+
+
+@pytest.mark.parametrize(
+    ("factor", "field", "levels"),
+    [
+        ("noise", "latent", ("normal", "uniform")),
+        ("initial weights", "init", ("dcgan", "default")),
+        ("last batch", "last_batch", ("drop", "keep")),
+        ("fake batch", "fake_batch", ("full", "real")),
+        ("G step fakes", "step_fakes", ("fresh", "reuse")),
+        ("passes per epoch", "dataset_repeats", (2, 10)),
+        ("training images", "train_limit", (500, 60_000, None)),
+    ],
+)
+def test_every_value_that_a_suite_sweeps_is_a_factor(factor, field, levels):
+    trials = [
+        stored(Trial(setting=f"{field}={level}", config=replace(digits_trial(seed).config, **{field: level})), fid=fid)
+        for seed in range(5)
+        for level, fid in zip(levels, (80.0 + seed, 60.0 + 2 * seed, 50.0 + 3 * seed), strict=False)
+    ]
+    rows = table(report_of(trials).all, f"factor-{slug(factor)}").rows
+    read = ["all" if level is None else str(level) for level in levels]
+    assert list(zip(rows["first_level"], rows["second_level"], strict=True)) == list(combinations(read, 2))
+    assert rows["verdict"].tolist() == [second for _, second in combinations(read, 2)]
+
+
+def test_what_is_no_factor_is_no_other_setting_of_a_training():
+    known = {name for fields in FACTORS.values() for name in fields}
+    of_the_study = {"suite", "suite_version", "recipe", "dataset", "image_size", "seed", "profile", "evaluation"}
+    within_trials = {"epochs", "ema_decay"}
+    assert {each.name for each in fields(TrialConfig)} - known == of_the_study | within_trials | {"log_every"}
 
 
 def test_a_factor_is_never_compared_across_other_differences(study):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,11 +26,19 @@ FACTORS: Mapping[str, tuple[str, ...]] = {
     "learning rate": ("lr_g", "lr_d"),
     "betas": ("betas_g", "betas_d"),
     "latent size": ("latent_dim",),
+    "noise": ("latent",),
+    "initial weights": ("init",),
     "batch size": ("batch_size",),
+    "last batch": ("last_batch",),
+    "fake batch": ("fake_batch",),
+    "G step fakes": ("step_fakes",),
+    "passes per epoch": ("dataset_repeats",),
+    "training images": ("train_limit",),
     "epsilon": ("adam_eps",),
     "architecture": ("architecture",),
     "loss": ("loss",),
     "optimizer": ("optimizer_g", "optimizer_d"),
+    "momentum": ("momentum",),
     "D steps": ("d_steps",),
     "label smoothing": ("label_smoothing",),
     "weight clip": ("weight_clip",),
@@ -338,6 +347,8 @@ def _scored_so(scored: Scored) -> pd.DataFrame:
 
 
 def _text(value: object) -> str:
+    if value is None:
+        return "all"
     if isinstance(value, list):
         return f"({', '.join(f'{v:g}' for v in value)})"
     if isinstance(value, bool):
@@ -346,8 +357,8 @@ def _text(value: object) -> str:
 
 
 def _natural(level: str) -> tuple[float, str]:
-    """Sort levels that are numbers by size."""
+    """Sort levels that are numbers by size, and what is no number, as all training images, after them."""
     try:
         return float(level), level
     except ValueError:
-        return 0.0, level
+        return math.inf, level
