@@ -37,10 +37,7 @@ def say_tracking(answer: MirrorResult | None, options: RunOptions, console: Plai
     if answer.elsewhere:
         console.say("MLflow: another run of this suite mirrors it, with the trials of this one")
     elif answer.error or answer.lacks:
-        words = ["gan-bench", "sync", str(options.folder)]
-        words += ["--tracking-uri", uri] if uri and shown(uri) == uri else []
-        words += ["--experiment-prefix", options.experiment_prefix] if options.experiment_prefix else []
-        repair = f"; `{shlex.join(words)}` completes it" if answer.lacks else ""
+        repair = f"; `{_sync_command(options, uri)}` completes it" if answer.lacks else ""
         what = f"MLflow lacks {answer.lacks}" if answer.lacks else "no MLflow"
         console.say(f"{what}: {answer.error or 'their records are damaged'}{repair}", style="yellow")
     if not answer.experiment:
@@ -55,6 +52,14 @@ def say_tracking(answer: MirrorResult | None, options: RunOptions, console: Plai
         console.say(f"MLflow: `{shlex.join(words)}` serves its pages and names them")
     if _place_elsewhere(options):
         console.say("  no file keeps that address: name it with --tracking-uri to `gan-bench sync`, too")
+
+
+def _sync_command(options: RunOptions, uri: str) -> str:
+    """Return the command that brings the records of a run to MLflow; an address with a password is left out."""
+    words = ["gan-bench", "sync", str(options.folder)]
+    words += ["--tracking-uri", uri] if uri and shown(uri) == uri else []
+    words += ["--experiment-prefix", options.experiment_prefix] if options.experiment_prefix else []
+    return shlex.join(words)
 
 
 def _place_elsewhere(options: RunOptions) -> str:
@@ -96,7 +101,7 @@ def conclude(
         console.say(f"interrupted: {done} of {plural(len(statuses), 'trial')} done; {_advice(options)}", style="yellow")
         return 130
     if options.join:
-        share = _conclude_share(outcome, statuses, console, spent=stop.is_spent)
+        share = _conclude_share(outcome, statuses, options, console, spent=stop.is_spent)
         return max(share, 1 if prepared.state.blocked else 0)
     if report:
         print_tables(report, table_console(console), suite, everything=all_tables)
@@ -121,14 +126,25 @@ def conclude(
     return 1 if bad else 0
 
 
-def _conclude_share(outcome: Outcome, statuses: Sequence[Status | None], console: PlainConsole, *, spent: bool) -> int:
-    """Print the outcome of this process's share of a suite."""
+def _conclude_share(
+    outcome: Outcome,
+    statuses: Sequence[Status | None],
+    options: RunOptions,
+    console: PlainConsole,
+    *,
+    spent: bool,
+) -> int:
+    """Print the outcome of this process's share of a suite, and what makes the report that it does not make."""
     mine = list(outcome.results.records.values())
     elsewhere = f", {len(outcome.results.held)} under way elsewhere" if outcome.results.held else ""
     console.say(
         f"{plural(len(mine), 'trial')} of this process; of all, {statuses.count(Status.DONE)} of "
         f"{plural(len(statuses), 'trial')} done{elsewhere}"
     )
+    report = shlex.join(["gan-bench", "report", str(options.folder)])
+    uri = options.tracking if isinstance(options.tracking, str) else ""
+    mirror = f"; `{_sync_command(options, uri)}` brings them to MLflow" if options.tracking else ""
+    console.say(f"Once all have ended, `{report}` makes the report{mirror}.")
     fine = {Status.DONE, Status.INTERRUPTED} if spent else {Status.DONE}
     return 1 if any(record.status not in fine for record in mine) else 0
 

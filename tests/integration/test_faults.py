@@ -23,6 +23,7 @@ from support.commands import HANG, gan_bench, wait_for
 from support.needs import SLOW, slow
 from support.records import assert_whole, bits, edit
 from support.runs import sites, stop_after, train, train_in_processes
+from support.suites import train_small
 from support.tracking import mlflow_runs
 from support.trials import digits_trial
 
@@ -399,6 +400,19 @@ def test_processes_that_share_a_suite_may_not_start_it_afresh(tmp_path):
     said = rival.communicate(timeout=HANG)[0]
     assert rival.returncode == 2, said
     assert "--join and --fresh do not go together" in said
+
+
+def test_who_shares_a_suite_reads_what_makes_its_report(tmp_path):
+    results = train_small(tmp_path)
+    join = ("run", tmp_path / "small.yaml", "--join", "--results", results, "--profile", "full")
+    done = gan_bench(*join, "--tracking-uri", "http://127.0.0.1:1", "--no-estimate")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().splitlines()[-2:] == [
+        "0 trials of this process; of all, 4 of 4 trials done",
+        f"Once all have ended, `gan-bench report {results}` makes the report; `gan-bench sync {results} --tracking-uri "
+        "http://127.0.0.1:1` brings them to MLflow.",
+    ]
+    assert "MLflow" not in gan_bench(*join, "--no-tracking", "--no-estimate").stdout.splitlines()[-1]
 
 
 def test_what_failed_anew_is_not_tried_again_by_everybody(tmp_path):
