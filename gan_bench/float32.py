@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol, cast
 
 import torch
 from torch.backends import cuda, cudnn, mkldnn
+
+from gan_bench.core.torch_settings import precisions_kept
 
 
 class _Kind(Protocol):
@@ -44,51 +46,15 @@ def tf32_in_use() -> Tf32:
 @contextmanager
 def tf32(flags: Tf32) -> Iterator[None]:
     """Use TensorFloat-32 where ``flags`` say, on a CPU full float32, and give back what was set before."""
-    give_back = remember()
-    set_tf32(flags)
-    try:
-        yield
-    finally:
-        give_back()
-
-
-def set_tf32(flags: Tf32) -> None:
-    """Use TensorFloat-32 where ``flags`` say, and on a CPU full float32."""
     before = tf32_in_use()  # what is so already is left to torch.backends.fp32_precision, as it may be
-    if before.convolutions != flags.convolutions:
-        cudnn.allow_tf32 = flags.convolutions
-        if not flags.convolutions:  # the older interface leaves what it switches off to that
-            _CONVOLUTIONS.fp32_precision = _RECURRENT.fp32_precision = "ieee"
-    if before.products != flags.products:
-        torch.set_float32_matmul_precision("high" if flags.products else "highest")
-    for kind in _ON_CPU:
-        if kind.fp32_precision not in ("none", "ieee"):
-            kind.fp32_precision = "ieee"
-
-
-def remember() -> Callable[[], None]:
-    """Return what sets torch's precisions as they are now.
-
-    The older interface (``allow_tf32``, ``set_float32_matmul_precision``) raises when it is read after the newer one
-    (``fp32_precision``) said something that it cannot, so it is given back only where it could be read.
-    """
-    kinds = [_CONVOLUTIONS, _RECURRENT, _PRODUCTS, *_ON_CPU]
-    precisions = [kind.fp32_precision for kind in kinds]
-    convolutions = products = None
-    with suppress(RuntimeError):
-        convolutions = cudnn.allow_tf32
-    with suppress(RuntimeError):
-        products = torch.get_float32_matmul_precision()
-
-    def give_back() -> None:
-        if [kind.fp32_precision for kind in kinds] == precisions:
-            return
-        if convolutions is not None:
-            cudnn.allow_tf32 = convolutions
-        if products is not None:
-            torch.set_float32_matmul_precision(products)
-        for kind, precision in zip(kinds, precisions, strict=True):
-            if kind.fp32_precision != precision:
-                kind.fp32_precision = precision
-
-    return give_back
+    with precisions_kept():
+        if before.convolutions != flags.convolutions:
+            cudnn.allow_tf32 = flags.convolutions
+            if not flags.convolutions:  # the older interface leaves what it switches off to that
+                _CONVOLUTIONS.fp32_precision = _RECURRENT.fp32_precision = "ieee"
+        if before.products != flags.products:
+            torch.set_float32_matmul_precision("high" if flags.products else "highest")
+        for kind in _ON_CPU:
+            if kind.fp32_precision not in ("none", "ieee"):
+                kind.fp32_precision = "ieee"
+        yield

@@ -6,7 +6,7 @@ Torch is imported when it is asked for them: this floor stands without it, and s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
@@ -34,7 +34,7 @@ def torch_settings_kept(*, random: bool = True) -> Iterator[None]:
             own, setting them back makes these draw the same numbers again.
     """
     torch: Any = import_module("torch")
-    precisions, numbers = import_module("gan_bench.float32").remember(), torch.get_rng_state()
+    numbers = torch.get_rng_state()
     autocast = [(kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")]
     device, grad = torch.get_default_device(), torch.is_grad_enabled()
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
@@ -43,7 +43,8 @@ def torch_settings_kept(*, random: bool = True) -> Iterator[None]:
     before = [(module, name, getattr(module, name)) for module, name in libraries if hasattr(module, name)]
     anomaly = torch.is_anomaly_enabled()
     try:
-        yield
+        with precisions_kept():
+            yield
     finally:
         if torch.get_default_device() != device:
             torch.set_default_device(None if device.type == "cpu" else device)
@@ -60,9 +61,38 @@ def torch_settings_kept(*, random: bool = True) -> Iterator[None]:
         for kind, enabled, lower in autocast:
             torch.set_autocast_enabled(kind, enabled)
             torch.set_autocast_dtype(kind, lower)
-        precisions()
         if random:
             torch.set_rng_state(numbers)
+
+
+@contextmanager
+def precisions_kept() -> Iterator[None]:
+    """Set torch's precisions of float32 products back.
+
+    The older interface (``allow_tf32``, ``set_float32_matmul_precision``) raises when it is read after the newer one
+    (``fp32_precision``) said something that it cannot, so it is set back only where it could be read.
+    """
+    torch: Any = import_module("torch")
+    backends = torch.backends
+    cudnn, mkldnn = backends.cudnn, backends.mkldnn
+    kinds = [cudnn.conv, cudnn.rnn, backends.cuda.matmul, mkldnn.conv, mkldnn.rnn, mkldnn.matmul]
+    precisions = [kind.fp32_precision for kind in kinds]
+    convolutions = products = None
+    with suppress(RuntimeError):
+        convolutions = cudnn.allow_tf32
+    with suppress(RuntimeError):
+        products = torch.get_float32_matmul_precision()
+    try:
+        yield
+    finally:
+        if [kind.fp32_precision for kind in kinds] != precisions:
+            if convolutions is not None:
+                cudnn.allow_tf32 = convolutions
+            if products is not None:
+                torch.set_float32_matmul_precision(products)
+            for kind, precision in zip(kinds, precisions, strict=True):
+                if kind.fp32_precision != precision:
+                    kind.fp32_precision = precision
 
 
 def determinism(torch: Any) -> tuple[bool, bool]:  # noqa: ANN401 - a module

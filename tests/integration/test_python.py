@@ -24,7 +24,7 @@ from support.studies import write
 from support.trials import digits_trial
 
 import gan_bench as gb
-from gan_bench.float32 import remember
+from gan_bench.core.torch_settings import precisions_kept
 from gan_bench.sampling import interpolation, load_generator
 
 NOTEBOOK = Path("benchmarks/notebooks/first-look.ipynb")
@@ -400,21 +400,21 @@ def test_precisions_are_the_caller_s_and_change_no_score(interface):
     """The older interface of torch raises when it is read after the newer one was used."""
     images = np.random.default_rng(0).integers(0, 255, (40, 1, 28, 28), "uint8")
     plain = gb.score(images, "digits")["value"]
-    backends, kept = torch.backends, remember()
-    try:
-        if interface == "older":
-            torch.set_float32_matmul_precision("medium")
-            backends.cudnn.allow_tf32 = False
-        else:
-            backends.fp32_precision = "tf32"
-            backends.cuda.matmul.fp32_precision = "tf32"
-            backends.cudnn.conv.fp32_precision = "ieee"
-        before = settings()
-        pd.testing.assert_series_equal(gb.score(images, "digits")["value"], plain)
-        assert settings() == before
-    finally:
-        backends.fp32_precision = "none"
-        kept()
+    backends = torch.backends
+    with precisions_kept():
+        try:
+            if interface == "older":
+                torch.set_float32_matmul_precision("medium")
+                backends.cudnn.allow_tf32 = False
+            else:
+                backends.fp32_precision = "tf32"
+                backends.cuda.matmul.fp32_precision = "tf32"
+                backends.cudnn.conv.fp32_precision = "ieee"
+            before = settings()
+            pd.testing.assert_series_equal(gb.score(images, "digits")["value"], plain)
+            assert settings() == before
+        finally:
+            backends.fp32_precision = "none"
 
 
 def test_settings_of_torch_are_the_caller_s_and_change_no_number(tmp_path):
