@@ -103,7 +103,12 @@ class Registry(Mapping[str, T], Generic[T]):
             TypeError: It is of another class, or a field of it of another type.
             ValueError: The name is taken, or no name.
         """
-        self._check_form(name, entry)
+        if fault := self._fault_of_name(name):
+            raise ValueError(fault)
+        if not isinstance(entry, self.form):
+            wanted = with_article(self.form.__name__)
+            raise TypeError(f'the {self.kind} "{name}" must be {wanted}, not {with_article(type(entry).__name__)}')
+        self._check_fields(name, entry)
         is_main = sys._getframe(1).f_globals.get("__name__") == "__main__"
         is_again = is_main and name in self._of_main
         if name in self._entries and name not in self._provisional and not is_again:
@@ -121,32 +126,37 @@ class Registry(Mapping[str, T], Generic[T]):
             self._sources[name] = source
         return entry
 
-    def _check_form(self, name: str, entry: T) -> None:
-        """Refuse what would fail only where it is used, after hours."""
+    def _fault_of_name(self, name: object) -> str | None:
+        """Return why an entry cannot have a name, or None."""
+        what = with_article(self.kind)
         if not isinstance(name, str) or not name:
-            raise ValueError(f"the name of {with_article(self.kind)} must be text, not {name!r:.40}")
+            return f"the name of {what} must be text, not {name!r:.40}"
         if self._reserved is not None and (name in self._reserved or not name.isidentifier()):
-            raise ValueError(
-                f'"{name}" cannot name {with_article(self.kind)}: it is a column of tables or no plain name'
+            return f'"{as_typed(name)}" cannot name {what}: it is a column of tables or no plain name'
+        if self.in_scores and not _IN_SCORES.fullmatch(name):
+            return (
+                f'"{as_typed(name)}" cannot name {what}: it stands in the names of scores, of at most {_LONGEST} '
+                "letters, digits, '.', '_' and '-', a letter or digit first"
             )
-        if fault := self._fault_of_name(name):
-            raise ValueError(fault)
-        if not isinstance(entry, self.form):
-            wanted = with_article(self.form.__name__)
-            raise TypeError(f'the {self.kind} "{name}" must be {wanted}, not {with_article(type(entry).__name__)}')
-        for field_name, wrong in wrong_fields(entry):
-            raise TypeError(f'the {self.kind} "{name}" has a wrong {field_name}: {wrong}')
-        if name not in self._shipped and (fault := self._refuse(entry)):
-            raise ValueError(f'the {self.kind} "{name}" cannot be: {fault}')
+        return None
 
-    def _fault_of_name(self, name: str) -> str | None:
-        """Return why a name cannot stand in the name of a score, or None."""
-        if not self.in_scores or _IN_SCORES.fullmatch(name):
-            return None
-        return (
-            f'"{as_typed(name)}" cannot name {with_article(self.kind)}: it stands in the names of scores, of at most '
-            f"{_LONGEST} letters, digits, '.', '_' and '-', a letter or digit first"
-        )
+    def _check_fields(self, name: str, entry: T, of: str = "") -> None:
+        """Refuse what would fail only where it is used, after hours.
+
+        Args:
+            name: Its name.
+            entry: Of the right class.
+            of: Whose it is, behind its name.
+
+        Raises:
+            TypeError: A field is of another type.
+            ValueError: It cannot be.
+        """
+        what = f'the {self.kind} "{name}"{of}'
+        for field_name, wrong in wrong_fields(entry):
+            raise TypeError(f"{what} has a wrong {field_name}: {wrong}")
+        if name not in self._shipped and (fault := self._refuse(entry)):
+            raise ValueError(f"{what} cannot be: {fault}")
 
     def declare(self, name: str, entry: T) -> None:
         """Add an entry that stands in for one that is not there; the next registration of its name replaces it."""
@@ -249,10 +259,10 @@ class Registry(Mapping[str, T], Generic[T]):
             wanted = f"{point.value} must be {with_article(self.form.__name__)}"
             given = with_article(type(entry).__name__)
             raise UserError(f"the {what} of {source.name} {source.version} is {given}; {wanted}")
-        for field_name, wrong in wrong_fields(entry):
-            raise UserError(f"the {what} of {source.name} {source.version} has a wrong {field_name}: {wrong}")
-        if fault := self._refuse(entry):
-            raise UserError(f"the {what} of {source.name} {source.version} cannot be: {fault}")
+        try:
+            self._check_fields(name, entry, f" of {source.name} {source.version}")
+        except (TypeError, ValueError) as error:
+            raise UserError(str(error)) from None
         self._entries[name] = entry
         self._sources[name] = source
         return entry

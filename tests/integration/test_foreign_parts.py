@@ -244,7 +244,7 @@ def test_an_entry_of_another_class_is_refused(registry):
 def test_every_shipped_entry_has_fields_of_its_types():
     for registry in (gb.ARCHITECTURES, gb.LOSSES, gb.DATASETS, gb.EXTRACTORS, gb.MEASURES, gb.RECIPES):
         for name, entry in registry.shipped().items():
-            registry._check_form(name, entry)
+            registry._check_fields(name, entry)
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,13 @@ def test_a_package_s_name_that_no_score_can_carry_is_refused_before_it_is_import
         fruit["kiwi,2"]
 
 
+def test_a_package_s_name_that_is_reserved_is_refused_before_it_is_imported(offered):
+    """A package's measure could take the name of a table's column, which a program's could not."""
+    fruit = offered(Point("rank", "zoo", found=RuntimeError("never imported")), reserved=frozenset({"rank"}))
+    with pytest.raises(UserError, match='the fruit "rank" of zoo cannot be: "rank" cannot name a fruit: it is a col'):
+        fruit["rank"]
+
+
 def test_a_wrong_kind_and_two_owners_are_errors(offered):
     with pytest.raises(UserError, match=r'the fruit "kiwi" of zoo 2.0 is a str; somewhere:THING must be an int'):
         offered(Point("kiwi", "zoo", found="7"))["kiwi"]
