@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     BaseModel,
@@ -39,9 +39,6 @@ from gan_bench.config.yaml_document import YamlDocument
 from gan_bench.core.canonical import derive_seed
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, clip
-
-if TYPE_CHECKING:
-    pass
 
 
 def whole(name: str) -> BeforeValidator:
@@ -281,9 +278,8 @@ def check_changes(changes: Mapping[str, object], said_as: str = "changes") -> No
             raise UserError(f'{said_as}: no field "{as_typed(name)}" ({hint})')
         if changes[name] is None or changes[name] == ():
             raise UserError(f"{said_as} {name}: a value is missing, such as {name}={_EXAMPLES.get(name, 1)}")
-    for short, fields in BOTH.items():
-        if short in changes and (clash := [name for name in fields if name in changes]):
-            raise UserError(f"{said_as}: {short} sets both networks, so {clash[0]} cannot be given beside it")
+    if said := clash(changes):
+        raise UserError(f"{said_as}: {said}")
     try:
         for each in combinations_of(changes):
             Changes.model_validate({name: list(v) if isinstance(v, tuple) else v for name, v in each.items()})
@@ -296,6 +292,20 @@ def check_changes(changes: Mapping[str, object], said_as: str = "changes") -> No
 
 BOTH = {"lr": ("lr_g", "lr_d"), "betas": ("betas_g", "betas_d"), "optimizer": ("optimizer_g", "optimizer_d")}
 """Shorthands that set a value of both networks."""
+
+
+def both(changes: Mapping[str, object]) -> dict[str, object]:
+    """Return changes with a field for each network in the place of a shorthand."""
+    return {field: value for name, value in changes.items() for field in BOTH.get(name, (name,))}
+
+
+def clash(names: Collection[str]) -> str | None:
+    """Return that a shorthand stands beside a field that it sets, or None."""
+    for short, fields in BOTH.items():
+        for name in fields:
+            if short in names and name in names:
+                return f"{short} sets both networks, so {name} cannot be given beside it"
+    return None
 
 
 def setting_name(recipe: str, values: Mapping[str, object], config: TrialConfig, *, cut: bool) -> str:

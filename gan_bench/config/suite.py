@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gan_bench.config.changes import BOTH, Changes, Drawn, combinations_of, plain, setting_name
+from gan_bench.config.changes import BOTH, both, combinations_of, plain, setting_name
 from gan_bench.config.cuts import Frame, PlanOptions
 from gan_bench.config.design import Design
+from gan_bench.config.entries import changes_of, check_count, check_datasets, coinciding, listed_and_drawn
 from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.config.naming import chosen_trials
 from gan_bench.config.plugins import keep_plugins, load_plugin
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.suite_file import FolderEntry, SuiteFile, SuiteSource, TrialEntry, of_images, read
-from gan_bench.config.trial import LIMITS, EvaluationConfig, Profile, Trial, TrialConfig
-from gan_bench.config.unused import check_datasets
+from gan_bench.config.trial import EvaluationConfig, Profile, Trial, TrialConfig
 from gan_bench.config.yaml_document import MAX_MESSAGE, Location, YamlDocument, dotted, quoted
 from gan_bench.core.errors import SuiteError, UnrunPluginsError, UserError
 from gan_bench.core.registry import did_you_mean
 from gan_bench.core.sources import Source
-from gan_bench.core.text import as_typed, at_home, clip, names_instead, plural
-
-MAX_TRIALS = 100_000
+from gan_bench.core.text import as_typed, at_home, clip, names_instead
 
 SET_MARK = "+set"
 """Ends the names that trials with values from the command line are recorded under."""
@@ -138,7 +135,7 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = 
         keep_plugins(files)
         plugins = tuple(map(load_plugin, files))
     frame = Frame.of(suite, options, document)
-    _check_count(suite, len(frame.seeds) * sum(1 for _ in combinations_of(options.changes)), document)
+    check_count(suite, len(frame.seeds) * sum(1 for _ in combinations_of(options.changes)), document)
     templates = list(_templates(suite, frame, options, document))
     _refuse_one_name(templates, document)
     if not has_run:
@@ -171,7 +168,7 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = 
         files=files,
         plugins=plugins,
         text=document.text,
-        coinciding=tuple(_coinciding(suite)),
+        coinciding=tuple(coinciding(suite)),
     )
 
 
@@ -224,25 +221,6 @@ def results_name(suite: str, options: PlanOptions) -> str:
     return f"{suite}{SET_MARK}" if options.changes else suite
 
 
-def _check_count(suite: SuiteFile, seeds: int, document: YamlDocument) -> None:
-    """Refuse a suite of too many trials, which are counted without making them."""
-    total = 0
-    for index, entry in enumerate(suite.trials):
-        listed, drawn = _swept_and_drawn(entry)
-        counts = [max(each.count for each in drawn.values())] if drawn else []
-        factors = [n for n in (*map(len, listed.values()), *counts, seeds) if n > 1]
-        count = math.prod(factors)
-        total += count
-        if count > MAX_TRIALS:
-            at = document.nearest(("trials", index, "sweep"), key=False)
-            product = " \N{MULTIPLICATION SIGN} ".join(f"{n:,}" for n in factors)
-            said = f"{product} = {count:,}" if len(factors) > 1 else product
-            raise SuiteError(f"{at}: trials[{index}].sweep: {said} trials; at most {MAX_TRIALS:,}; shorten a list")
-    if total > MAX_TRIALS:
-        at = document.nearest(("trials",), key=True)
-        raise SuiteError(f"{at}: trials: {total:,} trials; at most {MAX_TRIALS:,}; split the suite")
-
-
 def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: YamlDocument) -> Iterator[Trial]:
     """Yield every trial of a suite once, with seed 0.
 
@@ -261,11 +239,11 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
         recipe = RECIPES[entry.recipe]
         values, provenance = recipe.values(), recipe.provenance()
         asked = [
-            _both({n: tuple(v) if isinstance(v, list) else v for n, v in each.items()})
+            both({n: tuple(v) if isinstance(v, list) else v for n, v in each.items()})
             for each in combinations_of(options.changes)
         ]
-        drawn = tuple(name for name in _both(_swept_and_drawn(entry)[1]) if name not in asked[0])
-        for changes in ({**each, **given} for each in _expand(entry, where) for given in asked):
+        drawn = tuple(name for name in both(listed_and_drawn(entry)[1]) if name not in asked[0])
+        for changes in ({**each, **given} for each in changes_of(entry, where) for given in asked):
             folder = suite.datasets.get({**values, **changes}["dataset"])
             if folder and "image_size" not in changes:
                 changes["image_size"] = folder.size
@@ -320,68 +298,6 @@ def _path(document: YamlDocument, place: Location, text: str) -> Path:
         said = f"the home folder of {quoted(text)} is not known; write the whole path"
         raise SuiteError(f"{document.nearest(place, key=False)}: {dotted(place)}: {said}") from None
     return path.absolute() if path.parts[:1] == ("~",) else path  # else it were the home folder's
-
-
-def _swept_and_drawn(entry: TrialEntry) -> tuple[dict[str, list[Any]], dict[str, Drawn]]:
-    """Return the lists and the random values under an entry's sweep, in the order of the fields."""
-    given: set[str] = entry.sweep.model_fields_set  # type: ignore[attr-defined]
-    values = {name: getattr(entry.sweep, name) for name in Changes.model_fields if name in given}
-    drawn = {name: each for name, each in values.items() if isinstance(each, Drawn)}
-    return {name: each for name, each in values.items() if name not in drawn}, drawn
-
-
-def _draws(fields: Mapping[str, Drawn], where: str) -> list[dict[str, object]]:
-    """Return the random values of an entry, one dict for each setting; fields are drawn together, not multiplied.
-
-    Raises:
-        SuiteError: Fields have different counts, or no whole number lies between bounds.
-    """
-    if len({each.count for each in fields.values()}) > 1:
-        counts = ", ".join(f"{name} {each.count}" for name, each in fields.items())
-        raise SuiteError(f"{where}: random fields are drawn together, so their counts must be equal, got {counts}")
-    try:
-        columns = {name: each.values(name, whole=name in LIMITS) for name, each in fields.items()}
-    except ValueError as error:
-        raise SuiteError(f"{where}.sweep.{error}") from None
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)] if columns else [{}]
-
-
-def _coinciding(suite: SuiteFile) -> Iterator[str]:
-    """Yield that an entry has fewer random settings than draws, such as of few whole numbers."""
-    for index, entry in enumerate(suite.trials):
-        where, fields = f"trials[{index}]", _swept_and_drawn(entry)[1]
-        draws = _draws(fields, where)
-        different = len(set(map(str, draws)))
-        if different < len(draws):
-            yield (
-                f"{where}.sweep: {len(draws)} draws are {plural(different, 'different setting')}, each trained once; "
-                "wider bounds, more choices or a larger count give more"
-            )
-
-
-def _expand(entry: TrialEntry, where: str) -> Iterator[dict[str, object]]:
-    """Yield the field changes of every trial an entry stands for: the product of all lists.
-
-    Raises:
-        SuiteError: A field is given twice.
-    """
-    fixed = entry.set.model_dump(exclude_none=True)
-    swept, drawn = _swept_and_drawn(entry)
-    draws = _draws(drawn, where)
-    named = [*fixed, *swept, *draws[0]]
-    for short, fields in BOTH.items():
-        clash = [name for name in fields if short in named and name in named]
-        if clash:
-            raise SuiteError(f"{where}: {short} sets both networks, so {clash[0]} cannot be given beside it")
-    twice = sorted(set(fixed) & {*swept, *draws[0]})
-    if twice:
-        raise SuiteError(f"{where}: {twice[0]} stands in set and in sweep; keep one")
-    for draw, values in itertools.product(draws, itertools.product(*swept.values())):
-        yield _both({**fixed, **dict(zip(swept, values, strict=True)), **draw})
-
-
-def _both(changes: Mapping[str, object]) -> dict[str, object]:
-    return {field: value for name, value in changes.items() for field in BOTH.get(name, (name,))}
 
 
 def _config(suite: SuiteFile, name: str, recipe: str, values: Mapping[str, Any], frame: Frame) -> TrialConfig:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from gan_bench.cli.describe import describe, listing
 from gan_bench.config.cuts import PlanOptions
-from gan_bench.config.suite import MAX_TRIALS, find_suite, make_plan
+from gan_bench.config.entries import MAX_TRIALS
+from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.suite_file import MAX_BYTES, parse
 from gan_bench.config.trial import LIMITS, MAX_DIRECTORY, RESERVED_NAMES
 from gan_bench.core.errors import SuiteError, UserError
