@@ -6,8 +6,7 @@ import errno
 import hashlib
 import json
 import os
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -244,9 +243,8 @@ def _prepare(
     source: Path, opened: ImageSource, split: Split | None, transform: Transform, target: Path | None
 ) -> Prepared:
     opened.require_images(source)
-    layout = layout_of(opened.names, str(source)) if split else None
-    found = layout.names(opened.names, split) if layout and split else opened.names
-    names, copies = without_copies(source, opened, found)
+    layout = layout_of(opened.names, str(source)) if split else Layout()
+    names, copies = without_copies(source, opened, layout.names(opened.names, split or "train"))
     if not names:
         raise DataError(
             f"{source} has no folder {split} with images; put training images into a folder train in it, and held-out "
@@ -274,7 +272,7 @@ def _prepare(
                 np.save(file, images)
     elif isinstance(images, np.memmap):
         images.flush()
-    class_of = class_names(layout, opened.names) if layout else class_names(Layout(), names)
+    class_of = layout.classes(opened.names if split else names)
     folders = [class_of[name] for name in kept]
     if len(kept) < len(names):
         _refuse_lost_classes(source, {class_of[name] for name in names} - {*folders, ""})
@@ -290,18 +288,13 @@ def _prepare(
         skipped=len(names) - len(kept),
         digests=tuple(digests),
         left_out={
-            **(layout.left_out if layout and split == "train" else {}),
+            **(layout.left_out if split == "train" else {}),
             **({FRAMES: frames} if frames else {}),
         },
         brightest=brightest,
         white=white,
-        doubts=(*(layout.doubts if layout else ()), *doubts(kept), *_same_classes(folders, digests)),
+        doubts=(*layout.doubts, *doubts(kept), *_same_classes(folders, digests)),
     )
-
-
-def class_names(layout: Layout, names: Iterable[str]) -> dict[str, str]:
-    """Return the class of every image in a split; names that differ in nothing but their form of Unicode are one."""
-    return {name: unicodedata.normalize("NFC", called) for name, called in layout.classes(names).items()}
 
 
 def _same_classes(folders: list[str], digests: list[str]) -> Iterator[str]:

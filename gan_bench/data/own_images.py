@@ -22,7 +22,7 @@ from gan_bench.core.preparing import tell
 from gan_bench.core.text import plural, printable
 from gan_bench.data.datasets import DATASETS, Dataset
 from gan_bench.data.image_files import decode, more_frames
-from gan_bench.data.image_folders import FRAMES, NESTED, Prepared, class_names, darkness, prepare_images, without_copies
+from gan_bench.data.image_folders import FRAMES, NESTED, Prepared, darkness, prepare_images, without_copies
 from gan_bench.data.image_source import ImageSource, open_source
 from gan_bench.data.readers import from_images
 from gan_bench.data.splits import Layout, Split, layout_of
@@ -237,7 +237,7 @@ def inspect_images(source: Path, size: int | None = None) -> Inspection:
         seen = {split: list(_seen(opened, names, split, size)) for split, (names, _) in single.items()}
     usable = {split: [each for each in found if not each.why] for split, found in seen.items()}
     images = [each for found in usable.values() for each in found]
-    class_of = class_names(layout, opened.names)
+    class_of = layout.classes(opened.names)
     classes = {split: Counter(class_of[each.name] for each in found) for split, found in usable.items()}
     more = {FRAMES: sum(each.more_frames for each in images), NESTED: sum(copies for _, copies in single.values())}
     whole = all(len(found) <= COMPARED for found in usable.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -62,14 +63,17 @@ class Layout:
         return [] if folder is None else [name for name in names if name.startswith(f"{folder}/")]
 
     def classes(self, names: Iterable[str]) -> dict[str, str]:
-        """Return the class of every image that is in a split, as ``classes_of`` finds it among all images."""
+        """Return the class of every image that is in a split, as ``classes_of`` finds it among all images.
+
+        Names that differ in nothing but their form of Unicode are one.
+        """
         listed = list(names)
         inside = {split: self.names(listed, split) for split in self.splits}
         found: dict[str, str] = {}
         for split, own in inside.items():
             others = [self._below(name) for other in inside if other != split for name in inside[other]]
             found.update(zip(own, classes_of(map(self._below, own), others), strict=True))
-        return found
+        return {name: unicodedata.normalize("NFC", called) for name, called in found.items()}
 
     def _below(self, name: str) -> str:
         inside = (f"{folder}/" for folder in self.folders.values())
