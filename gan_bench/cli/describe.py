@@ -19,7 +19,7 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UnrunPluginsError, UserError
 from gan_bench.core.registry import Registry, did_you_mean
 from gan_bench.core.sources import calling
-from gan_bench.core.text import as_typed, plural, printable
+from gan_bench.core.text import as_typed, plural, printable, some_of
 from gan_bench.terminal.console import PlainConsole, table_console
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ Description = list["str | Table"]
 """Lines and tables, in order."""
 FAULTS = ("invalid: ", "broken: ", "needs its plug-ins: ")
 """Begin lines of lists that say what to do, and are not cut."""
-_CLASSES = 20
-"""Most classes that are counted one by one."""
 
 
 def listing(kind: str) -> list[tuple[str, str]]:
@@ -262,6 +260,7 @@ def _by_class(labels: Tensor | None) -> str:
     """Return how many images each class has; their own folders' names are said where they are described."""
     if labels is None:
         return ""
+    from gan_bench.data.image_folders import CLASSES, MORE_CLASSES
+
     counts = [f"{label} {count:,}" for label, count in enumerate(labels.bincount().tolist())]
-    more = f" and {len(counts) - _CLASSES} classes more" if len(counts) > _CLASSES else ""
-    return f"; by class: {', '.join(counts[:_CLASSES])}{more}"
+    return f"; by class: {some_of(counts, CLASSES, rest=MORE_CLASSES)}"

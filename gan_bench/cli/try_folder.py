@@ -18,7 +18,7 @@ from gan_bench.config.suite import named_files, suites_folder
 from gan_bench.config.trial import RESERVED_NAMES
 from gan_bench.config.yaml_document import scalar
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import as_typed, at_home, is_utf8, plural, printable
+from gan_bench.core.text import as_typed, at_home, is_utf8, plural, printable, some_of
 from gan_bench.data.datasets import DATASETS
 from gan_bench.data.image_folders import darkness, named_by_no_suite
 from gan_bench.data.own_images import LEAST_DISTINCT, Inspection, inspect_images, prepare_folder
@@ -160,8 +160,7 @@ def report(found: Inspection) -> Iterator[str]:
     """Yield what was found, a line each."""
     for split, classes in found.classes.items():
         named = [f"{printable(name)} {count:,}" for name, count in sorted(classes.items())]
-        more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
-        folders = f" in {plural(len(named), 'folder')}: {', '.join(named[:SHOWN])}{more}" if len(named) > 1 else ""
+        folders = f" in {plural(len(named), 'folder')}: {some_of(named, SHOWN)}" if len(named) > 1 else ""
         yield f"{_CALLED[split]}: {plural(found.count(split), 'image')}{folders}"
     if found.sides:
         low, high = min(found.sides), max(found.sides)

@@ -153,8 +153,12 @@ def names_instead(names: Iterable[str], pattern: str) -> str:
     if near := near_name(known, pattern):
         return near
     settings = list(dict.fromkeys(name.rpartition(",seed=")[0] or name for name in shortened(known)))
-    more = f"; and {len(settings) - MOST_NAMES} more" if len(settings) > MOST_NAMES else ""
-    return f"there {'are' if len(settings) > 1 else 'is'} {'; '.join(settings[:MOST_NAMES])}{more}"
+    return f"there {'are' if len(settings) > 1 else 'is'} {some_of(settings, MOST_NAMES, '; ', '; and {} more')}"
+
+
+def some_of(texts: Sequence[str], most: int, joint: str = ", ", rest: str = " and {} more") -> str:
+    """Join the first of some texts, and say how many more there are: ``a, b and 3 more``."""
+    return joint.join(texts[:most]) + (rest.format(len(texts) - most) if len(texts) > most else "")
 
 
 def plural(count: int, noun: str) -> str:

@@ -22,7 +22,7 @@ from gan_bench.core.cache import cache_folder
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import DataError
 from gan_bench.core.preparing import tell
-from gan_bench.core.text import plural, printable
+from gan_bench.core.text import plural, printable, some_of
 from gan_bench.data.doubts import doubts
 from gan_bench.data.image_files import SET_RANGE, decode_square, more_frames
 from gan_bench.data.image_source import ArchiveError, ImageSource, open_source
@@ -30,8 +30,8 @@ from gan_bench.data.splits import Layout, Split, layout_of
 
 CHUNK = 512
 """Most images decoded at a time."""
-CLASSES = 20
-"""Most classes that are counted one by one where the contents are told."""
+CLASSES, MORE_CLASSES = 20, " and {} classes more"
+"""Most classes that are counted one by one where the contents are told, and what is said of the others."""
 CHUNK_BYTES = 2**28
 """Bytes, of files or of what is made of them, after which no more are decoded at a time."""
 
@@ -106,8 +106,7 @@ class Prepared:
                 f"{printable(name) or 'beside the folders'} {count:,}"
                 for name, count in zip(self.classes, counts, strict=True)
             ]
-            more = f" and {len(per_class) - CLASSES} classes more" if len(per_class) > CLASSES else ""
-            text += f": {', '.join(per_class[:CLASSES])}{more}"
+            text += f": {some_of(per_class, CLASSES, rest=MORE_CLASSES)}"
         yield text
         reasons = {**self.left_out, NESTED: self.copies, "images that cannot be decoded": self.skipped}
         for reason, count in reasons.items():

@@ -14,7 +14,7 @@ from gan_bench.config.design import MARGIN
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.trial import setting_key
 from gan_bench.core.errors import CopiedError, PutAsideError, RecordError, UserError
-from gan_bench.core.text import plain_markdown, plural
+from gan_bench.core.text import plain_markdown, plural, some_of
 from gan_bench.records.folders import existing, folders_by_suite, scan
 from gan_bench.records.json_files import REMEDY, is_regular
 from gan_bench.records.layout import PLAN
@@ -392,12 +392,12 @@ def _trials(before: Studies, after: Studies, planned: frozenset[str]) -> Iterato
 
 def _added(before: Mapping[str, StoredTrial], after: Mapping[str, StoredTrial]) -> Iterator[str]:
     if names := [trial.trial["name"] for key, trial in after.items() if key not in before and trial.record]:
-        yield f"{plural(len(names), 'trial')} only in the newer folder, not compared: {_some(names)}"
+        yield f"{plural(len(names), 'trial')} only in the newer folder, not compared: {some_of(names, _NAMED)}"
 
 
 def _not_planned(ended: list[_TrialChange]) -> Iterator[str]:
     if names := [trial.name for trial in ended if trial.new_status == NOT_PLANNED]:
-        yield f"{plural(len(names), 'trial')} not planned in the newer folder: {_some(names)}"
+        yield f"{plural(len(names), 'trial')} not planned in the newer folder: {some_of(names, _NAMED)}"
 
 
 def _ended_worse(ended: list[_TrialChange]) -> Iterator[str]:
@@ -407,9 +407,4 @@ def _ended_worse(ended: list[_TrialChange]) -> Iterator[str]:
             yield f"{trial.study}: {trial.name}: {trial.old_status} -> {trial.new_status}"
     if lost := [trial.name for trial in bad if trial.new_status == MISSING]:
         are = "trial that was done is" if len(lost) == 1 else "trials that were done are"
-        yield f"{len(lost)} {are} missing: {_some(lost)}"
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(names[:_NAMED])}{more}"
+        yield f"{len(lost)} {are} missing: {some_of(lost, _NAMED)}"

@@ -13,7 +13,7 @@ import pandas as pd
 
 from gan_bench.config.naming import means
 from gan_bench.core.errors import RecordError, UserError
-from gan_bench.core.text import as_typed, plural
+from gan_bench.core.text import as_typed, plural, some_of
 from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.study.frame import FAULTY
 from gan_bench.report.study.studies import read_studies
@@ -77,13 +77,13 @@ def find_setting(found: list[Study], wanted: str) -> FinishedSetting:
         f"{setting.name if shown[setting.name] == 1 else setting.label} ({setting.study.title})"
         for setting in matching or settings
     ]
-    more = f"; and {len(names) - NAMED} more" if len(names) > NAMED else ""
     what = (
         f'"{as_typed(wanted)}" names several settings'
         if matching
         else f'no finished setting is called "{as_typed(wanted)}"'
     )
-    raise UserError(f"{what}; there are {'; '.join(names[:NAMED])}{more}; name one, or the folder of one suite")
+    there = some_of(names, NAMED, "; ", "; and {} more")
+    raise UserError(f"{what}; there are {there}; name one, or the folder of one suite")
 
 
 def require_sound(study: Study, label: str | None = None) -> None:

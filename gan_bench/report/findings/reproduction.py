@@ -15,6 +15,7 @@ import yaml
 from gan_bench.config.recipes import RECIPES, Fact, Recipe
 from gan_bench.config.trial import LATER_DEFAULTS
 from gan_bench.core.errors import UserError
+from gan_bench.core.text import some_of
 from gan_bench.records.record import Protocol
 from gan_bench.report.study.frame import Frames
 from gan_bench.report.study.stats import Interval, prediction_interval
@@ -201,9 +202,7 @@ def _instead(known: Mapping[str, Fact[Any]], field: str, configs: Sequence[Mappi
     is_numeric = len(numbers) == len(values)
     if is_numeric and len(values) > MOST_VALUES:
         return f"{_HERE}{len(values)} values from {numbers[0]} to {numbers[-1]}"
-    texts = [_written(value) for value in (numbers if is_numeric else values)[:MOST_VALUES]]
-    more = f" and {len(values) - MOST_VALUES} more" if len(values) > MOST_VALUES else ""
-    return f"{_HERE}{' or '.join(texts)}{more}"
+    return f"{_HERE}{some_of([*map(_written, numbers if is_numeric else values)], MOST_VALUES, ' or ')}"
 
 
 def _written(value: object) -> str:
