@@ -16,9 +16,10 @@ from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
-from gan_bench.cli import checks, images
+from gan_bench.cli import images
 from gan_bench.cli import part_commands as parts
 from gan_bench.cli import record_commands as records
+from gan_bench.cli.doctor import doctor
 from gan_bench.cli.options import Results, Tables, TrackingUri, seeds_of, with_run_options
 from gan_bench.core import GARBAGE_THRESHOLD, __version__
 from gan_bench.core.cache import ensure_home
@@ -139,15 +140,15 @@ COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (parts.list_, "list"),
     (parts.show, "show"),
     (parts.new, "new"),
-    (checks.check, "check"),
+    (parts.check, "check"),
     (images.score, "score"),
     (images.sample, "sample"),
     (records.sync, "sync"),
-    (checks.verify, "verify"),
+    (records.verify, "verify"),
     (records.audit, "audit"),
     (records.board, "board"),
     (records.ui, "ui"),
-    (checks.doctor, "doctor"),
+    (doctor, "doctor"),
 )
 """In the order of the help, after ``run``."""
 app.command(epilog=_EXAMPLES)(run)

@@ -1,17 +1,20 @@
-"""Commands about parts and data. They load what they need."""
+"""Commands about suites, parts and data. They load what they need."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from gan_bench.cli.options import AllowPlugins, Data, Kind, NewKind
 from gan_bench.config.image_folder import data_root
-from gan_bench.core.text import clip
+from gan_bench.core.text import clip, plural
 from gan_bench.terminal.console import console
+
+if TYPE_CHECKING:
+    from gan_bench.config.image_folder import DataRoot
 
 SHORTEST = 20
 """Columns that a line of a list has for its text, however long the name."""
@@ -59,6 +62,60 @@ def new(
     if kind != "suite":
         lines.say(f"check it with `{shlex.join(['gan-bench', 'check', str(written[0])])}`")
     lines.say(f"train with it: `{shlex.join(['gan-bench', 'run', str(written[-1]), *allow])}`")
+
+
+def check(
+    target: Annotated[str, typer.Argument(help="A suite, an installed package, or a Python file, which is run.")],
+    data: Data = None,
+    allow_plugins: AllowPlugins = False,
+) -> None:
+    """Check a suite, or parts against the contract of their kinds; exit code 1 when one breaks it."""
+    from gan_bench.config.suite import suite_of_name
+    from gan_bench.contract.check import check_part, parts_of
+
+    if target.endswith((".yaml", ".yml")) or suite_of_name(target):
+        _check_suite(target, data_root(data), allow_plugins=allow_plugins)
+        return
+    root, broken, count, out = data_root(data), 0, 0, console()
+    for kind, name in parts_of(target):
+        for each in check_part(kind, name, root):
+            count += 1
+            broken += each.fault is not None
+            if each.fault or each.skipped:
+                word, style = ("broken", "red") if each.fault else ("not checked", "yellow")
+                out.say(f"{word:<11} {each.part}: {each.what}: {each.fault or each.skipped}", style=style)
+            else:
+                out.say(f"{'ok':<11} {each.part}: {each.what}")
+    out.say(f"{plural(count, 'check')}: " + (f"{broken} broken" if broken else "every part keeps its contract"))
+    raise typer.Exit(min(broken, 1))
+
+
+def _check_suite(suite: str, root: DataRoot, *, allow_plugins: bool) -> None:
+    """Check what a run would before it reads images; without its plug-ins, names of parts cannot be looked up.
+
+    Raises:
+        UserError: The suite cannot run.
+    """
+    from gan_bench.config.cuts import PlanOptions
+    from gan_bench.config.suite import find_suite, make_plan
+    from gan_bench.execution.preflight.checks import check_fit, check_names, check_sources
+    from gan_bench.execution.trial.context import RunContext
+    from gan_bench.execution.trial.environment import choose_device
+
+    options = PlanOptions(profile="full", allow_plugins=allow_plugins)
+    plan, out = make_plan(find_suite(suite), options, run_plugins=allow_plugins), console()
+    check_sources(plan)
+    is_whole = allow_plugins or not plan.files
+    if is_whole:
+        own = {folder.name: folder.transform for folder in plan.folders}
+        check_names(plan, set(own))
+        check_fit(plan.trials, RunContext(root, choose_device("cpu"), lambda: False), own)
+    settings = len({trial.setting for trial in plan.trials})
+    out.say(f"ok: {plural(len(plan.trials), 'trial')} of {plural(settings, 'setting')}")
+    if not is_whole:
+        files = ", ".join(file.name for file in plan.files)
+        said = f"not checked: whether parts exist and fit, as plug-ins did not run ({files}); --allow-plugins runs them"
+        out.say(said, style="yellow")
 
 
 data_app = typer.Typer(help="Fetch, check and describe datasets.", no_args_is_help=True)

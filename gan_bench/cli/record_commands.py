@@ -19,8 +19,9 @@ from gan_bench.cli.options import (
     TrackingUri,
 )
 from gan_bench.config.image_folder import data_root
+from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural, seconds_of
-from gan_bench.terminal.console import console, table_console
+from gan_bench.terminal.console import PlainConsole, console, table_console
 
 
 def report(
@@ -195,6 +196,63 @@ def sync(
 
     whole = sync_results(results, tracking_uri, experiment_prefix, console(), register=register)
     raise typer.Exit(0 if whole else 1)
+
+
+def verify(
+    results: Annotated[Path, typer.Argument(help="Results folder of earlier runs, one record, or a card.")],
+    rerun: Annotated[
+        str | None, typer.Option(help="Train again the first steps of trials: a glob or a part of their names.")
+    ] = None,
+    data: Data = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Name planned trials that have not begun.")] = False,
+) -> None:
+    """Check every record: digests, completeness, that history, scores and status agree."""
+    from gan_bench.records.folders import existing
+    from gan_bench.records.verify import verify as verify_records
+
+    _check_rerun(rerun, results)
+    root, out = data_root(data), console()
+    bad = count = planned = withdrawn = partial = 0
+    for verdict in verify_records(existing(results)):
+        bad += bool(verdict.faults)
+        count += verdict.checked
+        planned += verdict.planned and not verdict.withdrawn
+        withdrawn += verdict.withdrawn
+        partial += verdict.partial
+        if verdict.planned and not verbose:
+            continue
+        for fault in verdict.faults:
+            out.say(f"{verdict.name}: {fault}", style="red")
+        for remark in verdict.remarks:
+            out.say(f"{verdict.name}: {remark}", style="yellow")
+    if not verbose:
+        _count_not_begun(out, planned, "planned and not begun")
+        _count_not_begun(out, withdrawn, "no longer planned and never began")
+    if not count and not bad:
+        raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
+    if rerun:
+        from gan_bench.audit.rerun import rerun as rerun_trials
+
+        for verdict in rerun_trials(results, rerun, root):
+            bad += bool(verdict.faults)
+            for text in (*verdict.faults, *verdict.remarks):
+                out.say(f"{verdict.name}: {text}", style="red" if verdict.faults else None)
+    whole = "what is there is as it was saved" if partial else "every record is whole"
+    out.say(f"{count} checked: {f'{bad} invalid' if bad else whole}")
+    raise typer.Exit(min(bad, 1))
+
+
+def _count_not_begun(out: PlainConsole, trials: int, how: str) -> None:
+    if trials:
+        are = "is" if trials == 1 else "are"
+        out.say(f"{plural(trials, 'trial')} {are} {how} (--verbose names them)", style="yellow")
+
+
+def _check_rerun(rerun: str | None, results: Path) -> None:
+    from gan_bench.records.layout import TRIAL
+
+    if rerun and (results / TRIAL).is_file():
+        raise UserError(f"--rerun takes a results folder, and {results} is one record; name the folder and a glob")
 
 
 def audit(

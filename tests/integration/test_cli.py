@@ -25,7 +25,7 @@ from support.studies import write
 from support.suites import train_small
 from typer.main import get_command
 
-from gan_bench.cli import checks
+from gan_bench.cli import doctor
 from gan_bench.cli.app import app, main
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import find_suite, make_plan
@@ -480,7 +480,7 @@ def test_a_doctor_says_what_a_run_would_fail_of(tmp_path):
 
 def test_a_doctor_of_no_suite_prepares_no_images(tmp_path, monkeypatch, capsys):
     """It unpacked and prepared 60,000 images of CIFAR-10 and all cats into the cache, unasked."""
-    monkeypatch.setattr(checks, "_extractor", lambda name, **_: checks.Finding(name))
+    monkeypatch.setattr(doctor, "_extractor", lambda name, **_: doctor.Finding(name))
     archive = tmp_path / "cats.zip"
     with zipfile.ZipFile(archive, "w") as written:
         written.writestr("1.png", b"no image, but whole" * 20)

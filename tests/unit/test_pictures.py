@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from gan_bench.cli.checks import examine
 from gan_bench.cli.describe import present
+from gan_bench.cli.doctor import examine
 from gan_bench.config.image_folder import DataRoot, ImageFolder, Transform
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.data import image_folders as prepare_module
