@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gan_bench.config.image_folder import DataRoot, Transform
-from gan_bench.core.errors import DataError, UserError
+from gan_bench.core.errors import DataError, UserError, writing
 from gan_bench.core.text import as_typed, plural, printable
 from gan_bench.data.datasets import DATASETS, ImageSet, load
 from gan_bench.data.image_files import decode
@@ -228,10 +228,8 @@ def export(dataset: str, extractor: str, root: DataRoot, device: torch.device, o
     """
     loaded = load_extractor(extractor, device)
     found = _dataset(dataset, root).reference(loaded)
-    try:
+    with writing(out, "another place"):
         export_moments(out, found.moments)
-    except OSError as error:
-        raise UserError(f"{out} cannot be written ({error.strerror}); choose another place with --out") from None
     return found.moments.count
 
 

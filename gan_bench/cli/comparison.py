@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gan_bench.cli.options import FormatChoice
 from gan_bench.core.atomic import write_atomically
-from gan_bench.core.errors import UserError
+from gan_bench.core.errors import UserError, writing
 from gan_bench.records.json_files import finite
 from gan_bench.records.summary import keep_comparison
 from gan_bench.report.compare.comparison import WORDS, Comparison
@@ -38,10 +38,8 @@ def write_comparison(found: Comparison, form: FormatChoice, out: Path | None) ->
     if out is None:
         console().out(text, end="", highlight=False)
     else:
-        try:
+        with writing(out, "another file"):
             write_atomically(out, text)
-        except OSError as error:
-            raise UserError(f"{out} cannot be written ({error.strerror}); choose another file with --out") from None
 
 
 def keep_beside(found: Comparison, old: Path, new: Path) -> None:

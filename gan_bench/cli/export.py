@@ -19,7 +19,7 @@ from gan_bench.api import ResultTables, load
 from gan_bench.config.changes import flat_values
 from gan_bench.config.trial import TrialConfig, directory_name
 from gan_bench.core.atomic import filled_at_once, write_atomically
-from gan_bench.core.errors import UserError
+from gan_bench.core.errors import UserError, writing
 from gan_bench.core.text import plural, printable, slug
 from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.layout import is_safe_name
@@ -266,7 +266,7 @@ def export(
         raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
     if kind != "parquet" and out.exists() and any(out.iterdir() if out.is_dir() else [out]):
         raise UserError(f"{out} is not empty, and what is there would be mixed with this; choose another with --out")
-    try:
+    with writing(out, "another place"):
         if kind == "parquet":
             return f"{out}: {write_parquet(tables, out):,} values", tables.unreadable
         write, count = {"tensorboard": write_tensorboard, "wandb": write_wandb}[kind], 0
@@ -276,7 +276,5 @@ def export(
                     progress(printable(trial.name))
                 write(trial, folder)
                 count += 1
-    except OSError as error:
-        raise UserError(f"{out} cannot be written ({error.strerror}); choose another place with --out") from None
     look = f"tensorboard --logdir {out}" if kind == "tensorboard" else f"wandb sync {out}/wandb/offline-run-*"
     return f"{out}: {plural(count, 'trial')}; look at them with `{look}`", tables.unreadable

@@ -10,7 +10,7 @@ from typing import Any
 import gan_bench as gb
 from gan_bench.config.suite import suites_folder
 from gan_bench.config.yaml_document import scalar
-from gan_bench.core.errors import UserError
+from gan_bench.core.errors import UserError, writing
 from gan_bench.core.registry import Registry
 from gan_bench.core.text import as_typed, with_article
 
@@ -89,11 +89,9 @@ def write_new(kind: str, name: str, folder: Path) -> list[Path]:
     there = [path for path in texts if path.exists()]
     if there:
         raise UserError(f"{there[0]} is there already, and stays as it is; choose another name")
-    try:
+    with writing(folder, "another folder"):
         folder.mkdir(parents=True, exist_ok=True)
         for path, text in texts.items():
             with path.open("x", encoding="utf-8") as out:
                 out.write(text)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out") from None
     return list(texts)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import select
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -43,6 +45,23 @@ class UserError(Exception):
     def __str__(self) -> str:
         """Return the message, with file names that are not UTF-8 escaped: no stream could print them."""
         return super().__str__().encode(errors="backslashreplace").decode()
+
+
+@contextmanager
+def writing(out: Path, instead: str) -> Iterator[None]:
+    """Turn the system's refusal to write to the place of ``--out`` into a sentence.
+
+    Args:
+        out: The place.
+        instead: What else may be named: ``another folder``.
+
+    Raises:
+        UserError: The block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{out} cannot be written ({error.strerror}); choose {instead} with --out") from None
 
 
 class DataError(UserError):
