@@ -17,6 +17,7 @@ import torch
 from hypothesis import settings
 from support import warm
 from support.needs import NEEDS
+from support.parts import temporary
 
 from gan_bench.config.image_folder import DataRoot
 from gan_bench.core.registry import REGISTRIES
@@ -142,8 +143,8 @@ def registries():
     """
     with ExitStack() as stack:
         for registry in REGISTRIES.values():
-            stack.enter_context(registry.temporary())
-        yield lambda registry, **entries: stack.enter_context(registry.temporary(**entries))
+            stack.enter_context(temporary(registry))
+        yield lambda registry, **entries: stack.enter_context(temporary(registry, **entries))
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,6 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from importlib.metadata import EntryPoint
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -191,20 +190,6 @@ class Registry(Mapping[str, T], Generic[T]):
         if name not in self._shipped:
             self._entries.pop(name, None)
             self._sources.pop(name, None)
-
-    @contextmanager
-    def temporary(self, **entries: T) -> Iterator[None]:
-        """Take back, at the end of the block, whatever is registered or dropped in it.
-
-        Args:
-            entries: Stand under their names in the block, also in the place of those that are there.
-        """
-        kept = dict(self._entries), dict(self._sources), set(self._provisional), set(self._of_main)
-        try:
-            self._entries.update(entries)
-            yield
-        finally:
-            self._entries, self._sources, self._provisional, self._of_main = kept
 
     def points(self) -> Mapping[str, list[EntryPoint]]:
         """Return what installed packages offer, by name; nothing is imported."""

@@ -14,7 +14,7 @@ import pytest
 import torch
 from support.commands import gan_bench
 from support.needs import slow
-from support.parts import registered
+from support.parts import registered, temporary
 from support.runs import CPU, context, run, train
 from support.trials import digits_trial
 from torch import nn
@@ -145,7 +145,7 @@ def test_a_value_outside_its_bounds_is_none(tmp_path, odd, value):
     odd(given=Estimate(value))
     entry = replace(MEASURES["odd"], bounds=(0, 1))
     with (
-        MEASURES.temporary(odd=entry),
+        temporary(MEASURES, odd=entry),
         pytest.warns(RuntimeWarning, match=f"its metric gave {value}, which is outside"),
     ):
         assert scores_of(tmp_path, digits_trial())["odd"]["value"] is None

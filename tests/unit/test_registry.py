@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from support.parts import temporary
 
 import gan_bench as gb
 from gan_bench.config.plugins import keep_plugins, load_plugin
@@ -319,7 +320,7 @@ def test_a_cell_of_a_notebook_may_run_again():
     """A network that was changed and registered again was an error; its kernel had to be started anew."""
     cell = {"__name__": "__main__", "registry": gb.ARCHITECTURES, "entry": None}
     code = "registry.register('of_a_cell', entry)"
-    with gb.ARCHITECTURES.temporary():
+    with temporary(gb.ARCHITECTURES):
         for description in ("first", "second"):
             made = replace(gb.ARCHITECTURES["mlp"], description=description)
             exec(code, {**cell, "entry": made})  # noqa: S102 - a cell
