@@ -172,10 +172,6 @@ def _refuse_bounds(value: object) -> None:
         raise PydanticCustomError("bounds", "only numbers lie between bounds; use choice")
 
 
-def _list_or_drawn(value: object) -> str:
-    return "drawn at random" if isinstance(value, dict) else "a list"
-
-
 def _swept() -> type[BaseModel]:
     """Return ``Changes`` with a list of values, or random ones, in place of each value; no list holds null."""
     lists: dict[str, Any] = {}
@@ -186,7 +182,8 @@ def _swept() -> type[BaseModel]:
         forms: dict[str, Any] = {"choice": (values | None, None), "log": (between, None), "uniform": (between, None)}
         drawn = create_model(f"Drawn_{name}", __base__=Drawn, **forms)
         either: Any = Annotated[values, Tag("a list")] | Annotated[drawn, Tag("drawn at random")]
-        lists[name] = (Annotated[either, Discriminator(_list_or_drawn)], Field([]))
+        tag = Discriminator(lambda value: "drawn at random" if isinstance(value, dict) else "a list")
+        lists[name] = (Annotated[either, tag], Field([]))
     return create_model("Sweep", __base__=Strict, **lists)
 
 
@@ -318,9 +315,9 @@ def setting_name(recipe: str, values: Mapping[str, object], config: TrialConfig,
         cut: Whether a profile cut the epochs, so that they are no difference.
     """
     unnamed = {"log_every", "epochs"} if cut else {"log_every"}
-    given = {**LATER_DEFAULTS, **values}
-    shown = {name: getattr(config, name) for name in (*values, *(n for n in given if n not in values))}
-    differs = {name: shown[name] for name in shown if name not in unnamed and shown[name] != given[name]}
+    given = {**values, **{name: default for name, default in LATER_DEFAULTS.items() if name not in values}}
+    shown = {name: getattr(config, name) for name in given}
+    differs = {name: value for name, value in shown.items() if name not in unnamed and value != given[name]}
     parts = []
     for short, (g, d) in BOTH.items():
         if g in differs or d in differs:

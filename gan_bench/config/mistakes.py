@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from math import isfinite
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
 from gan_bench.config.design import LOOKS
 from gan_bench.config.trial import BELOW, LIMITS
@@ -86,9 +86,9 @@ def what_is_wrong(detail: ErrorDetails, example: str | None = None) -> str:
 def _remedy(kind: str, given: object, place: tuple[str | int, ...]) -> str:
     """Return what to write in place of a value of a wrong type, as people mean it, or nothing."""
     if kind == "list_type" and given is not None:
-        several = (
-            f" for this one, or {[*range(given)]} for {given}" if place[-1:] == ("seeds",) and _is_few(given) else ""
-        )
+        several = ""
+        if place[-1:] == ("seeds",) and isinstance(given, int) and 1 < given <= 10:
+            several = f" for this one, or {[*range(given)]} for {given}"
         return f"; {_as_list(given, place)}{several}"
     if not isinstance(given, str):
         return ""
@@ -102,15 +102,12 @@ def _remedy(kind: str, given: object, place: tuple[str | int, ...]) -> str:
     return "; write it without quotes" if form and re.fullmatch(form, given) else ""
 
 
-def _is_few(given: object) -> TypeGuard[int]:
-    return isinstance(given, int) and 1 < given <= 10
-
-
 _WHOLE = r"(?a:0|[1-9]\d*)"
 _NUMBER = r"(?a:[-+]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)"
 """A number as YAML has it; one that begins with a needless zero is refused there."""
 _ALL = {"seeds": [0, 1, 2], "looks": [*LOOKS]}
 """Lists of the fields where ranges are usual."""
+_OF_NUMBERS = frozenset({*_ALL, *LIMITS, *BELOW, "lr", "lr_g", "lr_d", "adam_eps"})
 
 
 def _as_bounds(given: object, place: tuple[str | int, ...]) -> str:
@@ -144,7 +141,7 @@ def _as_list(given: object, place: tuple[str | int, ...]) -> str:
     """
     if isinstance(given, dict) or place == ("trials",):
         return "begin every item with a hyphen"
-    field = next((str(part) for part in reversed(place) if _of_numbers(part)), "")
+    field = next((str(part) for part in reversed(place) if part in _OF_NUMBERS), "")
     example = f"write all of them, as {_ALL[field]}" if field in _ALL else ""
     if not field:
         return _as_names(given, are_files=place == ("plugins",), are_switches="spectral_norm" in place)
@@ -161,11 +158,6 @@ def _as_list(given: object, place: tuple[str | int, ...]) -> str:
         return f"write [{', '.join(numbers)}]"
     kind, decimals = ("whole numbers", "") if is_whole else ("numbers", ", and points for decimals")
     return example or f"write {kind} in brackets, with commas between them alone{decimals}"
-
-
-def _of_numbers(part: str | int) -> bool:
-    names = ("lr", "lr_g", "lr_d", "adam_eps")
-    return part in _ALL or part in LIMITS or part in BELOW or part in names
 
 
 def _listed(text: str, *, is_whole: bool) -> list[str]:

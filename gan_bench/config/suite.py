@@ -17,7 +17,7 @@ from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.config.naming import chosen_trials
 from gan_bench.config.plugins import keep_plugins, load_plugin
 from gan_bench.config.recipes import RECIPES
-from gan_bench.config.suite_file import FolderEntry, SuiteFile, SuiteSource, TrialEntry, of_images, read
+from gan_bench.config.suite_file import SuiteFile, SuiteSource, TrialEntry, of_images, read
 from gan_bench.config.trial import EvaluationConfig, Profile, Trial, TrialConfig
 from gan_bench.config.yaml_document import MAX_MESSAGE, Location, YamlDocument, dotted, quoted
 from gan_bench.core.errors import SuiteError, UnrunPluginsError, UserError
@@ -187,7 +187,14 @@ def _files(suite: SuiteFile, document: YamlDocument) -> tuple[Path, ...]:
 
 
 def _folders(suite: SuiteFile, document: YamlDocument) -> tuple[ImageFolder, ...]:
-    return tuple(_folder(document, name, entry) for name, entry in suite.datasets.items())
+    return tuple(
+        ImageFolder(
+            name=name,
+            path=_path(document, ("datasets", name, "path"), entry.path),
+            transform=Transform(**entry.model_dump(exclude={"path"})),
+        )
+        for name, entry in suite.datasets.items()
+    )
 
 
 def _written_alike(before: Mapping[str, object], now: Mapping[str, object]) -> tuple[str, object, object] | None:
@@ -279,11 +286,6 @@ def _check_betas(values: Mapping[str, object], changes: Mapping[str, object]) ->
         name = values.get(f"optimizer_{net}", "adam")
         if f"betas_{net}" in changes and name != "adam":
             raise ValueError(f"betas_{net}: {name} has no betas; leave them out")
-
-
-def _folder(document: YamlDocument, name: str, entry: FolderEntry) -> ImageFolder:
-    transform = Transform(**entry.model_dump(exclude={"path"}))
-    return ImageFolder(name=name, path=_path(document, ("datasets", name, "path"), entry.path), transform=transform)
 
 
 def _path(document: YamlDocument, place: Location, text: str) -> Path:
