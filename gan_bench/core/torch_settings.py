@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 _LIBRARIES = (
     ("cudnn", "enabled"),
@@ -73,9 +73,8 @@ def precisions_kept() -> Iterator[None]:
     (``fp32_precision``) said something that it cannot, so it is set back only where it could be read.
     """
     torch: Any = import_module("torch")
-    backends = torch.backends
-    cudnn, mkldnn = backends.cudnn, backends.mkldnn
-    kinds = [cudnn.conv, cudnn.rnn, backends.cuda.matmul, mkldnn.conv, mkldnn.rnn, mkldnn.matmul]
+    cudnn, mkldnn = torch.backends.cudnn, torch.backends.mkldnn
+    kinds = [cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul, mkldnn.conv, mkldnn.rnn, mkldnn.matmul]
     precisions = [kind.fp32_precision for kind in kinds]
     convolutions = products = None
     with suppress(RuntimeError):
@@ -98,3 +97,44 @@ def precisions_kept() -> Iterator[None]:
 def determinism(torch: Any) -> tuple[bool, bool]:  # noqa: ANN401 - a module
     """Return whether algorithms must be deterministic, and whether others only warn."""
     return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+
+
+class Tf32(NamedTuple):
+    """Where a GPU rounds factors to TensorFloat-32, ten bits of mantissa instead of 23.
+
+    Attributes:
+        convolutions: In cuDNN's convolutions.
+        products: In matrix products.
+    """
+
+    convolutions: bool
+    products: bool
+
+
+PYTORCHS = Tf32(convolutions=True, products=False)
+"""What PyTorch starts with (its notes on CUDA semantics)."""
+
+
+def tf32_in_use() -> Tf32:
+    """Return where TensorFloat-32 is used now, through whichever of torch's two interfaces it was asked for."""
+    backends: Any = import_module("torch.backends")
+    return Tf32(backends.cudnn.conv.fp32_precision == "tf32", backends.cuda.matmul.fp32_precision == "tf32")
+
+
+@contextmanager
+def tf32(flags: Tf32) -> Iterator[None]:
+    """Use TensorFloat-32 where ``flags`` say, on a CPU full float32, and give back what was set before."""
+    torch: Any = import_module("torch")
+    cudnn, mkldnn = torch.backends.cudnn, torch.backends.mkldnn
+    before = tf32_in_use()  # what is so already is left to torch.backends.fp32_precision, as it may be
+    with precisions_kept():
+        if before.convolutions != flags.convolutions:
+            cudnn.allow_tf32 = flags.convolutions
+            if not flags.convolutions:  # the older interface leaves what it switches off to that
+                cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = "ieee"
+        if before.products != flags.products:
+            torch.set_float32_matmul_precision("high" if flags.products else "highest")
+        for kind in (mkldnn.conv, mkldnn.rnn, mkldnn.matmul):
+            if kind.fp32_precision not in ("none", "ieee"):
+                kind.fp32_precision = "ieee"
+        yield

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from gan_bench.float32 import Tf32, tf32
+from gan_bench.core.torch_settings import Tf32, tf32
 
 PART = 50
 """Images in one pass of a network of 128x128 or larger: 500 of them would take gigabytes."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gan_bench.config.trial import Precision
-from gan_bench.float32 import Tf32, tf32, tf32_in_use
+from gan_bench.core.torch_settings import Tf32, tf32, tf32_in_use
 from gan_bench.training.step import Computed, GANPair, Network
 
 

@@ -23,8 +23,7 @@ from gan_bench.core import __version__
 from gan_bench.core.errors import UserError
 from gan_bench.core.shared_settings import Shared
 from gan_bench.core.text import as_typed
-from gan_bench.core.torch_settings import determinism
-from gan_bench.float32 import PYTORCHS, tf32
+from gan_bench.core.torch_settings import PYTORCHS, determinism, tf32
 from gan_bench.records.earlier import Identity
 from gan_bench.records.schema import VERSION, EnvironmentFile
 from gan_bench.training.precision import tf32_of
