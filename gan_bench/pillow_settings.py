@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin
 
-from gan_bench.core.shared_settings import Shared
+from gan_bench.core.shared_settings import Shared, shared_warnings
 
 _DEFAULTS: tuple[tuple[Any, str, object], ...] = (
     (ImageFile, "LOAD_TRUNCATED_IMAGES", False),
@@ -34,3 +35,11 @@ def _defaults() -> Iterator[None]:
 
 pillow_defaults = Shared(_defaults)
 """Reads images by the settings that Pillow comes with, and gives back those of the process."""
+
+
+@contextmanager
+def pillow_silenced() -> Iterator[None]:
+    """Read images by the settings that Pillow comes with, and without what it warns of on odd files."""
+    with shared_warnings(), pillow_defaults():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield

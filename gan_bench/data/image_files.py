@@ -7,7 +7,6 @@ import io
 import re
 import struct
 import threading
-import warnings
 import zlib
 from collections.abc import Iterator
 
@@ -17,10 +16,9 @@ from PIL import Image, UnidentifiedImageError
 
 from gan_bench.config.image_folder import Transform
 from gan_bench.core.errors import DataError, brief
-from gan_bench.core.shared_settings import shared_warnings
 from gan_bench.core.text import printable
 from gan_bench.data.file_kinds import JPEG, PNG, formats, other_kind
-from gan_bench.pillow_settings import pillow_defaults
+from gan_bench.pillow_settings import pillow_silenced
 
 MAX_PIXELS = 64_000_000
 MAX_SIDE = 32_768
@@ -140,15 +138,13 @@ def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.I
     """
     try:
         _check_tags(data)
-        with shared_warnings(), pillow_defaults():
-            warnings.filterwarnings("ignore", module=r"PIL\.")  # PIL's on odd files
-            with _open(data) as image, _budget.take(_pixels(image, name, size)):
-                loaded = _loaded(image, data)
-                if _breaks_off(data):
-                    raise OSError("image file is truncated")
-                if data.startswith(PNG):
-                    loaded.info[_PNG_BITS] = data[24]
-                yield as_meant(loaded, data)
+        with pillow_silenced(), _open(data) as image, _budget.take(_pixels(image, name, size)):
+            loaded = _loaded(image, data)
+            if _breaks_off(data):
+                raise OSError("image file is truncated")
+            if data.startswith(PNG):
+                loaded.info[_PNG_BITS] = data[24]
+            yield as_meant(loaded, data)
     except DataError:
         raise
     except Image.DecompressionBombError:
@@ -293,10 +289,8 @@ def more_frames(data: bytes) -> int:
     if not is_png and data[4:8] != b"ftyp" and not data.startswith((b"GIF8", b"RIFF", b"II", b"MM")):
         return 0
     try:
-        with shared_warnings(), pillow_defaults():
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-            with _open(data) as image:
-                return int(getattr(image, "n_frames", 1)) - 1
+        with pillow_silenced(), _open(data) as image:
+            return int(getattr(image, "n_frames", 1)) - 1
     except Exception:  # damaged behind the first frame
         return 0
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import DamagedError, RecordError, brief
-from gan_bench.core.shared_settings import shared_warnings
 from gan_bench.core.text import printable
 from gan_bench.records.json_files import read_file
 
@@ -28,7 +26,7 @@ def read_sample_grid(path: Path) -> Image:
     """
     from PIL import Image, UnidentifiedImageError
 
-    from gan_bench.pillow_settings import pillow_defaults
+    from gan_bench.pillow_settings import pillow_silenced
 
     try:
         if path.lstat().st_size > MAX_BYTES:
@@ -36,12 +34,11 @@ def read_sample_grid(path: Path) -> Image:
         if path.parent.is_symlink():
             raise ValueError("its folder is a link, and records have none")
         data = read_file(path)
-        with shared_warnings(), pillow_defaults():
-            warnings.simplefilter("ignore")  # PIL's, on odd files
-            with Image.open(io.BytesIO(data), formats=("PNG",)) as grid:  # another format could be a program, as EPS
-                if grid.width * grid.height > MAX_PIXELS:
-                    raise ValueError(f"{grid.width:,}x{grid.height:,} pixels")
-                return grid.convert("RGB")
+        # another format could be a program, as EPS
+        with pillow_silenced(), Image.open(io.BytesIO(data), formats=("PNG",)) as grid:
+            if grid.width * grid.height > MAX_PIXELS:
+                raise ValueError(f"{grid.width:,}x{grid.height:,} pixels")
+            return grid.convert("RGB")
     except RecordError:
         raise
     except Exception as error:  # damaged data make PIL raise any kind
