@@ -14,7 +14,7 @@ import gan_bench as gb
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.measures import MEASURES, Measure
 from gan_bench.config.recipes import RECIPES, Recipe
-from gan_bench.config.suite import find_suite, make_plan, suites_folder
+from gan_bench.config.suite import find_suite, known_suites, make_plan
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UnrunPluginsError, UserError
 from gan_bench.core.registry import Registry, did_you_mean
@@ -43,8 +43,7 @@ def listing(kind: str) -> list[tuple[str, str]]:
 
 
 def _suites() -> Iterator[tuple[str, str]]:
-    folders = (suites_folder(), Path("benchmarks"))  # later ones win, as in find_suite
-    for path in sorted({path.name: path for folder in folders for path in folder.glob("*.yaml")}.values()):
+    for path in sorted(known_suites().values()):
         try:
             yield path.stem, _suite_line(path)
         except UnrunPluginsError:
@@ -57,11 +56,8 @@ def _suite_line(path: Path) -> str:
     plan = make_plan(path, PlanOptions(), run_plugins=False)
     quick = make_plan(path, PlanOptions(profile="quick"), run_plugins=False)
     cut = f"{len(quick.trials)} quick" if quick.has_quick else "no quick profile"
-    return f"{plural(len(plan.trials), 'trial')} ({cut}): {_first_sentence(plan.description)}"
-
-
-def _first_sentence(text: str) -> str:
-    return re.split(r"(?<=[.?!])\s", text.strip(), maxsplit=1)[0].removesuffix(".")
+    first_sentence = re.split(r"(?<=[.?!])\s", plan.description.strip(), maxsplit=1)[0].removesuffix(".")
+    return f"{plural(len(plan.trials), 'trial')} ({cut}): {first_sentence}"
 
 
 def _measure_line(measure: Measure) -> str:

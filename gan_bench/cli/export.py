@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -84,17 +84,9 @@ def tidy(tables: ResultTables) -> pd.DataFrame:
     long = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     long = long.astype({"epoch": "int64", "step": "Int64", "value": float, "std": float})
     about = known[["suite", "setting", "seed", "status"]]
-    config = pd.DataFrame({f"config.{name}": known[name].map(_plain) for name in _config_fields(known)})
-    return long.join(about.join(config), on="trial")
-
-
-def _config_fields(known: pd.DataFrame) -> list[str]:
-    skipped = {"suite", "seed", "evaluation"}
-    return [field.name for field in fields(TrialConfig) if field.name in known and field.name not in skipped]
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - of any field
-    return str(list(value)) if isinstance(value, (list, tuple)) else value
+    own = [each.name for each in fields(TrialConfig) if each.name in known and each.name not in (*about, "evaluation")]
+    config = known[own].map(lambda value: str(list(value)) if isinstance(value, (list, tuple)) else value)
+    return long.join(about.join(config.add_prefix("config.")), on="trial")
 
 
 def trials_of(tables: ResultTables) -> Iterator[ExportedTrial]:

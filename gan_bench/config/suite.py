@@ -69,14 +69,14 @@ def suites_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "benchmarks"
 
 
-def _known_suites() -> dict[str, Path]:
+def known_suites() -> dict[str, Path]:
     """Return the suites in ``benchmarks/`` of the current folder and those of gan_bench, by name; the former win."""
     return {path.stem: path for folder in (suites_folder(), Path("benchmarks")) for path in folder.glob("*.yaml")}
 
 
 def suite_of_name(name: str) -> Path | None:
     """Return the suite of a name, which may be written in any case of letters, or None."""
-    known = _known_suites()
+    known = known_suites()
     return known.get(name) or known.get(name.lower())
 
 
@@ -103,7 +103,7 @@ def find_suite(suite: str | SuiteSource) -> SuiteSource:
     near = next((path for path in here if path.rpartition(".")[0].lower() == name.lower()), None)
     if not near and name and (said := of_images(Path(name))):
         raise SuiteError(said)
-    hint = f"did you mean {near}?" if near else did_you_mean(name, _known_suites())
+    hint = f"did you mean {near}?" if near else did_you_mean(name, known_suites())
     raise SuiteError(f'unknown suite "{as_typed(name)}" ({hint}); a path to a YAML file works too')
 
 

@@ -150,7 +150,7 @@ def open_source(path: Path) -> Iterator[ImageSource]:
         for name in members:  # not every archive lists its folders
             below.update(map(str, PurePosixPath(name).parents))
         reasons = {
-            name: LINKS if _is_link(archive.getinfo(own)) else _why_not(name)
+            name: LINKS if stat.S_ISLNK(archive.getinfo(own).external_attr >> 16) else _why_not(name)
             for name, own in members.items()
             if not name.endswith("/")
         }
@@ -237,17 +237,6 @@ def _without_masks(names: list[str], left_out: Counter[str]) -> list[str]:
 
 HIDDEN_FOLDERS = "hidden folders and those that systems leave behind"
 """Why such folders are left out, which are counted and not entered: some hold more files than the images are."""
-
-
-def check_regular(path: Path) -> None:
-    """Refuse what is no ordinary file: to open a pipe waits for ever.
-
-    Raises:
-        DataError: It is a pipe, a socket or a device.
-        OSError: There is no such file, or it may not be looked at.
-    """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise DataError(f"{path} is neither a folder nor a file; name a folder or zip file of images")
 
 
 def image_tree(top: Path, left_out: Counter[str], others: dict[str, list[str]]) -> tuple[list[str], list[str]]:
@@ -372,7 +361,8 @@ def _read_file(top: Path, name: str) -> bytes:
 @contextlib.contextmanager
 def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
-        check_regular(path)
+        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe waits for ever
+            raise DataError(f"{path} is neither a folder nor a file; name a folder or zip file of images")
         archive = zipfile.ZipFile(path)
     except DataError:
         raise
@@ -435,11 +425,6 @@ def _is_a_file_s(name: str) -> bool:
     """True if a name is hidden or that of a file, and not of a folder that may be a class or a split."""
     path = PurePosixPath(name)
     return bool(path.suffix) or not _is_visible(name) or path.name.upper() in ("README", "LICENSE", "COPYING", "NOTICE")
-
-
-def _is_link(member: zipfile.ZipInfo) -> bool:
-    """True for a symbolic link, whose content is the name of another file."""
-    return stat.S_ISLNK(member.external_attr >> 16)
 
 
 def _why_not(name: str) -> str:

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from gan_bench.config.image_folder import ImageFolder
 from gan_bench.core.errors import DataError, UserError
@@ -82,9 +81,6 @@ def register_folder(folder: ImageFolder, *, anew: bool = False) -> Dataset:
     if known := registered(folder):
         return known
 
-    def read(_: Path, split: Split) -> tuple[Tensor, Tensor | None]:
-        return from_images(folder.path, folder.transform, split)
-
     prepared = prepare_folder(folder)
     dataset = Dataset(
         name=folder.name,
@@ -96,7 +92,7 @@ def register_folder(folder: ImageFolder, *, anew: bool = False) -> Dataset:
         counts={split: len(p.images) for split, p in prepared.items()},
         classes=len(prepared["train"].classes),
         contents=tuple(f"{split}: {line}" for split, found in prepared.items() for line in found.contents()),
-        read=read,
+        read=lambda _, split: from_images(folder.path, folder.transform, split),
         fetch=None,
     )
     return DATASETS.register(folder.name, dataset)
