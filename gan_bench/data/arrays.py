@@ -46,8 +46,14 @@ def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tens
     """
     if value_range is not None and not -math.inf < value_range[0] < value_range[1] < math.inf:
         raise UserError(f"value_range is two numbers, the lower first, not {value_range}")
-    given, left = _without_pictures(given, value_range)
-    array = _array(given)
+    left = value_range
+    if isinstance(given, (Tensor, np.ndarray)):
+        array = _array(given)
+    else:
+        parts = [given] if isinstance(given, Image.Image) else _listed(given)
+        if parts and all(isinstance(each, Image.Image) for each in parts):
+            parts, left = _read_pictures(parts, value_range)
+        array = _stacked(parts)
     if array.dtype.kind not in "buif":
         of_objects = "; pass list(images) of arrays, or np.array(images.tolist()) of numbers"
         raise UserError(f"{_WHAT}, got {array.dtype}{of_objects if array.dtype == object else ''}")
@@ -149,10 +155,7 @@ def _scaled(array: NDArray[Any], low: float, high: float) -> Tensor:
     return torch.from_numpy(made)
 
 
-def _array(given: Any) -> NDArray[Any]:  # noqa: ANN401 - of any kind
-    if given is None or isinstance(given, (bytes, Mapping, set, int, float)):
-        key = _key_of_images(given) if isinstance(given, Mapping) else ""
-        raise UserError(f"{_WHAT}, got {type(given).__name__}{key and f'; take the images out of it: images{key}'}")
+def _array(given: Tensor | NDArray[Any]) -> NDArray[Any]:
     if isinstance(given, Tensor):
         if given.layout is not torch.strided or given.is_meta or given.is_nested or given.is_quantized:
             if given.is_meta:
@@ -161,37 +164,37 @@ def _array(given: Any) -> NDArray[Any]:  # noqa: ANN401 - of any kind
             raise UserError(f"{_WHAT}, got a tensor without values of its own; call {remedy} on it")
         tensor = given.detach().cpu().resolve_conj().resolve_neg()
         is_narrow = tensor.dtype.is_floating_point and tensor.dtype not in (torch.float32, torch.float64)
-        return np.asarray(tensor.float() if is_narrow else tensor)
+        try:
+            return np.asarray(tensor.float() if is_narrow else tensor)
+        except TypeError:  # NumPy has no such numbers
+            raise UserError(f"{_WHAT}, got {tensor.dtype}") from None
     if isinstance(given, np.ma.MaskedArray) and np.ma.getmaskarray(given).any():
         raise UserError(f"{_WHAT}, got a masked array; call filled(VALUE) on it")
-    if isinstance(given, np.ndarray):  # in the byte order of this machine, which torch asks for
-        return given if given.dtype.isnative else given.astype(given.dtype.newbyteorder("="))
+    # in the byte order of this machine, which torch asks for
+    return given if given.dtype.isnative else given.astype(given.dtype.newbyteorder("="))
+
+
+def _listed(given: Any) -> list[Any]:  # noqa: ANN401 - of any kind
+    """Return what a sequence holds; one that only knows its length and its items, as a dataset, is read to that.
+
+    Raises:
+        UserError: It is no sequence, or one of no images.
+    """
+    if given is None or isinstance(given, (bytes, Mapping, set, int, float)):
+        key = _key_of_images(given) if isinstance(given, Mapping) else ""
+        raise UserError(f"{_WHAT}, got {type(given).__name__}{key and f'; take the images out of it: images{key}'}")
     try:
-        return _stacked(_listed(given))
+        if not hasattr(given, "__iter__") and hasattr(given, "__len__") and hasattr(given, "__getitem__"):
+            return [given[i] for i in range(len(given))]
+        return list(given)
     except TypeError:
         raise UserError(f"{_WHAT}, got {type(given).__name__}") from None
 
 
-def _listed(given: Any) -> list[Any]:  # noqa: ANN401 - of any kind
-    """Return what a sequence holds; one that only knows its length and its items, as a dataset, is read to that."""
-    if not hasattr(given, "__iter__") and hasattr(given, "__len__") and hasattr(given, "__getitem__"):
-        return [given[i] for i in range(len(given))]
-    return list(given)
-
-
-def _without_pictures(
-    given: Any,  # noqa: ANN401 - of any kind
-    value_range: tuple[float, float] | None,
-) -> tuple[Any, tuple[float, float] | None]:
+def _read_pictures(
+    pictures: Sequence[Image.Image], value_range: tuple[float, float] | None
+) -> tuple[list[NDArray[np.uint8]], tuple[float, float] | None]:
     """Read PIL images as files of them are read, and return the range of values that is left to apply."""
-    if given is None or isinstance(given, (Tensor, np.ndarray, bytes, str, Mapping, set, int, float)):
-        return given, value_range
-    try:
-        pictures = [given] if isinstance(given, Image.Image) else _listed(given)
-    except TypeError:
-        return given, value_range
-    if not pictures or not all(isinstance(each, Image.Image) for each in pictures):
-        return pictures, value_range
     grey = all(picture.mode in ("1", "L", "LA", *WIDE) for picture in pictures)
     is_wide = any(picture.mode in WIDE for picture in pictures)
     read = [

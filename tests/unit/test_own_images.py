@@ -443,6 +443,7 @@ NONE = {
     "got int64 from 0 to 1;": PIXELS.astype(np.int64) // 255,
     "got float32 from 0 to 255": PIXELS.astype(np.float32),
     "got complex64": PIXELS.astype(np.complex64),
+    "got torch.bits8": torch.empty(4, 1, 8, 8, dtype=torch.bits8),
     r"got object; pass list\(images\) of arrays, or np.array\(images.tolist\(\)\) of": PIXELS.astype(object),
     r"got object; pass list\(images\) of arrays": np.array([PIXELS[0], PIXELS[1][:, :4], None], dtype=object),
     r"got \(6, 4, 8, 8\); lay what is transparent over white, or leave it out: x\[:, :3\]": PIXELS[:, [0, 1, 2, 0]],
