@@ -103,7 +103,7 @@ def _needs(suite: str, data: DataRoot, device: torch.device, *, allow_plugins: b
 
     path = find_suite(suite)
     try:
-        plan = make_plan(path, PlanOptions(allow_plugins=allow_plugins), run_plugins=allow_plugins)
+        plan = make_plan(path, PlanOptions(allow_plugins=allow_plugins), look=True)
     except UnrunPluginsError as error:
         files, folders = named_files(path)
         there = (_dataset(folder.name, data, is_needed=True, folder=folder) for folder in folders)

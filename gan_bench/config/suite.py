@@ -107,13 +107,13 @@ def find_suite(suite: str | SuiteSource) -> SuiteSource:
     raise SuiteError(f'unknown suite "{as_typed(name)}" ({hint}); a path to a YAML file works too')
 
 
-def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = True, has_run: bool = False) -> Plan:
+def make_plan(source: SuiteSource, options: PlanOptions, *, look: bool = False, has_run: bool = False) -> Plan:
     """Read a suite and expand it.
 
     Args:
         source: The suite.
         options: What the command line adds.
-        run_plugins: Whether the plug-ins that the suite names run, if they may; a plan to look at needs none.
+        look: Whether it is looked at alone: then plug-ins that may not run are left out, which is an error else.
         has_run: Whether it is one whose records are there: images that no trial uses are no mistake any more.
 
     Raises:
@@ -125,7 +125,7 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, run_plugins: bool = 
     suite, document = read(source)
     files = _files(suite, document)
     plugins: tuple[Source, ...] = ()
-    if run_plugins:
+    if options.allow_plugins or not look:
         if suite.plugins and not options.allow_plugins:
             at = document.nearest(("plugins", 0), key=False)
             raise SuiteError(

@@ -231,7 +231,7 @@ def _from_cache(stem: Path) -> Prepared | None:
         # Copy-on-write: torch wants a writable array, and nothing may reach the file.
         images = np.lib.format.open_memmap(stem.with_suffix(".npy"), mode="c")
         labels = facts.pop("labels")
-        facts = {name: tuple(v) if isinstance(v, list) and name != "labels" else v for name, v in facts.items()}
+        facts = {name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
         known = None if labels is None else np.asarray(labels, dtype=np.int64)
         return Prepared(images=images, labels=known, **facts)
     except Exception:  # numpy raises many kinds on a damaged file, and what is kept can be made again

@@ -81,7 +81,7 @@ def test_names_that_yaml_reads_as_something_else_stay_names(name, tmp_path):
     for kind in ("suite", "loss"):
         folder = tmp_path / "a new" / kind
         assert gan_bench("new", kind, name, "--out", folder).returncode == 0
-        planned = make_plan(folder / f"{name}.yaml", PlanOptions(), run_plugins=False)
+        planned = make_plan(folder / f"{name}.yaml", PlanOptions(), look=True)
         assert planned.suite == name
 
 
