@@ -256,33 +256,6 @@ def parse_lines(path: Path, text: bytes, form: TypeAdapter[list[T]], skipped: by
     return found
 
 
-def read_new_lines(path: Path, form: TypeAdapter[list[T]], offset: int) -> tuple[list[T], int]:
-    """Read what was appended to a JSON-lines file; a last line that is still being written is left for later.
-
-    Args:
-        path: The file; it may not exist yet.
-        form: The documented form of its lines.
-        offset: Bytes that were read before; a file that has become shorter is read from its beginning.
-
-    Returns:
-        The new lines, and the bytes read so far.
-
-    Raises:
-        RecordError: A line is not of the documented form.
-        UnreadableError: The system does not let this process read it.
-    """
-    text = read_if_there(path) or b""
-    start = offset if offset <= len(text) and text[offset - 1 : offset] in (b"", b"\n") else 0
-    whole, _, _ = text[start:].rpartition(b"\n")  # a line ends at the start, unless the file was cut back since
-    if not whole:
-        return [], start
-    try:
-        lines: list[T] = form.validate_json(b"[" + whole.replace(b"\n", b",") + b"]")
-    except ValidationError as error:
-        raise DamagedError(f"{path} is damaged after byte {start}: {first_problem(error)}; {REMEDY}") from None
-    return lines, start + len(whole) + 1
-
-
 def _is_json(line: bytes) -> bool:
     try:
         json.loads(line)

@@ -20,7 +20,8 @@ from gan_bench.tracking import entities, server
 from gan_bench.tracking.entities import PARENT_TAG, RESULTS_TAG
 from gan_bench.tracking.images import LOGGED_TAG
 from gan_bench.tracking.mirror import Mirror, SuiteRuns, may_be_copied
-from gan_bench.tracking.store import CURVES_TAG, SHOWN_TAG, MirroredRun, SettingRun, has_lost_files
+from gan_bench.tracking.runs import CURVES_TAG, SHOWN_TAG, MirroredRun, SettingRun
+from gan_bench.tracking.store import has_lost_files
 from gan_bench.tracking.views import NOTE_MARK, View, note, stale_views, views
 
 ANSWER_TAG = "gan_bench.answer"

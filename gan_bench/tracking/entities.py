@@ -247,18 +247,17 @@ def datasets_of(stored: StoredTrial) -> list[DatasetInput]:
     ]
 
 
-def whole_pieces(stored: StoredTrial) -> tuple[list[HistoryLine], list[HistoryLine]]:
-    """Split lines of a history into those that can be sent, and those of a piece of the curve that is not whole yet.
+def whole_pieces(stored: StoredTrial) -> list[HistoryLine]:
+    """Return the lines of a history that can be sent: those of a piece of the curve that is not whole yet wait.
 
     A training of many epochs is thinned to pieces of so many epochs, each of which gives one point.
     """
     epochs = stored.trial["config"]["epochs"]
-    ended = stored.record is not None and stored.record["status"] in FINAL
-    if ended or not (lines := [line["epoch"] for line in stored.history if line["kind"] == "epoch"]):
-        return stored.history, []
-    whole = max((epoch for epoch in lines if piece_of(epoch, epochs) == epoch), default=0)
-    ready = [line for line in stored.history if line["kind"] == "step" or line["epoch"] <= whole]
-    return ready, [line for line in stored.history if line["kind"] == "epoch" and line["epoch"] > whole]
+    if stored.record is not None and stored.record["status"] in FINAL:
+        return stored.history
+    ends = [each["epoch"] for each in stored.history if each["kind"] == "epoch"]
+    whole = max((epoch for epoch in ends if piece_of(epoch, epochs) == epoch), default=0)
+    return [line for line in stored.history if line["kind"] == "step" or line["epoch"] <= whole]
 
 
 def metrics_of(stored: StoredTrial, seconds: float = 0.0, images: int = 0) -> list[Metric]:

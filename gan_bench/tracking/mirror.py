@@ -27,11 +27,11 @@ from gan_bench.records.layout import ADDED, LOCKS, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
 from gan_bench.records.plan import Suites, read_suites
 from gan_bench.records.reader import StoredTrial, read_added, read_header, read_trial
-from gan_bench.records.schema import NO_RECORD, HistoryLine
+from gan_bench.records.schema import NO_RECORD
 from gan_bench.records.summary import setting_id
 from gan_bench.tracking import entities, images, server
-from gan_bench.tracking.store import ALTERED_TAG, MirroredRun, SettingRun, TrackingStore
-from gan_bench.tracking.tail import TAG, TrialTail
+from gan_bench.tracking.runs import ALTERED_TAG, TAG, MirroredRun, SettingRun
+from gan_bench.tracking.store import TrackingStore
 from gan_bench.tracking.views import colour, colours_of, differing_params
 
 if TYPE_CHECKING:
@@ -50,7 +50,12 @@ def mirror_lock(suite_folder: Path, uri: str) -> Lock:
 
 @dataclass
 class SuiteRuns:
-    """What this process knows of a suite: its experiment, its runs by trial and by setting, and colours of settings."""
+    """What this process knows of a suite: its experiment, its runs by trial and by setting, and colours of settings.
+
+    Attributes:
+        seen: Sizes and times of the files of each record when its run was brought up to it.
+        scores: What was logged, as ``METRIC.EXTRACTOR``.
+    """
 
     experiment: str
     runs: dict[str, MirroredRun]
@@ -58,9 +63,8 @@ class SuiteRuns:
     colours: dict[str, str]
     columns: tuple[str, ...]
     planned: Suites
-    tails: dict[Path, TrialTail] = field(default_factory=dict)
+    seen: dict[Path, object] = field(default_factory=dict)
     scores: set[str] = field(default_factory=set)
-    """What was logged, as ``METRIC.EXTRACTOR``."""
 
     def trials_of(self, setting: SettingRun) -> list[MirroredRun]:
         """Return the runs of the trials of a setting."""
@@ -128,25 +132,29 @@ class Mirror:
         except OSError:
             return False
         known = self.suite(path.parent.name)
-        tail = known.tails.setdefault(path, TrialTail(path))
         live = not directory.record.exists() and trial_lock(directory).holder() is not None
-        if not tail.changed(live=live):
+        state = live, [_stat(file) for file in (directory.environment, directory.history, directory.evaluations,
+                                                directory.record)]  # fmt: skip
+        if known.seen.get(path) == state:
             return True
         header = read_header(path)
         run = self._run_of(header, known)
         end = _end_of(header)
-        if not end or run.position.end != end:
-            stored = tail.read(header)
-            named = {f"{s['metric']}.{s['extractor']}" for line in stored.evaluations for s in line["scores"]}
-            known.scores |= set(map(entities.fit_for_key, named))
-            tail.kept = self._send(run, stored, end, live=live)
-        else:
-            known.scores |= _scores_of(header)
-            if run.status != _run_status(header):  # people can change it, also by mistake
-                self._terminate(run, header)
+        is_sent = bool(end) and run.position.end == end
+        found = read_or_error(path, steps=not is_sent)
+        if isinstance(found, StoredTrial):
+            recorded = found.as_recorded()
+            known.scores |= _scores_of(recorded)
+        elif not is_sent:
+            raise found
+        if not is_sent:
+            lines = replace(header, history=recorded.history, evaluations=recorded.evaluations)
+            self._send(run, lines, end, live=live)
+        elif run.status != _run_status(header):  # people can change it, also by mistake
+            self._terminate(run, header)
         if end:
-            self._mark_if_altered(run, path)
-        tail.commit()
+            self._mark_if_altered(run, found)
+        known.seen[path] = state
         return True
 
     def is_complete(self, path: Path) -> bool:
@@ -155,9 +163,8 @@ class Mirror:
         run = self.suite(path.parent.name).runs.get(trial_id)
         return run is not None and run.closed
 
-    def _mark_if_altered(self, run: MirroredRun, path: Path) -> None:
+    def _mark_if_altered(self, run: MirroredRun, found: StoredTrial | RecordError) -> None:
         """Tag a run whose record is not what was saved, and take the tag back when it is again."""
-        found = read_or_error(path, steps=False)  # digests are of whole files
         fault = fault_of(found)
         text = "" if fault is None else printable(str(fault).removesuffix(f"; {REMEDY}"))
         if text != run.altered:
@@ -233,19 +240,15 @@ class Mirror:
             self.client.log_inputs(run.run_id, entities.datasets_of(stored))
         run.described = True
 
-    def _send(self, run: MirroredRun, stored: StoredTrial, end: str, *, live: bool) -> list[HistoryLine]:
-        """Send what is new of a trial, its files before the tag that says so.
-
-        Returns:
-            Lines of its history that are left for the next time.
-        """
+    def _send(self, run: MirroredRun, stored: StoredTrial, end: str, *, live: bool) -> None:
+        """Send what is new of a trial, its files before the tag that says so."""
         before = run.position
         lacking = replace(
             stored,
             history=[line for line in stored.history if before.lacks(line)],
             evaluations=[line for line in stored.evaluations if before.lacks(line)],
         )
-        ready, kept = entities.whole_pieces(lacking)
+        ready = entities.whole_pieces(lacking)
         new = replace(lacking, history=ready)
         epochs = [line for line in ready if line["kind"] == "epoch"]
         steps = [line["step"] for line in ready if line["kind"] == "step"]
@@ -278,7 +281,6 @@ class Mirror:
         elif run.closed:
             self.client.update_run(run.run_id, status="RUNNING")
             run.status = "RUNNING"
-        return kept
 
     def log(self, run_id: str, metrics: Sequence[Metric], tags: dict[str, str]) -> None:
         """Log metrics in as few requests as MLflow takes, and tags with the last of them."""
@@ -361,6 +363,14 @@ def _end_of(stored: StoredTrial) -> str:
 
 
 def _scores_of(stored: StoredTrial) -> set[str]:
-    """Return the scores of a record's end, as ``METRIC.EXTRACTOR``."""
-    names = (stored.record or NO_RECORD).get("final") or {}
-    return {entities.metric_key(name) for name in names if "[" in name}
+    """Return the scores of a record, as ``METRIC.EXTRACTOR``."""
+    named = {f"{score['metric']}.{score['extractor']}" for line in stored.evaluations for score in line["scores"]}
+    return set(map(entities.fit_for_key, named))
+
+
+def _stat(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns

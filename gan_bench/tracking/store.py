@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -21,8 +21,8 @@ from gan_bench.tracking import entities, server
 from gan_bench.tracking.database import database_file, move_run, point_into, prepare_database
 from gan_bench.tracking.images import LOGGED_TAG
 from gan_bench.tracking.reach import probe
+from gan_bench.tracking.runs import ALTERED_TAG, CURVES_TAG, SHOWN_TAG, TAG, MirroredRun, Position, SettingRun
 from gan_bench.tracking.server import ARTIFACTS, is_default, server_page
-from gan_bench.tracking.tail import TAG, Position
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,12 +31,8 @@ if TYPE_CHECKING:
 _PAGE = 1000
 LOG = ".mlflow.log"
 """File in a results folder that takes what the mirror's process and its libraries say."""
-SHOWN_TAG, CURVES_TAG = "gan_bench.shown", "gan_bench.curves"
-"""Digests of what the run of a setting shows."""
 _MADE_TAG = "gan_bench.made"
 """Tells a run whose creation was not answered from every other."""
-ALTERED_TAG = "gan_bench.altered"
-"""Says which file of a record is not what was saved: then its run is not to be believed. Empty where all are."""
 
 
 def open_log(path: Path) -> IO[bytes]:
@@ -50,56 +46,6 @@ def open_log(path: Path) -> IO[bytes]:
     except OSError as error:
         why = "it is a link" if path.is_symlink() else error.strerror
         raise UserError(f"{path} cannot be written ({why}); remove it, or use --no-tracking") from None
-
-
-@dataclass
-class MirroredRun:
-    """A run, and how far it mirrors its record.
-
-    Attributes:
-        run_id: Its id in MLflow.
-        started: When its trial first started, as the record says.
-        position: How far it mirrors the record.
-        described: Whether it has its parameters, tags and datasets.
-        altered: Its tag that says which file of the record is not what was saved.
-        parent: The run of its setting.
-        status: MLflow's word for how it ended or stands.
-        ended_ms: When its trial ended, in milliseconds, or 0.
-    """
-
-    run_id: str
-    started: str
-    position: Position = field(default_factory=Position)
-    described: bool = False
-    altered: str = ""
-    parent: str = ""
-    status: str = "RUNNING"
-    ended_ms: int = 0
-
-    @property
-    def closed(self) -> bool:
-        """True if it has the end of its trial, or is known not to be trained any more."""
-        return self.status != "RUNNING"
-
-
-@dataclass
-class SettingRun:
-    """The parent run of a setting.
-
-    Attributes:
-        run_id: Its id in MLflow.
-        shown: Digest of what it shows: numbers and words.
-        curves: Digest of its curves and of whose images it has; MLflow keeps every value that a metric ever had, so
-            others need a new run.
-        status: MLflow's word for how it stands.
-        params: Names of its parameters.
-    """
-
-    run_id: str
-    shown: str = ""
-    curves: str = ""
-    status: str = "RUNNING"
-    params: set[str] = field(default_factory=set)
 
 
 def _place(uri: str) -> Path:

@@ -24,7 +24,7 @@ from gan_bench.records.summary import is_outdated, kept_comparisons
 from gan_bench.report.build import refresh_summaries
 from gan_bench.tracking import entities, mirror, replay
 from gan_bench.tracking.entities import PARENT_TAG, SETTING_TAG, TRIAL_TAG
-from gan_bench.tracking.store import CURVES_TAG, SHOWN_TAG
+from gan_bench.tracking.runs import CURVES_TAG, SHOWN_TAG
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 """Of MLflow, in this process: what it warns of is its own affair."""
@@ -366,14 +366,13 @@ def at(stored, history, *, ended):
 def test_a_long_training_is_thinned_to_the_same_curve_however_it_arrives(made, cuts):
     stored = mirror.read_header(next(path for path in (made / "test").iterdir() if "--" in path.name))
     stored.trial["config"] = {**stored.trial["config"], "epochs": 300}
-    kept, sent, seconds, images, seen = [], [], 0.0, 0, 0
+    sent, seconds, images, seen = [], 0.0, 0, 0
     for cut in cuts:
-        arrived = at(stored, [*kept, *lines(300)[seen:cut]], ended=cut == 300)
-        ready, kept = entities.whole_pieces(arrived)
+        arrived = at(stored, lines(300)[seen:cut], ended=cut == 300)
+        ready = entities.whole_pieces(arrived)
         sent += entities.metrics_of(at(stored, ready, ended=cut == 300), seconds, images)
         if epochs := [line for line in ready if line["kind"] == "epoch"]:
-            seconds, images = epochs[-1]["train_seconds"], epochs[-1]["images"]
-        seen = cut
+            seen, seconds, images = epochs[-1]["epoch"], epochs[-1]["train_seconds"], epochs[-1]["images"]
     points = [(m.step, m.value) for m in sent if m.key == "train/loss_d"]
     assert [step for step, _ in points] == [*range(8, 300, 8), 300]
     assert points[0][1] == 4.5, "the mean of epochs 1 to 8"

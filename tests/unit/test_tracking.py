@@ -18,7 +18,7 @@ from types import SimpleNamespace
 
 import pytest
 from support.commands import HANG
-from support.studies import stored, write
+from support.studies import stored
 from support.trials import config_of, digits_trial
 from typer.testing import CliRunner
 
@@ -29,10 +29,8 @@ from gan_bench.cli.mlflow_commands import serve
 from gan_bench.config.changes import setting_name
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import Trial
-from gan_bench.core.errors import RecordError, StopProcess, UserError
-from gan_bench.records import schema
-from gan_bench.records.json_files import read_new_lines
-from gan_bench.records.reader import StoredTrial, read_header
+from gan_bench.core.errors import StopProcess, UserError
+from gan_bench.records.reader import StoredTrial
 from gan_bench.records.shared import results_identity
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.conclusion import say_tracking
@@ -42,9 +40,9 @@ from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import check_database, point_into
 from gan_bench.tracking.entities import ended_ms, metrics_of, run_name, started_ms
 from gan_bench.tracking.reach import refuse_memory
+from gan_bench.tracking.runs import Position
 from gan_bench.tracking.server import check_no_password, default_uri, server_page, shown
 from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
-from gan_bench.tracking.tail import Position, TrialTail
 
 TALKS = """
 import json, os, sys, time
@@ -225,21 +223,6 @@ def test_a_path_that_is_too_long_for_sqlite_is_refused(tmp_path):
         database.execute("CREATE TABLE journalled (x)")
 
 
-def test_lines_that_were_read_and_not_sent_are_read_again(tmp_path):
-    """A server that fails, or an image that cannot be read, would have cost a run its lines."""
-    write(tmp_path, digits_trial(), 50.0)
-    (path,) = tmp_path.glob("*/*--*")
-    tail, header = TrialTail(path), read_header(path)
-    assert tail.changed(live=False)
-    first = tail.read(header)
-    assert first.evaluations
-    again = tail.read(header)
-    assert (again.history, again.evaluations) == (first.history, first.evaluations)
-    tail.commit()
-    assert not tail.changed(live=False)
-    assert not tail.read(header).evaluations
-
-
 def test_a_moved_database_points_to_where_it_is(tmp_path):
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         database.execute("CREATE TABLE experiments (artifact_location TEXT)")
@@ -304,37 +287,6 @@ def test_a_copy_of_a_results_folder_gets_an_identity_of_its_own_and_a_moved_one_
     shutil.rmtree(moved)
     assert results_identity(copy.rename(moved), said.append) == own
     assert len(said) == 1
-
-
-LINE = b'{"kind":"step","epoch":1,"step":%d,"loss_d":1.0,"loss_g":1.0,"d_real":0.5,"d_fake":0.5}\n'
-
-
-def test_only_new_lines_are_read(tmp_path):
-    path = tmp_path / "history.jsonl"
-    assert read_new_lines(path, schema.HISTORY, 0) == ([], 0)
-    path.write_bytes(LINE % 1 + (LINE % 2)[:20])
-    lines, offset = read_new_lines(path, schema.HISTORY, 0)
-    assert [line["step"] for line in lines] == [1], "a line that is being written is left for later"
-    assert read_new_lines(path, schema.HISTORY, offset) == ([], offset)
-    path.write_bytes(LINE % 1 + LINE % 2 + LINE % 3)
-    lines, offset = read_new_lines(path, schema.HISTORY, offset)
-    assert [line["step"] for line in lines] == [2, 3]
-    assert offset == path.stat().st_size
-    path.write_bytes(LINE % 9)
-    assert [line["step"] for line in read_new_lines(path, schema.HISTORY, offset)[0]] == [9], "shorter: from the start"
-    path.write_bytes(b"no json\n")
-    with pytest.raises(RecordError, match="is damaged after byte 0"):
-        read_new_lines(path, schema.HISTORY, 0)
-
-
-def test_a_file_that_was_cut_back_and_went_on_is_read_anew(tmp_path):
-    path = tmp_path / "history.jsonl"
-    path.write_bytes(b"".join(LINE % i for i in range(1, 8)))
-    _, offset = read_new_lines(path, schema.HISTORY, 0)
-    path.write_bytes(b"".join(LINE % i for i in (*range(1, 6), 100, 110, 120, 130)))
-    lines, end = read_new_lines(path, schema.HISTORY, offset)
-    assert [line["step"] for line in lines][-4:] == [100, 110, 120, 130]
-    assert end == path.stat().st_size
 
 
 def test_metrics_are_the_same_at_once_and_line_by_line():
