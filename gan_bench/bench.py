@@ -50,7 +50,7 @@ from gan_bench.records.layout import BASELINES, PLAN
 from gan_bench.records.plan import write_plan, write_suite_text
 from gan_bench.records.shared import has_damaged_baselines, write_baselines
 from gan_bench.run_options import RunOptions
-from gan_bench.tracking.reach import refuse_memory
+from gan_bench.tracking.server import refuse_memory
 
 if TYPE_CHECKING:
     from gan_bench.tracking.sync_process import MirrorResult

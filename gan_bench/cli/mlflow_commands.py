@@ -174,8 +174,7 @@ def refuse_broken(uri: str, results: Path) -> None:
         UserError: It cannot.
     """
     from gan_bench.tracking import server
-    from gan_bench.tracking.database import check_database, database_file, refused
-    from gan_bench.tracking.reach import probe
+    from gan_bench.tracking.database import check_database, database_file, probe, refused
 
     server.configure()
     file = database_file(uri)

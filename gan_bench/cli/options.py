@@ -37,8 +37,7 @@ AllowArchitecture = Annotated[
 
 def _checked_uri(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
     """Refuse a location without a scheme or in memory, or a password that the environment does not hold."""
-    from gan_bench.tracking.reach import refuse_memory
-    from gan_bench.tracking.server import check_no_password
+    from gan_bench.tracking.server import check_no_password, refuse_memory
 
     source = context.get_parameter_source(str(parameter.name))
     if value and not is_utf8(value):

@@ -1,4 +1,4 @@
-"""SQLite databases of MLflow: made aside and renamed, set aside where they are broken, and moved with their folder."""
+"""Databases of MLflow: those of SQLite are made whole, set aside where they are broken, and moved with their folder."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from gan_bench.core.atomic import ASIDE, STALE_SECONDS, own_copy
 from gan_bench.core.errors import UserError
@@ -26,6 +27,20 @@ SMALL = 64 * 2**20
 """Bytes up to which a database is checked page by page, which takes a tenth of a second."""
 _COMPANIONS = ("", "-journal", "-wal", "-shm")
 """Ends of the names of the files that SQLite keeps for one database."""
+CONNECT_SECONDS = 5
+"""Seconds that one connection may take."""
+_SERVERS = ("postgresql", "mysql", "mssql")
+_CONNECT_TIMEOUT = {
+    "psycopg2": "connect_timeout",
+    "psycopg": "connect_timeout",
+    "pg8000": "timeout",
+    "pymysql": "connect_timeout",
+    "mysqldb": "connect_timeout",
+    "mysqlconnector": "connection_timeout",
+    "pyodbc": "timeout",
+    "pymssql": "login_timeout",
+}
+"""What the drivers of servers call it."""
 
 
 def database_file(uri: str) -> Path | None:
@@ -248,3 +263,25 @@ def point_into(results: Path) -> None:
                     change = f"UPDATE {table} SET {column} = ? WHERE {column} = ?"  # noqa: S608 - our own names
                     database.execute(change, (here + found[2], location))
         database.commit()
+
+
+def probe(uri: str) -> None:
+    """Connect once to the server of a database, as MLflow's client, made later, tries for minutes.
+
+    Nothing happens for other locations.
+
+    Args:
+        uri: Tracking URI.
+
+    Raises:
+        Exception: What its driver, or SQLAlchemy, says of a server that does not answer or lets nobody in.
+    """
+    if urlsplit(uri).scheme.partition("+")[0] not in _SERVERS:
+        return
+    import sqlalchemy
+
+    address = sqlalchemy.make_url(uri)
+    name = _CONNECT_TIMEOUT.get(address.get_dialect().driver)
+    limit = {name: CONNECT_SECONDS} if name and name not in address.query else {}
+    engine = sqlalchemy.create_engine(address, poolclass=sqlalchemy.NullPool, connect_args=limit)
+    engine.connect().close()

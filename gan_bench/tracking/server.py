@@ -147,6 +147,22 @@ def check_no_password(uri: str) -> None:
         )
 
 
+def refuse_memory(uri: str) -> None:
+    """Refuse a database in memory: MLflow takes everything for it, and nothing is left when the process ends.
+
+    Raises:
+        UserError: It is one.
+    """
+    text = "".join(uri.split())
+    is_sqlite = re.match(r"sqlite(\+\w+)?:", text) is not None
+    is_none = re.fullmatch(r"sqlite(\+\w+)?:/{0,3}(\?.*)?", text) is not None
+    if text == ":memory:" or is_none or (is_sqlite and (":memory:" in text or "mode=memory" in text)):
+        raise UserError(
+            f"--tracking-uri {shown(uri)} names a database in memory, which keeps nothing; name a file, such as "
+            "sqlite:///mlflow.db"
+        )
+
+
 def server_page(uri: str) -> str | None:
     """Return the address of the server's page without user, password and query, or None where no server is named."""
     try:

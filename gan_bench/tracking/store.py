@@ -18,9 +18,8 @@ from gan_bench.records.layout import LOCKS
 from gan_bench.records.lock import Lock
 from gan_bench.records.shared import results_identity
 from gan_bench.tracking import entities, server
-from gan_bench.tracking.database import database_file, move_run, point_into, prepare_database
+from gan_bench.tracking.database import database_file, move_run, point_into, prepare_database, probe
 from gan_bench.tracking.images import LOGGED_TAG
-from gan_bench.tracking.reach import probe
 from gan_bench.tracking.runs import ALTERED_TAG, CURVES_TAG, SHOWN_TAG, TAG, MirroredRun, Position, SettingRun
 from gan_bench.tracking.server import ARTIFACTS, is_default, server_page
 

@@ -22,7 +22,7 @@ from support.needs import slow
 from support.servers import free_port, mlflow_server, postgres, proxy
 
 from gan_bench.core.channel import spawn
-from gan_bench.tracking import reach
+from gan_bench.tracking import database
 from gan_bench.tracking.sync_process import follow
 
 SUITE = """\
@@ -344,15 +344,15 @@ def test_a_database_server_that_is_away_is_left_at_once(folders):
 
 def test_a_database_server_that_says_nothing_is_left_after_a_few_seconds(monkeypatch):
     psycopg = pytest.importorskip("psycopg")
-    monkeypatch.setattr(reach, "CONNECT_SECONDS", 2)
+    monkeypatch.setattr(database, "CONNECT_SECONDS", 2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         begun = time.monotonic()
         with pytest.raises(OperationalError) as error:
-            reach.probe(f"postgresql+psycopg://u:secret@127.0.0.1:{silent.getsockname()[1]}/x")
+            database.probe(f"postgresql+psycopg://u:secret@127.0.0.1:{silent.getsockname()[1]}/x")
     assert isinstance(error.value.orig, psycopg.OperationalError)
     assert time.monotonic() - begun < 30
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///x.db", "http://127.0.0.1:9", "mlruns", "file:///x", "databricks"])
 def test_other_locations_are_not_connected_to(uri):
-    reach.probe(uri)
+    database.probe(uri)

@@ -39,9 +39,8 @@ from gan_bench.terminal.tables import how_to_call
 from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import check_database, point_into
 from gan_bench.tracking.entities import ended_ms, metrics_of, run_name, started_ms
-from gan_bench.tracking.reach import refuse_memory
 from gan_bench.tracking.runs import Position
-from gan_bench.tracking.server import check_no_password, default_uri, server_page, shown
+from gan_bench.tracking.server import check_no_password, default_uri, refuse_memory, server_page, shown
 from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
 
 TALKS = """
