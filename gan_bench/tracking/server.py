@@ -25,6 +25,8 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 """Names in a query whose values are credentials; ``odbc_connect`` holds a whole connection string."""
+_VALUE = re.compile(r"([^?&;=]+)=([^&;]*)")
+"""A name and its value in a query or a fragment."""
 
 
 LONGEST = 480
@@ -63,8 +65,8 @@ def default_uri(results: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def _before_host(text: str) -> tuple[str, str]:
-    """Return user and password as they stand in a location, and as they may be shown; twice the same without a secret.
+def _secrets(text: str) -> list[tuple[int, int]]:
+    """Return where the credentials of a location stand in it: a password, and values of the query by their names.
 
     A slash in a password ends the host's part for every parser, and without a scheme there is no such part: both are
     mistakes, and what stands before the last @ is still a password.
@@ -73,62 +75,47 @@ def _before_host(text: str) -> tuple[str, str]:
         ValueError: It is no location at all.
     """
     parts = urlsplit(text)
+    user = ""
     if "@" in parts.netloc:
         user = parts.netloc.rpartition("@")[0]
     elif "@" in text and re.search(r":(?!\d*$)[^\]]*$", parts.netloc):
         user = text.partition("//")[2].rpartition("@")[0]
     elif "//" not in text and parts.scheme not in ("file", "sqlite") and re.match(r"[^/\\@]+:[^@]*@", text):
         user = text.rpartition("@")[0]
-    else:
-        return "", ""
     name, colon, _ = user.partition(":")
+    start = text.find(f"{user}@") if user else 0
+    end, found = start + len(user), []
     if colon:
-        return user, f"{name}:{HIDDEN}"
-    return user, HIDDEN if parts.scheme in ("http", "https") else user  # there a user alone may be a token
-
-
-def _secrets(uri: str) -> Iterator[str]:
-    """Yield the credentials in a location as they stand there: the password, and values of the query by their names."""
-    try:
-        parts = urlsplit(uri)
-        user, masked = _before_host("".join(uri.split()))
-        query = parts.query or parts.fragment.partition("?")[2]
-    except ValueError:  # no location at all; nothing of it can be told from a secret
-        yield uri
-        return
-    if user != masked:
-        yield user.partition(":")[2] if ":" in user else user
-    for item in re.split(r"[&;]", query):
-        name, _, value = item.partition("=")
-        if value and _SECRET.search(unquote_plus(name)):
-            yield value
+        found.append((start + len(name) + 1, end))
+    elif user and parts.scheme in ("http", "https"):  # there a user alone may be a token
+        found.append((start, end))
+    fragment = f"{text}#".index("#", end)
+    query = f"{text}?".index("?", end)
+    values = (*_VALUE.finditer(text, query + 1, fragment), *_VALUE.finditer(text, fragment + 1))
+    return [*found, *(each.span(2) for each in values if _SECRET.search(unquote_plus(each[1])))]
 
 
 def shown(uri: str) -> str:
     """Return a location without its credentials, for messages."""
     text = "".join(uri.split())  # urlsplit drops some blanks, and then its parts are not found again
     try:
-        user, masked = _before_host(text)
-        changed = text.replace(f"{user}@", f"{masked}@", 1) if user else text
-        parts = urlsplit(changed)
+        found = _secrets(text)
     except ValueError:
         return "the tracking server"
-
-    def hide(found: re.Match[str]) -> str:
-        return f"{found[1]}={HIDDEN}" if _SECRET.search(unquote_plus(found[1])) else found[0]
-
-    query = re.sub(r"([^&;=]+)=([^&;]*)", hide, parts.query)
-    fragment = re.sub(r"([^?&;=]+)=([^&;]*)", hide, parts.fragment)
-    for before, after in ((f"?{parts.query}", f"?{query}"), (f"#{parts.fragment}", f"#{fragment}")):
-        changed = changed.replace(before, after, 1)
-    return uri if changed == text else changed
+    for start, end in reversed(found):
+        text = f"{text[:start]}{HIDDEN}{text[end:]}"
+    return text if found else uri
 
 
 def without_secrets(text: str, uri: str) -> str:
     """Return text without the credentials of a location, as they stand there and as libraries decode them."""
-    text = text.replace(uri, shown(uri))
-    found = {form for secret in _secrets(uri) for form in (secret, unquote(secret), unquote_plus(secret))}
-    for secret in sorted(found, key=len, reverse=True):
+    text, joined = text.replace(uri, shown(uri)), "".join(uri.split())
+    try:
+        secrets = [joined[start:end] for start, end in _secrets(joined)]
+    except ValueError:  # no location at all; nothing of it can be told from a secret
+        secrets = [uri]
+    forms = {form for secret in secrets for form in (secret, unquote(secret), unquote_plus(secret)) if form}
+    for secret in sorted(forms, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return text
 

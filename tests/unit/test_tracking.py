@@ -202,6 +202,12 @@ def test_an_error_holds_no_credential_in_whatever_form_a_library_writes_it(uri):
         assert "se%40cret" not in found
 
 
+def test_an_empty_password_leaves_messages_as_they_are():
+    """Every letter of an error stood between stars."""
+    uri = "postgresql://postgres:@localhost/x"
+    assert server.describe_error(ValueError(f"cannot reach {uri}"), uri) == f"cannot reach {shown(uri)}"
+
+
 @pytest.mark.parametrize("name", ["a?b", "a%20b", "a#b", "a\udcffb"])
 def test_a_path_that_mlflow_misreads_is_refused(tmp_path, name):
     with pytest.raises(UserError, match="MLflow cannot open a database .* rename the folder"):
