@@ -215,7 +215,7 @@ def publish_answer(mirror: Mirror, suite: str, progress: Callable[[], None] = la
     digest = hashlib.sha256(b"".join([text.encode(), *contents])).hexdigest()[:16]
     experiment, client = mirror.suite(suite).experiment, mirror.client
     ours = f"tags.`{ANSWER_TAG}` = '{suite}'"
-    if not server.is_default(mirror.uri, mirror.results):  # there, those of others are as well
+    if not mirror.is_own:  # elsewhere those of others are as well
         ours += f" AND tags.`{RESULTS_TAG}` = '{mirror.identity}'"
     found = list(client.search_runs([experiment], filter_string=ours))
     same = (run for run in found if run.data.tags.get("gan_bench.report") == digest)

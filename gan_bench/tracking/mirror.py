@@ -71,8 +71,8 @@ class SuiteRuns:
         return [run for run in self.runs.values() if run.parent == setting.run_id]
 
 
-class Mirror:
-    """Writes records into MLflow.
+class Mirror(TrackingStore):
+    """Writes the records of a results folder into MLflow.
 
     Args:
         uri: Tracking URI.
@@ -81,18 +81,14 @@ class Mirror:
 
     Attributes:
         unreadable: Messages about records and sample grids that were left out.
-        notices: What was found and mended, a sentence each.
 
     Raises:
         Exception: Any error of MLflow when it cannot be reached.
     """
 
     def __init__(self, uri: str, results: Path, prefix: str = "") -> None:
-        self._store = TrackingStore(uri, results, prefix)
-        self.uri, self.results, self.client, self.identity = uri, results, self._store.client, self._store.identity
-        self.create_run = self._store.create_run
+        super().__init__(uri, results, prefix)
         self.unreadable: list[str] = []
-        self.notices = self._store.notices
         self._suites: dict[str, SuiteRuns] = {}
 
     @property
@@ -103,9 +99,9 @@ class Mirror:
     def suite(self, suite: str) -> SuiteRuns:
         """Return what is known of a suite, whose experiment is created if missing."""
         if suite not in self._suites:
-            folder, experiment = self.results / suite, self._store.experiment(suite)
+            folder, experiment = self.results / suite, self.experiment(suite)
             planned = read_suites(folder) if folder.is_dir() else Suites()
-            runs, settings = self._store.runs(experiment)
+            runs, settings = self.runs(experiment)
             columns = differing_params(folder)
             self._suites[suite] = SuiteRuns(experiment, runs, settings, colours_of(folder), columns, planned)
         return self._suites[suite]

@@ -74,6 +74,8 @@ class TrackingStore:
     Attributes:
         client: MLflow's client.
         identity: What tells this results folder from others.
+        is_own: Whether it is the database beside the results, where no runs of others are.
+        on_server: Whether a server keeps the files of runs.
         notices: What was found and mended, a sentence each.
 
     Raises:
@@ -85,14 +87,17 @@ class TrackingStore:
         from mlflow import MlflowClient
 
         self.uri, self.results, self.prefix = uri, results, prefix
+        self.is_own, self.on_server = is_default(uri, results), server_page(uri) is not None
         self.notices: list[str] = []
         self.identity = results_identity(results, self.notices.append)
+        # The tag of an experiment with the name that this folder gave it; in a shared place each folder has its own.
+        self._name_tag = entities.RESULTS_TAG if self.is_own else f"{entities.RESULTS_TAG}.{self.identity}"
         with self._creation_lock():
             if (file := database_file(uri)) is not None:
-                self.notices += prepare_database(uri, file, is_ours=is_default(uri, results))
+                self.notices += prepare_database(uri, file, is_ours=self.is_own)
             probe(uri)
             self.client: MlflowClient = MlflowClient(tracking_uri=uri)
-            if is_default(uri, results):
+            if self.is_own:
                 point_into(results)
 
     @contextlib.contextmanager
@@ -102,7 +107,7 @@ class TrackingStore:
             yield
             return
         file = database_file(self.uri)
-        if is_default(self.uri, self.results) or file is None or not file.parent.is_dir():
+        if self.is_own or file is None or not file.parent.is_dir():
             lock = Lock(self.results / LOCKS, "mlflow")
         else:  # several results folders share it
             lock = Lock(file.parent, f".{file.name}")
@@ -122,27 +127,21 @@ class TrackingStore:
         with self._creation_lock():
             found = self._tagged_experiment(name) or self.client.get_experiment_by_name(name)
             if found and found.lifecycle_stage == "deleted":
-                if not is_default(self.uri, self.results) and self._has_runs_of_others(found.experiment_id):
+                if not self.is_own and self._has_runs_of_others(found.experiment_id):
                     what = f"the MLflow experiment {name} was deleted, with runs that gan_bench did not make"
                     raise UserError(f"{what}; restore it there, or choose another name with --experiment-prefix")
                 self.client.restore_experiment(found.experiment_id)
                 self.notices.append(f"the MLflow experiment {name} was deleted; it is restored, with all of its runs")
             made: str = found.experiment_id if found else self._create_experiment(name, suite)
-            if found is None or found.tags.get(self._own_tag) != name:
+            if found is None or found.tags.get(self._name_tag) != name:
                 with contextlib.suppress(Exception):  # without it, the name finds the experiment
-                    self.client.set_experiment_tag(made, self._own_tag, name)
+                    self.client.set_experiment_tag(made, self._name_tag, name)
             return made
-
-    @property
-    def _own_tag(self) -> str:
-        """The tag of an experiment with the name that this folder gave it; in a shared one each folder has its own."""
-        is_shared = not is_default(self.uri, self.results)
-        return f"{entities.RESULTS_TAG}.{self.identity}" if is_shared else entities.RESULTS_TAG
 
     def _tagged_experiment(self, name: str) -> Experiment | None:
         """Return the experiment that was made for a suite of this folder, which people may have renamed."""
-        found = self.client.search_experiments(filter_string=f"tags.`{self._own_tag}` LIKE '%'")
-        return next((each for each in found if each.tags[self._own_tag] == name), None)
+        found = self.client.search_experiments(filter_string=f"tags.`{self._name_tag}` LIKE '%'")
+        return next((each for each in found if each.tags[self._name_tag] == name), None)
 
     def _has_runs_of_others(self, experiment: str) -> bool:
         from mlflow.entities import ViewType
@@ -154,7 +153,7 @@ class TrackingStore:
         from mlflow.exceptions import MlflowException
 
         # A server has a place for files of its own; for a database alone MLflow would take the current folder.
-        location = None if server_page(self.uri) else (self.results.resolve() / ARTIFACTS / suite).as_uri()
+        location = None if self.on_server else (self.results.resolve() / ARTIFACTS / suite).as_uri()
         try:
             made: str = self.client.create_experiment(name, artifact_location=location)
         except MlflowException:  # another machine was faster
@@ -173,7 +172,7 @@ class TrackingStore:
             self._keep_files_here(made)
             return str(made.info.run_id)
 
-        if server_page(self.uri) is None:
+        if not self.on_server:
             return create()
         from mlflow.exceptions import MlflowException
 
@@ -243,10 +242,9 @@ class TrackingStore:
 
     def _own(self, experiment: str) -> Iterator[Run]:
         """Yield this folder's runs. In the database beside it, there are no others'."""
-        default = is_default(self.uri, self.results)
-        mine = "" if default else f"tags.`{entities.RESULTS_TAG}` = '{self.identity}'"
+        mine = "" if self.is_own else f"tags.`{entities.RESULTS_TAG}` = '{self.identity}'"
         for run in self._found(experiment, filter_string=mine):
-            if default or run.data.tags.get(entities.RESULTS_TAG) == self.identity:
+            if self.is_own or run.data.tags.get(entities.RESULTS_TAG) == self.identity:
                 self._keep_files_here(run)
                 yield run
 
@@ -257,7 +255,7 @@ class TrackingStore:
         that are still there stay the run's: this folder is a copy, which may be removed again.
         """
         found = re.fullmatch(rf"file:.*/{ARTIFACTS}(/.*)", str(run.info.artifact_uri))
-        if found is None or server_page(self.uri) is not None or is_default(self.uri, self.results):
+        if found is None or self.on_server or self.is_own:
             return
         here = (self.results.resolve() / ARTIFACTS).as_uri() + found[1]
         if here != found[0] and not _place(found[0]).exists():
