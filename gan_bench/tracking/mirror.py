@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
-from gan_bench.records.folders import fault_of, read_or_error
+from gan_bench.records.folders import fault_of, read_or_error, read_plan
 from gan_bench.records.json_files import REMEDY, unreadable
 from gan_bench.records.layout import ADDED, LOCKS, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
@@ -102,8 +102,12 @@ class Mirror(TrackingStore):
             folder, experiment = self.results / suite, self.experiment(suite)
             planned = read_suites(folder) if folder.is_dir() else Suites()
             runs, settings = self.runs(experiment)
-            columns = differing_params(folder)
-            self._suites[suite] = SuiteRuns(experiment, runs, settings, colours_of(folder), columns, planned)
+            try:
+                trials = read_plan(folder)
+            except RecordError:  # what shows runs apart does without
+                trials = []
+            columns, colours = differing_params(trials), colours_of(trials)
+            self._suites[suite] = SuiteRuns(experiment, runs, settings, colours, columns, planned)
         return self._suites[suite]
 
     # ----------------------------------------------------------------------------------------------- a trial

@@ -11,14 +11,12 @@ import colorsys
 import hashlib
 import json
 import zlib
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from gan_bench.config.measures import MEASURES, measures_with, primary_measure
-from gan_bench.core.errors import RecordError
 from gan_bench.core.text import markdown_cell
-from gan_bench.records.folders import read_plan
+from gan_bench.records.schema import PlannedTrial
 from gan_bench.tracking import server
 from gan_bench.tracking.entities import SETTING_TAG, TRIAL_TAG, values_of
 from gan_bench.tracking.images import LAST_KEY, SAMPLES_KEY
@@ -58,9 +56,9 @@ class View:
 def views(
     extractors: Sequence[str],
     now_ms: int,
-    studies: Mapping[str, str] | None = None,
-    differing: Sequence[str] = PARAMS,
-    scores: Container[str] | None = None,
+    studies: Mapping[str, str],
+    differing: Sequence[str],
+    scores: Container[str],
 ) -> tuple[View, ...]:
     """Make the views of an experiment: for every ranking its settings as a leaderboard and as curves, and all trials.
 
@@ -69,14 +67,13 @@ def views(
         now_ms: Time of making, in milliseconds.
         studies: The rankings of the suite's last report with their extractors; ranks of different ones do not compare.
         differing: Parameters that tell settings apart, the columns of a leaderboard.
-        scores: What was logged, as ``METRIC.EXTRACTOR``; not every extractor gives every score. None shows all.
+        scores: What was logged, as ``METRIC.EXTRACTOR``; not every extractor gives every score.
     """
 
     def shown_of(extractor: str) -> list[str]:
-        names = measures_with("summary")
-        return [name for name in names if scores is None or f"{name}.{extractor}" in scores]
+        return [name for name in measures_with("summary") if f"{name}.{extractor}" in scores]
 
-    several = studies if studies and len(studies) > 1 else {"": extractors[0]}
+    several = studies if len(studies) > 1 else {"": extractors[0]}
     made, rank = [], f"{primary_measure()}.rank"
     for study, extractor in several.items():
         name = f"{study}, {extractor}" if study else extractor
@@ -117,16 +114,12 @@ def _setting_columns(differing: Sequence[str], measures: Sequence[str]) -> list[
     ]
 
 
-def differing_params(folder: Path) -> tuple[str, ...]:
-    """Return the parameters that tell a suite's planned settings apart, what D shares with G once.
+def differing_params(planned: Iterable[PlannedTrial]) -> tuple[str, ...]:
+    """Return the parameters that tell the settings of planned trials apart, what D shares with G once.
 
-    Args:
-        folder: The suite's folder; without a readable plan they are ``PARAMS``.
+    Where nothing tells them apart, as without a plan, they are ``PARAMS``.
     """
-    try:
-        found = [values_of(row["config"]) for row in read_plan(folder)]
-    except RecordError:
-        return PARAMS
+    found = [values_of(row["config"]) for row in planned]
     recipes: dict[object, list[dict[str, object]]] = {}
     for values in found:
         recipes.setdefault(values["recipe"], []).append(values)
@@ -156,16 +149,9 @@ def colour(setting: str, place: int | None = None) -> str:
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
-def colours_of(folder: Path) -> dict[str, str]:
-    """Give every planned setting of a suite a colour of its own, in the order of the plan.
-
-    Args:
-        folder: The suite's folder; without a readable plan there are none.
-    """
-    try:
-        settings = dict.fromkeys(str(row["setting"]) for row in read_plan(folder))
-    except RecordError:
-        return {}
+def colours_of(planned: Iterable[PlannedTrial]) -> dict[str, str]:
+    """Give every setting of planned trials a colour of its own, in the order of the plan."""
+    settings = dict.fromkeys(row["setting"] for row in planned)
     return {setting: colour(setting, place) for place, setting in enumerate(settings)}
 
 

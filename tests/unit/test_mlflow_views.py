@@ -9,10 +9,18 @@ from itertools import combinations
 
 import pytest
 
+from gan_bench.config.measures import MEASURES
 from gan_bench.tracking import views as tracking_views
 from gan_bench.tracking.views import VIEW_TAG, colour, differing_params, link, note, stale_views, views
 
-LEADERBOARD, CURVES, TRIALS = views(["lenet-mnist-v1"], 5)
+
+def views_of(*extractors, studies=(), scores=None):
+    """Return the views of what these extractors score: all measures, unless some are named."""
+    every = {f"{name}.{extractor}" for name in MEASURES for extractor in extractors}
+    return views(extractors, 5, dict(studies), tracking_views.PARAMS, every if scores is None else scores)
+
+
+LEADERBOARD, CURVES, TRIALS = views_of("lenet-mnist-v1")
 
 
 def state_of(view):
@@ -38,8 +46,8 @@ def test_the_leaderboard_has_a_row_for_each_setting_with_its_verdict_beside_its_
 
 def test_scores_that_an_extractor_does_not_give_have_no_columns_and_no_chart():
     some = frozenset(f"{name}.dinov2-vit-s-14" for name in ("fid", "kid", "precision", "recall"))
-    leaderboard, curves, trials = (json.dumps(state_of(view)) for view in views(["dinov2-vit-s-14"], 5, scores=some))
-    everything = "".join(json.dumps(state_of(view)) for view in views(["dinov2-vit-s-14"], 5))
+    leaderboard, curves, trials = (json.dumps(state_of(view)) for view in views_of("dinov2-vit-s-14", scores=some))
+    everything = "".join(json.dumps(state_of(view)) for view in views_of("dinov2-vit-s-14"))
     for key in ("eval/is.dinov2-vit-s-14", "eval/classes.dinov2-vit-s-14", "metrics.`is.mean`"):
         assert key in everything
         assert key not in leaderboard + curves + trials
@@ -56,7 +64,7 @@ def test_trials_have_a_view_that_sorts_by_fid():
 
 
 def test_rankings_that_do_not_compare_have_leaderboards_of_their_own():
-    found = views(["lenet-mnist-v1"], 5, dict.fromkeys(("mnist-full", "mnist-quick"), "lenet-mnist-v1"))
+    found = views_of("lenet-mnist-v1", studies=dict.fromkeys(("mnist-full", "mnist-quick"), "lenet-mnist-v1"))
     boards = [view for view in found if view.name.startswith("Leaderboard")]
     assert [view.name for view in boards] == [
         "Leaderboard (mnist-full, lenet-mnist-v1)",
@@ -71,7 +79,7 @@ def test_rankings_that_do_not_compare_have_leaderboards_of_their_own():
 
 def test_each_ranking_shows_the_scores_of_its_extractor_and_earlier_views_go():
     studies = {"all-full-digits": "lenet-mnist-v1", "all-full-cifar10": "cifar-v1"}
-    found = views(["lenet-mnist-v1", "cifar-v1"], 5, studies)
+    found = views_of("lenet-mnist-v1", "cifar-v1", studies=studies)
     assert [view.name for view in found if view.name.startswith(("Curves", "Trials"))] == [
         "Curves (all-full-digits, lenet-mnist-v1)",
         "Curves (all-full-cifar10, cifar-v1)",
@@ -85,20 +93,19 @@ def test_each_ranking_shows_the_scores_of_its_extractor_and_earlier_views_go():
     assert stale_views(tags, found) == [LEADERBOARD.tag, CURVES.tag], "they would rank what does not compare"
 
 
-def plan_of(tmp_path, monkeypatch, *configs):
-    monkeypatch.setattr(tracking_views, "read_plan", lambda folder: [{"config": each} for each in configs])
-    return differing_params(tmp_path)
+def columns_of(*configs):
+    return differing_params([{"config": each} for each in configs])
 
 
-def test_columns_are_what_differs_within_a_recipe(tmp_path, monkeypatch):
+def test_columns_are_what_differs_within_a_recipe():
     first = {"recipe": "a", "lr_g": 2e-4, "lr_d": 2e-4, "batch_size": 64, "epochs": 10, "seed": 0}
     second = {**first, "lr_g": 3e-4, "lr_d": 3e-4, "seed": 1}
     other = {**first, "recipe": "b", "batch_size": 128, "epochs": 60}
-    assert plan_of(tmp_path, monkeypatch, first, second) == ("lr_g",), "D's learning rate is G's"
-    assert plan_of(tmp_path, monkeypatch, first, {**second, "lr_d": 2e-4}) == ("lr_g",)
-    assert plan_of(tmp_path, monkeypatch, first, second, {**second, "lr_d": 2e-4}) == ("lr_g", "lr_d")
-    assert plan_of(tmp_path, monkeypatch, first, second, other) == ("recipe", "lr_g", "epochs"), "recipes fix the rest"
-    assert plan_of(tmp_path, monkeypatch, first) == tracking_views.PARAMS, "nothing differs"
+    assert columns_of(first, second) == ("lr_g",), "D's learning rate is G's"
+    assert columns_of(first, {**second, "lr_d": 2e-4}) == ("lr_g",)
+    assert columns_of(first, second, {**second, "lr_d": 2e-4}) == ("lr_g", "lr_d")
+    assert columns_of(first, second, other) == ("recipe", "lr_g", "epochs"), "recipes fix the rest"
+    assert columns_of(first) == tracking_views.PARAMS, "nothing differs"
 
 
 def test_curves_begin_with_fid_then_losses():
