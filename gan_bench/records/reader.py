@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from gan_bench.config.trial import UNWRITTEN_DEFAULTS, TrialConfig
 from gan_bench.core.errors import AlteredError, DamagedError, RecordError
@@ -45,6 +45,7 @@ class StoredTrial:
         record: ``record.json``, or None while the trial has not ended.
         fault: What is wrong with it, or None: nothing of it is to be believed.
         added: Names of the scores that were added later, by epoch.
+        added_file: ``added.json``, or None where there is none that can be believed.
         added_fault: Why scores that were added later are left out, or None: the trial itself is whole.
     """
 
@@ -56,6 +57,7 @@ class StoredTrial:
     record: schema.RecordFile | None
     fault: RecordError | None = None
     added: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    added_file: schema.AddedFile | None = None
     added_fault: RecordError | None = None
 
     def as_recorded(self) -> StoredTrial:
@@ -66,7 +68,7 @@ class StoredTrial:
         for line in self.evaluations:
             later = self.added.get(line["epoch"], frozenset())
             lines.append({**line, "scores": [score for score in line["scores"] if score["name"] not in later]})
-        return replace(self, evaluations=lines, added={})
+        return replace(self, evaluations=lines, added={}, added_file=None)
 
 
 # ------------------------------------------------------------------------------------------- one record
@@ -144,7 +146,7 @@ def _parsed(path: Path, texts: Mapping[str, bytes], steps: Steps) -> StoredTrial
     if ADDED not in texts:
         return stored
     try:
-        return _with_added(stored, _parsed_added(directory, texts[ADDED], stored))
+        return _with_added(stored, _parsed_added(directory.added, texts[ADDED], trial["config"]["evaluation"]))
     except RecordError as error:
         return replace(stored, added_fault=error)
 
@@ -152,27 +154,12 @@ def _parsed(path: Path, texts: Mapping[str, bytes], steps: Steps) -> StoredTrial
 ADD_AGAIN = "delete it, and add the scores again with `gan-bench score --add`"
 
 
-def read_added(stored: StoredTrial) -> schema.AddedFile | None:
-    """Return the scores that were added to a trial, or None where there are none that can be believed.
-
-    Args:
-        stored: The trial, with the lines of its evaluations or without.
-    """
-    directory = RecordDirectory(stored.path)
+def _parsed_added(path: Path, text: bytes, config: Mapping[str, Any]) -> schema.AddedFile:
+    """Return what was added, which must be scores of evaluations of this config."""
     try:
-        text = read_if_there(directory.added)
-        return None if text is None else _parsed_added(directory, text, stored)
-    except RecordError:
-        return None
-
-
-def _parsed_added(directory: RecordDirectory, text: bytes, stored: StoredTrial) -> schema.AddedFile:
-    """Return what was added, which must be scores of this trial."""
-    try:
-        found = parse_known(directory.added, text, schema.ADDED)
+        found = parse_known(path, text, schema.ADDED)
     except DamagedError as error:
         raise DamagedError(f"{str(error).partition(';')[0]}; {ADD_AGAIN}") from None
-    config = stored.trial["config"]["evaluation"]
     for each in found["additions"]:
         for score in each["scores"]:
             metric, protocol = split_name(score["name"])
@@ -180,7 +167,7 @@ def _parsed_added(directory: RecordDirectory, text: bytes, stored: StoredTrial) 
                 score["metric"], score["extractor"], config["samples"]
             )  # fmt: skip
             if not fits or each["epoch"] not in config["epochs"]:
-                raise DamagedError(f"{directory.added} has scores that are not of this trial; {ADD_AGAIN}")
+                raise DamagedError(f"{path} has scores that are not of this trial; {ADD_AGAIN}")
     return found
 
 
@@ -196,7 +183,7 @@ def _with_added(stored: StoredTrial, added: schema.AddedFile) -> StoredTrial:
         new = [score for name, score in more.get(line["epoch"], {}).items() if name not in known]
         lines.append({**line, "scores": [*line["scores"], *new]})
         names[line["epoch"]] = frozenset(score["name"] for score in new)
-    return replace(stored, evaluations=lines, added=names)
+    return replace(stored, evaluations=lines, added=names, added_file=added)
 
 
 def _known(path: Path, texts: Mapping[str, bytes], form: schema.Form[T]) -> T | None:
@@ -270,7 +257,7 @@ def read_header(path: Path) -> StoredTrial:
         RecordError: It is not one, or is damaged, or is of a version this package does not know.
         UnreadableError: The system does not let this process read it.
     """
-    return _parsed(path, _texts(path, (RECORD, TRIAL, ENVIRONMENT)), steps=False)
+    return _parsed(path, _texts(path, (RECORD, TRIAL, ENVIRONMENT, ADDED)), steps=False)
 
 
 def read_saved(path: Path, names: Iterable[str]) -> StoredTrial:

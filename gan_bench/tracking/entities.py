@@ -13,7 +13,7 @@ from gan_bench.config.design import Design
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
-from gan_bench.records.schema import STATISTICS, AddedFile, EpochLine, HistoryLine
+from gan_bench.records.schema import STATISTICS, AddedScores, EpochLine, HistoryLine
 from gan_bench.records.summary import FEW_EPOCHS, SettingSummary, piece_of, setting_id
 
 if TYPE_CHECKING:
@@ -260,13 +260,16 @@ def whole_pieces(stored: StoredTrial) -> list[HistoryLine]:
     return [line for line in stored.history if line["kind"] == "step" or line["epoch"] <= whole]
 
 
-def metrics_of(stored: StoredTrial, seconds: float = 0.0, images: int = 0) -> list[Metric]:
+def metrics_of(
+    stored: StoredTrial, seconds: float = 0.0, images: int = 0, added: Iterable[AddedScores] = ()
+) -> list[Metric]:
     """Turn lines of a record into metrics, with the time each was made.
 
     Args:
         stored: The record, with the lines that are to be turned; of epochs, whole pieces.
         seconds: Seconds of training after the epoch before the first of them.
         images: Real images shown by then.
+        added: Scores that were added after the trial had ended; sent twice, they are there once.
     """
     from mlflow.entities import Metric
 
@@ -275,19 +278,11 @@ def metrics_of(stored: StoredTrial, seconds: float = 0.0, images: int = 0) -> li
         Metric(key, value, start + int(1000 * seconds), step)
         for key, value, seconds, step in (
             *_training(stored.history, seconds, images, stored.trial["config"]["epochs"]),
-            *_scores(stored.evaluations),
+            *_scores([*stored.evaluations, *added]),
             *_end(stored.record),
         )
         if value is not None
     ]
-
-
-def added_metrics(stored: StoredTrial, added: AddedFile) -> list[Metric]:
-    """Turn scores that were added after a trial had ended into metrics; sent twice, they are there once."""
-    from mlflow.entities import Metric
-
-    start, found = started_ms(stored), _scores(added["additions"])
-    return [Metric(key, value, start, step) for key, value, _, step in found if value is not None]
 
 
 Row = tuple[str, float | None, float, int]

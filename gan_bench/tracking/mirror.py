@@ -26,7 +26,7 @@ from gan_bench.records.json_files import REMEDY, unreadable
 from gan_bench.records.layout import ADDED, LOCKS, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
 from gan_bench.records.plan import Suites, read_suites
-from gan_bench.records.reader import StoredTrial, read_added, read_header, read_trial
+from gan_bench.records.reader import StoredTrial, read_header, read_trial
 from gan_bench.records.schema import NO_RECORD
 from gan_bench.records.summary import setting_id
 from gan_bench.tracking import entities, images, server
@@ -53,7 +53,7 @@ class SuiteRuns:
     """What this process knows of a suite: its experiment, its runs by trial and by setting, and colours of settings.
 
     Attributes:
-        seen: Sizes and times of the files of each record when its run was brought up to it.
+        seen: Sizes and times of the files of each record when its run was brought up to it, and that run.
         scores: What was logged, as ``METRIC.EXTRACTOR``.
     """
 
@@ -63,7 +63,7 @@ class SuiteRuns:
     colours: dict[str, str]
     columns: tuple[str, ...]
     planned: Suites
-    seen: dict[Path, object] = field(default_factory=dict)
+    seen: dict[Path, tuple[object, MirroredRun]] = field(default_factory=dict)
     scores: set[str] = field(default_factory=set)
 
     def trials_of(self, setting: SettingRun) -> list[MirroredRun]:
@@ -112,14 +112,14 @@ class Mirror(TrackingStore):
 
     # ----------------------------------------------------------------------------------------------- a trial
 
-    def sync(self, path: Path) -> bool:
+    def sync(self, path: Path) -> MirroredRun | None:
         """Bring a trial's run up to its record; a trial without an end and without an owner is closed as killed.
 
         Args:
             path: The record directory.
 
         Returns:
-            Whether the trial has ever started: only then there is a run.
+            Its run; None where the trial has never started.
 
         Raises:
             RecordError: The record is damaged, or may not be read.
@@ -130,13 +130,14 @@ class Mirror(TrackingStore):
         except PermissionError as error:
             raise unreadable(path, error) from None
         except OSError:
-            return False
+            return None
         known = self.suite(path.parent.name)
         live = not directory.record.exists() and trial_lock(directory).holder() is not None
         state = live, [_stat(file) for file in (directory.environment, directory.history, directory.evaluations,
                                                 directory.record)]  # fmt: skip
-        if known.seen.get(path) == state:
-            return True
+        before, run = known.seen.get(path, (None, None))
+        if before == state:
+            return run
         header = read_header(path)
         run = self._run_of(header, known)
         end = _end_of(header)
@@ -154,14 +155,8 @@ class Mirror(TrackingStore):
             self._terminate(run, header)
         if end:
             self._mark_if_altered(run, found)
-        known.seen[path] = state
-        return True
-
-    def is_complete(self, path: Path) -> bool:
-        """True if a trial's run has the trial's end, or that it was killed, as far as this process has synced it."""
-        trial_id = path.name.rpartition("--")[2]
-        run = self.suite(path.parent.name).runs.get(trial_id)
-        return run is not None and run.closed
+        known.seen[path] = state, run
+        return run
 
     def _mark_if_altered(self, run: MirroredRun, found: StoredTrial | RecordError) -> None:
         """Tag a run whose record is not what was saved, and take the tag back when it is again."""
@@ -271,9 +266,8 @@ class Mirror(TrackingStore):
         if closed:
             status = stored.record["status"] if stored.record else "killed"
             tags |= {"status": status, "reason": printable(str((stored.record or NO_RECORD).get("reason") or ""))}
-        metrics = entities.metrics_of(new, before.seconds, before.images)
-        if closed and (added := read_added(stored)):
-            metrics += entities.added_metrics(stored, added)
+        added = stored.added_file["additions"] if closed and stored.added_file else []
+        metrics = entities.metrics_of(new, before.seconds, before.images, added)
         self.log(run.run_id, metrics, tags)
         run.position = position  # not before: where MLflow refuses something, all of it is sent again
         if closed:
@@ -356,7 +350,7 @@ def _end_of(stored: StoredTrial) -> str:
     """Return what tells one end of a trial from another; nothing for a trial without one."""
     if stored.record is None:
         return ""
-    added = read_added(stored)
+    added = stored.added_file
     parts = [stored.environment["started"], stored.record, *([added["sha256"]] if added else [])]
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]

@@ -64,9 +64,11 @@ def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
         needed.append(f"{part['name']}=={part['version']}")
     try:
         mirror = Mirror(uri, results, prefix)
-        mirror.sync(trial)
+        mirrored = mirror.sync(trial)
+        if mirrored is None:
+            raise UserError(f"{trial} has no {directory.environment.name}, so it has no run in MLflow; run it again")
         _open(mirror.client, name)
-        run = mirror.client.get_run(mirror.suite(trial.parent.name).runs[stored.trial["id"]].run_id)
+        run = mirror.client.get_run(mirrored.run_id)
         weights = hashlib.sha256(directory.weights.read_bytes()).hexdigest()
         version = _version_of(mirror.client, name, weights)
         if version is None:

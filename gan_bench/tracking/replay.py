@@ -67,19 +67,19 @@ def bring_up(
     for path in trial_folders(suite_folder):
         if path in without:
             continue
+        run, complete = None, last
         try:
-            has_run = mirror.sync(path)
+            run = mirror.sync(path)
         except RecordError as error:
             mirror.unreadable.append(error.line)
-            has_run, complete = False, last
         except Exception as error:
             if not server.is_refusal(error):
                 raise
             mirror.unreadable.append(refused(path.name, error, mirror.uri))
-            has_run = complete = False
-        else:
-            complete = last or (has_run and mirror.is_complete(path))
-        count += has_run
+            complete = False
+        if run is not None:
+            count += 1
+            complete = last or run.closed
         if complete:
             report(path.name)
     if last and count:
