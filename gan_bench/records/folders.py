@@ -87,13 +87,11 @@ class SuiteFolders:
 
     @classmethod
     def of(cls, suite: str, folders: Iterable[Path]) -> SuiteFolders:
-        """Tell apart the folders that are of a suite."""
-        found: dict[Path, Path] = {}
-        for each in sorted(folders, key=lambda each: (each.name != suite, each.resolve().name != suite)):  # stable
-            found.setdefault(each.resolve(), each)
-        (place, first), distinct = next(iter(found.items())), list(found.values())
-        count = 1 if suite in (first.name, place.name) else len(distinct)  # a link of another name may lead to it
-        return cls(distinct[:count], distinct[count:])
+        """Tell apart the folders that are of a suite, each of which is there once."""
+        first, *rest = sorted(folders, key=lambda each: (each.name != suite, each.resolve().name != suite))  # stable
+        if suite in (first.name, first.resolve().name):  # a link of another name may lead to it
+            return cls([first], rest)
+        return cls([first, *rest], [])
 
 
 def folders_by_suite(results: Path) -> dict[str, SuiteFolders]:
@@ -206,14 +204,14 @@ def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Ite
     """Read every trial of one suite's folder, as ``scan`` does."""
     seen: set[str] = set()
     faults: dict[str, RecordError] = {}
-    rows = _planned(suite)
-    names = {row["directory"] for row in rows} if isinstance(rows, list) else None
     try:
         folders = trial_folders(suite)
     except UnreadableError as error:
         error.folder = suite.name
         yield error
         return
+    rows = _planned(suite, has_records=bool(folders))
+    names = {row["directory"] for row in rows} if isinstance(rows, list) else None
     for path in folders:
         found = read_or_error(path, steps=steps, history=history)
         if isinstance(found, StoredTrial):
@@ -221,32 +219,30 @@ def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Ite
         else:
             faults[path.name] = found = _with_remedy(found, is_planned=names is None or path.name in names)
         yield found
-    if rows is None:
-        if folders:
-            yield UnreadableError(  # of the records themselves it says nothing
-                f"{suite / PLAN} is missing, so what was planned and which seeds were declared is not known; copy it "
-                "from where the records come from"
-            )
-    elif isinstance(rows, RecordError):
+    if isinstance(rows, RecordError):
         yield rows
-    else:
-        for row in rows:
-            if (name := row["directory"]) not in seen:
-                yield StoredTrial(
-                    path=suite / name,
-                    trial=row,
-                    environment=schema.NO_ENVIRONMENT,
-                    history=[],
-                    evaluations=[],
-                    record=None,
-                    fault=faults.get(name),
-                )
+        return
+    for row in rows:
+        if (name := row["directory"]) not in seen:
+            yield StoredTrial(
+                path=suite / name,
+                trial=row,
+                environment=schema.NO_ENVIRONMENT,
+                history=[],
+                evaluations=[],
+                record=None,
+                fault=faults.get(name),
+            )
 
 
-def _planned(suite: Path) -> list[schema.PlannedTrial] | RecordError | None:
-    """Return the trials that were planned of a suite, or why that is not known; None where there is no plan."""
+def _planned(suite: Path, *, has_records: bool) -> list[schema.PlannedTrial] | RecordError:
+    """Return the trials that were planned of a suite, or why that is not known; only records miss a plan."""
     if not os.path.lexists(suite / PLAN):
-        return None
+        missing = UnreadableError(  # of the records themselves it says nothing
+            f"{suite / PLAN} is missing, so what was planned and which seeds were declared is not known; copy it "
+            "from where the records come from"
+        )
+        return missing if has_records else []
     try:
         return read_plan(suite)
     except RecordError as error:
