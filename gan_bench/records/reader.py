@@ -194,22 +194,17 @@ def _known(path: Path, texts: Mapping[str, bytes], form: schema.Form[T]) -> T | 
 def _altered(
     path: Path, record: schema.RecordFile | None, texts: Mapping[str, bytes], names: Iterable[str]
 ) -> AlteredError | None:
-    """Return which of the files read do not fit the digests in record.json; old records have none."""
-    kept = (record or schema.NO_RECORD).get("files")
-    if not kept:
-        return None
+    """Return which of the files read do not fit the digests in record.json; old ones have that of the generator."""
+    ended = record or schema.NO_RECORD
+    files, weights = ended.get("files"), ended.get("weights_sha256")
     for name in names:
-        text = texts.get(name)
-        if text is None and name not in kept:
+        text, wanted = texts.get(name), files.get(name) if files else weights if name == WEIGHTS else None
+        if wanted is None and (text is None or not files):
             continue
-        if text is None or hashlib.sha256(text).hexdigest() != kept.get(name):
-            return _is_altered(path / name, is_there=text is not None)
+        if text is None or hashlib.sha256(text).hexdigest() != wanted:
+            what = "is gone" if text is None else "is not what was saved: its digest differs"
+            return AlteredError(f"{path / name} {what}; {REMEDY}")
     return None
-
-
-def _is_altered(path: Path, *, is_there: bool) -> AlteredError:
-    what = "is not what was saved: its digest differs" if is_there else "is gone"
-    return AlteredError(f"{path} {what}; {REMEDY}")
 
 
 def check_saved(path: Path, record: schema.RecordFile | None, names: Iterable[str]) -> None:
@@ -225,13 +220,10 @@ def check_saved(path: Path, record: schema.RecordFile | None, names: Iterable[st
         RecordError: One is a link.
         UnreadableError: The system does not let this process read one.
     """
-    ended = record or schema.NO_RECORD
-    kept, weights = ended.get("files") or {}, ended.get("weights_sha256")
     for name in names:
         text = read_if_there(path / name)
-        wanted = kept.get(name) if kept else weights if name == WEIGHTS else None
-        if text is not None and (kept or wanted) and hashlib.sha256(text).hexdigest() != wanted:
-            raise _is_altered(path / name, is_there=True)
+        if text is not None and (error := _altered(path, record, {name: text}, [name])):
+            raise error
 
 
 def with_config(path: Path, trial: P) -> P:
