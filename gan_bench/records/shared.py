@@ -74,7 +74,7 @@ def results_identity(results: Path, say: Callable[[str], object] = lambda _: Non
     with Lock(results / LOCKS, "identity") as lock:
         lock.wait()
         try:
-            known = _identity_in(results)
+            known = read_identity(results)
         except FileNotFoundError:
             known = None
         except (ValueError, DamagedError):  # it is no identity, and may be a user's own file
@@ -93,7 +93,14 @@ def results_identity(results: Path, say: Callable[[str], object] = lambda _: Non
         return known
 
 
-def _identity_in(results: Path) -> str:
+def read_identity(results: Path) -> str:
+    """Return the identity of a results folder.
+
+    Raises:
+        FileNotFoundError: It has none.
+        ValueError: The file holds something else.
+        RecordError: It cannot be read.
+    """
     return str(uuid.UUID(read_file(results / IDENTITY).decode().strip()))
 
 
@@ -111,7 +118,7 @@ def _is_original(place: Path, results: Path, identity: str) -> bool:
     try:
         there, here = place.stat(), results.stat()
         is_same = os.path.samestat(there, here) or (there.st_ino, there.st_ctime_ns) == (here.st_ino, here.st_ctime_ns)
-        return not is_same and _identity_in(place) == identity
+        return not is_same and read_identity(place) == identity
     except (OSError, ValueError, RecordError):
         return False
 

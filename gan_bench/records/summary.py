@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -21,9 +20,10 @@ from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import slug
 from gan_bench.records.folders import trial_folders
-from gan_bench.records.json_files import read_file, read_known, write_object
-from gan_bench.records.layout import ADDED, ENVIRONMENT, IDENTITY, PLAN, RECORD
+from gan_bench.records.json_files import read_known, write_object
+from gan_bench.records.layout import ADDED, ENVIRONMENT, PLAN, RECORD
 from gan_bench.records.schema import Form
+from gan_bench.records.shared import read_identity
 
 Key = Annotated[str, Field(pattern=r"^[/\w.\- :]+$")]
 """A name that MLflow takes for a metric."""
@@ -160,7 +160,7 @@ def keep_comparison(results: Path, baseline: Path, verdict: str, markdown: str) 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, markdown)
     try:
-        identity = str(uuid.UUID(read_file(baseline / IDENTITY).decode().strip()))
+        identity = read_identity(baseline)
     except (FileNotFoundError, ValueError, RecordError):  # nobody mirrored it
         identity = ""
     write_object(path.with_suffix(".json"), {"baseline": str(baseline), "results": identity, "verdict": verdict})
