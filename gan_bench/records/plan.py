@@ -63,8 +63,7 @@ def write_plan(
         said: dict[str, object] = {} if command is None else {"command": command}
         measures = {**earlier.get("measures", {}), **_foreign_measures()}
         said |= {"measures": measures} if measures else {}
-        others = _other_versions(earlier, version)
-        before = _declared(same.get("designs", {})) if same else _declared(others.pop(str(version), {}))
+        others, before = _other_versions(earlier, version), _of_version(earlier, version)
         lost = frozenset[Place]() if same else _begun(folder, version) - before.keys()
         designs = _joined_designs(before, same.get("trials", ()), fresh, design, lost)
         said |= {"designs": designs} if designs else {}
@@ -150,8 +149,8 @@ def _of_version(plan: schema.PlanFile, version: int) -> dict[Place, Design]:
 
 
 def _other_versions(plan: schema.PlanFile, version: int) -> dict[str, StoredDesigns]:
-    """Return what a plan that is to be one of a version says of all others, and of that version if it is of another."""
-    found = dict(plan.get("earlier", {}))
+    """Return what a plan that is to be one of a version says of all others."""
+    found = {number: stored for number, stored in plan.get("earlier", {}).items() if number != str(version)}
     if plan and plan["version"] != version:
         declared, seeds = _declared(plan.get("designs", {})), _places(plan["trials"])
         declared |= {place: Design.fixed(sorted(mine)) for place, mine in seeds.items() if place not in declared}
