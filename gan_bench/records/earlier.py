@@ -86,11 +86,10 @@ class Earlier:
                     continue
                 with os.scandir(folder) as entries:
                     files = [entry.path for entry in entries if entry.is_file(follow_symlinks=False)]
-                for file in files:
-                    if not _may(file, os.R_OK):
-                        raise unreadable(Path(file), PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
-                if not _may(folder, os.W_OK | os.X_OK):
-                    raise unreadable(folder, PermissionError(errno.EACCES, os.strerror(errno.EACCES)), "written")
+                wanted = [(Path(file), os.R_OK, "read") for file in files]
+                for path, how, done in (*wanted, (folder, os.W_OK | os.X_OK, "written")):
+                    if not os.access(path, how, effective_ids=os.access in os.supports_effective_ids):
+                        raise unreadable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)), done)
         except OSError as error:
             raise unreadable(self.directory.path, error) from None
 
@@ -194,8 +193,3 @@ def end_of(directory: RecordDirectory) -> bytes | None:
         return read_if_there(directory.record)
     except DamagedError:
         return None
-
-
-def _may(path: str | Path, how: int) -> bool:
-    """True if the user that this process acts for may use a file so."""
-    return os.access(path, how, effective_ids=os.access in os.supports_effective_ids)
