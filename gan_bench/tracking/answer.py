@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -17,15 +16,14 @@ from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import PLAN, SUITE
 from gan_bench.records.summary import ComparedFile, SettingSummary, answer_file, kept_comparisons, read_summary
 from gan_bench.tracking import entities, server
-from gan_bench.tracking.entities import PARENT_TAG, RESULTS_TAG
+from gan_bench.tracking.entities import NOTE_TAG, PARENT_TAG, RESULTS_TAG
 from gan_bench.tracking.images import LOGGED_TAG
 from gan_bench.tracking.mirror import Mirror, SuiteRuns, may_be_copied
-from gan_bench.tracking.runs import CURVES_TAG, SHOWN_TAG, MirroredRun, SettingRun
+from gan_bench.tracking.runs import CURVES_TAG, SHOWN_TAG, MirroredRun, SettingRun, digest
 from gan_bench.tracking.store import has_lost_files
 from gan_bench.tracking.views import NOTE_MARK, View, note, stale_views, views
 
 ANSWER_TAG = "gan_bench.answer"
-_NOTE = "mlflow.note.content"
 
 
 def save_views(mirror: Mirror, suite: str) -> list[View]:
@@ -57,13 +55,13 @@ def save_views(mirror: Mirror, suite: str) -> list[View]:
 def _describe(mirror: Mirror, experiment: str, text: str) -> None:
     """Give an experiment its description, unless it has one that somebody else wrote or edited."""
     known = mirror.client.get_experiment(experiment)
-    there = known.tags.get(_NOTE, "")
+    there = known.tags.get(NOTE_TAG, "")
     if there and not _is_ours(there):
         said = f"the description of the MLflow experiment {known.name} is not what gan_bench wrote, and stays as it is"
         if said not in mirror.notices:
             mirror.notices.append(said)
     elif there != (signed := _signed(text)):
-        _tag(mirror, experiment, _NOTE, signed)
+        _tag(mirror, experiment, NOTE_TAG, signed)
 
 
 def _tag(mirror: Mirror, experiment: str, name: str, value: str) -> None:
@@ -76,7 +74,7 @@ def _tag(mirror: Mirror, experiment: str, name: str, value: str) -> None:
 
 def _signed(text: str) -> str:
     """Add the digest of a description to it, where no page shows it."""
-    return f"{text}\n\n<!-- {_digest(text)} -->"
+    return f"{text}\n\n<!-- {digest(text)} -->"
 
 
 def _is_ours(description: str) -> bool:
@@ -85,7 +83,7 @@ def _is_ours(description: str) -> bool:
     return description == _signed(text) if signature else NOTE_MARK in description
 
 
-def publish_settings(mirror: Mirror, suite: str, progress: Callable[[], None] = lambda: None) -> None:
+def publish_settings(mirror: Mirror, suite: str, progress: Callable[[], None]) -> None:
     """Bring the runs of a suite's settings up to what the last report says of them, and up to their trials.
 
     Args:
@@ -118,8 +116,8 @@ def refused(name: str, error: Exception, uri: str) -> str:
 
 
 def _show(mirror: Mirror, suite: SuiteRuns, run: SettingRun, found: SettingSummary, best: Path | None) -> None:
-    shown = _digest([found["numbers"], found["words"], found["label"], found["study"], found["protocol"]])
-    curves = _digest([found["curves"], found["best_trial"], sorted(found["numbers"])])
+    shown = digest([found["numbers"], found["words"], found["label"], found["study"], found["protocol"]])
+    curves = digest([found["curves"], found["best_trial"], sorted(found["numbers"])])
     if (shown, curves) == (run.shown, run.curves):
         return
     anew = run.curves != curves
@@ -187,11 +185,7 @@ def _end(mirror: Mirror, run: SettingRun, trials: Sequence[MirroredRun]) -> None
     run.status = status
 
 
-def _digest(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode(errors="surrogatepass")).hexdigest()[:16]
-
-
-def publish_answer(mirror: Mirror, suite: str, progress: Callable[[], None] = lambda: None) -> None:
+def publish_answer(mirror: Mirror, suite: str, progress: Callable[[], None]) -> None:
     """Keep one run for a suite's answer, with the report as far as it is there, suite file and plan; replaced when new.
 
     Comparisons that ``gan-bench compare --keep`` left beside the report are there too, by tags ``baseline.NAME``.
@@ -201,50 +195,47 @@ def publish_answer(mirror: Mirror, suite: str, progress: Callable[[], None] = la
         suite: Name of the suite; nothing happens where no report says anything of it.
         progress: Called after every file.
     """
-    report = mirror.results / "report"
-    page, text = report / "report.html", _answer_text(mirror, suite)
+    made = mirror.results / "report"
+    page, text = made / "report.html", _answer_text(mirror, suite)
     if not text:
         return
     named = re.compile(rf"{re.escape(slug(suite))}-(full|quick)-")
-    tables = sorted(path for path in (report / "tables").glob("*") if named.match(path.name) and path.is_file())
+    tables = sorted(path for path in (made / "tables").glob("*") if named.match(path.name) and path.is_file())
     kept = kept_comparisons(mirror.results)
     files = {path.name: path for path in (page, mirror.results / suite / SUITE, mirror.results / suite / PLAN)}
     files |= {f"tables/{path.name}": path for path in tables} | {f"compared/{path.name}": path for _, path in kept}
     there = {name: path for name, path in files.items() if may_be_copied(path)}
     contents = [path.read_bytes() for path in there.values() if path.parent != mirror.results / suite]
-    digest = hashlib.sha256(b"".join([text.encode(), *contents])).hexdigest()[:16]
+    report = hashlib.sha256(b"".join([text.encode(), *contents])).hexdigest()[:16]
     experiment, client = mirror.suite(suite).experiment, mirror.client
     ours = f"tags.`{ANSWER_TAG}` = '{suite}'"
     if not mirror.is_own:  # elsewhere those of others are as well
         ours += f" AND tags.`{RESULTS_TAG}` = '{mirror.identity}'"
     found = list(client.search_runs([experiment], filter_string=ours))
-    same = (run for run in found if run.data.tags.get("gan_bench.report") == digest)
+    same = (run for run in found if run.data.tags.get("gan_bench.report") == report)
     fitting = next((run for run in same if not has_lost_files(run, mirror.results)), None)
-    if fitting is not None:
-        if fitting.info.status != "FINISHED":  # a kill came before that
-            client.set_terminated(fitting.info.run_id, status="FINISHED")
-        for other in found:
-            if other is not fitting:
-                client.delete_run(other.info.run_id)
-        return
-    now = int(time.time() * 1000)
-    tags = {
-        ANSWER_TAG: suite,
-        RESULTS_TAG: mirror.identity,
-        _NOTE: text[:5000],
-        "mlflow.source.name": "gan-bench report",
-        **{f"baseline.{slug(path.stem)}": each["verdict"][:5000] for each, path in kept},
-    }
-    run_id = mirror.create_run(experiment, "answer", now, tags)
-    with mirror.artifacts(run_id) as folder:
-        for name, path in there.items():
-            (folder / name).parent.mkdir(exist_ok=True)
-            (folder / name).symlink_to(path.resolve())
-    progress()
-    client.set_tag(run_id, "gan_bench.report", digest)
-    client.set_terminated(run_id, status="FINISHED", end_time=now)
-    for old in found:
-        client.delete_run(old.info.run_id)
+    if fitting is None:
+        now = int(time.time() * 1000)
+        tags = {
+            ANSWER_TAG: suite,
+            RESULTS_TAG: mirror.identity,
+            NOTE_TAG: text[:5000],
+            "mlflow.source.name": "gan-bench report",
+            **{f"baseline.{slug(path.stem)}": each["verdict"][:5000] for each, path in kept},
+        }
+        run_id = mirror.create_run(experiment, "answer", now, tags)
+        with mirror.artifacts(run_id) as folder:
+            for name, path in there.items():
+                (folder / name).parent.mkdir(exist_ok=True)
+                (folder / name).symlink_to(path.resolve())
+        progress()
+        client.set_tag(run_id, "gan_bench.report", report)
+        client.set_terminated(run_id, status="FINISHED", end_time=now)
+    elif fitting.info.status != "FINISHED":  # a kill came before that
+        client.set_terminated(fitting.info.run_id, status="FINISHED")
+    for other in found:
+        if other is not fitting:
+            client.delete_run(other.info.run_id)
 
 
 def _answer_text(mirror: Mirror, suite: str) -> str:

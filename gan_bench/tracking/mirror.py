@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +29,7 @@ from gan_bench.records.reader import StoredTrial, read_header, read_trial
 from gan_bench.records.schema import NO_RECORD
 from gan_bench.records.summary import setting_id
 from gan_bench.tracking import entities, images, server
-from gan_bench.tracking.runs import ALTERED_TAG, TAG, MirroredRun, SettingRun
+from gan_bench.tracking.runs import ALTERED_TAG, TAG, MirroredRun, SettingRun, digest
 from gan_bench.tracking.store import TrackingStore
 from gan_bench.tracking.views import colour, colours_of, differing_params
 
@@ -100,14 +99,13 @@ class Mirror(TrackingStore):
         """Return what is known of a suite, whose experiment is created if missing."""
         if suite not in self._suites:
             folder, experiment = self.results / suite, self.experiment(suite)
-            planned = read_suites(folder) if folder.is_dir() else Suites()
             runs, settings = self.runs(experiment)
             try:
                 trials = read_plan(folder)
             except RecordError:  # what shows runs apart does without
                 trials = []
             columns, colours = differing_params(trials), colours_of(trials)
-            self._suites[suite] = SuiteRuns(experiment, runs, settings, colours, columns, planned)
+            self._suites[suite] = SuiteRuns(experiment, runs, settings, colours, columns, read_suites(folder))
         return self._suites[suite]
 
     # ----------------------------------------------------------------------------------------------- a trial
@@ -238,15 +236,13 @@ class Mirror(TrackingStore):
     def _send(self, run: MirroredRun, stored: StoredTrial, end: str, *, live: bool) -> None:
         """Send what is new of a trial, its files before the tag that says so."""
         before = run.position
-        lacking = replace(
+        new = replace(
             stored,
-            history=[line for line in stored.history if before.lacks(line)],
+            history=[line for line in entities.whole_pieces(stored) if before.lacks(line)],
             evaluations=[line for line in stored.evaluations if before.lacks(line)],
         )
-        ready = entities.whole_pieces(lacking)
-        new = replace(lacking, history=ready)
-        epochs = [line for line in ready if line["kind"] == "epoch"]
-        steps = [line["step"] for line in ready if line["kind"] == "step"]
+        epochs = [line for line in new.history if line["kind"] == "epoch"]
+        steps = [line["step"] for line in new.history if line["kind"] == "step"]
         closed = stored.record is not None or not live
         with self.artifacts(run.run_id) as folder:
             sent = self._stage_samples(folder, stored, before.samples)
@@ -352,8 +348,7 @@ def _end_of(stored: StoredTrial) -> str:
         return ""
     added = stored.added_file
     parts = [stored.environment["started"], stored.record, *([added["sha256"]] if added else [])]
-    text = json.dumps(parts, sort_keys=True)
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+    return digest(parts)
 
 
 def _scores_of(stored: StoredTrial) -> set[str]:

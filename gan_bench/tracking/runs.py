@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -110,3 +111,8 @@ class SettingRun:
     curves: str = ""
     status: str = "RUNNING"
     params: set[str] = field(default_factory=set)
+
+
+def digest(content: object) -> str:
+    """Name what a run shows in 16 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode(errors="surrogatepass")).hexdigest()[:16]
