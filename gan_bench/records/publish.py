@@ -92,7 +92,7 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
     ended = {folder: list(_ended(folder)) for each in suites.values() for folder in each.read}
     trials = [stored for found in ended.values() for stored in found]
     names = [(each.trial["name"], each.trial["config"]) for each in trials]
-    done = [(each.trial["name"], each.trial["config"]) for each in trials if _has_status(each, Status.DONE)]
+    done = [(each.trial["name"], each.trial["config"]) for each in trials if _status(each) == Status.DONE]
     if not done:
         aside = [folder for each in suites.values() for folder in each.aside]
         remedy = f"name {aside[0]} alone, which counts in no table of {results}" if aside else "run a suite first"
@@ -128,8 +128,6 @@ class _Plan:
         target: Where they go.
         files: What each file will hold, by name; files of the records as they lie there.
         left_out: Digests of the files that stay behind, by record directory and name.
-        trials: How many trials there are.
-        generators: How many of them with their generators.
     """
 
     suite: str
@@ -137,8 +135,6 @@ class _Plan:
     target: Path
     files: Mapping[str, Path | bytes]
     left_out: Mapping[str, Mapping[str, str]]
-    trials: int
-    generators: int
 
 
 def _ended(suite: Path) -> Iterator[StoredTrial]:
@@ -149,7 +145,7 @@ def _ended(suite: Path) -> Iterator[StoredTrial]:
     """
     for verdict in verified_suite(suite):
         stored = verdict.stored
-        if stored is not None and (stored.record is None or _has_status(stored, Status.INTERRUPTED)):
+        if stored is not None and _status(stored) in (None, Status.INTERRUPTED):
             continue
         if verdict.faults:
             raise UserError(f"{verdict.name} is invalid ({verdict.faults[0]}); mend it before it is published")
@@ -157,12 +153,12 @@ def _ended(suite: Path) -> Iterator[StoredTrial]:
             yield stored
 
 
-def _has_status(stored: StoredTrial, status: Status) -> bool:
-    return stored.record is not None and stored.record["status"] == status
+def _status(stored: StoredTrial) -> str | None:
+    return stored.record["status"] if stored.record else None
 
 
 def _plan(suite: str, folder: Path, ended: Sequence[StoredTrial], target: Path, generators: Collection[str]) -> _Plan:
-    missed_before, shown, kept = read_left_out(folder), _lowest_seeds(ended), 0
+    missed_before, shown = read_left_out(folder), _lowest_seeds(ended)
     files: dict[str, Path | bytes] = {}
     left_out: dict[str, dict[str, str]] = {}
     for stored in ended:
@@ -172,14 +168,11 @@ def _plan(suite: str, folder: Path, ended: Sequence[StoredTrial], target: Path, 
         known = {**missed_before.get(stored.path.name, {}), **digests(RecordDirectory(stored.path))}
         if missed := {name: known[name] for name in sorted(set(known) - set(names))}:
             left_out[stored.path.name] = missed
-        kept += WEIGHTS in names
     for name in (BASELINES, SUITE):
         if is_regular(folder / name):
             files[name] = folder / name
     files[PLAN] = _plan_text(folder)
-    return _Plan(
-        suite=suite, records=folder, target=target, files=files, left_out=left_out, trials=len(ended), generators=kept
-    )
+    return _Plan(suite=suite, records=folder, target=target, files=files, left_out=left_out)
 
 
 def _check_all_count(plans: Sequence[_Plan], out: Path) -> None:
@@ -266,6 +259,11 @@ def _records(files: Iterable[str]) -> set[str]:
     return {name.partition("/")[0] for name in files if "/" in name}
 
 
+def _generators(files: Iterable[str]) -> int:
+    """Count the generators among some files."""
+    return sum(Path(name).name == WEIGHTS for name in files)
+
+
 def _published(target: Path) -> Mapping[str, str]:
     """Return the digests of the files that an earlier publication copied."""
     found = read_publication(target)
@@ -301,13 +299,14 @@ def _carry_out(plan: _Plan) -> Publication:
                 with contextlib.suppress(OSError):  # a user put something into it
                     each.rmdir()
     write_atomically(plan.target / LEFT_OUT, text)
+    trials = len(_records(plan.files))
     return Publication(
         folder=plan.target,
-        trials=plan.trials,
-        unfinished=len(trial_folders(plan.records)) - plan.trials,
-        generators=plan.generators,
+        trials=trials,
+        unfinished=len(trial_folders(plan.records)) - trials,
+        generators=_generators(plan.files),
         size=size + len(text.encode()),
-        withdrawn=sum(Path(name).name == WEIGHTS for name in gone),
+        withdrawn=_generators(gone),
         telling=tuple(plan.target / name for name, source in plan.files.items() if _names_a_place(name, source, plan)),
     )
 
