@@ -12,7 +12,7 @@ from pathlib import Path
 from gan_bench.config.trial import RESERVED_NAMES, directory_name
 from gan_bench.core.errors import CopiedError, DamagedError, PutAsideError, RecordError, UnreadableError, UserError
 from gan_bench.records import schema
-from gan_bench.records.json_files import REMEDY, read_known, read_optional, unreadable
+from gan_bench.records.json_files import REMEDY, read_known, read_optional, read_usable, unreadable
 from gan_bench.records.layout import BASELINES, LEFT_OUT, PLAN, TRIALS, check_name, is_safe_name
 from gan_bench.records.reader import Steps, StoredTrial, read_trial, with_config
 
@@ -61,12 +61,14 @@ def _is_suite(folder: Path) -> bool:
         return True
 
 
+def plan_of(suite: Path) -> schema.PlanFile:
+    """Return the plan of a suite's folder, empty when there is none that can be read."""
+    return read_usable(suite / PLAN, schema.PLAN) or schema.NO_PLAN
+
+
 def suite_of(folder: Path) -> str:
     """Return the name of the suite that a folder is of: what its plan says, or its own where no plan names one."""
-    try:
-        named = read_known(folder / PLAN, schema.PLAN).get("suite", "")  # plans of the first versions name none
-    except RecordError:
-        named = ""
+    named = plan_of(folder).get("suite", "")  # plans of the first versions name none
     return named if is_safe_name(named) else folder.resolve().name
 
 

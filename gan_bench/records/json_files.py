@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.canonical import canonical_json
-from gan_bench.core.errors import DamagedError, UnreadableError
+from gan_bench.core.errors import DamagedError, RecordError, UnreadableError
 from gan_bench.records.schema import VERSION, Form
 
 T = TypeVar("T")
@@ -199,6 +199,14 @@ def read_sound(path: Path, form: Form[T]) -> T | None:
     try:
         return read_optional(path, form)
     except DamagedError:
+        return None
+
+
+def read_usable(path: Path, form: Form[T]) -> T | None:
+    """Read a JSON object of a documented form, or return None where there is none that can be read and believed."""
+    try:
+        return read_optional(path, form)
+    except RecordError:
         return None
 
 

@@ -13,11 +13,11 @@ from gan_bench.config.design import UNKNOWN, Design
 from gan_bench.config.measures import COLUMNS, MEASURES, Measure
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.atomic import move_aside, write_atomically
-from gan_bench.core.errors import DamagedError, RecordError
+from gan_bench.core.errors import DamagedError
 from gan_bench.core.text import at_place, printable, without_places, words_of
 from gan_bench.records import schema
-from gan_bench.records.folders import folders_by_suite, planned_trials, suite_folders, trial_folders
-from gan_bench.records.json_files import is_regular, read_if_there, read_known, write_object
+from gan_bench.records.folders import folders_by_suite, plan_of, planned_trials, suite_folders, trial_folders
+from gan_bench.records.json_files import is_regular, read_if_there, read_known, read_usable, write_object
 from gan_bench.records.layout import DAMAGED, LEFT_OUT, PLAN, SUITE, TRIAL
 from gan_bench.records.shared import Rows, left_by_earlier, read_baselines, rewriting
 
@@ -112,13 +112,8 @@ def _places(trials: Iterable[Mapping[str, Any]]) -> dict[Place, list[int]]:
 
 def _begun(suite: Path, version: int) -> frozenset[Place]:
     """Return where a suite's folder has records of a version of the suite; one that cannot be read counts nowhere."""
-    found = set[Place]()
-    for folder in trial_folders(suite):
-        with contextlib.suppress(RecordError):
-            config = read_known(folder / TRIAL, schema.TRIAL)["config"]
-            if config.get("suite_version") == version:
-                found.add((str(config.get("profile")), str(config.get("dataset"))))
-    return frozenset(found)
+    trials = (read_usable(folder / TRIAL, schema.TRIAL) for folder in trial_folders(suite))
+    return frozenset(_places(each for each in trials if each and each["config"].get("suite_version") == version))
 
 
 def declaration_lost(results: Path, suite: str, version: int) -> frozenset[Place]:
@@ -216,18 +211,10 @@ def _foreign_measures() -> dict[str, object]:
     return {name: each.to_json() for name, each in found if each.metric and not MEASURES.is_shipped(name)}
 
 
-def _plan_of(suite: Path) -> schema.PlanFile:
-    """Return a suite's plan, empty when there is none that can be read."""
-    try:
-        return read_known(suite / PLAN, schema.PLAN)
-    except RecordError:
-        return schema.NO_PLAN
-
-
 def declare_foreign_measures(results: Path) -> None:
     """Make measures known that suites under a results folder were scored with and whose code is not here."""
     for suite in suite_folders(results):
-        for name, plain in _plan_of(suite).get("measures", {}).items():
+        for name, plain in plan_of(suite).get("measures", {}).items():
             if name not in COLUMNS and name.isidentifier():
                 MEASURES.declare(name, Measure.from_json(plain))
 
@@ -270,7 +257,7 @@ def read_suites(results: Path) -> Suites:
     unknown = set[str]()
     commands, baselines = dict[str, str](), dict[str, Rows]()
     for suite, folders in folders_by_suite(results).items():
-        plans = [_plan_of(folder) for folder in folders.read]
+        plans = [plan_of(folder) for folder in folders.read]
         baselines[suite] = next((rows for each in folders.read if (rows := read_baselines(each))), [])
         if not plans[0] or any(_says(each) != _says(plans[0]) for each in plans):
             unknown.add(suite)
@@ -303,18 +290,13 @@ def design_so_far(results: Path, suite: str, version: int, profile: str, dataset
     """Return the design that a suite's trials were planned for until now; None where there are none of its version."""
     if (profile, dataset) in declaration_lost(results, suite, version):
         return UNKNOWN
-    plan = _plan_of(results / suite)
+    plan = plan_of(results / suite)
     known = _of_version(plan, version).get((profile, dataset))
     if plan.get("version") != version:
         return known
     seeds = _places(plan["trials"]).get((profile, dataset), [])
     known = known or (Design.fixed(seeds) if seeds else None)
     return known and known.with_seeds(seeds)
-
-
-def planned_before(results: Path, suite: str) -> list[schema.PlannedTrial]:
-    """Return the trials that were ever planned of a suite; none where its plan cannot be read."""
-    return list(_plan_of(results / suite).get("trials", ()))
 
 
 def suite_files(suite: Path) -> list[Path]:
@@ -324,7 +306,7 @@ def suite_files(suite: Path) -> list[Path]:
     lie where they did; else a file of that name in the current folder is taken. Where it is known, such a file counts
     only where it says the same.
     """
-    words = words_of(_plan_of(suite).get("command", ""))
+    words = words_of(plan_of(suite).get("command", ""))
     at = words.index("--results") + 1 if "--results" in words[:-1] else 0
     named, results = Path(words[at]) if at else Path("results"), suite.resolve().parent
     depth = len(named.parts)

@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 from gan_bench.core.atomic import move_aside, remove_leftovers, write_atomically
 from gan_bench.core.errors import DamagedError, RecordError, UnreadableError
 from gan_bench.records import schema
-from gan_bench.records.json_files import read_file, read_known, read_sound, write_object
+from gan_bench.records.json_files import read_file, read_known, read_sound, read_usable, write_object
 from gan_bench.records.layout import BASELINES, DAMAGED, IDENTITY, LOCKS, PLACE, check_name
 from gan_bench.records.lock import Lock
 
@@ -162,7 +162,5 @@ def has_damaged_baselines(results: Path, suite: str) -> bool:
 
 def read_baselines(suite: Path) -> Rows:
     """Read the baselines of a suite's folder; damaged ones, which ``scan`` names, are none."""
-    try:
-        return read_known(suite / BASELINES, schema.BASELINES)["anchors"]
-    except RecordError:
-        return []
+    found = read_usable(suite / BASELINES, schema.BASELINES)
+    return found["anchors"] if found else []

@@ -5,7 +5,6 @@ It follows from the records and is no part of them: a report makes it again at a
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import slug
 from gan_bench.records.folders import trial_folders
-from gan_bench.records.json_files import read_known, write_object
+from gan_bench.records.json_files import read_usable, write_object
 from gan_bench.records.layout import ADDED, ENVIRONMENT, PLAN, RECORD
 from gan_bench.records.schema import Form
 from gan_bench.records.shared import read_identity
@@ -129,11 +128,8 @@ def read_summary(results: Path, suite: str) -> list[SettingSummary]:
 
 
 def _read(results: Path, suite: str) -> SuiteSummary | None:
-    try:
-        found = read_known(answer_file(results, suite, "json"), _FORM)
-    except RecordError:
-        return None
-    return found if found["suite"] == suite else None
+    found = read_usable(answer_file(results, suite, "json"), _FORM)
+    return found if found and found["suite"] == suite else None
 
 
 def keep_comparison(results: Path, baseline: Path, verdict: str, markdown: str) -> Path:
@@ -169,11 +165,8 @@ def keep_comparison(results: Path, baseline: Path, verdict: str, markdown: str) 
 
 def kept_comparisons(results: Path) -> list[tuple[ComparedFile, Path]]:
     """Return the comparisons that were kept, each with its file in Markdown."""
-    found = []
-    for path in sorted((results / "report" / "compared").glob("*.json")):
-        with contextlib.suppress(RecordError):
-            found.append((read_known(path, _COMPARED), path.with_suffix(".md")))
-    return found
+    paths = sorted((results / "report" / "compared").glob("*.json"))
+    return [(kept, path.with_suffix(".md")) for path in paths if (kept := read_usable(path, _COMPARED))]
 
 
 def is_outdated(results: Path, suite: str, folders: Iterable[Path]) -> bool:

@@ -20,11 +20,11 @@ from gan_bench.core.text import plural
 from gan_bench.execution.preflight.checks import Survey
 from gan_bench.execution.trial.claim import KnowsIdentity, Policy, State, state_of
 from gan_bench.records.earlier import Earlier
-from gan_bench.records.folders import read_plan
+from gan_bench.records.folders import plan_of, read_plan
 from gan_bench.records.json_files import REMEDY, read_if_there
 from gan_bench.records.layout import PLAN, RECORD, SUITE, RecordDirectory
 from gan_bench.records.lock import trial_lock
-from gan_bench.records.plan import declaration_lost, design_so_far, planned_before, settings_of
+from gan_bench.records.plan import declaration_lost, design_so_far, settings_of
 from gan_bench.records.record import Status
 from gan_bench.records.schema import PlannedTrial
 
@@ -178,7 +178,7 @@ def _other_lengths(results: Path, plan: Plan, todo: list[Trial]) -> Iterator[str
         return setting_key(config, ("epochs", "evaluation", "profile")), config.get("seed")
 
     finished: dict[tuple[str, object], int] = {}
-    for row in planned_before(results, plan.suite):
+    for row in plan_of(results / plan.suite).get("trials", ()):
         epochs = row["config"].get("epochs")
         ended = os.path.isfile(results / plan.suite / row["directory"] / RECORD)  # noqa: PTH113 - no error where closed
         if ended and isinstance(epochs, int):
