@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import getpass
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from gan_bench.config.changes import flat_values
 from gan_bench.config.design import Design
+from gan_bench.config.naming import of_both
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
@@ -78,9 +79,9 @@ def setting_name(stored: StoredTrial) -> str:
     """Name a trial's setting for people: ``dcgan · lr 3e-4 · β₁ 0.5``."""
     config = stored.trial["config"]
     recipe, _, differs = str(stored.trial["setting"]).partition(",")
-    parts = [recipe.removeprefix(f"{config['dataset']}-"), f"lr {_both(config, 'lr', _rate)}"]
+    parts = [recipe.removeprefix(f"{config['dataset']}-"), f"lr {of_both(config['lr_g'], config['lr_d'])}"]
     if "adam" in (config.get("optimizer_g", "adam"), config.get("optimizer_d", "adam")):
-        parts.append(f"β₁ {_both(config, 'betas', lambda betas: f'{betas[0]:g}')}")
+        parts.append(f"β₁ {of_both(config['betas_g'][0], config['betas_d'][0])}")
     parts += [each.replace("=", " ", 1) for each in differs.split(",") if each and not each.startswith(_NAMED)]
     return printable(SEPARATOR.join(parts))
 
@@ -88,18 +89,6 @@ def setting_name(stored: StoredTrial) -> str:
 SEPARATOR = " \N{MIDDLE DOT} "
 _NAMED = ("lr=", "lr_g=", "lr_d=", "betas=", "betas_g=", "betas_d=", "dataset=")
 """Changes of a recipe that a run's name has anyway, or that its experiment says."""
-
-
-def _both(config: Mapping[str, object], name: str, text: Callable[[Any], str]) -> str:
-    """Write a value of both networks once where it is the same."""
-    return "/".join(dict.fromkeys(text(config[f"{name}_{net}"]) for net in "gd"))
-
-
-def _rate(value: float) -> str:
-    """Write a learning rate as people say it: 3e-4."""
-    mantissa, _, exponent = f"{value:.3e}".partition("e")
-    short = mantissa.rstrip("0").rstrip(".")
-    return f"{short}e{int(exponent)}" if value < 0.01 else f"{value:g}"
 
 
 def values_of(config: Mapping[str, object]) -> dict[str, object]:
