@@ -185,13 +185,14 @@ def state_of(folders: Iterable[Path]) -> str:
     """Return a digest of which records a suite has, and of the sizes and times of what tells their ends and scores."""
     parts = [__version__]
     for folder in folders:
-        parts.append(_stat(folder / PLAN))
+        parts.append(size_and_time(folder / PLAN))
         for path in trial_folders(folder):
-            parts += [path.name, *(_stat(path / name) for name in (ENVIRONMENT, RECORD, ADDED))]
+            parts += [path.name, *(size_and_time(path / name) for name in (ENVIRONMENT, RECORD, ADDED))]
     return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:16]
 
 
-def _stat(path: Path) -> str:
+def size_and_time(path: Path) -> str:
+    """Return what tells a file from what it was before; nothing where there is none."""
     try:
         found = path.lstat()
     except OSError:

@@ -27,7 +27,7 @@ from gan_bench.records.lock import Lock, trial_lock
 from gan_bench.records.plan import Suites, read_suites
 from gan_bench.records.reader import StoredTrial, read_header, read_trial
 from gan_bench.records.schema import NO_RECORD
-from gan_bench.records.summary import setting_id
+from gan_bench.records.summary import setting_id, size_and_time
 from gan_bench.tracking import entities, images, server
 from gan_bench.tracking.runs import ALTERED_TAG, TAG, MirroredRun, SettingRun, digest
 from gan_bench.tracking.store import TrackingStore
@@ -131,8 +131,8 @@ class Mirror(TrackingStore):
             return None
         known = self.suite(path.parent.name)
         live = not directory.record.exists() and trial_lock(directory).holder() is not None
-        state = live, [_stat(file) for file in (directory.environment, directory.history, directory.evaluations,
-                                                directory.record)]  # fmt: skip
+        watched = directory.environment, directory.history, directory.evaluations, directory.record
+        state = live, *map(size_and_time, watched)
         before, run = known.seen.get(path, (None, None))
         if before == state:
             return run
@@ -355,11 +355,3 @@ def _scores_of(stored: StoredTrial) -> set[str]:
     """Return the scores of a record, as ``METRIC.EXTRACTOR``."""
     named = {f"{score['metric']}.{score['extractor']}" for line in stored.evaluations for score in line["scores"]}
     return set(map(entities.fit_for_key, named))
-
-
-def _stat(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
