@@ -55,18 +55,19 @@ def carry_out(plan: AuditPlan, options: AuditOptions) -> Iterator[tuple[str, Aud
     context, threads = RunContext(options.data, options.device, lambda: False), torch.get_num_threads()
     started = time.monotonic()
     for check in plan.checks:
+        suite = check.setting.suite
         if options.budget and time.monotonic() - started + check.seconds > options.budget:
             why = "it did not fit the budget after all"  # the machine has become slower
-            yield check.suite.resolve().name, finding_of(check.level, check.stored, check.name, "not audited", why, 0.0)
+            yield suite.resolve().name, finding_of(check.level, check.stored, check.name, "not audited", why, 0.0)
             continue
         engine = "reference" if check.stored.environment.get("engine") == "reference" else "auto"
         try:
             finding = _carried_out(check, replace(context, engine_choice=engine), options)
         finally:
             torch.set_num_threads(threads)
-        found.setdefault(check.suite, []).append(finding)
-        write(check.suite)
-        yield check.suite.resolve().name, finding
+        found.setdefault(suite, []).append(finding)
+        write(suite)
+        yield suite.resolve().name, finding
 
 
 def _carried_out(check: Check, context: RunContext, options: AuditOptions) -> AuditFinding:
@@ -94,8 +95,9 @@ def _ask(check: Check, context: RunContext, options: AuditOptions) -> again.Judg
             return whole.train_whole(stored, seed, context, Path(folder))
 
         if check.level == "repeated":
-            return whole.repeated(stored, train(stored.trial["config"]["seed"]), check.published, context)
+            return whole.repeated(stored, train(stored.trial["config"]["seed"]), check.setting.scores, context)
         trained = list(map(train, check.seeds))
-    scores = [score for score in map(whole.final_score, trained) if score is not None]
     ends = [str(each.record["status"]) for each in trained if each.record and each.record["status"] != "done"]
-    return whole.drawn(scores, check.final, "" if check.lost else ", ".join(ends))
+    published = whole.final_scores(check.setting.trials)
+    lost = ", ".join(ends) if len(published) == len(check.setting.trials) else ""
+    return whole.drawn(whole.final_scores(trained), published, lost)

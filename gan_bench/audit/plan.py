@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count, islice, zip_longest
 from pathlib import Path
@@ -81,36 +81,51 @@ class AuditOptions:
         return tuple(level for level in LEVELS if level in wanted)
 
 
+@dataclass(frozen=True)
+class Setting:
+    """The trials of a setting in one suite's folder that may be trained again.
+
+    Attributes:
+        suite: The folder.
+        key: What its trials share.
+        trials: All of them, those that are not audited too: their scores say what is to be expected.
+    """
+
+    suite: Path
+    key: str
+    trials: list[StoredTrial]
+
+    @property
+    def scores(self) -> dict[int, list[float]]:
+        """The primary scores of its seeds, by epoch."""
+        found: dict[int, list[float]] = {}
+        for stored in self.trials:
+            for epoch, value in whole.primary_scores(stored).items():
+                found.setdefault(epoch, []).append(value)
+        return found
+
+
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """One level for one trial.
 
     Attributes:
         level: The level.
-        suite: Folder of its suite.
+        setting: The setting of the trial.
         stored: Its record.
         name: What it is called.
         seconds: What it is expected to cost here.
         seeds: Seeds that are trained, where it is of a setting.
-        published: Primary scores of all published seeds of its setting, by epoch.
-        lost: Whether a published seed of its setting has no final score.
         cannot: Why it cannot be done here, or nothing.
     """
 
     level: AuditLevel
-    suite: Path
+    setting: Setting
     stored: StoredTrial
     name: str
     seconds: float = 0.0
     seeds: tuple[int, ...] = ()
-    published: whole.Published = field(default_factory=dict)
-    lost: bool = False
     cannot: str = ""
-
-    @property
-    def final(self) -> Sequence[float]:
-        """Return the final primary scores of the published seeds."""
-        return self.published.get(self.stored.trial["config"]["epochs"], ())
 
 
 @dataclass(frozen=True)
@@ -156,9 +171,14 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
         raise UserError(f"{options.results} holds no trial that has ended{_and_matches(options.only, names)}")
     for suite in trained:
         register_parts(suite, allow_plugins=options.allow_plugins)
-    checks = list(_laid_out(options, trained, asked)) if set(options.asked) - {"consistent"} else []
+    machine = _machine(options.device)
+    checks = (
+        list(_laid_out(options, trained, asked, _Costs(options, machine)))
+        if set(options.asked) - {"consistent"}
+        else []
+    )
     bought, left = _bought(checks, options.budget)
-    return AuditPlan(bought, left, consistent, _machine(options.device))
+    return AuditPlan(bought, left, consistent, machine)
 
 
 def _ended(suite: Path) -> Iterator[Verdict]:
@@ -203,56 +223,20 @@ def _rank(nonce: str, *what: str) -> str:
     return hashlib.sha256("\0".join([nonce, *what]).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class _Setting:
-    """The trials of a setting in one suite's folder that may be trained again.
-
-    Attributes:
-        suite: The folder.
-        key: What its trials share.
-        trials: All of them, those that are not audited too: their scores say what is to be expected.
-    """
-
-    suite: Path
-    key: str
-    trials: list[StoredTrial]
-
-    @property
-    def scores(self) -> dict[int, list[float]]:
-        """Return the primary scores of its seeds, by epoch."""
-        found: dict[int, list[float]] = {}
-        for stored in self.trials:
-            for epoch, value in whole.primary_scores(stored).items():
-                found.setdefault(epoch, []).append(value)
-        return found
-
-    @property
-    def lost(self) -> bool:
-        """Whether a seed has no final score."""
-        return any(whole.final_score(stored) is None for stored in self.trials)
-
-
-def _settings(trained: Mapping[Path, list[StoredTrial]]) -> list[_Setting]:
-    found: dict[tuple[Path, str], _Setting] = {}
+def _laid_out(
+    options: AuditOptions, trained: Mapping[Path, list[StoredTrial]], asked: Collection[str], costs: _Costs
+) -> Iterator[Check]:
+    """Yield all checks, the most telling first: a beginning of every setting, weights, then whole trainings in turn."""
+    settings: dict[tuple[Path, str], Setting] = {}
     for suite, mine in trained.items():
         for stored in mine:
             key = setting_key(stored.trial["config"])
-            found.setdefault((suite, key), _Setting(suite, key, [])).trials.append(stored)
-    return list(found.values())
-
-
-def _laid_out(
-    options: AuditOptions, trained: Mapping[Path, list[StoredTrial]], asked: Collection[str]
-) -> Iterator[Check]:
-    """Yield all checks, the most telling first: a beginning of every setting, weights, then whole trainings in turn."""
+            settings.setdefault((suite, key), Setting(suite, key, [])).trials.append(stored)
     everything = [
-        (setting, stored)
-        for setting in _settings(trained)
-        for stored in setting.trials
-        if stored.trial["name"] in asked
+        (setting, stored) for setting in settings.values() for stored in setting.trials if stored.trial["name"] in asked
     ]
     everything.sort(key=lambda each: _rank(options.nonce, each[1].trial["id"]))
-    costs, first = _Costs(options), dict[int, tuple[_Setting, StoredTrial]]()
+    first = dict[int, tuple[Setting, StoredTrial]]()
     for setting, stored in everything:
         first.setdefault(id(setting), (setting, stored))
     others = [each for each in everything if first[id(each[0])][1] is not each[1]]
@@ -266,7 +250,7 @@ def _laid_out(
         if "drawn again" in options.asked and further:
             yield costs.drawn(*further)
         if "repeated" in options.asked and of_one:
-            yield replace(costs.check("repeated", *of_one), published=of_one[0].scores)
+            yield costs.check("repeated", *of_one)
 
 
 def _bought(checks: Iterable[Check], budget: float | None) -> tuple[list[Check], list[Check]]:
@@ -284,16 +268,15 @@ def _bought(checks: Iterable[Check], budget: float | None) -> tuple[list[Check],
 class _Costs:
     """Expects what checks cost here, from a short measurement of every kind of step."""
 
-    def __init__(self, options: AuditOptions) -> None:
-        self._options = options
+    def __init__(self, options: AuditOptions, machine: AuditMachine) -> None:
+        self._options, self._machine = options, machine
         self._context = RunContext(options.data, options.device, lambda: False)
-        self._facts = describe_environment(options.device, "auto")
         self._known: dict[object, tuple[float, float] | str] = {}
 
-    def check(self, level: AuditLevel, setting: _Setting, stored: StoredTrial) -> Check:
+    def check(self, level: AuditLevel, setting: Setting, stored: StoredTrial) -> Check:
         """Return a check of one trial."""
         name, config = printable(stored.trial["name"]), again.config_of(stored)
-        check, cost = Check(level=level, suite=setting.suite, stored=stored, name=name), self._cost(stored, config)
+        check, cost = Check(level=level, setting=setting, stored=stored, name=name), self._cost(stored, config)
         if isinstance(cost, str):
             return replace(check, cannot=cost)
         step, evaluation = cost
@@ -309,23 +292,23 @@ class _Costs:
             seconds = self._whole(config, step, evaluation)
         return replace(check, seconds=seconds)
 
-    def drawn(self, setting: _Setting, stored: StoredTrial) -> Check:
+    def drawn(self, setting: Setting, stored: StoredTrial) -> Check:
         """Return the check of a setting by further seeds."""
         one, options = self.check("repeated", setting, stored), self._options
         taken = {trial.trial["config"]["seed"] for trial in setting.trials}
         drawn = (int(_rank(options.nonce, setting.key, str(index))[:16], 16) % SEEDS for index in count())
         seeds = tuple(islice((seed for seed in drawn if seed not in taken), options.further))
         name = f"{printable(stored.trial['setting'])}, seed {', '.join(map(str, seeds))}"
-        check = replace(one, level="drawn again", seeds=seeds, published=setting.scores, lost=setting.lost, name=name)
-        if len(check.final) < standards.FEW:
+        check = replace(one, level="drawn again", seeds=seeds, name=name)
+        if len(whole.final_scores(setting.trials)) < standards.FEW:
             why = f"fewer than {standards.FEW} seeds of the setting were published"
             return replace(check, seconds=0.0, cannot=check.cannot or why)
         return replace(check, seconds=one.seconds * len(seeds))
 
     def _rounds_alike(self, stored: StoredTrial) -> bool:
         """True if a record names a machine and a version as they are here; they may round otherwise all the same."""
-        here, before = self._facts, stored.environment
-        return all(before.get(name) == here[name] for name in ("device_name", "libraries"))
+        here, before = self._machine, stored.environment
+        return (before.get("device_name"), before.get("libraries")) == (here["device_name"], here["libraries"])
 
     def _whole(self, config: TrialConfig, step: float, evaluation: float) -> float:
         images = len(self._context.training_images(config))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -245,9 +245,10 @@ def primary_scores(stored: StoredTrial) -> dict[int, float]:
     return found
 
 
-def final_score(stored: StoredTrial) -> float | None:
-    """Return the last primary score of a finished trial under its first extractor, or None."""
-    return primary_scores(stored).get(stored.trial["config"]["epochs"])
+def final_scores(trials: Iterable[StoredTrial]) -> list[float]:
+    """Return the last primary scores of trials under their first extractor, of those that have one."""
+    found = (primary_scores(stored).get(stored.trial["config"]["epochs"]) for stored in trials)
+    return [score for score in found if score is not None]
 
 
 def _plain(line: HistoryLine) -> str:

@@ -79,7 +79,7 @@ def write_audit(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> bo
     found, started = list[AuditFinding](), time.monotonic()
     trials = sorted({each.name for each in plan.checks if each.level != "drawn again"})
     short = dict(zip(trials, shortened(trials), strict=True))
-    several = len({each.suite for each in plan.checks} | {suite for suite, _ in plan.consistent}) > 1
+    several = len({each.setting.suite for each in plan.checks} | {suite for suite, _ in plan.consistent}) > 1
     for suite, finding in carry_out(plan, options):
         found.append(finding)
         if finding["level"] != "consistent" or finding["verdict"] != "holds":

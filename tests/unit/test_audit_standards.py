@@ -152,7 +152,7 @@ class TestFurtherSeeds:
 class TestBudget:
     def checks(self, *seconds):
         return [
-            Check(level="begun", suite=None, stored=None, name=str(i), seconds=each) for i, each in enumerate(seconds)
+            Check(level="begun", setting=None, stored=None, name=str(i), seconds=each) for i, each in enumerate(seconds)
         ]
 
     def test_without_one_everything_is_done(self):
