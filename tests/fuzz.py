@@ -45,10 +45,12 @@ from gan_bench.records.plan import read_suites
 from gan_bench.records.publish import publish
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.verify import verify
-from gan_bench.report.build import ReportTables, build_report
+from gan_bench.report.build import build_report
 from gan_bench.report.card.card import write_card
 from gan_bench.report.compare.comparison import compare
 from gan_bench.report.findings.find_setting import champions
+from gan_bench.report.findings.reproduction import article_tables
+from gan_bench.report.page.page import Chapter
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.latex import to_latex
 from gan_bench.report.study.studies import studies
@@ -197,7 +199,10 @@ class Records:
             list(verify(self.damaged))
         stored = [item for item in scan(self.damaged, steps=draw.random() < 0.5) if isinstance(item, StoredTrial)]
         frames = build_frames(stored)
-        for table in ReportTables.of(studies(frames, read_suites(self.damaged)), frames).all:
+        for table in (
+            *(table for study in studies(frames, read_suites(self.damaged)) for table in Chapter.of(study).tables),
+            *article_tables(frames),
+        ):
             if draw.random() < 0.1:
                 to_csv(table), table_markdown(table), to_latex(table)
                 print_table(table, QUIET)

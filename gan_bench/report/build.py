@@ -18,12 +18,12 @@ from gan_bench.records.layout import LOCKS
 from gan_bench.records.lock import Lock
 from gan_bench.records.plan import declare_foreign_measures, read_suites
 from gan_bench.records.summary import is_outdated, state_of, write_summary
-from gan_bench.report.findings.answer import Answer, answers, answers_markdown
+from gan_bench.report.findings.answer import Answer, answers_markdown
 from gan_bench.report.findings.reproduction import article_tables
 from gan_bench.report.findings.summaries import summaries
-from gan_bench.report.findings.tables import study_tables
 from gan_bench.report.page.collect import Collected, collect, with_histories
-from gan_bench.report.study.frame import Frames
+from gan_bench.report.page.drawing import standalone
+from gan_bench.report.page.page import Chapter, page
 from gan_bench.report.study.latex import check_columns, to_latex
 from gan_bench.report.study.studies import studies
 from gan_bench.report.study.study import Study
@@ -34,38 +34,12 @@ WRITTEN = "files.txt"
 
 
 @dataclass(frozen=True)
-class ReportTables:
-    """Every table that the records allow, suite by suite and profile by profile.
-
-    Quick and full trials, and scores of different protocols, never share a ranking.
-
-    Attributes:
-        studies: Every study with its tables and its answers.
-        articles: Tables about the articles.
-    """
-
-    studies: list[tuple[Study, list[Table], list[Answer]]]
-    articles: list[Table]
-
-    @classmethod
-    def of(cls, found: list[Study], frames: Frames) -> ReportTables:
-        """Make the tables of studies and of the frames that they are cut from."""
-        return cls(
-            [(study, list(study_tables(study)), list(answers(study))) for study in found], article_tables(frames)
-        )
-
-    @property
-    def all(self) -> list[Table]:
-        """Return the tables in the order in which they are shown."""
-        return [*(table for _, own, _ in self.studies for table in own), *self.articles]
-
-
-@dataclass(frozen=True)
 class Report:
     """What a report consists of.
 
     Attributes:
-        tables: Its tables.
+        tables: Its tables, study by study: quick and full trials, and scores of different protocols, never share a
+            ranking.
         answers: What its studies say, by suite.
         unreadable: One line for every record that was left out: damaged, unreadable or not what was saved.
         folder: Where it was written.
@@ -133,25 +107,26 @@ def _build(results: Path, out: Path | None, *, html: bool, columns: Sequence[str
     if not collected.trials and not collected.unreadable:
         raise UserError(f"{results} holds no trial records; run a suite first, for example `gan-bench run quickstart`")
     folder = out or results / "report"
-    tables = ReportTables.of(found, collected.frames)
-    found_answers = [(study.suite, answer) for study, _, own in tables.studies for answer in own]
+    chapters, articles = [Chapter.of(study) for study in found], article_tables(collected.frames)
+    tables = [*(table for chapter in chapters for table in chapter.tables), *articles]
+    answers = [(chapter.study.suite, answer) for chapter in chapters for answer in chapter.answers]
     if columns:
-        check_columns(tables.all, columns)
+        check_columns(tables, columns)
     files = _ReportFiles(folder)
     if out is not None:  # the other place is a report's own
         files.refuse_a_users_own()
     try:
         _write_tables(tables, files, columns)
-        files.write("answer.md", answers_markdown([answer for _, answer in found_answers]))
-        _write_answers(tables, files, states)
-        page = _write_page(files, tables, collected, results) if html else None
+        files.write("answer.md", answers_markdown([answer for _, answer in answers]))
+        _write_answers(chapters, files, states)
+        written = _write_page(files, chapters, articles, collected, results) if html else None
         files.finish(with_plots=html)
     except OSError as error:
         remedy = "free some space, or " if error.errno in FULL else "remove what stands there, or "
         remedy = "" if error.errno in CLOSED else remedy
         said = f"the report cannot be written to {folder} ({error.strerror}); {remedy}choose another folder with --out"
         raise UserError(said) from None
-    return Report(tables.all, found_answers, collected.unreadable, folder, page)
+    return Report(tables, answers, collected.unreadable, folder, written)
 
 
 def refresh_summaries(results: Path) -> list[str]:
@@ -168,10 +143,10 @@ def refresh_summaries(results: Path) -> list[str]:
         return []
     declare_foreign_measures(results)
     with _one_at_a_time(results), _collector_off():
-        states, collected, found = _read(results)
-        made = ReportTables.of([study for study in found if study.suite in outdated], collected.frames)
+        states, _, found = _read(results)
+        chapters = [Chapter.of(study) for study in found if study.suite in outdated]
         try:
-            _write_answers(made, _ReportFiles(results / "report"), states)
+            _write_answers(chapters, _ReportFiles(results / "report"), states)
         except OSError as error:
             why = f"the report in {results / 'report'} cannot be written ({error.strerror})"
             return [f"{why}; MLflow shows settings as the last report has them"]
@@ -253,35 +228,29 @@ class _ReportFiles:
         write_atomically(self.folder / WRITTEN, "".join(f"{name}\n" for name in listed))
 
 
-def _write_answers(made: ReportTables, files: _ReportFiles, states: Mapping[str, str]) -> None:
+def _write_answers(chapters: list[Chapter], files: _ReportFiles, states: Mapping[str, str]) -> None:
     """Write what the studies of each suite say: sentences for people, numbers for the tracking mirror."""
-    for suite in dict.fromkeys(study.suite for study, _, _ in made.studies):
-        mine = [(study, own) for study, _, own in made.studies if study.suite == suite]
-        path = files.write(f"answers/{slug(suite)}.md", answers_markdown([each for _, own in mine for each in own]))
-        settings = [each for study, _ in mine for each in summaries(study)]
+    for suite in dict.fromkeys(chapter.study.suite for chapter in chapters):
+        mine = [chapter for chapter in chapters if chapter.study.suite == suite]
+        text = answers_markdown([answer for chapter in mine for answer in chapter.answers])
+        path = files.write(f"answers/{slug(suite)}.md", text)
+        settings = [each for chapter in mine for each in summaries(chapter.study)]
         write_summary(path.with_suffix(".json"), suite, settings, states.get(suite, ""))
 
 
-def _write_tables(made: ReportTables, files: _ReportFiles, columns: Sequence[str] | None) -> None:
-    for table in made.all:
+def _write_tables(tables: list[Table], files: _ReportFiles, columns: Sequence[str] | None) -> None:
+    for table in tables:
         files.write(f"tables/{table.name}.csv", to_csv(table))
         files.write(f"tables/{table.name}.md", table_markdown(table))
         files.write(f"tables/{table.name}.tex", to_latex(table, columns if table.ranking else None))
 
 
-def _write_page(files: _ReportFiles, made: ReportTables, collected: Collected, results: Path) -> Path:
-    from gan_bench.report.page.curves import best_first
-    from gan_bench.report.page.drawing import standalone
-    from gan_bench.report.page.page import Chapter, page
-    from gan_bench.report.page.plots import study_plots
-    from gan_bench.report.page.samples import strips
-
-    chapters = []
-    for study, tables, said in made.studies:
-        chapter = Chapter(study, tables, said, list(study_plots(study)), list(strips(study, best_first(study))))
+def _write_page(
+    files: _ReportFiles, chapters: list[Chapter], articles: list[Table], collected: Collected, results: Path
+) -> Path:
+    for chapter in chapters:
         for plot in chapter.plots:
             files.write(f"plots/{plot.name}.svg", standalone(plot.svg))
         for strip in chapter.strips:
             files.write(f"plots/{strip.name}.gif", strip.animation())
-        chapters.append(chapter)
-    return files.write("report.html", page(chapters, made.articles, collected, results))
+    return files.write("report.html", page(chapters, articles, collected, results))

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -16,7 +17,9 @@ from gan_bench.records.layout import PLAN, RecordDirectory
 from gan_bench.records.plan import Suites, write_plan
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Status, TrialRecord, best_scores
-from gan_bench.report.build import ReportTables, build_report
+from gan_bench.report.build import build_report
+from gan_bench.report.findings.reproduction import article_tables
+from gan_bench.report.page.page import Chapter
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.studies import studies
 from support.records import edit
@@ -58,8 +61,12 @@ def studies_of(items, **said):
 
 
 def report_of(items, **said):
-    """The tables and answers of records in memory."""
-    return ReportTables.of(studies_of(items, **said), build_frames(items))
+    """The tables and answers of records in memory, study by study, and all tables."""
+    chapters = [Chapter.of(study) for study in studies_of(items, **said)]
+    return SimpleNamespace(
+        studies=[(each.study, each.tables, each.answers) for each in chapters],
+        all=[*(table for each in chapters for table in each.tables), *article_tables(build_frames(items))],
+    )
 
 
 def with_lr(trial, lr):

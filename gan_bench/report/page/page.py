@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from gan_bench.config.measures import primary_measure
 from gan_bench.core import __version__
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
-from gan_bench.report.findings.answer import Answer
+from gan_bench.report.findings.answer import Answer, answers
 from gan_bench.report.findings.questions import whole_command
+from gan_bench.report.findings.tables import study_tables
 from gan_bench.report.page.collect import Collected, trial_details
-from gan_bench.report.page.curves import explorer, styles
+from gan_bench.report.page.curves import best_first, explorer, styles
 from gan_bench.report.page.drawing import Plot
-from gan_bench.report.page.samples import Strip
+from gan_bench.report.page.plots import study_plots
+from gan_bench.report.page.samples import Strip, strips
 from gan_bench.report.study.frame import status_shown
 from gan_bench.report.study.study import Study
 from gan_bench.report.study.table import RANKED, Table, cells, filled, note_of, records
@@ -54,15 +57,26 @@ class Chapter:
         study: The study.
         tables: Its tables.
         answers: What it says.
-        plots: Its plots.
-        strips: Its samples.
     """
 
     study: Study
     tables: list[Table]
     answers: list[Answer]
-    plots: list[Plot]
-    strips: list[Strip]
+
+    @classmethod
+    def of(cls, study: Study) -> Chapter:
+        """Make the tables and the answers of a study."""
+        return cls(study, list(study_tables(study)), list(answers(study)))
+
+    @cached_property
+    def plots(self) -> list[Plot]:
+        """Its plots, which take seconds."""
+        return list(study_plots(self.study))
+
+    @cached_property
+    def strips(self) -> list[Strip]:
+        """Its samples."""
+        return list(strips(self.study, best_first(self.study)))
 
 
 def page(chapters: list[Chapter], articles: list[Table], collected: Collected, results: Path) -> str:
