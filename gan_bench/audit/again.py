@@ -46,14 +46,13 @@ class CannotAuditError(UserError):
 
 
 def first_logged(stored: StoredTrial) -> StepLine | None:
-    """Return the first step of a trial's history that is compared, be it the last of an epoch, or None beyond them."""
-    for line in stored.history:
-        if line["step"] > MOST_STEPS:
-            break
-        if line["kind"] == "step":
-            return line
-        return {"kind": "step", "epoch": line["epoch"], "step": line["step"], **line["last"]}
-    return None
+    """Return the first step of a trial's history, be it the last of an epoch; None beyond those that are compared."""
+    if not stored.history or stored.history[0]["step"] > MOST_STEPS:
+        return None
+    line = stored.history[0]
+    if line["kind"] == "step":
+        return line
+    return {"kind": "step", "epoch": line["epoch"], "step": line["step"], **line["last"]}
 
 
 def begun(stored: StoredTrial, context: RunContext) -> Judgement:

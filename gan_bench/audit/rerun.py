@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -24,8 +24,6 @@ from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import NO_RECORD, STATISTICS, EnvironmentFile, Statistics
 from gan_bench.records.verify import Verdict
 
-RERUN_STEPS = 200
-"""Most steps that are trained again to compare the first logged one."""
 MOST_THREADS = 1024
 """More threads than a record may ask for: a library that starts too many ends the process."""
 
@@ -72,14 +70,13 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
     fix_bits(device)
     context = RunContext(data, device, lambda: False, before["engine"])
     now = describe_environment(device, before["engine"], context.identity(config))
-    logged = next((line for line in stored.history if line["step"] <= RERUN_STEPS), stored.history[0])
+    logged = stored.history[0]
     engine = context.engine(config, lone_way(stored.record or NO_RECORD))
     seen = finite(run_alone(steps_until(engine, logged["step"])).last)
     line: Statistics = logged["last"] if logged["kind"] == "epoch" else logged
     wanted = {name: line[name] for name in STATISTICS}
     watched = ("device", "device_name", "libraries", "data_sha256", "networks_sha256", "engine", "threads")
-    facts: Mapping[str, object] = now
-    others = [name for name in watched if before.get(name, facts[name]) != facts[name]]  # older records lack some
+    others = [name for name in watched if before.get(name, now.get(name)) != now.get(name)]  # older records lack some
     parts, kinds = now["parts"], ("architectures/", "losses/", "datasets/")
     others += [
         f"code of {key}"

@@ -200,10 +200,8 @@ def further(values: Sequence[float], count: int = 1) -> Expected | None:
     """
     if len(values) < FEW or min(values) <= 0:
         return None
-    logs = np.log(np.asarray(values, dtype=np.float64))
-    half = _quantile(len(values), FURTHER_LEVEL) * float(logs.std(ddof=1)) * math.sqrt(1 / count + 1 / len(values))
-    mean = float(logs.mean())
-    return Expected(math.exp(mean - half), math.exp(mean + half))
+    mean = math.exp(float(np.log(values).mean()))
+    return _around(mean, values, FURTHER_LEVEL, math.sqrt(1 / count + 1 / len(values)))
 
 
 def repetition(value: float, values: Sequence[float], level: float = REPEATED_LEVEL) -> Expected | None:
@@ -219,10 +217,11 @@ def repetition(value: float, values: Sequence[float], level: float = REPEATED_LE
     """
     if len(values) < FEW or min(values) <= 0 or value <= 0:
         return None
-    sd = float(np.log(np.asarray(values, dtype=np.float64)).std(ddof=1))
-    half = _quantile(len(values), level) * sd * math.sqrt(2)
+    return _around(value, values, level, math.sqrt(2))
+
+
+def _around(value: float, values: Sequence[float], level: float, deviations: float) -> Expected:
+    """Return the interval around a value by Student's t of the logarithms of values, in standard deviations of them."""
+    sd = float(np.log(values).std(ddof=1))
+    half = float(special.stdtrit(len(values) - 1, 1 - level / 2)) * sd * deviations
     return Expected(value * math.exp(-half), value * math.exp(half))
-
-
-def _quantile(n: int, level: float) -> float:
-    return float(special.stdtrit(n - 1, 1 - level / 2))
