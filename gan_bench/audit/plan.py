@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count, islice, zip_longest
 from pathlib import Path
@@ -156,27 +156,25 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
     configs = [(each.stored.trial["name"], each.stored.trial["config"]) for _, each in ended if each.stored]
     names = dict(configs)
     asked = frozenset(names) if options.only is None else chosen_trials(configs, options.only)
-    trained: dict[Path, list[StoredTrial]] = {}
+    settings: dict[tuple[Path, str], Setting] = {}
     for suite, verdict in ended:
         stored = verdict.stored
         if stored is not None and stored.record and not stored.fault and stored.record["status"] in TRAINED:
-            trained.setdefault(suite, []).append(stored)
+            key = setting_key(stored.trial["config"])
+            settings.setdefault((suite, key), Setting(suite, key, [])).trials.append(stored)
+    trials = [(each, stored) for each in settings.values() for stored in each.trials if stored.trial["name"] in asked]
     consistent = [
         (suite, _consistency(verdict))
         for suite, verdict in ended
         if "consistent" in options.asked
         and (options.only is None or (verdict.stored and verdict.stored.trial["name"] in asked))
     ]
-    if not consistent and not any(stored.trial["name"] in asked for mine in trained.values() for stored in mine):
+    if not consistent and not trials:
         raise UserError(f"{options.results} holds no trial that has ended{_and_matches(options.only, names)}")
-    for suite in trained:
+    for suite in dict.fromkeys(suite for suite, _ in settings):
         register_parts(suite, allow_plugins=options.allow_plugins)
     machine = _machine(options.device)
-    checks = (
-        list(_laid_out(options, trained, asked, _Costs(options, machine)))
-        if set(options.asked) - {"consistent"}
-        else []
-    )
+    checks = list(_laid_out(options, trials, _Costs(options, machine))) if set(options.asked) - {"consistent"} else []
     bought, left = _bought(checks, options.budget)
     return AuditPlan(bought, left, consistent, machine)
 
@@ -223,19 +221,9 @@ def _rank(nonce: str, *what: str) -> str:
     return hashlib.sha256("\0".join([nonce, *what]).encode()).hexdigest()
 
 
-def _laid_out(
-    options: AuditOptions, trained: Mapping[Path, list[StoredTrial]], asked: Collection[str], costs: _Costs
-) -> Iterator[Check]:
+def _laid_out(options: AuditOptions, trials: list[tuple[Setting, StoredTrial]], costs: _Costs) -> Iterator[Check]:
     """Yield all checks, the most telling first: a beginning of every setting, weights, then whole trainings in turn."""
-    settings: dict[tuple[Path, str], Setting] = {}
-    for suite, mine in trained.items():
-        for stored in mine:
-            key = setting_key(stored.trial["config"])
-            settings.setdefault((suite, key), Setting(suite, key, [])).trials.append(stored)
-    everything = [
-        (setting, stored) for setting in settings.values() for stored in setting.trials if stored.trial["name"] in asked
-    ]
-    everything.sort(key=lambda each: _rank(options.nonce, each[1].trial["id"]))
+    everything = sorted(trials, key=lambda each: _rank(options.nonce, each[1].trial["id"]))
     first = dict[int, tuple[Setting, StoredTrial]]()
     for setting, stored in everything:
         first.setdefault(id(setting), (setting, stored))
