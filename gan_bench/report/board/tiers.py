@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
 from gan_bench.core.text import plural
+from gan_bench.report.compare.equivalence import welch_test
 from gan_bench.report.findings.leaders import correct_for_choice
 from gan_bench.report.study.looks import repeated_p
 from gan_bench.report.study.stats import ALPHA, FEW, coincidence
@@ -50,15 +53,11 @@ def unpaired_p(first: Sample, second: Sample) -> float:
         first: At least two values.
         second: The same.
     """
-    from scipy import stats
-
-    a, b = (np.log(np.asarray(each.values, dtype=np.float64)) for each in (first, second))
-    if a.std() == 0 and b.std() == 0:
-        p = 1.0 if a.mean() == b.mean() else 0.0
-    else:
-        p = float(stats.ttest_ind(a, b, equal_var=False).pvalue)
-    floor = 0.0 if first.steady and second.steady else float(coincidence(min(len(a), len(b))))
-    return max(p, floor)
+    difference, error, freedom = welch_test(np.log(first.values), np.log(second.values))
+    t = abs(difference) / error if error else math.inf if difference else 0.0
+    is_steady = first.steady and second.steady
+    fewer = min(len(first.values), len(second.values))
+    return max(2 * float(special.stdtr(freedom, -t)), 0.0 if is_steady else float(coincidence(fewer)))
 
 
 def _repeated(first: Sample, second: Sample) -> float:
@@ -100,4 +99,4 @@ def tiers(samples: Sequence[Sample]) -> list[int | None]:
 
 
 def _mean(sample: Sample) -> float:
-    return float(np.log(np.asarray(sample.values, dtype=np.float64)).mean())
+    return float(np.log(sample.values).mean())

@@ -36,6 +36,22 @@ _NAMED = 3
 Judgement = Literal["equivalent", "different", "undecided", "not judged"]
 
 
+def welch_test(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
+    """Return the difference of the means of two unpaired samples, its standard error and its degrees of freedom.
+
+    Args:
+        first: (n,) values, n at least 2.
+        second: (m,) values, m at least 2.
+
+    Returns:
+        Second minus first; its error, 0 where neither sample varies; degrees of freedom (Welch 1947).
+    """
+    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    shares = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    weights = shares[0] ** 2 / (len(a) - 1) + shares[1] ** 2 / (len(b) - 1)
+    return float(b.mean() - a.mean()), math.sqrt(sum(shares)), sum(shares) ** 2 / weights if weights else math.inf
+
+
 def welch(first: ArrayLike, second: ArrayLike, margin: float) -> tuple[float, float, float, Judgement]:
     """Compare two unpaired samples by Welch's t interval of the difference of their means (Welch 1947).
 
@@ -50,22 +66,15 @@ def welch(first: ArrayLike, second: ArrayLike, margin: float) -> tuple[float, fl
     Returns:
         Second minus first, the ends of its 95 % interval, and the judgement; none below ``FEW`` values of a side.
     """
-    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
-    shares = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
-    error = math.sqrt(sum(shares))
-    difference = float(b.mean() - a.mean())
-    few = min(len(a), len(b)) < FEW
-    if error == 0:
-        same = abs(difference) <= margin
-        return difference, difference, difference, "not judged" if few else "equivalent" if same else "different"
-    freedom = sum(shares) ** 2 / (shares[0] ** 2 / (len(a) - 1) + shares[1] ** 2 / (len(b) - 1))
+    difference, error, freedom = welch_test(first, second)
     half, narrow = (float(special.stdtrit(freedom, 1 - alpha)) * error for alpha in (ALPHA / 2, ALPHA))
     low, high = difference - half, difference + half
-    if few:
-        return difference, low, high, "not judged"
-    if abs(difference) + narrow <= margin:
-        return difference, low, high, "equivalent"
-    return difference, low, high, "different" if low > 0 or high < 0 else "undecided"
+    judgement: Judgement = "different" if low > 0 or high < 0 else "undecided"
+    if min(np.size(first), np.size(second)) < FEW:
+        judgement = "not judged"
+    elif abs(difference) + narrow <= margin:
+        judgement = "equivalent"
+    return difference, low, high, judgement
 
 
 @dataclass(frozen=True)
