@@ -11,11 +11,11 @@ from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import UserError, writing
 from gan_bench.records.json_files import finite
 from gan_bench.records.summary import keep_comparison
-from gan_bench.report.compare.comparison import WORDS, Comparison
+from gan_bench.report.compare.comparison import Comparison
 from gan_bench.terminal.console import PlainConsole, console, table_console
 from gan_bench.terminal.tables import print_table
 
-_STYLE = {"worse": "red", "unsure": "yellow", "better": "green"}
+_STYLE = {"worse": "red", "cannot judge": "yellow", "better": "green"}
 
 
 def write_comparison(found: Comparison, form: FormatChoice, out: Path | None) -> None:
@@ -61,6 +61,5 @@ def _print(found: Comparison, lines: PlainConsole) -> None:
     tables = table_console(lines) if not lines.record else lines
     for table in found.tables:
         print_table(table, tables, filed=False)
-    for kind, sentence in found.sentences():
-        word = f"{WORDS[kind]}: " if kind in WORDS else ""
-        lines.say(f"{word}{sentence}", style=_STYLE.get(kind))
+    for word, sentence in found.sentences():
+        lines.say(f"{word}: {sentence}" if word else sentence, style=_STYLE.get(word))

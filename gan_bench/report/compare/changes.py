@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from gan_bench.config.design import Design, Look
+from gan_bench.config.design import Design
 from gan_bench.config.measures import COLLAPSED, MEASURES, measures_with, primary_measure
 from gan_bench.config.trial import setting_key
 from gan_bench.core.text import plural, printable
@@ -78,7 +77,8 @@ class SettingChange:
         seeds: Shared seeds, or scores that are gone.
         pair: Both sides over these seeds, or None where scores are gone.
         noise: Standard deviation of scoring the same generator again, on the test's scale.
-        repeated: Allows in a p value for the looks that were taken before, or None where no look was reached.
+        looks: Numbers of seeds at which its study is judged.
+        look: That of the last look that is complete, or 0.
         tested: Whether a test may decide.
         tolerance: Relative change that is tolerated where none does; of the primary measure.
         certain: Whether what exceeds it is certainly no chance.
@@ -100,7 +100,8 @@ class SettingChange:
     seeds: int
     pair: Paired | None = None
     noise: float = 0.0
-    repeated: Callable[[float], float] | None = None
+    looks: tuple[int, ...] = ()
+    look: int = 0
     tested: bool = False
     tolerance: float | None = None
     certain: bool = True
@@ -118,7 +119,7 @@ class SettingChange:
 
     def row(self) -> dict[str, object]:
         """Return it as a row for ``SETTING_COLUMNS``."""
-        left_out = ("pair", "repeated", "metric", "apart")
+        left_out = ("pair", "looks", "look", "metric", "apart")
         row = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in left_out}
         row |= {"key": self.metric, "metric": arrow(self.metric)}
         for key, is_ratio in (("ratio", True), ("difference", False)):
@@ -146,8 +147,9 @@ def setting_changes(before: Studies, after: Studies, tolerance: float | None) ->
         The changes, judged.
     """
     found = list(_compared(before, after, tolerance))
-    # one without a look has no test either
-    p_values = iter(holm([each.repeated(each.pair.p) for each in found if each.tested and each.pair and each.repeated]))
+    p_values = iter(
+        holm([repeated_p(each.looks, each.look, each.pair.p) for each in found if each.tested and each.pair])
+    )
     tests = sum(each.tested for each in found)
     corrected = [replace(each, corrected=next(p_values)) if each.tested else each for each in found]
     return [replace(each, verdict=verdict, why=why) for each in corrected for verdict, why in [_judge(each, tests)]]
@@ -172,13 +174,11 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                     there = members["seed"][members["status_new"].notna()]
                     designs = old.design.of(set(members["seed"])), new.design.of(set(there))
                     ended = members["status_old"].isin(ENDED) & members["status_new"].isin(ENDED)  # lost ones too
-                    look = _look(*designs, members["seed"][ended])
-                    counted = known & members["seed"].isin(look.seeds)
-                    if counted.any():
-                        known = counted
-                    else:  # all of the look were lost, and others are no look
-                        look = Look(seeds=(), number=0, next=look.next)
-                    sure = ALPHA if designs[0].is_fixed or not look.number else level(designs[0].looks, look.number)
+                    looks, declared = _look(*designs, members["seed"][ended])
+                    counted = known & members["seed"].isin(declared)
+                    known = counted if counted.any() else known
+                    look = len(declared) if counted.any() else 0  # where all of it were lost, others are no look
+                    sure = level(looks, look) if look else ALPHA
                     pair = paired(metric, a[known], b[known], level=sure)
                     noise, share = (
                         max(each.measurement_sd(metric, relative=relative) for each in (earlier, later))
@@ -199,12 +199,9 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                         seeds=seeds,
                         pair=pair,
                         noise=noise,
-                        repeated=partial(_repeated, designs[0], look) if look.number else None,
-                        tested=metric == primary
-                        and bool(pair.values.any())
-                        and not apart
-                        and seeds > 1
-                        and look.number > 0,
+                        looks=looks,
+                        look=look,
+                        tested=metric == primary and bool(pair.values.any()) and not apart and seeds > 1 and look > 0,
                         tolerance=tolerated,
                         certain=certain,
                         always=_always_worse(
@@ -217,27 +214,23 @@ def _compared(before: Studies, after: Studies, tolerance: float | None) -> Itera
                     )
 
 
-def _look(old: Design, new: Design, shared: pd.Series[int]) -> Look:
-    """Return the look that a setting's shared seeds come to; none where seeds were added that were not declared."""
-    seeds = {int(seed) for seed in shared}
-    if old.extended or new.extended:
-        return Look(seeds=(), number=0, next=None)
-    if not old.is_fixed:
-        return old.at(seeds)
+def _look(old: Design, new: Design, ended: pd.Series[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the looks of the seeds that two designs share, and the seeds of the last one that is complete.
+
+    There are none where seeds were added that were not declared.
+    """
     both = [seed for seed in old.seeds if seed in new.seeds]
-    return Design.fixed(both).at(seeds) if both else Look(seeds=(), number=0, next=None)
+    if old.extended or new.extended or not both:
+        return (), ()
+    design = Design.fixed(both) if old.is_fixed else old
+    return design.looks, design.at(set(ended)).seeds
 
 
-def _untested(old: Design, new: Design, look: Look) -> str:
+def _untested(old: Design, new: Design, look: int) -> str:
     """Return why no test decides."""
     if old.extended or new.extended:
         return "no test, as not all seeds are known to have been declared"
-    return "too few seeds for a test" if look.number else "no test before all seeds of the next look have ended"
-
-
-def _repeated(design: Design, look: Look, p: float) -> float:
-    """Return a p value that allows for the looks of a design."""
-    return p if design.is_fixed else repeated_p(design.looks, look.number, p)
+    return "too few seeds for a test" if look else "no test before all seeds of the next look have ended"
 
 
 def _lost_scores(scored: Scored, members: pd.DataFrame, metric: str, gone: int) -> SettingChange:
@@ -319,7 +312,8 @@ def _judge_by_tolerance(change: SettingChange, pair: Paired, way: str, tests: in
     assert change.tolerance is not None  # noqa: S101 - of the primary measure it is known
     if size <= change.tolerance:
         return "within tolerance", ""
-    if change.repeated and change.repeated(float(coincidence(change.seeds))) * max(tests, 1) <= ALPHA:
+    least = float(coincidence(change.seeds))
+    if change.look and repeated_p(change.looks, change.look, least) * max(tests, 1) <= ALPHA:
         return "cannot judge", "beyond the tolerance, and the test does not decide"
     if change.certain or size > GROSS:
         return way, f"beyond the tolerance of {change.tolerance:.0%}; {change.untested}"

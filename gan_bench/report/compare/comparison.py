@@ -57,10 +57,6 @@ TRIAL_COLUMNS = (
 _OLD = {"name": "name_old", "status": "status_old"}
 
 
-WORDS = {"worse": "worse", "unsure": "cannot judge", "better": "better", "differences": "differs"}
-"""What people read before sentences of a kind."""
-
-
 @dataclass(frozen=True, repr=False)
 class Comparison:
     """What became of the trials and settings of an older results folder.
@@ -102,8 +98,8 @@ class Comparison:
         """Return sentences and tables as Markdown, which a notebook shows; ``old`` names the older folder in it."""
         with_what = f" with {plain_markdown(str(old))}" if old else ""
         lines = [
-            f"- **{WORDS[kind]}**: {plain_markdown(sentence)}" if kind in WORDS else f"- {plain_markdown(sentence)}"
-            for kind, sentence in self.sentences()
+            f"- **{word}**: {plain_markdown(sentence)}" if word else f"- {plain_markdown(sentence)}"
+            for word, sentence in self.sentences()
         ]
         return "\n".join([f"## gan_bench comparison{with_what}", "", *lines, "", *map(table_markdown, self.tables)])
 
@@ -112,16 +108,20 @@ class Comparison:
 
     def __repr__(self) -> str:
         """Return the sentences."""
-        return "\n".join(f"{WORDS[kind]}: {text}" if kind in WORDS else text for kind, text in self.sentences())
+        return "\n".join(f"{word}: {text}" if word else text for word, text in self.sentences())
 
     def sentences(self) -> Iterator[tuple[str, str]]:
-        """Yield what it comes to, kind and sentence: what is worse first, how many tests were made last."""
-        for kind in ("worse", "unsure", "better", "differences"):
-            for said in getattr(self, kind):
-                yield kind, said
+        """Yield what it comes to, each sentence behind the word before it: what is worse first.
+
+        What sums it up comes last and has no word.
+        """
+        yield from (("worse", text) for text in self.worse)
+        yield from (("cannot judge", text) for text in self.unsure)
+        yield from (("better", text) for text in self.better)
+        yield from (("differs", text) for text in self.differences)
         if self.settings is not None:
             found = ", ".join(f"{count} {verdict}" for verdict, count in self.settings.items())
-            yield "verdict", f"{plural(sum(self.settings.values()), 'setting')} in common: {found or 'none'}"
+            yield "", f"{plural(sum(self.settings.values()), 'setting')} in common: {found or 'none'}"
             return
         same = ", ".join(f"{plural(count, 'setting')} {what}" for what, count in self.unchanged.items() if count)
         title = MEASURES[primary_measure()].title
@@ -130,9 +130,9 @@ class Comparison:
             if self.tests
             else "nothing to test"
         )
-        yield "unchanged", f"{f'{same}; ' * bool(same)}{tested}"
+        yield "", f"{f'{same}; ' * bool(same)}{tested}"
         if not self.worse:
-            yield "verdict", "some changes cannot be judged" if self.unsure else "nothing got worse beyond noise"
+            yield "", "some changes cannot be judged" if self.unsure else "nothing got worse beyond noise"
 
 
 def compare(
@@ -222,7 +222,7 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
             noise of scoring, at least ``TOLERANCE``; where no setting has two seeds, changes up to a factor of two
             cannot be judged.
     """
-    left_out = [_left_out(fault) for fault in (*before.faults.values(), *after.faults.values())]
+    left_out = [*before.faults.values(), *after.faults.values()]
     before, after = before.without(after.faults), after.without(before.faults)
     aside = before.aside + after.aside
     old_studies, new_studies = before.studies, after.studies
@@ -279,7 +279,7 @@ def _compare_settings(before: _Folder, after: _Folder, margin: float, fields: tu
     Raises:
         UserError: A field is unknown, or does not tell settings apart.
     """
-    left_out = [_left_out(fault) for fault in (*before.faults.values(), *after.faults.values())]
+    left_out = [*before.faults.values(), *after.faults.values()]
     rows = same_settings(before.trials, after.trials, margin, fields)
     counted = Counter(str(row["verdict"]) for row in rows)
     tables = [equivalence_table(rows, margin, fields)] if rows else []
@@ -296,14 +296,14 @@ class _Folder:
 
     Attributes:
         trials: Trials that can be believed.
-        faults: What is wrong with the other records, by name of their directories, or of their suite's folder.
+        faults: A sentence for each of the other records, by name of its directory, or of its suite's folder.
         planned: Names of the suites whose plan is there.
         suites: What is known of its suites besides.
         aside: One sentence for every folder with records that count nowhere, as their suite has one of its name.
     """
 
     trials: list[StoredTrial]
-    faults: dict[str, RecordError]
+    faults: dict[str, str]
     planned: frozenset[str]
     suites: Suites
     aside: list[str]
@@ -311,14 +311,14 @@ class _Folder:
     @classmethod
     def read(cls, results: Path) -> _Folder:
         declare_foreign_measures(existing(results))
-        trials, faults, aside = list[StoredTrial](), dict[str, RecordError](), list[PutAsideError]()
+        trials, faults, aside = list[StoredTrial](), dict[str, str](), list[PutAsideError]()
         for item in scan(results, steps=False):
             if isinstance(item, CopiedError):
                 aside += [item] if isinstance(item, PutAsideError) else []
             elif isinstance(item, RecordError):
-                faults.setdefault(item.folder or str(item), item)
+                faults.setdefault(item.folder or str(item), _left_out(item))
             elif item.fault:
-                faults[item.path.name] = item.fault
+                faults[item.path.name] = _left_out(item.fault)
             else:
                 trials.append(item)
         if not trials and not faults:
