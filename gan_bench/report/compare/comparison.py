@@ -245,6 +245,8 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
         )
         rows = pd.DataFrame([each.row() for each in shown])
         tables.append(Table("settings", "settings, old and new", SETTING_COLUMNS, rows, note))
+    old_trials, new_trials = before.by_trial, after.by_trial
+    added = [trial.trial["name"] for key, trial in new_trials.items() if key not in old_trials and trial.record]
     primary = [each for each in settings if each.primary]
     said = {kind: [each.sentence() for each in primary if each.verdict == kind]
             for kind in ("worse", "better", "cannot judge")}  # fmt: skip
@@ -255,9 +257,9 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
         better=said["better"],
         differences=[
             *aside,
-            *_not_planned(ended),
-            *_added(before.by_trial, after.by_trial),
-            *differences_of(before.by_trial, after.by_trial),
+            *_listed([t.name for t in ended if t.new_status == NOT_PLANNED], "not planned in the newer folder"),
+            *_listed(added, "only in the newer folder, not compared"),
+            *differences_of(old_trials, new_trials),
         ],
         tests=sum(each.tested for each in primary),
         unchanged=Counter(each.verdict for each in primary if each.verdict in ("identical", "within tolerance")),
@@ -390,21 +392,17 @@ def _trials(before: Studies, after: Studies, planned: frozenset[str]) -> Iterato
             yield _TrialChange(study.title, row["name_old"], old, new, worse, verdict)
 
 
-def _added(before: Mapping[str, StoredTrial], after: Mapping[str, StoredTrial]) -> Iterator[str]:
-    if names := [trial.trial["name"] for key, trial in after.items() if key not in before and trial.record]:
-        yield f"{plural(len(names), 'trial')} only in the newer folder, not compared: {some_of(names, _NAMED)}"
-
-
-def _not_planned(ended: list[_TrialChange]) -> Iterator[str]:
-    if names := [trial.name for trial in ended if trial.new_status == NOT_PLANNED]:
-        yield f"{plural(len(names), 'trial')} not planned in the newer folder: {some_of(names, _NAMED)}"
-
-
 def _ended_worse(ended: list[_TrialChange]) -> Iterator[str]:
     bad = [trial for trial in ended if trial.worse]
     for trial in bad:
         if trial.new_status != MISSING:
             yield f"{trial.study}: {trial.name}: {trial.old_status} -> {trial.new_status}"
     if lost := [trial.name for trial in bad if trial.new_status == MISSING]:
-        are = "trial that was done is" if len(lost) == 1 else "trials that were done are"
-        yield f"{len(lost)} {are} missing: {some_of(lost, _NAMED)}"
+        are = "that was done is missing" if len(lost) == 1 else "that were done are missing"
+        yield from _listed(lost, are)
+
+
+def _listed(names: list[str], what: str) -> Iterator[str]:
+    """Yield how many trials there are of a kind, and the names of the first, if there are any."""
+    if names:
+        yield f"{plural(len(names), 'trial')} {what}: {some_of(names, _NAMED)}"

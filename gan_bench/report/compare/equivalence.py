@@ -17,7 +17,7 @@ from gan_bench.config.changes import BOTH, plain
 from gan_bench.config.design import MARGIN
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.mistakes import field_hint
-from gan_bench.config.trial import LATER_DEFAULTS, TrialConfig, setting_key
+from gan_bench.config.trial import TrialConfig, setting_key
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, printable
@@ -181,8 +181,7 @@ def _called(side: _Side, fields: Sequence[str]) -> str:
     """Return what tells a row from others: the setting's name, or its values of the named fields."""
     if not fields:
         return side.setting
-    config = {**LATER_DEFAULTS, **side.config}
-    values = {name: list(dict.fromkeys(plain(config.get(each)) for each in BOTH.get(name, (name,)))) for name in fields}
+    values = {name: dict.fromkeys(plain(side.config[each]) for each in BOTH.get(name, (name,))) for name in fields}
     return printable(", ".join(f"{name}={'/'.join(found)}" for name, found in values.items()))
 
 
@@ -211,7 +210,7 @@ def _ambiguous(one: Mapping[str, object], other: Mapping[str, object], names: tu
     differ = [
         short.get(field, field)
         for field in one
-        if field not in ("seed", *UNMATCHED) and str(one[field]) != str(other.get(field))
+        if field not in ("seed", *UNMATCHED) and str(one[field]) != str(other[field])
     ]
     named = ",".join(dict.fromkeys(short.get(name, name) for name in names))
     more = ",".join([named, *list(dict.fromkeys(differ))[:_NAMED]])
@@ -235,9 +234,7 @@ def _by_setting(
     frames = build_frames(trials)
     ended = frames.trials[frames.trials["status"].isin(("done", *BAD))]
     whole = ended["config"].map(lambda config: setting_key(config, UNMATCHED))
-    named = ended["config"].map(
-        lambda c: canonical_json({each: c.get(each, LATER_DEFAULTS.get(each)) for each in names})
-    )
+    named = ended["config"].map(lambda config: canonical_json({each: config[each] for each in names}))
     ended = ended.assign(whole=whole, key=named if names else whole)
     done, failed = ended[ended["status"] == "done"], ended[ended["status"] != "done"]
     scores = frames.scores[frames.scores["metric"] == primary_measure()].sort_values("epoch", kind="stable")
@@ -261,10 +258,9 @@ def _by_setting(
 
 def _differences(old: _Side, new: _Side, *, named: bool) -> Iterator[str]:
     """Yield the differences between two sides of a setting: suites, devices, lengths; of named fields, the others."""
-    a, b = ({**side.config, **{k: v for k, v in LATER_DEFAULTS.items() if k not in side.config}} for side in (old, new))
-    for name in a if named else ():
-        if name not in ("seed", *UNMATCHED) and a[name] != b.get(name):
-            yield f"{name}: {printable(plain(a[name]))} / {printable(plain(b.get(name)))}"
+    for name, value in old.config.items() if named else ():
+        if name not in ("seed", *UNMATCHED) and value != new.config[name]:
+            yield f"{name}: {printable(plain(value))} / {printable(plain(new.config[name]))}"
     both = [side.trials.assign(device=side.trials["device_name"].where(lambda d: d != "", side.trials["device"]))
             for side in (old, new)]  # fmt: skip
     for what, column in (("suite", "suite"), ("device", "device"), ("epochs trained", "epochs")):
