@@ -19,9 +19,16 @@ from gan_bench.metrics.evaluator import sample_grid
 from gan_bench.records.json_files import finite
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial
-from gan_bench.records.record import Score
 from gan_bench.records.sample_grid import read_sample_grid
-from gan_bench.records.schema import NO_RECORD, STATISTICS, AuditVerdict, EvaluationLine, Statistics, StepLine
+from gan_bench.records.schema import (
+    NO_RECORD,
+    STATISTICS,
+    AuditVerdict,
+    EvaluationLine,
+    ScoreLine,
+    Statistics,
+    StepLine,
+)
 from gan_bench.sampling import load_generator
 from gan_bench.training.group.ways import ALONE
 
@@ -71,7 +78,7 @@ def begun(stored: StoredTrial, context: RunContext) -> Judgement:
         draws = standards.DRAWS if noise == "other" else 1
         average = None if engine.state.average is None else engine.state.average.module
         scores = context.evaluator(config).evaluate(engine.state.generator, config, draws, average=average)
-        said.append(scores_judged(start, scores, noise, "untrained generator"))
+        said.append(scores_judged(start, [score.to_json() for score in scores], noise, "untrained generator"))
         said += _grid_judged(stored, engine.state.generator, 0, noise)
     if line is not None:
         now = finite(run_alone(steps_until(engine, line["step"])).last)
@@ -152,12 +159,12 @@ def rescored(stored: StoredTrial, context: RunContext, *, allow_plugins: bool) -
     if RecordDirectory(stored.path).average_weights.is_file():
         average = load_generator(stored.path, average=True, allow_plugins=allow_plugins, device=context.device).network
     scores = context.evaluator(config).evaluate(loaded.network, config, draws, average=average)
-    judged = scores_judged(line, scores, noise, "published generator")
+    judged = scores_judged(line, [score.to_json() for score in scores], noise, "published generator")
     return all_of([judged, *_grid_judged(stored, loaded.network, config.epochs, noise)])
 
 
 def scores_judged(
-    line: EvaluationLine, now: Sequence[Score], noise: Noise, what: str, *, exact: bool = False
+    line: EvaluationLine, now: Sequence[ScoreLine], noise: Noise, what: str, *, exact: bool = False
 ) -> Judgement:
     """Compare recorded scores with those of the same images here.
 
@@ -182,32 +189,28 @@ def scores_judged(
         return said
     how = "as recorded" if noise == "same" else "as recorded within the noise of scoring"
     holds = f"{what}: {ranks.name} {ranks.now:.4g} {how}"
-    recorded, here = {score["name"] for score in line["scores"]}, {score.name: score.value for score in now}
-    if unknown := sorted(
-        score["name"] for score in line["scores"] if score["value"] is not None and here.get(score["name"]) is None
-    ):
+    recorded, here = ({score["name"]: score["value"] for score in scores} for scores in (line["scores"], now))
+    if unknown := sorted(name for name, value in recorded.items() if value is not None and here.get(name) is None):
         return "not audited", f"{holds}; nothing here comes to {', '.join(unknown)}"
     absent = sorted(name for name, value in here.items() if value is not None and name not in recorded)
     return "holds", f"{holds}; not in the record: {', '.join(absent)}" if absent else holds
 
 
-def _one_sided(line: EvaluationLine, now: Sequence[Score], noise: Noise, what: str) -> Judgement | None:
+def _one_sided(line: EvaluationLine, now: Sequence[ScoreLine], noise: Noise, what: str) -> Judgement | None:
     """Judge values that the record lacks, and spreads over draws with the same noise."""
-    here, judged = {score.name: score for score in now}, standards.judged_metrics(noise)
+    here, judged = {score["name"]: score for score in now}, standards.judged_metrics(noise)
     for score in line["scores"]:
-        mine = here.get(score["name"])
-        if mine is None or mine.value is None or score["metric"] not in judged:
+        name, mine = score["name"], here.get(score["name"])
+        if mine is None or mine["value"] is None or score["metric"] not in judged:
             continue
         if score["value"] is None:
             verdict: AuditVerdict = "doubtful" if score.get("note") else "contradicted"
-            return verdict, f"{what}: {mine.name} is {mine.value:.4g} here and has no value in the record"
-        spread = score.get("draw_std")
-        if noise == "same" and spread is not None and mine.draw_std is not None:
-            allowed = standards.SPREAD * mine.draw_std + standards.ROUNDED * abs(mine.value)
-            if abs(spread - mine.draw_std) > allowed:
-                return "contradicted", (
-                    f"{what}: draws of {mine.name} spread by {mine.draw_std:.4g} here and {spread:.4g} in the record"
-                )
+            return verdict, f"{what}: {name} is {mine['value']:.4g} here and has no value in the record"
+        before, after = score.get("draw_std"), mine.get("draw_std")
+        if noise != "same" or before is None or after is None:
+            continue
+        if abs(before - after) > standards.SPREAD * after + standards.ROUNDED * abs(mine["value"]):
+            return "contradicted", f"{what}: draws of {name} spread by {after:.4g} here and {before:.4g} in the record"
     return None
 
 

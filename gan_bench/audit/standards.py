@@ -16,7 +16,6 @@ import numpy as np
 from scipy import special
 
 from gan_bench.config.measures import COLLAPSED, MEASURES, measures_with
-from gan_bench.records.record import Score
 from gan_bench.records.schema import STATISTICS, EnvironmentFile, RecordFile, ScoreLine, Statistics
 from gan_bench.training.group.ways import ALONE
 
@@ -121,7 +120,7 @@ def judged_metrics(noise: Noise) -> frozenset[str]:
 
 
 def score_gaps(
-    before: Iterable[ScoreLine], now: Sequence[Score], noise: Noise, *, exact: bool = False
+    before: Iterable[ScoreLine], now: Iterable[ScoreLine], noise: Noise, *, exact: bool = False
 ) -> list[ScoreGap]:
     """Compare the scores that both have, the furthest first.
 
@@ -135,38 +134,35 @@ def score_gaps(
     known = {score["name"]: score["value"] for score in before if score["metric"] in judged}
     found = []
     for score in now:
-        value = known.get(score.name)
-        if value is None or score.value is None:
+        old, new = known.get(score["name"]), score["value"]
+        if old is None or new is None:
             continue
-        gap = abs(value - score.value)
-        allowed = _exactly(score) if exact else _allowed(score, noise)
-        found.append(ScoreGap(score.name, value, score.value, gap / allowed if gap else 0.0))
+        gap = abs(old - new)
+        allowed = _exactly(score, new) if exact else _allowed(score, new, noise)
+        found.append(ScoreGap(score["name"], old, new, gap / allowed if gap else 0.0))
     return sorted(found, key=lambda gap: -gap.share)
 
 
-def _allowed(score: Score, noise: Noise) -> float:
-    assert score.value is not None  # noqa: S101 - the caller has looked
-    measure = MEASURES[score.metric]
-    if score.metric in COUNTS:
-        return COUNTS[score.metric]
-    scale = abs(score.value) if measure.log_scale or measure.bounds[1] is None else 1.0
+def _allowed(score: ScoreLine, value: float, noise: Noise) -> float:
+    measure = MEASURES[score["metric"]]
+    if score["metric"] in COUNTS:
+        return COUNTS[score["metric"]]
+    scale = abs(value) if measure.log_scale or measure.bounds[1] is None else 1.0
     rounded = ROUNDED * scale + 1e-4
     if noise == "same":
         return rounded
     quantile = float(special.stdtrit(DRAWS - 1, 1 - SCORING_LEVEL / 2))
-    return rounded + quantile * math.sqrt(2) * (score.draw_std or 0.0)
+    return rounded + quantile * math.sqrt(2) * (score.get("draw_std") or 0.0)
 
 
-def _exactly(score: Score) -> float:
+def _exactly(score: ScoreLine, value: float) -> float:
     """Return what the arithmetic of scoring may still make: an image on an edge, or the last digits of a sum."""
-    assert score.value is not None  # noqa: S101 - the caller has looked
-    if score.metric in COUNTS:
+    if score["metric"] in COUNTS:
         return 0.5
-    measure = MEASURES[score.metric]
-    an_image = 1.5 / max(min(score.real, score.generated), 1)  # recall and coverage are shares of the real ones
-    if measure.log_scale or (measure.bounds[1] is None and score.metric != "density"):
-        return EXACT * abs(score.value) + EXACT**2
-    return an_image
+    measure = MEASURES[score["metric"]]
+    if measure.log_scale or (measure.bounds[1] is None and score["metric"] != "density"):
+        return EXACT * abs(value) + EXACT**2
+    return 1.5 / max(min(score["real"], score["generated"]), 1)  # recall and coverage are shares of the real ones
 
 
 @dataclass(frozen=True)

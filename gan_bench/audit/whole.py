@@ -38,9 +38,8 @@ from gan_bench.execution.workers.inline import run_alone
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial, read_trial
-from gan_bench.records.record import Score
 from gan_bench.records.sample_grid import read_sample_grid
-from gan_bench.records.schema import NO_RECORD, TIMING, HistoryLine, ScoreLine, Statistics
+from gan_bench.records.schema import NO_RECORD, TIMING, HistoryLine, Statistics
 from gan_bench.sampling import read_weights
 
 ALIKE = 100
@@ -169,7 +168,7 @@ def _ends_judged(recorded: StoredTrial, again: StoredTrial) -> list[Judgement]:
     """Compare scores and weights of trainings that are the same to the bit."""
     there, said = {line["epoch"]: line for line in again.evaluations}, list[Judgement]()
     for line in recorded.evaluations:
-        scores = [_score_of(each) for each in there[line["epoch"]]["scores"]] if line["epoch"] in there else []
+        scores = there[line["epoch"]]["scores"] if line["epoch"] in there else []
         said.append(scores_judged(line, scores, "same", f"epoch {line['epoch']}", exact=True))
         grids = [RecordDirectory(each.path).sample(line["epoch"]) for each in (recorded, again)]
         if all(grid.is_file() for grid in grids):
@@ -185,11 +184,6 @@ def _ends_judged(recorded: StoredTrial, again: StoredTrial) -> list[Judgement]:
         too = "its scores and weights too" if has_weights(recorded) else "its scores too"
         return [("holds", "; ".join([too, *filter(None, absent)]))]
     return said
-
-
-def _score_of(line: ScoreLine) -> Score:
-    names = ("metric", "value", "std", "extractor", "split", "real", "generated", "weights", "draw_std")
-    return Score(**{name: line.get(name) for name in names})  # type: ignore[arg-type]
 
 
 def _ends_expected(recorded: StoredTrial, again: StoredTrial, published: Published) -> Iterator[Judgement]:

@@ -68,37 +68,37 @@ class TestDrift:
 
 class TestScores:
     def test_with_the_same_noise_rounding_alone_is_allowed(self):
-        (near,) = standards.score_gaps(lines(score(value=10.0)), [score(value=10.04)], "same")
-        (far,) = standards.score_gaps(lines(score(value=10.0)), [score(value=10.06)], "same")
+        (near,) = standards.score_gaps(lines(score(value=10.0)), lines(score(value=10.04)), "same")
+        (far,) = standards.score_gaps(lines(score(value=10.0)), lines(score(value=10.06)), "same")
         assert near.share < 1 < far.share
 
     def test_shares_are_compared_as_they_are(self):
-        (near,) = standards.score_gaps(lines(score("precision", 0.1)), [score("precision", 0.104)], "same")
+        (near,) = standards.score_gaps(lines(score("precision", 0.1)), lines(score("precision", 0.104)), "same")
         assert near.share < 1
 
     def test_with_other_noise_its_spread_is_allowed(self):
-        gap = standards.score_gaps(lines(score(value=10.0)), [score(value=10.5, draw_std=0.1)], "other")[0]
+        gap = standards.score_gaps(lines(score(value=10.0)), lines(score(value=10.5, draw_std=0.1)), "other")[0]
         assert gap.share < 1
-        gap = standards.score_gaps(lines(score(value=10.0)), [score(value=12.0, draw_std=0.1)], "other")[0]
+        gap = standards.score_gaps(lines(score(value=10.0)), lines(score(value=12.0, draw_std=0.1)), "other")[0]
         assert gap.share > 1
 
     def test_of_honest_scores_with_other_noise_hardly_any_is_called_wrong(self):
         draws = np.random.default_rng(0).normal(50, 1, (20_000, 1 + standards.DRAWS))
         allowed = stats.t.ppf(1 - standards.SCORING_LEVEL / 2, standards.DRAWS - 1) * math.sqrt(2)
         wrong = np.abs(draws[:, 0] - draws[:, 1]) > 0.25 + 1e-4 + allowed * draws[:, 1:].std(axis=1, ddof=1)
-        gap = standards.score_gaps(lines(score(value=50.0)), [score(value=60.0, draw_std=1.0)], "other")[0]
+        gap = standards.score_gaps(lines(score(value=50.0)), lines(score(value=60.0, draw_std=1.0)), "other")[0]
         assert gap.share == pytest.approx(10 / (0.3 + 1e-4 + allowed))
         assert wrong.mean() <= 2e-4
 
     @pytest.mark.parametrize(("noise", "expected"), [("same", ["kid", "classes", "fid"]), ("other", ["kid", "fid"])])
     def test_the_furthest_comes_first_and_with_other_noise_counts_are_left_out(self, noise, expected):
         before = lines(score(value=10.0), score("kid", 2.0), score("classes", 9.0))
-        gaps = standards.score_gaps(before, [score(value=10.01), score("kid", 3.0), score("classes", 2.0)], noise)
+        gaps = standards.score_gaps(before, lines(score(value=10.01), score("kid", 3.0), score("classes", 2.0)), noise)
         assert [gap.name.partition("[")[0] for gap in gaps] == expected
 
     def test_a_class_more_or_less_may_be_rounding_and_a_collapse_is_none(self):
-        (classes,) = standards.score_gaps(lines(score("classes", 9.0)), [score("classes", 10.0)], "same")
-        (collapsed,) = standards.score_gaps(lines(score("collapsed", 0.0)), [score("collapsed", 1.0)], "same")
+        (classes,) = standards.score_gaps(lines(score("classes", 9.0)), lines(score("classes", 10.0)), "same")
+        (collapsed,) = standards.score_gaps(lines(score("collapsed", 0.0)), lines(score("collapsed", 1.0)), "same")
         assert classes.share <= 1 < collapsed.share
 
 
