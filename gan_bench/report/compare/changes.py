@@ -156,62 +156,74 @@ def setting_changes(before: Studies, after: Studies, tolerance: float | None) ->
 
 
 def _compared(before: Studies, after: Studies, tolerance: float | None) -> Iterator[SettingChange]:
-    primary = primary_measure()
     for old, new, both in matched(before, after):
         for earlier in old.scored:
-            protocol = earlier.protocol
-            later = Scored(new, protocol)
-            scores, spread = (earlier.final(), later.final()), _spread(earlier)
-            for metric in [m for m in old.shown(measures_with("compared")) if m in new.metrics or m == primary]:
-                for _, members in both.groupby("setting_key", sort=False):
-                    a, b = members["trial_old"].map(scores[0][metric]), members["trial_new"].map(scores[1][metric])
-                    known = a.notna() & b.notna()
-                    gone = int((a.notna() & b.isna() & (members["status_new"] == "done")).sum())
-                    if metric == primary and gone and protocol not in old.added:  # a run has none that were added
-                        yield _lost_scores(earlier, members, metric, gone)
-                    if not known.any():
-                        continue
-                    there = members["seed"][members["status_new"].notna()]
-                    designs = old.design.of(set(members["seed"])), new.design.of(set(there))
-                    ended = members["status_old"].isin(ENDED) & members["status_new"].isin(ENDED)  # lost ones too
-                    looks, declared = _look(*designs, members["seed"][ended])
-                    counted = known & members["seed"].isin(declared)
-                    known = counted if counted.any() else known
-                    look = len(declared) if counted.any() else 0  # where all of it were lost, others are no look
-                    sure = level(looks, look) if look else ALPHA
-                    pair = paired(metric, a[known], b[known], level=sure)
-                    noise, share = (
-                        max(each.measurement_sd(metric, relative=relative) for each in (earlier, later))
-                        for relative in (pair.ratio, True)
-                    )
-                    seeds = int(known.sum())
-                    apart = images_changed(members["made_of_old"][known], members["made_of_new"][known])
-                    tolerated, certain = (
-                        _tolerance(tolerance, spread, share, seeds) if metric == primary else (None, True)
-                    )
-                    yield SettingChange(
-                        study=old.title,
-                        setting=members["label_old"].iloc[0],
-                        protocol=protocol,
-                        metric=metric,
-                        old=pair.first,
-                        new=pair.second,
-                        seeds=seeds,
-                        pair=pair,
-                        noise=noise,
-                        looks=looks,
-                        look=look,
-                        tested=metric == primary and bool(pair.values.any()) and not apart and seeds > 1 and look > 0,
-                        tolerance=tolerated,
-                        certain=certain,
-                        always=_always_worse(
-                            earlier, later, members[known], float(a[known].mean()), float(b[known].mean())
-                        )
-                        if metric == primary
-                        else "",
-                        untested=_untested(old.design, new.design, look),
-                        apart=apart,
-                    )
+            later, spread = Scored(new, earlier.protocol), _spread(earlier)
+            for metric in old.shown(measures_with("compared")):
+                if metric in new.metrics or metric == primary_measure():
+                    for _, members in both.groupby("setting_key", sort=False):
+                        yield from _change(earlier, later, members, metric, tolerance, spread)
+
+
+def _change(
+    earlier: Scored, later: Scored, members: pd.DataFrame, metric: str, tolerance: float | None, spread: float | None
+) -> Iterator[SettingChange]:
+    """Yield how the scores of a setting changed, and how many are gone."""
+    old, new, is_primary = earlier.study, later.study, metric == primary_measure()
+    label = members["label_old"].iloc[0]
+    a, b = members["trial_old"].map(earlier.final()[metric]), members["trial_new"].map(later.final()[metric])
+    known = a.notna() & b.notna()
+    gone = int((a.notna() & b.isna() & (members["status_new"] == "done")).sum())
+    if is_primary and gone and earlier.protocol not in old.added:  # a run has none that were added
+        yield SettingChange(
+            study=old.title,
+            setting=label,
+            protocol=earlier.protocol,
+            metric=metric,
+            seeds=gone,
+            always=f"{plural(gone, 'score')} of {len(members)} gone, though the trials are done",
+        )
+    if not known.any():
+        return
+    there = members["seed"][members["status_new"].notna()]
+    ended = members["status_old"].isin(ENDED) & members["status_new"].isin(ENDED)  # lost ones too
+    looks, declared = _look(old.design.of(set(members["seed"])), new.design.of(set(there)), members["seed"][ended])
+    counted = known & members["seed"].isin(declared)
+    known = counted if counted.any() else known
+    look = len(declared) if counted.any() else 0  # where all of it were lost, others are no look
+    pair = paired(metric, a[known], b[known], level=level(looks, look) if look else ALPHA)
+    noise, share = (
+        max(each.measurement_sd(metric, relative=relative) for each in (earlier, later))
+        for relative in (pair.ratio, True)
+    )
+    seeds = int(known.sum())
+    apart = images_changed(members["made_of_old"][known], members["made_of_new"][known])
+    change = SettingChange(
+        study=old.title,
+        setting=label,
+        protocol=earlier.protocol,
+        metric=metric,
+        old=pair.first,
+        new=pair.second,
+        seeds=seeds,
+        pair=pair,
+        noise=noise,
+        looks=looks,
+        look=look,
+        untested=_untested(old.design, new.design, look),
+        apart=apart,
+    )
+    if is_primary:
+        tolerated, certain = _tolerance(tolerance, spread, share, seeds)
+        means = float(a[known].mean()), float(b[known].mean())
+        change = replace(
+            change,
+            tested=bool(pair.values.any()) and not apart and seeds > 1 and look > 0,
+            tolerance=tolerated,
+            certain=certain,
+            always=_always_worse(earlier, later, members[known], *means),
+        )
+    yield change
 
 
 def _look(old: Design, new: Design, ended: pd.Series[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -231,18 +243,6 @@ def _untested(old: Design, new: Design, look: int) -> str:
     if old.extended or new.extended:
         return "no test, as not all seeds are known to have been declared"
     return "too few seeds for a test" if look else "no test before all seeds of the next look have ended"
-
-
-def _lost_scores(scored: Scored, members: pd.DataFrame, metric: str, gone: int) -> SettingChange:
-    """Return the change of a setting whose trials are done and have scores no more."""
-    return SettingChange(
-        study=scored.study.title,
-        setting=members["label_old"].iloc[0],
-        protocol=scored.protocol,
-        metric=metric,
-        seeds=gone,
-        always=f"{plural(gone, 'score')} of {len(members)} gone, though the trials are done",
-    )
 
 
 def _spread(scored: Scored) -> float | None:
