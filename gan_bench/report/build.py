@@ -29,6 +29,7 @@ from gan_bench.report.study.studies import studies
 from gan_bench.report.study.study import Study
 from gan_bench.report.study.table import Table, table_markdown, to_csv
 
+PAGE = "report.html"
 WRITTEN = "files.txt"
 """Lists the tables and plots of a report: the next one may remove them."""
 
@@ -67,9 +68,48 @@ def build_report(
     Raises:
         UserError: There are no records, or the report cannot be written.
     """
+    with _records(results, out) as (states, collected, found):
+        if not collected.trials and not collected.unreadable:
+            raise UserError(
+                f"{results} holds no trial records; run a suite first, for example `gan-bench run quickstart`"
+            )
+        folder = out or results / "report"
+        chapters, articles = [Chapter.of(study) for study in found], article_tables(collected.frames)
+        tables = [*(table for chapter in chapters for table in chapter.tables), *articles]
+        answers = [(chapter.study.suite, answer) for chapter in chapters for answer in chapter.answers]
+        if columns:
+            check_columns(tables, columns)
+        files = _ReportFiles(folder)
+        if out is not None:  # the other place is a report's own
+            files.refuse_a_users_own()
+        try:
+            _write_tables(tables, files, columns)
+            files.write("answer.md", answers_markdown([answer for _, answer in answers]))
+            _write_answers(chapters, files, states)
+            written = _write_page(files, chapters, articles, collected, results) if html else None
+            files.finish()
+        except OSError as error:
+            remedy = "free some space, or " if error.errno in FULL else "remove what stands there, or "
+            remedy = "" if error.errno in CLOSED else remedy
+            said = (
+                f"the report cannot be written to {folder} ({error.strerror}); {remedy}choose another folder with --out"
+            )
+            raise UserError(said) from None
+        return Report(tables, answers, collected.unreadable, folder, written)
+
+
+@contextmanager
+def _records(results: Path, out: Path | None = None) -> Iterator[tuple[dict[str, str], Collected, list[Study]]]:
+    """Give the state of every suite, taken before its records are read, then the records and their studies."""
     declare_foreign_measures(existing(results))
     with _one_at_a_time(results, out), _collector_off():
-        return _build(results, out, html=html, columns=columns)
+        states = {}
+        for suite, folders in folders_by_suite(results).items():
+            with suppress(UserError):
+                states[suite] = state_of(folders.read)
+        collected = collect(results)
+        found = studies(collected.frames, read_suites(results))
+        yield states, with_histories(collected, found), found
 
 
 @contextmanager
@@ -102,33 +142,6 @@ def _collector_off() -> Iterator[None]:
             gc.enable()
 
 
-def _build(results: Path, out: Path | None, *, html: bool, columns: Sequence[str] | None) -> Report:
-    states, collected, found = _read(results)
-    if not collected.trials and not collected.unreadable:
-        raise UserError(f"{results} holds no trial records; run a suite first, for example `gan-bench run quickstart`")
-    folder = out or results / "report"
-    chapters, articles = [Chapter.of(study) for study in found], article_tables(collected.frames)
-    tables = [*(table for chapter in chapters for table in chapter.tables), *articles]
-    answers = [(chapter.study.suite, answer) for chapter in chapters for answer in chapter.answers]
-    if columns:
-        check_columns(tables, columns)
-    files = _ReportFiles(folder)
-    if out is not None:  # the other place is a report's own
-        files.refuse_a_users_own()
-    try:
-        _write_tables(tables, files, columns)
-        files.write("answer.md", answers_markdown([answer for _, answer in answers]))
-        _write_answers(chapters, files, states)
-        written = _write_page(files, chapters, articles, collected, results) if html else None
-        files.finish(with_plots=html)
-    except OSError as error:
-        remedy = "free some space, or " if error.errno in FULL else "remove what stands there, or "
-        remedy = "" if error.errno in CLOSED else remedy
-        said = f"the report cannot be written to {folder} ({error.strerror}); {remedy}choose another folder with --out"
-        raise UserError(said) from None
-    return Report(tables, answers, collected.unreadable, folder, written)
-
-
 def refresh_summaries(results: Path) -> list[str]:
     """Write again what the report says of suites where a trial has ended since, without tables, plots and page.
 
@@ -141,9 +154,7 @@ def refresh_summaries(results: Path) -> list[str]:
     outdated = list(_outdated(results))
     if not outdated:
         return []
-    declare_foreign_measures(results)
-    with _one_at_a_time(results), _collector_off():
-        states, _, found = _read(results)
+    with _records(results) as (states, _, found):
         chapters = [Chapter.of(study) for study in found if study.suite in outdated]
         try:
             _write_answers(chapters, _ReportFiles(results / "report"), states)
@@ -158,17 +169,6 @@ def _outdated(results: Path) -> Iterator[str]:
         with suppress(UserError):  # a folder without rights is named where its runs are made
             if is_outdated(results, suite, folders.read):
                 yield suite
-
-
-def _read(results: Path) -> tuple[dict[str, str], Collected, list[Study]]:
-    """Return the state of every suite, taken before its records are read, then the records and their studies."""
-    states = {}
-    for suite, folders in folders_by_suite(results).items():
-        with suppress(UserError):
-            states[suite] = state_of(folders.read)
-    collected = collect(results)
-    found = studies(collected.frames, read_suites(results))
-    return states, with_histories(collected, found), found
 
 
 class _ReportFiles:
@@ -189,7 +189,7 @@ class _ReportFiles:
         Raises:
             UserError: There is a file of a report's and no report: a user's own ``answer.md``.
         """
-        there = [name for name in ("answer.md", "report.html") if (self.folder / name).exists()]
+        there = [name for name in ("answer.md", PAGE) if (self.folder / name).exists()]
         is_report = bool(self._earlier) or (self.folder / "answers").is_dir()  # of which earlier versions kept no list
         if there and not is_report:
             what = f"{self.folder} holds {there[0]} and no report"
@@ -211,20 +211,20 @@ class _ReportFiles:
         self._written.append(name)
         return path
 
-    def finish(self, *, with_plots: bool) -> None:
+    def finish(self) -> None:
         """Remove what the earlier report wrote and this one did not: settings and factors may be called otherwise now.
 
-        Args:
-            with_plots: Whether this report has plots; those of an earlier one stay otherwise.
+        Plots of the earlier one stay where this one has no page.
         """
-        gone = [name for name in self._earlier if name not in set(self._written)]
-        kept = [] if with_plots else [name for name in gone if name.startswith("plots/")]
+        again = ("tables/", "plots/") if PAGE in self._written else ("tables/",)
+        gone = {name for name in self._earlier if name.startswith(again)} - set(self._written)
         for name in gone:
-            if name not in kept:
-                (self.folder / name).unlink(missing_ok=True)
+            (self.folder / name).unlink(missing_ok=True)
         for place in (self.folder, *(self.folder / each for each in ("tables", "plots", "answers"))):
             remove_leftovers(place)
-        listed = sorted(name for name in (*self._written, *kept) if name.startswith(("tables/", "plots/")))
+        listed = sorted(
+            name for name in {*self._written, *self._earlier} - gone if name.startswith(("tables/", "plots/"))
+        )
         write_atomically(self.folder / WRITTEN, "".join(f"{name}\n" for name in listed))
 
 
@@ -253,4 +253,4 @@ def _write_page(
             files.write(f"plots/{plot.name}.svg", standalone(plot.svg))
         for strip in chapter.strips:
             files.write(f"plots/{strip.name}.gif", strip.animation())
-    return files.write("report.html", page(chapters, articles, collected, results))
+    return files.write(PAGE, page(chapters, articles, collected, results))
