@@ -162,7 +162,7 @@ class ProgressDisplay(Listener):
         if text not in self._warned:
             self._warned.add(text)
             with contextlib.suppress(OSError):
-                self._say(text, style="yellow")
+                self.console.say(text, style="yellow")
 
     def started(self, trial: Trial, resumed_at: int | None) -> None:
         """Show that a trial starts."""
@@ -171,7 +171,9 @@ class ProgressDisplay(Listener):
         self._pace[trial.id] = 0.0
         resumed = f", resumed after epoch {resumed_at}" if resumed_at is not None else ""
         self._clock.resume(trial.id, (resumed_at or 0) / trial.config.epochs)
-        self._say(f"[{self._count}/{self.total}] {self._name(trial)}: {plural(trial.config.epochs, 'epoch')}{resumed}")
+        self.console.say(
+            f"[{self._count}/{self.total}] {self._name(trial)}: {plural(trial.config.epochs, 'epoch')}{resumed}"
+        )
         if self._bar:
             self._tasks[trial.id] = self._bar.add_task(self._name(trial), total=1.0, now="")
 
@@ -195,7 +197,7 @@ class ProgressDisplay(Listener):
             self._say_suite()
             if len(self._pace) <= MANY and time.monotonic() - self._last_line.get(trial.id, 0.0) > PLAIN_SECONDS:
                 self._last_line[trial.id] = time.monotonic()
-                self._say(f"    {self._which(trial)}{progress.fraction:4.0%}  {now}")
+                self.console.say(f"    {self._which(trial)}{progress.fraction:4.0%}  {now}")
 
     def _show_suite(self) -> None:
         """Bring the live line of the suite up to date."""
@@ -213,7 +215,7 @@ class ProgressDisplay(Listener):
         if self.total > 1 and time.monotonic() - self._last_suite_line > SUITE_SECONDS:
             self._last_suite_line = time.monotonic()
             running = f"{len(self._pace)} running at {sum(self._pace.values()):,.0f} images/s"
-            self._say(f"{self._clock}; {self._finished} of {plural(self.total, 'trial')} done, {running}")
+            self.console.say(f"{self._clock}; {self._finished} of {plural(self.total, 'trial')} done, {running}")
 
     def _warn_if_slow(self, trial: Trial, progress: Progress) -> None:
         """Warn once for a run when a trial has a fraction of the pace measured before the start."""
@@ -222,7 +224,7 @@ class ProgressDisplay(Listener):
             return
         self._is_slow = True
         remedy = "stop it or wait longer" if self.several else "stop it, wait longer, or run with --executor processes"
-        self._say(
+        self.console.say(
             f"slower than measured: {pace:,.0f} of {expected:,.0f} images/s, as other work uses the machine; {remedy}",
             style="yellow",
         )
@@ -238,12 +240,12 @@ class ProgressDisplay(Listener):
                 by_extractor.setdefault(str(protocol), []).append(f"{MEASURES[metric].title} {text}")
         if self._is_wide:
             for under, texts in by_extractor.items():
-                self._say(f"    {self._which(trial)}epoch {epoch}: {'  '.join(texts)}  ({under})")
+                self.console.say(f"    {self._which(trial)}epoch {epoch}: {'  '.join(texts)}  ({under})")
             return
         parts = [under.split(",") for under in by_extractor]
         apart = [",".join(part for part in each if not all(part in other for other in parts)) for each in parts]
         found = [f"{text} ({of})" if of else text for of, (text,) in zip(apart, by_extractor.values(), strict=True)]
-        self._say(f"    {self._which(trial)}epoch {epoch}: {', '.join(found)}")
+        self.console.say(f"    {self._which(trial)}epoch {epoch}: {', '.join(found)}")
 
     def finished(self, trial: Trial, record: TrialRecord) -> None:
         """Show how a trial ended."""
@@ -260,7 +262,7 @@ class ProgressDisplay(Listener):
         left = f" ({self._clock})" if goes_on and not self._bar else ""
         text = f"    {self._which(trial)}{record.status} after {seconds:.1f} s{reason}{left}"
         self._last_line.pop(trial.id, None)
-        self._say(text, style=_STYLE.get(record.status, "yellow"))
+        self.console.say(text, style=_STYLE.get(record.status, "yellow"))
 
     def _which(self, trial: Trial) -> str:
         """Name the trial where several run."""
@@ -268,6 +270,3 @@ class ProgressDisplay(Listener):
 
     def _name(self, trial: Trial) -> str:
         return self._names.get(trial.id, trial.name)
-
-    def _say(self, text: str, style: str | None = None) -> None:
-        self.console.say(text, style=style)
