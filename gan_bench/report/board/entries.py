@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from gan_bench.config.measures import COLLAPSED, primary_measure
-from gan_bench.core.errors import RecordError, UserError
+from gan_bench.core.errors import UserError
 from gan_bench.core.text import clip, plural, printable
 from gan_bench.records.audits import LEVELS, read_audits, record_digest, standing
 from gan_bench.records.folders import existing, suite_folders
@@ -41,7 +41,8 @@ class Key:
         image_size: Height and width of its images.
         profile: ``full`` or ``quick``.
         protocol: Extractor, split and number of generated images.
-        images: Digest of the training images: own ones of one name need not be the same.
+        images: Digest of the training images, several where they were changed in between: own ones of one name need
+            not be the same.
     """
 
     dataset: str
@@ -132,19 +133,18 @@ def entries(folder: Path) -> Iterator[Entry | LeftOut]:
     """Yield the settings of a published folder; one whose records do not verify is left out as a whole.
 
     A setting all of whose seeds failed is named: that it failed is a result, which a board must not hide.
+
+    Raises:
+        UserError: The folder or its audits cannot be read.
     """
     name = printable(str(folder))
-    try:
-        faults = [f"{verdict.name}: {fault}" for verdict in verify(folder) for fault in verdict.faults]
-        if faults:
-            more = f", and {plural(len(faults) - 1, 'fault')} more" if len(faults) > 1 else ""
-            yield LeftOut(name, f"it does not verify: {faults[0]}{more}")
-            return
-        found, made = read_studies(folder, history=False)
-        audits = [audit for suite in suite_folders(folder) for audit in read_audits(suite)]
-    except UserError as error:
-        yield LeftOut(name, str(error))
+    faults = [f"{verdict.name}: {fault}" for verdict in verify(folder) for fault in verdict.faults]
+    if faults:
+        more = f", and {plural(len(faults) - 1, 'fault')} more" if len(faults) > 1 else ""
+        yield LeftOut(name, f"it does not verify: {faults[0]}{more}")
         return
+    found, made = read_studies(folder, history=False)
+    audits = [audit for suite in suite_folders(folder) for audit in read_audits(suite)]
     by_id = {stored.trial["id"]: stored for stored in found}
     counted = 0
     for study in made:
@@ -178,9 +178,10 @@ def _entry(
     mine = [by_id[trial] for trial in done["trial"]]
     shown, finals = str(scored.median_trial(done)), values_of(done, scored.final(), primary_measure())
     digests = {trial.trial["id"]: record_digest(trial.path) for trial in mine}
+    images = {str(trial.environment.get("data_sha256") or "") for trial in mine}
     said, against = _audited(digests, audits)
     return Entry(
-        key=Key(study.dataset, study.image_size, study.profile, scored.protocol, _images(mine)),
+        key=Key(study.dataset, study.image_size, study.profile, scored.protocol, "+".join(sorted(images))),
         folder=folder,
         suite=printable(study.suite),
         setting=printable(setting.name),
@@ -225,11 +226,6 @@ def _sample(setting: FinishedSetting, scored: Scored) -> Sample:
     steady = bool(len(collapsed) and collapsed.notna().all())
     looks = () if design.is_fixed else design.looks
     return Sample(tuple(float(value) for value in values), steady, looks, look.number)
-
-
-def _images(trials: Sequence[StoredTrial]) -> str:
-    """Return the digest of the images that trials have seen; several where they were changed in between."""
-    return "+".join(sorted({str(trial.environment.get("data_sha256") or "") for trial in trials}))
 
 
 def _baselines(scored: Scored) -> Iterator[tuple[str, float]]:
@@ -284,7 +280,7 @@ def read_board(folders: Sequence[Path]) -> tuple[list[Entry], list[LeftOut]]:
                     left.append(each)
                 elif not any(each.key == other.key and each.records == other.records for other in shown):
                     shown.append(each)
-        except RecordError as error:
+        except UserError as error:
             left.append(LeftOut(printable(str(folder)), str(error)))
     if not shown:
         raise UserError("; ".join(f"{each.folder}: {each.why}" for each in left) or "there is nothing to show")
