@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from gan_bench.core.text import slug
 from gan_bench.report.study.study import Study
 
 if TYPE_CHECKING:
@@ -52,12 +53,14 @@ class Plot:
         title: One line above it.
         description: What it shows, for those who cannot see it.
         svg: The image, in the page's own text colour.
+        part: The section of the page that it stands in.
     """
 
     name: str
     title: str
     description: str
     svg: str
+    part: str
 
 
 def new_plot(height: float = 3.4) -> tuple[Figure, Axes]:
@@ -130,7 +133,7 @@ def name_parts(figure: Figure, x: str, y: str) -> None:
     figure.legend(loc="outside lower center", ncols=1 if max(map(len, names), default=0) > WRAP else 2)
 
 
-def finish(figure: Figure, study: Study, what: str, title: str, description: str) -> Plot:
+def finish(figure: Figure, study: Study, what: str, title: str, description: str, part: str = "curves") -> Plot:
     """Write a figure as SVG in the page's own text colour, whose ids are no other plot's.
 
     Args:
@@ -139,16 +142,15 @@ def finish(figure: Figure, study: Study, what: str, title: str, description: str
         what: Ends the name of its file.
         title: One line above it.
         description: What it shows, for those who cannot see it.
+        part: The section of the page that it stands in.
     """
-    from gan_bench.core.text import slug
-
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     name = slug(study.slug, "plot", what)
     svg = re.sub(r'(id="|href="#|url\(#)', lambda found: f"{found[1]}{name}-", svg)  # several share one page
-    return Plot(name, title, description, svg)
+    return Plot(name, title, description, svg, part)
 
 
 def standalone(svg: str) -> str:

@@ -14,7 +14,6 @@ from typing import Any
 
 import pandas as pd
 
-from gan_bench.config.measures import primary_measure
 from gan_bench.core import __version__
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
@@ -43,8 +42,6 @@ PARTS = {
     "published": "Published values",
 }
 """Sections of a study, in order."""
-PLOTS = {"factors": "-plot-factor-", "tuning": "-plot-tuning-", "cost": f"-plot-{primary_measure()}-cost-"}
-"""What names of plots contain that stand in a section of their own; the others are curves."""
 NARROW = ("rank", RANKED)
 """Columns of a ranking that a narrow screen shows, beside the setting's short name."""
 
@@ -145,7 +142,7 @@ def _chapter(chapter: Chapter, collected: Collected, curves: Mapping[str, object
         "facts": [*_facts(study, collected.trials), *_read_histories(collected)],
         "rankings": made.get("settings", []),
         "factors": made.get("factor", []),
-        "plots": {part: [p for p in chapter.plots if _section(p) == part] for part in PARTS},
+        "plots": {part: [plot for plot in chapter.plots if plot.part == part] for part in PARTS},
         "explorer": bool(curves["measures"]),
         "curves": [*made.get("epochs", []), *made.get("best", [])],
         "others": [(part, made[part]) for part in PARTS if part in made],
@@ -161,11 +158,6 @@ def _chapter(chapter: Chapter, collected: Collected, curves: Mapping[str, object
         **dict.fromkeys(made, True),
     }
     return {**shown, "parts": [part for part in PARTS if there.get(part)]}
-
-
-def _section(plot: Plot) -> str:
-    """Return the section of a plot."""
-    return next((part for part, mark in PLOTS.items() if mark in plot.name), "curves")
 
 
 def _read_histories(collected: Collected) -> Iterator[tuple[str, str]]:

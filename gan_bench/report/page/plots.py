@@ -163,7 +163,7 @@ def _tuning_plot(scored: Scored) -> Iterator[Plot]:
     log_scale(axis, "y")
     name_parts(figure, "random settings tried", f"lowest {measure}")
     text = f"Lowest {measure} {scored} of so many random settings: median, and 10 % to 90 %."
-    yield finish(figure, scored.study, f"tuning-{scored}", "Best of k random settings", text)
+    yield finish(figure, scored.study, f"tuning-{scored}", "Best of k random settings", text, "tuning")
 
 
 def _factor_plots(scored: Scored) -> Iterator[Plot]:
@@ -199,7 +199,7 @@ def _factor_plots(scored: Scored) -> Iterator[Plot]:
             f"Paired {measure} by {name}, {scored}: {what} {measure}, with 95 % intervals over seeds; a cross has "
             f"fewer than three seeds.{of}"
         )
-        yield finish(figure, scored.study, f"factor-{name}-{scored}", f"Effect of {name} on {measure}", text)
+        yield finish(figure, scored.study, f"factor-{name}-{scored}", f"Effect of {name} on {measure}", text, "factors")
 
 
 def _directed(comparisons: Sequence[Judged], *, turned: bool) -> Iterator[tuple[str, str, Interval]]:
@@ -279,10 +279,5 @@ def _cost_plot(scored: Scored) -> Iterator[Plot]:
         axis.set_ylim(bottom=0)  # an interval may reach below, a distance does not
     name_parts(figure, "seconds of training", f"{measure} at the end (lower is better)")
     text = f"Final {measure} against training time, {scored}; bars are 95 % intervals over seeds, seconds are medians."
-    yield finish(
-        figure,
-        scored.study,
-        f"{primary}-cost-{scored}",
-        f"{measure} against cost",
-        f"{text} {_which(scored.study, labels)}",
-    )
+    text = f"{text} {_which(scored.study, labels)}"
+    yield finish(figure, scored.study, f"{primary}-cost-{scored}", f"{measure} against cost", text, "cost")
