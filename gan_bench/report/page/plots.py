@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, FACTORS, factors_of, leading_level
@@ -94,11 +96,14 @@ def _band(axis: Axes, groups: Any, style: Style, label: str) -> None:  # noqa: A
 
     mean, low, high = groups.mean(), groups.min(), groups.max()
     axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # there is no half epoch
-    colour, dash = style.colour, style.dash
-    marker = style.marker if len(mean) <= 12 else None
-    axis.plot(mean.index, mean.to_numpy(), color=colour, linestyle=dash, marker=marker, markersize=3.5, label=label)
+    _line(axis, mean.index, mean, style if len(mean) <= 12 else replace(style, marker=""), label)
     if (high > low).any():
-        axis.fill_between(mean.index, low.to_numpy(), high.to_numpy(), color=colour, alpha=0.18, linewidth=0)
+        axis.fill_between(mean.index, low.to_numpy(), high.to_numpy(), color=style.colour, alpha=0.18, linewidth=0)
+
+
+def _line(axis: Axes, x: ArrayLike, y: ArrayLike, style: Style, label: str) -> None:
+    look = {"color": style.colour, "linestyle": style.dash, "marker": style.marker, "markersize": 3.5}
+    axis.plot(np.asarray(x), np.asarray(y), label=label, **look)
 
 
 # --------------------------------------------------------------------------------------------------- scores
@@ -112,36 +117,25 @@ def _score_plots(scored: Scored) -> Iterator[Plot]:
         return
     measure, known = MEASURES[primary].title, styles(scored.study)
     floors = [scores[primary]["value"] for _, scores in scored.real() if primary in scores]
-    real = [value for value in floors if value]
-    for what, title, column in (
-        ("epochs", f"{measure} over epochs", "epoch"),
-        ("seconds", f"{measure} over training time", "s"),
+    real = min(filter(None, floors), default=0.0)
+    for what, title, unit, bands in (
+        ("epochs", f"{measure} over epochs", "epoch", ", bands their range"),
+        ("seconds", f"{measure} over training time", "seconds of training", ""),
     ):
         figure, axis = new_plot()
         for label in labels:
-            mine = found[found["label"] == label]
-            if column == "epoch":
-                _band(axis, mine.groupby("epoch")["value"], known[label], label)
+            looks = found[found["label"] == label].groupby("epoch")
+            if what == "epochs":
+                _band(axis, looks["value"], known[label], label)
             else:
-                looks = mine.groupby("epoch")
-                axis.plot(
-                    looks["train_seconds"].median().to_numpy(),
-                    looks["value"].mean().to_numpy(),
-                    color=known[label].colour,
-                    linestyle=known[label].dash,
-                    marker=known[label].marker,
-                    markersize=3.5,
-                    label=label,
-                )
-        if real and min(real) > 0:
-            axis.axhline(min(real), color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
-            axis.annotate("real", (1, min(real)), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+                _line(axis, looks["train_seconds"].median(), looks["value"].mean(), known[label], label)
+        if real > 0:
+            axis.axhline(real, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
+            axis.annotate("real", (1, real), xycoords=("axes fraction", "data"), ha="right", va="bottom")
         log_scale(axis, "y")
-        name_parts(figure, "epoch" if column == "epoch" else "seconds of training", f"{measure} (lower is better)")
-        text = f"{title}, {scored}; means over seeds{', bands their range' if column == 'epoch' else ''}."
-        yield finish(
-            figure, scored.study, f"{primary}-{what}-{scored}", title, f"{text} {_which(scored.study, labels)}"
-        )
+        name_parts(figure, unit, f"{measure} (lower is better)")
+        text = f"{title}, {scored}; means over seeds{bands}. {_which(scored.study, labels)}"
+        yield finish(figure, scored.study, f"{primary}-{what}-{scored}", title, text)
 
 
 def _tuning_plot(scored: Scored) -> Iterator[Plot]:
@@ -156,7 +150,7 @@ def _tuning_plot(scored: Scored) -> Iterator[Plot]:
         mine = style(place)
         ks = np.arange(1, len(arm.values) + 1)
         low, middle, high = (np.array([best_of(arm.values, int(k), q) for k in ks]) for q in (LOW, 0.5, HIGH))
-        axis.plot(ks, middle, color=mine.colour, linestyle=mine.dash, label=arm.label)
+        _line(axis, ks, middle, replace(mine, marker=""), arm.label)
         known = np.isfinite(high)  # beyond, the band has no upper end
         axis.fill_between(ks[known], low[known], high[known], color=mine.colour, alpha=0.15, linewidth=0)
     log_scale(axis, "x", whole=True)
