@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 
 from gan_bench.config.measures import MEASURES, measures_with, primary_measure
-from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.config.trial import Trial
 from gan_bench.core.shared_settings import shared_warnings
 from gan_bench.core.text import duration, plural, shortened
+from gan_bench.execution.preflight.estimate import TimeEstimate
 from gan_bench.execution.trial.events import Listener, Progress
 from gan_bench.records.record import Status, TrialRecord, split_name
 from gan_bench.report.study.table import number
@@ -100,9 +101,7 @@ class ProgressDisplay(Listener):
         console: Where to.
         total: Trials that will run.
         several: Whether several of them run at the same time, so that every line names its trial.
-        expected: Gives the images per second that were measured for a trial before the start, or None.
-        work: Expected seconds of what is left of every trial, by id.
-        seconds: Expected seconds of all of them.
+        estimate: What was measured before the start.
         names: What trials are called, by id; their own names when None.
     """
 
@@ -112,14 +111,12 @@ class ProgressDisplay(Listener):
         total: int,
         *,
         several: bool = False,
-        expected: Callable[[TrialConfig], float | None] = lambda _: None,
-        work: Mapping[str, float] | None = None,
-        seconds: float | None = None,
+        estimate: TimeEstimate = TimeEstimate(None),  # noqa: B008 - it is frozen
         names: Mapping[str, str] | None = None,
     ) -> None:
         self._names, self._is_wide = names or {}, not console.has_width or console.width >= WIDE
-        self.console, self.total, self.several, self._expected = console, total, several, expected
-        self._clock = SuiteClock(work or {}, seconds)
+        self.console, self.total, self.several, self._estimate = console, total, several, estimate
+        self._clock = SuiteClock(estimate.work, estimate.seconds)
         self._pace: dict[str, float] = {}
         self._suite: TaskID | None = None
         self._is_slow = False
@@ -219,7 +216,7 @@ class ProgressDisplay(Listener):
 
     def _warn_if_slow(self, trial: Trial, progress: Progress) -> None:
         """Warn once for a run when a trial has a fraction of the pace measured before the start."""
-        expected, pace = self._expected(trial.config), progress.images_per_second
+        expected, pace = self._estimate.images_per_second(trial.config), progress.images_per_second
         if expected is None or not 0 < pace < SLOW * expected or self._is_slow:
             return
         self._is_slow = True

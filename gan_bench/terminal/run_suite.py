@@ -161,9 +161,7 @@ def _carry_out(
             console,
             len(prepared.state.todo),
             several=several,
-            expected=prepared.estimate.images_per_second,
-            work=prepared.estimate.work,
-            seconds=prepared.estimate.seconds,
+            estimate=prepared.estimate,
             names=short_names(prepared.plan.trials),
         ) as display,
     ):

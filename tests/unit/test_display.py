@@ -18,7 +18,9 @@ from support.trials import digits_trial
 
 from gan_bench.cli.describe import describe, print_description
 from gan_bench.core.text import shortened, trained_parts
+from gan_bench.execution.preflight.estimate import TimeEstimate
 from gan_bench.execution.trial.events import Progress
+from gan_bench.execution.workers.job import shape_key
 from gan_bench.records.record import Status, TrialRecord
 from gan_bench.report.study.table import Column, name_table
 from gan_bench.terminal.console import PlainConsole, PreparationLines, StopRequest, console, table_console, wrapped
@@ -28,10 +30,16 @@ from gan_bench.terminal.tables import print_table
 VALUES = {"loss_d": 1.0, "loss_g": 0.7, "d_real": 0.6, "d_fake": 0.4}
 
 
+def measured(images_per_second):
+    """An estimate by which any of the trials here has a pace."""
+    config = digits_trial().config
+    return TimeEstimate(None, step_seconds={shape_key(config): config.batch_size / images_per_second})
+
+
 @pytest.mark.parametrize(("pace", "warned"), [(90.0, False), (51.0, False), (20.0, True)])
 def test_a_trial_that_runs_at_a_fraction_of_its_pace_says_so_once(pace, warned):
     lines = PlainConsole(file=io.StringIO(), width=200)
-    with ProgressDisplay(lines, 1, expected=lambda _: 100.0) as display:
+    with ProgressDisplay(lines, 1, estimate=measured(100.0)) as display:
         display.started(digits_trial(), None)
         for _ in range(3):
             progress = Progress(epoch=1, fraction=0.5, values=VALUES, images_per_second=pace)
@@ -82,7 +90,9 @@ def test_what_an_earlier_run_did_took_none_of_this_run_s_time(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     lines = PlainConsole(file=io.StringIO(), width=200)
     trial = digits_trial()
-    with ProgressDisplay(lines, 2, several=True, work={trial.id: 100.0, "other": 100.0}, seconds=200.0) as display:
+    with ProgressDisplay(
+        lines, 2, several=True, estimate=TimeEstimate(200.0, work={trial.id: 100.0, "other": 100.0})
+    ) as display:
         display.started(trial, 1)
         now[0] = 50.0
         display.progress(trial, Progress(epoch=2, fraction=0.75, values=VALUES, images_per_second=100.0))
@@ -116,7 +126,9 @@ def test_plain_lines_say_how_far_the_suite_is(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     lines = PlainConsole(file=io.StringIO(), width=200)
     trials = [digits_trial(seed) for seed in range(3)]
-    with ProgressDisplay(lines, 3, several=True, work={t.id: 60.0 for t in trials}) as display:
+    with ProgressDisplay(
+        lines, 3, several=True, estimate=TimeEstimate(None, work={t.id: 60.0 for t in trials})
+    ) as display:
         for trial in trials[:2]:
             display.started(trial, None)
         now[0] = 40.0
@@ -132,7 +144,7 @@ def test_plain_lines_say_how_far_the_suite_is(monkeypatch):
 
 def test_other_work_is_said_once_for_a_run():
     lines = PlainConsole(file=io.StringIO(), width=200)
-    with ProgressDisplay(lines, 2, several=True, expected=lambda _: 9125.0) as display:
+    with ProgressDisplay(lines, 2, several=True, estimate=measured(9125.0)) as display:
         for trial in (digits_trial(0), digits_trial(1)):
             display.started(trial, None)
             display.progress(trial, Progress(epoch=1, fraction=0.5, values=VALUES, images_per_second=3994.0))
@@ -144,7 +156,9 @@ def test_other_work_is_said_once_for_a_run():
 def test_interrupted_trials_are_not_done():
     lines = PlainConsole(file=io.StringIO(), width=200)
     trials = [digits_trial(seed) for seed in range(3)]
-    with ProgressDisplay(lines, 3, several=True, work={t.id: 60.0 for t in trials}) as display:
+    with ProgressDisplay(
+        lines, 3, several=True, estimate=TimeEstimate(None, work={t.id: 60.0 for t in trials})
+    ) as display:
         for trial, status in zip(trials, (Status.INTERRUPTED, Status.INTERRUPTED, Status.DONE), strict=True):
             display.started(trial, None)
             display.finished(trial, TrialRecord(status=status, reason=None, train_seconds=1.0))
