@@ -45,10 +45,6 @@ Judgement = tuple[AuditVerdict, str]
 """A verdict, and the sentence that says what was compared."""
 
 
-class CannotAuditError(UserError):
-    """Nothing can be said about a trial here: its images, its code or its weights are not at hand."""
-
-
 # ------------------------------------------------------------------------------------------------- begun
 
 
@@ -66,7 +62,7 @@ def begun(stored: StoredTrial, context: RunContext) -> Judgement:
     """Train the first logged steps again from the seed, and score the untrained generator again.
 
     Raises:
-        CannotAuditError: The images are others, or neither was recorded.
+        UserError: The images are others, or neither was recorded.
     """
     config, noise = config_of(stored), standards.noise_between(stored.environment, context.device.type)
     require_images(stored, config, context)
@@ -84,7 +80,7 @@ def begun(stored: StoredTrial, context: RunContext) -> Judgement:
         now = finite(run_alone(steps_until(engine, line["step"])).last)
         said.append(steps_judged(line, now, noise, context, config))
     if not said:
-        raise CannotAuditError(f"neither a step up to {MOST_STEPS} nor the untrained generator was recorded")
+        raise UserError(f"neither a step up to {MOST_STEPS} nor the untrained generator was recorded")
     if line is None:
         said.append(("not audited", f"no step up to {MOST_STEPS} was recorded"))
     return all_of(said)
@@ -149,7 +145,7 @@ def rescored(stored: StoredTrial, context: RunContext, *, allow_plugins: bool) -
     evaluations = stored.as_recorded().evaluations
     line = evaluations[-1] if evaluations else None
     if line is None or line["epoch"] != config.epochs:
-        raise CannotAuditError("no score of the last epoch was recorded")
+        raise UserError("no score of the last epoch was recorded")
     try:
         loaded = load_generator(stored.path, allow_plugins=allow_plugins, device=context.device)
     except DataError as error:
@@ -240,12 +236,12 @@ def require_images(stored: StoredTrial, config: TrialConfig, context: RunContext
     """Make sure that the images are those that the record names.
 
     Raises:
-        CannotAuditError: They are others.
+        UserError: They are others.
     """
     here = context.images(config.dataset, "train", config.image_size).sha256
     then = stored.environment.get("data_sha256")
     if then is not None and then != here:
-        raise CannotAuditError(
+        raise UserError(
             f"the images of {config.dataset} here are not those of the record ({here[:12]}, not {then[:12]}); name "
             "their folder with --data"
         )
@@ -255,13 +251,13 @@ def require_code(stored: StoredTrial) -> None:
     """Make sure that parts of packages and of local files have the code that the record names.
 
     Raises:
-        CannotAuditError: One has other code: what differs would be its doing.
+        UserError: One has other code: what differs would be its doing.
     """
     for key, part in stored.environment.get("parts", {}).items():
         kind, _, name = key.partition("/")
         here = REGISTRIES[kind].source(name) if kind in REGISTRIES and name in REGISTRIES[kind] else None
         if here is not None and here.sha256 != part["sha256"]:
-            raise CannotAuditError(
+            raise UserError(
                 f"the code of {key} here is not that of the record ({here.sha256[:12]}, not {part['sha256'][:12]}); "
                 f"put what {part['name']} was in its place"
             )

@@ -59,7 +59,7 @@ def train_whole(stored: StoredTrial, seed: int, context: RunContext, folder: Pat
         folder: Where the record goes.
 
     Raises:
-        CannotAuditError: The images are others.
+        UserError: The images are others.
         KeyboardInterrupt: As it comes.
     """
     config = config_of(stored)
