@@ -114,7 +114,7 @@ def page(chapters: list[Chapter], articles: list[Table], collected: Collected, r
 
 
 def filled_template(package: str, file: str, **values: object) -> str:
-    """Return a page of a package's template; jinja2 escapes every value that is not marked as our own."""
+    """Return a page of a package's template, which marks own files, plots and JSON as safe; jinja2 escapes the rest."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -265,19 +265,12 @@ def _sort_key(value: Any) -> str:  # noqa: ANN401 - a cell
     return f"{float(value)!r}" if isinstance(value, (int, float)) else str(value)
 
 
-def _json(value: Any) -> Any:  # noqa: ANN401 - jinja2's Markup
+def _json(value: object) -> str:
     """Write JSON that can stand in a script element: nothing in it can end the element."""
     text = json.dumps(value, separators=(",", ":"))
-    return _own(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def own_text(file: str) -> Any:  # noqa: ANN401 - jinja2's Markup
-    """Return a file of the page's folder, to stand in a page as it is."""
-    return _own((resources.files("gan_bench.report.page") / file).read_text(encoding="utf-8"))
-
-
-def _own(text: str) -> Any:  # noqa: ANN401 - jinja2's Markup
-    """Let a text that is ours, or escaped, stand as it is."""
-    from markupsafe import Markup
-
-    return Markup(text)  # noqa: S704
+def own_text(file: str) -> str:
+    """Return a file of the page's folder, which templates let stand in a page as it is."""
+    return (resources.files("gan_bench.report.page") / file).read_text(encoding="utf-8")
