@@ -163,7 +163,7 @@ class TestBoard:
         write_plan(tmp_path / "r", "test", 1, trials, "gan-bench run test")
         (table,) = build_board([tmp_path / "r"], tmp_path / "site").tables
         (study,) = read_studies(tmp_path / "r", history=False)[1]
-        assert [entry.card.setting.label for entry in table.entries] == study.scored[0].ranking()
+        assert [entry.setting.label for entry in table.entries] == study.scored[0].ranking()
         reasons = ["not grouped: 1 of 5 collapsed", "1", "not grouped: 1 of 5 failed or diverged"]
         assert [line.split(" | ")[0] for line in table_lines(tmp_path / "site")[:3]] == [
             f"| {each}" for each in reasons
@@ -183,7 +183,7 @@ class TestBoard:
             "lr 3e-4",
         ]
         page, entry = (tmp_path / "site" / "index.html").read_text(), table.entries[0]
-        assert entry.setting not in page
+        assert entry.setting.name not in page
         (shared,) = table.shared
         assert re.fullmatch(
             r"All settings of test in this table: mnist-mlp-z100, dataset digits, .*batch \d+.*\.", shared
@@ -191,10 +191,10 @@ class TestBoard:
         assert shared in page
         assert shared in (tmp_path / "site" / "board.md").read_text()
         frame = pd.read_csv(tmp_path / "site" / f"{table.table.name}.csv")
-        assert list(frame[["setting", "label"]].iloc[0]) == [entry.setting, "lr 1e-4"]
+        assert list(frame[["setting", "label"]].iloc[0]) == [entry.setting.name, "lr 1e-4"]
         card = (tmp_path / "site" / CARDS / f"{card_name(entry)}.html").read_text()
         assert "<h1><bdi>lr 1e-4</bdi></h1>" in card
-        assert entry.setting in card
+        assert entry.setting.name in card
 
     @pytest.mark.parametrize(("seeds", "why"), [(1, "1 seed, fewer than 3"), (2, "2 seeds, fewer than 3")])
     def test_a_setting_of_few_seeds_says_why_it_has_no_group(self, tmp_path, seeds, why):

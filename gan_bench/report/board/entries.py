@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from gan_bench.report.board.tiers import Sample
 from gan_bench.report.card.text import Card, card_of
 from gan_bench.report.findings.find_setting import FinishedSetting, finished_settings
 from gan_bench.report.findings.tables import remarks
-from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.studies import read_studies
 from gan_bench.report.study.study import Scored, Study, values_of
 
@@ -59,44 +57,38 @@ class Entry:
     Attributes:
         key: Its table.
         folder: The folder that it was published in, as it was named.
-        suite: Its suite.
-        setting: Its name in suites.
-        label: Its name in reports: what tells it from the others of its suite.
+        scored: The scores of its study that the table compares.
         machine: Names of its processors or graphics cards.
         versions: Versions of torch.
-        scored: How many of its finished seeds have a primary score.
-        lost: How many of its seeds failed, diverged, or cannot be scored.
-        score: Their median over all seeds, lost ones as worst, with its interval.
-        place: What a report ranks it by: that median, then the mean over finished seeds.
+        place: What a report ranks it by: the median over all seeds, lost ones as worst, then the mean over finished
+            seeds.
         sample: What groups are made of.
         remarks: What a reader must know of it.
         audits: What auditors found: level by level, how many trials hold, of how many.
         contradicted: Sentences of audits that contradict it or doubt it.
         auditors: When and on what it was audited.
-        baselines: Scores of held-out real images and of untrained generators.
         card: What its card says.
         records: Digests of the ends of its finished trials.
     """
 
     key: Key
     folder: str
-    suite: str
-    setting: str
-    label: str
+    scored: Scored
     machine: str
     versions: str
-    scored: int
-    lost: int
-    score: Interval
     place: tuple[float, float]
     sample: Sample
     remarks: str
     audits: str
     contradicted: tuple[str, ...]
     auditors: tuple[str, ...]
-    baselines: tuple[tuple[str, float], ...]
     card: Card
     records: frozenset[str]
+
+    @property
+    def setting(self) -> FinishedSetting:
+        """The setting."""
+        return self.card.setting
 
 
 @dataclass(frozen=True)
@@ -183,21 +175,15 @@ def _entry(
     return Entry(
         key=Key(study.dataset, study.image_size, study.profile, scored.protocol, "+".join(sorted(images))),
         folder=folder,
-        suite=printable(study.suite),
-        setting=printable(setting.name),
-        label=printable(setting.label),
+        scored=scored,
         machine=printable(", ".join(dict.fromkeys(str(t.environment.get("device_name") or "unknown") for t in mine))),
         versions=", ".join(dict.fromkeys(str(t.environment.get("libraries", {}).get("torch", "")) for t in mine)),
-        scored=int(finals.count()),
-        lost=scored.lost(setting.row, done),
-        score=scored.medians()[setting.label],
         place=(scored.medians()[setting.label].estimate, float(finals.mean())),
         sample=_sample(setting, scored),
         remarks="; ".join(remarks(scored, dict(setting.row), done)),
         audits=said,
         contradicted=against,
         auditors=tuple(_auditors(digests, audits)),
-        baselines=tuple(_baselines(scored)),
         card=card_of(setting, by_id[shown]),
         records=frozenset(digests.values()),
     )
@@ -226,13 +212,6 @@ def _sample(setting: FinishedSetting, scored: Scored) -> Sample:
     steady = bool(len(collapsed) and collapsed.notna().all())
     looks = () if design.is_fixed else design.looks
     return Sample(tuple(float(value) for value in values), steady, looks, look.number)
-
-
-def _baselines(scored: Scored) -> Iterator[tuple[str, float]]:
-    for row in scored.baseline_rows((primary_measure(),)):
-        value = row.get(primary_measure())
-        if value is not None and math.isfinite(float(value)):
-            yield str(row["setting"]), float(value)
 
 
 def _auditors(digests: Mapping[str, str], audits: list[Audit]) -> Iterator[str]:

@@ -133,21 +133,21 @@ def build_board(folders: Sequence[Path], out: Path) -> Board:
 
 def card_name(entry: Entry) -> str:
     """Return the name of a setting's page; what differs in anything that a row is made of has another."""
-    key = entry.key
-    whole = (entry.folder, entry.suite, entry.setting, entry.machine, key.dataset, key.image_size, key.profile)
+    key, name = entry.key, entry.setting.name
+    whole = (entry.folder, entry.setting.study.suite, name, entry.machine, key.dataset, key.image_size, key.profile)
     digest = hashlib.sha256(canonical_json([*whole, str(key.protocol), sorted(entry.records)]).encode()).hexdigest()
-    return f"{slug(entry.setting, entry.machine)[:120]}-{digest[:8]}"
+    return f"{slug(name, entry.machine)[:120]}-{digest[:8]}"
 
 
 def _from(entry: Entry) -> str:
-    return f"{Path(entry.folder).name}/{entry.suite}"
+    return f"{Path(entry.folder).name}/{entry.setting.study.suite}"
 
 
 # ------------------------------------------------------------------------------------------------ tables
 
 
 def _table(key: Key, rows: Sequence[Entry], *, named: bool) -> BoardTable:
-    ordered = sorted(rows, key=lambda entry: (*entry.place, entry.setting))
+    ordered = sorted(rows, key=lambda entry: (*entry.place, entry.setting.name))
     together = list(zip(tiers([entry.sample for entry in ordered]), ordered, strict=True))
     frame = pd.DataFrame([*(_row(group, entry) for group, entry in together), *_baseline_rows(rows)])
     quick = " (QUICK profile, cut down)" if key.profile == "quick" else ""
@@ -159,24 +159,24 @@ def _table(key: Key, rows: Sequence[Entry], *, named: bool) -> BoardTable:
 
 
 def _row(group: int | None, entry: Entry) -> dict[str, object]:
-    setting = entry.card.setting
+    setting, score = entry.setting, entry.scored.medians()[entry.setting.label]
     row: dict[str, object] = {
         "group": group,
         "not_grouped": entry.sample.why_not,
         "grouped": str(group) if group else f"not grouped: {entry.sample.why_not}",
-        "setting": entry.setting,
-        "label": entry.label,
+        "setting": setting.name,
+        "label": setting.label,
         "machine": entry.machine,
         "from": _from(entry),
-        "seeds": entry.scored + entry.lost,
-        "lost": entry.lost or None,
+        "seeds": score.n,
+        "lost": entry.scored.lost(setting.row, setting.done) or None,
         "epochs": int(setting.row["epochs"]),
         "seconds": median_of(setting.done["train_seconds"]),
         "kilojoules": median_of(setting.done["kilojoules"]),
         "audits": entry.audits,
         "remarks": "; ".join([*entry.contradicted, *([entry.remarks] if entry.remarks else [])]),
     }
-    put_interval(row, "median", entry.score)
+    put_interval(row, "median", score)
     return row
 
 
@@ -184,8 +184,10 @@ def _baseline_rows(rows: Sequence[Entry]) -> Iterator[dict[str, object]]:
     """Yield what real images and untrained generators come to: once where folders agree, else folder by folder."""
     known: dict[str, dict[str, float]] = {}
     for entry in rows:
-        for text, value in entry.baselines:
-            known.setdefault(text, {}).setdefault(_from(entry), value)
+        for row in entry.scored.baseline_rows((primary_measure(),)):
+            value = row.get(primary_measure())
+            if value is not None and math.isfinite(float(value)):
+                known.setdefault(str(row["setting"]), {}).setdefault(_from(entry), float(value))
     for text, values in known.items():
         first = next(iter(values.values()))
         agree = all(math.isclose(value, first, rel_tol=AGREED) for value in values.values())
@@ -200,7 +202,7 @@ def _said(together: Sequence[tuple[int | None, Entry]]) -> Iterator[str]:
         if len(members) > 1:
             best = members[0]
             yield (
-                f"Group {group}: {best.label} on {best.machine} ({_from(best)}), and "
+                f"Group {group}: {best.setting.label} on {best.machine} ({_from(best)}), and "
                 f"{plural(len(members) - 1, 'setting')} that cannot be told apart from it."
             )
 
@@ -208,11 +210,11 @@ def _said(together: Sequence[tuple[int | None, Entry]]) -> Iterator[str]:
 def _shared(rows: Sequence[Entry]) -> Iterator[str]:
     """Yield what all settings of a suite have in common, with their recipe where they have one."""
     found: dict[tuple[str, str], None] = {}
-    for entry in sorted(rows, key=lambda entry: entry.suite):
-        values = entry.card.setting.study.values
+    for study in sorted((entry.setting.study for entry in rows), key=lambda study: study.suite):
+        values = study.values
         recipes = dict.fromkeys(values.recipes.values())
         text = ", ".join([*(recipes if len(recipes) == 1 else ()), values.shared])
-        found[entry.suite, printable(text)] = None
+        found[study.suite, printable(text)] = None
     for suite, text in found:
         yield f"All settings of {suite} in this table: {text}."
 
@@ -265,8 +267,8 @@ def _shown(made: BoardTable) -> dict[str, object]:
 
 def _last_grid(entry: Entry) -> Path | None:
     """Return the last sample grid of the lowest seed of a setting that has one: publications hold those."""
-    trials = entry.card.setting.study.trials
-    mine = trials[trials["trial"].isin(entry.card.setting.done["trial"])].sort_values("seed")
+    trials = entry.setting.study.trials
+    mine = trials[trials["trial"].isin(entry.setting.done["trial"])].sort_values("seed")
     grids = (list(RecordDirectory(Path(path)).grids.values()) for path in mine["path"])
     return next((files[-1] for files in grids if files), None)
 
