@@ -210,8 +210,7 @@ def _sample(setting: FinishedSetting, scored: Scored) -> Sample:
         count = int((values_of(done, scored.final(), COLLAPSED) > 0).sum())  # as remarks count them
         return Sample((), unfit=f"{count} of {len(done)} collapsed")
     steady = bool(len(collapsed) and collapsed.notna().all())
-    looks = () if design.is_fixed else design.looks
-    return Sample(tuple(float(value) for value in values), steady, looks, look.number)
+    return Sample(tuple(float(value) for value in values), steady, design.looks, look.number)
 
 
 def _auditors(digests: Mapping[str, str], audits: list[Audit]) -> Iterator[str]:

@@ -23,7 +23,7 @@ class Sample:
     Attributes:
         values: Positive, lower is better, of the seeds of the last complete look; none where no test judges them.
         steady: Whether it is known that none of its generators collapsed.
-        looks: Numbers of seeds at which its study makes verdicts; none for a fixed list.
+        looks: Numbers of seeds at which its study makes verdicts.
         look: The one that it has reached.
         unfit: Why no test judges its seeds, where values are left out for that: some were lost, collapsed or added
             undeclared, or its first look is not complete.
