@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gan_bench.audit import standards
 from gan_bench.audit.standards import Noise, apart, drift, score_gaps
@@ -31,6 +33,9 @@ from gan_bench.records.schema import (
 )
 from gan_bench.sampling import load_generator
 from gan_bench.training.group.ways import ALONE
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 MOST_STEPS = standards.ROUNDING[-1][0]
 """Steps up to which beginnings are compared."""
@@ -71,11 +76,8 @@ def begun(stored: StoredTrial, context: RunContext) -> Judgement:
     evaluations = stored.as_recorded().evaluations
     start = next((line for line in evaluations if line["epoch"] == 0), None)
     if start is not None:
-        draws = standards.DRAWS if noise == "other" else 1
         average = None if engine.state.average is None else engine.state.average.module
-        scores = context.evaluator(config).evaluate(engine.state.generator, config, draws, average=average)
-        said.append(scores_judged(start, [score.to_json() for score in scores], noise, "untrained generator"))
-        said += _grid_judged(stored, engine.state.generator, 0, noise)
+        said += _images_judged(stored, start, engine.state.generator, average, context, "untrained generator", draws=1)
     if line is not None:
         now = finite(run_alone(steps_until(engine, line["step"])).last)
         said.append(steps_judged(line, now, noise, context, config))
@@ -140,7 +142,7 @@ def rescored(stored: StoredTrial, context: RunContext, *, allow_plugins: bool) -
     Raises:
         UserError: They cannot be loaded, or the images are others.
     """
-    config, noise = config_of(stored), standards.noise_between(stored.environment, context.device.type)
+    config = config_of(stored)
     require_images(stored, config, context)
     evaluations = stored.as_recorded().evaluations
     line = evaluations[-1] if evaluations else None
@@ -150,13 +152,50 @@ def rescored(stored: StoredTrial, context: RunContext, *, allow_plugins: bool) -
         loaded = load_generator(stored.path, allow_plugins=allow_plugins, device=context.device)
     except DataError as error:
         return "contradicted", str(error).partition(";")[0]
-    draws = standards.DRAWS if noise == "other" else config.evaluation.draws
     average = None
     if RecordDirectory(stored.path).average_weights.is_file():
         average = load_generator(stored.path, average=True, allow_plugins=allow_plugins, device=context.device).network
-    scores = context.evaluator(config).evaluate(loaded.network, config, draws, average=average)
-    judged = scores_judged(line, [score.to_json() for score in scores], noise, "published generator")
-    return all_of([judged, *_grid_judged(stored, loaded.network, config.epochs, noise)])
+    draws = config.evaluation.draws
+    return all_of(_images_judged(stored, line, loaded.network, average, context, "published generator", draws))
+
+
+def _images_judged(
+    stored: StoredTrial,
+    line: EvaluationLine,
+    network: torch.nn.Module,
+    average: torch.nn.Module | None,
+    context: RunContext,
+    what: str,
+    draws: int,
+) -> list[Judgement]:
+    """Compare recorded scores and their sample grid, if there is one, with those of a generator here.
+
+    Args:
+        stored: The record.
+        line: Its scores.
+        network: The generator.
+        average: Its moving average, or None.
+        context: Where.
+        what: What was scored, for the sentence.
+        draws: Evaluations of the record; where it has other noise, ``DRAWS`` are made.
+    """
+    config, noise = config_of(stored), standards.noise_between(stored.environment, context.device.type)
+    draws = standards.DRAWS if noise == "other" else draws
+    scores = context.evaluator(config).evaluate(network, config, draws, average=average)
+    said = [scores_judged(line, [score.to_json() for score in scores], noise, what)]
+    path = RecordDirectory(stored.path).sample(line["epoch"])
+    if noise == "same" and path.is_file():
+        grid = f"the sample grid of epoch {line['epoch']} is"
+        gap = grid_gap(read_sample_grid(path), sample_grid(network, config))
+        other = f"{grid} not drawn by this generator ({gap:.3g} levels apart)"
+        said.append(("contradicted", other) if gap > GRID_LEVELS else ("holds", f"{grid} its own"))
+    return said
+
+
+def grid_gap(one: Image | NDArray[np.uint8], other: Image | NDArray[np.uint8]) -> float:
+    """Return the mean difference of the pixels of two sample grids, in 256 levels; infinite for other sizes."""
+    a, b = (np.asarray(each, dtype=np.float64) for each in (one, other))
+    return float(np.abs(a - b).mean()) if a.shape == b.shape else float("inf")
 
 
 def scores_judged(
@@ -208,20 +247,6 @@ def _one_sided(line: EvaluationLine, now: Sequence[ScoreLine], noise: Noise, wha
         if abs(before - after) > standards.SPREAD * after + standards.ROUNDED * abs(mine["value"]):
             return "contradicted", f"{what}: draws of {name} spread by {after:.4g} here and {before:.4g} in the record"
     return None
-
-
-def _grid_judged(stored: StoredTrial, network: torch.nn.Module, epoch: int, noise: Noise) -> list[Judgement]:
-    """Compare a sample grid, if there is one, with what a generator draws from the same fixed noise."""
-    path = RecordDirectory(stored.path).sample(epoch)
-    if noise != "same" or not path.is_file():
-        return []
-    before = np.asarray(read_sample_grid(path), dtype=np.float64)
-    now = sample_grid(network, config_of(stored)).astype(np.float64)
-    gap = float(np.abs(before - now).mean()) if before.shape == now.shape else float("inf")
-    grid = f"the sample grid of epoch {epoch} is"
-    if gap > GRID_LEVELS:
-        return [("contradicted", f"{grid} not drawn by this generator ({gap:.3g} levels apart)")]
-    return [("holds", f"{grid} its own")]
 
 
 # ------------------------------------------------------------------------------------------------- shared

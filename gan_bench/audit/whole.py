@@ -20,6 +20,7 @@ from gan_bench.audit.again import (
     all_of,
     config_of,
     first_logged,
+    grid_gap,
     has_weights,
     own_drift,
     require_images,
@@ -171,10 +172,8 @@ def _ends_judged(recorded: StoredTrial, again: StoredTrial) -> list[Judgement]:
         scores = there[line["epoch"]]["scores"] if line["epoch"] in there else []
         said.append(scores_judged(line, scores, "same", f"epoch {line['epoch']}", exact=True))
         grids = [RecordDirectory(each.path).sample(line["epoch"]) for each in (recorded, again)]
-        if all(grid.is_file() for grid in grids):
-            a, b = (np.asarray(read_sample_grid(grid), dtype=np.float64) for grid in grids)
-            if a.shape != b.shape or np.abs(a - b).mean() > GRID_LEVELS:
-                said.append(("contradicted", f"the sample grid of epoch {line['epoch']} is of another training"))
+        if all(grid.is_file() for grid in grids) and grid_gap(*map(read_sample_grid, grids)) > GRID_LEVELS:
+            said.append(("contradicted", f"the sample grid of epoch {line['epoch']} is of another training"))
     if has_weights(recorded) and has_weights(again):
         one, other = (read_weights(RecordDirectory(each.path).weights) for each in (recorded, again))
         same = one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
