@@ -125,11 +125,11 @@ def _frames(study: Study, labels: list[str]) -> Iterator[tuple[str, str, bool, p
     found = training_curves(study, labels)
     pace = study.history.groupby("trial").tail(1).merge(study.trials[["trial", "label"]], on="trial")
     per_epoch = (pace["train_seconds"] / pace["epoch"]).groupby(pace["label"]).median()
-    for name, title in TITLES.items():
-        parts = [frame[["label", "epoch"]].assign(value=frame[name]) for frame in found.values()]
-        if parts:
-            frame = pd.concat(parts, ignore_index=True).dropna(subset=["value"])
-            yield name, title, False, frame.assign(seconds=frame["epoch"] * frame["label"].map(per_epoch))
+    if found:
+        lines = pd.concat(found.values(), ignore_index=True)
+        lines = lines.assign(seconds=lines["epoch"] * lines["label"].map(per_epoch))
+        for name, title in TITLES.items():
+            yield name, title, False, lines.assign(value=lines[name]).dropna(subset=["value"])
 
 
 def _rounded(value: float) -> float | None:
