@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import count, islice, zip_longest
 from pathlib import Path
 
@@ -59,11 +59,11 @@ class AuditOptions:
     data: DataRoot
     device: torch.device
     nonce: str
-    levels: tuple[AuditLevel, ...] | None = None
-    budget: float | None = None
-    only: str | None = None
-    further: int = 1
-    allow_plugins: bool = False
+    levels: tuple[AuditLevel, ...] | None
+    budget: float | None
+    only: str | None
+    further: int
+    allow_plugins: bool
 
     def command(self) -> str:
         """Return what repeats the audit on a folder of that name, without places of this machine."""
@@ -142,7 +142,7 @@ class AuditPlan:
     checks: list[Check]
     left: list[Check]
     consistent: list[tuple[Path, AuditFinding]]
-    machine: AuditMachine = field(repr=False)
+    machine: AuditMachine
 
 
 def plan_audit(options: AuditOptions) -> AuditPlan:

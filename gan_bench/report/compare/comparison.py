@@ -74,7 +74,7 @@ class Comparison:
 
     tables: list[Table]
     worse: list[str]
-    unsure: list[str] = field(default_factory=list)
+    unsure: list[str]
     better: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     tests: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +118,9 @@ class Collected:
 
     trials: list[StoredTrial]
     frames: Frames
-    curves: Mapping[str, Curve] = field(default_factory=dict)
-    unreadable: list[str] = field(default_factory=list)
-    whole: bool = True
+    curves: Mapping[str, Curve]
+    unreadable: list[str]
+    whole: bool
 
 
 def collect(results: Path) -> Collected:
