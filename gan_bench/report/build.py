@@ -181,7 +181,10 @@ class _ReportFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._written: list[str] = []
-        self._earlier = self._listed()
+        self._earlier: list[str] = []
+        with suppress(OSError, RecordError):  # where no list can be read, nothing goes
+            listed = read_file(folder / WRITTEN).decode(errors="replace").splitlines()
+            self._earlier = [name for name in listed if re.fullmatch(r"(tables|plots)/\w[\w+.-]*", name)]
 
     def refuse_a_users_own(self) -> None:
         """Refuse to write over what no report wrote.
@@ -194,14 +197,6 @@ class _ReportFiles:
         if there and not is_report:
             what = f"{self.folder} holds {there[0]} and no report"
             raise UserError(f"{what}, and stays as it is; choose another folder with --out")
-
-    def _listed(self) -> list[str]:
-        """Return the tables and plots that the earlier report wrote; nothing where no list of them can be read."""
-        try:
-            listed = read_file(self.folder / WRITTEN).decode(errors="replace").splitlines()
-        except (OSError, RecordError):
-            return []
-        return [name for name in listed if re.fullmatch(r"(tables|plots)/\w[\w+.-]*", name)]
 
     def write(self, name: str, content: bytes | str) -> Path:
         """Write a file of the report."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,7 +16,6 @@ import pandas as pd
 
 from gan_bench.core import __version__
 from gan_bench.core.text import printable
-from gan_bench.records.reader import StoredTrial
 from gan_bench.report.findings.answer import Answer, answers
 from gan_bench.report.findings.questions import whole_command
 from gan_bench.report.findings.tables import study_tables
@@ -139,7 +138,7 @@ def _chapter(chapter: Chapter, collected: Collected, curves: Mapping[str, object
         "done": int((study.trials["status"] == "done").sum()),
         "seeds": study.trials["seed"].nunique(),
         "answers": chapter.answers,
-        "facts": [*_facts(study, collected.trials), *_read_histories(collected)],
+        "facts": _facts(study, collected),
         "rankings": made.get("settings", []),
         "factors": made.get("factor", []),
         "plots": {part: [plot for plot in chapter.plots if plot.part == part] for part in PARTS},
@@ -160,16 +159,10 @@ def _chapter(chapter: Chapter, collected: Collected, curves: Mapping[str, object
     return {**shown, "parts": [part for part in PARTS if there.get(part)]}
 
 
-def _read_histories(collected: Collected) -> Iterator[tuple[str, str]]:
-    if not collected.whole:
-        read, of = len(collected.curves), len(collected.trials)
-        yield "curves", f"of the best settings; histories were read of {read:,} of {of:,} trials"
-
-
-def _facts(study: Study, trials: Sequence[StoredTrial]) -> list[tuple[str, str]]:
+def _facts(study: Study, collected: Collected) -> list[tuple[str, str]]:
     """Describe when, where and with which versions a study was made, from its trials' environments."""
     ids = set(study.trials["trial"])
-    own = [t for t in trials if t.trial["id"] in ids and t.environment]
+    own = [t for t in collected.trials if t.trial["id"] in ids and t.environment]
     begun = [datetime.fromisoformat(t.environment["started"]) for t in own]
     ended = [datetime.fromisoformat(t.record["ended"]) for t in own if t.record and "ended" in t.record]
 
@@ -188,6 +181,8 @@ def _facts(study: Study, trials: Sequence[StoredTrial]) -> list[tuple[str, str]]
     )
     of_earlier_versions = any(t.record and "ended" not in t.record for t in own)
     last, when = ("begun", begun) if of_earlier_versions or not ended else ("ended", ended)
+    read, of = len(collected.curves), len(collected.trials)
+    curves = f"of the best settings; histories were read of {read:,} of {of:,} trials"
     found = [
         (f"last trial {last}", max(when).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if when else ""),
         ("machine", " · ".join(text for text in machine if text)),
@@ -196,6 +191,7 @@ def _facts(study: Study, trials: Sequence[StoredTrial]) -> list[tuple[str, str]]
         ("versions", printable(", ".join(v for v in versions if not v.endswith(" ")))),
         ("command", whole_command(study) or ""),
         ("all settings", study.values.shared),
+        ("curves", "" if collected.whole else curves),
     ]  # fmt: skip
     return [(name, text) for name, text in found if text]
 
