@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shlex
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -243,11 +244,11 @@ def _laid_out(options: AuditOptions, trials: list[tuple[Setting, StoredTrial]], 
 
 def _bought(checks: Iterable[Check], budget: float | None) -> tuple[list[Check], list[Check]]:
     """Take checks in their order as long as they fit; a dearer one is passed over for cheaper ones after it."""
-    bought, left, rest = list[Check](), list[Check](), budget
+    bought, left, rest = list[Check](), list[Check](), math.inf if budget is None else budget
     for check in checks:
-        if rest is None or check.seconds <= rest:
+        if check.seconds <= rest:
             bought.append(check)
-            rest = None if rest is None else rest - check.seconds
+            rest -= check.seconds
         else:
             left.append(check)
     return bought, left

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from gan_bench.config.design import Design
-from gan_bench.config.measures import COLLAPSED, MEASURES, measures_with, primary_measure
+from gan_bench.config.measures import COLLAPSED, measures_with, primary_measure
 from gan_bench.config.trial import setting_key
 from gan_bench.core.text import plural, printable
 from gan_bench.records.reader import StoredTrial
@@ -289,8 +289,7 @@ def _judge(change: SettingChange, tests: int) -> tuple[str, str]:
         return "worse", change.always
     if not pair.values.any():
         return "identical", ""
-    bad = (pair.interval.estimate > 0) == MEASURES[pair.metric].lower_is_better
-    way = "worse" if bad else "better"
+    way = "better" if pair.second_is_better else "worse"
     beyond_noise = abs(pair.interval.estimate) > change.noise
     if not change.primary:
         judged = pair.p <= ALPHA and beyond_noise and not change.apart
