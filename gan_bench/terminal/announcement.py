@@ -41,10 +41,8 @@ def announce_plan(prepared: Preparation, asked: PlanOptions, console: PlainConso
     plan = prepared.plan
     where = f" of {_cluster(prepared.place.cluster)}" if prepared.place.cluster else ""
     console.say(f"{plan.suite}: {plural(len(plan.trials), 'trial')} on {prepared.place.device}{where}")
-    quick = sum(trial.config.profile == "quick" for trial in plan.trials)
-    values = (asked.epochs, asked.train_limit, asked.samples, asked.extractors, asked.changes)
-    whole = not any(values)
-    console.say(profile_line(plan, quick, whole=whole), style="bold" if quick else None)
+    is_quick = any(trial.config.profile == "quick" for trial in plan.trials)
+    console.say(profile_line(plan, asked), style="bold" if is_quick else None)
 
 
 def _cluster(cluster: Cluster) -> str:
@@ -103,21 +101,21 @@ def _retrainings(prepared: Preparation, options: RunOptions) -> Iterator[str]:
         yield f"retraining {left} more for other reasons"
 
 
-def profile_line(plan: Plan, quick: int, *, whole: bool) -> str:
+def profile_line(plan: Plan, asked: PlanOptions) -> str:
     """Say which profile is followed, and how to choose the other.
 
     Args:
         plan: The plan.
-        quick: How many of its trials are cut down.
-        whole: Whether the command line changes nothing of the suite.
+        asked: What the command line changes of the suite.
     """
+    quick = sum(trial.config.profile == "quick" for trial in plan.trials)
     if plan.profile == "quick" and quick and plan.has_quick:
         return "QUICK profile: cut down in epochs, images or samples (--profile full for the suite's own)"
     if plan.profile == "quick" and not quick:
         return "full profile: the suite has no quick one"
     if quick:
         return f"full profile, but {plural(quick, 'trial')} cut down by the command line and marked as quick"
-    if not whole:
+    if any((asked.epochs, asked.train_limit, asked.samples, asked.extractors, asked.changes)):
         return "full profile, with the values that the command line sets"
     return "full profile: the suite's whole protocol (--profile quick for a first look)"
 
