@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from gan_bench.config.image_folder import data_root
 from gan_bench.config.suite import Plan, find_suite, make_plan
-from gan_bench.config.trial import Trial
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.data.own_images import register_folder
 from gan_bench.execution.cluster.connection import Cluster, connected
@@ -37,7 +36,7 @@ from gan_bench.execution.preflight.plan_state import (
     state_remarks,
     up_to_looks,
 )
-from gan_bench.execution.trial.claim import KnowsIdentity, Policy
+from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import choose_device, cores, fix_bits
 from gan_bench.execution.trial.events import Listener
@@ -59,37 +58,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Place(Protocol):
-    """Where a plan's questions are answered, and its trials run."""
-
-    @property
-    def device(self) -> str:
-        """What computes there."""
-
-    @property
-    def cluster(self) -> Cluster | None:
-        """The cluster that it is, or None for this machine."""
-
-    @property
-    def sites(self) -> tuple[Site, ...]:
-        """Where worker processes of this machine run; none when there are none."""
-
-    def for_plan(self, plan: Plan) -> Place:
-        """Return the place that knows a plan's folders of images and plug-ins."""
-
-    def call(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401 - the work's own
-        """Let a function work there; it takes the run context there as ``context``."""
-
-    def check_data(self, trials: tuple[Trial, ...], known: KnowsIdentity) -> None:
-        """Make sure that all of it has the images that the plan was surveyed with."""
-
-    def jobs(self, count: int) -> int:
-        """Return how many of so many trials run at a time."""
-
-    def train(self, work: Work) -> Results:
-        """Carry trials to their ends."""
-
-
 @dataclass(frozen=True)
 class ThisMachine:
     """This process, and the worker processes that train for it.
@@ -109,16 +77,9 @@ class ThisMachine:
         """What computes here."""
         return str(self.context.device)
 
-    def for_plan(self, plan: Plan) -> ThisMachine:
-        """Return this machine: what a plan registers is known in this process."""
-        return self
-
     def call(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401 - the work's own
         """Let a function work here."""
         return work(*arguments, context=self.context, **options)
-
-    def check_data(self, trials: tuple[Trial, ...], known: KnowsIdentity) -> None:
-        """Do nothing: the survey saw the images of this machine."""
 
     def jobs(self, count: int) -> int:
         """Return how many trials run at a time; those of a group count as one."""
@@ -132,6 +93,10 @@ class ThisMachine:
             gc.collect()  # the workers train on the cards that this process has measured
             torch.cuda.empty_cache()
         return run_processes(work, self.sites)
+
+
+Place = ThisMachine | OnCluster
+"""Where a plan's questions are answered, and its trials run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,14 +188,9 @@ def prepare(
     place: Place = ThisMachine(context)
     if cluster:
         place = OnCluster.of(cluster, Site.of(context, cluster.device, cluster.threads), stop, options.workers)
-    profile = options.profile if options.profile != "auto" else "quick" if place.device == "cpu" else "full"
-    plan = make_plan(find_suite(options.suite), replace(options.plan, profile=profile))
-    if options.until == "decided":
-        design = design_of_looks(plan, options.folder, options.max_seeds)
-        seeds = design.first(max(design.looks[0], *(targets or {}).values(), 0))
-        whole = make_plan(find_suite(options.suite), replace(options.plan, profile=plan.profile, seeds=seeds))
-        plan = up_to_looks(whole, design, targets or {})
-    place = place.for_plan(plan)
+    plan = _plan(options, place.device, targets or {})
+    if isinstance(place, OnCluster):
+        place = place.for_plan(plan)
     own = {folder.name for folder in plan.folders}
     check_names(plan, own)  # before images are read, which may take minutes
     for folder in plan.folders:
@@ -258,20 +218,32 @@ def prepare(
         )
 
 
+def _plan(options: RunOptions, device: str, targets: Mapping[str, int]) -> Plan:
+    """Plan a suite in the profile that is asked for, or that suits a device; ``targets`` as ``prepare`` takes it."""
+    profile = options.profile if options.profile != "auto" else "quick" if device == "cpu" else "full"
+    plan = make_plan(find_suite(options.suite), replace(options.plan, profile=profile))
+    if options.until != "decided":
+        return plan
+    design = design_of_looks(plan, options.folder, options.max_seeds)
+    seeds = design.first(max(design.looks[0], *targets.values(), 0))
+    whole = make_plan(find_suite(options.suite), replace(options.plan, profile=plan.profile, seeds=seeds))
+    return up_to_looks(whole, design, targets)
+
+
 def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     """Add what is left to do, where, and how long it will take."""
     plan, place = prepared.plan, prepared.place
     found = place.call(survey, plan.trials)
-    place.check_data(plan.trials, found)
+    if isinstance(place, OnCluster):
+        place.check_data(plan.trials, found)
+        found.require_known()
     state = find_plan_state(options.folder, plan, prepared.policy, found)
     todo = state.todo
     if todo:
         read_sound(options.folder / plan.suite / BASELINES, schema.BASELINES)
     kept = epochs_kept(options.folder, state.resumable(), place.device, found)
     group = 1 if options.join and options.group is None else options.group  # a group would take all that is free
-    if place.cluster:
-        found.require_known()
-    else:
+    if isinstance(place, ThisMachine):
         place = ThisMachine(prepared.context, _workers(options, prepared.context, plan, found, len(todo)))
     workers = place.jobs(len(todo)) if place.cluster or place.sites else None
     beside = 0 if place.cluster else None
