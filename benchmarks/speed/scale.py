@@ -166,7 +166,11 @@ def simulate(folder: Path, trials: int, gpus: int, *, mirrored: bool) -> dict[st
     clock.note("plan")
     identity = {"data_sha256": None, "networks_sha256": None, "torch": str(torch.__version__), "parts": {}}
     known, policy = Survey({trial.config.id: identity for trial in plan.trials}), Policy()
-    todo = [trial for trial in plan.trials if not state_of(results, trial, known, policy).finished]
+
+    def finished(trial: Trial) -> bool:
+        return state_of(Earlier(RecordDirectory.of(results, trial)), trial, known.identity, policy).finished
+
+    todo = [trial for trial in plan.trials if not finished(trial)]
     clock.note("what is left")
     cluster, into = PretendedCluster(results, gpus), Results()
     bundles = make_bundles(group_trials(todo, lambda _: 1), lambda _: 60 * MINUTES, gpus)
@@ -175,7 +179,7 @@ def simulate(folder: Path, trials: int, gpus: int, *, mirrored: bool) -> dict[st
     assert len(into.records) == len(plan.trials), "a trial was lost"
     clock.note("dispatcher", less=cluster.writing)
     clock.seconds["locks and records"] = cluster.writing
-    assert all(state_of(results, trial, known, policy).finished for trial in plan.trials)
+    assert all(map(finished, plan.trials))
     clock.note("what is left, all done")
     _command("gan_bench.report", results)
     clock.note("report")

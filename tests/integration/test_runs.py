@@ -13,13 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support.records import bits, edit
-from support.runs import CPU, context, run, stop_after, train
+from support.runs import CPU, context, run, state_in, stop_after, train
 from support.trials import digits_trial
 
 from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.errors import StopProcess
-from gan_bench.execution.trial.claim import Policy, state_of
+from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.trial.run import run_trial
@@ -171,9 +171,9 @@ def test_saved_weights_are_the_generator_that_was_scored(tmp_path):
 def test_changed_images_make_a_finished_trial_unfinished(tmp_path):
     trial = digits_trial()
     directory, _ = run(tmp_path, trial)
-    assert state_of(tmp_path / "results", trial, context(), Policy()).finished
+    assert state_in(tmp_path / "results", trial).finished
     edit(directory.environment, data_sha256="0" * 64)
-    assert not state_of(tmp_path / "results", trial, context(), Policy()).finished
+    assert not state_in(tmp_path / "results", trial).finished
 
 
 @pytest.mark.parametrize(("name", "other"), [("threads", 99), ("device_name", "another processor")])
@@ -249,8 +249,8 @@ def test_a_crash_is_a_row_and_the_suite_goes_on(tmp_path, monkeypatch):
     assert [records[t.id].status for t in trials] == [Status.FAILED, Status.DONE]
     failed = records[trials[0].id]
     assert (failed.failure, failed.reason) == (Failure.CRASH, "RuntimeError: boom")
-    assert [state_of(tmp_path, t, context(), Policy()).finished for t in trials] == [True, True]
-    assert [state_of(tmp_path, t, context(), Policy(retry_failed=True)).finished for t in trials] == [False, True]
+    assert [state_in(tmp_path, t).finished for t in trials] == [True, True]
+    assert [state_in(tmp_path, t, Policy(retry_failed=True)).finished for t in trials] == [False, True]
 
 
 @pytest.mark.parametrize("end", ["done", "failed", "interrupted"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from gan_bench.config.image_folder import DataRoot
+from gan_bench.execution.trial.claim import Policy, state_of
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.trial.run import run_trial
@@ -53,6 +54,11 @@ def run(folder, trial, name="results", listener=None, time_limit=None, **options
     directory.path.parent.mkdir(parents=True, exist_ok=True)
     where = context(**options)
     return directory, run_alone(run_trial(trial, Earlier(directory), where, listener or Listener(), time_limit))
+
+
+def state_in(results, trial, policy=None):
+    """How a trial stands before a run."""
+    return state_of(Earlier(RecordDirectory.of(results, trial)), trial, context().identity, policy or Policy())
 
 
 def stop_after(looks):

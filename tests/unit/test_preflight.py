@@ -14,7 +14,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from support.records import bits
-from support.runs import context, run, stop_after, train
+from support.runs import context, run, state_in, stop_after, train
 from support.trials import digits_trial
 from torch import nn
 
@@ -28,7 +28,6 @@ from gan_bench.execution.preflight.checks import survey
 from gan_bench.execution.preflight.estimate import WORTH, estimate, group_size, unmeasured
 from gan_bench.execution.preflight.folder import locks_remark
 from gan_bench.execution.trial import environment
-from gan_bench.execution.trial.claim import Policy, state_of
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers.job import group_trials
@@ -279,14 +278,14 @@ def test_networks_are_known_wherever_their_functions_lie(tiny):
 def test_changed_networks_are_trained_anew(tiny, tmp_path):
     trial = tiny(mlp.Generator, lambda: Flat(784, ()))
     train(tmp_path, [trial], context(), Listener())
-    assert state_of(tmp_path, trial, context(), Policy()).finished
+    assert state_in(tmp_path, trial).finished
     tiny(mlp.Generator, lambda: Flat(784, (), slope=0.1))
-    assert not state_of(tmp_path, trial, context(), Policy()).finished
+    assert not state_in(tmp_path, trial).finished
     before = Earlier(RecordDirectory.of(tmp_path, trial)).record
     after = train(tmp_path, [trial], context(), Listener()).records[trial.id]
     assert after.status is Status.DONE
     assert after.weights_sha256 != before.weights_sha256
-    assert state_of(tmp_path, trial, context(), Policy()).finished
+    assert state_in(tmp_path, trial).finished
 
 
 def test_an_interrupted_trial_with_changed_networks_starts_again(tiny, tmp_path):

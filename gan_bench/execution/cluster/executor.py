@@ -16,7 +16,7 @@ from gan_bench.core.preparing import tell
 from gan_bench.execution.cluster.connection import Capacity, Cluster, answer_of, live_nodes, on_node, question
 from gan_bench.execution.cluster.dispatcher import Bundle, Dispatcher, Ended, make_bundles
 from gan_bench.execution.cluster.task import CallResult, Handle, call, carry, claims_of
-from gan_bench.execution.trial.claim import KnowsIdentity
+from gan_bench.execution.trial.claim import Identify
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.workers.inline import Results, Work, rounds
 from gan_bench.execution.workers.job import EventInbox, Job, Site, group_trials
@@ -188,7 +188,7 @@ class OnCluster:
         """Return the place whose tasks know the folders of images and plug-ins of a plan."""
         return replace(self, site=self.site.knowing(plan.folders, plan.plugins))
 
-    def check_data(self, trials: tuple[Trial, ...], known: KnowsIdentity) -> None:
+    def check_data(self, trials: tuple[Trial, ...], identify: Identify) -> None:
         """Make sure that all nodes have the images that the plan was surveyed with.
 
         Raises:
@@ -210,7 +210,7 @@ class OnCluster:
             except UserError as error:
                 raise UserError(f"the node {host}: {error}") from None
             for config, digest in zip(configs, found, strict=True):
-                if digest != known.identity(config)["data_sha256"]:
+                if digest != identify(config)["data_sha256"]:
                     raise UserError(
                         f"the node {host} has other images of {config.dataset} than the node that was asked first; "
                         "give all nodes the same files"

@@ -18,7 +18,7 @@ from gan_bench.config.trial import Trial, TrialConfig, setting_key
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
 from gan_bench.execution.preflight.checks import Survey
-from gan_bench.execution.trial.claim import KnowsIdentity, Policy, State, state_of
+from gan_bench.execution.trial.claim import Identify, Policy, State, state_of
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import plan_of, read_plan
 from gan_bench.records.json_files import REMEDY, read_if_there
@@ -55,19 +55,20 @@ class PlanState:
         return [trial for trial in self.todo if trial.id not in lost]
 
 
-def find_plan_state(results: Path, plan: Plan, policy: Policy, knows: KnowsIdentity | None) -> PlanState:
+def find_plan_state(results: Path, plan: Plan, policy: Policy, identify: Identify | None) -> PlanState:
     """Find out how each trial of a plan stands.
 
     Args:
         results: The results folder.
         plan: The plan.
         policy: What counts as ended.
-        knows: What the trials' images, networks and parts are now; None where that is not known.
+        identify: Says what the trials' images, networks and parts are now; None where that is not known.
     """
-    states = {trial.id: state_of(results, trial, knows, policy) for trial in plan.trials}
+    where = {trial.id: RecordDirectory.of(results, trial) for trial in plan.trials}
+    states = {trial.id: state_of(Earlier(where[trial.id]), trial, identify, policy) for trial in plan.trials}
     blocked = {trial_id: state.blocked for trial_id, state in states.items() if state.blocked}
     todo = [trial for trial in plan.trials if not states[trial.id].finished and trial.id not in blocked]
-    begun = [(trial, directory) for trial in todo if (directory := RecordDirectory.of(results, trial)).path.exists()]
+    begun = [trial for trial in todo if where[trial.id].path.exists()]
     retrain = {
         trial.id: _why_retrained(states[trial.id], results / plan.suite) for trial in todo if states[trial.id].retrain
     }
@@ -76,8 +77,8 @@ def find_plan_state(results: Path, plan: Plan, policy: Policy, knows: KnowsIdent
         blocked=blocked,
         retrain=retrain,
         ended={trial_id: state.status for trial_id, state in states.items() if state.status},
-        held=frozenset(trial.id for trial, directory in begun if trial_lock(directory).holder()),
-        deleted=tuple(trial for trial, _ in begun if policy.fresh_since and trial.id not in retrain),
+        held=frozenset(trial.id for trial in begun if trial_lock(where[trial.id]).holder()),
+        deleted=tuple(trial for trial in begun if policy.fresh_since and trial.id not in retrain),
     )
 
 

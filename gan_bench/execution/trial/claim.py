@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import DiskFullError, UnreadableError
@@ -98,28 +97,21 @@ class State:
         return self.status is not None
 
 
-class KnowsIdentity(Protocol):
-    """An object that knows what trials are made of: a run context, or a survey."""
-
-    def identity(self, config: TrialConfig) -> Identity:
-        """Return digests of images, networks and parts; see ``RunContext.identity``."""
+Identify = Callable[[TrialConfig], Identity]
+"""Says what trials are made of: ``RunContext.identity``, or that of a survey."""
 
 
-def state_of(results: Path, trial: Trial, knows: KnowsIdentity | None, policy: Policy) -> State:
+def state_of(earlier: Earlier, trial: Trial, identify: Identify | None, policy: Policy) -> State:
     """Find out what an earlier run left: is it finished, with the files, images and networks that are there now?
 
     Args:
-        results: The results folder.
+        earlier: What it left.
         trial: The trial.
-        knows: What its images, networks and parts are now; None where that is not known, and nobody asks.
+        identify: Says what its images, networks and parts are now; None where that is not known, and nobody asks.
         policy: What counts as finished.
     """
-    return _state_of(Earlier(RecordDirectory.of(results, trial)), trial, knows, policy)
-
-
-def _state_of(earlier: Earlier, trial: Trial, knows: KnowsIdentity | None, policy: Policy) -> State:
     try:
-        state = _judge(earlier, trial, knows, policy)
+        state = _judge(earlier, trial, identify, policy)
         if not state.finished:
             earlier.require_access()
     except UnreadableError as error:
@@ -127,14 +119,14 @@ def _state_of(earlier: Earlier, trial: Trial, knows: KnowsIdentity | None, polic
     return state
 
 
-def _judge(earlier: Earlier, trial: Trial, knows: KnowsIdentity | None, policy: Policy) -> State:
+def _judge(earlier: Earlier, trial: Trial, identify: Identify | None, policy: Policy) -> State:
     if not policy.is_terminal(earlier):
         if fault := earlier.content_fault():
             return State(retrain=fault, keep=DAMAGED)
         if earlier.directory.record.exists() and earlier.status is None:
             return State(retrain=earlier.damage(), keep=DAMAGED)
         return State()
-    if knows and (changed := earlier.changed(knows.identity(trial.config))):
+    if identify and (changed := earlier.changed(identify(trial.config))):
         return State(retrain=changed, keep=SUPERSEDED)
     if damage := earlier.damage():
         return State(retrain=damage, keep=DAMAGED)
@@ -152,7 +144,7 @@ def _to_continue(directory: RecordDirectory, trial: Trial, context: RunContext, 
         UnreadableError: What is there can neither be read nor replaced.
     """
     earlier = Earlier(directory)
-    state = _state_of(earlier, trial, context, policy)
+    state = state_of(earlier, trial, context.identity, policy)
     if state.blocked:
         raise UnreadableError(state.blocked)
     if state.finished:
