@@ -32,8 +32,9 @@ from report import digit_grids, write
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import Plan, make_plan
 from gan_bench.config.trial import Trial
-from gan_bench.execution.cluster.dispatcher import Bundle, Dispatcher, Ended, make_bundles
+from gan_bench.execution.cluster.dispatcher import Dispatcher, make_bundles
 from gan_bench.execution.cluster.task import Handle
+from gan_bench.execution.cluster.transport import Bundle, Ended
 from gan_bench.execution.preflight.checks import Survey
 from gan_bench.execution.trial.claim import Claim, Policy, state_of
 from gan_bench.execution.trial.environment import describe_environment

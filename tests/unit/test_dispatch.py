@@ -18,9 +18,9 @@ from support.trials import digits_trial
 
 from gan_bench.core.errors import UserError
 from gan_bench.execution.cluster import connection, dispatcher, task
-from gan_bench.execution.cluster.dispatcher import LEAST_SECONDS, RETRIES, Bundle, Dispatcher, Ended, make_bundles
-from gan_bench.execution.cluster.executor import loss_of
+from gan_bench.execution.cluster.dispatcher import LEAST_SECONDS, RETRIES, Dispatcher, make_bundles
 from gan_bench.execution.cluster.node import NodeReport, RayOptions, SharedFolder, ask, share_of, versions
+from gan_bench.execution.cluster.transport import Bundle, Ended, loss_of
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers.inline import Results
@@ -363,10 +363,3 @@ def test_losses_say_what_happened():
     }
     for error, text in said.items():
         assert text in loss_of(error)
-
-
-def test_what_came_of_claims_travels():
-    claims = {"a": DONE, "b": Owner("host", 5), "c": None}
-    from gan_bench.execution.cluster.task import claims_of
-
-    assert claims_of({name: claim_to_json(claim) for name, claim in claims.items()}) == claims

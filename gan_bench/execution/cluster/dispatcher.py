@@ -1,19 +1,16 @@
-"""Carry bundles to their ends: keep the cluster busy, hear what tasks say, and try again what was lost.
-
-``Transport`` is all that a dispatcher asks of the cluster, so that tests give it one of their own.
-"""
+"""Carry bundles to their ends: keep the cluster busy, hear what tasks say, and try again what was lost."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from gan_bench.config.trial import Trial
 from gan_bench.execution.cluster.task import Handle
+from gan_bench.execution.cluster.transport import Bundle, Ended, Group, RayTransport
 from gan_bench.execution.trial.claim import Claim, Policy
 from gan_bench.execution.workers.inline import Results
 from gan_bench.execution.workers.job import EventInbox
@@ -31,32 +28,6 @@ POLL_SECONDS = 0.2
 LEAST_SECONDS = 60.0
 """Expected seconds of a task's trials: a task on a GPU starts a process and loads torch, images and extractors, which
 takes several seconds."""
-
-Group = tuple[Trial, ...]
-"""Trials that train together; most groups have one."""
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """What one task carries out.
-
-    Attributes:
-        groups: The groups, one after the other.
-        retry: Whether an earlier task with these trials was lost.
-    """
-
-    groups: tuple[Group, ...]
-    retry: bool = False
-
-    @property
-    def trials(self) -> tuple[Trial, ...]:
-        """All its trials."""
-        return tuple(trial for group in self.groups for trial in group)
-
-    def without(self, done: Callable[[Trial], bool]) -> tuple[Group, ...]:
-        """Return the groups with the trials that are not done, empty groups left out."""
-        left = [tuple(trial for trial in group if not done(trial)) for group in self.groups]
-        return tuple(group for group in left if group)
 
 
 def make_bundles(groups: Iterable[Sequence[Trial]], seconds: Callable[[Trial], float], slots: int) -> list[Bundle]:
@@ -84,50 +55,6 @@ def make_bundles(groups: Iterable[Sequence[Trial]], seconds: Callable[[Trial], f
     return bundles
 
 
-@dataclass(frozen=True)
-class Ended:
-    """A task that ended.
-
-    Attributes:
-        handle: Which.
-        claims: What came of its trials, by id.
-        loss: Why it ended without all of them, in one sentence with the remedy, or None. An error of a trial itself is
-            no loss but a claim, so what stands here may go better on another node.
-    """
-
-    handle: Handle
-    claims: Mapping[str, Claim] = field(default_factory=dict)
-    loss: str | None = None
-
-
-class Transport(Protocol):
-    """Carries bundles to where they run, and brings back what is said there."""
-
-    def slots(self) -> int:
-        """Return how many tasks can run at a time now."""
-
-    def submit(self, bundle: Bundle) -> Handle:
-        """Hand over a bundle; it runs when there is room."""
-
-    def events(self) -> list[tuple[Handle, Mapping[str, object]]]:
-        """Return what tasks said since the last call."""
-
-    def wait(self, seconds: float) -> list[Ended]:
-        """Return the tasks that have ended, after so many seconds at most when there is none."""
-
-    def kill(self, handle: Handle) -> None:
-        """End a task at once; it comes back as a loss."""
-
-    def stop(self) -> None:
-        """Ask all tasks to save checkpoints and end, and recall those that have not begun."""
-
-    def recall(self) -> None:
-        """Take back tasks that have not begun; they come back as losses."""
-
-    def is_gone(self, host: str) -> bool:
-        """True if a machine that tasks ran on is known to be gone."""
-
-
 @dataclass
 class _Task:
     bundle: Bundle
@@ -150,7 +77,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        transport: Transport,
+        transport: RayTransport,
         results: Path,
         policy: Policy,
         inbox: EventInbox,

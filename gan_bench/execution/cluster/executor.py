@@ -1,137 +1,25 @@
-"""A Ray cluster as a transport of tasks whose losses have reasons, and the executor ``ray`` that stands on it."""
+"""The executor ``ray``: a cluster as a place where trials run."""
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from gan_bench.config.suite import Plan
 from gan_bench.config.trial import Trial, TrialConfig
-from gan_bench.core.errors import UserError, brief
+from gan_bench.core.errors import UserError
 from gan_bench.core.preparing import tell
 from gan_bench.execution.cluster.connection import Capacity, Cluster, answer_of, live_nodes, on_node, question
-from gan_bench.execution.cluster.dispatcher import Bundle, Dispatcher, Ended, make_bundles
-from gan_bench.execution.cluster.task import CallResult, Handle, call, carry, claims_of
+from gan_bench.execution.cluster.dispatcher import Dispatcher, make_bundles
+from gan_bench.execution.cluster.task import CallResult, call
+from gan_bench.execution.cluster.transport import RayTransport, loss_of
 from gan_bench.execution.trial.claim import Identify
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.workers.inline import Results, Work, rounds
 from gan_bench.execution.workers.job import EventInbox, Job, Site, group_trials
-
-PATIENCE_SECONDS = 120.0
-"""Seconds that a retry waits for the lock of the lost task: network file systems release it late."""
-
-
-class RayTransport:
-    """Carries bundles to a cluster.
-
-    Args:
-        cluster: The cluster.
-        job: What all jobs share; their trials, and the patience of a retry, are filled in.
-    """
-
-    def __init__(self, cluster: Cluster, job: Job) -> None:
-        self._cluster, self._job = cluster, job
-        self._carry = cluster.remote(carry)
-        self._numbers = itertools.count(1)
-        self._answers: dict[Any, Handle] = {}
-        self._room = Capacity(cluster)
-
-    def slots(self) -> int:
-        """Return how many tasks can run at a time now.
-
-        Raises:
-            UserError: For a minute no node was left that could run one.
-        """
-        return self._room.slots()
-
-    def submit(self, bundle: Bundle) -> Handle:
-        """Hand over a bundle."""
-        handle = next(self._numbers)
-        job = replace(self._job, patience=PATIENCE_SECONDS) if bundle.retry else self._job
-        jobs = tuple(replace(job, trials=group).to_json() for group in bundle.groups)
-        self._answers[self._carry.remote(self._cluster.driver, handle, jobs)] = handle
-        return handle
-
-    def events(self) -> list[tuple[Handle, Mapping[str, object]]]:
-        """Return what tasks said since the last call.
-
-        Raises:
-            UserError: The mailbox is gone.
-        """
-        said: list[tuple[Handle, Mapping[str, object]]] = answer_of(self._cluster.driver.mailbox.take.remote())
-        return said
-
-    def wait(self, seconds: float) -> list[Ended]:
-        """Return the tasks that have ended; their answers are fetched one by one."""
-        import ray
-
-        if not self._answers:
-            time.sleep(seconds)
-            return []
-        ready, _ = ray.wait(list(self._answers), timeout=seconds)
-        if ready:
-            ready, _ = ray.wait(list(self._answers), num_returns=len(self._answers), timeout=0)
-        return [self._ended(answer) for answer in ready]
-
-    def _ended(self, answer: Any) -> Ended:  # noqa: ANN401 - Ray's references have no types
-        import ray
-
-        handle = self._answers.pop(answer)
-        try:
-            return Ended(handle, claims_of(ray.get(answer)))
-        except Exception as error:  # Ray raises many kinds, and what the task raised
-            return Ended(handle, loss=loss_of(error))
-
-    def kill(self, handle: Handle) -> None:
-        """End a task at once."""
-        import ray
-
-        for answer, name in self._answers.items():
-            if name == handle:
-                ray.cancel(answer, force=True)
-
-    def stop(self) -> None:
-        """Ask tasks to end, and take back those that wait for a place."""
-        answer_of(self._cluster.driver.mailbox.stop.remote())
-        self.recall()
-
-    def recall(self) -> None:
-        """Take back tasks that wait for a place."""
-        import ray
-
-        begun = answer_of(self._cluster.driver.mailbox.begun.remote())
-        for answer, handle in self._answers.items():
-            if handle not in begun:
-                ray.cancel(answer)
-
-    def is_gone(self, host: str) -> bool:
-        """True if a machine was of the cluster and is not any more."""
-        import ray
-
-        mine = [node["Alive"] for node in ray.nodes() if node["NodeManagerHostname"] == host]
-        return bool(mine) and not any(mine)
-
-
-def loss_of(error: Exception) -> str:
-    """Return why a task has no answer, as a sentence."""
-    from ray import exceptions
-
-    if isinstance(error, exceptions.RayTaskError):
-        return str(error.cause) if isinstance(error.cause, UserError) else f"its task failed: {brief(error.cause)}"
-    if isinstance(error, exceptions.OutOfMemoryError):
-        return "its node ran out of memory and Ray ended its process; raise --cpus-per-trial"
-    if isinstance(error, (exceptions.NodeDiedError, exceptions.LocalRayletDiedError, exceptions.ObjectLostError)):
-        return "its node was lost"
-    if isinstance(error, exceptions.WorkerCrashedError):
-        return "its process on the cluster died"
-    if isinstance(error, exceptions.RuntimeEnvSetupError):
-        return f"its node could not start a process for it ({brief(error)}); repair the node"
-    return f"the cluster lost its task ({brief(error)})"
-
 
 T = TypeVar("T")
 WAITING_SECONDS = 1.0

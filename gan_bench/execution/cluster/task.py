@@ -18,8 +18,7 @@ from typing import Any
 from gan_bench.core.errors import StopProcess, UserError
 from gan_bench.core.preparing import told_to
 from gan_bench.execution.cluster.node import SharedFolder, ask, versions
-from gan_bench.execution.trial.claim import Claim
-from gan_bench.execution.workers.job import Contexts, Job, Site, claim_from_json
+from gan_bench.execution.workers.job import Contexts, Job, Site
 from gan_bench.execution.workers.worker import run_job
 from gan_bench.records.record import Status
 
@@ -268,8 +267,3 @@ def _process(driver: Driver) -> _Process:
         _processes.clear()
         _processes[driver.folder.token] = _Process(driver.mailbox)
     return _processes[driver.folder.token]
-
-
-def claims_of(answer: Mapping[str, Mapping[str, object]]) -> dict[str, Claim]:
-    """Return what came of claims, as a task returned it."""
-    return {trial_id: claim_from_json(claim) for trial_id, claim in answer.items()}

@@ -1,0 +1,167 @@
+"""What carries bundles of trials to a Ray cluster, and brings back answers, or the reasons of losses.
+
+Tests give the dispatcher a transport of their own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gan_bench.config.trial import Trial
+from gan_bench.core.errors import UserError, brief
+from gan_bench.execution.cluster.connection import Capacity, Cluster, answer_of
+from gan_bench.execution.cluster.task import Handle, carry
+from gan_bench.execution.trial.claim import Claim
+from gan_bench.execution.workers.job import Job, claim_from_json
+
+PATIENCE_SECONDS = 120.0
+"""Seconds that a retry waits for the lock of the lost task: network file systems release it late."""
+
+Group = tuple[Trial, ...]
+"""Trials that train together; most groups have one."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What one task carries out.
+
+    Attributes:
+        groups: The groups, one after the other.
+        retry: Whether an earlier task with these trials was lost.
+    """
+
+    groups: tuple[Group, ...]
+    retry: bool = False
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All its trials."""
+        return tuple(trial for group in self.groups for trial in group)
+
+    def without(self, done: Callable[[Trial], bool]) -> tuple[Group, ...]:
+        """Return the groups with the trials that are not done, empty groups left out."""
+        left = [tuple(trial for trial in group if not done(trial)) for group in self.groups]
+        return tuple(group for group in left if group)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A task that ended.
+
+    Attributes:
+        handle: Which.
+        claims: What came of its trials, by id.
+        loss: Why it ended without all of them, in one sentence with the remedy, or None. An error of a trial itself is
+            no loss but a claim, so what stands here may go better on another node.
+    """
+
+    handle: Handle
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    loss: str | None = None
+
+
+class RayTransport:
+    """Carries bundles to a cluster.
+
+    Attributes:
+        slots: Returns how many tasks can run at a time now.
+
+    Args:
+        cluster: The cluster.
+        job: What all jobs share; their trials, and the patience of a retry, are filled in.
+    """
+
+    def __init__(self, cluster: Cluster, job: Job) -> None:
+        self._cluster, self._job = cluster, job
+        self._carry = cluster.remote(carry)
+        self._numbers = itertools.count(1)
+        self._answers: dict[Any, Handle] = {}
+        self.slots = Capacity(cluster).slots
+
+    def submit(self, bundle: Bundle) -> Handle:
+        """Hand over a bundle; it runs when there is room."""
+        handle = next(self._numbers)
+        job = replace(self._job, patience=PATIENCE_SECONDS) if bundle.retry else self._job
+        jobs = tuple(replace(job, trials=group).to_json() for group in bundle.groups)
+        self._answers[self._carry.remote(self._cluster.driver, handle, jobs)] = handle
+        return handle
+
+    def events(self) -> list[tuple[Handle, Mapping[str, object]]]:
+        """Return what tasks said since the last call.
+
+        Raises:
+            UserError: The mailbox is gone.
+        """
+        said: list[tuple[Handle, Mapping[str, object]]] = answer_of(self._cluster.driver.mailbox.take.remote())
+        return said
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """Return the tasks that have ended; their answers are fetched one by one."""
+        import ray
+
+        if not self._answers:
+            time.sleep(seconds)
+            return []
+        ready, _ = ray.wait(list(self._answers), timeout=seconds)
+        if ready:
+            ready, _ = ray.wait(list(self._answers), num_returns=len(self._answers), timeout=0)
+        return [self._ended(answer) for answer in ready]
+
+    def _ended(self, answer: Any) -> Ended:  # noqa: ANN401 - Ray's references have no types
+        import ray
+
+        handle = self._answers.pop(answer)
+        try:
+            return Ended(handle, {trial_id: claim_from_json(claim) for trial_id, claim in ray.get(answer).items()})
+        except Exception as error:  # Ray raises many kinds, and what the task raised
+            return Ended(handle, loss=loss_of(error))
+
+    def kill(self, handle: Handle) -> None:
+        """End a task at once; it comes back as a loss."""
+        import ray
+
+        for answer, name in self._answers.items():
+            if name == handle:
+                ray.cancel(answer, force=True)
+
+    def stop(self) -> None:
+        """Ask all tasks to save checkpoints and end, and take back those that wait for a place."""
+        answer_of(self._cluster.driver.mailbox.stop.remote())
+        self.recall()
+
+    def recall(self) -> None:
+        """Take back tasks that wait for a place; they come back as losses."""
+        import ray
+
+        begun = answer_of(self._cluster.driver.mailbox.begun.remote())
+        for answer, handle in self._answers.items():
+            if handle not in begun:
+                ray.cancel(answer)
+
+    def is_gone(self, host: str) -> bool:
+        """True if a machine was of the cluster and is not any more."""
+        import ray
+
+        mine = [node["Alive"] for node in ray.nodes() if node["NodeManagerHostname"] == host]
+        return bool(mine) and not any(mine)
+
+
+def loss_of(error: Exception) -> str:
+    """Return why a task has no answer, as a sentence."""
+    from ray import exceptions
+
+    if isinstance(error, exceptions.RayTaskError):
+        return str(error.cause) if isinstance(error.cause, UserError) else f"its task failed: {brief(error.cause)}"
+    if isinstance(error, exceptions.OutOfMemoryError):
+        return "its node ran out of memory and Ray ended its process; raise --cpus-per-trial"
+    if isinstance(error, (exceptions.NodeDiedError, exceptions.LocalRayletDiedError, exceptions.ObjectLostError)):
+        return "its node was lost"
+    if isinstance(error, exceptions.WorkerCrashedError):
+        return "its process on the cluster died"
+    if isinstance(error, exceptions.RuntimeEnvSetupError):
+        return f"its node could not start a process for it ({brief(error)}); repair the node"
+    return f"the cluster lost its task ({brief(error)})"
