@@ -152,7 +152,8 @@ def cluster_of(options: RunOptions) -> Iterator[Cluster | None]:
     check_writable(options.folder, make=not options.dry_run)
     is_there = options.folder.is_dir()  # a dry run makes none
     folder = options.folder if is_there else Path(tempfile.gettempdir())
-    with connected(options.ray, options.device, folder, must_share=is_there) as cluster:
+    asked = (options.ray_address, options.gpus_per_trial, options.cpus_per_trial)
+    with connected(*asked, options.device, folder, must_share=is_there) as cluster:
         yield cluster
 
 
@@ -187,7 +188,7 @@ def prepare(
     context = RunContext(root, device, stop, options.engine)
     place: Place = ThisMachine(context)
     if cluster:
-        place = OnCluster.of(cluster, Site.of(context, cluster.device, cluster.threads), stop, options.workers)
+        place = OnCluster.of(cluster, Site.of(context, cluster.device, cluster.share.threads), stop, options.workers)
     plan = _plan(options, place.device, targets or {})
     if isinstance(place, OnCluster):
         place = place.for_plan(plan)

@@ -21,7 +21,6 @@ from gan_bench.records.layout import SUITE
 
 if TYPE_CHECKING:
     from gan_bench.config.cuts import PlanOptions
-    from gan_bench.execution.cluster.node import RayOptions
     from gan_bench.execution.trial.claim import Policy
 
 
@@ -302,13 +301,6 @@ class RunOptions:
         from gan_bench.execution.trial.claim import Policy
 
         return Policy(retry_failed=self.retry_failed, fail_fast=self.fail_fast, time_limit=self.time_limit)
-
-    @cached_property
-    def ray(self) -> RayOptions:
-        """What is asked of a cluster, for the executor of that name."""
-        from gan_bench.execution.cluster.node import RayOptions
-
-        return RayOptions(address=self.ray_address, gpus=self.gpus_per_trial, cpus=self.cpus_per_trial)
 
     @cached_property
     def started(self) -> str:

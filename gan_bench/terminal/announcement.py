@@ -14,7 +14,6 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.text import duration, plural
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.cluster.connection import Cluster
-from gan_bench.execution.cluster.node import RayOptions
 from gan_bench.execution.preflight.estimate import GroupLimit, TimeEstimate
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
@@ -63,7 +62,8 @@ def announce_work(prepared: Preparation, options: RunOptions, console: PlainCons
     plan, todo = prepared.plan, prepared.state.todo
     if options.workers and not prepared.place.sites and options.executor == "inline":
         console.say("--workers has no effect with --executor inline", style="yellow")
-    if options.executor != "ray" and options.ray != RayOptions():
+    of_ray = ("ray_address", "gpus_per_trial", "cpus_per_trial")
+    if options.executor != "ray" and any(getattr(options, name) != getattr(RunOptions, name) for name in of_ray):
         console.say(
             "--ray-address, --gpus-per-trial and --cpus-per-trial have no effect without --executor ray", style="yellow"
         )
@@ -125,7 +125,7 @@ def _announce_time(prepared: Preparation, options: RunOptions, console: PlainCon
     if estimate is None or estimate.seconds is None:
         return
     cluster = prepared.place.cluster
-    threads = cluster.threads if cluster else sites[0].threads if sites else torch.get_num_threads()
+    threads = cluster.share.threads if cluster else sites[0].threads if sites else torch.get_num_threads()
     how = f", threads: {threads}" if prepared.place.device == "cpu" else ""
     how += f", processes: {len(sites)}" if sites else ""
     how += ", were this process alone" if options.join else ""

@@ -19,7 +19,7 @@ from support.trials import digits_trial
 from gan_bench.core.errors import UserError
 from gan_bench.execution.cluster import connection, dispatcher, task
 from gan_bench.execution.cluster.dispatcher import LEAST_SECONDS, RETRIES, Dispatcher, make_bundles
-from gan_bench.execution.cluster.node import NodeReport, RayOptions, SharedFolder, ask, share_of, versions
+from gan_bench.execution.cluster.node import NodeReport, SharedFolder, ask, share_of, versions
 from gan_bench.execution.cluster.transport import Bundle, Ended, loss_of
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.events import Listener
@@ -290,38 +290,38 @@ BIG, SMALL = {"CPU": 8.0, "GPU": 2.0}, {"CPU": 2.0}
 
 
 @pytest.mark.parametrize(
-    ("options", "device", "nodes", "slots"),
+    ("gpus", "cpus", "device", "nodes", "slots"),
     [
-        (RayOptions(), "auto", [BIG, SMALL], [2, 0]),
-        (RayOptions(), "cpu", [BIG, SMALL], [8, 2]),
-        (RayOptions(gpus=0.25), "auto", [BIG, SMALL], [8, 0]),
-        (RayOptions(gpus=0.25, cpus=2), "cuda", [BIG, SMALL], [4, 0]),
-        (RayOptions(gpus=0.0, cpus=0.5), "auto", [SMALL], [4]),
-        (RayOptions(gpus=0.1, cpus=0.1), "auto", [{"CPU": 1.0, "GPU": 1.0}], [10]),
-        (RayOptions(gpus=0.4), "auto", [BIG], [4]),  # a fraction lies on one GPU
+        (None, 1, "auto", [BIG, SMALL], [2, 0]),
+        (None, 1, "cpu", [BIG, SMALL], [8, 2]),
+        (0.25, 1, "auto", [BIG, SMALL], [8, 0]),
+        (0.25, 2, "cuda", [BIG, SMALL], [4, 0]),
+        (0.0, 0.5, "auto", [SMALL], [4]),
+        (0.1, 0.1, "auto", [{"CPU": 1.0, "GPU": 1.0}], [10]),
+        (0.4, 1, "auto", [BIG], [4]),  # a fraction lies on one GPU
     ],
 )
-def test_a_share_fits_into_nodes(options, device, nodes, slots):
-    share = share_of(options, device, nodes)
+def test_a_share_fits_into_nodes(gpus, cpus, device, nodes, slots):
+    share = share_of(gpus, cpus, device, nodes)
     assert [share.slots(node) for node in nodes] == slots
 
 
 @pytest.mark.parametrize(
-    ("options", "device", "sentence"),
+    ("gpus", "cpus", "device", "sentence"),
     [
-        (RayOptions(gpus=1.0), "auto", "no node of the cluster has room for a trial \\(1 GPU and 1 CPU\\)"),
-        (RayOptions(cpus=4), "auto", "the largest has 0 GPU and 2 CPU"),
-        (RayOptions(gpus=2.0), "auto", "between 0 and 1"),
-        (RayOptions(cpus=1.5), "auto", "whole above 1"),
-        (RayOptions(cpus=0), "auto", "positive"),
-        (RayOptions(gpus=0.5), "cpu", "do not go together"),
-        (RayOptions(gpus=0.0), "cuda", "above 0"),
-        (RayOptions(), "cuda:1", "Ray chooses it"),
+        (1.0, 1, "auto", "no node of the cluster has room for a trial \\(1 GPU and 1 CPU\\)"),
+        (None, 4, "auto", "the largest has 0 GPU and 2 CPU"),
+        (2.0, 1, "auto", "between 0 and 1"),
+        (None, 1.5, "auto", "whole above 1"),
+        (None, 0, "auto", "positive"),
+        (0.5, 1, "cpu", "do not go together"),
+        (0.0, 1, "cuda", "above 0"),
+        (None, 1, "cuda:1", "Ray chooses it"),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_waits(options, device, sentence):
+def test_what_cannot_be_is_said_before_anything_waits(gpus, cpus, device, sentence):
     with pytest.raises(UserError, match=sentence):
-        share_of(options, device, [SMALL])
+        share_of(gpus, cpus, device, [SMALL])
 
 
 @pytest.mark.parametrize("what", ["gan_bench", "torch", "Ray", "Python"])
@@ -346,7 +346,7 @@ def test_a_folder_is_shared_where_its_mark_says_so(tmp_path):
 def test_a_clients_address_is_refused(tmp_path):
     with (
         pytest.raises(UserError, match="is a client's address"),
-        connection.connected(RayOptions(address="ray://host:10001"), "auto", tmp_path),
+        connection.connected("ray://host:10001", None, 1.0, "auto", tmp_path),
     ):
         pass
 

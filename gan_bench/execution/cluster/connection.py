@@ -19,7 +19,6 @@ from gan_bench.core.atomic import STALE_SECONDS
 from gan_bench.core.errors import UserError, brief
 from gan_bench.execution.cluster.node import (
     NodeReport,
-    RayOptions,
     Share,
     SharedFolder,
     report_node,
@@ -61,11 +60,6 @@ class Cluster:
         """What tasks compute on."""
         return "cuda" if self.share.gpus else "cpu"
 
-    @property
-    def threads(self) -> int:
-        """CPU threads of a task."""
-        return self.share.threads
-
     def slots(self) -> int:
         """Return how many tasks the cluster runs at a time, were it free of other work."""
         return sum(self.share.slots(node["Resources"]) for node in live_nodes())
@@ -103,11 +97,15 @@ def live_nodes() -> list[Any]:
 
 
 @contextmanager
-def connected(options: RayOptions, device: str, results: Path, *, must_share: bool = True) -> Iterator[Cluster]:
+def connected(
+    address: str | None, gpus: float | None, cpus: float, device: str, results: Path, *, must_share: bool = True
+) -> Iterator[Cluster]:
     """Connect to a cluster for as long as the block runs; nothing stays there.
 
     Args:
-        options: What is asked of it.
+        address: Address of its head; None takes ``RAY_ADDRESS``, then a cluster on this machine, else starts one here.
+        gpus: GPUs of one task, as ``share_of`` takes them.
+        cpus: CPU cores of one task, and its threads.
         device: ``auto``, ``cpu`` or ``cuda``.
         results: The results folder, which must exist.
         must_share: Whether every node must see it, as trials there need it to.
@@ -116,12 +114,11 @@ def connected(options: RayOptions, device: str, results: Path, *, must_share: bo
         UserError: There is no such cluster, it does not fit, its nodes differ in their software, or one does not see
             the results folder.
     """
-    _connect(options.address)
-
+    _connect(address)
     token = secrets.token_hex(16)
     mark = results.resolve() / f"{MARK}{token[:8]}"
     try:
-        share = share_of(options, device, [node["Resources"] for node in live_nodes()])
+        share = share_of(gpus, cpus, device, [node["Resources"] for node in live_nodes()])
         _remove_stale_marks(results)
         mark.write_text(token, encoding="utf-8")
         folder = SharedFolder(results.resolve(), mark, token)

@@ -14,7 +14,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.preparing import tell
 from gan_bench.execution.cluster.connection import Capacity, Cluster, answer_of, live_nodes, on_node, question
 from gan_bench.execution.cluster.dispatcher import Dispatcher, make_bundles
-from gan_bench.execution.cluster.task import CallResult, call
+from gan_bench.execution.cluster.task import call
 from gan_bench.execution.cluster.transport import RayTransport, loss_of
 from gan_bench.execution.trial.claim import Identify
 from gan_bench.execution.trial.context import RunContext
@@ -140,12 +140,11 @@ class OnCluster:
                 tell("waiting for a free place on the cluster", 0.0)
         _repeat(answer_of(driver.mailbox.take.remote()))
         try:
-            answer: CallResult = ray.get(pending)
+            return ray.get(pending)
         except Exception as error:  # Ray raises many kinds, and what the task raised
+            if isinstance(cause := getattr(error, "cause", None), UserError):
+                raise cause from None
             raise _TaskLostError(f"the cluster did not answer: {loss_of(error)}") from error
-        if answer.error:
-            raise answer.error
-        return answer.value
 
 
 def _repeat(said: Iterable[tuple[Any, Any]]) -> None:

@@ -85,21 +85,6 @@ def ask(answer: Any) -> Any:  # noqa: ANN401 - whatever an actor returns
         return thread.submit(ray.get, answer).result()
 
 
-@dataclass(frozen=True, kw_only=True)
-class RayOptions:
-    """What is asked of a cluster.
-
-    Attributes:
-        address: Address of its head; None takes ``RAY_ADDRESS``, then a cluster on this machine, else starts one here.
-        gpus: GPUs of one task, a fraction shares one; None takes one where the cluster has GPUs.
-        cpus: CPU cores of one task, and its threads.
-    """
-
-    address: str | None = None
-    gpus: float | None = None
-    cpus: float = 1.0
-
-
 @dataclass(frozen=True)
 class Share:
     """What one task takes of a node."""
@@ -130,11 +115,12 @@ class Share:
         return f"{self.gpus:g} GPU and {self.cpus:g} CPU" if self.gpus else f"{self.cpus:g} CPU"
 
 
-def share_of(options: RayOptions, device: str, nodes: list[Mapping[str, float]]) -> Share:
+def share_of(gpus: float | None, cpus: float, device: str, nodes: list[Mapping[str, float]]) -> Share:
     """Decide what a task takes.
 
     Args:
-        options: What is asked for.
+        gpus: GPUs that are asked for, a fraction shares one; None takes one where the cluster has GPUs.
+        cpus: CPU cores that are asked for.
         device: ``auto``, ``cpu`` or ``cuda``.
         nodes: The resources of the cluster's nodes.
 
@@ -143,17 +129,18 @@ def share_of(options: RayOptions, device: str, nodes: list[Mapping[str, float]])
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UserError(f"--device {device} names a GPU, and Ray chooses it; use --device auto, cpu or cuda")
-    if options.cpus <= 0 or (options.cpus > 1 and options.cpus != int(options.cpus)):
+    if cpus <= 0 or (cpus > 1 and cpus != int(cpus)):
         raise UserError("--cpus-per-trial must be a positive number, whole above 1")
     most = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
-    gpus = options.gpus if options.gpus is not None else 1.0 if device == "cuda" or (device == "auto" and most) else 0.0
+    if gpus is None:
+        gpus = 1.0 if device == "cuda" or (device == "auto" and most) else 0.0
     if not 0 <= gpus <= 1:
         raise UserError("--gpus-per-trial lies between 0 and 1: a trial trains on one GPU, or shares it")
     if device == "cpu" and gpus:
         raise UserError("--device cpu and --gpus-per-trial do not go together; leave one out")
     if device == "cuda" and not gpus:
         raise UserError("--device cuda needs --gpus-per-trial above 0")
-    share = Share(options.cpus, gpus)
+    share = Share(cpus, gpus)
     if not any(share.slots(node) for node in nodes):
         largest = max(nodes, key=lambda node: (node.get("GPU", 0.0), node.get("CPU", 0.0)), default={})
         raise UserError(

@@ -177,14 +177,6 @@ def _ending_at_once() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@dataclass(frozen=True)
-class CallResult:
-    """What a function returned, or the sentence with which it refused."""
-
-    value: Any = None
-    error: UserError | None = None
-
-
 def call(
     driver: Driver,
     handle: Handle,
@@ -192,14 +184,11 @@ def call(
     work: Callable[..., Any],
     arguments: tuple[Any, ...],
     options: dict[str, object],
-) -> CallResult:
+) -> Any:  # noqa: ANN401 - the work's own
     """Let a function work on the run context of a site."""
     process = _process(driver)
     with _ending_at_once(), _telling(driver, handle):
-        try:
-            return CallResult(work(*arguments, context=process.contexts.of(site), **options))
-        except UserError as error:
-            return CallResult(error=error)
+        return work(*arguments, context=process.contexts.of(site), **options)
 
 
 def _check_node(driver: Driver) -> None:
