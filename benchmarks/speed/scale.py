@@ -16,7 +16,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -38,9 +37,8 @@ from gan_bench.execution.cluster.transport import Bundle, Ended
 from gan_bench.execution.preflight.checks import Survey
 from gan_bench.execution.trial.claim import Claim, Policy, state_of
 from gan_bench.execution.trial.environment import describe_environment
-from gan_bench.execution.trial.events import Listener
-from gan_bench.execution.workers.inline import Results
-from gan_bench.execution.workers.job import EventInbox, claim_to_json, group_trials
+from gan_bench.execution.workers.inline import Results, Work
+from gan_bench.execution.workers.job import claim_to_json, group_trials
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
@@ -175,8 +173,7 @@ def simulate(folder: Path, trials: int, gpus: int, *, mirrored: bool) -> dict[st
     clock.note("what is left")
     cluster, into = PretendedCluster(results, gpus), Results()
     bundles = make_bundles(group_trials(todo, lambda _: 1), lambda _: 60 * MINUTES, gpus)
-    inbox = EventInbox(todo, Listener(), threading.Lock())
-    Dispatcher(cluster, results, policy, inbox, lambda: False).carry(bundles, into)
+    Dispatcher(cluster, Work(trials=todo, results=results, policy=policy)).carry(bundles, into)
     assert len(into.records) == len(plan.trials), "a trial was lost"
     clock.note("dispatcher", less=cluster.writing)
     clock.seconds["locks and records"] = cluster.writing

@@ -22,9 +22,8 @@ from gan_bench.execution.cluster.dispatcher import LEAST_SECONDS, RETRIES, Dispa
 from gan_bench.execution.cluster.node import NodeReport, SharedFolder, ask, share_of, versions
 from gan_bench.execution.cluster.transport import Bundle, Ended, loss_of
 from gan_bench.execution.trial.claim import Policy
-from gan_bench.execution.trial.events import Listener
-from gan_bench.execution.workers.inline import Results
-from gan_bench.execution.workers.job import EventInbox, claim_to_json
+from gan_bench.execution.workers.inline import Results, Work
+from gan_bench.execution.workers.job import claim_to_json
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, break_lock, trial_lock
@@ -111,10 +110,9 @@ class FakeCluster:
 
 
 def dispatch(cluster, results, bundles, *, policy=None, stop=lambda: False, most=None, clock=None):
-    into, policy = Results(), policy or Policy()
-    inbox = EventInbox(TRIALS, Listener(), threading.Lock())
-    options = {"clock": clock} if clock else {}
-    Dispatcher(cluster, results, policy, inbox, stop, most, **options).carry(bundles, into)
+    into, options = Results(), {"clock": clock} if clock else {}
+    work = Work(trials=TRIALS, results=results, policy=policy or Policy(), stop=stop)
+    Dispatcher(cluster, work, most, **options).carry(bundles, into)
     return into
 
 

@@ -6,13 +6,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from gan_bench.config.trial import Trial
 from gan_bench.execution.cluster.task import Handle
 from gan_bench.execution.cluster.transport import Bundle, Ended, Group, RayTransport
-from gan_bench.execution.trial.claim import Claim, Policy
-from gan_bench.execution.workers.inline import Results
+from gan_bench.execution.trial.claim import Claim
+from gan_bench.execution.workers.inline import Results, Work
 from gan_bench.execution.workers.job import EventInbox
 from gan_bench.execution.workers.pool import LATE, TIMEOUT_GRACE, write_lost
 from gan_bench.records.earlier import end_of
@@ -67,10 +66,7 @@ class Dispatcher:
 
     Args:
         transport: Where to.
-        results: The results folder, on this machine.
-        policy: What becomes of trials that end badly.
-        inbox: Takes what tasks say.
-        stop: Returns True once the run should stop.
+        work: What is run, on which terms.
         most: Tasks at a time at most, or None.
         clock: Gives the time in seconds.
     """
@@ -78,15 +74,13 @@ class Dispatcher:
     def __init__(
         self,
         transport: RayTransport,
-        results: Path,
-        policy: Policy,
-        inbox: EventInbox,
-        stop: Callable[[], bool],
+        work: Work,
         most: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._transport, self._results, self._policy, self._stop = transport, results, policy, stop
-        self._inbox, self._most, self._clock = inbox, most, clock
+        self._transport, self._most, self._clock = transport, most, clock
+        self._results, self._policy, self._stop = work.results, work.policy, work.stop
+        self._inbox = EventInbox(work.trials, work.listener)
         self._waiting: deque[Bundle] = deque()
         self._running: dict[Handle, _Task] = {}
         self._tries: Counter[str] = Counter()

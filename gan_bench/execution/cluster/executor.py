@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from gan_bench.execution.cluster.transport import RayTransport, loss_of
 from gan_bench.execution.trial.claim import Identify
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.workers.inline import Results, Work, rounds
-from gan_bench.execution.workers.job import EventInbox, Job, Site, group_trials
+from gan_bench.execution.workers.job import Job, Site, group_trials
 
 T = TypeVar("T")
 WAITING_SECONDS = 1.0
@@ -110,14 +109,13 @@ class OnCluster:
         Raises:
             UserError: No node is left that could run a trial.
         """
-        listening, into = threading.Lock(), Results()
+        into = Results()
         job = Job(trials=(), results=work.results.resolve(), site=self.site, policy=work.policy)
         transport = RayTransport(self.cluster, job)
         for left in rounds(work, work.stop, into):
             slots = min(transport.slots(), self.most or transport.slots())
-            inbox = EventInbox(left, work.listener, listening)
-            dispatcher = Dispatcher(transport, work.results, work.policy, inbox, work.stop, self.most)
-            dispatcher.carry(make_bundles(group_trials(left, work.sizes), work.seconds, slots), into)
+            bundles = make_bundles(group_trials(left, work.sizes), work.seconds, slots)
+            Dispatcher(transport, work, self.most).carry(bundles, into)
         return into
 
     def _answer(self, pending: Any) -> Any:  # noqa: ANN401 - Ray's references have no types

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -164,17 +163,16 @@ class EventInbox:
     Args:
         trials: What was sent.
         listener: Receives the trials' progress events.
-        listening: Held while the listener is called.
 
     Attributes:
         claims: What came of the claims that are known so far, by trial id.
         started: Ids of trials that a worker began, whatever came of them.
     """
 
-    def __init__(self, trials: Iterable[Trial], listener: Listener, listening: threading.Lock) -> None:
+    def __init__(self, trials: Iterable[Trial], listener: Listener) -> None:
         self.claims: dict[str, Claim] = {}
         self.started: set[str] = set()
-        self._listener, self._listening = listener, listening
+        self._listener = listener
         self._trials = {trial.id: trial for trial in trials}
 
     def take(self, said: Mapping[str, Any]) -> None:
@@ -191,21 +189,19 @@ class EventInbox:
             self.note(trial, claim_from_json(content["claim"]))
             return
         self.started.add(trial.id)
-        with self._listening:
-            match event:
-                case "started":
-                    self._listener.started(trial, content["resumed_at"])
-                case "progress":
-                    self._listener.progress(trial, Progress(**content))
-                case "scored":
-                    self._listener.scored(trial, content["epoch"], content["scores"])
+        match event:
+            case "started":
+                self._listener.started(trial, content["resumed_at"])
+            case "progress":
+                self._listener.progress(trial, Progress(**content))
+            case "scored":
+                self._listener.scored(trial, content["epoch"], content["scores"])
 
     def note(self, trial: Trial, claim: Claim) -> None:
         """Take in what came of a claim."""
         self.claims[trial.id] = claim
         if isinstance(claim, TrialRecord):
-            with self._listening:
-                self._listener.finished(trial, claim)
+            self._listener.finished(trial, claim)
 
 
 def shape_key(config: TrialConfig) -> Hashable:

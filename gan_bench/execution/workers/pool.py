@@ -97,7 +97,7 @@ class Worker:
         self._threads, self._listener, self._listening = threads, listener, listening
         self._process: subprocess.Popen[str] | None = None
         self._events: IO[str] | None = None
-        self._errors: IO[bytes] | None = None
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - of one process after the other, closed with the last
 
     def run(self, job: Job, stop: Callable[[], bool]) -> dict[str, Claim]:
         """Have a job carried out.
@@ -111,7 +111,7 @@ class Worker:
         """
         process = self._started()
         before = {trial.id: end_of(RecordDirectory.of(job.results, trial)) for trial in job.trials}
-        inbox, late = EventInbox(job.trials, self._listener, self._listening), threading.Event()
+        inbox, late = EventInbox(job.trials, self._listener), threading.Event()
         whole = False
         try:
             whole = self._hear_out(job, process, inbox, stop, late)
@@ -122,8 +122,10 @@ class Worker:
             if trial.id not in inbox.claims:
                 why = LATE if late.is_set() else self._why(process)
                 claim = write_lost(job.results, trial, job.policy, why, before[trial.id], late=late.is_set())
-                inbox.note(trial, claim)
-        if any(_ran_out_of_memory(claim) for claim in inbox.claims.values()):
+                with self._listening:
+                    inbox.note(trial, claim)
+        ends = [claim for claim in inbox.claims.values() if isinstance(claim, TrialRecord)]
+        if any(end.failure is Failure.OUT_OF_MEMORY for end in ends):  # its memory may be in pieces
             self.close()
         return inbox.claims
 
@@ -166,7 +168,8 @@ class Worker:
                 said = json.loads(line)
                 if said["event"] == "job_done":
                     return True
-                inbox.take(said)
+                with self._listening:
+                    inbox.take(said)
             return False
         finally:
             over.set()
@@ -191,9 +194,7 @@ class Worker:
     def dismiss(self) -> None:
         """End the process, whose last words are not wanted any more."""
         self.close()
-        if self._errors is not None:
-            self._errors.close()
-            self._errors = None
+        self._errors.close()
 
     def _started(self) -> subprocess.Popen[str]:
         """Return the process, started if there is none that lives."""
@@ -203,9 +204,8 @@ class Worker:
         environment = {**os.environ}
         if self._threads:
             environment |= {"OMP_NUM_THREADS": str(self._threads), "MKL_NUM_THREADS": str(self._threads)}
-        if self._errors is not None:
-            self._errors.close()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the next one, or with the process
+        self._errors.seek(0)
+        self._errors.truncate()
         self._process, self._events = spawn("gan_bench.execution.workers.worker", (), self._errors, environment)
         _living.add(self._process)
         return self._process
@@ -217,16 +217,9 @@ class Worker:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
             hint = "; memory may have run out" if -code == signal.SIGKILL else ""
             return f"the worker process was killed by {name}{hint}"
-        lines: list[str] = []
-        if self._errors is not None:
-            self._errors.seek(0)
-            lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
         return f"the worker process ended with code {code}: {lines[-1][:300] if lines else 'no message'}"
-
-
-def _ran_out_of_memory(claim: Claim) -> bool:
-    """True if a trial left a process whose memory may be in pieces."""
-    return isinstance(claim, TrialRecord) and claim.failure is Failure.OUT_OF_MEMORY
 
 
 # ------------------------------------------------------------------------------------------ lost workers
