@@ -266,6 +266,7 @@ def steps_until(engine: Engine, step: int) -> Run[Snapshot]:
     return engine.snapshot()
 
 
+@torch_settings_kept(random=False)  # a loss or a measure that changes them does so for its own trials
 def schedule(runs: Iterable[Run[T]]) -> list[T]:
     """Carry runs to their ends, all at once.
 
@@ -284,12 +285,7 @@ def schedule(runs: Iterable[Run[T]]) -> list[T]:
         KeyboardInterrupt: As it comes, between two runs or in the middle of a step; all runs are closed first, since a
             notebook keeps the traceback, and with it the locks they hold.
     """
-    with torch_settings_kept(random=False):  # a loss or a measure that changes them does so for its own trials
-        return _schedule(list(runs))
-
-
-def _schedule(coroutines: Sequence[Run[T]]) -> list[T]:
-    stepper = _Stepper()
+    coroutines, stepper = list(runs), _Stepper()
     requests: dict[int, StepRequest] = {}
     ends: dict[int, T] = {}
     raised: list[Exception] = []
