@@ -200,7 +200,7 @@ def prepare(
     read_sound(options.folder / plan.suite / PLAN, schema.PLAN)  # what another version wrote ends the run now
     policy = options.policy
     if options.fresh:
-        policy = policy.fresh(options.started, options.folder, plan.trials)
+        policy = policy.fresh(options.folder, plan.trials)
     prepared = Preparation(plan=plan, place=place, context=context, policy=policy)
     planned(prepared)
     try:

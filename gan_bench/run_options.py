@@ -7,7 +7,6 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import KW_ONLY, MISSING, dataclass, field, fields
-from datetime import UTC, datetime
 from functools import cached_property
 from numbers import Integral, Real
 from pathlib import Path
@@ -301,11 +300,6 @@ class RunOptions:
         from gan_bench.execution.trial.claim import Policy
 
         return Policy(retry_failed=self.retry_failed, fail_fast=self.fail_fast, time_limit=self.time_limit)
-
-    @cached_property
-    def started(self) -> str:
-        """When it was first asked for (ISO 8601, UTC): with ``fresh``, earlier records are ignored."""
-        return datetime.now(UTC).isoformat(timespec="milliseconds")
 
     @cached_property
     def seconds(self) -> float | None:

@@ -275,10 +275,9 @@ def test_a_kill_while_a_record_is_cleared_leaves_no_half_of_it(finished, monkeyp
 def test_fresh_ignores_what_started_before_and_keeps_what_started_since(finished):
     results, trial, directory = finished
     other = replace(trial, config=replace(trial.config, seed=1))
-    train(results, [other], context(), Listener())
-    edit(directory.environment, started="2026-01-01T00:00:00.000+00:00")
     writer.finish(directory, replace(run_record(directory), train_seconds=1.0))
-    policy = Policy(fresh_since="2026-06-01T00:00:00.000+00:00")
+    policy = Policy().fresh(results, [trial, other])
+    train(results, [other], context(), Listener())
     assert not state_in(results, trial, policy).finished
     assert state_in(results, other, policy).finished
     records = train(results, [trial, other], context(), Listener(), policy).records
@@ -286,28 +285,21 @@ def test_fresh_ignores_what_started_before_and_keeps_what_started_since(finished
     assert state_in(results, trial, policy).finished
 
 
-def test_fresh_ignores_what_a_clock_began_that_was_ahead(finished):
-    """It was taken for what the run itself had begun, and nothing was trained."""
+@pytest.mark.parametrize("seconds", [-7200, 5, 300, 7200])
+def test_fresh_ignores_what_is_there_whatever_its_clock_said(finished, seconds):
+    """By a clock that was ahead it was taken for what the run itself had begun, and kept without a word."""
     results, trial, directory = finished
-    ahead = datetime.now(UTC) + timedelta(hours=2)
-    edit(directory.environment, started=ahead.isoformat(timespec="milliseconds"))
+    began = datetime.now(UTC) + timedelta(seconds=seconds)
+    edit(directory.environment, started=began.isoformat(timespec="milliseconds"))
     writer.finish(directory, run_record(directory))
     assert state_in(results, trial).finished
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    assert not state_in(results, trial, Policy(fresh_since=now)).finished
-
-
-@pytest.mark.parametrize("seconds", [5, 300])
-def test_fresh_ignores_what_a_clock_began_that_was_a_little_ahead(finished, seconds):
-    """Up to ten minutes ahead it was taken for what the run itself had begun, and kept without a word."""
-    results, trial, directory = finished
-    ahead = datetime.now(UTC) + timedelta(seconds=seconds)
-    edit(directory.environment, started=ahead.isoformat(timespec="milliseconds"))
-    writer.finish(directory, run_record(directory))
-    policy = Policy().fresh(datetime.now(UTC).isoformat(timespec="milliseconds"), results, [trial])
+    policy = Policy().fresh(results, [trial])
     assert not state_in(results, trial, policy).finished
     train(results, [trial], context(), Listener(), policy)
     assert state_in(results, trial, policy).finished, "its own record is no earlier one"
+    edit(directory.environment, started="2026-01-01T00:00:00.000+00:00")
+    writer.finish(directory, run_record(directory))
+    assert state_in(results, trial, policy).finished, "also where the clock of its machine is behind"
 
 
 def test_a_full_disk_without_room_for_a_lock_fails_a_trial_and_not_the_run(finished, monkeypatch):
@@ -334,7 +326,7 @@ def test_a_full_disk_without_room_for_a_lock_fails_a_trial_and_not_the_run(finis
 def test_a_worker_that_dies_before_it_begins_leaves_the_end_of_an_earlier_run(finished, monkeypatch, asked):
     """It reads images then, which take memory, and may be away: every finished trial of a suite had "failed"."""
     results, trial, directory = finished
-    policy = Policy(fresh_since="2999-01-01T00:00:00.000+00:00") if asked == "afresh" else Policy()
+    policy = Policy().fresh(results, [trial]) if asked == "afresh" else Policy()
     before, real = bits(directory), worker_pool.spawn
 
     def spawn_and_kill(*arguments):
@@ -397,7 +389,7 @@ def run_record(directory):
 def test_an_interrupted_fresh_run_keeps_what_it_did_not_reach(finished):
     results, trial, directory = finished
     before = bits(directory)
-    policy = Policy(fresh_since="2999-01-01T00:00:00.000+00:00")
+    policy = Policy().fresh(results, [trial])
     train(results, [trial], context(stop=lambda: True), Listener(), policy)
     assert bits(directory) == before
 
@@ -406,12 +398,12 @@ def test_fail_fast_under_fresh_keeps_the_ends_of_earlier_runs(finished):
     """Nothing replaced them, so a row that says skipped would only lose them."""
     results, trial, directory = finished
     broken = replace(trial, config=replace(trial.config, seed=1))
-    policy = Policy(fail_fast=True, time_limit=1e-6, fresh_since="2999-01-01T00:00:00.000+00:00")
+    policy = Policy(fail_fast=True, time_limit=1e-6).fresh(results, [trial])
     records = train(results, [broken, trial], context(), Listener(), policy).records
     assert records[broken.id].status is Status.FAILED
     assert Earlier(directory).status is Status.DONE
     other = replace(trial, config=replace(trial.config, seed=2))
-    records = train(results, [broken, other], context(), Listener(), policy).records
+    records = train(results, [broken, other], context(), Listener(), policy.fresh(results, [broken])).records
     assert (records[other.id].status, records[other.id].reason) == (
         Status.SKIPPED,
         "not run: --fail-fast, and a trial failed",
@@ -462,7 +454,7 @@ def test_an_unfinished_trial_of_another_version_is_left_alone(finished):
         path.unlink(missing_ok=True)
     edit(directory.trial, schema=7, novel=[1])
     before = directory.trial.read_bytes()
-    for policy in (Policy(), Policy(fresh_since="9999")):
+    for policy in (Policy(), Policy().fresh(results, [trial])):
         assert "has record version 7" in (state_in(results, trial, policy).blocked or "")
         claim = run_alone(claim_and_run(trial, results, context(), Listener(), policy))
         assert "has record version 7" in claim.reason

@@ -66,7 +66,7 @@ def test_a_job_travels(tmp_path):
     job = Job(
         trials=(digits_trial(0), digits_trial(1)), results=tmp_path,
         site=Site(data=DataRoot(tmp_path, given=True), device="cpu", engine="auto", threads=1, plugins=(PLUGIN,)),
-        policy=Policy(time_limit=3.0, fresh_since="2026"),
+        policy=Policy(time_limit=3.0, ignored=frozenset({"2026"})),
     )  # fmt: skip
     assert Job.from_json(job.to_json()) == job
 

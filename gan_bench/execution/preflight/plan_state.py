@@ -78,7 +78,7 @@ def find_plan_state(results: Path, plan: Plan, policy: Policy, identify: Identif
         retrain=retrain,
         ended={trial_id: state.status for trial_id, state in states.items() if state.status},
         held=frozenset(trial.id for trial in begun if trial_lock(where[trial.id]).holder()),
-        deleted=tuple(trial for trial in begun if policy.fresh_since and trial.id not in retrain),
+        deleted=tuple(trial for trial in begun if policy.ignored is not None and trial.id not in retrain),
     )
 
 

@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from gan_bench.config.trial import Trial, TrialConfig
@@ -21,9 +20,6 @@ from gan_bench.records.layout import DAMAGED, SUPERSEDED, RecordDirectory
 from gan_bench.records.lock import PATIENCE_SECONDS, Lock, Owner, trial_lock
 from gan_bench.records.record import Status, TrialRecord
 
-AHEAD_SECONDS = 600.0
-"""Seconds by which the clocks of machines that share a folder may differ. What began later than that from now on, an
-earlier run with a wrong clock began."""
 Claim = TrialRecord | Owner | None
 """What came of a claim: the trial's record; or the process that owns it; or None when it needed no further run."""
 
@@ -36,17 +32,15 @@ class Policy:
         retry_failed: Run failed trials again, from their checkpoints; otherwise they keep their row.
         fail_fast: After a failed or diverged trial, leave the rest as skipped.
         time_limit: Seconds of one trial's training and evaluation, or None.
-        fresh_since: Ignore records of trials that started before this time (ISO 8601, UTC); None ignores none. Each is
-            removed when its trial starts, so that an interrupted run loses no other.
-        ahead: When trials started, by their records, that were there at ``fresh_since`` and say a later time: the clock
-            that began them was ahead.
+        ignored: Start times, as records say them, of the trials whose records are ignored; None ignores none. Each is
+            removed when its trial starts, so that an interrupted run loses no other. Clocks may be wrong, so that no
+            time is compared with another one.
     """
 
     retry_failed: bool = False
     fail_fast: bool = False
     time_limit: float | None = None
-    fresh_since: str | None = None
-    ahead: frozenset[str] = frozenset()
+    ignored: frozenset[str] | None = None
 
     def is_terminal(self, earlier: Earlier) -> bool:
         """True if a record says that its trial needs no further run."""
@@ -54,21 +48,16 @@ class Policy:
         return earlier.status in ends and not self.is_outdated(earlier)
 
     def is_outdated(self, earlier: Earlier) -> bool:
-        """True if a record is of a run that is to be ignored: begun before, or by a clock that was ahead."""
-        if self.fresh_since is None:
-            return False
-        latest = datetime.now(UTC) + timedelta(seconds=AHEAD_SECONDS)
-        started = _started(earlier)
-        is_known = started < self.fresh_since or started in self.ahead
-        return is_known or started > latest.isoformat(timespec="milliseconds")
+        """True if a record is of a run that is to be ignored; one that does not say when it began is."""
+        return self.ignored is not None and _started(earlier) in self.ignored
 
-    def fresh(self, since: str, results: Path, trials: Iterable[Trial]) -> Policy:
+    def fresh(self, results: Path, trials: Iterable[Trial]) -> Policy:
         """Return the policy that ignores every record that is there now."""
-        starts = set[str]()
+        starts = {""}
         for trial in trials:
             with contextlib.suppress(UnreadableError):  # its own turn says so
                 starts.add(_started(Earlier(RecordDirectory.of(results, trial))))
-        return replace(self, fresh_since=since, ahead=frozenset(each for each in starts if each >= since))
+        return replace(self, ignored=frozenset(starts))
 
 
 def _started(earlier: Earlier) -> str:
