@@ -29,7 +29,7 @@ from gan_bench.execution.trial import checkpoints
 from gan_bench.execution.trial.claim import Policy, claim_and_run
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers import pool as worker_pool
-from gan_bench.execution.workers.inline import run_alone
+from gan_bench.execution.workers.inline import Work, run_alone
 from gan_bench.execution.workers.pool import write_lost
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
@@ -317,7 +317,7 @@ def test_a_full_disk_without_room_for_a_lock_fails_a_trial_and_not_the_run(finis
     records = train(results, [other, third], context(), Listener()).records
     assert (records[other.id].status, records[other.id].failure) == (Status.FAILED, Failure.DISK_FULL)
     assert records[third.id].status is Status.DONE
-    lost = write_lost(results, other, Policy(), "the worker died", None)
+    lost = write_lost(Work(trials=[other], results=results), other, "the worker died")
     assert lost.failure is Failure.DISK_FULL
     assert lost.reason == "the worker died; no space left at .locks (bytes or files); free some"
 
@@ -372,11 +372,12 @@ def test_a_run_whose_workers_die_early_fails_though_earlier_records_stay(tmp_pat
 def test_a_lost_worker_promises_no_checkpoint_that_is_not_there(finished):
     results, trial, _ = finished
     other = replace(trial, config=replace(trial.config, seed=1))
-    assert write_lost(results, other, Policy(), "the worker died", None).reason == "the worker died"
-    third = RecordDirectory.of(results, replace(trial, config=replace(trial.config, seed=2)))
-    third.path.mkdir()
-    third.checkpoint.write_bytes(b"")
-    lost = write_lost(results, replace(trial, config=replace(trial.config, seed=2)), Policy(), "the worker died", None)
+    assert write_lost(Work(trials=[other], results=results), other, "the worker died").reason == "the worker died"
+    third = replace(trial, config=replace(trial.config, seed=2))
+    directory = RecordDirectory.of(results, third)
+    directory.path.mkdir()
+    directory.checkpoint.write_bytes(b"")
+    lost = write_lost(Work(trials=[third], results=results), third, "the worker died")
     assert lost.reason == "the worker died; --retry-failed continues from its checkpoint"
 
 

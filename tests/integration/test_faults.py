@@ -34,7 +34,7 @@ from gan_bench.core.channel import spawn
 from gan_bench.execution.trial import checkpoints, environment
 from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.events import Listener, classify
-from gan_bench.execution.workers.inline import FinishedElsewhere, Work
+from gan_bench.execution.workers.inline import Work
 from gan_bench.execution.workers.job import Job, Site
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
@@ -420,12 +420,12 @@ def test_what_failed_anew_is_not_tried_again_by_everybody(tmp_path):
     directory, _ = run(tmp_path, trial)
     policy = Policy(retry_failed=True)
     edit(directory.record, status="failed", reason="of an earlier run")
-    meanwhile = FinishedElsewhere(Work(trials=[trial], results=tmp_path / "results", policy=policy))
-    assert not meanwhile.finished(trial)
+    work = Work(trials=[trial], results=tmp_path / "results", policy=policy)
+    assert not work.finished_elsewhere(trial)
     edit(directory.record, status="failed", reason="of another process, just now")
-    assert meanwhile.finished(trial)
+    assert work.finished_elsewhere(trial)
     edit(directory.record, status="interrupted", reason="of another process, just now")
-    assert not meanwhile.finished(trial)
+    assert not work.finished_elsewhere(trial)
 
 
 @pytest.mark.parametrize("executor", ["inline", "processes"])

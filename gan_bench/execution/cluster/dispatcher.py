@@ -14,7 +14,6 @@ from gan_bench.execution.trial.claim import Claim
 from gan_bench.execution.workers.inline import Results, Work
 from gan_bench.execution.workers.job import EventInbox
 from gan_bench.execution.workers.pool import LATE, TIMEOUT_GRACE, write_lost
-from gan_bench.records.earlier import end_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, break_lock, trial_lock
 from gan_bench.records.record import Status, TrialRecord
@@ -78,13 +77,11 @@ class Dispatcher:
         most: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._transport, self._most, self._clock = transport, most, clock
-        self._results, self._policy, self._stop = work.results, work.policy, work.stop
+        self._transport, self._work, self._most, self._clock = transport, work, most, clock
         self._inbox = EventInbox(work.trials, work.listener)
         self._waiting: deque[Bundle] = deque()
         self._running: dict[Handle, _Task] = {}
         self._tries: Counter[str] = Counter()
-        self._before: dict[str, bytes | None] = {}
 
     def carry(self, bundles: Iterable[Bundle], into: Results) -> None:
         """Carry bundles to their ends.
@@ -96,10 +93,10 @@ class Dispatcher:
         self._waiting.extend(bundles)
         asked = recalled = False
         while self._waiting or self._running:
-            if self._stop() and not asked:
+            if self._work.stop() and not asked:
                 asked = True
                 self._transport.stop()
-            if into.enough(self._policy) and not recalled:
+            if into.enough(self._work.policy) and not recalled:
                 recalled = True
                 self._transport.recall()
             if asked or recalled:
@@ -117,9 +114,6 @@ class Dispatcher:
         room = min(slots + AHEAD, self._most or slots + AHEAD)
         while self._waiting and len(self._running) < room:
             bundle = self._waiting.popleft()
-            for trial in bundle.trials:
-                if trial.id not in self._before:
-                    self._before[trial.id] = end_of(RecordDirectory.of(self._results, trial))
             self._running[self._transport.submit(bundle)] = _Task(bundle)
 
     def _hear(self, handle: Handle, said: object) -> None:
@@ -147,19 +141,19 @@ class Dispatcher:
 
     def _is_cut_off(self, claim: Claim) -> bool:
         """True if a task ended its trial because it lost the driver, not because that asked it to."""
-        return isinstance(claim, TrialRecord) and claim.status is Status.INTERRUPTED and not self._stop()
+        return isinstance(claim, TrialRecord) and claim.status is Status.INTERRUPTED and not self._work.stop()
 
     def _take_back(self, trial: Trial, bundle: Bundle) -> bool:
         """Break the lock that a machine which is gone has left on a retried trial; its file system has not noticed."""
         owner = self._inbox.claims.get(trial.id)
         if not (bundle.retry and isinstance(owner, Owner) and self._transport.is_gone(owner.host)):
             return False
-        break_lock(RecordDirectory.of(self._results, trial))
+        break_lock(RecordDirectory.of(self._work.results, trial))
         return True
 
     def _lose(self, bundle: Bundle, reason: str, *, late: bool) -> None:
         """Try again what a lost task has not done; a trial that was under way too often has failed."""
-        if self._stop():
+        if self._work.stop():
             return
         started = self._inbox.started
         blamed = [trial for trial in bundle.trials if trial.id in started] or list(bundle.trials)
@@ -177,17 +171,16 @@ class Dispatcher:
 
     def _give_up(self, trial: Trial, reason: str, *, late: bool) -> None:
         """Leave the row of a trial that is not tried again."""
-        directory = RecordDirectory.of(self._results, trial)
+        directory = RecordDirectory.of(self._work.results, trial)
         with trial_lock(directory) as lock:
             owner = lock.acquire()
         if owner and self._transport.is_gone(owner.host):
             break_lock(directory)
-        before = self._before[trial.id]
-        self._inbox.note(trial, write_lost(self._results, trial, self._policy, reason, before, late=late))
+        self._inbox.note(trial, write_lost(self._work, trial, reason, late=late))
 
     def _kill_the_late(self) -> None:
         """Kill tasks that are long past their trials' time limit and do not answer."""
-        limit = self._policy.time_limit
+        limit = self._work.policy.time_limit
         if limit is None:
             return
         for handle, task in self._running.items():

@@ -65,6 +65,7 @@ class Work:
         stop: Returns True once the run should stop.
         sizes: Says how many trials like this one train together at most, in one process.
         seconds: Says what a trial is expected to take.
+        ends: What ``end_of`` returned for each trial when the work was given out, by trial id.
     """
 
     trials: Sequence[Trial]
@@ -74,6 +75,26 @@ class Work:
     stop: Callable[[], bool] = lambda: False
     sizes: Callable[[TrialConfig], int] = lambda _: 1
     seconds: Callable[[Trial], float] = lambda _: 0.0
+    ends: dict[str, bytes | None] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for trial in self.trials:
+            with contextlib.suppress(UnreadableError):
+                self.ends[trial.id] = end_of(RecordDirectory.of(self.results, trial))
+
+    def finished_elsewhere(self, trial: Trial) -> bool:
+        """True if another process has finished a trial since; one that failed again is not retried by every process.
+
+        A new end was written by the trial's owner: where hundreds of processes share a suite, none should read all
+        files of all trials again, as the look at what is left did.
+        """
+        directory = RecordDirectory.of(self.results, trial)
+        try:
+            if end_of(directory) == self.ends.get(trial.id) or self.policy.is_outdated(Earlier(directory)):
+                return False
+            return Earlier(directory).status in (Status.DONE, *_BAD)
+        except UnreadableError:  # the claim says so
+            return False
 
 
 @dataclass
@@ -99,34 +120,6 @@ class Results:
     def enough(self, policy: Policy) -> bool:
         """True if no further trial is to start, because one failed or diverged."""
         return policy.fail_fast and any(record.status in _BAD for record in list(self.records.values()))
-
-
-class FinishedElsewhere:
-    """Tells which trials other processes have finished since a run looked at what is left.
-
-    A run looked closely at every end that was there then. A new one was written by the trial's owner, and where
-    hundreds of processes share a suite, none should read all files of all trials again.
-
-    Args:
-        work: What is left.
-    """
-
-    def __init__(self, work: Work) -> None:
-        self._results, self._policy = work.results, work.policy
-        self._before: dict[str, bytes | None] = {}
-        for trial in work.trials:
-            with contextlib.suppress(UnreadableError):
-                self._before[trial.id] = end_of(RecordDirectory.of(work.results, trial))
-
-    def finished(self, trial: Trial) -> bool:
-        """True if a trial has a new end; a trial that failed again is not retried by every process."""
-        directory = RecordDirectory.of(self._results, trial)
-        try:
-            if end_of(directory) == self._before.get(trial.id) or self._policy.is_outdated(Earlier(directory)):
-                return False
-            return Earlier(directory).status in (Status.DONE, *_BAD)
-        except UnreadableError:  # the claim says so
-            return False
 
 
 def rounds(work: Work, stop: Callable[[], bool], into: Results) -> Iterator[list[Trial]]:
@@ -174,13 +167,13 @@ def run_inline(work: Work, context: RunContext) -> Results:
         work: What to run.
         context: Where and how.
     """
-    meanwhile, heard, into = FinishedElsewhere(work), _Heard(work.listener), Results()
+    heard, into = _Heard(work.listener), Results()
     context = replace(context, stop=lambda: heard.fault is not None or work.stop())
     for left in rounds(work, context.stop, into):
         groups = group_trials(left, work.sizes)
         if any(len(group) > 1 for group in groups):
             groups.sort(key=lambda group: sum(map(work.seconds, group)))
-        for group in left_of(groups, meanwhile, into):
+        for group in left_of(groups, work, into):
             if context.stop() or into.enough(work.policy):
                 break
             claims = schedule(claim_and_run(trial, work.results, context, heard, work.policy) for trial in group)
@@ -224,10 +217,10 @@ class _Heard(Listener):
             self.fault = error
 
 
-def left_of(groups: Iterable[list[Trial]], meanwhile: FinishedElsewhere, into: Results) -> Iterator[list[Trial]]:
+def left_of(groups: Iterable[list[Trial]], work: Work, into: Results) -> Iterator[list[Trial]]:
     """Yield groups without the trials that other processes have finished by the time of their turn."""
     for group in groups:
-        done = [trial for trial in group if meanwhile.finished(trial)]
+        done = [trial for trial in group if work.finished_elsewhere(trial)]
         for trial in done:
             into.note(trial, None)
         if left := [trial for trial in group if trial not in done]:

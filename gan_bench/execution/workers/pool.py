@@ -22,8 +22,7 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.channel import spawn
 from gan_bench.core.errors import DiskFullError, RecordError, UnreadableError
 from gan_bench.execution.trial.claim import Claim, Policy, blocked
-from gan_bench.execution.trial.events import Listener
-from gan_bench.execution.workers.inline import FinishedElsewhere, Results, Work, left_of, rounds
+from gan_bench.execution.workers.inline import Results, Work, left_of, rounds
 from gan_bench.execution.workers.job import EventInbox, Job, Site, group_trials
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier, end_of
@@ -88,40 +87,40 @@ class Worker:
     """One worker, whose process takes job after job and is started again when it was lost.
 
     Args:
-        threads: CPU threads, or None for torch's own choice.
-        listener: Receives the trials' progress events.
+        site: Where it runs.
+        work: What its jobs are of.
         listening: Held while the listener is called.
     """
 
-    def __init__(self, threads: int | None, listener: Listener, listening: threading.Lock) -> None:
-        self._threads, self._listener, self._listening = threads, listener, listening
+    def __init__(self, site: Site, work: Work, listening: threading.Lock) -> None:
+        self._site, self._work, self._listening = site, work, listening
         self._process: subprocess.Popen[str] | None = None
         self._events: IO[str] | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - of one process after the other, closed with the last
 
-    def run(self, job: Job, stop: Callable[[], bool]) -> dict[str, Claim]:
+    def run(self, trials: Sequence[Trial], stop: Callable[[], bool]) -> dict[str, Claim]:
         """Have a job carried out.
 
         Args:
-            job: The trials.
+            trials: What to run; several train together.
             stop: When it says so, the worker is asked to save checkpoints and end.
 
         Returns:
             What came of every claim, by trial id; for trials of a worker that died, what says so.
         """
-        process = self._started()
-        before = {trial.id: end_of(RecordDirectory.of(job.results, trial)) for trial in job.trials}
-        inbox, late = EventInbox(job.trials, self._listener), threading.Event()
+        process, work = self._started(), self._work
+        job = Job(trials=tuple(trials), results=work.results.resolve(), site=self._site, policy=work.policy)
+        inbox, late = EventInbox(trials, work.listener), threading.Event()
         whole = False
         try:
             whole = self._hear_out(job, process, inbox, stop, late)
         finally:
             if not whole:
                 self.close()
-        for trial in job.trials:
+        for trial in trials:
             if trial.id not in inbox.claims:
                 why = LATE if late.is_set() else self._why(process)
-                claim = write_lost(job.results, trial, job.policy, why, before[trial.id], late=late.is_set())
+                claim = write_lost(work, trial, why, late=late.is_set())
                 with self._listening:
                     inbox.note(trial, claim)
         ends = [claim for claim in inbox.claims.values() if isinstance(claim, TrialRecord)]
@@ -202,8 +201,8 @@ class Worker:
             return self._process
         self.close()
         environment = {**os.environ}
-        if self._threads:
-            environment |= {"OMP_NUM_THREADS": str(self._threads), "MKL_NUM_THREADS": str(self._threads)}
+        if self._site.threads:
+            environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(self._site.threads))
         self._errors.seek(0)
         self._errors.truncate()
         self._process, self._events = spawn("gan_bench.execution.workers.worker", (), self._errors, environment)
@@ -225,32 +224,28 @@ class Worker:
 # ------------------------------------------------------------------------------------------ lost workers
 
 
-def write_lost(
-    results: Path, trial: Trial, policy: Policy, reason: str, before: bytes | None, *, late: bool = False
-) -> Claim:
+def write_lost(work: Work, trial: Trial, reason: str, *, late: bool = False) -> Claim:
     """Write the row of a trial whose worker died without an answer.
 
     Where an earlier run trained it to its end, and the worker died before it put that aside, nothing is written: the
     records of a suite whose images are away for a moment are worth more than the news of it.
 
     Args:
-        results: The results folder.
+        work: What it is of; an end that was there then is of an earlier run, which this one was to replace.
         trial: The trial.
-        policy: What it ran under.
         reason: What became of the worker.
-        before: What ``end_of`` returned before the job: an end of an earlier run, which this one was to replace.
         late: Whether it was killed for being past its time limit.
 
     Returns:
         The row; or the end that the worker did write; or the process that owns the trial now.
     """
-    directory = RecordDirectory.of(results, trial)
+    directory, before = RecordDirectory.of(work.results, trial), work.ends.get(trial.id)
     with trial_lock(directory) as lock:
         try:
             if owner := lock.acquire():
                 return owner
             earlier = Earlier(directory)
-            if policy.is_terminal(earlier) and end_of(directory) != before:
+            if work.policy.is_terminal(earlier) and end_of(directory) != before:
                 return earlier.record
             earlier.require_access()
             is_untouched = before is not None and end_of(directory) == before
@@ -264,7 +259,7 @@ def write_lost(
             return TrialRecord(status=Status.FAILED, failure=failure, reason=reason)
         if directory.has_checkpoint and not late:
             reason += "; --retry-failed continues from its checkpoint"
-        record = replace(_so_far(directory, policy), status=Status.FAILED, failure=failure, reason=reason)
+        record = replace(_so_far(directory, work.policy), status=Status.FAILED, failure=failure, reason=reason)
         with contextlib.suppress(OSError):
             record = writer.fail(directory, trial, record)
     return record
@@ -297,22 +292,20 @@ def run_processes(work: Work, sites: Sequence[Site]) -> Results:
         work: What to run.
         sites: Where, a worker each.
     """
-    into, meanwhile = Results(), FinishedElsewhere(work)
-    lock, failed = threading.Lock(), threading.Event()
-    workers = [(site, Worker(site.threads, work.listener, lock)) for site in sites]
+    into, lock, failed = Results(), threading.Lock(), threading.Event()
+    workers = [Worker(site, work, lock) for site in sites]
 
     def stop() -> bool:
         return work.stop() or failed.is_set()
 
-    def share(site: Site, worker: Worker, groups: Iterator[list[Trial]]) -> None:
+    def share(worker: Worker, groups: Iterator[list[Trial]]) -> None:
         """Hand a worker groups of trials until none is left or a stop is asked for."""
         while not stop() and not into.enough(work.policy):
             with lock:
                 group = next(groups, None)
             if group is None:
                 return
-            job = Job(trials=tuple(group), results=work.results.resolve(), site=site, policy=work.policy)
-            claims = worker.run(job, stop)
+            claims = worker.run(group, stop)
             with lock:
                 for trial in group:
                     into.note(trial, claims[trial.id])
@@ -322,10 +315,10 @@ def run_processes(work: Work, sites: Sequence[Site]) -> Results:
             groups = group_trials(left, work.sizes)
             if sites[0].device != "cpu":
                 groups.sort(key=lambda group: sum(map(work.seconds, group)), reverse=True)
-            shared = left_of(groups, meanwhile, into)
-            _in_threads([partial(share, site, worker, shared) for site, worker in workers], failed)
+            shared = left_of(groups, work, into)
+            _in_threads([partial(share, worker, shared) for worker in workers], failed)
     finally:
-        for _, worker in workers:
+        for worker in workers:
             worker.dismiss()
     return into
 
