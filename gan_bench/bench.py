@@ -177,8 +177,6 @@ def prepare(
     Raises:
         UserError: Something asked for cannot be.
     """
-    if options.join and options.fresh:
-        raise UserError("--join and --fresh do not go together: each process would train again what others finished")
     refuse_memory(options.tracking_uri or "")
     device = choose_device("cpu" if cluster else options.device)
     fix_bits(device)
@@ -192,13 +190,12 @@ def prepare(
     plan = _plan(options, place.device, targets or {})
     if isinstance(place, OnCluster):
         place = place.for_plan(plan)
-    own = {folder.name for folder in plan.folders}
-    check_names(plan, own)  # before images are read, which may take minutes
+    check_names(plan)  # before images are read, which may take minutes
     for folder in plan.folders:
         register_folder(folder, anew=True)
     check_writable(options.folder, make=not options.dry_run)
     read_sound(options.folder / plan.suite / PLAN, schema.PLAN)  # what another version wrote ends the run now
-    policy = options.policy
+    policy = Policy(retry_failed=options.retry_failed, fail_fast=options.fail_fast, time_limit=options.time_limit)
     if options.fresh:
         policy = policy.fresh(options.folder, plan.trials)
     prepared = Preparation(plan=plan, place=place, context=context, policy=policy)
@@ -242,7 +239,7 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     todo = state.todo
     if todo:
         read_sound(options.folder / plan.suite / BASELINES, schema.BASELINES)
-    kept = epochs_kept(options.folder, state.resumable(), place.device, found)
+    kept = epochs_kept(options.folder, state, place.device, found)
     group = 1 if options.join and options.group is None else options.group  # a group would take all that is free
     if isinstance(place, ThisMachine):
         place = ThisMachine(prepared.context, _workers(options, prepared.context, plan, found, len(todo)))
@@ -266,18 +263,6 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
         if not options.no_estimate
         else unmeasured(todo, group, kept),
     )
-
-
-class _Declared:
-    """The plan of a suite that runs: once it is gone, nothing more is trained without what it declares."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self._was_gone = path, False
-
-    def is_gone(self) -> bool:
-        """True once it was removed or renamed, also where it is back."""
-        self._was_gone = self._was_gone or is_gone(self.path)
-        return self._was_gone
 
 
 def _workers(options: RunOptions, context: RunContext, plan: Plan, found: Survey, count: int) -> tuple[Site, ...]:
@@ -342,21 +327,28 @@ def carry_out(
             mirror = SyncProcess(results / plan.suite, options.tracking_uri, options.experiment_prefix)
         except (UserError, OSError) as error:  # a run does without its mirror
             answer = MirrorResult(error=str(error))
-    declared = _Declared(results / plan.suite / PLAN)
+    declared, was_gone = results / plan.suite / PLAN, False
+
+    def plan_was_gone() -> bool:
+        """True once the plan was removed or renamed, also where it is back: nothing is trained undeclared."""
+        nonlocal was_gone
+        was_gone = was_gone or is_gone(declared)
+        return was_gone
+
     work = Work(
         trials=todo,
         results=results,
         policy=prepared.policy,
         listener=listener,
-        stop=lambda: declared.is_gone() or prepared.context.stop(),
+        stop=lambda: plan_was_gone() or prepared.context.stop(),
         sizes=expected.group,
         seconds=lambda trial: expected.work.get(trial.id, 0.0),
     )
     try:
         found = place.train(work)
-        if declared.is_gone():
+        if plan_was_gone():
             raise UserError(
-                f"{declared.path} was removed or renamed while the suite ran, so that nothing more is trained; put it "
+                f"{declared} was removed or renamed while the suite ran, so that nothing more is trained; put it "
                 "back and run the same command, or name another folder with --results"
             )
         ended()

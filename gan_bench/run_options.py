@@ -20,7 +20,6 @@ from gan_bench.records.layout import SUITE
 
 if TYPE_CHECKING:
     from gan_bench.config.cuts import PlanOptions
-    from gan_bench.execution.trial.claim import Policy
 
 
 @dataclass(frozen=True)
@@ -251,6 +250,10 @@ class RunOptions:
             raise UserError("--seeds and --until decided do not go together: looks say which seeds come next")
         if self.until == "decided" and self.fresh:
             raise UserError("--fresh and --until decided do not go together; choose another folder with --results")
+        if self.join and self.fresh:
+            raise UserError(
+                "--join and --fresh do not go together: each process would train again what others finished"
+            )
         if self.until != "decided" and (self.budget, self.max_seeds) != (None, None):
             raise UserError("--budget and --max-seeds need --until decided")
         if "precision" in self.changes and self.precision != "auto":
@@ -293,13 +296,6 @@ class RunOptions:
             extractors=tuple(self.extractors) or None,
             allow_plugins=self.allow_plugins,
         )
-
-    @cached_property
-    def policy(self) -> Policy:
-        """What becomes of trials that ended before or end badly."""
-        from gan_bench.execution.trial.claim import Policy
-
-        return Policy(retry_failed=self.retry_failed, fail_fast=self.fail_fast, time_limit=self.time_limit)
 
     @cached_property
     def seconds(self) -> float | None:

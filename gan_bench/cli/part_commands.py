@@ -108,7 +108,7 @@ def _check_suite(suite: str, root: DataRoot, *, allow_plugins: bool) -> None:
     is_whole = allow_plugins or not plan.files
     if is_whole:
         own = {folder.name: folder.transform for folder in plan.folders}
-        check_names(plan, set(own))
+        check_names(plan)
         check_fit(plan.trials, RunContext(root, choose_device("cpu"), lambda: False), own)
     settings = len({trial.setting for trial in plan.trials})
     out.say(f"ok: {plural(len(plan.trials), 'trial')} of {plural(settings, 'setting')}")

@@ -34,12 +34,13 @@ FEW_STEPS = 10
 """Fewer steps of G in a whole training are said before it."""
 
 
-def check_names(plan: Plan, own: set[str]) -> None:
+def check_names(plan: Plan) -> None:
     """Look every part up that a plan names, but a suite's own images, which are no parts yet.
 
     Raises:
         UserError: There is none of that name.
     """
+    own = {folder.name for folder in plan.folders}
     for config in (trial.config for trial in plan.trials):
         asked = config.evaluation.extractors
         for registry, name in (

@@ -49,11 +49,6 @@ class PlanState:
     held: frozenset[str] = frozenset()
     deleted: tuple[Trial, ...] = ()
 
-    def resumable(self) -> list[Trial]:
-        """Return the trials to run of which what an earlier run left may be kept."""
-        lost = self.retrain.keys() | {trial.id for trial in self.deleted}
-        return [trial for trial in self.todo if trial.id not in lost]
-
 
 def find_plan_state(results: Path, plan: Plan, policy: Policy, identify: Identify | None) -> PlanState:
     """Find out how each trial of a plan stands.
@@ -88,12 +83,12 @@ def _why_retrained(state: State, suite_folder: Path) -> str:
     return f"{why} (its earlier record goes to {suite_folder / state.keep})" if state.keep else why
 
 
-def epochs_kept(results: Path, trials: list[Trial], device: str, found: Survey) -> dict[str, int]:
+def epochs_kept(results: Path, state: PlanState, device: str, found: Survey) -> dict[str, int]:
     """Count the epochs of earlier runs that will not be trained again.
 
     Args:
         results: The results folder.
-        trials: Trials of which something may be kept.
+        state: How the trials stand.
         device: What is to compute; a trial that was begun on another starts again.
         found: What the trials are made of now.
 
@@ -101,7 +96,8 @@ def epochs_kept(results: Path, trials: list[Trial], device: str, found: Survey) 
         Epochs, as far as is known, that trials are resumed after, by trial id; without those that are not resumed.
     """
     kept: dict[str, int] = {}
-    for trial in trials:
+    lost = state.retrain.keys() | {trial.id for trial in state.deleted}
+    for trial in (trial for trial in state.todo if trial.id not in lost):
         earlier = Earlier(RecordDirectory.of(results, trial))
         before = str(earlier.environment.get("device")).partition(":")[0]
         if before == device.partition(":")[0] and not earlier.changed(found.identity(trial.config)):

@@ -179,7 +179,7 @@ NO_TRIAL = Identity(data_sha256=None, networks_sha256=None, d_output="logit", to
 
 
 def describe_environment(
-    device: torch.device, engine: str, identity: Identity | None = None, precision: Precision = "default"
+    device: torch.device, engine: str, identity: Identity = NO_TRIAL, precision: Precision = "default"
 ) -> EnvironmentFile:
     """Describe this process for ``environment.json``; keys are documented in ``gan_bench.records.schema``.
 
@@ -189,7 +189,6 @@ def describe_environment(
         identity: What a trial is made of, as ``RunContext.identity`` gives it.
         precision: In which a trial's products are computed.
     """
-    made_of = identity or NO_TRIAL
     commit, dirty = _git()
     flags = tf32_of(precision)  # what a GPU computes in TensorFloat-32 during training
     return {
@@ -203,11 +202,11 @@ def describe_environment(
         "libraries": {"torch": str(torch.__version__), **{n: version(n) for n in ("torchvision", "numpy", "scipy")}},
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
-        "data_sha256": made_of["data_sha256"],
-        "networks_sha256": made_of["networks_sha256"],
-        "parts": made_of["parts"],
+        "data_sha256": identity["data_sha256"],
+        "networks_sha256": identity["networks_sha256"],
+        "parts": identity["parts"],
         "engine": engine,
-        "d_output": made_of["d_output"],
+        "d_output": identity["d_output"],
         "threads": torch.get_num_threads(),
         "changes": [],
         "determinism": {
