@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import secrets
 import signal
@@ -11,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ ANSWER_SECONDS = 120.0
 """Seconds that a node may take to say what it is like: it starts a process first."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Cluster:
     """A cluster that this process is connected to.
 
@@ -54,6 +55,9 @@ class Cluster:
     share: Share
     driver: Driver
     nodes: tuple[NodeReport, ...]
+    _slots: int = field(default=0, init=False)
+    _seen: float = field(default=-math.inf, init=False)
+    _good: float = field(default=-math.inf, init=False)
 
     @property
     def device(self) -> str:
@@ -61,8 +65,26 @@ class Cluster:
         return "cuda" if self.share.gpus else "cpu"
 
     def slots(self) -> int:
-        """Return how many tasks the cluster runs at a time, were it free of other work."""
-        return sum(self.share.slots(node["Resources"]) for node in live_nodes())
+        """Return how many tasks the cluster runs at a time, were it free of other work.
+
+        Raises:
+            UserError: For a minute no node was left that could run one.
+        """
+        now = time.monotonic()
+        if now - self._seen > EMPTY_SECONDS:  # nobody looked meanwhile
+            self._good = now
+        if now - self._seen > NODES_SECONDS:
+            self._seen, self._slots = now, sum(self.share.slots(node["Resources"]) for node in live_nodes())
+            with contextlib.suppress(OSError):
+                self.driver.folder.mark.touch()
+        if self._slots:
+            self._good = now
+        elif now - self._good > EMPTY_SECONDS:
+            raise UserError(
+                f"the cluster has no node left with room for a trial ({self.share}); when it has one again, the same "
+                "command continues"
+            )
+        return self._slots
 
     def remote(self, function: Callable[..., Any]) -> Any:  # noqa: ANN401 - Ray's functions have no types
         """Return a function as a task that takes a trial's share; on a GPU each gets a fresh process.
@@ -154,38 +176,6 @@ def _remove_stale_marks(results: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > STALE_SECONDS:
                 path.unlink()
-
-
-class Capacity:
-    """Watches how much room a cluster has for tasks.
-
-    Args:
-        cluster: The cluster.
-    """
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster, self._slots = cluster, cluster.slots()
-        self._seen = self._good = time.monotonic()
-
-    def slots(self) -> int:
-        """Return how many tasks the cluster runs at a time, were it free of other work.
-
-        Raises:
-            UserError: For a minute no node was left that could run one.
-        """
-        now = time.monotonic()
-        if now - self._seen > NODES_SECONDS:
-            self._seen, self._slots = now, self._cluster.slots()
-            with contextlib.suppress(OSError):
-                self._cluster.driver.folder.mark.touch()
-        if self._slots:
-            self._good = now
-        elif now - self._good > EMPTY_SECONDS:
-            raise UserError(
-                f"the cluster has no node left with room for a trial ({self._cluster.share}); when it has one again, "
-                "the same command continues"
-            )
-        return self._slots
 
 
 def answer_of(reference: Any) -> Any:  # noqa: ANN401 - whatever an actor returns

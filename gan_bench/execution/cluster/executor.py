@@ -11,7 +11,7 @@ from gan_bench.config.suite import Plan
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.preparing import tell
-from gan_bench.execution.cluster.connection import Capacity, Cluster, answer_of, live_nodes, on_node, question
+from gan_bench.execution.cluster.connection import Cluster, answer_of, live_nodes, on_node, question
 from gan_bench.execution.cluster.dispatcher import Dispatcher, make_bundles
 from gan_bench.execution.cluster.task import call
 from gan_bench.execution.cluster.transport import RayTransport, loss_of
@@ -68,7 +68,7 @@ class OnCluster:
             KeyboardInterrupt: A stop was asked for.
         """
         task = self.cluster.remote(call)
-        found: T = self._answer(task.remote(self.cluster.driver, 0, self.site, work, arguments, options))
+        found: T = self._answer(task.remote(self.cluster.driver, self.site, work, arguments, options))
         return found
 
     def for_plan(self, plan: Plan) -> OnCluster:
@@ -87,7 +87,7 @@ class OnCluster:
         nodes = [node for node in live_nodes() if self.cluster.share.slots(node["Resources"])]
         if len(nodes) < 2:  # the survey was there
             return
-        asked = [on_node(task, node).remote(self.cluster.driver, 0, site, _digests, (configs,), {}) for node in nodes]
+        asked = [on_node(task, node).remote(self.cluster.driver, site, _digests, (configs,), {}) for node in nodes]
         for node, pending in zip(nodes, asked, strict=True):
             host = node["NodeManagerHostname"]
             try:
@@ -122,7 +122,7 @@ class OnCluster:
         """Wait for a task, telling meanwhile what is being prepared."""
         import ray
 
-        driver, room = self.cluster.driver, Capacity(self.cluster)
+        driver = self.cluster.driver
         asked, told = time.monotonic(), False
         while not ray.wait([pending], timeout=WAITING_SECONDS)[0]:
             said = answer_of(driver.mailbox.take.remote())
@@ -130,7 +130,7 @@ class OnCluster:
             if self.stop():
                 ray.cancel(pending, force=True)
                 raise KeyboardInterrupt
-            room.slots()
+            self.cluster.slots()
             if said:
                 asked = time.monotonic()
             elif not told and time.monotonic() - asked > QUIET_SECONDS:

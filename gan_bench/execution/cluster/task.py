@@ -179,7 +179,6 @@ def _ending_at_once() -> Iterator[None]:
 
 def call(
     driver: Driver,
-    handle: Handle,
     site: Site,
     work: Callable[..., Any],
     arguments: tuple[Any, ...],
@@ -187,7 +186,7 @@ def call(
 ) -> Any:  # noqa: ANN401 - the work's own
     """Let a function work on the run context of a site."""
     process = _process(driver)
-    with _ending_at_once(), _telling(driver, handle):
+    with _ending_at_once(), _telling(driver, 0):
         return work(*arguments, context=process.contexts.of(site), **options)
 
 

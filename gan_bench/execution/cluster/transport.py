@@ -13,7 +13,7 @@ from typing import Any
 
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import UserError, brief
-from gan_bench.execution.cluster.connection import Capacity, Cluster, answer_of
+from gan_bench.execution.cluster.connection import Cluster, answer_of
 from gan_bench.execution.cluster.task import Handle, carry
 from gan_bench.execution.trial.claim import Claim
 from gan_bench.execution.workers.job import Job, claim_from_json
@@ -67,9 +67,6 @@ class Ended:
 class RayTransport:
     """Carries bundles to a cluster.
 
-    Attributes:
-        slots: Returns how many tasks can run at a time now.
-
     Args:
         cluster: The cluster.
         job: What all jobs share; their trials, and the patience of a retry, are filled in.
@@ -80,7 +77,7 @@ class RayTransport:
         self._carry = cluster.remote(carry)
         self._numbers = itertools.count(1)
         self._answers: dict[Any, Handle] = {}
-        self.slots = Capacity(cluster).slots
+        self.slots = cluster.slots
 
     def submit(self, bundle: Bundle) -> Handle:
         """Hand over a bundle; it runs when there is room."""
