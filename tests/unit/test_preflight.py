@@ -425,7 +425,7 @@ def test_no_other_size_ends_much_sooner(gains, count, workers, other):
 )
 def test_an_estimate_says_what_limits_groups(monkeypatch, seconds, asked, size, limit):
     trials = [digits_trial(seed) for seed in range(6)]
-    monkeypatch.setattr(module, "_sizes", lambda *_: [*seconds])
+    monkeypatch.setattr(module, "GROUPS", {"cpu": tuple(seconds)})
     monkeypatch.setattr(module, "_seconds_per_step", lambda *_, **__: 1.0)
     monkeypatch.setattr(module, "_seconds_per_image", lambda *_: 0.0)
     monkeypatch.setattr(module, "_seconds_per_group_step", lambda config, context, size: seconds[size])

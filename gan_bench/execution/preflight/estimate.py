@@ -19,6 +19,7 @@ from gan_bench.core.errors import is_out_of_memory
 from gan_bench.core.preparing import tell
 from gan_bench.core.sources import calling
 from gan_bench.core.text import trained_parts
+from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.workers.job import group_trials, shape_key
 from gan_bench.metrics.evaluator import generated_chunks
@@ -35,8 +36,8 @@ MEASURED = 2000
 WORKER_START = 4.0
 """Seconds a worker process needs before its first step, to load torch, images and extractors: 3.1 were measured on
 an AMD EPYC, and other machines are slower."""
-GROUPS = (4, 16, 64)
-"""Sizes of groups that are tried on a GPU."""
+GROUPS = {"cpu": (), "cuda": (4, 16, 64)}
+"""Sizes of groups that are tried, by the kind of device; on a CPU, stacking was measured not to pay."""
 WORTH = 0.97
 """Share of the time until all trials of a kind have ended that one group less may take, to be worth the memory."""
 GroupLimit = Literal["trials", "rate", "failed", "tried", "asked"]
@@ -80,6 +81,7 @@ class TimeEstimate:
         return self.groups.get(shape_key(config), 1)
 
 
+@torch_settings_kept(random=False)  # threads, and what code of users sets
 def estimate(
     trials: list[Trial],
     context: RunContext,
@@ -94,23 +96,17 @@ def estimate(
         trials: What will run.
         context: Where.
         workers: Processes that share the trials, with a thread each on a CPU; None when they run in this process.
-        group: How many trials train together; None finds what is fastest on a GPU, and is 1 on a CPU, where
-            stacking was measured not to pay.
+        group: How many trials train together; None finds what is fastest on a GPU, and is 1 on a CPU.
         done: Epochs that trials have behind them, by trial id.
         beside: How many of the processes share this machine with the one that measures, whose load is imitated on a
             CPU; None takes all others.
     """
-    threads = torch.get_num_threads()
     shared = workers is not None and context.device.type == "cpu"
-    try:
-        if shared and beside is None:
-            torch.set_num_threads(1)
-        with _load((workers or 1) - 1 if beside is None else beside) if shared else nullcontext():
-            paces = _paces(trials, context, group, workers or 1)
-            each = {trial.id: _seconds(trial, context, paces, done or {}) for trial in trials}
-    finally:
-        if shared and beside is None:
-            torch.set_num_threads(threads)
+    if shared and beside is None:
+        torch.set_num_threads(1)
+    with _load((workers or 1) - 1 if beside is None else beside) if shared else nullcontext():
+        paces = _paces(trials, context, group, workers or 1)
+        each = {trial.id: _seconds(trial, context, paces, done or {}) for trial in trials}
     found = TimeEstimate(
         sum(each.values()),
         groups={key: pace.group for key, pace in paces.items() if pace.group > 1},
@@ -137,6 +133,7 @@ def unmeasured(trials: list[Trial], group: int | None = None, done: Mapping[str,
     return TimeEstimate(None, groups, work=work)
 
 
+@torch_settings_kept(random=False)
 def _one_thread(trials: list[Trial], context: RunContext, paces: Mapping[Hashable, _Pace]) -> float:
     """Measure how many times as fast one thread is as all; the two take turns, because other work comes and goes.
 
@@ -146,12 +143,9 @@ def _one_thread(trials: list[Trial], context: RunContext, paces: Mapping[Hashabl
     if not trials or context.device.type != "cpu" or threads == 1 or paces[shape_key(trials[0].config)].step > LONG:
         return 1.0
     config, spent = trials[0].config, {threads: 0.0, 1: 0.0}
-    try:
-        for count in (threads, 1) * 2:
-            torch.set_num_threads(count)
-            spent[count] += _unless_too_large(lambda: _seconds_per_step(config, context, budget=0.2)) or 1.0
-    finally:
-        torch.set_num_threads(threads)
+    for count in (threads, 1) * 2:
+        torch.set_num_threads(count)
+        spent[count] += _unless_too_large(lambda: _seconds_per_step(config, context, budget=0.2)) or 1.0
     return spent[threads] / spent[1]
 
 
@@ -165,46 +159,42 @@ class _Pace:
     limit: GroupLimit = "rate"
 
 
-def _paces(trials: list[Trial], context: RunContext, group: int | None, workers: int = 1) -> dict[Hashable, _Pace]:
-    """Measure every kind. Kinds that run out of memory count as 0 s; the trial reports it."""
+def _paces(trials: list[Trial], context: RunContext, group: int | None, workers: int) -> dict[Hashable, _Pace]:
+    """Measure every kind, by the first trial of it."""
     counts = Counter(shape_key(trial.config) for trial in trials)
-    paces: dict[Hashable, _Pace] = {}
-    for trial in trials:
-        config, key = trial.config, shape_key(trial.config)
-        if key in paces:
-            continue
-        tell(f"measuring how fast {trained_parts(trial.setting)} trains and is scored here", 0.0)
-        with _of_own_parts(config):
-            step = _unless_too_large(lambda c=config: _seconds_per_step(c, context)) or 0.0  # type: ignore[misc]
-        image = _unless_too_large(lambda c=config: _seconds_per_image(c, context)) or 0.0  # type: ignore[misc]
-        measured, failed = {1: step}, False
-        for size in _sizes(-(-counts[key] // workers), context, group):
-            seconds = _seconds_per_group_step(config, context, size)
-            if failed := seconds is None:
-                break
-            measured[size] = seconds
-            if group is None and seconds > min(measured.values()):
-                break  # from there on groups are slower
-        paces[key] = _pace(measured, image, counts[key], workers, asked=group is not None, failed=failed)
-    return paces
+    kinds = {shape_key(trial.config): trial for trial in reversed(trials)}
+    return {key: _pace(kinds[key], counts[key], context, group, workers) for key in counts}
 
 
-def _pace(measured: Mapping[int, float], image: float, count: int, workers: int, *, asked: bool, failed: bool) -> _Pace:
-    """Return the pace of trials of one kind in groups of the best size.
+def _pace(trial: Trial, count: int, context: RunContext, group: int | None, workers: int) -> _Pace:
+    """Measure trials of one kind, and return their pace in groups of the best size, or of the size that is asked for.
+
+    What runs out of memory counts as 0 s; the trial reports it.
 
     Args:
-        measured: Seconds of a step for each member, by the size of its group.
-        image: Seconds of one image's evaluation.
+        trial: One of them.
         count: How many there are.
+        context: Where.
+        group: How many train together; None finds it.
         workers: Processes that share them.
-        asked: Whether the size was asked for, not measured.
-        failed: Whether a larger group was tried in vain.
     """
+    config, each = trial.config, -(-count // workers)
+    tell(f"measuring how fast {trained_parts(trial.setting)} trains and is scored here", 0.0)
+    with _of_own_parts(config):
+        step = _unless_too_large(lambda: _seconds_per_step(config, context)) or 0.0
+    image = _unless_too_large(lambda: _seconds_per_image(config, context)) or 0.0
+    measured, failed = {1: step}, False
+    for size in sorted({min(size, each) for size in ((group,) if group else GROUPS[context.device.type])} - {1}):
+        seconds = _seconds_per_group_step(config, context, size)
+        if failed := seconds is None:
+            break
+        measured[size] = seconds
+        if group is None and seconds > min(measured.values()):
+            break  # from there on groups are slower
     most = max(measured)
-    size = most if asked else group_size(measured, count, workers)
-    each = -(-count // workers)
+    size = most if group else group_size(measured, count, workers)
     one_less = -(-each // max(-(-each // size) - 1, 1))  # the size that a process would need for one group less
-    limit: GroupLimit = "trials" if size >= each else "asked" if asked else "failed" if failed else "tried"
+    limit: GroupLimit = "trials" if size >= each else "asked" if group else "failed" if failed else "tried"
     if limit in ("failed", "tried") and (one_less <= most or measured[most] > min(measured.values())):
         limit = "rate"
     return _Pace(_interpolated(measured, size) / size, image, size, limit)
@@ -244,12 +234,6 @@ def _interpolated(measured: Mapping[int, float], size: int) -> float:
     """Return the seconds of a whole group's step, which between two measured sizes grow evenly."""
     sizes = sorted(measured)
     return float(np.interp(size, sizes, [measured[each] * each for each in sizes]))
-
-
-def _sizes(count: int, context: RunContext, group: int | None) -> list[int]:
-    """List the sizes of groups that are tried, from small to large."""
-    asked = (group,) if group else GROUPS if context.device.type == "cuda" else ()
-    return sorted({min(size, count) for size in asked} - {1})
 
 
 def _seconds(trial: Trial, context: RunContext, paces: Mapping[Hashable, _Pace], done: Mapping[str, int]) -> float:
