@@ -33,9 +33,9 @@ def test_a_group_shares_training_but_not_evaluation():
     meter = Meter(torch.device("cpu"), limit=10.0)
     meter.add_steps(StepResult(seconds=2.0, group=4), 10, at_tick=False)
     eight_ago = time.perf_counter() - 9
-    assert not meter.training_exceeds_limit(eight_ago)  # 2 + 9 / 4
-    assert meter.evaluation_exceeds_limit(eight_ago)  # 2 + 9
-    assert not Meter(torch.device("cpu"), None).evaluation_exceeds_limit(0.0)
+    assert not meter.exceeds_limit(eight_ago, shared=True)  # 2 + 9 / 4
+    assert meter.exceeds_limit(eight_ago)  # 2 + 9
+    assert not Meter(torch.device("cpu"), None).exceeds_limit(0.0)
 
 
 def test_the_pace_follows_a_machine_that_becomes_busy():

@@ -70,15 +70,14 @@ class Meter:
         seconds, steps = self._pace
         return steps / seconds if seconds else None
 
-    def training_exceeds_limit(self, since: float) -> bool:
-        """True if the limit is reached, with this trial's share of what has run since a time."""
-        return self._exceeds((time.perf_counter() - since) / self._sharing)
+    def exceeds_limit(self, since: float, *, shared: bool = False) -> bool:
+        """True if the limit is reached, with what has run since a time.
 
-    def evaluation_exceeds_limit(self, since: float) -> bool:
-        """True if the limit is reached, with all of what has run since a time: evaluations are not shared."""
-        return self._exceeds(time.perf_counter() - since)
-
-    def _exceeds(self, more: float) -> bool:
+        Args:
+            since: The time.
+            shared: Whether it is training, of which trials that train together have a share each.
+        """
+        more = (time.perf_counter() - since) / (self._sharing if shared else 1)
         return self.limit is not None and self.train_seconds + self.evaluate_seconds + more > self.limit
 
     def state_dict(self) -> dict[str, object]:

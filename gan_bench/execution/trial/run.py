@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -193,9 +194,10 @@ class _TrialRun:
     def _train_epoch(self, engine: Engine) -> Run[None]:
         state, every = engine.state, self.config.log_every
         while state.batch < engine.steps:
-            self._halt_if_asked(over=self.meter.training_exceeds_limit(time.perf_counter()))
+            self._halt_if_asked(time.perf_counter())
             before = state.step
-            yield from self._advance(engine, min(every - state.step % every, self._steps_per_tick()))
+            per_tick = max(1, int(TICK_SECONDS * (self.meter.steps_per_second or 0)))  # slow nets must not go silent
+            yield from self._advance(engine, min(every - state.step % every, per_tick))
             if state.step > before and state.step % every == 0:
                 self._log_step(engine)
             elif state.batch and time.monotonic() - self._reported > TICK_SECONDS:
@@ -208,21 +210,17 @@ class _TrialRun:
         started, before = time.perf_counter(), engine.state.step
         self.waiting = True
         result = yield StepRequest(
-            engine, most, lambda: self.context.stop() or self.meter.training_exceeds_limit(started)
+            engine, most, lambda: self.context.stop() or self.meter.exceeds_limit(started, shared=True)
         )
         self.waiting = False
         at_tick = engine.state.step % self.config.log_every == 0 or engine.state.batch == engine.steps
         self.meter.add_steps(result, engine.state.step - before, at_tick=at_tick)
 
-    def _steps_per_tick(self) -> int:
-        """Return how many steps fit between two checks of the clock; slow nets must not go silent."""
-        return max(1, int(TICK_SECONDS * (self.meter.steps_per_second or 0)))
-
-    def _halt_if_asked(self, *, over: bool) -> None:
-        """Raise where a stop was asked for, or the time limit is over."""
+    def _halt_if_asked(self, since: float) -> None:
+        """Raise where a stop was asked for, or the time limit is over with what has run since a time."""
         if self.context.stop():
             raise Interrupted
-        if over:
+        if self.meter.exceeds_limit(since):
             raise TimeLimit(self.meter.limit)
 
     def _log_step(self, engine: Engine) -> None:
@@ -301,15 +299,13 @@ class _TrialRun:
         self.listener.scored(self.trial, epoch, values)
 
     def _score(self, engine: Engine, started: float) -> list[Score]:
-        def halt_if_asked() -> None:
-            self._halt_if_asked(over=self.meter.evaluation_exceeds_limit(started))
-
         last = engine.state.epoch == self.config.epochs
         draws = self.config.evaluation.draws if last else 1
         evaluator = self.evaluator
         assert evaluator is not None  # noqa: S101 - a run that has started has one
         average = None if engine.state.average is None else engine.state.average.module
-        return evaluator.evaluate(engine.state.generator, self.config, draws, halt_if_asked, average=average)
+        halt = partial(self._halt_if_asked, started)
+        return evaluator.evaluate(engine.state.generator, self.config, draws, halt, average=average)
 
     # ---------------------------------------------------------------------------------------------- the end
 
