@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from support.studies import report_of, stored, studies_of, table, with_lr
@@ -17,7 +16,7 @@ from gan_bench.report.findings.answer import answers_markdown
 from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.find_setting import finished_settings
 from gan_bench.report.findings.pairs import paired
-from gan_bench.report.findings.questions import own_command, proposal, whole_command
+from gan_bench.report.findings.questions import Question, own_command, proposal, whole_command
 from gan_bench.report.findings.summaries import summaries
 
 SEEDS = range(5)
@@ -246,7 +245,7 @@ def test_a_seed_that_the_suite_alone_has_not_is_named_where_it_is_left(design, c
     unfinished = replace(stored(with_lr(digits_trial(3), 2e-4)), record=None)
     (study,) = studies_of([*trials(2e-4, (50, 51, 52)), unfinished])
     study.command, study.design = command, design.with_seeds(range(4))
-    found = proposal(study, [], scored=True)
+    found = proposal(study.scored[0])
     assert sorted(found.split("`")[1].split()) == sorted(continues.split())
 
 
@@ -505,22 +504,22 @@ def test_the_page_names_a_command_that_trains_all_of_its_trials():
 
 
 @pytest.mark.parametrize(
-    ("questions", "rivals", "seeds"),
+    ("asked", "seeds"),
     [
-        ([("a", 8)], {}, 8),
-        ([("a", 12), ("b", 8)], {}, 8),  # the earliest look, and the settings it is for
-        ([("a", 12), ("a", 8)], {}, 8),  # a setting in two questions is wanted at the first of them
-        ([("a", 8)], {"b": 5}, 5),
-        ([("a", None)], {}, None),
+        ([("a", 8)], 8),
+        ([("a", 12), ("b", 8)], 8),  # the earliest look, and the settings it is for
+        ([("a", 12), ("a", 8)], 8),  # a setting in two questions is wanted at the first of them
+        ([("a", None)], None),
     ],
 )
-def test_the_next_look_is_that_of_the_first_open_question(questions, rivals, seeds):
+def test_the_next_look_is_that_of_the_first_open_question(asked, seeds, monkeypatch):
     items = [*trials(2e-4, (50, 60, 45)), *trials(3e-4, (55, 52, 50))]
     (study,) = studies_of(items)
     study.command, study.design = COMMAND, Design.of_looks((3, 5, 8, 12)).with_seeds(range(3))
-    labels = dict(zip("ab", sorted(set(study.trials["label"])), strict=True))
-    asked = [SimpleNamespace(settings=(labels[name],), open=True, next=following) for name, following in questions]
-    found = proposal(study, asked, {labels[name]: look for name, look in rivals.items()}, scored=True)
+    groups = dict(zip("ab", study.values.labels, strict=True))
+    asked = [Question(text="", state="", settings=frozenset({groups[name]}), next=look) for name, look in asked]
+    monkeypatch.setattr("gan_bench.report.findings.questions.questions_of", lambda _: asked)
+    found = proposal(study.scored[0])
     if seeds is None:
         assert found is None
         return
@@ -544,13 +543,13 @@ def test_the_next_look_is_that_of_the_first_open_question(questions, rivals, see
     ],
 )
 def test_seeds_are_not_added_to_a_cut_training_in_which_nothing_was_learned(options, profile, learned, advised):
-    items = [*trials(2e-4, (50, 60)), *trials(3e-4, (55, 52))]
-    (study,) = studies_of(items)
+    worse = 0 if learned else 300  # than untrained generators
+    (study,) = studies_of([*trials(2e-4, (worse + 50, worse + 60)), *trials(3e-4, (worse + 55, worse + 52))])
     study.command, study.profile = f"gan-bench run test {options}", profile
     study.trials["config"] = [{**config, "epochs": 3} for config in study.trials["config"]]
     if "--samples" in options:
         study.trials["train_limit"] = None
-    found = proposal(study, [], scored=True, learned=learned)
+    found = proposal(study.scored[0])
     said = "Next: longer training"
     if learned:
         assert found.startswith("Next: 5 seeds, which can decide, ")
@@ -561,11 +560,11 @@ def test_seeds_are_not_added_to_a_cut_training_in_which_nothing_was_learned(opti
 
 
 def test_epochs_that_a_suite_sets_are_not_taken_for_cut_where_samples_alone_made_trials_quick():
-    (study,) = studies_of([*trials(2e-4, (50, 60)), *trials(3e-4, (55, 52))])
+    (study,) = studies_of([*trials(2e-4, (350, 360)), *trials(3e-4, (355, 352))])
     study.command, study.profile = "gan-bench run test --samples 100", "quick"
     study.trials["train_limit"] = None
     study.trials["name"] += ",epochs=5"
-    assert "raise epochs in the suite" in proposal(study, [], scored=True, learned=False)
+    assert "raise epochs in the suite" in proposal(study.scored[0])
 
 
 @pytest.mark.parametrize(

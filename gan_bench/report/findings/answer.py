@@ -11,11 +11,10 @@ import pandas as pd
 from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
 from gan_bench.core.text import plain_markdown, plural
 from gan_bench.report.findings.factor_sentences import factor_sentences
-from gan_bench.report.findings.factors import WITHIN, factors_of
+from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.leaders import Leaders, leaders
 from gan_bench.report.findings.questions import proposal
 from gan_bench.report.findings.tuning import tuning_sentences
-from gan_bench.report.findings.verdicts import CHANGED
 from gan_bench.report.study.frame import BAD, FAULTY, changed_between
 from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.study import Scored, Study, values_of
@@ -62,13 +61,7 @@ def answers(study: Study) -> Iterator[Answer]:
     for scored in study.scored:
         found = leaders(scored)
         factors = [each for each in factors_of(scored) if each.primary]
-        asked = [each for each in factors if not each.held and each.name not in WITHIN]
-        averaged = [judged for each in asked for judged in each.primary]
         best, score = (found.best, score_text(found.score)) if found else (None, "")
-        learned = len(scored.no_better_than_untrained()) < len(scored.medians())  # some setting has, or nobody knows
-        rivals = {found.best: found.next or 0, **found.open} if found and found.open else {}
-        is_judged = found is None or found.behind or found.tied or found.unknown
-        has_changed = found is not None and any(why.endswith(CHANGED) for why in found.unequal.values())
         yield Answer(
             title=study.title,
             protocol=scored.protocol,
@@ -81,14 +74,7 @@ def answers(study: Study) -> Iterator[Answer]:
                 *(sentence for each in factors for sentence in factor_sentences(each)),
                 *tuning_sentences(scored),
             ),
-            proposal=proposal(
-                study,
-                averaged,
-                rivals,
-                scored=found is not None,
-                learned=learned,
-                unlike="" if found is None or is_judged or has_changed else found.unlike,
-            ),
+            proposal=proposal(scored),
         )
 
 

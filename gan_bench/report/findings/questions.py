@@ -19,8 +19,8 @@ from gan_bench.config.suite import SET_MARK
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import duration, matches, plural
 from gan_bench.report.findings.factors import WITHIN, factors_of
-from gan_bench.report.findings.leaders import leaders
-from gan_bench.report.findings.verdicts import Judged
+from gan_bench.report.findings.leaders import Leaders, leaders
+from gan_bench.report.findings.verdicts import CHANGED
 from gan_bench.report.study.study import Scored, Study
 
 WORDS = ("decided", "equivalent", "tie", "undecided", "not judged")
@@ -45,33 +45,28 @@ class Question:
 
 
 def questions(study: Study) -> Iterator[Question]:
-    """Yield what a study asks: every two levels of a factor in every recipe, and every rival of the best setting.
+    """Yield what a study asks under all of its protocols that new seeds will have."""
+    for scored in study.scored:
+        if scored.protocol not in study.added:
+            yield from questions_of(scored)
+
+
+def questions_of(scored: Scored) -> Iterator[Question]:
+    """Yield every two levels of a factor in every recipe, and every rival of the best setting.
 
     Epochs and moving averages are compared within trials, and settings with other values held are details of a factor:
     they ask for no seeds of their own.
     """
-    group = {label: key for key, label in study.values.labels.items()}
-    for scored in (each for each in study.scored if each.protocol not in study.added):  # new seeds will not have them
-        yield from _of_factors(scored, group)
-        yield from _of_the_best(scored, group)
-
-
-def _of_factors(scored: Scored, group: dict[str, str]) -> Iterator[Question]:
+    group = {label: key for key, label in scored.study.values.labels.items()}
     for factor in factors_of(scored):
-        if factor.held or factor.name in WITHIN:
-            continue
-        for each in factor.primary:
+        for each in () if factor.held or factor.name in WITHIN else factor.primary:
             yield Question(
                 text=f"{factor.name}, {each.recipe}: {each.first_level} or {each.second_level}",
                 state=each.found,
                 next=each.next if each.open else None,
                 settings=frozenset(group[label] for label in each.settings),
             )
-
-
-def _of_the_best(scored: Scored, group: dict[str, str]) -> Iterator[Question]:
-    found = leaders(scored)
-    if found is None:
+    if (found := leaders(scored)) is None:
         return
     for label in (*found.behind, *found.tied, *found.unequal, *found.unknown):
         verdict = found.verdicts.get(label, "not judged")
@@ -89,29 +84,13 @@ def counted(asked: Iterable[Question]) -> str:
     return ", ".join(f"{found[word]} {word}" for word in WORDS if found[word])
 
 
-def proposal(
-    study: Study,
-    factors: Sequence[Judged],
-    rivals: Mapping[str, int] | None = None,
-    *,
-    scored: bool,
-    learned: bool = True,
-    unlike: str = "",
-) -> str | None:
-    """Propose the run that would settle most, with its expected time.
-
-    Args:
-        study: The study.
-        factors: The comparisons of the levels of factors.
-        rivals: Labels of the best setting and of those that another look may tell apart from it, each with that look.
-        scored: Whether any trial has a score.
-        learned: Whether any setting is better than its untrained generators: otherwise more seeds of a training that
-            was cut settle nothing.
-        unlike: What keeps every test from judging the best setting, in words about the others, or nothing.
+def proposal(scored: Scored) -> str | None:
+    """Propose the run that would settle most of a study under one protocol, with its expected time.
 
     Returns:
         One sentence, or None where the records do not say with what they were made or nothing more is worth it.
     """
+    study, found = scored.study, leaders(scored)
     trials = study.trials
     left = trials["status"].isin(["planned", "unfinished", "interrupted", "damaged", "altered", "skipped"])
     command = own_command(study)
@@ -123,26 +102,28 @@ def proposal(
         elif not is_until and not waiting <= set(study.design.first(study.design.looks[0])):
             command = _with_seeds(command, study)  # the suite alone has fewer
         return f"Next: `{command}` continues; {plural(int(left.sum()), 'trial')} left."
-    if not scored or not command:
+    if found is None or not command:
         return None
-    if not learned:
+    if len(scored.no_better_than_untrained()) == len(scored.medians()):  # more seeds of such a training settle nothing
         return _longer(study, command)
     whole = f"Next: the suite's whole protocol, `{_whole_protocol(command)}`." if study.profile == "quick" else None
     if trials["group"].nunique() == 1:  # more seeds would compare it with nothing
         return whole
-    found = _next_look(study, factors, rivals or {}, command) or whole
-    return found or (_beyond_tests(study, command, unlike) if unlike and not study.design.extended else None)
+    return _next_look(scored, command) or whole or _beyond_tests(study, found, command)
 
 
-def _beyond_tests(study: Study, command: str, unlike: str) -> str | None:
+def _beyond_tests(study: Study, found: Leaders, command: str) -> str | None:
     """Propose what helps where no test judges the best setting, as others failed or collapsed at another rate."""
+    is_judged = found.behind or found.tied or found.unknown or not found.unequal
+    if is_judged or study.design.extended or any(why.endswith(CHANGED) for why in found.unequal.values()):
+        return None
     failed = int((study.trials["status"] == "failed").sum())
     if failed:  # of memory, time or a kill, which the next attempt may not meet
         again = plural(failed, "failed trial")
-        return f"Next: `{command} --retry-failed` tries {again} again: no test judges settings that {unlike}."
+        return f"Next: `{command} --retry-failed` tries {again} again: no test judges settings that {found.unlike}."
     return (
         f"Next: other settings, or more epochs in the suite, now {_epochs(study)}: more seeds let no test judge "
-        f"settings that {unlike}."
+        f"settings that {found.unlike}."
     )
 
 
@@ -175,9 +156,10 @@ def _is_cut_by_profile(study: Study) -> bool:
     return chosen == "quick" and not study.trials["name"].str.contains(",epochs=").all()  # which a cut is not named by
 
 
-def _next_look(study: Study, factors: Sequence[Judged], rivals: Mapping[str, int], command: str) -> str | None:
+def _next_look(scored: Scored, command: str) -> str | None:
     """Propose the next look where a question is open; of a study of one or two seeds, in which none can be, five."""
-    design, everything = study.design, set(study.trials["label"])
+    study, design = scored.study, scored.study.design
+    everything = set(study.trials["group"])
     if design.extended:
         return None
     if design.is_fixed:
@@ -190,26 +172,26 @@ def _next_look(study: Study, factors: Sequence[Judged], rivals: Mapping[str, int
         seeds = [*design.seeds, *(seed for seed in range(LOOKS[0]) if seed not in have)][: LOOKS[0]]
         wanted = _with(_without(command, *_LOOKING), "--seeds", ",".join(map(str, seeds)))
         return _with_time(study, everything, seeds, f"{LOOKS[0]} seeds, which can decide", wanted)
-    looks = dict(rivals)
-    for each in factors:
-        for label in each.settings if each.open and each.next else ():
-            looks[label] = min(each.next or 0, looks.get(label, each.next or 0))  # that of the first of its questions
+    looks = dict[str, int]()  # by setting that of the first of its questions
+    for question in questions_of(scored):
+        for setting in question.settings if question.next else ():
+            looks[setting] = min(question.next or 0, looks.get(setting, question.next or 0))
     if not looks:
         return None
     look = min(looks.values())
     wanted = _with(_with(command, "--until", "decided"), "--max-seeds", str(look))
-    asked = [label for label, following in looks.items() if following == look]
+    asked = [setting for setting, following in looks.items() if following == look]
     return _with_time(study, asked, design.first(look), f"the look at {look} seeds", wanted)
 
 
 def _with_time(study: Study, settings: Collection[str], seeds: Sequence[int], what: str, command: str) -> str:
     """Write a proposal with the time that the seeds take which settings do not have."""
     trials = study.trials
-    each = trials[["train_seconds", "evaluate_seconds"]].dropna().sum(axis=1).groupby(trials["label"]).median()
+    each = trials[["train_seconds", "evaluate_seconds"]].dropna().sum(axis=1).groupby(trials["group"]).median()
     seconds = 0.0
-    for label in settings:  # settings without a time count as the mean of the others
-        have = set(trials["seed"][trials["label"] == label])
-        seconds += sum(seed not in have for seed in seeds) * float(each.get(label, each.mean()))
+    for setting in settings:  # settings without a time count as the mean of the others
+        have = set(trials["seed"][trials["group"] == setting])
+        seconds += sum(seed not in have for seed in seeds) * float(each.get(setting, each.mean()))
     return f"Next: {what}, `{command}`, about {duration(seconds)}{_of_one_core(trials)}."
 
 
