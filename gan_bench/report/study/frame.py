@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from gan_bench.config.trial import TrialConfig, setting_key
 from gan_bench.core.text import printable
@@ -92,46 +91,40 @@ _TRIAL_COLUMNS = [
 
 
 class Histories:
-    """Gathers the lines of histories in columns of floats: as rows of Python's numbers, 600,000 take gigabytes."""
+    """Gathers the lines of histories in arrays of floats: as rows of Python's numbers, 600,000 take gigabytes."""
 
     def __init__(self) -> None:
-        self._epochs = _Columns(("epoch", *STATISTICS, *MEANS, "train_seconds"))
-        self._steps = _Columns(("epoch", *STATISTICS))
+        self._epochs, self._steps = _Lines(), _Lines()
 
     def add(self, item: StoredTrial) -> None:
         """Take in the history of a trial; what it holds can then be let go."""
-        trial = item.trial["id"]
-        per_epoch = next((line["step"] / line["epoch"] for line in item.history if line["kind"] == "epoch"), None)
-        for line in item.history:
-            if line["kind"] == "epoch":
-                both = [line[of][name] for of in ("last", "mean") for name in STATISTICS]
-                self._epochs.add(trial, line["epoch"], *both, line["train_seconds"])
-            elif per_epoch:
-                self._steps.add(trial, line["step"] / per_epoch, *(line[name] for name in STATISTICS))
+        epochs = [line for line in item.history if line["kind"] == "epoch"]
+        if not epochs:
+            return
+        both = [[line[of][name] for of in ("last", "mean") for name in STATISTICS] for line in epochs]
+        rows = [[line["epoch"], *each, line["train_seconds"]] for line, each in zip(epochs, both, strict=True)]
+        per_epoch = epochs[0]["step"] / epochs[0]["epoch"]
+        steps = [line for line in item.history if line["kind"] == "step"]
+        of_steps = [[line["step"] / per_epoch, *(line[name] for name in STATISTICS)] for line in steps]
+        for found, lines in ((self._epochs, rows), (self._steps, of_steps)):
+            found.append((item.trial["id"], np.array(lines, dtype=np.float64)))  # NaN for what is missing
 
     def frames(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return the frames ``history`` and ``steps`` of ``Frames``."""
-        epochs = self._epochs.frame()
-        return epochs.astype({"epoch": int}), self._steps.frame()
+        epochs = _frame_of(self._epochs, ("epoch", *STATISTICS, *MEANS, "train_seconds"))
+        return epochs.astype({"epoch": int}), _frame_of(self._steps, ("epoch", *STATISTICS))
 
 
-class _Columns:
-    """A frame that grows row by row: a trial, and numbers of which some may be missing."""
+_Lines = list[tuple[str, NDArray[np.float64]]]
+"""By trial, the numbers of its lines."""
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self._names, self._trials, self._numbers = names, list[str](), array("d")
 
-    def add(self, trial: str, *numbers: float | None) -> None:
-        """Append a row."""
-        self._trials.append(trial)
-        self._numbers.extend(math.nan if number is None else number for number in numbers)
-
-    def frame(self) -> pd.DataFrame:
-        """Return what was gathered."""
-        numbers = np.array(self._numbers).reshape(len(self._trials), len(self._names))
-        made = pd.DataFrame(numbers, columns=list(self._names))
-        made.insert(0, "trial", np.array(self._trials, dtype=object))
-        return made
+def _frame_of(found: _Lines, names: Sequence[str]) -> pd.DataFrame:
+    """Return lines as a frame; that of no lines has all columns."""
+    numbers = [np.empty((0, len(names))), *(lines for _, lines in found if len(lines))]
+    made = pd.DataFrame(np.concatenate(numbers), columns=list(names))
+    made.insert(0, "trial", np.array([trial for trial, lines in found for _ in lines], dtype=object))
+    return made
 
 
 def _trial_row(item: StoredTrial) -> dict[str, object]:
