@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import pandas as pd
 
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, one_line
@@ -140,31 +139,20 @@ def _written(row: Mapping[str, object], column: Column) -> str:
 
 
 def _number(row: Mapping[str, Any], column: Column) -> str:
-    value = row.get(column.key)
-    if value is None or pd.isna(value):
-        return ""
-    if isinstance(value, (bool, str)):
-        return f"{{{escape_latex(one_line(cell(row, column)))}}}"
-    low, high = row.get(f"{column.key}_low"), row.get(f"{column.key}_high")
-    value = float(value)
-    if column.kind == "interval" and low is not None and high is not None and not pd.isna(low):
-        half = (float(high) - float(low)) / 2
-        if row.get(f"{column.key}_n") == 2 or abs((high + low) / 2 - value) > 1e-6 * half:
-            return f"{{{escape_latex(cell(row, column))}}}"
-        if half == 0:
-            shown = number(value)
-            digits = len(shown.partition(".")[2]) if "e" not in shown else 9
-        else:
-            digits = max(0, 1 - math.floor(math.log10(half)))
-        written = f"{value:.{digits}f} +- {half:.{digits}f}"
-        return written if digits < 9 else f"{{{escape_latex(cell(row, column))}}}"
+    value: Any = row.get(column.key)
     text = cell(row, column)
-    plain = text.replace(",", "")
-    try:
-        float(plain)
-    except ValueError:
-        return f"{{{escape_latex(one_line(text))}}}"
-    return plain if math.isfinite(float(plain)) else f"{{{escape_latex(text)}}}"
+    if column.kind == "interval" and "±" in text:
+        half = (float(row[f"{column.key}_high"]) - float(row[f"{column.key}_low"])) / 2
+        mean = number(float(value))
+        digits = max(0, 1 - math.floor(math.log10(half))) if half else 9 if "e" in mean else len(mean.partition(".")[2])
+        if digits < 9:
+            return f"{float(value):.{digits}f} +- {half:.{digits}f}"
+    elif not isinstance(value, (bool, str)):
+        plain = text.replace(",", "")
+        with contextlib.suppress(ValueError):
+            if math.isfinite(float(plain)):
+                return plain
+    return f"{{{escape_latex(one_line(text))}}}" if text else ""
 
 
 def _is_numeric(column: Column) -> bool:
