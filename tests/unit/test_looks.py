@@ -10,16 +10,8 @@ import pytest
 from scipy import special, stats
 from support.needs import slow
 
-from gan_bench.report.study.looks import (
-    FIRST,
-    TABLES,
-    is_equivalent,
-    level,
-    look_needed,
-    may_be_equivalent,
-    repeated_p,
-)
-from gan_bench.report.study.stats import coincidence, paired_test
+from gan_bench.report.study.looks import FIRST, TABLES, is_equivalent, level, may_be_equivalent, repeated_p
+from gan_bench.report.study.stats import coincidence, paired_test, seeds_needed
 
 LOOKS = (5, 8, 12)
 LONG = (5, 8, 12, 18)
@@ -205,13 +197,18 @@ def test_equivalence_is_out_of_reach_where_the_spread_is_large():
 
 
 def test_the_look_that_a_decision_needs():
+    def needed(after, values, tests=1):
+        later = [look for look in LOOKS if look > after]
+        return seeds_needed(values, later, [level(LOOKS, look, 0.05 / tests) for look in later])
+
     values = np.array([0.9, 1.1, 1.0, 1.05, 0.95])
-    assert look_needed(LOOKS, 5, values, 1) == 8
-    assert look_needed(LOOKS, 0, values, 1) == 5
-    assert look_needed(LOOKS, 0, values, 13) == 8, "five seeds cannot decide one of thirteen"
-    assert look_needed(LOOKS, 5, values - 0.99, 1) is None
-    assert look_needed(LOOKS, 12, values, 1) is None
-    assert look_needed(LOOKS, 5, np.zeros(5), 1) is None
+    assert needed(5, values) == 8
+    assert needed(0, values) == 5
+    assert needed(0, values, 13) == 8, "five seeds cannot decide one of thirteen"
+    assert needed(5, values - 0.99) is None
+    assert needed(12, values) is None
+    assert needed(5, np.zeros(5)) is None
+    assert needed(5, np.ones(5)) == 8, "the same difference in every seed is the surest"
 
 
 def test_the_share_of_the_first_look_is_that_of_the_derivation(derivation):

@@ -153,7 +153,7 @@ def test_the_seeds_that_are_needed_give_the_power_that_is_asked():
     generator = np.random.default_rng(0)
     pilot = np.array([0.0, 2.0])
     pilot = (pilot - pilot.mean()) / pilot.std(ddof=1) + 0.8  # mean 0.8, standard deviation 1
-    n = seeds_needed(pilot)
+    n = seeds_needed(pilot, range(2, 100), 0.05)
     assert 12 <= n <= 17
     decided = [scipy_stats.ttest_1samp(generator.normal(0.8, 1, n), 0).pvalue <= 0.05 for _ in range(2000)]
     assert np.mean(decided) == pytest.approx(0.8, abs=0.05)
@@ -232,10 +232,10 @@ def test_no_difference_at_all_is_a_tie_also_without_noise():
 
 
 def test_no_number_of_seeds_decides_nothing():
-    assert seeds_needed([1.0, -1.0]) is None
-    assert seeds_needed([1.0]) is None
-    assert seeds_needed([5.0, 5.0]) == 3  # 2 / 4**3 is the first level under 0.05
-    assert seeds_needed([5.0, 5.0], tests=10) == 5
+    counts = range(2, 1000)
+    assert seeds_needed([1.0, -1.0], counts, 0.05) is None
+    assert seeds_needed([5.0, 5.0], counts, 0.05) == 3  # 2 / 4**3 is the first level under 0.05
+    assert seeds_needed([5.0, 5.0], counts, 0.005) == 5
 
 
 def test_t_is_scipy_s():

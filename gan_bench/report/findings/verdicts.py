@@ -12,7 +12,7 @@ from gan_bench.config.design import Design, Look
 from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
 from gan_bench.report.findings.pairs import Paired, paired
 from gan_bench.report.study.frame import BAD, ENDED, changed_between
-from gan_bench.report.study.looks import FUTILE, is_equivalent, level, look_needed, may_be_equivalent, repeated_p
+from gan_bench.report.study.looks import FUTILE, is_equivalent, level, may_be_equivalent, repeated_p
 from gan_bench.report.study.stats import (
     ALPHA,
     Interval,
@@ -27,6 +27,8 @@ from gan_bench.report.study.stats import (
 from gan_bench.report.study.study import Scored, values_of
 from gan_bench.report.study.table import arrow, put_interval
 
+MOST_SEEDS = 1000
+"""No study of more seeds is proposed."""
 Sides = tuple[str, str, str, pd.DataFrame]
 """A comparison: recipe, level A, level B, and pairs with a seed and whether anything of the pair is left to train,
 ``open``; for each side, with the endings ``_a`` and ``_b``, a column ``METRIC``, and whether the trial was lost,
@@ -371,7 +373,7 @@ def _judged(side: Sides, made: Comparison, corrected_p: float | None, tests: int
         next=look.next,
         too_noisy=_is_too_noisy(made, max(1, tests)),
         needed=needed,
-        more="" if not wanted else str(needed) if needed else "over 1000" if design.is_fixed else "no look",
+        more="" if not wanted else str(needed) if needed else f"over {MOST_SEEDS}" if design.is_fixed else "no look",
         p=pair.p if tested else None,
         repeated=made.repeated if len(design.looks) > 1 else None,
         corrected=corrected_p if tested else None,
@@ -430,9 +432,11 @@ def _is_too_noisy(made: Comparison, tests: int) -> bool:
 
 def _needed(made: Comparison, tests: int) -> int | None:
     """Estimate the seeds that a decision takes: a later look, or those of a new study where a list is fixed."""
+    looks, values = made.design.looks, made.pair.values
     if made.design.is_fixed:
-        return seeds_needed(made.pair.values, tests=tests)
-    return look_needed(made.design.looks, made.look.number, made.pair.values, tests)
+        return seeds_needed(values, range(2, MOST_SEEDS + 1), ALPHA / tests)  # shared out as Holm's first step does
+    later = [look for look in looks if look > made.look.number]
+    return seeds_needed(values, later, [level(looks, look, ALPHA / tests) for look in later])
 
 
 def _words(judged: Judged, design: Design, *, confirmatory: bool) -> str:

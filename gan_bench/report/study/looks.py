@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from gan_bench.report.study.stats import ALPHA, POWER, coincidence
+from gan_bench.report.study.stats import ALPHA, coincidence
 
 Levels = NDArray[np.float64]
 
@@ -156,28 +156,6 @@ def may_be_equivalent(looks: Sequence[int], values: ArrayLike, margin: float, te
     quantile = special.stdtrit(looks[-1] - 1, 1 - level(looks, looks[-1], ALPHA / tests))
     reach = quantile * float(array.std(ddof=1)) / np.sqrt(looks[-1])
     return bool(abs(float(array.mean())) + reach <= margin)
-
-
-def look_needed(looks: Sequence[int], after: int, values: ArrayLike, tests: int) -> int | None:
-    """Return the first look after another one that decides a difference as large and noisy as the one seen.
-
-    Args:
-        looks: Numbers of seeds of all looks.
-        after: The look that was reached.
-        values: (n,) paired differences, n at least 2.
-        tests: Comparisons of the family.
-
-    Returns:
-        Seeds of the look, or None where none does.
-    """
-    array = np.asarray(values, dtype=np.float64)
-    mean, spread = abs(float(array.mean())), float(array.std(ddof=1))
-    for look in (each for each in looks if each > after):
-        nominal = level(looks, look, ALPHA / tests)
-        needed = special.stdtrit(look - 1, 1 - nominal / 2) + special.stdtrit(look - 1, POWER)
-        if coincidence(look) <= nominal and mean * np.sqrt(look) >= needed * spread > 0:
-            return look
-    return None
 
 
 def _line(x: float, xs: Levels, ys: Levels) -> float:

@@ -34,7 +34,6 @@ _DRAWS = 20_000
 """Random assignments that are tried then."""
 MANY = 12
 """From this many values on an interval is bootstrapped; below, no resampling of so few values can reach its level."""
-MOST_SEEDS = 1000
 FEW = 3
 """Below so many seeds tables show values instead of an interval."""
 ENCLOSED = 6
@@ -319,23 +318,20 @@ def improvement_probability(values: ArrayLike, *, lower_is_better: bool) -> floa
     return float((array > 0).mean() + 0.5 * (array == 0).mean())
 
 
-def seeds_needed(values: ArrayLike, tests: int = 1) -> int | None:
-    """Estimate how many seeds in all ``paired_test`` needs to decide a difference as large and noisy as the one seen.
+def seeds_needed(values: ArrayLike, counts: Sequence[int], levels: ArrayLike) -> int | None:
+    """Return the first number of seeds with which ``paired_test`` decides a difference as large and noisy as one seen.
 
     Args:
-        values: (n,) differences.
-        tests: Comparisons of the family; the level is shared out as Holm's first step does.
+        values: (n,) differences, n at least 2.
+        counts: (k,) numbers of seeds in all, increasing.
+        levels: (k,) what p may be with each; or one level for all.
 
     Returns:
-        Seeds in all; None for fewer than two values, and when more than ``MOST_SEEDS`` would be needed.
+        Seeds in all, or None where none of the numbers suffices with a chance of ``POWER``.
     """
-    array = _finite(values)
-    spread, mean = float(array.std(ddof=1)) if array.size > 1 else 0.0, abs(float(array.mean()))
-    if array.size < 2 or mean == 0:
-        return None
-    level = ALPHA / tests
-    counts = np.arange(2, MOST_SEEDS + 1)
-    needed = special.stdtrit(counts - 1, 1 - level / 2) + special.stdtrit(counts - 1, POWER)
-    reached = mean * np.sqrt(counts) >= needed * spread
-    enough = counts[reached & (coincidence(counts) <= level)]
+    array, seeds, level = _finite(values), np.asarray(counts), np.asarray(levels, dtype=np.float64)
+    mean, spread = abs(float(array.mean())), float(array.std(ddof=1))
+    needed = special.stdtrit(seeds - 1, 1 - level / 2) + special.stdtrit(seeds - 1, POWER)
+    reached = (mean > 0) & (mean * np.sqrt(seeds) >= needed * spread)
+    enough = seeds[reached & (coincidence(seeds) <= level)]
     return int(enough[0]) if enough.size else None
