@@ -30,7 +30,7 @@ from gan_bench.report.findings.tables import remarks
 from gan_bench.report.study.settings import architecture_of
 from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.study import values_of
-from gan_bench.report.study.table import arrow, cell, interval_of, number, put_interval, score_column
+from gan_bench.report.study.table import arrow, interval_text, number, score_column
 
 SAMPLES = "samples.png"
 MARK = "library_name: gan_bench"
@@ -62,10 +62,8 @@ class ScoreRow:
     @property
     def texts(self) -> tuple[str, ...]:
         """What tables of a card write: measure, score, of real images, of untrained generators, protocol."""
-        row: dict[str, object] = {}
-        put_interval(row, self.metric, self.interval)
         known = ["" if value is None or pd.isna(value) else number(value) for value in (self.real, self.untrained)]
-        return (arrow(self.metric), cell(row, score_column(self.metric)), *known, self.protocol)
+        return (arrow(self.metric), interval_text(self.interval, score_column(self.metric)), *known, self.protocol)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,11 +118,9 @@ def card_of(setting: FinishedSetting, stored: StoredTrial) -> Card:
 def _scores(setting: FinishedSetting) -> Iterator[ScoreRow]:
     first = setting.scored
     for scored in (first, *(each for each in setting.study.scored if each is not first)):
-        final = scored.final()
         real: Mapping[str, ScoreLine] = next((scores for _, scores in scored.real()), {})
         for metric in setting.study.metrics:
-            interval = interval_of(values_of(setting.done, final, metric), MEASURES[metric].bounds)
-            if interval is not None:
+            if interval := scored.mean(metric, setting.done):
                 recipe = str(setting.done["recipe"].iloc[0])
                 known = real[metric]["value"] if metric in real else None
                 yield ScoreRow(metric, scored.protocol, interval, known, scored.untrained(metric, recipe))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
+from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import plain_markdown, plural
 from gan_bench.report.findings.factor_sentences import factor_sentences
 from gan_bench.report.findings.factors import factors_of
@@ -18,7 +18,7 @@ from gan_bench.report.findings.tuning import tuning_sentences
 from gan_bench.report.study.frame import BAD, FAULTY, changed_between
 from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.study import Scored, Study, values_of
-from gan_bench.report.study.table import Column, cell, number, put_interval
+from gan_bench.report.study.table import Column, interval_text, number
 
 NAMED = 3
 """Settings that a sentence names; the ranking has them all."""
@@ -90,9 +90,7 @@ def answers_markdown(found: list[Answer]) -> str:
 def score_text(score: Interval) -> str:
     """Write a median score with its interval: ``FID 91.5 (80.8 to 102)``."""
     title = MEASURES[primary_measure()].title
-    row: dict[str, object] = {}
-    put_interval(row, "score", score)
-    return f"{title} {cell(row, Column('score', title, 'range'))}"
+    return f"{title} {interval_text(score, Column('score', title, 'range'))}"
 
 
 # ---------------------------------------------------------------------------------------------- the best
@@ -101,7 +99,7 @@ def score_text(score: Interval) -> str:
 def _headline(scored: Scored, found: Leaders | None) -> str:
     if found is None:
         return _without_a_score(scored.study)
-    row, done = next(each for each in scored.study.settings() if each[0]["setting"] == found.best)
+    row, done = scored.study.setting(found.best)
     known = int(values_of(done, scored.final(), primary_measure()).count())
     seeds = f"{known} of {row['planned']} planned seeds" if known < row["planned"] else ""
     seeds = seeds or plural(found.score.n, "seed")
@@ -121,26 +119,19 @@ def _headline(scored: Scored, found: Leaders | None) -> str:
 
 def _why_useless(scored: Scored, found: Leaders) -> str:
     """Return why nobody would take the generators of the best setting, or nothing."""
-    recipe = next(row["recipe"] for row, _ in scored.study.settings() if row["setting"] == found.best)
-    untrained = scored.untrained(primary_measure(), recipe)
+    row, done = scored.study.setting(found.best)
+    untrained = scored.untrained(primary_measure(), row["recipe"])
     if untrained is not None and found.score.estimate >= untrained:
         title = MEASURES[primary_measure()].title
         return f"the best is no better than untrained generators ({title} {number(untrained)})"
-    collapsed, done = _collapsed(scored, found.best)
-    return "all generators of the best one collapsed" if len(done) and len(collapsed) == len(done) else ""
-
-
-def _collapsed(scored: Scored, label: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the finished trials of a setting whose generators collapsed, as far as that was counted, and all."""
-    done = next(done for row, done in scored.study.settings() if row["setting"] == label)
-    if COLLAPSED not in scored.study.metrics:
-        return done.iloc[:0], done
-    return done[values_of(done, scored.final(), COLLAPSED) > 0], done
+    collapsed = len(scored.collapsed(done))
+    return "all generators of the best one collapsed" if collapsed and collapsed == len(done) else ""
 
 
 def _collapse(scored: Scored, label: str) -> str:
     """Say which generators of a setting count as collapsed, and what that means; nothing where none does."""
-    collapsed, done = _collapsed(scored, label)
+    _, done = scored.study.setting(label)
+    collapsed = scored.collapsed(done)
     if collapsed.empty:
         return ""
     some, count = len(collapsed), len(done)

@@ -173,6 +173,5 @@ def _champion(scored: Scored) -> Champion:
         return Champion(scored.study.title, found.best, None, f"{found.best} is not decided: {why}")
     if found.best in scored.no_better_than_untrained():
         return Champion(scored.study.title, found.best, None, f"{found.best} is no better than untrained generators")
-    done = next(done for row, done in scored.study.settings() if row["setting"] == found.best)
-    median = scored.study.trials["trial"] == scored.median_trial(done)
+    median = scored.study.trials["trial"] == scored.median_trial(scored.study.setting(found.best)[1])
     return Champion(scored.study.title, found.best, Path(scored.study.trials["path"][median].iloc[0]))

@@ -20,7 +20,7 @@ from gan_bench.report.findings.leaders import Leaders, leaders
 from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.study.frame import MEANS
 from gan_bench.report.study.study import Scored, Study, values_of
-from gan_bench.report.study.table import interval_of, number
+from gan_bench.report.study.table import number
 
 NO_SCORE = "no score yet"
 Curves = dict[str, list[tuple[int, float, float | None, float | None]]]
@@ -54,7 +54,7 @@ def summaries(study: Study) -> Iterator[SettingSummary]:
 
 def _add_numbers(numbers: Mapping[str, dict[str, float]], scored: Scored, mark: str) -> None:
     """Add what a ranking says of every setting; ``mark`` tells protocols beside the ranking's apart."""
-    final, primary = scored.final(), primary_measure()
+    primary = primary_measure()
     place = {label: rank for rank, label in enumerate(scored.ranking(), 1)}
     by_label = dict(iter(scored.by_epoch(unscored=True)[["label", "epoch", "value"]].groupby("label")))
     for row, done in scored.study.settings():
@@ -71,8 +71,7 @@ def _add_numbers(numbers: Mapping[str, dict[str, float]], scored: Scored, mark: 
             if math.isfinite(mine.iloc[at]):
                 found |= {f"{start}best": float(mine.iloc[at]), f"{start}best_epoch": float(mine.index[at])}
         for name in scored.study.shown(measures_with("quality")):
-            mean = interval_of(values_of(done, final, name), MEASURES[name].bounds)
-            if mean is not None:
+            if mean := scored.mean(name, done):
                 found[f"{name}{mark}.mean"] = mean.estimate
 
 

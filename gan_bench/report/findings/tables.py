@@ -103,11 +103,10 @@ def setting_table(scored: Scored) -> Table:
     rows, medians, ahead = [], scored.medians(), leaders(scored)
     may_be_as_good = {*ahead.tied, *ahead.unknown} - {*ahead.ahead} if ahead else set()
     for row, done in scored.study.settings():
-        values = {name: values_of(done, final, name) for name in scored.study.shown(quality)}
-        for name, series in values.items():
-            put_interval(row, name, interval_of(series, MEASURES[name].bounds))
+        for name in scored.study.shown(quality):
+            put_interval(row, name, scored.mean(name, done))
         put_interval(row, RANKED, medians.get(row["setting"]))
-        known = values.get(primary, pd.Series(dtype=float)).dropna()
+        known = values_of(done, final, primary).dropna()
         row["sd_seeds"] = known.std() if len(known) > 1 else None
         row["sd_draws"] = values_of(done, draws, primary).mean()
         row["train_seconds"] = median_of(done["train_seconds"])
@@ -197,8 +196,8 @@ def _one(rows: Sequence[Mapping[str, object]], key: str) -> bool:
 
 def remarks(scored: Scored, row: Mapping[str, Any], done: pd.DataFrame) -> Iterator[str]:
     """Yield what a setting's scores alone would hide: a collapsed generator can have the highest precision."""
-    if COLLAPSED in scored.study.metrics and (count := int((values_of(done, scored.final(), COLLAPSED) > 0).sum())):
-        yield f"{count} of {len(done)} collapsed"
+    if collapsed := len(scored.collapsed(done)):
+        yield f"{collapsed} of {len(done)} collapsed"
     if row["setting"] in scored.no_better_than_untrained():
         yield "no better than untrained"
     for what, count in scored.how_lost(row, done).items():
@@ -243,8 +242,7 @@ def health_table(scored: Scored) -> Table:
     rows = []
     for row, done in scored.study.settings():
         for name in scored.study.shown(health):
-            values = values_of(done, final, name)
-            put_interval(row, name, interval_of(values, MEASURES[name].bounds))
+            put_interval(row, name, scored.mean(name, done))
         if COLLAPSED in scored.study.metrics:
             row["collapses"] = _count(values_of(done, final, COLLAPSED))
         outputs = (0, 1) if done["probabilities"].all() else (None, None)

@@ -11,14 +11,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import pandas as pd
 
 from gan_bench.config.design import Design
-from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
 from gan_bench.core.text import slug
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import STATISTICS, Baseline, ScoreLine
 from gan_bench.report.study.frame import BAD, COSTS, FAULTY, IMAGES, Frames
 from gan_bench.report.study.settings import settings_of
 from gan_bench.report.study.stats import Interval, median_interval
-from gan_bench.report.study.table import RANKED, Column, Table, name_table, profile_mark
+from gan_bench.report.study.table import RANKED, Column, Table, interval_of, name_table, profile_mark
 
 _SETTING_COLUMNS = [
     *("trial", "seed", "status", "group", "label", "recipe", "epochs", "probabilities"),
@@ -139,6 +139,10 @@ class Study:
         for start, done in self._settings:
             yield dict(start), done
 
+    def setting(self, label: str) -> tuple[dict[str, Any], pd.DataFrame]:
+        """Return the start of a row and the finished trials of a setting."""
+        return next(each for each in self.settings() if each[0]["setting"] == label)
+
     @cached_property
     def _settings(self) -> list[tuple[dict[str, object], pd.DataFrame]]:
         found = []
@@ -227,6 +231,14 @@ class Scored:
         """
         values = self.final()[primary_measure()]
         return frozenset(values.index[values.isna()]) if values.notna().any() else frozenset()
+
+    def mean(self, metric: str, done: pd.DataFrame) -> Interval | None:
+        """Return the mean of a measure over a setting's finished seeds with its interval; None without a score."""
+        return interval_of(values_of(done, self.final(), metric), MEASURES[metric].bounds)
+
+    def collapsed(self, done: pd.DataFrame) -> pd.DataFrame:
+        """Return those of a setting's finished trials whose generators collapsed, as far as that was counted."""
+        return done[values_of(done, self.final(), COLLAPSED) > 0]
 
     def lost(self, row: Mapping[str, Any], done: pd.DataFrame) -> int:
         """Return how many seeds of a setting failed, diverged, or made images that cannot be scored."""

@@ -194,6 +194,13 @@ def cell(row: Mapping[str, Any], column: Column) -> str:
     return f"{text} ± {_half(half, text) if column.decimals is None else write(half)}"
 
 
+def interval_text(interval: Interval, column: Column) -> str:
+    """Write an interval as a column does."""
+    row: dict[str, object] = {}
+    put_interval(row, column.key, interval)
+    return cell(row, column)
+
+
 def _half(width: float, mean: str) -> str:
     """Write half an interval's width; below the mean's precision, a zero with the same decimals."""
     digits = len(mean.partition(".")[2])
