@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, cast
+from typing import cast
 
 import pandas as pd
 import yaml
@@ -176,9 +176,15 @@ def card_markdown(card: Card, license_name: str | None = None, code: str | None 
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(  # noqa: S701 - Markdown
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=_one_line
-    )
-    environment.filters |= {"plain": _plain, "cell": _cell, "code": _code, "fenced": _fenced}
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        finalize=lambda value: printable(value) if isinstance(value, str) else value,  # what is shown stays on its line
+    )  # fmt: skip
+    environment.filters |= {
+        "plain": lambda text: plain_markdown(printable(str(text))),
+        "cell": lambda text: markdown_cell(printable(str(text))),
+        "code": lambda text: text.replace("`", "'"),  # stays inside a code span
+        "fenced": lambda text: text.replace("`" * 3, "`"),  # stays inside a fenced block
+    }
     final = card.setting.scored.final()
     template = (resources.files("gan_bench.report.card") / "card.md").read_text(encoding="utf-8")
     record, config = RecordDirectory(card.stored.path), card.stored.trial["config"]
@@ -207,16 +213,6 @@ def card_markdown(card: Card, license_name: str | None = None, code: str | None 
     return f"---\n{metadata}---\n\n{text}"
 
 
-def _one_line(value: Any) -> Any:  # noqa: ANN401 - any value of the template
-    """Keep what the template shows on its line."""
-    return printable(value) if isinstance(value, str) else value
-
-
-def _code(text: str) -> str:
-    """Keep text inside a code span."""
-    return text.replace("`", "'")
-
-
 def card_values(card: Card) -> Iterator[tuple[str, str, str]]:
     """Yield every field of a setting that says something about training: its name, its value, where that is from."""
     trial = cast("TrialFile", card.stored.trial)  # what a card is of has ended
@@ -224,20 +220,6 @@ def card_values(card: Card) -> Iterator[tuple[str, str, str]]:
     for name, value in config.items():
         if name not in _UNSAID and (name in provenance or (name, value) not in LATER_DEFAULTS.items()):
             yield name, value_text(value), provenance.get(name, "chosen")
-
-
-def _fenced(text: str) -> str:
-    """Keep text inside a fenced block."""
-    return text.replace("`" * 3, "`")
-
-
-def _plain(text: object) -> str:
-    return plain_markdown(printable(str(text)))
-
-
-def _cell(text: object) -> str:
-    """Keep text inside its cell of a table."""
-    return markdown_cell(printable(str(text)))
 
 
 def _metadata(card: Card, license_name: str | None) -> dict[str, object]:
