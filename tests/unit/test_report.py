@@ -24,9 +24,10 @@ from support.trials import digits_trial
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.text import slug
 from gan_bench.report.findings.factors import FACTORS
+from gan_bench.report.findings.pairs import paired
 from gan_bench.report.findings.tables import _round_up, _targets
 from gan_bench.report.study.latex import _number
-from gan_bench.report.study.stats import differences, mean_interval
+from gan_bench.report.study.stats import mean_interval
 from gan_bench.report.study.table import Column, Table, cell, cells, number, table_markdown, to_csv
 from gan_bench.terminal.tables import broken, print_table
 
@@ -62,7 +63,7 @@ def test_one_seed_has_no_interval():
 def test_pairing_removes_what_seeds_share():
     rng = np.random.default_rng(2)
     shared = rng.normal(0, 100, 6)
-    interval = mean_interval(differences(shared, shared + 1 + rng.normal(0, 0.01, 6)))
+    interval = paired("fid", shared, shared + 1 + rng.normal(0, 0.01, 6)).interval
     assert interval.low > 0.9
     assert interval.high < 1.1
 

@@ -16,7 +16,6 @@ from gan_bench.report.study.stats import (
     Interval,
     bca_interval,
     coincidence,
-    differences,
     effect_size,
     holm,
     improvement_probability,
@@ -85,12 +84,6 @@ def test_the_bootstrap_corrects_for_skewness_as_scipy_s_does():
     assert abs(mine.high - theirs.high) < 0.03 * width
     assert mine.low - plain.low > 0.03 * width
     assert mine.high - plain.high > 0.08 * width
-
-
-def test_differences_are_of_the_second_from_the_first_seed_by_seed():
-    assert differences([1.0, 2.0], [4.0, 1.5]).tolist() == [3.0, -0.5]
-    with pytest.raises(ValueError, match="equal lengths"):
-        differences([1.0], [1.0, 2.0])
 
 
 def test_the_generator_is_used():
@@ -243,11 +236,6 @@ def test_t_is_scipy_s():
     interval = t_interval(values)
     theirs = scipy_stats.t.interval(0.95, 3, loc=np.mean(values), scale=scipy_stats.sem(values))
     assert (interval.low, interval.high) == pytest.approx(theirs)
-
-
-def test_unequal_sides_are_refused():
-    with pytest.raises(ValueError, match="equal lengths"):
-        differences([1.0], [1.0, 2.0])
 
 
 @pytest.mark.parametrize("n", range(6, 40))

@@ -177,22 +177,6 @@ def bca_interval(values: ArrayLike, generator: np.random.Generator, resamples: i
     return Interval(mean, float(low), float(high), int(n))
 
 
-def differences(first: ArrayLike, second: ArrayLike) -> Array:
-    """Return ``second - first`` over equal seeds.
-
-    Args:
-        first: (n,) values of one level, one per seed.
-        second: (n,) values of the other, same seeds in the same order.
-
-    Raises:
-        ValueError: Lengths differ, or a value is missing.
-    """
-    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if a.shape != b.shape:
-        raise ValueError(f"paired values must have equal lengths, got {a.shape} and {b.shape}")
-    return _finite(b - a)
-
-
 def ratio_of(difference: float) -> float:
     """Return the ratio that a difference of logarithms stands for, kept within what a float can hold."""
     return math.exp(max(-FARTHEST, min(FARTHEST, difference)))
@@ -260,12 +244,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     Returns:
         Adjusted values in the same order, each in [0, 1].
     """
-    adjusted = [0.0] * len(p_values)
-    highest = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = highest
-    return adjusted
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.maximum.accumulate(np.minimum(1.0, np.arange(p.size, 0, -1) * p[order]))
+    return [float(each) for each in adjusted]
 
 
 def verdict_of(interval: Interval, noise: float, p: float, *, may_decide: bool) -> Verdict:
