@@ -339,26 +339,19 @@ class Scored:
         return frozenset(found)
 
     def baseline_rows(self, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-        """Yield the two baseline rows: real data, and untrained generators."""
+        """Yield the two baseline rows, real data and untrained generators; one value is a median, too."""
+        shown, found = self.study.shown(names), list[tuple[str, dict[str, object], Mapping[str, object]]]()
         for baseline, scores in self.real():
             text = f"real data: {baseline['pictures']:,} {baseline['what']}"
-            yield {
-                "setting": text,
-                "recipe": text,
-                "baseline": True,
-                **_with_median({name: scores[name]["value"] for name in self.study.shown(names) if name in scores}),
-            }
-        if len(self.study.images) > 1:
-            return
-        start = self.study.scores[(self.study.scores["epoch"] == 0) & (self.study.scores["protocol"] == self.protocol)]
-        means = start.groupby("metric")["value"].mean()
-        yield {
-            "setting": UNTRAINED,
-            "recipe": UNTRAINED,
-            "baseline": True,
-            "epochs": 0,
-            **_with_median({name: means.get(name) for name in self.study.shown(names)}),
-        }
+            found.append((text, {}, {name: scores[name]["value"] for name in shown if name in scores}))
+        if len(self.study.images) <= 1:
+            every = self.study.scores
+            start = every[(every["epoch"] == 0) & (every["protocol"] == self.protocol)]
+            means = start.groupby("metric")["value"].mean()
+            found.append((UNTRAINED, {"epochs": 0}, {name: means.get(name) for name in shown}))
+        for text, more, values in found:
+            median = {RANKED: values.get(primary_measure())}
+            yield {"setting": text, "recipe": text, "baseline": True, **more, **values, **median}
 
 
 def _place(extractor: str, named: list[str]) -> tuple[int, bool]:
@@ -366,11 +359,6 @@ def _place(extractor: str, named: list[str]) -> tuple[int, bool]:
     if extractor in named:
         return named.index(extractor), False
     return (named.index("auto") if "auto" in named else len(named)), extractor == "inception"
-
-
-def _with_median(scores: dict[str, object]) -> dict[str, object]:
-    """Let a row of one value have it where settings have their median."""
-    return {**scores, RANKED: scores.get(primary_measure())}
 
 
 def values_of(trials: pd.DataFrame, scores: pd.DataFrame, metric: str) -> pd.Series[float]:
