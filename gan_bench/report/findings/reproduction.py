@@ -19,6 +19,7 @@ from gan_bench.core.text import some_of
 from gan_bench.records.record import Protocol
 from gan_bench.report.study.frame import Frames
 from gan_bench.report.study.stats import Interval, prediction_interval
+from gan_bench.report.study.study import Study
 from gan_bench.report.study.table import Column, Table, arrow, name_table
 
 QUANTITIES = {"loss_g": "loss G", "loss_d": "loss D", "d_real": "D(real)", "d_fake": "D(fake)"}
@@ -142,10 +143,8 @@ def _follows(config: dict[str, object], recipe: Recipe) -> bool:
     The number of epochs apart: nothing in the update depends on it, so a shorter run is the exact beginning of the
     article's.
     """
-    article = json.loads(json.dumps({**LATER_DEFAULTS, **recipe.values()}))
-    del article["epochs"]
-    exact = config["recipe"] == recipe.name and all(config[name] == value for name, value in article.items())
-    return exact and config["train_limit"] is None
+    article = _as_read({**_ADDED, **recipe.values(), "recipe": recipe.name})
+    return all(config[name] == value for name, value in article.items() if name != "epochs")
 
 
 def _verdict(reported: float | None, expected: Interval | None, seeds: int) -> str:
@@ -215,7 +214,7 @@ def _as_read(value: Any) -> Any:  # noqa: ANN401 - any value of a config
     return json.loads(json.dumps(value))
 
 
-PUBLISHED_COLUMNS = [
+_PUBLISHED_COLUMNS = [
     Column("model", "published model"),
     Column("metric", "score"),
     Column("value", "value", "number"),
@@ -236,6 +235,13 @@ def references() -> list[dict[str, Any]]:
 
 NATIVE_SIZE = {"mnist": 28, "cifar10": 32}
 """Height and width of the images that published scores are about."""
+
+
+def published_table(study: Study) -> Iterator[Table]:
+    """Set published values beside a study's, where there are any for its dataset."""
+    rows = published_rows(study.dataset, study.image_size, [each.protocol for each in study.scored], study.profile)
+    if rows:
+        yield study.table("published", "published values", _PUBLISHED_COLUMNS, pd.DataFrame(rows))
 
 
 def published_rows(

@@ -17,7 +17,7 @@ from gan_bench.report.findings.factors import COLUMNS as FACTOR_COLUMNS
 from gan_bench.report.findings.factors import NOTE as FACTOR_NOTE
 from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.leaders import leaders
-from gan_bench.report.findings.reproduction import PROBABILITIES, PUBLISHED_COLUMNS, published_rows
+from gan_bench.report.findings.reproduction import PROBABILITIES, published_table
 from gan_bench.report.findings.tuning import tuning_table
 from gan_bench.report.study.frame import COSTS
 from gan_bench.report.study.stats import ENCLOSED
@@ -387,13 +387,3 @@ def epoch_table(scored: Scored) -> Iterator[Table]:
     yield scored.study.table(
         "epochs", f"{MEASURES[primary].title} by epoch", columns, pd.DataFrame(rows), note, scored.protocol
     )
-
-
-# --------------------------------------------------------------------------------------------- published
-
-
-def published_table(study: Study) -> Iterator[Table]:
-    """Set published values beside ours, where there are any for these datasets."""
-    rows = published_rows(study.dataset, study.image_size, [each.protocol for each in study.scored], study.profile)
-    if rows:
-        yield study.table("published", "published values", PUBLISHED_COLUMNS, pd.DataFrame(rows))
