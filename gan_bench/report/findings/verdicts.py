@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import pandas as pd
 
@@ -144,8 +144,6 @@ class Judged:
         measure: Name of the measure that is compared.
         first_level: Level A.
         second_level: Level B.
-        first: Mean of A; the geometric mean where ratios are compared.
-        second: The same of B.
         difference: B - A with its interval over seeds; None where ratios are compared.
         ratio: B / A with its interval; None where differences are compared.
         found: The verdict as one word.
@@ -158,25 +156,18 @@ class Judged:
         too_noisy: Whether the spread keeps every look from showing equivalence.
         needed: Seeds that a decision takes, or None where nobody can say.
         more: The same as people read it.
-        p: Of Student's paired t test, or None where nothing was tested.
-        repeated: The level over all looks at which this one decides; None where there is one look.
-        corrected: ``repeated``, corrected for the table's comparisons of the primary measure.
-        permutation: Of the sign-flip test, or None for few seeds.
-        improvement: Share of the seeds in which B is better, ties counted half.
-        effect: Mean difference over its spread.
         seeds: Seeds that count.
         pairs: Pairs with a score on both sides.
         lost: Pairs without one.
         left_out: Settings that are not averaged, as they lost most of their seeds.
         collapses: Generators on either side that collapsed.
+        numbers: What the table alone shows, by its columns.
     """
 
     recipe: str
     measure: str
     first_level: str
     second_level: str
-    first: float | None = None
-    second: float | None = None
     difference: Interval | None = None
     ratio: Interval | None = None
     found: Verdict
@@ -189,17 +180,12 @@ class Judged:
     too_noisy: bool = False
     needed: int | None = None
     more: str = ""
-    p: float | None = None
-    repeated: float | None = None
-    corrected: float | None = None
-    permutation: float | None = None
-    improvement: float | None = None
-    effect: float | None = None
     seeds: int = 0
     pairs: int = 0
     lost: int = 0
     left_out: int = 0
     collapses: int = 0
+    numbers: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def is_sure(self) -> bool:
@@ -217,9 +203,9 @@ class Judged:
         return self.ratio or self.difference
 
     def row(self) -> dict[str, object]:
-        """Return it as a table has it; its columns are those of ``factors.COLUMNS``."""
-        row: dict[str, object] = {each.name: getattr(self, each.name) for each in fields(self)}
-        row |= {"key": self.measure, "metric": arrow(self.measure)}
+        """Return it as a table has it; its columns are those of ``factor_tables``."""
+        row = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "numbers"}
+        row |= {"key": self.measure, "metric": arrow(self.measure), **self.numbers}
         put_interval(row, "difference", self.difference)
         put_interval(row, "ratio", self.ratio)
         return row
@@ -361,8 +347,6 @@ def _judged(side: Sides, made: Comparison, corrected_p: float | None, tests: int
         measure=pair.metric,
         first_level=first,
         second_level=second,
-        first=pair.first,
-        second=pair.second,
         difference=None if pair.ratio else shown,
         ratio=shown if pair.ratio else None,
         found=found,
@@ -374,19 +358,23 @@ def _judged(side: Sides, made: Comparison, corrected_p: float | None, tests: int
         too_noisy=_is_too_noisy(made, max(1, tests)),
         needed=needed,
         more="" if not wanted else str(needed) if needed else f"over {MOST_SEEDS}" if design.is_fixed else "no look",
-        p=pair.p if tested else None,
-        repeated=made.repeated if len(design.looks) > 1 else None,
-        corrected=corrected_p if tested else None,
-        permutation=pair.permutation_p,
-        improvement=improvement_probability(pair.values, lower_is_better=MEASURES[pair.metric].lower_is_better)
-        if len(pair.values) > 1
-        else None,
-        effect=effect_size(pair.values),
         seeds=len(pair.values),
         pairs=known,
         lost=len(pairs) - known,
         left_out=made.left_out,
         collapses=int(pairs["collapsed_a"].sum() + pairs["collapsed_b"].sum()),
+        numbers={
+            "first": pair.first,
+            "second": pair.second,
+            "p": pair.p if tested else None,
+            "repeated": made.repeated if len(design.looks) > 1 else None,
+            "corrected": corrected_p if tested else None,
+            "permutation": pair.permutation_p,
+            "improvement": improvement_probability(pair.values, lower_is_better=MEASURES[pair.metric].lower_is_better)
+            if len(pair.values) > 1
+            else None,
+            "effect": effect_size(pair.values),
+        },
     )
     lost = int((pairs["bad_a"] | pairs["bad_b"]).sum())  # pairs: one trial may be both sides
     words = _words(judged, design, confirmatory=confirmatory)
