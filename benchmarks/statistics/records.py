@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from gan_bench.config.design import Design
 from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
+from gan_bench.report.findings.factors import factor_tables
 from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.findings.pairs import paired
 from gan_bench.report.findings.questions import questions
-from gan_bench.report.findings.tables import factor_tables
 from gan_bench.report.study.frame import Frames
 from gan_bench.report.study.stats import ALPHA
 from gan_bench.report.study.study import Scored, Study

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 
 import pandas as pd
@@ -17,7 +17,7 @@ from gan_bench.report.findings.verdicts import Judged, Sides, in_whole_seeds, ju
 from gan_bench.report.study.frame import BAD, ENDED
 from gan_bench.report.study.settings import SEPARATOR
 from gan_bench.report.study.study import Scored, once
-from gan_bench.report.study.table import Column
+from gan_bench.report.study.table import Column, Table
 
 MANY_LEVELS = 8
 """Up to this many levels of a factor every two are compared; of more, each with the next."""
@@ -62,7 +62,7 @@ HELD = "other values held"
 APART = frozenset({"learning rates G and D"})
 """Factors whose levels are the values of G and D, equal or not, where several settings have unequal ones."""
 
-COLUMNS = [
+_COLUMNS = [
     Column("recipe", "recipe", vital=True),
     Column("metric", "score", vital=True),
     Column("first_level", "A", vital=True),
@@ -96,7 +96,7 @@ COLUMNS = [
     Column("pairs", "pairs", "count"),
     Column("lost", "lost", "count", "lost: pairs with a trial that failed, diverged, has not run or cannot be scored."),
 ]  # fmt: skip
-NOTE = (
+_NOTE = (
     "Pairs have equal seeds and otherwise equal settings; differences are averaged within a seed, and the 95 % "
     "interval is over seeds; all looks together hold the mean."
 )
@@ -131,6 +131,18 @@ class Factor:
 def factors_of(scored: Scored) -> list[Factor]:
     """Compare the levels of every factor over equal seeds and otherwise equal settings, for each recipe."""
     return list(_factors(scored))
+
+
+def factor_tables(scored: Scored) -> Iterator[Table]:
+    """Set the comparisons of every factor's levels below each other."""
+    for factor in factors_of(scored):
+        frame = pd.DataFrame([each.row() for each in factor.comparisons])
+        frame = frame.assign(protocol=scored.protocol, factor=factor.title)
+        columns, note = _COLUMNS, f"Scores {scored}. {_NOTE}"
+        if factor.held:
+            columns = [replace(_COLUMNS[0], title="held"), *_COLUMNS[1:]]
+            note = f"Scores {scored}. Pairs have equal seeds; settings that differ in other values are not averaged."
+        yield scored.study.table("factor", factor.title, columns, frame, note, factor.title, scored.protocol)
 
 
 def _factors(scored: Scored) -> Iterator[Factor]:

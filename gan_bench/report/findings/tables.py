@@ -13,9 +13,7 @@ import pandas as pd
 from gan_bench.config import naming
 from gan_bench.config.measures import COLLAPSED, MEASURES, measures_with, primary_measure
 from gan_bench.records.schema import STATISTICS
-from gan_bench.report.findings.factors import COLUMNS as FACTOR_COLUMNS
-from gan_bench.report.findings.factors import NOTE as FACTOR_NOTE
-from gan_bench.report.findings.factors import factors_of
+from gan_bench.report.findings.factors import factor_tables
 from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.findings.reproduction import PROBABILITIES, published_table
 from gan_bench.report.findings.tuning import tuning_table
@@ -348,20 +346,7 @@ def _round_up(value: float) -> float:
     return float(f"{math.ceil(value / unit) * unit:.6g}")
 
 
-# --------------------------------------------------------------------------------- per factor, per epoch
-
-
-def factor_tables(scored: Scored) -> Iterator[Table]:
-    """Set the comparisons of every factor's levels below each other."""
-    for factor in factors_of(scored):
-        frame = pd.DataFrame([each.row() for each in factor.comparisons])
-        frame = frame.assign(protocol=scored.protocol, factor=factor.title)
-        columns, note = FACTOR_COLUMNS, f"Scores {scored}. {FACTOR_NOTE}"
-        if factor.held:
-            first, *others = columns
-            columns = [replace(first, title="held"), *others]
-            note = f"Scores {scored}. Pairs have equal seeds; settings that differ in other values are not averaged."
-        yield scored.study.table("factor", factor.title, columns, frame, note, factor.title, scored.protocol)
+# -------------------------------------------------------------------------------------------- per epoch
 
 
 def epoch_table(scored: Scored) -> Iterator[Table]:
