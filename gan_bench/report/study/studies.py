@@ -49,38 +49,31 @@ def studies(frames: Frames, suites: Suites, *, versions_apart: bool = True) -> l
                 ),
                 outdated=int(str(older)) or None,
                 beside=tuple(others["name"][outdated[others.index] == older]),
-                withdrawn=None if older else _at(withdrawn, trials),
             )
         )
     sizes = Counter((each.suite, each.profile, each.dataset, each.outdated) for each in found)
-    _take_strays(found, withdrawn)
+    _add_withdrawn(found, withdrawn)
     for each in found:
         each.sized = sizes[each.suite, each.profile, each.dataset, each.outdated] > 1
     return found
 
 
-def _at(withdrawn: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
-    """Return those of the trials that are no longer planned that would be compared with some trials."""
-    return withdrawn[(withdrawn[_PLACE] == trials[_PLACE].iloc[0]).all(axis=1)]
+def _add_withdrawn(found: list[Study], withdrawn: pd.DataFrame) -> None:
+    """Give trials that are no longer planned to the study that they would be compared in, so that all are rows.
 
-
-def _take_strays(found: list[Study], withdrawn: pd.DataFrame) -> None:
-    """Give trials that are no longer planned, and have no study, to one of their suite and profile: all are rows.
-
-    It is the one that most trials of are finished.
+    Where there is none, they go to that of their suite and profile of which most trials are finished.
     """
-    taken = {trial for each in found for trial in each.withdrawn["trial"]}
-    strays = withdrawn[~withdrawn["trial"].isin(taken)]
-    if strays.empty:
-        return
-    strays = strays.assign(
-        reason="of the dataset " + strays["dataset"] + ", " + strays["image_size"].map("{0}x{0}".format)
-    )
-    for (suite, profile), rows in strays.groupby(["suite", "profile"]):
+    for (suite, profile), rows in withdrawn.assign(label=withdrawn["suite_setting"]).groupby(["suite", "profile"]):
         beside = [each for each in found if (each.suite, each.profile, each.outdated) == (suite, profile, None)]
-        if beside:
+        strays = rows
+        for study in beside:
+            is_own = (rows["dataset"] == study.dataset) & (rows["image_size"] == study.image_size)
+            study.withdrawn, strays = rows[is_own], strays[~is_own[strays.index]]
+        if beside and len(strays):
+            sizes = strays["image_size"].map("{0}x{0}".format)
+            strays = strays.assign(reason="of the dataset " + strays["dataset"] + ", " + sizes)
             most = max(beside, key=lambda each: int((each.trials["status"] == "done").sum()))
-            most.withdrawn = pd.concat([most.withdrawn, rows.assign(label=rows["suite_setting"])])
+            most.withdrawn = pd.concat([most.withdrawn, strays])
 
 
 def _outdated(trials: pd.DataFrame, suites: Suites) -> pd.Series[int]:

@@ -41,6 +41,8 @@ class Study:
         beside: Names of the trials of the same suite and profile that are in other studies.
         design: Which seeds its verdicts are made at; when None a fixed list, those of its trials.
         outdated: The version of the suite that its trials are of, where the suite has a newer one; else None.
+
+    Attributes:
         withdrawn: Rows of trials that never started and are no longer planned: nothing waits for them. Those of a
             dataset that has no study any more are with another one of their suite.
     """
@@ -59,7 +61,6 @@ class Study:
         beside: tuple[str, ...] = (),
         design: Design | None = None,
         outdated: int | None = None,
-        withdrawn: pd.DataFrame | None = None,
     ) -> None:
         self.values = settings_of(dict(zip(trials["group"], trials["config"], strict=True)))
         trials = trials.assign(
@@ -67,7 +68,7 @@ class Study:
         )
         self.suite, self.profile, self.dataset, self.image_size = suite, profile, dataset, image_size
         self.trials, self.baselines = trials, baselines
-        self.withdrawn = trials.iloc[:0] if withdrawn is None else withdrawn.assign(label=withdrawn["suite_setting"])
+        self.withdrawn = trials.iloc[:0]
         self.draw(frames.history, frames.steps)
         self.command, self.beside, self.outdated = command, beside, outdated
         newest = trials[trials["suite_version"] == trials["suite_version"].max()]  # it declares for itself
