@@ -210,23 +210,20 @@ def status_shown(item: StoredTrial) -> str:
 
 
 def _score_rows(item: StoredTrial) -> list[dict[str, object]]:
-    rows = []
-    for line in item.evaluations:
-        for score in line["scores"]:
-            _, protocol = split_name(score["name"])
-            rows.append(
-                {
-                    "trial": item.trial["id"],
-                    "epoch": line["epoch"],
-                    "metric": score["metric"],
-                    "protocol": protocol,
-                    "value": score["value"],
-                    "draw_std": score.get("draw_std"),
-                    "train_seconds": line.get("train_seconds"),
-                    "added": score["name"] in item.added.get(line["epoch"], ()),
-                }
-            )
-    return rows
+    return [
+        {
+            "trial": item.trial["id"],
+            "epoch": line["epoch"],
+            "metric": score["metric"],
+            "protocol": split_name(score["name"])[1],
+            "value": score["value"],
+            "draw_std": score.get("draw_std"),
+            "train_seconds": line.get("train_seconds"),
+            "added": score["name"] in item.added.get(line["epoch"], ()),
+        }
+        for line in item.evaluations
+        for score in line["scores"]
+    ]
 
 
 def _scaled(value: float | None, unit: float) -> float | None:

@@ -244,11 +244,8 @@ def table_markdown(table: Table) -> str:
 
 def to_csv(table: Table) -> str:
     """Write a table as CSV with all digits; a spreadsheet cannot mistake text for a formula."""
-    keys: list[str] = []
-    for column in table.columns:
-        keys.append(column.key)
-        if column.kind in ("interval", "range"):
-            keys += [f"{column.key}_low", f"{column.key}_high", f"{column.key}_n"]
+    parts = {"interval": ("", "_low", "_high", "_n"), "range": ("", "_low", "_high", "_n")}
+    keys = [f"{column.key}{part}" for column in table.columns for part in parts.get(column.kind, ("",))]
     frame = table.rows.reindex(columns=keys).map(lambda v: _no_formula(v) if isinstance(v, str) else v)
     frame = frame.convert_dtypes()  # counts with gaps stay whole numbers
     text: str = frame.to_csv(index=False, lineterminator="\n")
