@@ -141,29 +141,23 @@ def _collapse(scored: Scored, label: str) -> str:
         start = f"All {count} of its generators count"
     else:
         start = f"{some} of {count} of its generators count{'s' if some == 1 else ''}"
-    reasons = [_why_collapsed(scored, seed, classes) for seed, classes in _classes_of(scored, collapsed)]
+    reasons = list(_signs(scored, collapsed))
     if some < count and all(reasons):
         return f"{start} as collapsed: {'; '.join(reasons)}."
     which = f" (seed {_listed([*map(str, collapsed['seed'])])})" if some < count else ""
     return f"{start} as collapsed{which}: half of the classes or fewer, or one class in over half of the images."
 
 
-def _classes_of(scored: Scored, trials: pd.DataFrame) -> Iterator[tuple[int, float]]:
-    """Yield the seeds of trials with the classes that their images have, NaN where nobody counted."""
-    yield from zip(trials["seed"], values_of(trials, scored.final(), "classes").astype(float), strict=True)
-
-
-def _why_collapsed(scored: Scored, seed: int, classes: float) -> str:
-    """Return which of the two signs of a collapse a generator shows, or nothing where that cannot be told."""
+def _signs(scored: Scored, collapsed: pd.DataFrame) -> Iterator[str]:
+    """Yield which of the two signs of a collapse each generator shows; nothing where that cannot be told."""
     real = [scores["classes"]["value"] for _, scores in scored.real() if "classes" in scores]
-    known = [each for each in (*real, *(every for _, every in _classes_of(scored, scored.study.trials))) if each]
-    if not real or math.isnan(classes):
-        return ""
-    of = max(each for each in known if not math.isnan(each))
-    if classes <= of / 2:
-        return f"seed {seed}, {classes:g} of {of:g} classes"
-    is_beyond_doubt = classes > of / 2 + 1  # few real images may lack a class
-    return f"seed {seed}, one class in over half of its images" if is_beyond_doubt else ""
+    every, own = (values_of(trials, scored.final(), "classes") for trials in (scored.study.trials, collapsed))
+    half = pd.Series([*real, *every], dtype=float).max() / 2 if real else math.nan
+    for seed, classes in zip(collapsed["seed"], own, strict=True):
+        if classes <= half:
+            yield f"seed {seed}, {classes:g} of {2 * half:g} classes"
+        else:  # few real images may lack a class
+            yield f"seed {seed}, one class in over half of its images" if classes > half + 1 else ""
 
 
 def _without_a_score(study: Study) -> str:
