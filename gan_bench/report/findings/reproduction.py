@@ -172,18 +172,11 @@ def protocol_table(trials: pd.DataFrame) -> tuple[list[Column], pd.DataFrame]:
     rows += [
         {
             "field": field,
-            **{
-                name: _fact(known.get(field), field) + _instead(known, field, configs[name])
-                for name, known in facts.items()
-            },
+            **{name: _entry(known.get(field), field, configs[name]) for name, known in facts.items()},
         }
         for field in dict.fromkeys([*(field for known in facts.values() for field in known), *later])
     ]
     return [Column("field", "field"), *[Column(name, name) for name in recipes]], pd.DataFrame(rows)
-
-
-def _fact(fact: Fact[Any] | None, field: str) -> str:
-    return _written(_ADDED[field]) if fact is None else f"{fact.value} ({fact.provenance})"
 
 
 _ADDED: Mapping[str, object] = {**LATER_DEFAULTS, "train_limit": None}
@@ -191,17 +184,19 @@ _ADDED: Mapping[str, object] = {**LATER_DEFAULTS, "train_limit": None}
 _HERE = "; here: "
 
 
-def _instead(known: Mapping[str, Fact[Any]], field: str, configs: Sequence[Mapping[str, object]]) -> str:
-    """Return what a recipe's trials have in a field, or nothing where all have what the article has."""
-    of_article = _as_read(known[field].value if field in known else _ADDED[field])
+def _entry(fact: Fact[Any] | None, field: str, configs: Sequence[Mapping[str, object]]) -> str:
+    """Return what a recipe's article has in a field with its provenance, and what its trials have where they differ."""
+    value = _ADDED[field] if fact is None else fact.value
+    text = _written(value) if fact is None else f"{value} ({fact.provenance})"
     values = list({json.dumps(config[field]): config[field] for config in configs}.values())
-    if all(value == of_article for value in values):
-        return ""
-    numbers = sorted(value for value in values if isinstance(value, (int, float)))
+    if all(each == _as_read(value) for each in values):
+        return text
+    numbers = sorted(each for each in values if isinstance(each, (int, float)))
     is_numeric = len(numbers) == len(values)
     if is_numeric and len(values) > MOST_VALUES:
-        return f"{_HERE}{len(values)} values from {numbers[0]} to {numbers[-1]}"
-    return f"{_HERE}{some_of([*map(_written, numbers if is_numeric else values)], MOST_VALUES, ' or ')}"
+        return f"{text}{_HERE}{len(values)} values from {numbers[0]} to {numbers[-1]}"
+    shown = some_of([*map(_written, numbers if is_numeric else values)], MOST_VALUES, " or ")
+    return f"{text}{_HERE}{shown}"
 
 
 def _written(value: object) -> str:
