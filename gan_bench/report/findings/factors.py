@@ -155,8 +155,10 @@ def _factors(scored: Scored) -> Iterator[Factor]:
             held = _judge_levels(scored, sides, held=True)
             if len(held) > len(averaged):  # some recipe has several settings that are otherwise equal
                 yield Factor(name, tuple(held), held=True)
+    # A trial that failed is lost on both sides, whatever its setting: those of a seed that ended are averaged.
     lengths = _averaged(scored, _successive_epochs(scored))
-    by_epoch = judge(scored, map(_of_what_ended, lengths), study.shown((primary_measure(),)))
+    ended = [(recipe, first, second, pairs.drop(columns="rest")) for recipe, first, second, pairs in lengths]
+    by_epoch = judge(scored, ended, study.shown((primary_measure(),)))
     if by_epoch:
         yield Factor(EPOCHS, tuple(by_epoch))
     for average in study.averages:
@@ -207,12 +209,6 @@ def _averaged(scored: Scored, sides: Iterable[Sides]) -> Iterator[Sides]:
     for recipe, first, second, pairs in sides:
         lacking = pd.Series(False, pairs.index) if scored.study.design.is_fixed else ~in_whole_seeds(pairs)
         yield recipe, first, second, pairs.assign(open=pairs["open"] | lacking)
-
-
-def _of_what_ended(side: Sides) -> Sides:
-    """Average the trials of a seed that ended: one that failed is lost on both sides, whatever its setting."""
-    recipe, first, second, pairs = side
-    return recipe, first, second, pairs.drop(columns="rest")
 
 
 def _one_by_one(sides: Iterable[Sides]) -> Iterator[Sides]:

@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
 from gan_bench.config.changes import Several, parse_change
 from gan_bench.config.design import FEWEST, LOOKS
 from gan_bench.config.naming import means
@@ -192,7 +190,8 @@ def _with_time(study: Study, settings: Collection[str], seeds: Sequence[int], wh
     for setting in settings:  # settings without a time count as the mean of the others
         have = set(trials["seed"][trials["group"] == setting])
         seconds += sum(seed not in have for seed in seeds) * float(each.get(setting, each.mean()))
-    return f"Next: {what}, `{command}`, about {duration(seconds)}{_of_one_core(trials)}."
+    on_one_core = (trials["device"] == "cpu").all() and (trials["threads"] == 1).all()  # of how many, who knows
+    return f"Next: {what}, `{command}`, about {duration(seconds)}{' of one core' if on_one_core else ''}."
 
 
 _OF_PLAN = {
@@ -326,9 +325,3 @@ def _with(command: str, option: str, value: str) -> str:
         words[words.index(option) + 1] = value
         return shlex.join(words)
     return shlex.join([*words, option, value])
-
-
-def _of_one_core(trials: pd.DataFrame) -> str:
-    """Name the core where trials had one thread each: how many cores there will be, records do not know."""
-    on_cpu = (trials["device"] == "cpu").all()
-    return " of one core" if on_cpu and (trials["threads"] == 1).all() else ""

@@ -138,7 +138,10 @@ def setting_table(scored: Scored) -> Table:
         Column("seeds", "seeds"),
         *[Column(RANKED, arrow(name), "range", essential=True) for name in scored.study.shown((primary,))],
         Column("remarks", "remarks", essential=True),
-        *[replace(_mean_column(name), detail=True) for name in scored.study.shown(quality)],
+        *[
+            replace(score_column(name), detail=True, title=f"mean {arrow(name)}" if name == primary else arrow(name))
+            for name in scored.study.shown(quality)
+        ],
         Column("sd_seeds", f"{title} sd seeds", "number", "sd seeds: between trainings.", detail=True),
         Column("sd_draws", f"{title} sd draws", "number", "sd draws: between scorings of one generator.", detail=True),
         Column("train_seconds", "train s", "seconds", "train s: median over finished seeds.", detail=True),
@@ -179,12 +182,6 @@ def _value_columns(known: Sequence[str], frame: pd.DataFrame) -> Iterator[Column
             yield Column(f"value_{short}", naming.title(short), note="A/B: of G and of D.")
         elif name not in {d for _, d in pairs.values()}:
             yield Column(f"value_{name}", naming.title(name), "value")
-
-
-def _mean_column(metric: str) -> Column:
-    """Return the column of a measure's means; that of the primary one stands beside its medians."""
-    column = score_column(metric)
-    return replace(column, title=f"mean {column.title}") if metric == primary_measure() else column
 
 
 def _one(rows: Sequence[Mapping[str, object]], key: str) -> bool:
@@ -242,7 +239,8 @@ def health_table(scored: Scored) -> Table:
         for name in scored.study.shown(health):
             put_interval(row, name, scored.mean(name, done))
         if COLLAPSED in scored.study.metrics:
-            row["collapses"] = _count(values_of(done, final, COLLAPSED))
+            counted = int(values_of(done, final, COLLAPSED).count())
+            row["collapses"] = f"{len(scored.collapsed(done))} of {counted}" if counted else ""
         outputs = (0, 1) if done["probabilities"].all() else (None, None)
         for name in STATISTICS:
             put_interval(row, name, interval_of(done[name], outputs if name in PROBABILITIES else (None, None)))
@@ -277,11 +275,6 @@ def _outputs(study: Study) -> str:
         return ""
     named = ", ".join(sorted({str(loss) for loss in study.trials[~study.trials["probabilities"]]["loss"]}))
     return f"D(real) and D(fake) of {named} are scores without bounds, no probabilities. "
-
-
-def _count(flags: pd.Series[float]) -> str:
-    known = flags.dropna()
-    return f"{int((known > 0).sum())} of {len(known)}" if len(known) else ""
 
 
 def cost_table(scored: Scored) -> Table:
