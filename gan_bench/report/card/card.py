@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -146,7 +147,7 @@ def _portable(files: dict[str, bytes]) -> dict[str, bytes]:
     if ENVIRONMENT not in files or RECORD not in files:
         return files
     environment = parse_object(Path(ENVIRONMENT), files[ENVIRONMENT])
-    placeless = _without_paths(environment)
+    placeless = json.loads(json.dumps(environment), object_hook=_without_path)
     if placeless == environment:
         return files
     text = _sealed(placeless)
@@ -157,14 +158,10 @@ def _portable(files: dict[str, bytes]) -> dict[str, bytes]:
     return {**files, ENVIRONMENT: text, RECORD: _sealed(record)}
 
 
-def _without_paths(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return JSON in which the sources of parts name no place of this machine."""
-    if isinstance(value, list):
-        return [_without_paths(each) for each in value]
-    if not isinstance(value, dict):
-        return value
-    is_file = {"path", "sha256"} <= value.keys() and isinstance(value["path"], str)
-    return {key: CODE if is_file and key == "path" else _without_paths(each) for key, each in value.items()}
+def _without_path(part: dict[str, object]) -> dict[str, object]:
+    """Return the source of a part without the place that it has on this machine; other JSON as it is."""
+    is_file = {"path", "sha256"} <= part.keys() and isinstance(part["path"], str)
+    return {**part, "path": CODE} if is_file else part
 
 
 def _sealed(content: dict[str, object]) -> bytes:
