@@ -89,22 +89,19 @@ def _failed(scored: Scored) -> dict[str, tuple[str, ...]]:
 @once
 def leaders(scored: Scored) -> Leaders | None:
     """Compare every setting with the best one; None where no setting has a score."""
-    ranking, design = scored.ranking(), scored.study.design
+    ranking = scored.ranking()
     if not ranking:
         return None
     best, *others = ranking
     sides = sides_of(scored, scored.study.trials, [primary_measure()])
     frames = {str(label): frame for label, frame in sides.groupby("label") if label in ranking}
     pairs = {label: side_by_side(frames[best], frames[label], ["seed"]) for label in others}
-    made = {label: compared(each, primary_measure(), design) for label, each in pairs.items()}
+    made = {label: compared(scored, each, primary_measure()) for label, each in pairs.items()}
     family = {label: found for label, found in made.items() if found and found.in_family}
     repeated = [1.0 if found.repeated is None else found.repeated for found in family.values()]
     corrected = dict(zip(family, correct_for_choice(repeated), strict=True))
     tests = 2 * len(family) if len(family) > 1 else 1
-    verdicts = {
-        label: verdict_on(found, corrected[label], tests, found.noise(scored), (best, label))[0]
-        for label, found in family.items()
-    }
+    verdicts = {label: verdict_on(found, corrected[label], tests, (best, label))[0] for label, found in family.items()}
     judged = {label: family[label] for label, verdict in verdicts.items() if verdict != "not judged"}
     apart = {label: why for label, found in judged.items() if (why := unequal(found.pairs, best, label))}
     decided = [label for label in judged if verdicts[label] == "decided" and label not in apart]

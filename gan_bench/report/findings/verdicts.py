@@ -77,6 +77,7 @@ class Comparison:
         look: Where they stand in the design.
         design: Which seeds verdicts are made at.
         repeated: The p value that allows for all looks; None where nothing is judged yet.
+        noise: Noise of scoring on the test's scale; smaller differences are ties.
         left_out: Settings that are not averaged, as they lost most of their seeds.
     """
 
@@ -85,16 +86,13 @@ class Comparison:
     look: Look
     design: Design
     repeated: float | None
+    noise: float
     left_out: int = 0
 
     @property
     def in_family(self) -> bool:
         """Whether it is a test that others of its table are corrected for, now or at a later look."""
         return self.pair.metric == primary_measure() and (self.look.number > 1 or self.look.next is not None)
-
-    def noise(self, scored: Scored) -> float:
-        """Return the noise of scoring on the test's scale; smaller differences are ties."""
-        return scored.measurement_sd(self.pair.metric, relative=self.pair.ratio)
 
     def can_decide(self, tests: int) -> bool:
         """Whether the look has seeds enough to decide one of so many tests: no p is below ``coincidence``."""
@@ -211,13 +209,13 @@ class Judged:
         return row
 
 
-def compared(pairs: pd.DataFrame, metric: str, design: Design) -> Comparison | None:
+def compared(scored: Scored, pairs: pd.DataFrame, metric: str) -> Comparison | None:
     """Compare two sides over the seeds of the last complete look, or before the first over all that are there.
 
     Args:
+        scored: The study under one of its protocols.
         pairs: As in ``Sides``.
         metric: The measure.
-        design: Which seeds verdicts are made at.
 
     Returns:
         The comparison, or None where no seed has a pair with values of every setting that is averaged.
@@ -225,7 +223,7 @@ def compared(pairs: pd.DataFrame, metric: str, design: Design) -> Comparison | N
     a, b = f"{metric}_a", f"{metric}_b"
     if a not in pairs or b not in pairs:
         return None
-    design = design.of(set(pairs["seed"]))
+    design = scored.study.design.of(set(pairs["seed"]))
     look = design.at(set(pairs["seed"]) - set(pairs["seed"][pairs["open"]]))
     counted = pairs[pairs["seed"].isin(look.seeds)] if look.number else pairs
     known, left_out = counted.dropna(subset=[a, b]), 0
@@ -239,7 +237,8 @@ def compared(pairs: pd.DataFrame, metric: str, design: Design) -> Comparison | N
     pair = paired(metric, known[a], known[b], known["seed"], level(design.looks, look.number) if judged else ALPHA)
     repeated = repeated_p(design.looks, look.number, pair.p) if judged else pair.p
     tested = look.number > 0 and len(pair.values) > 1
-    return Comparison(pair, counted, look, design, repeated if tested else None, left_out)
+    noise = scored.measurement_sd(metric, relative=pair.ratio)
+    return Comparison(pair, counted, look, design, repeated if tested else None, noise, left_out)
 
 
 def corrected(p_values: Sequence[float | None], design: Design) -> list[float]:
@@ -296,13 +295,14 @@ def judge(scored: Scored, sides: Iterable[Sides], metrics: Sequence[str], beside
     Returns:
         Every comparison that has scores, then those whose failures leave nothing to compare.
     """
-    known, design = list(sides), scored.study.design
-    made = [(side, found) for side in known for each in metrics if (found := compared(side[3], each, design))]
+    known = list(sides)
+    made = [(side, found) for side in known for each in metrics if (found := compared(scored, side[3], each))]
     family = [found for _, found in made if found.in_family]
-    values = corrected([*(found.repeated for found in family), *[None] * (beside if family else 0)], design)
+    beside = beside if family else 0
+    values = corrected([*(found.repeated for found in family), *[None] * beside], scored.study.design)
     by_test = {id(found): p for found, p in zip(family, values, strict=False)}
     tests = len(values)
-    judged = [_judged(side, found, by_test.get(id(found)), tests, found.noise(scored)) for side, found in made]
+    judged = [_judged(side, found, by_test.get(id(found)), tests) for side, found in made]
     there = [side for side, found in made if found.pair.metric == primary_measure()]
     without = (side for side in known if not any(side is each for each in there))
     return [*judged, *(lost for side in without if (lost := _lost(*side)) is not None)]
@@ -333,12 +333,12 @@ def _lost(recipe: str, first: str, second: str, pairs: pd.DataFrame) -> Judged |
     )
 
 
-def _judged(side: Sides, made: Comparison, corrected_p: float | None, tests: int, noise: float) -> Judged:
+def _judged(side: Sides, made: Comparison, corrected_p: float | None, tests: int) -> Judged:
     recipe, first, second, _ = side
     pair, pairs, look, design = made.pair, made.pairs, made.look, made.design
     known = int(pairs[[f"{pair.metric}_a", f"{pair.metric}_b"]].notna().all(axis=1).sum())
     tested, confirmatory = made.repeated is not None, pair.metric == primary_measure()
-    found, why = verdict_on(made, corrected_p, tests, noise, (first, second))
+    found, why = verdict_on(made, corrected_p, tests, (first, second))
     wanted = tested and confirmatory and not why and found in ("undecided", "not judged") and not design.extended
     needed = _needed(made, max(1, tests)) if wanted else None
     shown = pair.shown if tested else replace(pair.shown, low=None, high=None)
@@ -381,16 +381,13 @@ def _judged(side: Sides, made: Comparison, corrected_p: float | None, tests: int
     return replace(judged, verdict=words + (f" ({lost} lost)" if lost and not why else ""))
 
 
-def verdict_on(
-    made: Comparison, corrected_p: float | None, tests: int, noise: float, names: tuple[str, str]
-) -> tuple[Verdict, str]:
+def verdict_on(made: Comparison, corrected_p: float | None, tests: int, names: tuple[str, str]) -> tuple[Verdict, str]:
     """Return the verdict on a comparison, and why none is made where the test's is withheld.
 
     Args:
         made: The comparison.
         corrected_p: Its repeated p value, corrected for the tests beside it; None where it is exploratory.
         tests: How many tests it is corrected for.
-        noise: The noise of scoring on the test's scale; smaller differences are ties.
         names: What its sides are called.
     """
     pair, look, design = made.pair, made.look, made.design
@@ -399,7 +396,7 @@ def verdict_on(
         lost = unequal(made.pairs, *names) if confirmatory and look.number > 1 else ""  # all seeds of one side but one
         return ("undecided", lost) if lost else ("not judged", "")
     p = made.repeated if corrected_p is None or design.extended else corrected_p
-    found = verdict_of(pair.interval, noise, p, may_decide=confirmatory and not design.extended)
+    found = verdict_of(pair.interval, made.noise, p, may_decide=confirmatory and not design.extended)
     margin = made.margin if look.number == design.looks[-1] and not design.extended else None
     if margin is not None and found != "tie" and is_equivalent(design.looks, pair.values, margin, tests):
         found = "equivalent"
