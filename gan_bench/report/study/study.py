@@ -243,11 +243,12 @@ class Scored:
 
     def lost(self, row: Mapping[str, Any], done: pd.DataFrame) -> int:
         """Return how many seeds of a setting failed, diverged, or made images that cannot be scored."""
-        return int(row["bad"]) + int(done["trial"].isin(self.unscored()).sum())
+        return sum(self.how_lost(row, done).values())
 
     def how_lost(self, row: Mapping[str, Any], done: pd.DataFrame) -> dict[str, int]:
         """Return how many seeds of a setting were lost in which way, in the words of tables and sentences."""
-        counts = {"failed or diverged": int(row["bad"]), "could not be scored": self.lost(row, done) - int(row["bad"])}
+        unscored = int(done["trial"].isin(self.unscored()).sum())
+        counts = {"failed or diverged": int(row["bad"]), "could not be scored": unscored}
         return {what: count for what, count in counts.items() if count}
 
     @once
