@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import decimal
 import math
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -330,13 +330,9 @@ def _targets(scored: Scored) -> dict[str, tuple[float | None, ...]]:
 
 
 def _round_up(value: float) -> float:
-    """Round up to two significant digits."""
-    if not value > sys.float_info.min:  # below, ten to its power is nothing
-        return 0.0
-    if value == math.inf:
-        return value
-    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
-    return float(f"{math.ceil(value / unit) * unit:.6g}")
+    """Round up to two significant digits; what is not above 0 is 0."""
+    rounded = decimal.Context(prec=2, rounding=decimal.ROUND_CEILING).create_decimal(str(value))
+    return max(0.0, float(rounded))
 
 
 # -------------------------------------------------------------------------------------------- per epoch
