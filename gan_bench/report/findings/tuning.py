@@ -69,19 +69,21 @@ def arms(scored: Scored) -> list[Arm]:
     drawn = scored.study.trials[scored.study.trials["drawn"].map(len) > 0]
     if drawn.empty:
         return []
-    medians = scored.medians()
-    seconds = drawn.groupby("group")["train_seconds"].sum()
-    found: dict[str, list[tuple[float, float]]] = {}
-    first: dict[str, dict[str, object]] = {}
-    for row in drawn.drop_duplicates("group").to_dict("records"):
-        if row["label"] in medians:
-            arm = setting_key(row["config"], row["drawn"])
-            found.setdefault(arm, []).append((medians[row["label"]].estimate, float(seconds[row["group"]])))
-            first.setdefault(arm, {name: value for name, value in row["config"].items() if name not in row["drawn"]})
-    labels = _labels(first)
+    first = drawn.drop_duplicates("group")
+    settings = first.assign(
+        arm=[setting_key(config, names) for config, names in zip(first["config"], first["drawn"], strict=True)],
+        value=first["label"].map({label: median.estimate for label, median in scored.medians().items()}),
+        seconds=first["group"].map(drawn.groupby("group")["train_seconds"].sum()),
+    ).dropna(subset=["value"])
+    labels = _labels(
+        {
+            row["arm"]: {name: value for name, value in row["config"].items() if name not in row["drawn"]}
+            for row in settings.drop_duplicates("arm").to_dict("records")
+        }
+    )
     return [
-        Arm(labels[arm], tuple(sorted(value for value, _ in each)), sum(s for _, s in each) / len(each))
-        for arm, each in found.items()
+        Arm(labels[str(arm)], tuple(sorted(members["value"])), sum(members["seconds"]) / len(members))
+        for arm, members in settings.groupby("arm", sort=False)
     ]
 
 
