@@ -79,31 +79,27 @@ def settings_of(configs: Mapping[str, Mapping[str, object]]) -> Settings:
     flat = _merged({key: _flat(config) for key, config in configs.items()})
     names = _recipe_names(configs.values())
     recipes = {key: names[str(config.get("recipe", ""))] for key, config in configs.items()}
-    known = list(TITLES)
-    fields = sorted(
-        {name for values in flat.values() for name in values},
-        key=lambda name: (known.index(name) if name in known else len(known), name),
-    )
+    there = {name for values in flat.values() for name in values}
+    fields = [*(name for name in TITLES if name in there), *sorted(there - TITLES.keys())]
     differing = [name for name in fields if _differs_within(name, flat, recipes)]
-    columns = [name for name in differing if name not in _LAST]
     several = len(set(recipes.values())) > 1
-    labels = {key: _label(recipes[key], flat[key], columns, several=several) for key in flat}
-    if len(set(labels.values())) < len(labels):
-        columns = differing
+    for columns in ([name for name in differing if name not in _LAST], differing):
         labels = {key: _label(recipes[key], flat[key], columns, several=several) for key in flat}
-    shared = [name for name in _SHARED if name in fields and len({repr(v.get(name)) for v in flat.values()}) == 1]
-    first = next(iter(flat.values()), {})
-    texts = [
+        if len(set(labels.values())) == len(labels):
+            break
+    first, off = next(iter(flat.values()), {}), {**LATER_DEFAULTS, **_OFF}.items()
+    shared = [
         f"{title(name)} {value_text(first[name])}"
-        for name in dict.fromkeys(shared)
-        if first[name] is not None and (name, first[name]) not in {**LATER_DEFAULTS, **_OFF}.items()
+        for name in dict.fromkeys(_SHARED)
+        if first.get(name) is not None and len({repr(v.get(name)) for v in flat.values()}) == 1
+        if (name, first[name]) not in off
     ]
     return Settings(
         labels=_unique(labels),
         values=flat,
         columns=tuple(columns),
         recipes=recipes,
-        shared=", ".join(texts),
+        shared=", ".join(shared),
     )
 
 
