@@ -300,9 +300,8 @@ def judge(scored: Scored, sides: Iterable[Sides], metrics: Sequence[str], beside
     family = [found for _, found in made if found.in_family]
     beside = beside if family else 0
     values = corrected([*(found.repeated for found in family), *[None] * beside], scored.study.design)
-    by_test = {id(found): p for found, p in zip(family, values, strict=False)}
-    tests = len(values)
-    judged = [_judged(side, found, by_test.get(id(found)), tests) for side, found in made]
+    own = iter(values)
+    judged = [_judged(side, found, next(own) if found.in_family else None, len(values)) for side, found in made]
     there = [side for side, found in made if found.pair.metric == primary_measure()]
     without = (side for side in known if not any(side is each for each in there))
     return [*judged, *(lost for side in without if (lost := _lost(*side)) is not None)]
