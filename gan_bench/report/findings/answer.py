@@ -10,7 +10,7 @@ import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import plain_markdown, plural
-from gan_bench.report.findings.factor_sentences import factor_sentences
+from gan_bench.report.findings.factor_sentences import NAMED, factor_sentences
 from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.leaders import Leaders, leaders
 from gan_bench.report.findings.questions import proposal
@@ -19,9 +19,6 @@ from gan_bench.report.study.frame import BAD, FAULTY, changed_between
 from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.study import Scored, Study, values_of
 from gan_bench.report.study.table import Column, interval_text, number
-
-NAMED = 3
-"""Settings that a sentence names; the ranking has them all."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ MANY_SEEDS = 30
 SMALL = 0.095
 """Ratios below are written with one digit that is not zero, others with two decimals."""
 NAMED = 3
-"""Pairs of levels that have a sentence of their own; the table has them all."""
+"""Settings that a sentence names, and pairs of levels that have one of their own; the tables have them all."""
 
 
 def factor_sentences(factor: Factor) -> Iterator[str]:
