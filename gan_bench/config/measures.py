@@ -86,7 +86,20 @@ class Measure:
 
 COLUMNS = frozenset(
     {
-        *("rank", "setting", "recipe", "epochs", "seeds", "remarks", "median", "best", "tied", "baseline", "planned"),
+        *(
+            "rank",
+            "setting",
+            "recipe",
+            "epochs",
+            "seeds",
+            "remarks",
+            "median",
+            "best",
+            "tied",
+            "unjudged",
+            "baseline",
+            "planned",
+        ),
         *("done", "bad", "trial", "seed", "status", "group", "label", "name", "reason", "epoch", "value", "metric"),
         *("protocol", "sd_seeds", "sd_draws", "train_seconds", "evaluate_seconds", "collapses", "saturated"),
         *("loss_d", "loss_g", "d_real", "d_fake", "gap", "at", "final"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,13 @@ from support.studies import report_of, stored, studies_of, table, with_lr
 from support.trials import digits_trial
 
 from gan_bench.config.design import Design
+from gan_bench.records import schema
 from gan_bench.report.findings.leaders import correct_for_choice, leaders
 from gan_bench.report.findings.questions import counted, questions
 from gan_bench.report.findings.summaries import summaries
+from gan_bench.report.findings.tables import study_tables
 from gan_bench.report.findings.verdicts import corrected
+from gan_bench.report.study.latex import to_latex
 from gan_bench.report.study.looks import level, repeated_p
 from gan_bench.report.study.stats import holm
 
@@ -410,40 +414,117 @@ def test_lengths_count_a_seed_only_when_all_settings_that_are_averaged_have_it()
     assert row["found"] != "decided"
 
 
-def swept(seeds, lost, gap=0.2):
-    """Judge two rates at two betas: what is better at one beta is as much worse at the other, which lost seeds."""
+def swept(seeds, lost, waiting=(), gap=0.2):
+    """Judge two rates at two betas: what is better at one beta is as much worse at the other, which lost seeds.
+
+    Args:
+        seeds: How many.
+        lost: The seeds that either rate lost.
+        waiting: Seeds that are still to be trained there.
+        gap: Of logarithms.
+    """
     items, noise = [], np.random.default_rng(3)
     for beta, effect in ((0.5, -gap), (0.9, gap)):
         for seed in range(seeds):
             for i, rate in enumerate((1e-4, 2e-4)):
                 changed = with_lr(digits_trial(seed, betas_g=(beta, 0.999), betas_d=(beta, 0.999)), rate)
-                failed = beta == 0.9 and seed in lost
+                failed = beta == 0.9 and seed in lost[i]
                 fid = float(np.exp(4 + effect * i + noise.normal(0, 0.03)))
-                items.append(stored(changed, fid=None if failed else fid, status="diverged" if failed else "done"))
+                item = stored(changed, fid=None if failed else fid, status="diverged" if failed else "done")
+                is_planned = beta == 0.9 and seed in waiting
+                planned = {"environment": schema.NO_ENVIRONMENT, "evaluations": [], "record": None}
+                items.append(replace(item, **planned) if is_planned else item)
     design = Design.fixed(range(5)) if seeds == 5 else LOOKS
     made = report_of(items, designs={("test", 1, "full", "digits"): design})
     rows = table(made.all, "factor-learning-rate-lenet").rows
     (row,) = rows[rows["key"] == "fid"].to_dict("records")
-    ((_, _, (answer,)),) = made.studies
-    return row, next(each for each in answer.factors if each.startswith("learning rate: "))
+    ((study, _, (answer,)),) = made.studies
+    words = {each["label"]: each["words"].get("verdict.learning rate") for each in summaries(study)}
+    return row, next(each for each in answer.factors if each.startswith("learning rate: ")), words
 
 
 @pytest.mark.parametrize(("seeds", "lost"), [(5, (0, 2)), (12, (2, 3, 5, 7, 11)), (12, ())])
 def test_an_average_leaves_out_seeds_that_lost_a_setting_on_both_sides(seeds, lost):
     """What was left of these seeds decided for the rate, as neither failed more often than the other."""
-    row, _ = swept(seeds, lost)
+    row, _, _ = swept(seeds, (lost, lost))
     assert (row["seeds"], row["lost"]) == (seeds - len(lost), len(lost))
     assert row["found"] in ("undecided", "not judged", "equivalent")
     assert row["ratio"] == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.parametrize(("seeds", "lost"), [(5, ((0, 1), (2, 3))), (12, ((0, 1, 2, 3), (4, 5, 6, 7)))])
+def test_a_setting_of_which_neither_side_lost_most_is_no_reason_to_leave_it_out(seeds, lost):
+    """Most pairs lacked a score, and what was left, one beta alone, decided for all."""
+    row, sentence, _ = swept(seeds, lost)
+    assert row["seeds"] == seeds - sum(map(len, lost))
+    assert row["found"] in ("undecided", "not judged", "equivalent")
+    assert row["ratio"] == pytest.approx(1, abs=0.1)
+    assert "leaves out" not in sentence
+    assert "without" not in row["verdict"]
+
+
+def test_settings_that_lost_every_pair_between_them_are_not_left_out_in_silence():
+    """Neither side lost most, and no seed has both: the average was of the other beta alone."""
+    row, sentence, _ = swept(12, (range(6), range(6, 12)))
+    assert row["verdict"].startswith("undecided: in every seed a setting failed")
+    assert "is better" not in sentence
+
+
+@pytest.mark.parametrize("waiting", [(2, 3, 4), (0, 1, 2, 3)])
+def test_what_is_still_to_be_trained_is_not_lost(waiting):
+    row, sentence, _ = swept(5, ((), ()), waiting)
+    assert "leaves out" not in sentence
+    assert (row["seeds"], row["found"]) == (5 - len(waiting), "not judged")
+    assert row["ratio"] == pytest.approx(1, abs=0.1), "of seeds that both betas have"
+
+
 @pytest.mark.parametrize(("seeds", "lost"), [(5, (0, 1, 2, 4)), (5, (0, 1, 2, 3, 4)), (12, tuple(range(2, 11)))])
 def test_a_setting_that_lost_most_of_its_seeds_is_not_averaged_and_that_is_said(seeds, lost):
     """One that lost all of them was left out without a word, and one that lost all but one left a single seed."""
-    row, sentence = swept(seeds, lost)
+    row, sentence, words = swept(seeds, (lost, lost))
     assert (row["seeds"], row["lost"], row["found"]) == (seeds, len(lost), "decided")
     assert row["ratio"] == pytest.approx(np.exp(-0.2), rel=0.05)
-    assert sentence.endswith("; the average leaves out 1 setting that lost most of its seeds.")
+    assert sentence.endswith("; the average leaves out β₁ 0.9, which lost most of its seeds.")
+    assert row["verdict"] == f"0.0002 ({len(lost)} lost, without β₁ 0.9)", "who reads the table alone learns it"
+    assert {label for label, said in words.items() if said} == {label for label in words if "β₁ 0.5" in label}, (
+        "of the others nothing was decided"
+    )
+
+
+def test_of_three_levels_it_is_said_which_no_test_judges_and_which_a_look_will():
+    """With two levels the sentence said so; with three it promised a look to all of them."""
+    items = [trial(seed, 1e-4, 50 * np.exp(0.05 * NOISE[seed])) for seed in range(5)]
+    items += [trial(seed, 2e-4, 50 * np.exp(0.05 * NOISE[seed + 5])) for seed in range(5)]
+    items += [trial(seed, 3e-4, 40.0 + seed if seed > 2 else None, status="done" if seed > 2 else "diverged")
+              for seed in range(5)]  # fmt: skip
+    _, _, answer = answered(items)
+    (sentence,) = [each for each in answer.factors if each.startswith("learning rate")]
+    assert sentence == (
+        "learning rate: of 3 pairs of 3 levels, 3 are undecided; next look at 8 seeds for 1 of 3; 0.0001 failed in "
+        "none, 0.0003 in 3 of 5; 0.0002 failed in none, 0.0003 in 3 of 5."
+    )
+
+
+def test_a_table_for_a_paper_marks_what_no_test_judged_apart_from_what_is_worse():
+    """Without a mark it counted as decidedly worse."""
+    levels = {1e-4: (50.0, 0), 2e-4: (51.0, 1), 3e-4: (50.5, 0), 4e-4: (90.0, 0)}
+    items = [
+        trial(seed, rate, fid * np.exp(0.05 * NOISE[(3 * i + seed) % 12]), collapsed=seed < collapsed)
+        for i, (rate, (fid, collapsed)) in enumerate(levels.items())
+        for seed in range(5)
+    ]
+    study, _, _ = answered(items)
+    text = to_latex(table(study_tables(study), "settings"))
+    marks = {
+        rate: re.search(rf"& {rate} &.*& (\\textbf|[^&]*\)) ?(\$.*\$)? ?", text) for rate in ("1e-4", "2e-4", "4e-4")
+    }
+    assert {rate: found[2] for rate, found in marks.items()} == {
+        "1e-4": r"$^{\dagger}$",
+        "2e-4": r"$^{\ddagger}$",
+        "4e-4": None,
+    }
+    assert "Double dagger: not judged" in text
+    assert "Double" not in to_latex(table(study_tables(answered(tied(5))[0]), "settings"))
 
 
 @pytest.mark.parametrize("lost", [1, 3, 4, 5])

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from gan_bench.config.design import FEWEST
 from gan_bench.config.measures import MEASURES, primary_measure
-from gan_bench.core.text import plural
+from gan_bench.core.text import plural, some_of
 from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, Factor
 from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.study.stats import ALPHA
@@ -51,7 +51,10 @@ def _rest_of_pairs(pairs: list[list[Judged]], sure: list[list[Judged]]) -> str:
     if len(sure) > NAMED:
         said.append(f"{len(sure) - NAMED} more {'is' if len(sure) == NAMED + 1 else 'are'} decided or probable")
     undecided = [each for pair in left for each in pair if each.found == "undecided"]
-    return f"of {len(pairs)} pairs of {len(levels)} levels, {', '.join(said)}{_needs(undecided)}" if said else ""
+    several = len({each.recipe for each in undecided}) > 1
+    withheld = dict.fromkeys(f"{f'{each.recipe}: ' if several else ''}{each.why}" for each in undecided if each.why)
+    why = f"; {some_of([*withheld], NAMED, '; ', '; and {} more')}" if withheld else ""
+    return f"of {len(pairs)} pairs of {len(levels)} levels, {', '.join(said)}{_needs(undecided)}{why}" if said else ""
 
 
 def _levels(judged: Judged) -> tuple[str, str]:
@@ -67,9 +70,7 @@ def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
     sure = [*by["decided"], *by["probable"]]
     lost = sum(row.lost for row in rows)
     tail = f"; {plural(lost, 'pair')} without a score" if lost else ""
-    if skipped := sum(row.left_out for row in rows):
-        their = "its" if skipped == 1 else "their"
-        tail += f"; the average leaves out {plural(skipped, 'setting')} that lost most of {their} seeds"
+    tail += "".join(_left_out(row.left_out) for row in rows)
     tail += "".join(f"; {f'{row.recipe}: ' if count > 1 else ''}{row.why}" for row in rows if row.why)
     if any(row.next for row in by["decided"]):
         tail += "; decided early, so the ratio is probably overstated"
@@ -115,6 +116,12 @@ def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
     return f"{name}: undecided between {first} and {second}{where}{ties}{_needs(rows)}{tail}."
 
 
+def _left_out(names: Sequence[str]) -> str:
+    """Name what an average leaves out."""
+    whose = "its" if len(names) == 1 else "their"
+    return f"; the average leaves out {some_of(names, NAMED)}, which lost most of {whose} seeds" if names else ""
+
+
 def _not_judged(rows: Sequence[Judged]) -> str:
     following = [each.next for each in rows if each.open and each.next]
     if following:
@@ -130,7 +137,8 @@ def _needs(rows: Sequence[Judged]) -> str:
     needed = [each.needed for each in rows if each.needed is not None and each.seeds >= FEWEST]
     if following:
         likely = f", likely decided at {min(needed)}" if needed else ""
-        return f"; next look at {min(following)} seeds{likely}"
+        some = f" for {len(following)} of {len(rows)}" if len(following) < len(rows) else ""
+        return f"; next look at {min(following)} seeds{some}{likely}"
     tested = [row for row in rows if not row.why]
     noisy = "; the spread is too large to show equivalence" if any(row.too_noisy for row in tested) else ""
     if any(row.next for row in tested):
@@ -157,9 +165,9 @@ def _epochs_sentence(rows: Sequence[Judged]) -> str:
         if rows[0].found == "undecided":
             return f"{EPOCHS}: undecided whether {title} still improved at the end of training."
     if all(row.found == "not judged" for row in rows):
-        is_waiting = any(row.open and row.next for row in rows)
-        seeds = f"not judged over the {plural(min(row.seeds for row in rows), 'seed')} that all settings have"
-        return f"{start}; {seeds if is_waiting else _not_judged(rows)}."
+        waiting = [row.next for row in rows if row.open and row.next and row.seeds >= row.next]
+        whole = f"not judged before all settings have the {min(waiting)} seeds of the next look" if waiting else ""
+        return f"{start}; {whole or _not_judged(rows)}."
     said = f"{start} ({_degree(improved)})" if improved else start
     if worse:
         said += f"; it was better one evaluation earlier{f' in {len(worse)}' if count > 1 else ''} ({_degree(worse)})"

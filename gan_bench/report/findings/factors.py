@@ -15,7 +15,7 @@ from gan_bench.config.trial import setting_key
 from gan_bench.core.canonical import canonical_json
 from gan_bench.report.findings.verdicts import Judged, Sides, in_whole_seeds, judge, side_by_side, sides_of
 from gan_bench.report.study.frame import BAD, ENDED
-from gan_bench.report.study.settings import SEPARATOR
+from gan_bench.report.study.settings import shared_parts
 from gan_bench.report.study.study import Scored, once
 from gan_bench.report.study.table import Column, Table
 
@@ -207,23 +207,21 @@ def leading_level(pairs: Sequence[Judged]) -> str:
 def _averaged(scored: Scored, sides: Iterable[Sides]) -> Iterator[Sides]:
     """Count a seed only when all settings that are averaged have it: a later look must not judge a part of them."""
     for recipe, first, second, pairs in sides:
-        lacking = pd.Series(False, pairs.index) if scored.study.design.is_fixed else ~in_whole_seeds(pairs)
+        lacking = (
+            pd.Series(False, pairs.index)
+            if scored.study.design.is_fixed
+            else ~in_whole_seeds(pairs, pairs["rest"].nunique())
+        )
         yield recipe, first, second, pairs.assign(open=pairs["open"] | lacking)
 
 
 def _one_by_one(sides: Iterable[Sides]) -> Iterator[Sides]:
     for recipe, first, second, pairs in sides:
         found = [(str(a), str(b), members) for (a, b), members in pairs.groupby(["label_a", "label_b"], sort=True)]
-        names = Counter(_shared(a, b) for a, b, _ in found)
+        names = Counter(shared_parts(a, b) for a, b, _ in found)
         for a, b, members in found:
-            name = _shared(a, b)
+            name = shared_parts(a, b)
             yield (name or recipe) if names[name] == 1 else f"{a} against {b}", first, second, members
-
-
-def _shared(first: str, second: str) -> str:
-    """Return the parts that the labels of two settings share."""
-    other = second.split(SEPARATOR)
-    return SEPARATOR.join(part for part in first.split(SEPARATOR) if part in other)
 
 
 def _successive_epochs(scored: Scored) -> Iterator[Sides]:

@@ -99,7 +99,7 @@ def setting_table(scored: Scored) -> Table:
     quality, primary = measures_with("quality"), primary_measure()
     title = MEASURES[primary].title
     rows, medians, ahead = [], scored.medians(), leaders(scored)
-    may_be_as_good = {*ahead.tied, *ahead.unknown} - {*ahead.ahead} if ahead else set()
+    not_behind = {*ahead.tied, *ahead.unknown} if ahead else set()
     for row, done in scored.study.settings():
         for name in scored.study.shown(quality):
             put_interval(row, name, scored.mean(name, done))
@@ -110,7 +110,8 @@ def setting_table(scored: Scored) -> Table:
         row["train_seconds"] = median_of(done["train_seconds"])
         row["remarks"] = "; ".join(remarks(scored, row, done))
         row["best"] = ahead is not None and row["setting"] == ahead.best
-        row["tied"] = row["setting"] in may_be_as_good
+        row["tied"] = row["setting"] in not_behind
+        row["unjudged"] = ahead is not None and row["setting"] in ahead.unequal
         rows.append(row)
     place = {label: rank for rank, label in enumerate(scored.ranking(), 1)}
     frame = pd.DataFrame(rows)

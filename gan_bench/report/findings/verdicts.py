@@ -10,9 +10,11 @@ import pandas as pd
 
 from gan_bench.config.design import Design, Look
 from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
+from gan_bench.core.text import some_of
 from gan_bench.report.findings.pairs import Paired, paired
 from gan_bench.report.study.frame import BAD, ENDED, changed_between
 from gan_bench.report.study.looks import FUTILE, is_equivalent, level, may_be_equivalent, repeated_p
+from gan_bench.report.study.settings import shared_parts
 from gan_bench.report.study.stats import (
     ALPHA,
     Interval,
@@ -54,17 +56,21 @@ def side_by_side(first: pd.DataFrame, second: pd.DataFrame, on: list[str]) -> pd
     return pairs.assign(open=pairs["left_a"] | pairs["left_b"])
 
 
-def in_whole_seeds(pairs: pd.DataFrame) -> pd.Series[bool]:
-    """Return which pairs are of seeds that have every setting there is: averages of others are of other settings."""
-    return pairs.groupby("seed")["rest"].transform("nunique") == pairs["rest"].nunique()
+def in_whole_seeds(pairs: pd.DataFrame, settings: int) -> pd.Series[bool]:
+    """Return which pairs are of seeds that have so many settings: averages over fewer are of other settings."""
+    return pairs.groupby("seed")["rest"].transform("nunique") == settings
 
 
-def _mostly_lost(pairs: pd.DataFrame, known: pd.DataFrame) -> set[str]:
-    """Return the settings that are averaged of which less than half of the seeds have scores; none where all are so."""
-    seeds = pairs.groupby("rest")["seed"].nunique()
-    found = known.groupby("rest")["seed"].nunique().reindex(seeds.index, fill_value=0)
-    lost = {str(setting) for setting in seeds.index[2 * found < seeds]}
-    return lost if len(lost) < len(seeds) else set()
+def _mostly_lost(pairs: pd.DataFrame, sides: Sequence[str]) -> set[str]:
+    """Return the settings that are averaged of which a side lost most of its seeds; none where all are so.
+
+    What is still to be trained is not lost. Where either side lost a few, in different seeds, most pairs may lack a
+    score of a setting that is fair to compare: then its seeds are left out, not the setting.
+    """
+    seeds, ended = pairs.groupby("rest")["seed"].nunique(), pairs[~pairs["open"]]
+    lost = [ended[ended[side].isna()].groupby("rest")["seed"].nunique() for side in sides]
+    found = {str(setting) for each in lost for setting in each.index[2 * each > seeds.reindex(each.index)]}
+    return found if len(found) < len(seeds) else set()
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class Comparison:
         design: Which seeds verdicts are made at.
         repeated: The p value that allows for all looks; None where nothing is judged yet.
         noise: Noise of scoring on the test's scale; smaller differences are ties.
-        left_out: Settings that are not averaged, as they lost most of their seeds.
+        aside: The pairs, of them, of settings that are not averaged, as a side of each lost most of its seeds.
     """
 
     pair: Paired
@@ -87,7 +93,7 @@ class Comparison:
     design: Design
     repeated: float | None
     noise: float
-    left_out: int = 0
+    aside: pd.DataFrame
 
     @property
     def in_family(self) -> bool:
@@ -148,7 +154,8 @@ class Judged:
         why: Why a test is withheld, or nothing.
         verdict: The verdict as people read it.
         winner: The level that is ahead.
-        settings: Labels of the settings that are compared.
+        settings: Labels of the settings that are compared, with those that stand aside.
+        aside: Labels of those that are not averaged, as they lost most of their seeds.
         open: Whether another look is worth its seeds.
         next: Seeds of the next look, or None.
         too_noisy: Whether the spread keeps every look from showing equivalence.
@@ -157,7 +164,7 @@ class Judged:
         seeds: Seeds that count.
         pairs: Pairs with a score on both sides.
         lost: Pairs without one.
-        left_out: Settings that are not averaged, as they lost most of their seeds.
+        left_out: The same without the level that is compared, each once.
         collapses: Generators on either side that collapsed.
         numbers: What the table alone shows, by its columns.
     """
@@ -173,6 +180,7 @@ class Judged:
     verdict: str = ""
     winner: str = ""
     settings: tuple[str, ...] = ()
+    aside: frozenset[str] = frozenset()
     open: bool = False
     next: int | None = None
     too_noisy: bool = False
@@ -181,7 +189,7 @@ class Judged:
     seeds: int = 0
     pairs: int = 0
     lost: int = 0
-    left_out: int = 0
+    left_out: tuple[str, ...] = ()
     collapses: int = 0
     numbers: Mapping[str, float | None] = field(default_factory=dict)
 
@@ -226,11 +234,13 @@ def compared(scored: Scored, pairs: pd.DataFrame, metric: str) -> Comparison | N
     design = scored.study.design.of(set(pairs["seed"]))
     look = design.at(set(pairs["seed"]) - set(pairs["seed"][pairs["open"]]))
     counted = pairs[pairs["seed"].isin(look.seeds)] if look.number else pairs
-    known, left_out = counted.dropna(subset=[a, b]), 0
-    if "rest" in known:
-        lost = _mostly_lost(counted, known)
-        known, left_out = known[~known["rest"].isin(lost)], len(lost)
-        known = known[in_whole_seeds(known)]
+    aside, averaged = counted.iloc[:0], counted
+    if "rest" in counted:
+        lost = counted["rest"].isin(_mostly_lost(counted, (a, b)))
+        aside, averaged = counted[lost], counted[~lost]
+    known = averaged.dropna(subset=[a, b])
+    if "rest" in counted:  # before the first look, settings of which nothing is known yet wait aside
+        known = known[in_whole_seeds(known, (averaged if look.number else known)["rest"].nunique())]
     if known.empty:
         return None
     judged = look.number > 0 and not design.extended
@@ -238,7 +248,7 @@ def compared(scored: Scored, pairs: pd.DataFrame, metric: str) -> Comparison | N
     repeated = repeated_p(design.looks, look.number, pair.p) if judged else pair.p
     tested = look.number > 0 and len(pair.values) > 1
     noise = scored.measurement_sd(metric, relative=pair.ratio)
-    return Comparison(pair, counted, look, design, repeated if tested else None, noise, left_out)
+    return Comparison(pair, counted, look, design, repeated if tested else None, noise, aside)
 
 
 def corrected(p_values: Sequence[float | None], design: Design) -> list[float]:
@@ -351,7 +361,8 @@ def _judged(side: Sides, made: Comparison, corrected_p: float | None, tests: int
         found=found,
         why=why,
         winner=second if pair.second_is_better else first,
-        settings=tuple(sorted({*pairs.get("label_a", ()), *pairs.get("label_b", ())})),
+        settings=tuple(sorted(_labels(pairs))),
+        aside=frozenset(_labels(made.aside)),
         open=confirmatory and made.is_open(found, tests),
         next=look.next,
         too_noisy=_is_too_noisy(made, max(1, tests)),
@@ -360,7 +371,7 @@ def _judged(side: Sides, made: Comparison, corrected_p: float | None, tests: int
         seeds=len(pair.values),
         pairs=known,
         lost=len(pairs) - known,
-        left_out=made.left_out,
+        left_out=tuple(_names(made.aside)),
         collapses=int(pairs["collapsed_a"].sum() + pairs["collapsed_b"].sum()),
         numbers={
             "first": pair.first,
@@ -377,7 +388,20 @@ def _judged(side: Sides, made: Comparison, corrected_p: float | None, tests: int
     )
     lost = int((pairs["bad_a"] | pairs["bad_b"]).sum())  # pairs: one trial may be both sides
     words = _words(judged, design, confirmatory=confirmatory)
-    return replace(judged, verdict=words + (f" ({lost} lost)" if lost and not why else ""))
+    counts = [f"{lost} lost"] if lost and not why else []
+    counts += [f"without {some_of(judged.left_out, 1)}"] if judged.left_out else []
+    return replace(judged, verdict=words + (f" ({', '.join(counts)})" if counts else ""))
+
+
+def _labels(pairs: pd.DataFrame) -> set[str]:
+    return {*pairs.get("label_a", ()), *pairs.get("label_b", ())}
+
+
+def _names(pairs: pd.DataFrame) -> list[str]:
+    """Return what the two settings of pairs have in common, each once."""
+    if pairs.empty:
+        return []
+    return sorted({shared_parts(a, b) for a, b in zip(pairs["label_a"], pairs["label_b"], strict=True)})
 
 
 def verdict_on(made: Comparison, corrected_p: float | None, tests: int, names: tuple[str, str]) -> tuple[Verdict, str]:

@@ -11,8 +11,9 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, one_line
 from gan_bench.report.study.table import RANKED, Column, Table, cell, cells, filled, note_of, number, records
 
-TIED = r"$^{\dagger}$"
+TIED, UNJUDGED = r"$^{\dagger}$", r"$^{\ddagger}$"
 MARKS = "Best in bold; dagger: not decidedly worse (paired t test over seeds, corrected over all settings, 0.05)."
+UNJUDGED_MARK = "Double dagger: not judged, as it collapsed or failed more or less often, or had other data or code."
 _LEFT_OUT = ("rank", "fid", "sd_seeds", "sd_draws", "train_seconds", "remarks", "fid_inf", "precision", "recall")
 """Columns of a ranking that a paper seldom has room for; ``--columns`` brings them back."""
 
@@ -61,7 +62,7 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
     an asymmetric interval, stands in braces.
 
     Args:
-        table: The table; rows flagged ``best`` and ``tied`` are marked in the column that ranks them.
+        table: The table; rows flagged ``best``, ``tied`` or ``unjudged`` are marked in the column that ranks them.
         columns: Keys of the columns to show, in order, those that the table lacks left out; None takes those that fit
             a page.
     """
@@ -71,7 +72,8 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
     marked = any(row.get("best") is True for row in rows) and any(row.get(f"{RANKED}_n", 0) > 1 for row in rows)
     form = "".join(_alignment(column, [row[i] for row in written]) for i, column in enumerate(shown))
     head = " & ".join(f"{{{escape_latex(one_line(column.title))}}}" for column in shown)
-    caption = f"{table.title}. {note_of(table, [table.columns.index(c) for c in shown])}{f' {MARKS}' if marked else ''}"
+    marks = [MARKS, *([UNJUDGED_MARK] if any(row.get("unjudged") is True for row in rows) else [])] if marked else []
+    caption = " ".join([f"{table.title}.", note_of(table, [table.columns.index(c) for c in shown]), *marks])
     body, before = [], None
     for row, texts in zip(rows, written, strict=True):
         baseline = row.get("baseline") is True
@@ -135,7 +137,8 @@ def _written(row: Mapping[str, object], column: Column) -> str:
         return text
     if row.get("best") is True:
         return rf"\textbf{{{text}}}"
-    return f"{text} {TIED}" if row.get("tied") is True else text
+    mark = TIED if row.get("tied") is True else UNJUDGED if row.get("unjudged") is True else ""
+    return f"{text} {mark}" if mark else text
 
 
 def _number(row: Mapping[str, Any], column: Column) -> str:

@@ -147,3 +147,9 @@ def _unique(labels: Mapping[str, str]) -> dict[str, str]:
         key: label if counts[label] == 1 else f"{label} · #{hashlib.sha256(key.encode()).hexdigest()[:4]}"
         for key, label in labels.items()
     }
+
+
+def shared_parts(first: str, second: str) -> str:
+    """Return the parts that the labels of two settings share."""
+    other = second.split(SEPARATOR)
+    return SEPARATOR.join(part for part in first.split(SEPARATOR) if part in other)

@@ -73,7 +73,7 @@ class Table:
 
     @property
     def ranking(self) -> bool:
-        """Whether it ranks the settings of a study; rows may be flagged ``best`` and ``tied``."""
+        """Whether it ranks the settings of a study; rows may be flagged ``best``, ``tied`` or ``unjudged``."""
         return self.kind == "settings"
 
 
