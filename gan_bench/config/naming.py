@@ -96,7 +96,7 @@ def _plainly(text: str) -> str:
 
 
 def _texts(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield every way in which names and tables write a value of a config."""
+    """Yield every way in which names and tables write a value of a config with its field."""
     flat = {**config, **flat_values(config)}
     for short, g, d in (*PAIRS, *((short, *pair) for short, pair in BOTH.items())):
         if g in flat and d in flat:
@@ -105,9 +105,18 @@ def _texts(config: Mapping[str, Any]) -> Iterator[str]:
                 flat[short] = flat[g]
     for name, value in flat.items():
         yield from (f"{title(name)} {value_text(value)}", f"{name}={value_text(value)}", f"{name}={plain(value)}")
-        if isinstance(value, str):
-            yield value
-    yield f"{flat.get('architecture')} (trained as {flat.get('recipe')})"
+
+
+def _words(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the values of a config that names and tables write without their field."""
+    yield from (value for value in config.values() if isinstance(value, str))
+    yield f"{config.get('architecture')} (trained as {config.get('recipe')})"
+
+
+def _has(config: Mapping[str, Any], pattern: str) -> bool:
+    """True if a config has all values that a user named with their fields."""
+    texts = set(map(_plainly, _texts(config)))
+    return all(_plainly(term) in texts for term in _TERMS.split(pattern.strip()))
 
 
 def means(name: str, config: Mapping[str, Any], pattern: str) -> bool:
@@ -120,17 +129,23 @@ def means(name: str, config: Mapping[str, Any], pattern: str) -> bool:
     """
     if matches(name, pattern):
         return True
-    texts = set(map(_plainly, _texts(config)))
+    texts = set(map(_plainly, (*_texts(config), *_words(config))))
     return all(term and (_plainly(term) in texts or matches(name, term)) for term in _TERMS.split(pattern.strip()))
 
 
 def chosen_trials(trials: Iterable[tuple[str, Mapping[str, Any]]], pattern: str) -> frozenset[str]:
-    """Return the names of the trials that a user means: by name, else by values.
+    """Return the names of the trials that a user means.
+
+    Fields with values, as ``lr=2e-4``, mean all trials that have them, however the number is written: names leave out
+    a recipe's own. Anything else is a name or a part of names, and values where no name has it.
 
     Args:
         trials: Names with configs.
         pattern: What a user wrote; see ``means``.
     """
     known = list(trials)
-    found = chosen((name for name, _ in known), pattern)
-    return found or frozenset(name for name, config in known if means(name, config, pattern))
+    return (
+        frozenset(name for name, config in known if _has(config, pattern))
+        or chosen((name for name, _ in known), pattern)
+        or frozenset(name for name, config in known if means(name, config, pattern))
+    )

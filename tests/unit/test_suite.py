@@ -575,6 +575,14 @@ def test_only_takes_values_as_tables_show_them(tmp_path, only, count):
     assert len(make_plan(path, PlanOptions(only=only)).trials) == count
 
 
+@pytest.mark.parametrize("only", ["lr=0.0002", "lr=2e-4", "lr 2e-4", "lr 0.0002"])
+def test_only_means_the_same_trials_however_a_number_is_written(only):
+    """As names write it, it meant those alone whose names have it: a recipe's own value stands in no name."""
+    plan = make_plan(find_suite("mnist"), PlanOptions(only=only, seeds=(0,)))
+    assert len(plan.trials) == 6
+    assert {trial.config.lr_g for trial in plan.trials} == {trial.config.lr_d for trial in plan.trials} == {2e-4}
+
+
 THERE = "there are mnist-mlp-z100; "
 
 
