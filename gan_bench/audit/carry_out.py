@@ -9,14 +9,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 from gan_bench.audit import again, whole
 from gan_bench.audit.plan import AuditOptions, AuditPlan, Check, finding_of
 from gan_bench.audit.rerun import use_threads_of
 from gan_bench.core import __version__
 from gan_bench.core.errors import UserError, brief
 from gan_bench.core.text import printable
+from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.records.audits import write_audit
 from gan_bench.records.reader import StoredTrial
@@ -52,7 +51,7 @@ def carry_out(plan: AuditPlan, options: AuditOptions) -> Iterator[tuple[str, Aud
     for suite in found:
         write(suite)
     yield from ((suite.resolve().name, finding) for suite, finding in plan.consistent)
-    context, threads = RunContext(options.data, options.device, lambda: False), torch.get_num_threads()
+    context = RunContext(options.data, options.device, lambda: False)
     started = time.monotonic()
     for check in plan.checks:
         suite = check.setting.suite
@@ -61,15 +60,13 @@ def carry_out(plan: AuditPlan, options: AuditOptions) -> Iterator[tuple[str, Aud
             yield suite.resolve().name, finding_of(check.level, check.stored, check.name, "not audited", why, 0.0)
             continue
         engine = "reference" if check.stored.environment.get("engine") == "reference" else "auto"
-        try:
-            finding = _carried_out(check, replace(context, engine_choice=engine), options)
-        finally:
-            torch.set_num_threads(threads)
+        finding = _carried_out(check, replace(context, engine_choice=engine), options)
         found.setdefault(suite, []).append(finding)
         write(suite)
         yield suite.resolve().name, finding
 
 
+@torch_settings_kept(random=False)
 def _carried_out(check: Check, context: RunContext, options: AuditOptions) -> AuditFinding:
     started, stored = time.perf_counter(), check.stored
     try:

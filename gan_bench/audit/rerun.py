@@ -15,6 +15,7 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import REGISTRIES
 from gan_bench.core.text import names_instead
+from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import choose_device, describe_environment, fix_bits
 from gan_bench.execution.workers.inline import run_alone, steps_until
@@ -48,14 +49,10 @@ def rerun(results: Path, pattern: str, data: DataRoot) -> Iterator[Verdict]:
     if not asked:
         hint = names_instead([stored.trial["name"] for stored in begun], pattern)
         raise UserError(f"no trial with a history under {results} matches {pattern!r}; {hint}")
-    threads = torch.get_num_threads()
-    for stored in (each for each in begun if each.trial["name"] in asked):
-        try:
-            yield _again(stored, data)
-        finally:
-            torch.set_num_threads(threads)
+    yield from (_again(stored, data) for stored in begun if stored.trial["name"] in asked)
 
 
+@torch_settings_kept(random=False)
 def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
     config, before = TrialConfig.from_json(stored.trial["config"]), stored.environment
     if missing := missing_part(config, before):
