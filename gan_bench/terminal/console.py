@@ -214,7 +214,7 @@ class StopRequest:
         self.deadline: float | None = None
         self._console, self.grace = console, grace
         self._timer: threading.Timer | None = None
-        self._hears, self._listens = hears, False
+        self._listens = not hears  # then nothing is left to take
 
     def __call__(self) -> bool:
         """True if everything is to stop."""
@@ -284,7 +284,7 @@ class StopRequest:
     def listening(self) -> Iterator[None]:
         """Take signals for as long as the block runs; a block inside another changes nothing."""
         is_main = threading.current_thread() is threading.main_thread()  # only that one hears signals
-        if self._listens or not is_main or not self._hears:
+        if self._listens or not is_main:
             yield
             return
         self._listens = True
