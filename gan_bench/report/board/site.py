@@ -15,15 +15,14 @@ from gan_bench.config.measures import primary_measure
 from gan_bench.core import __version__
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.canonical import canonical_json
-from gan_bench.core.errors import RecordError, UserError
+from gan_bench.core.errors import UserError
 from gan_bench.core.text import markdown_cell, plain_markdown, plural, printable, slug
 from gan_bench.records.layout import PLAN, RECORD, RecordDirectory
-from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.report.board.entries import Entry, Key, LeftOut, read_board
 from gan_bench.report.board.tiers import tiers
 from gan_bench.report.card.text import card_values
 from gan_bench.report.page.page import filled_template, own_text, shown_table
-from gan_bench.report.page.samples import data_uri, thumbnail
+from gan_bench.report.page.samples import grid_uri
 from gan_bench.report.study.table import Column, Table, arrow, cells, median_of, put_interval, records, to_csv
 
 NOTE = (
@@ -252,11 +251,10 @@ def _shown(made: BoardTable) -> dict[str, object]:
     """Return a table as its template takes it."""
     shown = shown_table(made.table, NARROW)
     for row, record, entry in zip_longest(shown["rows"], records(made.table), made.entries):  # baselines come last
-        grid = _last_grid(entry) if entry else None
         row["cells"][0]["sort"] = "" if pd.isna(record["group"]) else str(record["group"])  # those without come last
         row |= {
             "card": f"{CARDS}/{card_name(entry)}.html" if entry else None,
-            "image": thumbnail(grid) if grid else None,
+            "image": grid_uri(_last_grid(entry) if entry else None),
             "label": record["label"],
             "place": f"{plural(int(record['epochs']), 'epoch')}, {_from(entry)}" if entry else "",
             "folded": record["remarks"] if entry and record["remarks"] != entry.sample.why_not else "",
@@ -273,14 +271,6 @@ def _last_grid(entry: Entry) -> Path | None:
     return next((files[-1] for files in grids if files), None)
 
 
-def _encoded(file: Path | None) -> str | None:
-    """Return a grid for a page, or None where there is none that can be read."""
-    try:
-        return data_uri(read_sample_grid(file), 85) if file else None
-    except RecordError:
-        return None
-
-
 def _card_page(entry: Entry) -> str:
     card = entry.card
     return filled_template(
@@ -291,5 +281,5 @@ def _card_page(entry: Entry) -> str:
         card=card,
         scores=[row.texts for row in card.scores],
         values=list(card_values(card)),
-        samples=_encoded(_last_grid(entry)),
+        samples=grid_uri(_last_grid(entry), whole=True),
     )

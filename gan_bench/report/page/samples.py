@@ -78,10 +78,10 @@ def strips(study: Study, labels: list[str]) -> Iterator[Strip]:
                 break
 
 
-def thumbnail(file: Path) -> str | None:
-    """Return a few images of a stored grid as a data URI for a page; None where it cannot be read."""
-    part = _corner(file)
-    return data_uri(part, 80) if part else None
+def grid_uri(file: Path | None, *, whole: bool = False) -> str | None:
+    """Return a few images of a stored grid, or all of them, for a page; None where there is none that can be read."""
+    image = None if file is None else _grid(file) if whole else _corner(file)
+    return data_uri(image, 85 if whole else 80) if image else None
 
 
 def _spread(grids: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
@@ -91,15 +91,19 @@ def _spread(grids: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
     return [grids[round(i * (len(grids) - 1) / (EPOCHS - 1))] for i in range(EPOCHS)]
 
 
+def _grid(file: Path) -> Image | None:
+    try:
+        return read_sample_grid(file)
+    except RecordError:
+        return None
+
+
 def _corner(file: Path) -> Image | None:
     from PIL import Image
 
-    try:
-        grid = read_sample_grid(file)
-    except RecordError:
-        return None
-    side = (grid.width - _PAD) // 8
-    if side < 1:
+    grid = _grid(file)
+    side = (grid.width - _PAD) // 8 if grid else 0
+    if grid is None or side < 1:
         return None
     part = grid.crop((0, 0, TILES * side + _PAD, TILES * side + _PAD))
     if side < _EDGE:  # small images are enlarged without blur
