@@ -244,7 +244,6 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     if isinstance(place, ThisMachine):
         place = ThisMachine(prepared.context, _workers(options, prepared.context, plan, found, len(todo)))
     workers = place.jobs(len(todo)) if place.cluster or place.sites else None
-    beside = 0 if place.cluster else None
     finished = (trial for trial in plan.trials if trial.id in state.ended)
     return replace(
         prepared,
@@ -259,9 +258,9 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
             *(other_file_remark(options.folder, plan) if options.plan.has_all_settings else ()),
             *state_remarks(options.folder, plan, state),
         ],
-        estimate=place.call(estimate, todo, workers=workers, group=group, done=kept, beside=beside)
-        if not options.no_estimate
-        else unmeasured(todo, group, kept),
+        estimate=unmeasured(todo, group, kept)
+        if options.no_estimate
+        else place.call(estimate, todo, workers=workers, group=group, done=kept, apart=place.cluster is not None),
     )
 
 
@@ -293,8 +292,8 @@ def carry_out(
     prepared: Preparation,
     options: RunOptions,
     listener: Listener,
-    ended: Callable[[], None] = lambda: None,
-    leave: Callable[[], bool] = lambda: False,
+    ended: Callable[[], None],
+    leave: Callable[[], bool],
 ) -> Outcome:
     """Run what is left of a plan, mirrored to MLflow while it runs.
 

@@ -88,7 +88,8 @@ def estimate(
     workers: int | None = None,
     group: int | None = None,
     done: Mapping[str, int] | None = None,
-    beside: int | None = None,
+    *,
+    apart: bool = False,
 ) -> TimeEstimate:
     """Measure every kind of step shortly, alone and in groups where they may pay.
 
@@ -98,13 +99,13 @@ def estimate(
         workers: Processes that share the trials, with a thread each on a CPU; None when they run in this process.
         group: How many trials train together; None finds what is fastest on a GPU, and is 1 on a CPU.
         done: Epochs that trials have behind them, by trial id.
-        beside: How many of the processes share this machine with the one that measures, whose load is imitated on a
-            CPU; None takes all others.
+        apart: Whether each has a place of its own, such as nodes give; else they share this machine, and on a CPU the
+            load of the others is imitated.
     """
-    shared = workers is not None and context.device.type == "cpu"
-    if shared and beside is None:
+    shared = workers is not None and not apart and context.device.type == "cpu"
+    if shared:
         torch.set_num_threads(1)
-    with _load((workers or 1) - 1 if beside is None else beside) if shared else nullcontext():
+    with _load((workers or 1) - 1) if shared else nullcontext():
         paces = _paces(trials, context, group, workers or 1)
         each = {trial.id: _seconds(trial, context, paces, done or {}) for trial in trials}
     found = TimeEstimate(

@@ -80,7 +80,7 @@ def kept_bytes(config: TrialConfig) -> int:
     return each * sum(epoch < config.epochs for epoch in config.evaluation.epochs)
 
 
-def kept_remark(trials: list[Trial], finished: Iterable[Trial] = (), results: Path = Path()) -> Iterator[str]:
+def kept_remark(trials: list[Trial], finished: Iterable[Trial], results: Path) -> Iterator[str]:
     """Say how much the weights take that trials keep of their evaluated epochs, and which finished ones kept none.
 
     Args:

@@ -66,13 +66,10 @@ def _cluster_processes() -> list[int]:
             _, parent, group, *_ = stat.read_text(errors="replace").rpartition(")")[2].split()
             if int(group) == os.getpgrp():
                 children.setdefault(int(parent), []).append(int(stat.parent.name))
-    orphans = [pid for pid in children.get(1, []) if _is_of_ray(pid)]
-    found, waiting = list(orphans), [os.getpid(), *orphans]
-    while waiting:
-        more = children.get(waiting.pop(), [])
-        found += more
-        waiting += more
-    return found
+    found = [os.getpid(), *(pid for pid in children.get(1, []) if _is_of_ray(pid))]
+    for pid in found:  # it grows meanwhile
+        found += children.get(pid, [])
+    return found[1:]
 
 
 def _is_of_ray(pid: int) -> bool:
