@@ -239,10 +239,10 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     todo = state.todo
     if todo:
         read_sound(options.folder / plan.suite / BASELINES, schema.BASELINES)
-    kept = epochs_kept(options.folder, state, place.device, found)
+    kept = epochs_kept(options.folder, state, place.device, found.identity)
     group = 1 if options.join and options.group is None else options.group  # a group would take all that is free
     if isinstance(place, ThisMachine):
-        place = ThisMachine(prepared.context, _workers(options, prepared.context, plan, found, len(todo)))
+        place = replace(place, sites=_workers(options, place.context, plan, found, len(todo)))
     workers = place.jobs(len(todo)) if place.cluster or place.sites else None
     finished = (trial for trial in plan.trials if trial.id in state.ended)
     return replace(

@@ -17,7 +17,7 @@ from gan_bench.config.suite import Plan, make_plan
 from gan_bench.config.trial import Trial, TrialConfig, setting_key
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
-from gan_bench.execution.preflight.checks import Survey
+from gan_bench.execution.trial.checkpoints import why_not_resumed
 from gan_bench.execution.trial.claim import Identify, Policy, State, state_of
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import plan_of, read_plan
@@ -83,14 +83,14 @@ def _why_retrained(state: State, suite_folder: Path) -> str:
     return f"{why} (its earlier record goes to {suite_folder / state.keep})" if state.keep else why
 
 
-def epochs_kept(results: Path, state: PlanState, device: str, found: Survey) -> dict[str, int]:
+def epochs_kept(results: Path, state: PlanState, device: str, identify: Identify) -> dict[str, int]:
     """Count the epochs of earlier runs that will not be trained again.
 
     Args:
         results: The results folder.
         state: How the trials stand.
         device: What is to compute; a trial that was begun on another starts again.
-        found: What the trials are made of now.
+        identify: Says what the trials are made of now.
 
     Returns:
         Epochs, as far as is known, that trials are resumed after, by trial id; without those that are not resumed.
@@ -99,11 +99,9 @@ def epochs_kept(results: Path, state: PlanState, device: str, found: Survey) -> 
     lost = state.retrain.keys() | {trial.id for trial in state.deleted}
     for trial in (trial for trial in state.todo if trial.id not in lost):
         earlier = Earlier(RecordDirectory.of(results, trial))
-        before = str(earlier.environment.get("device")).partition(":")[0]
-        if before == device.partition(":")[0] and not earlier.changed(found.identity(trial.config)):
-            epochs = earlier.epochs_kept()
-            if epochs is not None:
-                kept[trial.id] = epochs
+        epochs = None if why_not_resumed(earlier, device, identify(trial.config)) else earlier.epochs_kept()
+        if epochs is not None:
+            kept[trial.id] = epochs
     return kept
 
 

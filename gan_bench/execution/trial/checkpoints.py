@@ -210,20 +210,21 @@ def why_kept(earlier: Earlier, epochs: int) -> str | None:
     return None
 
 
-def why_not_resumed(earlier: Earlier, described: EnvironmentFile, identity: Identity) -> str | None:
-    """Return why an earlier part cannot be resumed: other images or networks, or another kind of device.
+def why_not_resumed(earlier: Earlier, device: str, identity: Identity) -> str | None:
+    """Return why an earlier part cannot be resumed: other images or networks, or another kind of device, or None.
 
     CPU and CUDA draw different noise. Other processors, thread counts and library versions only round differently;
     the trial is resumed and its environment lists them.
     """
-    before = earlier.environment
-    kinds = [str(facts.get("device")).partition(":")[0] for facts in (before, described)]
-    if kinds[0] != kinds[1]:
-        return f"it was interrupted on {kinds[0]} and cannot be resumed on {kinds[1]}"
-    if changed := earlier.changed(identity):
-        return changed
-    watched, now = ("device", "device_name", "engine", "threads", "libraries"), dict(described)
-    changes = {key: now[key] for key in watched if key in before and before.get(key) != now[key]}
-    if changes:
+    before, now = (str(each).partition(":")[0] for each in (earlier.environment.get("device"), device))
+    if before != now:
+        return f"it was interrupted on {before} and cannot be resumed on {now}"
+    return earlier.changed(identity)
+
+
+def note_changes(earlier: Earlier, described: EnvironmentFile) -> None:
+    """Write down what has changed of the environment of a trial that is resumed."""
+    before, now = earlier.environment, dict(described)
+    watched = ("device", "device_name", "engine", "threads", "libraries")
+    if changes := {key: now[key] for key in watched if key in before and before.get(key) != now[key]}:
         writer.note_change(earlier.directory, before, changes)
-    return None

@@ -149,8 +149,10 @@ class _TrialRun:
         described = environment.describe_environment(self.context.device, engine.name, identity, self.config.precision)
         if not self.directory.has_checkpoint:
             writer.clear(self.directory)  # nothing can be resumed of what was trained before the first checkpoint
-        elif why := why_not_resumed(self.earlier, described, identity):
+        elif why := why_not_resumed(self.earlier, described["device"], identity):
             self._set_aside(why, SUPERSEDED)
+        else:
+            checkpoints.note_changes(self.earlier, described)
         writer.begin(self.directory, self.trial, described)
         self.engine = engine
         had_checkpoint = self.directory.has_checkpoint
