@@ -135,7 +135,7 @@ def _say_how_far(
     if going_on:
         settings = frozenset[str]().union(*(each.settings for each in going_on))
         trials, seconds = _rest(studies, settings, most)
-        jobs = len(prepared.place.sites) or 1
+        jobs = prepared.place.jobs(trials)
         console.say(f"the rest takes at most {plural(trials, 'trial')}, about {duration(seconds / jobs)}")
 
 
