@@ -34,28 +34,16 @@ def torch_settings_kept(*, random: bool = True) -> Iterator[None]:
             own, setting them back makes these draw the same numbers again.
     """
     torch: Any = import_module("torch")
-    numbers = torch.get_rng_state()
+    numbers, anomaly = torch.get_rng_state(), torch.is_anomaly_enabled()
     autocast = [(kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")]
     device, grad = torch.get_default_device(), torch.is_grad_enabled()
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
-    strict, warns = determinism(torch)
-    libraries = [(getattr(torch.backends, library), name) for library, name in _LIBRARIES]
-    before = [(module, name, getattr(module, name)) for module, name in libraries if hasattr(module, name)]
-    anomaly = torch.is_anomaly_enabled()
     try:
-        with precisions_kept():
+        with process_settings_kept():
             yield
     finally:
         if torch.get_default_device() != device:
             torch.set_default_device(None if device.type == "cpu" else device)
         torch.set_grad_enabled(grad)
-        torch.set_default_dtype(dtype)
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
-        if determinism(torch) != (strict, warns):  # the call loads torch's compiler
-            torch.use_deterministic_algorithms(strict, warn_only=warns)
-        for module, name, value in before:
-            setattr(module, name, value)
         if torch.is_anomaly_enabled() != anomaly:
             torch.set_anomaly_enabled(anomaly)
         for kind, enabled, lower in autocast:
@@ -63,6 +51,27 @@ def torch_settings_kept(*, random: bool = True) -> Iterator[None]:
             torch.set_autocast_dtype(kind, lower)
         if random:
             torch.set_rng_state(numbers)
+
+
+@contextmanager
+def process_settings_kept() -> Iterator[None]:
+    """Set back those settings that all threads of a process share: threads may end what another one began."""
+    torch: Any = import_module("torch")
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+    strict, warns = _determinism(torch)
+    libraries = [(getattr(torch.backends, library), name) for library, name in _LIBRARIES]
+    before = [(module, name, getattr(module, name)) for module, name in libraries if hasattr(module, name)]
+    try:
+        with precisions_kept():
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        if _determinism(torch) != (strict, warns):  # the call loads torch's compiler
+            torch.use_deterministic_algorithms(strict, warn_only=warns)
+        for module, name, value in before:
+            setattr(module, name, value)
 
 
 @contextmanager
@@ -94,7 +103,7 @@ def precisions_kept() -> Iterator[None]:
                     kind.fp32_precision = precision
 
 
-def determinism(torch: Any) -> tuple[bool, bool]:  # noqa: ANN401 - a module
+def _determinism(torch: Any) -> tuple[bool, bool]:  # noqa: ANN401 - a module
     """Return whether algorithms must be deterministic, and whether others only warn."""
     return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 

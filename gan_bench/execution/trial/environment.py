@@ -23,7 +23,7 @@ from gan_bench.core import __version__
 from gan_bench.core.errors import UserError
 from gan_bench.core.shared_settings import Shared
 from gan_bench.core.text import as_typed
-from gan_bench.core.torch_settings import PYTORCHS, determinism, tf32
+from gan_bench.core.torch_settings import PYTORCHS, process_settings_kept, tf32
 from gan_bench.records.earlier import Identity
 from gan_bench.records.schema import VERSION, EnvironmentFile
 from gan_bench.training.precision import tf32_of
@@ -99,18 +99,10 @@ def as_in_a_command() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _settings_kept() -> Iterator[None]:
-    """Give back torch's settings of the process that ``fix_bits``, scores and precisions change, and the dtype."""
-    dtype, benchmark, before = torch.get_default_dtype(), torch.backends.cudnn.benchmark, determinism(torch)
-    with tf32(PYTORCHS):
+    """Let torch have its own settings of the process, and give back the caller's."""
+    with process_settings_kept(), tf32(PYTORCHS):
         torch.set_default_dtype(torch.float32)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(dtype)
-            torch.backends.cudnn.benchmark = benchmark
-            if determinism(torch) != before:  # the call loads torch's compiler
-                strict, warns = before
-                torch.use_deterministic_algorithms(strict, warn_only=warns)
+        yield
 
 
 _shared_settings = Shared(_settings_kept)
