@@ -244,7 +244,8 @@ def parse_lines(path: Path, text: bytes, form: TypeAdapter[list[T]], skipped: by
     Raises:
         DamagedError: A line before the last is not of the documented form.
     """
-    raw = text.split(b"\n")
+    *whole, rest = text.split(b"\n")
+    raw = [*whole, rest] if _is_json(rest) else whole
     numbered = [(i, line) for i, line in enumerate(raw, 1) if line and not (skipped and line.startswith(skipped))]
     with contextlib.suppress(ValidationError):  # whole files are read at once; only damage is looked at closely
         lines: list[T] = form.validate_json(b"[" + b",".join(line for _, line in numbered) + b"]")
@@ -252,8 +253,6 @@ def parse_lines(path: Path, text: bytes, form: TypeAdapter[list[T]], skipped: by
             return lines
     found: list[T] = []
     for number, line in numbered:
-        if number == len(raw) and not _is_json(line):
-            break
         try:
             values = form.validate_json(b"[" + line + b"]")
         except ValidationError as error:
