@@ -137,9 +137,8 @@ class Earlier:
         if stored.fault:
             return str(stored.fault)
         found = digests(self.directory)
-        record = self.record
-        left_out = excused(read_left_out(self.directory.path.parent).get(self.directory.path.name, {}), stored.record)
-        for name, digest in record.files.items() if record else ():
+        left_out = excused(read_left_out(self.directory.path.parent), stored)
+        for name, digest in (stored.record or schema.NO_RECORD).get("files", {}).items():
             if found.get(name) != digest and not (name in left_out and name not in found):
                 return f"{self.directory.path / name} {'is not what was written' if name in found else 'is gone'}"
         return None

@@ -327,12 +327,12 @@ def read_publication(suite: Path) -> schema.LeftOut | None:
         raise DamagedError(str(error).replace(REMEDY, remedy)) from None
 
 
-def excused(left_out: Mapping[str, str], record: schema.RecordFile | None) -> frozenset[str]:
+def excused(left_out: Mapping[str, Mapping[str, str]], stored: StoredTrial) -> frozenset[str]:
     """Return which files of a trial may be missing: those that were left out of the record that is there.
 
     Args:
-        left_out: What ``read_left_out`` returned of the trial's directory.
-        record: ``record.json``; of a trial that was trained again since, it has other digests.
+        left_out: What ``read_left_out`` returned of its suite.
+        stored: The trial; one that was trained again since has other digests.
     """
-    files = record.get("files", {}) if record else {}
-    return frozenset(name for name, digest in left_out.items() if files.get(name) == digest)
+    files = (stored.record or schema.NO_RECORD).get("files", {})
+    return frozenset(name for name, digest in left_out.get(stored.path.name, {}).items() if files.get(name) == digest)

@@ -114,7 +114,7 @@ def verified_suite(suite: Path) -> Iterator[Verdict]:
         if isinstance(stored, RecordError):
             yield _refused("record", stored)
         elif isinstance(stored.fault, AlteredError) or (stored.fault is None and stored.path.is_dir()):
-            faults = _faults(stored, excused(left_out.get(stored.path.name, {}), stored.record))
+            faults = _faults(stored, excused(left_out, stored))
             yield Verdict(stored.path.name, tuple(faults), tuple(_remarks(stored)), stored=stored)
         elif not stored.fault:
             gone = bool(stored.trial.get("withdrawn"))

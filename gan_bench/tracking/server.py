@@ -199,8 +199,8 @@ def configure() -> None:
         raise UserError(f"MLFLOW_LOGGING_LEVEL={as_typed(level)} is no level; use WARNING, or unset it")
     from mlflow import environment_variables
 
-    for variable in filter(lambda each: hasattr(each, "get_raw"), vars(environment_variables).values()):
-        if isinstance(variable, type):
+    for variable in vars(environment_variables).values():
+        if isinstance(variable, type) or not hasattr(variable, "get_raw"):
             continue
         try:
             variable.get()

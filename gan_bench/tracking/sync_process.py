@@ -219,7 +219,7 @@ class SyncProcess:
         Returns:
             What came of it, with the number of runs that MLflow lacks.
         """
-        started = [path.name for path in _started(self._folder)]  # of later ones another run's mirror takes care
+        started = list(_started(self._folder))  # of later ones another run's mirror takes care
         with contextlib.suppress(OSError):
             self._process.stdin.close()  # type: ignore[union-attr]
         with self._changed:
@@ -261,13 +261,13 @@ class SyncProcess:
         return code
 
 
-def _started(suite_folder: Path) -> Iterator[Path]:
-    """Yield the records that should have a run: of trials that have started."""
+def _started(suite_folder: Path) -> Iterator[str]:
+    """Yield the names of the records that should have a run: of trials that have started."""
     with contextlib.suppress(RecordError):
         for path in trial_folders(suite_folder):
             with contextlib.suppress(OSError):
                 if RecordDirectory(path).environment.exists():
-                    yield path
+                    yield path.name
 
 
 def _main() -> None:
