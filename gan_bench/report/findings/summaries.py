@@ -16,7 +16,7 @@ from gan_bench.records.record import split_name
 from gan_bench.records.schema import STATISTICS
 from gan_bench.records.summary import SettingSummary, piece_of, setting_id
 from gan_bench.report.findings.factors import factors_of
-from gan_bench.report.findings.leaders import Leaders, leaders
+from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.study.frame import MEANS
 from gan_bench.report.study.study import Scored, Study, values_of
@@ -32,20 +32,21 @@ def summaries(study: Study) -> Iterator[SettingSummary]:
     numbers: dict[str, dict[str, float]] = {label: {} for label in study.values.labels.values()}
     for scored in study.scored:
         _add_numbers(numbers, scored, "" if scored is ranked else f".{_plain(scored.protocol)}")
-    words = _verdicts(study, ranked)
+    verdicts, best = (_verdicts(ranked), _best_trials(ranked)) if ranked else ({}, {})
     curves = _curves(study)
     configs = dict(zip(study.trials["group"], study.trials["config"], strict=True))
     for group, label in study.values.labels.items():
-        decided = sum(name.startswith("verdict.") for name in words[label])
+        words = verdicts.get(label, {"verdict": NO_SCORE})
+        decided = sum(name.startswith("verdict.") for name in words)
         yield SettingSummary(
             setting=setting_id(configs[group]),
             label=printable(label),
             study=study.slug,
             protocol=str(ranked.protocol) if ranked else "",
             numbers={**numbers[label], "verdicts.decided": float(decided)},
-            words=words[label],
+            words=words,
             curves=curves.get(label, {}),
-            best_trial=_best_trial(study, ranked, label),
+            best_trial=best.get(label),
         )
 
 
@@ -67,7 +68,7 @@ def _add_numbers(numbers: Mapping[str, dict[str, float]], scored: Scored, mark: 
             found[f"{start}rank"] = float(place[label])
         if label in by_label:
             mine = _medians_by_epoch(by_label[label], row["bad"])
-            at = _best_of(mine)
+            at = int(mine.argmin())
             if math.isfinite(mine.iloc[at]):
                 found |= {f"{start}best": float(mine.iloc[at]), f"{start}best_epoch": float(mine.index[at])}
         for name in scored.study.shown(measures_with("quality")):
@@ -87,37 +88,24 @@ def _medians_by_epoch(rows: pd.DataFrame, failed: int) -> pd.Series[float]:
     return medians
 
 
-def _best_trial(study: Study, scored: Scored | None, label: str) -> str | None:
-    """Return the finished trial of a setting with the best final primary score."""
-    if scored is None:
-        return None
-    mine = study.trials[(study.trials["label"] == label) & (study.trials["status"] == "done")]
-    values = values_of(mine, scored.final(), primary_measure())
-    return str(mine["trial"].iloc[_best_of(values)]) if values.notna().any() else None
-
-
-def _best_of(values: pd.Series[float]) -> int:
-    """Return the place of the best primary score; NaN stands for none."""
-    array = values.to_numpy(dtype=float)
-    return int(np.nanargmin(array) if MEASURES[primary_measure()].lower_is_better else np.nanargmax(array))
+def _best_trials(scored: Scored) -> dict[str, str]:
+    """Return by label the finished trial of a setting with the best final primary score."""
+    trials = scored.study.trials
+    known = trials.assign(score=values_of(trials, scored.final(), primary_measure())).dropna(subset=["score"])
+    best = known.sort_values("score", kind="stable").drop_duplicates("label")
+    return dict(zip(best["label"], best["trial"], strict=True))
 
 
 # ----------------------------------------------------------------------------------------------- words
 
 
-def _verdicts(study: Study, scored: Scored | None) -> dict[str, dict[str, str]]:
+def _verdicts(scored: Scored) -> dict[str, dict[str, str]]:
     """Return by label how a setting stands against the best, and every decided comparison that it takes part in."""
-    found = {label: {"verdict": NO_SCORE} for label in study.values.labels.values()}
-    if scored is None:
-        return found
-    ahead = leaders(scored)
-    for label, words in found.items():
-        words["verdict"] = _against_the_best(ahead, label, extended=study.design.extended)
-    for start, done in study.settings():
-        lost = scored.how_lost(start, done)
-        if lost and found[start["setting"]]["verdict"] == NO_SCORE:
-            ways = [f"{count} of {start['planned']} {what}" for what, count in lost.items()]
-            found[start["setting"]]["verdict"] = f"failed: {', '.join(ways)}"
+    against, found = _against_the_best(scored), dict[str, dict[str, str]]()
+    for row, done in scored.study.settings():
+        ways = [f"{count} of {row['planned']} {what}" for what, count in scored.how_lost(row, done).items()]
+        otherwise = f"failed: {', '.join(ways)}" if ways else NO_SCORE
+        found[row["setting"]] = {"verdict": against.get(row["setting"], otherwise)}
     for factor in factors_of(scored):
         name = f"verdict.{_plain(f'{factor.name}.held' if factor.held else factor.name)}"
         for each in (each for each in factor.primary if each.found in ("decided", "equivalent")):
@@ -127,16 +115,18 @@ def _verdicts(study: Study, scored: Scored | None) -> dict[str, dict[str, str]]:
     return found
 
 
-def _against_the_best(ahead: Leaders | None, label: str, *, extended: bool) -> str:
+def _against_the_best(scored: Scored) -> dict[str, str]:
+    """Return by label how settings with a score stand against the best."""
+    ahead = leaders(scored)
     if ahead is None:
-        return NO_SCORE
+        return {}
     others = len(ahead.behind) + len(ahead.tied) + len(ahead.unequal)
     of = others + len(ahead.unknown)
     better = (
         f"decidedly better than {len(ahead.behind)} of {of} others" if ahead.behind else "no other is decidedly worse"
     )
     best = f"best: {'decidedly better than the other' if ahead.behind and of == 1 else better}"
-    undecided = "seeds were added undeclared" if extended else f"may be as good as {ahead.best}"
+    undecided = "seeds were added undeclared" if scored.study.design.extended else f"may be as good as {ahead.best}"
     return {
         ahead.best: best if others else "best so far: not judged",
         **dict.fromkeys(ahead.behind, f"worse: decidedly, than {ahead.best}"),
@@ -144,7 +134,7 @@ def _against_the_best(ahead: Leaders | None, label: str, *, extended: bool) -> s
         **dict.fromkeys(ahead.ahead, f"ahead: decidedly better than {ahead.best}, with a worse median"),
         **dict.fromkeys(ahead.unknown, "not judged yet"),
         **{each: f"not judged: {why}" for each, why in ahead.unequal.items()},
-    }.get(label, NO_SCORE)
+    }
 
 
 def _comparison(judged: Judged) -> str:
