@@ -99,9 +99,7 @@ def card_of(setting: FinishedSetting, stored: StoredTrial) -> Card:
         stored: The finished trial that stands for it.
     """
     config = stored.trial["config"]
-    article = None
-    if architecture_of(config["recipe"]) == config["architecture"]:  # other networks are no article's
-        article = RECIPES[config["recipe"]].article
+    is_of_article = architecture_of(config["recipe"]) == config["architecture"]  # other networks are no article's
     final = setting.scored.final()[primary_measure()]
     return Card(
         setting=setting,
@@ -111,7 +109,7 @@ def card_of(setting: FinishedSetting, stored: StoredTrial) -> Card:
         standing=_standing(setting),
         cautions=tuple(remarks(setting.scored, setting.row, setting.done)),
         cost=_cost(setting, stored),
-        article=article,
+        article=RECIPES[config["recipe"]].article if is_of_article else None,
     )
 
 
@@ -188,7 +186,7 @@ def card_markdown(card: Card, license_name: str | None = None, code: str | None 
     final = card.setting.scored.final()
     template = (resources.files("gan_bench.report.card") / "card.md").read_text(encoding="utf-8")
     record, config = RecordDirectory(card.stored.path), card.stored.trial["config"]
-    part = card.stored.environment.get("parts", {}).get(f"architectures/{card.stored.trial['config']['architecture']}")
+    part = card.stored.environment.get("parts", {}).get(f"architectures/{config['architecture']}")
     text = environment.from_string(template).render(
         card=card,
         config=config,

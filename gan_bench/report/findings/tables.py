@@ -317,16 +317,14 @@ def cost_table(scored: Scored) -> Table:
 
 def _targets(scored: Scored) -> dict[str, tuple[float | None, ...]]:
     """Return the primary scores that count as near the best, by recipe; None where untrained generators reach it."""
-    found: dict[str, tuple[float | None, ...]] = {}
-    by_label = {row["setting"]: row["recipe"] for row, _ in scored.study.settings()}
-    medians, primary = scored.medians(), primary_measure()
-    for label in scored.ranking():
-        recipe = by_label[label]
-        if recipe not in found:
-            untrained = scored.untrained(primary, recipe)
-            near = [_round_up(times * medians[label].estimate) for times in WITHIN]
-            beyond = math.inf if untrained is None else untrained
-            found[recipe] = tuple(each if each < beyond else None for each in near)
+    recipes = {row["setting"]: row["recipe"] for row, _ in scored.study.settings()}
+    best = {recipes[label]: scored.medians()[label].estimate for label in reversed(scored.ranking())}
+    found = {}
+    for recipe, score in best.items():
+        untrained = scored.untrained(primary_measure(), recipe)
+        beyond = math.inf if untrained is None else untrained
+        near = [_round_up(times * score) for times in WITHIN]
+        found[recipe] = tuple(each if each < beyond else None for each in near)
     return found
 
 
