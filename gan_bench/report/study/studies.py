@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -34,6 +33,7 @@ def studies(frames: Frames, suites: Suites, *, versions_apart: bool = True) -> l
     outdated = _outdated(everything, suites) if versions_apart else everything["suite_version"] * 0
     for (suite, profile, dataset, size, older), trials in everything.groupby([*_PLACE, outdated], sort=True):
         others = together.get_group((suite, profile)).drop(trials.index)
+        others = others[outdated[others.index] == older]
         found.append(
             Study(
                 suite=str(suite),
@@ -48,13 +48,11 @@ def studies(frames: Frames, suites: Suites, *, versions_apart: bool = True) -> l
                     str(suite), int(str(older)) or suites.versions.get(str(suite), 0), str(profile), str(dataset)
                 ),
                 outdated=int(str(older)) or None,
-                beside=tuple(others["name"][outdated[others.index] == older]),
+                beside=tuple(others["name"]),
+                sized=dataset in set(others["dataset"]),
             )
         )
-    sizes = Counter((each.suite, each.profile, each.dataset, each.outdated) for each in found)
     _add_withdrawn(found, withdrawn)
-    for each in found:
-        each.sized = sizes[each.suite, each.profile, each.dataset, each.outdated] > 1
     return found
 
 

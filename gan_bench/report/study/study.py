@@ -40,6 +40,7 @@ class Study:
         command: What the suite was last run with, or None where no record says so.
         beside: Names of the trials of the same suite and profile that are in other studies.
         design: Which seeds its verdicts are made at; when None a fixed list, those of its trials.
+        sized: Whether other studies of the suite and profile have the same dataset in another size.
         outdated: The version of the suite that its trials are of, where the suite has a newer one; else None.
 
     Attributes:
@@ -60,6 +61,7 @@ class Study:
         command: str | None = None,
         beside: tuple[str, ...] = (),
         design: Design | None = None,
+        sized: bool = False,
         outdated: int | None = None,
     ) -> None:
         self.values = settings_of(dict(zip(trials["group"], trials["config"], strict=True)))
@@ -70,11 +72,10 @@ class Study:
         self.trials, self.baselines = trials, baselines
         self.withdrawn = trials.iloc[:0]
         self.draw(frames.history, frames.steps)
-        self.command, self.beside, self.outdated = command, beside, outdated
+        self.command, self.beside, self.sized, self.outdated = command, beside, sized, outdated
         newest = trials[trials["suite_version"] == trials["suite_version"].max()]  # it declares for itself
         seeds = sorted({int(seed) for seed in newest["seed"]})
         self.design = (design or replace(Design.fixed(seeds), inferred=True)).with_seeds(seeds)
-        self.sized = False
         known = trials[["trial", "recipe", "seed", "group", "label", "epochs_done", "status"]]
         self.scores = frames.scores.merge(known, on="trial")
         later = self.scores.groupby("protocol")["added"].all()  # pandas keeps plain text
