@@ -247,8 +247,8 @@ def _alone(found: Leaders, waiting: int) -> str:
     if not found.unknown:
         alone = f" {_failed(found)}." if found.failed else ""
         return alone or ("" if waiting else " There is no other setting to compare it with.")
-    if found.next:
-        return f" Which setting is best is not judged before the look at {found.next} seeds."
+    if found.open:
+        return f" Which setting is best is not judged before the look at {min(found.open.values())} seeds."
     if found.given_up:
         return " Which setting is best is not judged: seeds are too few, and more are unlikely to decide it; given up."
     why = "with one seed" if found.score.n == 1 else "as no other shares two seeds with it"

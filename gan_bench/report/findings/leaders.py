@@ -55,11 +55,6 @@ class Leaders:
         ]
         return " or ".join(text for text, count in words if count)
 
-    @property
-    def next(self) -> int | None:
-        """The first look that may tell more, or None."""
-        return min(self.open.values(), default=None)
-
 
 def correct_for_choice(p_values: Sequence[float]) -> list[float]:
     """Adjust the p values of all comparisons with the best setting, which was chosen from the same data.

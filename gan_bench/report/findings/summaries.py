@@ -171,19 +171,16 @@ def _curves(study: Study) -> dict[str, Curves]:
     _add_curves(found, done[["label", "name", "epoch", "value"]])
     members = study.trials.loc[study.trials["status"] == "done", ["trial", "label", "epochs"]]
     history = study.history.merge(members, on="trial")
-    if len(history):
-        pieces = [piece_of(*each) for each in zip(history["epoch"], history["epochs"], strict=True)]
-        history = history.assign(epoch=pieces)
-        per_seed = history.groupby(["label", "trial", "epoch"], as_index=False)[list(MEANS)].mean()
-        for column, name in zip(MEANS, STATISTICS, strict=True):
-            rows = per_seed[["label", "epoch"]].assign(name=f"train/{name}", value=per_seed[column])
-            _add_curves(found, rows.dropna(subset=["value"]))
+    pieces = [piece_of(*each) for each in zip(history["epoch"], history["epochs"], strict=True)]
+    history = history.assign(epoch=pieces)
+    per_seed = history.groupby(["label", "trial", "epoch"], as_index=False)[list(MEANS)].mean()
+    for column, name in zip(MEANS, STATISTICS, strict=True):
+        rows = per_seed[["label", "epoch"]].assign(name=f"train/{name}", value=per_seed[column])
+        _add_curves(found, rows.dropna(subset=["value"]))
     return found
 
 
 def _add_curves(found: dict[str, Curves], rows: pd.DataFrame) -> None:
-    if not len(rows):
-        return
     grouped = rows.groupby(["label", "name", "epoch"], sort=True)["value"].agg(["mean", "std", "count"]).reset_index()
     grouped = grouped[grouped["count"] == grouped.groupby(["label", "name"])["count"].transform("max")]
     for label, name, epoch, mean, sd, count in grouped.itertuples(index=False, name=None):
