@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
-from gan_bench.core.text import plain_markdown, plural
+from gan_bench.core.text import plain_markdown, plural, some_of
 from gan_bench.report.findings.factor_sentences import NAMED, factor_sentences
 from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.leaders import Leaders, leaders
@@ -263,8 +263,7 @@ def _others(count: int, which: str) -> str:
 
 
 def _named(labels: tuple[str, ...]) -> str:
-    more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
-    return "; ".join(labels[:NAMED]) + more
+    return some_of(labels, NAMED, "; ")
 
 
 def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
