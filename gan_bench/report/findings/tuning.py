@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import pandas as pd
 
@@ -112,14 +113,17 @@ def tuning_table(scored: Scored) -> Iterator[Table]:
     if not found:
         return
     measure, ks = MEASURES[primary_measure()].title, budgets(found)
-    rows = []
-    for arm in sorted(found, key=lambda arm: best_of(arm.values, len(arm.values), 0.5)):
-        row: dict[str, object] = {"arm": arm.label, "settings": len(arm.values), "seconds": arm.seconds}
-        for k in ks:
-            if k <= len(arm.values):
-                for name, share in ((f"k{k}", 0.5), (f"k{k}_low", LOW), (f"k{k}_high", HIGH)):
-                    row[name] = best_of(arm.values, k, share)
-        rows.append(row)
+    shares = {"": 0.5, "_low": LOW, "_high": HIGH}
+    rows = [
+        {"arm": arm.label, "settings": len(arm.values), "seconds": arm.seconds}
+        | {
+            f"k{k}{end}": best_of(arm.values, k, share)
+            for k in ks
+            if k <= len(arm.values)
+            for end, share in shares.items()
+        }
+        for arm in sorted(found, key=lambda arm: best_of(arm.values, len(arm.values), 0.5))
+    ]
     columns = [
         Column("arm", "what is tuned", vital=True),
         Column("settings", "settings", "count"),
@@ -139,15 +143,13 @@ def tuning_sentences(scored: Scored) -> Iterator[str]:
     if len(found) < 2:
         return
     most = min(len(arm.values) for arm in found)
-    measure, parts, leaders = MEASURES[primary_measure()].title, [], []
-    for k in dict.fromkeys((1, most)):
-        best = min(found, key=lambda arm: best_of(arm.values, k, 0.5))
-        value = best_of(best.values, k, 0.5)
-        if not math.isfinite(value):
-            parts.append(f"with {k} none, as most seeds of most settings were lost")
-            leaders.append("")
-            continue
-        leaders.append(best.label)
-        parts.append(f"with {k} {best.label} (median best {measure} {value_text(float(f'{value:.4g}'))})")
-    agree = "one leads at both budgets" if len(set(leaders)) == 1 else "no test says whether that is more than chance"
+    ahead = {k: min(((best_of(arm.values, k, 0.5), arm.label) for arm in found), key=itemgetter(0)) for k in (1, most)}
+    parts = [
+        f"with {k} {label} (median best {MEASURES[primary_measure()].title} {value_text(float(f'{value:.4g}'))})"
+        if math.isfinite(value)
+        else f"with {k} none, as most seeds of most settings were lost"
+        for k, (value, label) in ahead.items()
+    ]
+    leaders = {label if math.isfinite(value) else "" for value, label in ahead.values()}
+    agree = "one leads at both budgets" if len(leaders) == 1 else "no test says whether that is more than chance"
     yield f"random settings: {'; '.join(parts)}{f': {agree}' if any(leaders) else ''}."
