@@ -74,13 +74,9 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
     head = " & ".join(f"{{{escape_latex(one_line(column.title))}}}" for column in shown)
     marks = [MARKS, *([UNJUDGED_MARK] if any(row.get("unjudged") is True for row in rows) else [])] if marked else []
     caption = " ".join([f"{table.title}.", note_of(table, [table.columns.index(c) for c in shown]), *marks])
-    body, before = [], None
-    for row, texts in zip(rows, written, strict=True):
-        baseline = row.get("baseline") is True
-        if baseline and before is False:
-            body.append(r"\midrule")
-        before = baseline
-        body.append(f"{' & '.join(texts)} \\\\")
+    body = [f"{' & '.join(texts)} \\\\" for texts in written]
+    if settings := next((i for i, row in enumerate(rows) if row.get("baseline") is True), 0):
+        body.insert(settings, r"\midrule")  # baselines come last
     return "\n".join(
         [
             r"% needs \usepackage{booktabs,siunitx}",
