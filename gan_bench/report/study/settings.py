@@ -129,10 +129,9 @@ def _label(recipe: str, values: Mapping[str, object], columns: Iterable[str], *,
     parts: list[str] = []
     left = [name for name in columns if values.get(name) != _NONE and (name, values.get(name)) not in _OFF.items()]
     for short, g, d in PAIRS:
-        if g in left and d in left:
-            parts.append(f"{title(short)} {of_both(values.get(g), values.get(d))}")
-        parts += [f"{title(name)} {value_text(values.get(name))}" for name in left
-                  if name in (short, g, d) and not (g in left and d in left)]  # fmt: skip
+        of_one = [f"{title(name)} {value_text(values.get(name))}" for name in (short, g, d) if name in left]
+        of_two = f"{title(short)} {of_both(values.get(g), values.get(d))}"
+        parts += [of_two] if g in left and d in left else of_one
         left = [name for name in left if name not in (short, g, d)]
     for name in left:
         text = value_text(values.get(name))
