@@ -301,11 +301,16 @@ def cost_table(scored: Scored) -> Table:
         Column("images_per_second", "images/s", "count"),
         Column("peak_megabytes", "peak MB", "count"),
         Column("kilojoules", "GPU kJ", "number"),
+        *(
+            column
+            for number, times in enumerate(WITHIN)
+            for column in (
+                Column(f"target_{number}", f"{times:g} times best {title}", "number"),
+                Column(f"to_{number}", "s to it", "seconds"),
+                Column(f"reached_{number}", "reached"),
+            )
+        ),
     ]
-    for number, times in enumerate(WITHIN):
-        columns.append(Column(f"target_{number}", f"{times:g} times best {title}", "number"))
-        columns.append(Column(f"to_{number}", "s to it", "seconds"))
-        columns.append(Column(f"reached_{number}", "reached"))
     note = (
         "Medians over finished seeds, so that one training that waited for others does not count. Scores "
         f"{scored}. Best {title}: of the recipe's best setting; seconds of training until the first evaluation at or "
