@@ -74,7 +74,7 @@ def build_report(
                 f"{results} holds no trial records; run a suite first, for example `gan-bench run quickstart`"
             )
         folder = out or results / "report"
-        chapters, articles = [Chapter.of(study) for study in found], article_tables(collected.frames)
+        chapters, articles = [Chapter.of(study) for study in found], list(article_tables(collected.frames))
         tables = [*(table for chapter in chapters for table in chapter.tables), *articles]
         answers = [(chapter.study.suite, answer) for chapter in chapters for answer in chapter.answers]
         if columns:

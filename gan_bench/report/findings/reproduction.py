@@ -52,23 +52,19 @@ JUDGED = 5
 PROBABILITIES = ("d_real", "d_fake")
 
 
-def article_tables(frames: Frames) -> list[Table]:
+def article_tables(frames: Frames) -> Iterator[Table]:
     """Set what the articles say beside what was measured, suite by suite and profile by profile."""
-    if frames.trials.empty:
-        return []
-    tables: list[Table] = []
     for (suite, profile), trials in frames.trials.groupby(["suite", "profile"], sort=True):
         names = (str(suite), str(profile))
         rows = list(reproduction_rows(trials, frames.history))
         if rows:
-            tables.append(name_table(names, "reproduction", "reproduction", COLUMNS, pd.DataFrame(rows), NOTE))
+            yield name_table(names, "reproduction", "reproduction", COLUMNS, pd.DataFrame(rows), NOTE)
         columns, frame = protocol_table(trials)
         if len(columns) > 1:  # else of none of our recipes
             differs = frame.map(lambda text: _HERE in str(text)).to_numpy().any()
             title = f"what the articles used{', and what was trained here instead' if differs else ''}"
             note = f"{MARKS} {HERE}" if differs else MARKS
-            tables.append(name_table(names, "protocol", title, columns, frame, note))
-    return tables
+            yield name_table(names, "protocol", title, columns, frame, note)
 
 
 def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[dict[str, object]]:
@@ -117,7 +113,7 @@ def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[d
 
 def own_trials(trials: pd.DataFrame) -> Iterator[str]:
     """Yield the trials whose histories are set beside what articles say."""
-    for _, mine in () if trials.empty else trials.groupby(["suite", "profile"], sort=True):
+    for _, mine in trials.groupby(["suite", "profile"], sort=True):
         for recipe in _recipes_of(mine).values():
             yield from _own(mine, recipe)["trial"]
 
