@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from gan_bench.api import ResultTables, load
-from gan_bench.config.changes import flat_values
+from gan_bench.config.naming import flat_values
 from gan_bench.config.trial import TrialConfig, directory_name
 from gan_bench.core.atomic import filled_at_once, write_atomically
 from gan_bench.core.errors import UserError, writing

@@ -1,4 +1,4 @@
-"""What a sweep or ``--set`` may change of a recipe, and how a setting is called after it."""
+"""What a sweep or ``--set`` may change of a recipe."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError
 from gan_bench.config.mistakes import field_hint, is_pair, what_is_wrong
 from gan_bench.config.trial import (
     BELOW,
-    LATER_DEFAULTS,
+    BOTH,
     LIMITS,
     FakeBatch,
     Init,
@@ -33,7 +33,6 @@ from gan_bench.config.trial import (
     OptimizerName,
     Precision,
     StepFakes,
-    TrialConfig,
 )
 from gan_bench.config.yaml_document import YamlDocument
 from gan_bench.core.canonical import derive_seed
@@ -287,10 +286,6 @@ def check_changes(changes: Mapping[str, object], said_as: str = "changes") -> No
         raise UserError(f"{said_as} {name}: {what_is_wrong(first, example)}") from None
 
 
-BOTH = {"lr": ("lr_g", "lr_d"), "betas": ("betas_g", "betas_d"), "optimizer": ("optimizer_g", "optimizer_d")}
-"""Shorthands that set a value of both networks."""
-
-
 def both(changes: Mapping[str, object]) -> dict[str, object]:
     """Return changes with a field for each network in the place of a shorthand."""
     return {field: value for name, value in changes.items() for field in BOTH.get(name, (name,))}
@@ -303,51 +298,3 @@ def clash(names: Collection[str]) -> str | None:
             if short in names and name in names:
                 return f"{short} sets both networks, so {name} cannot be given beside it"
     return None
-
-
-def setting_name(recipe: str, values: Mapping[str, object], config: TrialConfig, *, cut: bool) -> str:
-    """Return the name of a setting.
-
-    Args:
-        recipe: Name of the recipe.
-        values: The recipe's values.
-        config: A trial of the setting.
-        cut: Whether a profile cut the epochs, so that they are no difference.
-    """
-    unnamed = {"log_every", "epochs"} if cut else {"log_every"}
-    given = {**values, **{name: default for name, default in LATER_DEFAULTS.items() if name not in values}}
-    shown = {name: getattr(config, name) for name in given}
-    differs = {name: value for name, value in shown.items() if name not in unnamed and value != given[name]}
-    parts = []
-    for short, (g, d) in BOTH.items():
-        if g in differs or d in differs:
-            same = shown[g] == shown[d]
-            parts += [f"{short}={plain(shown[g])}"] if same else [f"{n}={plain(shown[n])}" for n in (g, d)]
-            differs = {name: value for name, value in differs.items() if name not in (g, d)}
-    parts += [f"{name}={plain(value)}" for name, value in differs.items()]
-    return ",".join([recipe, *parts])
-
-
-def plain(value: object) -> str:
-    """Write a value as names of settings have it: betas as ``0.5-0.999``."""
-    if isinstance(value, (tuple, list)):
-        return "-".join(plain(item) for item in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def flat_values(config: Mapping[str, Any], joint: str = ".") -> dict[str, Any]:
-    """Lay a config out as single values: betas become two each, and the evaluation one for each of its fields.
-
-    Args:
-        config: As ``TrialConfig.to_json`` gives it.
-        joint: Stands between ``evaluation`` and the name of its field.
-    """
-    flat: dict[str, object] = {}
-    for name, value in config.items():
-        if name in BOTH["betas"]:
-            flat |= {f"beta{i}_{name[-1]}": item for i, item in enumerate(value, 1)}
-        elif name == "evaluation":
-            flat |= {f"{name}{joint}{key}": item for key, item in value.items()}
-        else:
-            flat[name] = value
-    return flat

@@ -1,4 +1,4 @@
-"""What people read for the values of settings, and which trials they mean by what they read."""
+"""How settings and their values are called, and which trials people mean by what they read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from gan_bench.config.changes import BOTH, flat_values, plain
+from gan_bench.config.trial import BOTH, LATER_DEFAULTS, TrialConfig
 from gan_bench.core.text import chosen, matches, printable
 
 TITLES: Mapping[str, str] = {
@@ -57,6 +57,54 @@ PAIRS = (
     ("beta2", "beta2_g", "beta2_d"),
     ("optimizer", "optimizer_g", "optimizer_d"),
 )
+
+
+def setting_name(recipe: str, values: Mapping[str, object], config: TrialConfig, *, cut: bool) -> str:
+    """Return the name of a setting.
+
+    Args:
+        recipe: Name of the recipe.
+        values: The recipe's values.
+        config: A trial of the setting.
+        cut: Whether a profile cut the epochs, so that they are no difference.
+    """
+    unnamed = {"log_every", "epochs"} if cut else {"log_every"}
+    given = {**values, **{name: default for name, default in LATER_DEFAULTS.items() if name not in values}}
+    shown = {name: getattr(config, name) for name in given}
+    differs = {name: value for name, value in shown.items() if name not in unnamed and value != given[name]}
+    parts = []
+    for short, (g, d) in BOTH.items():
+        if g in differs or d in differs:
+            same = shown[g] == shown[d]
+            parts += [f"{short}={plain(shown[g])}"] if same else [f"{n}={plain(shown[n])}" for n in (g, d)]
+            differs = {name: value for name, value in differs.items() if name not in (g, d)}
+    parts += [f"{name}={plain(value)}" for name, value in differs.items()]
+    return ",".join([recipe, *parts])
+
+
+def plain(value: object) -> str:
+    """Write a value as names of settings have it: betas as ``0.5-0.999``."""
+    if isinstance(value, (tuple, list)):
+        return "-".join(plain(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def flat_values(config: Mapping[str, Any], joint: str = ".") -> dict[str, Any]:
+    """Lay a config out as single values: betas become two each, and the evaluation one for each of its fields.
+
+    Args:
+        config: As ``TrialConfig.to_json`` gives it.
+        joint: Stands between ``evaluation`` and the name of its field.
+    """
+    flat: dict[str, object] = {}
+    for name, value in config.items():
+        if name in BOTH["betas"]:
+            flat |= {f"beta{i}_{name[-1]}": item for i, item in enumerate(value, 1)}
+        elif name == "evaluation":
+            flat |= {f"{name}{joint}{key}": item for key, item in value.items()}
+        else:
+            flat[name] = value
+    return flat
 
 
 def title(field: str) -> str:

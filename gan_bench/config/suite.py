@@ -9,16 +9,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gan_bench.config.changes import BOTH, both, combinations_of, plain, setting_name
+from gan_bench.config.changes import both, combinations_of
 from gan_bench.config.cuts import Frame, PlanOptions
 from gan_bench.config.design import Design
 from gan_bench.config.entries import changes_of, check_count, check_datasets, coinciding, listed_and_drawn
 from gan_bench.config.image_folder import ImageFolder, Transform
-from gan_bench.config.naming import chosen_trials
+from gan_bench.config.naming import chosen_trials, plain, setting_name
 from gan_bench.config.plugins import keep_plugins, load_plugin
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.suite_file import SuiteFile, SuiteSource, TrialEntry, of_images, read
-from gan_bench.config.trial import EvaluationConfig, Profile, Trial, TrialConfig
+from gan_bench.config.trial import BOTH, EvaluationConfig, Profile, Trial, TrialConfig
 from gan_bench.config.yaml_document import MAX_MESSAGE, Location, YamlDocument, dotted, quoted
 from gan_bench.core.errors import SuiteError, UnrunPluginsError, UserError
 from gan_bench.core.registry import did_you_mean

@@ -48,6 +48,8 @@ BELOW: Mapping[str, float] = {
     "ema_decay": 1.0,
 }
 """Fields that switch something on when they are above 0, with what they must lie below."""
+BOTH = {"lr": ("lr_g", "lr_d"), "betas": ("betas_g", "betas_d"), "optimizer": ("optimizer_g", "optimizer_d")}
+"""Shorthands that set a value of both networks."""
 MAX_DIRECTORY = 200
 """Bytes of a record directory's name: file systems take 255, and locks and temporary files append to it."""
 

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from gan_bench.config.changes import flat_values
 from gan_bench.config.design import Design
-from gan_bench.config.naming import of_both
+from gan_bench.config.naming import flat_values, of_both
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name

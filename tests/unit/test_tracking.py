@@ -26,7 +26,7 @@ from gan_bench.bench import prepare
 from gan_bench.cli import mlflow_commands
 from gan_bench.cli.app import app
 from gan_bench.cli.mlflow_commands import serve
-from gan_bench.config.changes import setting_name
+from gan_bench.config.naming import setting_name
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import StopProcess, UserError

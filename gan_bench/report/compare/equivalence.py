@@ -13,11 +13,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from gan_bench.config.changes import BOTH, plain
 from gan_bench.config.design import MARGIN
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.mistakes import field_hint
-from gan_bench.config.trial import TrialConfig, setting_key
+from gan_bench.config.naming import plain
+from gan_bench.config.trial import BOTH, TrialConfig, setting_key
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, printable

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gan_bench.config.changes import flat_values
-from gan_bench.config.naming import PAIRS, TITLES, of_both, title, value_text
+from gan_bench.config.naming import PAIRS, TITLES, flat_values, of_both, title, value_text
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import LATER_DEFAULTS
 from gan_bench.core.errors import UserError
