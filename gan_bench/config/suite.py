@@ -149,20 +149,20 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, look: bool = False, 
             raise SuiteError(
                 f"{document.path}: the trials {names} have the same id {trial.id}; change a value or the version"
             )
-    called = [trial.name for trial in trials.values()]
-    asked = frozenset(called)
+    chosen = tuple(trials.values())
     if options.only is not None:
-        asked = chosen_trials(((trial.name, trial.config.to_json()) for trial in trials.values()), options.only)
-    if options.only is not None and not asked:
-        hint = names_instead(called, options.only)
-        raise UserError(f'no trial of {suite.suite} matches --only "{as_typed(options.only)}"; {hint}')
+        asked = chosen_trials(((trial.name, trial.config.to_json()) for trial in chosen), options.only)
+        if not asked:
+            hint = names_instead([trial.name for trial in chosen], options.only)
+            raise UserError(f'no trial of {suite.suite} matches --only "{as_typed(options.only)}"; {hint}')
+        chosen = tuple(trial for trial in chosen if trial.name in asked)
     return Plan(
         suite=results_name(suite.suite, options),
         version=suite.version,
         description=suite.description,
         profile=options.profile,
         has_quick=frame.has_quick,
-        trials=tuple(trial for trial in trials.values() if trial.name in asked),
+        trials=chosen,
         design=frame.design,
         folders=_folders(suite, document),
         files=files,
@@ -251,12 +251,13 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
         ]
         drawn = tuple(name for name in both(listed_and_drawn(entry)[1]) if name not in asked[0])
         for changes in ({**each, **given} for each in changes_of(entry, where) for given in asked):
-            folder = suite.datasets.get({**values, **changes}["dataset"])
+            trained = {**values, **changes}
+            folder = suite.datasets.get(trained["dataset"])
             if folder and "image_size" not in changes:
-                changes["image_size"] = folder.size
+                changes["image_size"] = trained["image_size"] = folder.size
             try:
-                _check_betas({**values, **changes}, changes)
-                config = _config(suite, results_name(suite.suite, options), recipe.name, {**values, **changes}, frame)
+                _check_betas(trained, changes)
+                config = _config(suite, results_name(suite.suite, options), recipe.name, trained, frame)
             except (ValueError, TypeError) as error:
                 raise SuiteError(f"{where}: {clip(str(error), MAX_MESSAGE)}") from None
             if alike := _written_alike({name: values[name] for name in values if name in changes}, vars(config)):
@@ -264,9 +265,8 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
                 field_name = _as_asked(changed, entry, options)
                 said = f"{field_name} is {now}, and the recipe has {before}, which tables write alike"
                 raise SuiteError(f"{where}: {said}; round it to six digits")
-            cut = config.epochs < {**values, **changes}["epochs"]
             marks = {name: "chosen" if name in changes else mark for name, mark in provenance.items()}
-            name = setting_name(recipe.name, values, config, cut=cut)
+            name = setting_name(recipe.name, values, config, cut=config.epochs < trained["epochs"])
             yield Trial(setting=name, config=config, provenance=marks, drawn=drawn)
 
 
