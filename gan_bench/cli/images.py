@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gan_bench.cli.options import AllowArchitecture, Data
+from gan_bench.cli.options import AllowArchitecture, Data, Device
 from gan_bench.config.image_folder import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural
@@ -49,7 +49,7 @@ def score(
         int | None, typer.Option(min=8, max=1024, help="Scale and crop the images of files to this size, as run does.")
     ] = None,
     data: Data = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per score.")] = False,
     allow_plugins: AllowArchitecture = False,
 ) -> None:
@@ -155,7 +155,7 @@ def sample(
     gif: Annotated[bool, typer.Option("--gif", help="Write the sample grids of all epochs as a GIF.")] = False,
     ema: Annotated[bool, typer.Option("--ema", help="Take the moving average of G.")] = False,
     allow_plugins: AllowArchitecture = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Draw from a trained generator: a grid, single images, a latent interpolation, a GIF over epochs."""
     from torchvision.transforms.functional import to_pil_image

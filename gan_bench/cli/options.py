@@ -25,6 +25,7 @@ Results = Annotated[Path, typer.Option("--results", help="Folder for records.")]
 Data = Annotated[
     Path | None, typer.Option("--data", help="Folder of the datasets \\[default: $GAN_BENCH_DATA, else data].")
 ]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Tables = Annotated[TablesChoice, typer.Option("--tables", help="Which tables are printed; the files hold all.")]
 
 AllowPlugins = Annotated[

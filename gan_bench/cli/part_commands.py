@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from gan_bench.cli.options import AllowPlugins, Data, Kind, NewKind
+from gan_bench.cli.options import AllowPlugins, Data, Device, Kind, NewKind
 from gan_bench.config.image_folder import data_root
 from gan_bench.core.text import clip, plural
 from gan_bench.terminal.console import console
@@ -162,7 +162,7 @@ def data_stats(
     out: Annotated[Path, typer.Option(help="The .npz to write.")],
     extractor: Annotated[str, typer.Option(help="Whose features.")],
     data: Data = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Write the moments of a dataset's features as an .npz with mu and sigma."""
     from gan_bench import scoring

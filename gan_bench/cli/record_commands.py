@@ -11,6 +11,7 @@ import typer
 from gan_bench.cli.options import (
     AllowArchitecture,
     Data,
+    Device,
     ExperimentPrefix,
     ExportKind,
     FormatChoice,
@@ -276,7 +277,7 @@ def audit(
     ] = None,
     further: Annotated[int, typer.Option(min=1, max=100, help="Seeds of each setting that are drawn again.")] = 1,
     data: Data = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do and cost.")] = False,
     allow_plugins: AllowArchitecture = False,
 ) -> None:
