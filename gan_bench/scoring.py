@@ -294,7 +294,7 @@ def _images_of(path: Path, size: int | None) -> tuple[Tensor, list[str]]:
     said = [f"{name}: {without_suites(line)}" for line in list(prepared.contents())[1:]]
     with open_source(path) as opened, contextlib.suppress(DataError):
         layout = layout_of(opened.names, str(path))
-        if len(layout.splits) > 1:
+        if len(layout.folders) > 1:
             one = f"name {path / layout.folders['train']}" if path.is_dir() else "unpack it, and name the folder of one"
             said.append(f"{name}: all splits are counted together; {one}")
     return without_equal_channels(torch.from_numpy(prepared.images)), said

@@ -105,7 +105,7 @@ def prepare_folder(folder: ImageFolder) -> dict[Split, Prepared]:
         DataError: There are fewer than ``LEAST_DISTINCT`` different images, or one cannot be used.
     """
     folder = _resolved(folder)
-    prepared = {split: prepare_images(folder.path, split, folder.transform) for split in look_at(folder).splits}
+    prepared = {split: prepare_images(folder.path, split, folder.transform) for split in look_at(folder).folders}
     for split, found in prepared.items():
         _check_distinct(found, split, folder)
     if "test" in prepared:
@@ -229,7 +229,7 @@ def inspect_images(source: Path, size: int | None = None) -> Inspection:
         opened.require_images(source)
         layout = layout_of(opened.names, str(source))
         top = Path(os.path.realpath(source))
-        single = {split: without_copies(top, opened, layout.names(opened.names, split)) for split in layout.splits}
+        single = {split: without_copies(top, opened, layout.names(opened.names, split)) for split in layout.folders}
         seen = {split: list(_seen(opened, names, split, size)) for split, (names, _) in single.items()}
     usable = {split: [each for each in found if not each.why] for split, found in seen.items()}
     images = [each for found in usable.values() for each in found]

@@ -41,26 +41,20 @@ class Layout:
     """How the images of a source are split.
 
     Attributes:
-        folders: The folder of every split; empty where all images are for training.
+        folders: How the names of the images of every split begin: with the folder of it, or with anything where all
+            images are for training.
         left_out: How many images are in no split, by reason.
         doubts: What may be wrong with training on all images, where no folder is a split.
     """
 
-    folders: Mapping[Split, str] = field(default_factory=dict)
+    folders: Mapping[Split, str] = field(default_factory=lambda: {"train": ""})
     left_out: Mapping[str, int] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
 
-    @property
-    def splits(self) -> tuple[Split, ...]:
-        """The splits there are."""
-        return ("train", "test") if "test" in self.folders else ("train",)
-
     def names(self, names: Iterable[str], split: Split) -> list[str]:
         """Return those of the images that are in a split."""
-        if not self.folders:
-            return list(names) if split == "train" else []
         folder = self.folders.get(split)
-        return [] if folder is None else [name for name in names if name.startswith(f"{folder}/")]
+        return [] if folder is None else [name for name in names if name.startswith(folder)]
 
     def classes(self, names: Iterable[str]) -> dict[str, str]:
         """Return the class of every image that is in a split, as ``classes_of`` finds it among all images.
@@ -68,16 +62,13 @@ class Layout:
         Names that differ in nothing but their form of Unicode are one.
         """
         listed = list(names)
-        inside = {split: self.names(listed, split) for split in self.splits}
+        inside = {split: self.names(listed, split) for split in self.folders}
+        below = {split: [name.removeprefix(self.folders[split]) for name in own] for split, own in inside.items()}
         found: dict[str, str] = {}
         for split, own in inside.items():
-            others = [self._below(name) for other in inside if other != split for name in inside[other]]
-            found.update(zip(own, classes_of(map(self._below, own), others), strict=True))
+            others = [name for other in below if other != split for name in below[other]]
+            found.update(zip(own, classes_of(below[split], others), strict=True))
         return {name: unicodedata.normalize("NFC", called) for name, called in found.items()}
-
-    def _below(self, name: str) -> str:
-        inside = (f"{folder}/" for folder in self.folders.values())
-        return next((name.removeprefix(each) for each in inside if name.startswith(each)), name)
 
 
 def layout_of(names: Iterable[str], source: str) -> Layout:
@@ -190,9 +181,9 @@ def _layout(tops: Mapping[str, int], training: str, held_out: list[str], within:
     if len(tests) > 1:
         some = " and ".join(map(printable, tests))
         raise DataError(f"{where} holds {some}, and it cannot be told which is held out; keep one of them")
-    folders: dict[Split, str] = {"train": "/".join((*within, training))}
+    folders: dict[Split, str] = {"train": "/".join((*within, training, ""))}
     if tests:
-        folders["test"] = "/".join((*within, tests[0]))
+        folders["test"] = "/".join((*within, tests[0], ""))
     unused = {f"images of {top}, as {tests[0]} is held out": tops[top] for top in held_out if top not in tests}
     return Layout(folders, unused)
 

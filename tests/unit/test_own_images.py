@@ -54,9 +54,9 @@ def outcome_of(listed):
         layout = layout_of(listed, "source")
     except DataError as error:
         return f"refused: {error}"
-    if layout.folders:
+    if layout.folders["train"]:
         assert not layout.doubts
-        return f"split: {' | '.join(layout.folders.values())}"
+        return f"split: {' | '.join(each.removesuffix('/') for each in layout.folders.values())}"
     return f"remark: {' '.join(layout.doubts)}" if layout.doubts else "classes"
 
 
