@@ -26,6 +26,7 @@ from gan_bench.config.trial import (
     BELOW,
     BOTH,
     LIMITS,
+    RATES,
     FakeBatch,
     Init,
     LastBatch,
@@ -176,7 +177,7 @@ def _swept() -> type[BaseModel]:
     lists: dict[str, Any] = {}
     for name, info in Changes.model_fields.items():
         values: Any = Annotated[list[get_args(info.annotation)[0]], Field(min_length=1)]  # type: ignore[misc]
-        number = name.startswith("lr") or name in LIMITS or name in BELOW
+        number = BOTH.get(name, (name,))[0] in (*RATES, *LIMITS, *BELOW)
         between: Any = Bounds | None if number else Annotated[None, BeforeValidator(_refuse_bounds)]
         forms: dict[str, Any] = {"choice": (values | None, None), "log": (between, None), "uniform": (between, None)}
         drawn = create_model(f"Drawn_{name}", __base__=Drawn, **forms)

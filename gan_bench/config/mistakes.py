@@ -8,7 +8,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from gan_bench.config.design import LOOKS
-from gan_bench.config.trial import BELOW, LIMITS
+from gan_bench.config.trial import BELOW, LIMITS, RATES
 from gan_bench.config.yaml_document import MAX_MESSAGE, quoted
 from gan_bench.core.registry import did_you_mean
 from gan_bench.core.text import clip
@@ -107,7 +107,7 @@ _NUMBER = r"(?a:[-+]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)"
 """A number as YAML has it; one that begins with a needless zero is refused there."""
 _ALL = {"seeds": [0, 1, 2], "looks": [*LOOKS]}
 """Lists of the fields where ranges are usual."""
-_OF_NUMBERS = frozenset({*_ALL, *LIMITS, *BELOW, "lr", "lr_g", "lr_d", "adam_eps"})
+_OF_NUMBERS = frozenset({*_ALL, *LIMITS, *BELOW, *RATES, "lr"})
 
 
 def _as_bounds(given: object, place: tuple[str | int, ...]) -> str:

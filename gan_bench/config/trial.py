@@ -39,6 +39,8 @@ LIMITS: Mapping[str, tuple[int, int]] = {
     "count": (1, 10_000),
 }
 """The least and the greatest value of every whole number of a trial."""
+RATES = ("lr_g", "lr_d", "adam_eps")
+"""Fields between 0 and 1, without either."""
 BELOW: Mapping[str, float] = {
     "momentum": 1.0,
     "label_smoothing": 0.5,
@@ -206,7 +208,7 @@ class TrialConfig:
     precision: Precision = field(default="default", metadata=UNWRITTEN)
 
     def __post_init__(self) -> None:
-        for name in ("lr_g", "lr_d", "adam_eps", *BELOW):
+        for name in (*RATES, *BELOW):
             object.__setattr__(self, name, float(getattr(self, name)))
         for name in ("betas_g", "betas_d"):
             object.__setattr__(self, name, tuple(float(b) for b in getattr(self, name)))
@@ -214,7 +216,7 @@ class TrialConfig:
         self._check_choices()
 
     def _check_ranges(self) -> None:
-        for name in ("lr_g", "lr_d", "adam_eps"):
+        for name in RATES:
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
         for name in ("betas_g", "betas_d"):

@@ -294,6 +294,13 @@ def test_random_values_are_drawn_together_and_the_first_ones_stay(tmp_path):
     assert not {t.config.lr_g for t in other.trials} & set(rates)
 
 
+def test_adam_s_epsilon_is_drawn_between_bounds_as_other_numbers_are(tmp_path):
+    """It was told to be none."""
+    drawn = [trial.config.adam_eps for trial in random_plan(tmp_path, "adam_eps: {log: [1e-9, 1e-6], count: 4}").trials]
+    assert len(set(drawn)) == 4
+    assert all(1e-9 <= value <= 1e-6 for value in drawn)
+
+
 @pytest.mark.parametrize(
     ("bounds", "shares"),
     [
