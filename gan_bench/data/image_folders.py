@@ -38,11 +38,12 @@ CHUNK_BYTES = 2**28
 FRAMES = "frames after the first of an image"
 """Why the others of an animation or a stack are left out."""
 NESTED = "nested copies"
-"""Why an image is left out that lies a second time in a folder nested in one of its own name."""
+"""Why an image is left out that lies a second time in a folder nested in one of its own name: ``cats/cats/1.jpg``."""
+UNDECODED = "images that cannot be decoded"
 BLACK = "no value is above 1 of 255, so the images are black; if 1 is white, multiply them by 255"
 DARK = 32
 """Greatest value of 255 below which images are nearly black: those of 10 or 12 bits in files of 16 are."""
-_FORM = 9
+_FORM = 10
 _OR_RANGE = ", or write range: [0, 4095] where a suite names them"
 
 
@@ -67,11 +68,8 @@ class Prepared:
         labels: (N,) int64 by class folder, or None when all images lie in one folder.
         classes: Names of the class folders.
         sha256: Digest of the pixels.
-        files: Images found.
-        copies: Of these, nested copies left out (``cats/cats/1.jpg`` beside ``cats/1.jpg``).
-        skipped: Of these, images that could not be decoded.
         digests: Beginning of the digest of each file that is kept.
-        left_out: How many other files of the source are left out, by reason.
+        left_out: How many other images and files of the source are left out, by reason.
         brightest: The greatest value of all images.
         white: Images that are white all over.
         doubts: What may be wrong with them, as far as names and files show.
@@ -82,9 +80,6 @@ class Prepared:
     labels: NDArray[np.int64] | None
     classes: tuple[str, ...]
     sha256: str
-    files: int
-    copies: int
-    skipped: int
     digests: tuple[str, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
     brightest: int = 255
@@ -108,10 +103,7 @@ class Prepared:
             ]
             text += f": {some_of(per_class, CLASSES, rest=MORE_CLASSES)}"
         yield text
-        reasons = {**self.left_out, NESTED: self.copies, "images that cannot be decoded": self.skipped}
-        for reason, count in reasons.items():
-            if count:
-                yield f"{count:,} left out: {reason}"
+        yield from (f"{count:,} left out: {reason}" for reason, count in self.left_out.items())
         if self.shared:
             yield (
                 f"{self.shared:,} of {len(self.images):,} are training images, too; scores against them say little "
@@ -277,18 +269,16 @@ def _prepare(
         _refuse_lost_classes(source, {class_of[name] for name in names} - {*folders, ""})
     classes = tuple(sorted(set(folders)))
     labels = np.array([classes.index(folder) for folder in folders], dtype=np.int64) if len(classes) > 1 else None
+    left_out = {FRAMES: frames, NESTED: copies, UNDECODED: len(names) - len(kept)}
     return Prepared(
         images=images,
         labels=labels,
         classes=classes if labels is not None else (),
         sha256=hashlib.sha256(images.data).hexdigest(),
-        files=len(names) + copies,
-        copies=copies,
-        skipped=len(names) - len(kept),
         digests=tuple(digests),
         left_out={
             **(layout.left_out if split == "train" else {}),
-            **({FRAMES: frames} if frames else {}),
+            **{reason: count for reason, count in left_out.items() if count},
         },
         brightest=brightest,
         white=white,

@@ -27,7 +27,7 @@ from gan_bench.data import image_files, image_folders, own_images
 from gan_bench.data.arrays import as_uint8
 from gan_bench.data.datasets import DATASETS, Dataset, load
 from gan_bench.data.image_files import MAX_SIDE, decode, decode_square, more_frames
-from gan_bench.data.image_folders import prepare_images
+from gan_bench.data.image_folders import UNDECODED, prepare_images
 from gan_bench.data.image_source import image_tree, open_source
 from gan_bench.data.own_images import register_folder
 from gan_bench.execution.trial.claim import Policy
@@ -195,7 +195,7 @@ def test_files_of_folders_and_archives_are_read_within_limits(tmp_path, monkeypa
         file.truncate(2**40)  # a hole: no disk holds it
     with pytest.raises(DataError, match=r"f/b\.png has more than 128 MiB"):
         prepare_images(folder, None, COLOUR)
-    assert prepare_images(folder, None, SKIP).skipped == 1
+    assert prepare_images(folder, None, SKIP).left_out[UNDECODED] == 1
     archive = zipped(tmp_path / "p.zip", {"b.png": bytes(2**27 + 1)})
     monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_, **__: pytest.fail("unpacked"))
     with pytest.raises(DataError, match=r"p\.zip/b\.png has more than 128 MiB"):
@@ -316,7 +316,10 @@ def test_whatever_a_decoder_raises_is_an_unreadable_image(tmp_path, kind, monkey
     monkeypatch.setattr(Image.Image, "getbands", getbands)
     with pytest.raises(DataError, match=r"p\.zip/b\.bmp cannot be decoded \(.*from the decoder\); repair or remove it"):
         prepare_images(source, None, COLOUR)
-    assert (prepare_images(source, None, SKIP).skipped, len(prepare_images(source, None, SKIP).images)) == (1, 1)
+    assert (prepare_images(source, None, SKIP).left_out[UNDECODED], len(prepare_images(source, None, SKIP).images)) == (
+        1,
+        1,
+    )
 
 
 def test_an_image_for_which_memory_ran_out_is_never_skipped(tmp_path, monkeypatch):
@@ -334,7 +337,7 @@ def test_a_member_that_cannot_be_unpacked_is_skipped_or_named(tmp_path):
     with pytest.raises(DataError, match=r"damaged at p/b\.png"):
         prepare_images(source, None, COLOUR)
     found = prepare_images(source, None, SKIP)
-    assert (found.files, found.skipped, len(found.images)) == (3, 1, 2)
+    assert (found.left_out[UNDECODED], len(found.images)) == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -466,7 +469,7 @@ def test_names_that_are_not_utf_8(tmp_path):
     str(caught.value).encode()
     assert "\n" not in str(caught.value)
     assert prepare_images(folder, None, SKIP).classes == ("b\n", os.fsdecode(b"\xe4"))
-    assert prepare_images(folder, None, SKIP).skipped == 1, "from the cache"
+    assert prepare_images(folder, None, SKIP).left_out[UNDECODED] == 1, "from the cache"
     archive = zipped(tmp_path / os.fsdecode(b"\xff.zip"), {f"{i}.png": picture(i) for i in range(4)})
     assert len(prepare_images(archive, None, COLOUR).images) == 4
     archive.write_bytes(b"no zip")
@@ -705,7 +708,7 @@ def test_a_dangling_link_is_an_unreadable_image(tmp_path):
     (folder / "4.png").symlink_to("nowhere.png")
     with pytest.raises(DataError, match=r"f/4\.png cannot be read \(No such file"):
         prepare_images(folder, None, COLOUR)
-    assert prepare_images(folder, None, SKIP).skipped == 1
+    assert prepare_images(folder, None, SKIP).left_out[UNDECODED] == 1
 
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
