@@ -80,7 +80,7 @@ def test_one_registration_is_all_that_a_new_measure_needs():
         display.scored(digits_trial(), 1, {s["name"]: s["value"] for s in scores})
     assert f"brightness {number(found.value)}" in lines.file.getvalue()
 
-    state = json.loads(views(["recorded"], 0)[0].value)["state"].partition(";")[2]
+    state = json.loads(views(["recorded"], 0, {}, (), {"brightness.recorded"})[0].value)["state"].partition(";")[2]
     columns = json.loads(zlib.decompress(base64.b64decode(state)))["selectedColumns"]
     assert "metrics.`brightness.mean`" in columns
     assert "| `brightness` | brightness | higher | mean of all features |" in note("test")

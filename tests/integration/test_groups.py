@@ -278,12 +278,12 @@ class Ends(Listener):
 class InThisProcess:
     """Stands for a worker of a GPU, and runs its jobs here."""
 
-    def __init__(self, threads, listener, listening):
-        self.listener = listener
+    def __init__(self, site, work, listening):
+        self.work = work
 
-    def run(self, job, stop):
-        done = train(job.results, job.trials, context(), self.listener, sizes=lambda _: len(job.trials))
-        return {trial.id: done.records[trial.id] for trial in job.trials}
+    def run(self, trials, stop):
+        done = train(self.work.results, trials, context(), self.work.listener, sizes=lambda _: len(trials))
+        return {trial.id: done.records[trial.id] for trial in trials}
 
     def dismiss(self):
         pass
