@@ -35,7 +35,7 @@ class SettingSummary(TypedDict):
     """What ``setting_id`` makes of the config of its trials."""
     label: str
     """Its short name in tables."""
-    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]+$")]
     """The ranking that it stands in: suite, profile and dataset. Ranks of different studies do not compare."""
     protocol: str
     """What the ranking's scores were taken with: extractor, reference split and generated images."""

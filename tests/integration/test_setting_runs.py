@@ -86,6 +86,19 @@ def curve(results, run, key):
     return [(m.step, m.value) for m in client(results).get_metric_history(run.info.run_id, key)]
 
 
+@pytest.mark.parametrize("suite", ["test+set", "other.suite_2", "t" * 90])
+def test_settings_of_every_suite_have_their_numbers(tmp_path, suite):
+    """Those of suites with changes by --set had none: what the report wrote of them was not read again."""
+    results = tmp_path / "results"
+    planned = {key: replace(t, config=replace(t.config, suite=suite)) for key, t in trials().items()}
+    write_plan(results, suite, 1, list(planned.values()))
+    for (lr, seed), trial in planned.items():
+        write(results, trial, FID[lr][seed])
+    sync(results)
+    settings, _ = runs(results)
+    assert [run.data.metrics["fid.rank"] for run in settings] == [1, 2]
+
+
 def test_a_setting_has_its_numbers_with_four_digits_its_verdict_and_its_mean_curve(results):
     (best, other), _ = assert_one_parent_each(results)
     assert best.info.run_name == "mnist-mlp-z100 · lr 2e-4 · β₁ 0.9"
