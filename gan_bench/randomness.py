@@ -64,7 +64,11 @@ def draw_latent(shape: tuple[int, ...], latent: Literal["normal", "uniform"], ge
     return drawn if latent == "normal" else drawn.mul_(2).sub_(1)
 
 
+def random_order(count: int, limit: int | None = None) -> Tensor:
+    """Return the places of images in a random order that is always the same, or the first of them."""
+    return torch.randperm(count, generator=generator_for(0, "subset"))[:limit]
+
+
 def shuffled(images: Tensor, limit: int | None = None) -> Tensor:
-    """Return images in a random order that is always the same, or the first of them."""
-    order = torch.randperm(len(images), generator=generator_for(0, "subset"))
-    return images[order[:limit]]
+    """Return images in their random order, or the first of them."""
+    return images[random_order(len(images), limit)]

@@ -21,9 +21,9 @@ from gan_bench.data.image_source import open_source
 from gan_bench.data.splits import layout_of
 from gan_bench.metrics.evaluator import Evaluator, generated_chunks
 from gan_bench.metrics.extractors import EXTRACTORS, load_extractor
-from gan_bench.metrics.features import Extractor
+from gan_bench.metrics.features import PART, Extractor
 from gan_bench.metrics.reference import Reference, chunks, compute, export_moments, import_moments, reference
-from gan_bench.randomness import shuffled
+from gan_bench.randomness import random_order
 from gan_bench.records.layout import TRIAL
 from gan_bench.records.record import Score
 from gan_bench.sampling import Generator, load_generator
@@ -261,8 +261,8 @@ def _generated(
         label = _label(generated, whole_path=whole_path)
     if samples and samples > len(images):
         raise UserError(f"{label} holds {plural(len(images), 'image')}, fewer than --samples {samples} (samples=)")
-    picked = shuffled(images, samples)
-    return Drawn(side=_side(label, images), count=len(picked), chunks=lambda: chunks(picked)), left_out
+    order = random_order(len(images), samples)
+    return Drawn(side=_side(label, images), count=len(order), chunks=lambda: chunks(images, order)), left_out
 
 
 def _side(label: str, images: Tensor) -> Side:
@@ -282,7 +282,8 @@ def _label(path: str, *, whole_path: bool) -> str:
 
 def without_equal_channels(images: Tensor) -> Tensor:
     """Return (N, 1, H, W) of images whose three channels are equal, which are grey; others as they are."""
-    is_grey = images.shape[1] == 3 and bool((images == images[:, :1]).all())
+    parts = torch.split(images, PART)  # large sets need not be in memory twice
+    is_grey = images.shape[1] == 3 and all(bool((part == part[:, :1]).all()) for part in parts)
     return images[:, :1].contiguous() if is_grey else images
 
 

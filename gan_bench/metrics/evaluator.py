@@ -19,7 +19,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.metrics.features import Extractor, full_precision
 from gan_bench.metrics.reference import CHUNK, Reference, chunks
 from gan_bench.models.architectures import ARCHITECTURES
-from gan_bench.randomness import draw_latent, generator_for, global_draws, shuffled
+from gan_bench.randomness import draw_latent, generator_for, global_draws, random_order
 from gan_bench.records.record import Score
 
 if TYPE_CHECKING:
@@ -176,8 +176,8 @@ class Evaluator:
             images: (N, C, H, W) uint8.
             limit: Score a random subset of this size.
         """
-        picked = shuffled(images, limit)
-        return self.score(chunks(picked), len(picked))
+        order = random_order(len(images), limit)
+        return self.score(chunks(images, order), len(order))
 
 
 def _with_spread(score: Score, others: list[Score]) -> Score:

