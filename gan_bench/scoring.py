@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -293,12 +292,25 @@ def _images_of(path: Path, size: int | None) -> tuple[Tensor, list[str]]:
         prepared = _prepared(path, size)
     name = printable(path.name)
     said = [f"{name}: {without_suites(line)}" for line in list(prepared.contents())[1:]]
-    with open_source(path) as opened, contextlib.suppress(DataError):
-        layout = layout_of(opened.names, str(path))
-        if len(layout.folders) > 1:
-            one = f"name {path / layout.folders['train']}" if path.is_dir() else "unpack it, and name the folder of one"
-            said.append(f"{name}: all splits are counted together; {one}")
+    with open_source(path) as opened:
+        said += (f"{name}: {each}" for each in _of_splits(opened.names, path, name))
     return without_equal_channels(torch.from_numpy(prepared.images)), said
+
+
+def _of_splits(names: list[str], path: Path, label: str) -> Iterator[str]:
+    """Yield that images of splits, or of folders that may be some, are counted together."""
+    one = "name the folder of one" if path.is_dir() else "unpack it, and name the folder of one"
+    try:
+        layout = layout_of(names, label)
+    except DataError as error:
+        yield f"all images are counted together, and {str(error).partition(';')[0]}; {one}"
+        return
+    if len(layout.folders) > 1:
+        one = f"name {path / layout.folders['train']}" if path.is_dir() else one
+        yield f"all splits are counted together; {one}"
+    for doubt in layout.doubts:
+        what = doubt.partition(";")[0].replace("are trained on", "are counted, too")
+        yield f"{what}; {one.replace('of one', 'of the others')} if they are held out"
 
 
 def _prepared(path: Path, size: int | None) -> Prepared:
