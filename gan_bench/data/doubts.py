@@ -1,13 +1,17 @@
-"""What may be wrong with images that are trained on together, as far as their names show."""
+"""What may be wrong with images that are trained on together, as far as the names show of them and of files beside."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
 
+from gan_bench.core.errors import DataError
 from gan_bench.core.text import plural, printable
-from gan_bench.data.splits import DATA, HELD_OUT, MASKS, TRAINING, Words, is_split, words_of
+from gan_bench.data.image_source import ImageSource
+from gan_bench.data.splits import DATA, HELD_OUT, MASKS, TRAINING, Words, is_split, layout_of, words_of
 
 
 def doubts(names: Iterable[str]) -> Iterator[str]:
@@ -27,6 +31,51 @@ def doubts(names: Iterable[str]) -> Iterator[str]:
             f"{printable(held_out[0])}; keep training images in a folder train and those in test"
         )
     yield from itertools.islice(itertools.chain(_masks_beside_images(stems), _folders_of_masks(stems)), 1)
+
+
+_LISTS = frozenset({".txt", ".csv", ".tsv", ".json", ".jsonl", ".lst"})
+_SPLITS = HELD_OUT | {"split", "splits", "partition", "partitions"}
+_LIKE_SPLITS = re.compile("|".join(("metadata", "h[eo]ld", *_SPLITS)))
+"""What every name of a list of splits has; labels may be a million."""
+_OF_LISTS = _SPLITS | TRAINING | DATA | {"list", "lists", "id", "ids"}
+
+
+def doubts_of_notes(opened: ImageSource, source: str) -> Iterator[str]:
+    """Yield that files which are no images tell of held-out ones, where no images are held out.
+
+    Args:
+        opened: The images for training, and these files.
+        source: Named in errors.
+    """
+    called = [each for each in opened.others if PurePosixPath(each).name.lower() in HELD_OUT]
+    empty = [each for each in called if not any(name.startswith(f"{each}/") for name in opened.names)]
+    notes = sorted(note for found in opened.others.values() for note in found if _LIKE_SPLITS.search(note.lower()))
+    found = [*sorted(empty), *(each for each in notes if _says_split(each) or _has_column(opened, each))]
+    if not found or len(folders := layout_of(opened.names, source).folders) > 1:
+        return
+    if not folders["train"]:
+        yield (
+            f"held-out images may be among them: {printable(found[0])} may say which; keep training images in a folder "
+            "train and those in test"
+        )
+    elif empty:
+        yield f"no images are held out: the folder {printable(min(empty))} holds none"
+
+
+def _says_split(note: str) -> bool:
+    """True for a list whose name says no more than that it is one, and of a held-out split or of a partition."""
+    path = PurePosixPath(note)
+    words = {each for each in words_of(path.stem) if not each.isdecimal()}
+    return path.suffix.lower() in _LISTS and not words.isdisjoint(_SPLITS) and words <= _OF_LISTS
+
+
+def _has_column(opened: ImageSource, note: str) -> bool:
+    """True for ``metadata.csv`` or one of its kinds whose first line speaks of a split."""
+    path, first = PurePosixPath(note), b""
+    if path.stem == "metadata" and path.suffix in _LISTS:
+        with contextlib.suppress(DataError):
+            first = opened.read(note)[:4096].partition(b"\n")[0]
+    return re.search(rb"\bsplit\b", first) is not None
 
 
 _FIRST = re.compile(rf"[\W\d_]*(?:({'|'.join(TRAINING)})|({'|'.join(HELD_OUT)}))(?![^\W\d_])")

@@ -23,7 +23,7 @@ from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import DataError
 from gan_bench.core.preparing import tell
 from gan_bench.core.text import plural, printable, some_of
-from gan_bench.data.doubts import doubts
+from gan_bench.data.doubts import doubts, doubts_of_notes
 from gan_bench.data.image_files import SET_RANGE, decode_square, more_frames
 from gan_bench.data.image_source import ArchiveError, ImageSource, open_source
 from gan_bench.data.splits import Layout, Split, layout_of
@@ -153,7 +153,8 @@ def prepare_images(source: Path, split: Split | None, transform: Transform) -> P
         prepared = _prepared(source, opened, split, transform)
     if split == "test":  # it is said of the whole source, once
         return prepared
-    return replace(prepared, left_out={**opened.left_out, **prepared.left_out})
+    said = doubts_of_notes(opened, str(source)) if split else ()
+    return replace(prepared, left_out={**opened.left_out, **prepared.left_out}, doubts=(*said, *prepared.doubts))
 
 
 def _prepared(source: Path, opened: ImageSource, split: Split | None, transform: Transform) -> Prepared:

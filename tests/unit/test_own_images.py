@@ -996,6 +996,45 @@ def test_score_says_what_it_leaves_out_and_names_no_remedy_of_suites(tmp_path):
     assert "suite" not in str(failure.value)
 
 
+@pytest.mark.parametrize(
+    ("note", "says"),
+    [
+        *((name, True) for name in ("list_eval_partition.csv", "CUB/train_test_split.txt", "ImageSets/Main/val.txt")),
+        *((name, True) for name in ("test.csv", "splits/TestList01.txt", "labels/val/0.txt", "metadata.jsonl")),
+        *((name, False) for name in ("train.csv", "a/metadata.csv", "test.py", "test_results.txt", "dataset.json")),
+        *((name, False) for name in ("crash_test_dummies.txt", "split_screens.csv", "labels/cat/0.txt")),
+    ],
+)
+def test_files_that_tell_of_held_out_images_are_said(tmp_path, note, says):
+    """Images were all trained on in silence where a file and no folder says which are held out."""
+    folder = pictures(tmp_path / "a", *(f"images/{name}" for name in SIX))
+    (folder / note).parent.mkdir(parents=True, exist_ok=True)
+    (folder / note).write_text('{"file_name": "0.png", "split": "test"}' if "jsonl" in note else "file_name,text\n")
+    said = [
+        line for line in prepare_images(folder, "train", Transform(size=8, channels=3)).contents() if "held" in line
+    ]
+    assert bool(said) == says, said
+    if says:
+        about = note.rpartition("/")[0] if note.startswith("labels") else note
+        assert said == [
+            f"held-out images may be among them: {about} may say which; keep training images in a folder train and "
+            "those in test"
+        ]
+        (folder / note).unlink()
+        assert "held" not in "".join(prepare_images(folder, "train", Transform(size=8, channels=3)).contents())
+
+
+def test_a_folder_test_without_images_is_said(tmp_path):
+    """Nothing was held out, and no word said so."""
+    folder = pictures(tmp_path / "a", *(f"train/{name}" for name in SIX))
+    (folder / "test").mkdir()
+    (folder / "test" / "where.txt").write_text("on request")
+    (*_, said) = prepare_images(folder, "train", Transform(size=8, channels=3)).contents()
+    assert said == "no images are held out: the folder test holds none"
+    pictures(folder, *(f"test/{name}" for name in SIX), seed=1)
+    assert "held" not in "".join(prepare_images(folder, "train", Transform(size=8, channels=3)).contents())
+
+
 def test_tensors_that_numpy_has_no_values_for_are_said():
     with pytest.raises(UserError, match="without values of its own"):
         as_uint8(torch.zeros(4, 3, 8, 8).to_sparse())
