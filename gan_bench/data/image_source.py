@@ -33,7 +33,7 @@ UNREAD = frozenset(
     {".heic", ".heif", ".jxl", ".psd", ".exr", ".hdr", ".svg", ".eps", ".ico", ".dds", ".pcx", ".xcf", ".dcm", ".nii"}
     | {".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".raw", ".zip", ".tar", ".gz", ".tgz", ".rar"}
     | {".7z", ".bz2", ".xz", ".zst", ".part", ".crdownload", ".download", ".hif", ".jxr", ".crw", ".nrrd", ".mha"}
-    | {".fits"}
+    | {".fits", ".icloud"}
 )
 """Endings of pictures that are not read, and of what may hold some: a folder of nothing else is no folder of notes."""
 _OF_SUITE = ("plan.json", "suite.yaml")
@@ -427,11 +427,18 @@ def _is_a_file_s(name: str) -> bool:
     return bool(path.suffix) or not _is_visible(name) or path.name.upper() in ("README", "LICENSE", "COPYING", "NOTICE")
 
 
+IN_ICLOUD = "images that are in iCloud and not on this disk (download them)"
+"""Why ``.cat.jpg.icloud`` is left out: it stands for ``cat.jpg``."""
+
+
 def _why_not(name: str) -> str:
     """Return why a file is no image of the set, or nothing."""
+    path = PurePosixPath(name)
+    ending = path.suffix.lower()
+    if ending == ".icloud" and PurePosixPath(path.stem).suffix.lower() in ENDINGS:
+        return IN_ICLOUD
     if not _is_visible(name):
         return "hidden files and what systems leave behind"
-    ending = PurePosixPath(name).suffix.lower()
     return "" if ending in ENDINGS else f"files of other kinds ({ending or 'without an ending'})"
 
 

@@ -1035,6 +1035,20 @@ def test_a_folder_test_without_images_is_said(tmp_path):
     assert "held" not in "".join(prepare_images(folder, "train", Transform(size=8, channels=3)).contents())
 
 
+@pytest.mark.parametrize("name", [".{}.jpg.icloud", "{}.JPG.icloud"])
+def test_images_that_are_in_icloud_are_said(tmp_path, name):
+    """They were hidden files, or of another kind, which nobody misses."""
+    folder = pictures(tmp_path / "a", *(f"cat/{each}" for each in SIX))
+    for i in range(6, 9):
+        (folder / "cat" / name.format(i)).write_bytes(b"bplist00")
+    said = {"images that are in iCloud and not on this disk (download them)": 3}
+    assert inspect_images(folder).left_out == said
+    (folder / "dog").mkdir()
+    (folder / "dog" / name.format(9)).write_bytes(b"bplist00")
+    with pytest.raises(DataError, match="dog holds no images that are read here, though its neighbours do"):
+        inspect_images(folder)
+
+
 def test_tensors_that_numpy_has_no_values_for_are_said():
     with pytest.raises(UserError, match="without values of its own"):
         as_uint8(torch.zeros(4, 3, 8, 8).to_sparse())
