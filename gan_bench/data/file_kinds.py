@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -65,11 +66,12 @@ def other_kind(data: bytes) -> str:
             return f"in {kind}, which is not read here; save it as PNG"
         is_film = data[8:10] in (b"is", b"mp", b"qt", b"M4", b"3g")
         return "a film; save its frames as PNG" if is_film else ""
-    text = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith((b"<!doctype html", b"<html")):
-        return "a web page and no image, as a server sends in place of one; get it again"
-    if text.startswith((b"<svg", b"<?xml")):
-        return "a drawing in SVG or XML, which is not read here; save it as PNG"
+    text = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<?xml", b"<!doctype", b"<html", b"<svg")):
+        if not re.search(rb"<!doctype html|<html", text) and re.search(rb"<(!doctype )?svg", text):
+            return "a drawing in SVG, which is not read here; save it as PNG"
+        what = "a web page" if b"html" in text else "XML"
+        return f"{what} and no image, as a server sends in place of one; get it again"
     return next((said for start, said in _KINDS.items() if data.startswith(start)), "")
 
 

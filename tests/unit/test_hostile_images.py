@@ -117,7 +117,7 @@ def test_only_raster_formats_are_opened_whatever_the_name_says(form, monkeypatch
             "a pointer of Git LFS .* `git lfs pull`",
         ),
         (b"\n<!DOCTYPE html><html>not found</html>", "is a web page and no image, as a server sends in place of one"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is a drawing in SVG or XML, .* save it as PNG"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is a drawing in SVG, .* save it as PNG"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is in HEIC, which is not read here; save it as PNG"),
         (b"\0\0\0\x18ftypisom\0\0\0\0", "is a film; save its frames as PNG"),
         (b"\xff\x0a\xff\x07", "is in JPEG XL, which is not read here"),
@@ -139,6 +139,21 @@ def test_only_raster_formats_are_opened_whatever_the_name_says(form, monkeypatch
 def test_what_only_has_the_name_of_an_image_is_called_what_it_is(data, said):
     """All were "of no known format; repair or remove it"."""
     with pytest.raises(DataError, match=f"the image a.jpg .*{said}"):
+        decode(data, "a.jpg", 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"<?xml version='1.0'?>\n<!-- by hand -->\n<svg/>", "is a drawing in SVG, .* save it as PNG"),
+        (b"<!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 1.1//EN' ''>", "is a drawing in SVG, .* save it as PNG"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "is XML and no image, .*; get it again"),
+        (b"<?xml version='1.0'?><!DOCTYPE html><html><svg/></html>", "is a web page and no image, .*; get it again"),
+    ],
+)
+def test_xml_is_a_drawing_where_it_draws(data, said):
+    """A server's refusal was a drawing to save as PNG."""
+    with pytest.raises(DataError, match=f"the image a.jpg {said}"):
         decode(data, "a.jpg", 3)
 
 
