@@ -320,16 +320,24 @@ def _too_large(name: str, pixels: str) -> str:
 
 
 def _check_tags(data: bytes) -> None:
-    """Refuse a TIFF with millions of numbers in one tag, which PIL makes Python objects of when it opens the file."""
+    """Refuse a TIFF without tags, or with millions of numbers in one: PIL makes Python objects of all as it opens it.
+
+    Raises:
+        OSError: It is cut short, or runs into zeros.
+        ValueError: A tag is too long.
+    """
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None or data[2:4] not in (b"*\0", b"\0*", b"+\0", b"\0+"):
         return
     big = data[2:3] == b"+"
-    (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
-    (entries,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
+    entries = start = 0
+    with contextlib.suppress(struct.error, OverflowError):  # they lie behind the end, as most programs write them last
+        (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+        (entries,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
     form = struct.Struct(order + ("HHQ8x" if big else "HHI4x"))
     start += 8 if big else 2
-    entries = min(entries, (len(data) - start) // form.size)
+    if not 0 < entries <= (len(data) - start) // form.size:
+        raise OSError("image file is truncated")
     for tag, kind, count in form.iter_unpack(data[start : start + form.size * entries]):
         if kind not in (1, 2, 6, 7) and count > _MAX_TAG_VALUES:
             raise ValueError(f"its tag {tag} has {count:,} values")

@@ -157,6 +157,16 @@ def test_xml_is_a_drawing_where_it_draws(data, said):
         decode(data, "a.jpg", 3)
 
 
+@pytest.mark.parametrize("options", [{"compression": "tiff_lzw"}, {"compression": "jpeg"}, {"big_tiff": True}, {}])
+@pytest.mark.parametrize("rest", [b"", bytes(10_000)])
+def test_a_tiff_that_breaks_off_is_called_truncated(options, rest):
+    """One that ran into zeros was of a kind that is not read, and one cut short a matter of Python's struct."""
+    whole = encode(Image.fromarray(noise(64, 64, 3)), "TIFF", **options)
+    kept = len(whole) // 2 if options.get("compression") else 8
+    with pytest.raises(DataError, match=r"a\.tif cannot be decoded \(OSError: image file is truncated.*; repair or"):
+        decode(whole[:kept] + rest, "a.tif", 3)
+
+
 def test_wide_colours_in_planes_are_refused():
     """Pillow reads noise of them without an error."""
     planes = np.arange(3 * 8 * 8, dtype="<u2").tobytes()
