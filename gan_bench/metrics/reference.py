@@ -17,9 +17,10 @@ from torch import Tensor
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.cache import cache_folder
 from gan_bench.core.canonical import canonical_json
-from gan_bench.core.errors import DataError
+from gan_bench.core.errors import DataError, brief
 from gan_bench.core.text import clip, printable
 from gan_bench.data.datasets import ImageSet
+from gan_bench.data.file_kinds import other_kind
 from gan_bench.metrics.distances import Moments, add_to_sums, moments_of_sums
 from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.metrics.features import Extractor, full_precision
@@ -249,8 +250,8 @@ def import_moments(path: Path, dim: int) -> Moments:
             f"{path} is no .npz with the arrays mu and sigma but with {there or 'none'}; name statistics mu and sigma, "
             "and save images as files in a folder"
         ) from None
-    except Exception:  # numpy and zipfile raise many kinds on what is damaged, encrypted or of another form
-        raise DataError(f"{path} is no .npz with the arrays mu and sigma") from None
+    except Exception as error:  # numpy and zipfile raise many kinds on what is damaged, encrypted or of another form
+        raise DataError(_why_no_moments(path, error)) from None
     if mu.dtype.kind not in "fiu" or sigma.dtype.kind not in "fiu":
         raise DataError(f"{path} holds {mu.dtype} and {sigma.dtype}, not the real numbers of a mean and a covariance")
     mean = mu[0] if mu.ndim == 2 and len(mu) == 1 else mu  # some programs keep a row
@@ -262,6 +263,16 @@ def import_moments(path: Path, dim: int) -> Moments:
         of = f" of {count:,} images" if count else ""
         raise DataError(f"the sigma in {path} ({dim} features{of}) is no covariance: {fault}; make it again")
     return Moments(count, torch.from_numpy(np.asarray(mean, float)), torch.from_numpy(np.asarray(sigma, float)))
+
+
+def _why_no_moments(path: Path, error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{path} cannot be read ({error.strerror}); name an .npz with the arrays mu and sigma"
+    with path.open("rb") as file:
+        kind = other_kind(file.read(1024))
+    if "; get " in kind:  # of no image that was saved under another name
+        return f"{path} is no .npz with the arrays mu and sigma but {kind.replace(' and no image', '')}"
+    return f"{path} is no .npz with the arrays mu and sigma ({printable(brief(error))}); make it or get it again"
 
 
 def _other_features(path: Path, found: int, wanted: int) -> str:
