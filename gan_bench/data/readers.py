@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,6 +17,7 @@ from torch.nn import functional as F
 from gan_bench.config.image_folder import Transform
 from gan_bench.core.errors import DataError, brief
 from gan_bench.core.text import plural, printable
+from gan_bench.data.file_kinds import is_other_archive
 from gan_bench.data.image_folders import named_by_no_suite, prepare_images
 from gan_bench.data.splits import Split
 
@@ -41,6 +44,7 @@ def read_mnist(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
         except OSError as error:
             raise DataError(
                 f"MNIST file {path} cannot be read ({error.strerror}); "
+                f"{_near(path, raw, raw.parent, folder)}"
                 "get it with `gan-bench data fetch mnist` or name the right folder with --data"
             ) from None
         if digest != expected:
@@ -105,8 +109,27 @@ def from_images(path: Path, transform: Transform, split: Split | None) -> tuple[
     return images, torch.tensor([numbers[name] for name in prepared.classes])[labels]
 
 
-def _find(name: str, folder: Path) -> Path:
+def _near(missing: Path, *folders: Path) -> str:
+    """Say what lies in one of some folders under nearly the name of what is missing, and the remedy; or nothing.
+
+    Case, hyphens, dots and blanks may differ, and more may follow after one of these.
+    """
+    like = re.compile(r"[\W_]*".join(re.findall(r"[a-z]|\d", missing.name.lower())) + r"(?![a-z\d])", re.ASCII)
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            for path in sorted(folder.iterdir()):
+                ending = path.suffix.lower()
+                if path != missing and like.match(path.name.lower()):
+                    move = f"move it to {missing}{ending if ending == '.zip' else ''}"
+                    remedy = f"unpack it into {missing.parent}" if is_other_archive(b"", {ending}) else move
+                    return f"{printable(str(path))} is there: if it is meant, {remedy}; or "
+    return ""
+
+
+def _find(name: str, folder: Path, folders: str) -> Path:
     """Look for a folder ``<name>``, a zip file of that name, or one of a longer name, in the data folder.
+
+    Errors call the folders that may be there ``folders``.
 
     A letter or digit after the name begins another one: ``cifar100.zip`` is no CIFAR-10.
 
@@ -125,8 +148,8 @@ def _find(name: str, folder: Path) -> Path:
     if longer:
         return longer[0]
     raise DataError(
-        f"{name} is not in {folder} (neither a folder {name} with files nor a zip file {name}.zip or {name}-*.zip); "
-        f"get it with `gan-bench data fetch {name}` or name the right folder with --data"
+        f"{name} is not in {folder} (neither a folder {folders} with files nor a zip file {name}.zip or {name}-*.zip); "
+        f"{_near(folder / name, folder)}get it with `gan-bench data fetch {name}` or name the right folder with --data"
     )
 
 
@@ -146,12 +169,12 @@ def mnist_source(folder: Path) -> Path:
 def cifar10_source(folder: Path) -> Path:
     """Return the folder or zip file in the data folder that is read as CIFAR-10: torchvision's first."""
     batches = folder / "cifar-10-batches-py"
-    return batches if batches.is_dir() else _find("cifar10", folder)
+    return batches if batches.is_dir() else _find("cifar10", folder, "cifar-10-batches-py or cifar10")
 
 
 def cats_source(folder: Path) -> Path:
     """Return the folder or zip file in the data folder that is read as the cats."""
-    return _find("cats", folder)
+    return _find("cats", folder, "cats")
 
 
 CIFAR10_CLASSES = 10

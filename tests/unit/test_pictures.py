@@ -308,6 +308,31 @@ def test_a_dataset_is_looked_for_by_its_whole_name(tmp_path):
     assert cats_source(tmp_path) == tmp_path / "cats"
 
 
+@pytest.mark.parametrize(
+    ("dataset", "there", "remedy"),
+    [
+        ("cifar10", "cifar-10-python.tar.gz", "unpack it into {}"),
+        ("cifar10", "CIFAR-10-images", "move it to {}/cifar10"),
+        ("cats", "Cats", "move it to {}/cats"),
+        ("cats", "Cats.zip", "move it to {}/cats.zip"),
+        ("cats", "cats2.tar", ""),
+        ("cifar10", "cifar-100-python.tar.gz", ""),
+        ("mnist", "MNIST/raw/train-images-idx3-ubyte.gz", "unpack it into {}/MNIST/raw"),
+        ("mnist", "train-images.idx3-ubyte", "move it to {}/MNIST/raw/train-images-idx3-ubyte"),
+        ("mnist", "train-labels-idx1-ubyte", ""),
+    ],
+)
+def test_a_dataset_that_lies_under_nearly_its_name_is_named(tmp_path, dataset, there, remedy):
+    """It was not there, and was to be fetched or looked for elsewhere."""
+    (tmp_path / there).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / there).touch()
+    with pytest.raises(DataError, match="get it with `gan-bench data fetch") as caught:
+        load(dataset, DataRoot(tmp_path, given=True), "train", DATASETS[dataset].size)
+    said = f"; {tmp_path / there} is there: if it is meant, {remedy.format(tmp_path)}; or get it with"
+    assert (said if remedy else "); get it with") in str(caught.value)
+    assert ("cifar-10-batches-py or cifar10 with files" in str(caught.value)) == (dataset == "cifar10")
+
+
 def test_the_file_that_is_read_is_named(tmp_path):
     zipped(tmp_path / "cats.zip", {"1.png": encode(Image.fromarray(noise(64, 64, 3)))})
     root = DataRoot(tmp_path, given=True)
