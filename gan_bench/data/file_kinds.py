@@ -37,7 +37,7 @@ _KINDS = {
     b"P7\n": "in PAM, which is not read here; save it as PNG",
 }
 """Beginnings of files that people have under the name of an image, with what they are and the remedy."""
-_ARCHIVES = frozenset({".tar", ".tgz", ".rar", ".7z", ".gz", ".xz", ".bz2", ".zst"})
+ARCHIVES = frozenset({".tar", ".tgz", ".rar", ".7z", ".gz", ".xz", ".bz2", ".zst"})
 _STARTS = (b"Rar!", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 """Endings and beginnings of archives that are no zip files; a tar file is known by its 257th byte."""
 
@@ -77,7 +77,7 @@ def other_kind(data: bytes) -> str:
 
 def is_other_archive(data: bytes, endings: set[str]) -> bool:
     """True if a file is an archive and no zip file, by its first 512 bytes or by one of its endings."""
-    return bool(endings & _ARCHIVES) or data.startswith(_STARTS) or data[257:262] == b"ustar"
+    return bool(endings & ARCHIVES) or data.startswith(_STARTS) or data[257:262] == b"ustar"
 
 
 def wrong_with_zip(path: Path) -> str:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from gan_bench.core.errors import DataError, brief
-from gan_bench.core.text import printable
-from gan_bench.data.file_kinds import is_image, is_other_archive, other_kind
+from gan_bench.core.text import printable, some_of
+from gan_bench.data.file_kinds import ARCHIVES, is_image, is_other_archive, other_kind
 
 ENDINGS = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".ppm"}
@@ -36,6 +36,21 @@ UNREAD = frozenset(
     | {".fits", ".icloud"}
 )
 """Endings of pictures that are not read, and of what may hold some: a folder of nothing else is no folder of notes."""
+_REMEDIES = {
+    **dict.fromkeys((".zip", *ARCHIVES), "unpack {} files and name the folder"),
+    **dict.fromkeys((".heic", ".heif", ".jxl", ".psd", ".exr", ".svg", ".ico", ".dcm", ".dng"), "save {} files as PNG"),
+    **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm"), "save the frames of {} files as PNG"),
+    **dict.fromkeys(
+        (".npy", ".npz", ".pt", ".pth"), "pass what {} files hold to gb.score in Python, or save it as PNG"
+    ),
+    **dict.fromkeys(
+        (".parquet", ".arrow", ".tfrecord", ".tfrecords", ".mdb", ".h5", ".hdf5", ".pkl", ".mat"),
+        "export the images in {} files as PNG",
+    ),
+}
+"""What to do with files that may hold images, by their ending."""
+KINDS = 3
+"""Most reasons that are told for a source without images."""
 _OF_SUITE = ("plan.json", "suite.yaml")
 """Files that a folder of gan_bench's own records has: its sample grids and plots are no images of the set."""
 _OF_RESULTS = ("report", "mlartifacts")
@@ -77,12 +92,13 @@ class ImageSource:
             DataError: There are none, or there is such a folder.
         """
         if not self.names:
-            there = ", ".join(f"{reason} ({count:,})" for reason, count in self.left_out.items())
+            most = sorted(self.left_out, key=lambda reason: -self.left_out[reason])
+            there = some_of([f"{reason} ({self.left_out[reason]:,})" for reason in most], KINDS)
             self._refuse_unnamed(str(source), [note for found in self.others.values() for note in found])
-            raise DataError(
-                f"{source} holds no images{f', only {there}' if there else ''}; name a folder of images "
-                f"({', '.join(sorted(ENDINGS))})"
-            )
+            endings = [reason.rpartition("(")[2].rstrip(")") for reason in most]
+            remedy = _remedy(*{source.suffix} - {".zip"}, *endings)
+            remedy = remedy or f"name a folder of images ({', '.join(sorted(ENDINGS))})"
+            raise DataError(f"{source} holds no images{f', only {there}' if there else ''}; {remedy}")
         for empty in self._empty_folders():
             below = (found for folder, found in self.others.items() if f"{folder}/".startswith(f"{empty}/"))
             notes = [note for found in below for note in found]
@@ -392,7 +408,13 @@ def _other_kind(path: Path) -> str:
         return "is one image; name the folder that it lies in"
     if start[:2] != b"PK" and (kind := other_kind(start)):
         return f"is {kind}"
-    return "" if last == ".zip" else "is neither a folder nor a zip file; name one of images"
+    return "" if last == ".zip" else f"is neither a folder nor a zip file; {_remedy(last) or 'name one of images'}"
+
+
+def _remedy(*endings: str) -> str:
+    """Return what to do with files of the first of some endings that may be of images; nothing where none is."""
+    known = (each.lower() for each in endings)
+    return next((_REMEDIES[each].format(each) for each in known if each in _REMEDIES), "")
 
 
 class ArchiveError(DataError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import struct
 import zipfile
 import zlib
@@ -1069,6 +1070,51 @@ def test_statistics_that_cannot_be_read_say_why_and_the_remedy(tmp_path):
             import_moments(tmp_path / "s.npz", 8)
     with pytest.raises(DataError, match=r"cannot be read \(Is a directory\); name an \.npz with the arrays mu and"):
         import_moments(tmp_path, 8)
+
+
+@pytest.mark.parametrize(
+    ("files", "remedy"),
+    [
+        ("0.tar 1.tar README.md", "unpack .tar files and name the folder"),
+        ("a.ZIP a.txt b.txt c.txt", "unpack .zip files and name the folder"),
+        ("a.heic b.heic c.mp4", "save .heic files as PNG"),
+        ("a.mp4", "save the frames of .mp4 files as PNG"),
+        ("a.npy labels.csv", "pass what .npy files hold to gb.score in Python, or save it as PNG"),
+        ("data.arrow a.json b.json", "export the images in .arrow files as PNG"),
+        ("a.txt", "name a folder of images (.apng"),
+        ("", "name a folder of images (.apng"),
+    ],
+)
+def test_a_source_of_other_kinds_has_the_remedy_of_them(tmp_path, files, remedy):
+    """All were told to name a folder of images, and its 24 endings."""
+    (tmp_path / "a").mkdir()
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in files.split():
+            (tmp_path / "a" / name).write_bytes(b"x")
+            archive.writestr(name, b"x")
+    for source in (tmp_path / "a", tmp_path / "a.zip"):
+        with pytest.raises(DataError) as caught:
+            inspect_images(source)
+        assert f"; {remedy}" in str(caught.value)
+
+
+def test_of_many_other_kinds_the_most_are_told(tmp_path):
+    (tmp_path / "a").mkdir()
+    for ending, count in (("a", 1), ("b", 2), ("c", 4), ("d", 3), ("e", 1)):
+        for i in range(count):
+            (tmp_path / "a" / f"{i}.{ending}").write_bytes(b"x")
+    kinds = ", ".join(f"files of other kinds (.{ending}) ({count})" for ending, count in (("c", 4), ("d", 3), ("b", 2)))
+    with pytest.raises(DataError, match=re.escape(f"only {kinds} and 2 more; name a folder")):
+        inspect_images(tmp_path / "a")
+
+
+@pytest.mark.parametrize("ending", ["pt", "parquet", "mdb", "tfrecord"])
+def test_one_file_of_tensors_or_of_shards_has_the_remedy_of_its_kind(tmp_path, ending):
+    """Tensors were opened as a zip file of images."""
+    path = tmp_path / f"a.{ending}"
+    torch.save(torch.zeros(3), path) if ending == "pt" else path.write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=rf"; (export the images in|pass what) \.{ending} files"):
+        inspect_images(path)
 
 
 def test_tensors_that_numpy_has_no_values_for_are_said():

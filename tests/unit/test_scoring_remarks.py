@@ -282,7 +282,7 @@ def test_files_without_images_are_told_by_what_they_hold(tmp_path, colours):
     np.savez(tmp_path / "arrays.npz", np.zeros((4, 8, 8, 3), np.uint8))
     np.savez(tmp_path / "moments.npz", mu=np.zeros(3), sigma=np.eye(3))
     for name, said in (
-        ("nested.zip", r"holds no images, only files of other kinds \(.zip\) \(1\); name a folder of images"),
+        ("nested.zip", r"holds no images, only files of other kinds \(.zip\) \(1\); unpack .zip files and name the"),
         ("arrays.npz", "holds no images; pass its array to gb.score in Python"),
         ("moments.npz", "holds no images; name its statistics as what images are compared with"),
     ):
