@@ -41,6 +41,11 @@ _FULL = frozenset(
 _PNG_BITS = "gan_bench: bits"
 """Where an image keeps the bits of a sample in its PNG, which Pillow does not tell."""
 SET_RANGE = "write range: [LOW, HIGH] where a suite names the images"
+_NOTES, _ZEROS = re.compile(rb"EXIF|Exif"), 4096
+"""Begin notes in a WebP or an AVIF, and the zeros at the end that are more than the room that some keep in these.
+
+Packed pixels end in zeros, too: those of a WebP of one colour are a twentieth of it.
+"""
 HEAD = 26
 """First bytes of a file that tell the depth of a PNG, and whether a TGA has an alpha channel."""
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
@@ -251,12 +256,14 @@ def _without_notes(data: bytes) -> bytes:
 
 
 def _breaks_off(data: bytes) -> bool:
-    """True if a PNG or JPEG ends before its image, though what decoded it went on: zeros decode, to grey or a smear.
+    """True if an image ends before its file, though what decoded it went on: zeros decode, to grey or a smear.
 
-    A download that broke off may have zeros to its full size.
+    A download that broke off may have zeros to its full size. Pixels that are not packed may be zeros themselves.
     """
     if data.startswith(PNG):
         return not _is_whole_png(data)
+    if data[:4] == b"RIFF" or data[4:8] == b"ftyp":  # WebP and AVIF
+        return len(data) - len(data.rstrip(b"\0")) > max(_ZEROS if _NOTES.search(data) else 64, len(data) // 8)
     return data.startswith(JPEG) and data.endswith(b"\0") and not _has_end(data.rstrip(b"\0"))
 
 

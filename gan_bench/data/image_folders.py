@@ -43,7 +43,7 @@ UNDECODED = "images that cannot be decoded"
 BLACK = "no value is above 1 of 255, so the images are black; if 1 is white, multiply them by 255"
 DARK = 32
 """Greatest value of 255 below which images are nearly black: those of 10 or 12 bits in files of 16 are."""
-_FORM = 10
+_FORM = 11
 _OR_RANGE = ", or write range: [0, 4095] where a suite names them"
 
 

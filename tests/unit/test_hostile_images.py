@@ -26,6 +26,7 @@ from gan_bench.core.errors import DataError, UserError
 from gan_bench.data import image_files, image_folders, own_images
 from gan_bench.data.arrays import as_uint8
 from gan_bench.data.datasets import DATASETS, Dataset, load
+from gan_bench.data.file_kinds import formats
 from gan_bench.data.image_files import MAX_SIDE, decode, decode_square, more_frames
 from gan_bench.data.image_folders import UNDECODED, prepare_images
 from gan_bench.data.image_source import image_tree, open_source
@@ -165,6 +166,25 @@ def test_a_tiff_that_breaks_off_is_called_truncated(options, rest):
     kept = len(whole) // 2 if options.get("compression") else 8
     with pytest.raises(DataError, match=r"a\.tif cannot be decoded \(OSError: image file is truncated.*; repair or"):
         decode(whole[:kept] + rest, "a.tif", 3)
+
+
+@pytest.mark.parametrize(("form", "options"), [("WEBP", {}), ("WEBP", {"lossless": True}), ("AVIF", {})])
+def test_a_packed_image_that_runs_into_zeros_is_called_truncated(form, options):
+    """The zeros were decoded, to a smear."""
+    if form not in formats():
+        pytest.skip("Pillow is built without it here")
+    for side in (32, 192):
+        whole = encode(Image.fromarray(noise(side, side, 3)), form, **options)
+        half = len(whole) // 2
+        decode(whole, "a", 3)
+        with pytest.raises(DataError, match=r"\(OSError: image file is truncated\); repair or remove it"):
+            decode(whole[:-half] + bytes(half), "a", 3)
+    exif = Image.Exif()
+    exif[0xEA1C] = bytes(2060)  # what some programs keep free
+    decode(encode(Image.fromarray(noise(32, 32, 3)), form, exif=exif, **options), "a", 3)
+    plain = encode(Image.new("RGB", (1024, 1024)), form, **options)
+    decode(plain, "a", 3)
+    assert plain.endswith(bytes(64)) == (form == "WEBP" and not options)
 
 
 def test_wide_colours_in_planes_are_refused():
