@@ -258,6 +258,8 @@ def _generated(
             raise UserError("name the images to score: a folder, a zip file or a generator.safetensors")
         images, left_out = _images_of(_named(generated), size)
         label = _label(generated, whole_path=whole_path)
+    if len(images) < 2:
+        raise UserError(f"{label} holds {plural(len(images), 'image')}, and scores need at least 2; give more of them")
     if samples and samples > len(images):
         raise UserError(f"{label} holds {plural(len(images), 'image')}, fewer than --samples {samples} (samples=)")
     order = random_order(len(images), samples)

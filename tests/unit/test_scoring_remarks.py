@@ -345,3 +345,14 @@ def test_splits_that_are_counted_together_are_said(tmp_path, folders, said):
     found = [each for each in remarks(str(tmp_path / "set"), str(tmp_path / "set"), ["cifar-v1"]) if "set: " in each]
     assert len(found) == 2 * bool(said), "of each side"
     assert all(re.match(f"set: {said}", each) for each in found), found
+
+
+def test_a_folder_of_one_image_is_named(tmp_path, colours):
+    """Scores needed at least 2 images, of one side or the other."""
+    place = Path(folder(tmp_path / "one", np.full((32, 32, 3), 90, np.uint8)))
+    for i in range(1, 4):
+        (place / f"{i}.png").unlink()
+    with pytest.raises(UserError, match="^one holds 1 image, and scores need at least 2; give more of them"):
+        gb.score(place, colours)
+    with pytest.raises(UserError, match="the array of images holds 1 image, and scores need at least 2"):
+        gb.score(images(place), colours)
