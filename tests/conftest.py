@@ -82,9 +82,18 @@ def _clear(folder):
             shutil.rmtree(path, ignore_errors=True)
 
 
+def _clear_ended():
+    """Remove what sessions left that were killed, or had failed tests: nobody else gives their memory back."""
+    for folder in Path(MEMORY).glob("gb-[0-9]*-*"):
+        if not Path("/proc", folder.name.split("-")[1]).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 if "TMPDIR" not in os.environ and _has_room():  # the processes of a session inherit it
+    _clear_ended()
     # MLflow's databases wait for the disk with each commit: where that is busy, a third of the time of such tests.
-    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="gb-", dir=MEMORY)  # sockets have short paths
+    name = f"gb-{os.getpid()}-"  # sockets have short paths
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix=name, dir=MEMORY)
     Path(tempfile.tempdir).chmod(0o1777)  # tests have a second user
     atexit.register(_clear, Path(tempfile.tempdir))
 
