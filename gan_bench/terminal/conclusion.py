@@ -38,8 +38,8 @@ def say_tracking(answer: MirrorResult | None, options: RunOptions, console: Plai
         console.say("MLflow: another run of this suite mirrors it, with the trials of this one")
     elif answer.error or answer.lacks:
         repair = f"; `{_sync_command(options, uri)}` completes it" if answer.lacks else ""
-        what = f"MLflow lacks {answer.lacks}" if answer.lacks else "no MLflow"
-        console.say(f"{what}: {answer.error or 'their records are damaged'}{repair}", style="yellow")
+        what = f"MLflow lacks {answer.lacks}: " if answer.lacks else "" if answer.experiment else "no MLflow: "
+        console.say(f"{what}{answer.error or 'their records are damaged'}{repair}", style="yellow")
     if not answer.experiment:
         return
     if server := server_page(uri):

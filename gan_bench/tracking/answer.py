@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from gan_bench.core.errors import RecordError
@@ -96,23 +96,28 @@ def publish_settings(mirror: Mirror, suite: str, progress: Callable[[], None]) -
     runs = mirror.suite(suite)
     for key, run in runs.settings.items():
         found = summaries.get(key)
-        if found is not None:
-            try:
+        name = found["label"] if found else f"setting {key}"
+        with noting_refusals(mirror, name):
+            if found is not None:
                 _show(mirror, runs, run, found, places.get(found["best_trial"] or ""))
-            except Exception as error:
-                if not server.is_refusal(error):
-                    raise
-                mirror.unreadable.append(refused(found["label"], error, mirror.uri))
-        elif summaries and run.shown:
-            mirror.tag(run.run_id, {"verdict": "not in the last report", SHOWN_TAG: ""})
-            run.shown = ""
-        _end(mirror, run, runs.trials_of(run))
+            elif summaries and run.shown:
+                mirror.tag(run.run_id, {"verdict": "not in the last report", SHOWN_TAG: ""})
+                run.shown = ""
+        with noting_refusals(mirror, name):
+            _end(mirror, run, runs.trials_of(run))
         progress()
 
 
-def refused(name: str, error: Exception, uri: str) -> str:
-    """Say that MLflow does not take what a run should have."""
-    return f"{name}: MLflow does not take all of its run ({server.describe_error(error, uri)})"
+@contextlib.contextmanager
+def noting_refusals(mirror: Mirror, name: str) -> Iterator[None]:
+    """Note that MLflow does not take what a run should have, and go on with others."""
+    try:
+        yield
+    except Exception as error:
+        if not server.is_refusal(error):
+            raise
+        why = server.describe_error(error, mirror.uri)
+        mirror.refused.append(f"{name}: MLflow does not take all of its run ({why})")
 
 
 def _show(mirror: Mirror, suite: SuiteRuns, run: SettingRun, found: SettingSummary, best: Path | None) -> None:

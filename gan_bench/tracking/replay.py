@@ -9,7 +9,7 @@ from pathlib import Path
 from gan_bench.core.errors import CopiedError, RecordError, UserError
 from gan_bench.records.folders import scan, suite_folders, trial_folders
 from gan_bench.tracking import server
-from gan_bench.tracking.answer import publish_answer, publish_settings, refused, save_views
+from gan_bench.tracking.answer import noting_refusals, publish_answer, publish_settings, save_views
 from gan_bench.tracking.database import repair
 from gan_bench.tracking.mirror import Mirror, mirror_lock
 from gan_bench.tracking.server import shown
@@ -67,19 +67,14 @@ def bring_up(
     for path in trial_folders(suite_folder):
         if path in without:
             continue
-        run, complete = None, last
-        try:
-            run = mirror.sync(path)
-        except RecordError as error:
-            mirror.unreadable.append(error.line)
-        except Exception as error:
-            if not server.is_refusal(error):
-                raise
-            mirror.unreadable.append(refused(path.name, error, mirror.uri))
-            complete = False
-        if run is not None:
-            count += 1
-            complete = last or run.closed
+        run, complete = None, False
+        with noting_refusals(mirror, path.name):
+            try:
+                run = mirror.sync(path)
+            except RecordError as error:
+                mirror.unreadable.append(error.line)
+            complete = last or (run is not None and run.closed)
+        count += run is not None
         if complete:
             report(path.name)
     if last and count:
@@ -139,5 +134,5 @@ def _replay(results: Path, uri: str, prefix: str) -> Replay:
             count += found
             if found:
                 made[folder.name] = save_views(mirror, folder.name)
-    unreadable = (*closed, *dict.fromkeys(mirror.unreadable))
+    unreadable = (*closed, *dict.fromkeys([*mirror.unreadable, *mirror.refused]))
     return Replay(count, mirror.experiments, unreadable, tuple(busy), made, tuple(mirror.notices))

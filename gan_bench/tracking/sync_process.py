@@ -18,8 +18,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,6 +31,7 @@ from gan_bench.core.preparing import tell
 from gan_bench.core.text import plural
 from gan_bench.records.folders import trial_folders
 from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.summary import size_and_time
 from gan_bench.tracking.answer import save_views
 from gan_bench.tracking.database import repair
 from gan_bench.tracking.mirror import Mirror, mirror_lock
@@ -105,7 +107,8 @@ def follow(
 ) -> MirrorResult:
     """Mirror a suite while it runs, then once more.
 
-    When MLflow fails, the mirror tries again after a while, ever longer, and once more at the end.
+    When MLflow fails or refuses something, the mirror reads its runs again after a while, ever longer, and once more at
+    the end.
 
     Args:
         suite_folder: ``RESULTS/<suite>``.
@@ -118,7 +121,7 @@ def follow(
     mirror: Mirror | None = None
     error: str | None = None
     repaired: str | None = None
-    notices: dict[str, None] = {}
+    notices: list[Sequence[str]] = []
     pause = Backoff()
     with mirror_lock(suite_folder, uri) as lock:
         mine = answered = False
@@ -126,17 +129,25 @@ def follow(
             last = over.is_set()
             mine = mine or lock.acquire(HANDOVER_SECONDS if last else 0) is None  # what another one holds, it mirrors
             if mine and (last or pause.due):
+                is_fresh = mirror is None
                 try:
-                    mirror = mirror or Mirror(uri, suite_folder.parent, prefix)
-                    notices |= dict.fromkeys(mirror.notices)
+                    if mirror is None:
+                        mirror = Mirror(uri, suite_folder.parent, prefix)
+                        notices.append(mirror.notices)
                     bring_up(mirror, suite_folder, report, last=last)
                     answered = answered or last
-                    error = None
-                    pause.succeeded()
+                    error = next(iter(mirror.refused), None)
+                    if error is None:
+                        pause.succeeded()
+                    elif not (last and is_fresh):  # it may be of a run that was deleted in MLflow meanwhile
+                        mirror = None
+                        pause.failed()
+                        if last:
+                            continue
                 except Exception as problem:
                     mirror = None  # what it knows may no longer hold
                     if not repaired and (repaired := repair(uri, suite_folder.parent, problem)):
-                        notices[repaired] = None
+                        notices.append([repaired])
                         report(FORGET)
                         continue
                     error = describe_error(problem, uri) + hint(problem)
@@ -150,7 +161,7 @@ def follow(
                     error=error,
                     elsewhere=not mine,
                     answered=answered or not mine,
-                    notices=tuple(notices),
+                    notices=tuple(dict.fromkeys(chain(*notices))),
                 )
             over.wait(POLL_SECONDS)
 
@@ -178,7 +189,7 @@ class SyncProcess:
         except BaseException:
             self._log.close()
             raise
-        self._complete: set[str] = set()
+        self._complete: dict[str, str] = {}
         self._result: MirrorResult | None = None
         self._heard = time.monotonic()
         self._changed = threading.Condition()
@@ -202,7 +213,7 @@ class SyncProcess:
                     elif said["complete"] == FORGET:
                         self._complete.clear()
                     else:
-                        self._complete.add(said["complete"])
+                        self._complete[said["complete"]] = self._end_of(said["complete"])
                     self._changed.notify_all()
         with self._changed:
             self._heard = -1.0  # nothing more comes
@@ -220,6 +231,8 @@ class SyncProcess:
             What came of it, with the number of runs that MLflow lacks.
         """
         started = list(_started(self._folder))  # of later ones another run's mirror takes care
+        with self._changed:  # those that had ended and were resumed or trained anew are complete no more
+            self._complete = {name: end for name, end in self._complete.items() if end == self._end_of(name)}
         with contextlib.suppress(OSError):
             self._process.stdin.close()  # type: ignore[union-attr]
         with self._changed:
@@ -245,6 +258,10 @@ class SyncProcess:
         if result.elsewhere:
             return result
         return replace(result, started=len(started), missing=sum(name not in self._complete for name in started))
+
+    def _end_of(self, name: str) -> str:
+        """Return what tells the end of a trial from another of it; nothing while there is none."""
+        return size_and_time(RecordDirectory(self._folder / name).record)
 
     def _is_over(self) -> bool:
         return self._result is not None or self._heard < 0

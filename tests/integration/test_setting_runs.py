@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shutil
 from dataclasses import replace
@@ -22,9 +23,13 @@ from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
 from gan_bench.records.summary import is_outdated, kept_comparisons
 from gan_bench.report.build import refresh_summaries
+from gan_bench.run_options import RunOptions
+from gan_bench.terminal.conclusion import say_tracking
+from gan_bench.terminal.console import console
 from gan_bench.tracking import entities, mirror, replay
 from gan_bench.tracking.entities import PARENT_TAG, SETTING_TAG, TRIAL_TAG
 from gan_bench.tracking.runs import CURVES_TAG, SHOWN_TAG
+from gan_bench.tracking.sync_process import follow
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 """Of MLflow, in this process: what it warns of is its own affair."""
@@ -410,20 +415,31 @@ def test_scores_whose_names_mlflow_refuses_have_others_there(tmp_path, extractor
     assert [view.name for view in found.views["test"]][-1] == f"Trials ({key})"
 
 
-def test_a_value_that_mlflow_refuses_stops_no_other_run(results, monkeypatch):
+@pytest.fixture
+def refusing(monkeypatch):
+    """Lets MLflow refuse the numbers of a trial while a context lasts."""
     from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
+    log = MlflowClient.log_batch
+
+    @contextlib.contextmanager
+    def refuse(trial):
+        def log_batch(self, run_id, metrics=(), params=(), tags=(), **more):
+            if metrics and self.get_run(run_id).data.tags.get(TRIAL_TAG) == trial.id:
+                raise MlflowException('Invalid value "x@"', error_code=INVALID_PARAMETER_VALUE)
+            return log(self, run_id, metrics=metrics, params=params, tags=tags, **more)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(MlflowClient, "log_batch", log_batch)
+            yield
+
+    return refuse
+
+
+def test_a_value_that_mlflow_refuses_stops_no_other_run(results, refusing):
     for (lr, _), trial in trials([3]).items():
         write(results, trial, FID[lr][0] + 10)
-    log, refused = MlflowClient.log_batch, trials([3])[0, 3].id
-
-    def log_batch(self, run_id, metrics=(), params=(), tags=(), **more):
-        if metrics and self.get_run(run_id).data.tags.get(TRIAL_TAG) == refused:
-            raise MlflowException('Invalid value "x@"', error_code=INVALID_PARAMETER_VALUE)
-        return log(self, run_id, metrics=metrics, params=params, tags=tags, **more)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(MlflowClient, "log_batch", log_batch)
+    with refusing(trials([3])[0, 3]):
         found = sync(results)
     assert found.runs == 7
     (said,) = found.unreadable
@@ -432,6 +448,70 @@ def test_a_value_that_mlflow_refuses_stops_no_other_run(results, monkeypatch):
     assert sync(results).unreadable == ()
     _, children = assert_one_parent_each(results, seeds=4)
     assert all("eval/fid.lenet-mnist-v1" in run.data.metrics for run in children)
+
+
+class Looks:
+    """When a run is over, for its mirror: after some looks at the records, between which something happens."""
+
+    def __init__(self, *between):
+        self.between = list(between)
+
+    def is_set(self):
+        return not self.between
+
+    def wait(self, _seconds):
+        self.between.pop(0)()
+
+
+def followed(results, *between):
+    refresh_summaries(results)
+    said = []
+    result = follow(results / "test", f"sqlite:///{results / 'mlflow.db'}", Looks(*between), said.append)
+    return result, said
+
+
+def test_a_run_says_what_mlflow_refused(results, refusing, capsys):
+    """It said that the records were damaged."""
+    trial = trials([3])[0, 3]
+    write(results, trial, 30.0)
+    with refusing(trial):
+        result, complete = followed(results)
+    assert trial.directory not in complete
+    assert len({*complete} - {""}) == 6, "the others"
+    say_tracking(replace(result, started=7, missing=1), RunOptions("test", results=str(results)), console())
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"MLflow lacks 1 of 7 runs: {trial.directory}: MLflow does not take all of its run (Invalid value" in said
+    assert "damaged" not in said
+
+
+@pytest.mark.parametrize("which", [TRIAL_TAG, SETTING_TAG])
+@pytest.mark.parametrize("later", [[], [lambda: None]], ids=["before the last look", "before another"])
+def test_a_run_that_is_deleted_while_its_trial_trains_is_made_again(results, which, later):
+    """What followed was refused, and lost without a word; one of a setting ended the last look."""
+    trial = with_lr(digits_trial(0), 5e-4)
+    write(results, trial, 26.0)
+    directory = RecordDirectory.of(results, trial)
+    record, history = directory.record.read_bytes(), directory.history.read_bytes()
+    directory.record.unlink()
+    directory.history.write_bytes(history.splitlines(keepends=True)[0])
+
+    def deleted_and_trained_further():
+        found = client(results).search_runs(["1"], f"tags.`{TRIAL_TAG}` = '{trial.id}'")
+        ids = {TRIAL_TAG: found[0].info.run_id, SETTING_TAG: found[0].data.tags[PARENT_TAG]}
+        client(results).delete_run(ids[which])
+        directory.history.write_bytes(history)
+        directory.record.write_bytes(record)
+        refresh_summaries(results)
+
+    result, complete = followed(results, deleted_and_trained_further, *later)
+    assert (result.error, result.notices) == (None, ())
+    assert trial.directory in complete
+    settings, children = runs(results)
+    (made,) = [run for run in children if run.data.tags[TRIAL_TAG] == trial.id]
+    assert made.info.status == "FINISHED"
+    assert made.data.metrics["eval/fid.lenet-mnist-v1"] == 26.0
+    assert made.data.tags[PARENT_TAG] in {run.info.run_id for run in settings}
+    assert sorted(run.data.metrics["fid.n"] for run in settings) == [1, 3, 3]
 
 
 def test_a_copy_deletes_no_run_of_its_original(results, tmp_path):

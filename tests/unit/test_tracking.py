@@ -51,7 +51,8 @@ channel = Sender()
 print("whatever a library prints", flush=True)
 os.write(1, b"even past Python")
 assert sys.stdin.readline() == "http://me:secret@host\\n"
-sys.stdin.read()
+if sys.argv[2] != "sends early":
+    sys.stdin.read()
 def wait_for(number):
     while not os.path.exists(os.path.join(sys.argv[3], str(number))):
         time.sleep(0.01)
@@ -122,6 +123,17 @@ def test_trials_that_another_run_began_meanwhile_are_not_missed(mirror, monkeypa
     result = closed(process, monkeypatch, Paced(tmp_path / "gates", 9, seconds=1), patience=100)
     assert (tmp_path / "suite" / "trial-9--00000000").is_dir()
     assert result == MirrorResult(experiment="1", started=8, missing=0)
+
+
+def test_a_run_that_was_complete_before_its_trial_was_resumed_is_so_no_more(mirror, tmp_path):
+    """With a server that went away it was counted as complete all the same."""
+    process, _ = mirror(2, "sends early")
+    for number in range(2):
+        (tmp_path / "gates" / str(number)).touch()
+    with process._changed:
+        assert process._changed.wait_for(lambda: len(process._complete) == 2, HANG)
+    (tmp_path / "suite" / "trial-1--00000000" / "record.json").touch()
+    assert process.close(patience=600).missing == 7
 
 
 def test_a_slow_server_is_waited_for_while_it_answers(mirror, monkeypatch, tmp_path):
