@@ -240,12 +240,24 @@ def _set_aside(file: Path) -> Path:
 def move_run(uri: str, run_id: str, location: str) -> None:
     """Say in a database where the files of a run lie; MLflow has no call for it."""
     import sqlalchemy
+    from mlflow.store.db.utils import create_sqlalchemy_engine
 
-    engine = sqlalchemy.create_engine(uri)
+    engine = create_sqlalchemy_engine(uri)  # with certificates that only variables of MLflow name
     with engine.begin() as connection:
         change = sqlalchemy.text("UPDATE runs SET artifact_uri = :location WHERE run_uuid = :run")
         connection.execute(change, {"location": location, "run": run_id})
     engine.dispose()
+
+
+_LOCATIONS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+    ("trace_tags", "value"),
+)
+"""Tables and columns in which MLflow keeps where files are; earlier versions of it lack some."""
 
 
 def point_into(results: Path) -> None:
@@ -255,14 +267,19 @@ def point_into(results: Path) -> None:
     """
     here = (results.resolve() / ARTIFACTS).as_uri()
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(results / DATABASE)) as database:
-        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
-            rows = database.execute(f"SELECT DISTINCT {column} FROM {table}").fetchall()  # noqa: S608 - our own names
-            for (location,) in rows:
-                found = re.fullmatch(rf"(.*/{ARTIFACTS})((?:/.*)?)", str(location))
-                if found and found[1] != here:
-                    change = f"UPDATE {table} SET {column} = ? WHERE {column} = ?"  # noqa: S608 - our own names
-                    database.execute(change, (here + found[2], location))
+        for table, column in _LOCATIONS:
+            with contextlib.suppress(sqlite3.OperationalError):
+                _point_column(database, table, column, here)
         database.commit()
+
+
+def _point_column(database: sqlite3.Connection, table: str, column: str, here: str) -> None:
+    rows = database.execute(f"SELECT DISTINCT {column} FROM {table}").fetchall()  # noqa: S608 - our own names
+    for (location,) in rows:
+        found = re.fullmatch(rf"(file:.*/{ARTIFACTS})((?:/.*)?)", str(location))
+        if found and found[1] != here:
+            change = f"UPDATE {table} SET {column} = ? WHERE {column} = ?"  # noqa: S608 - our own names
+            database.execute(change, (here + found[2], location))
 
 
 def probe(uri: str) -> None:

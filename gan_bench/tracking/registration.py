@@ -42,7 +42,8 @@ def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
         trial: Its record directory.
 
     Returns:
-        The name and version, an existing one where that has the same weights, as ``models:/NAME/VERSION``.
+        The name and version, an existing one where that has the same weights and its files, as
+        ``models:/NAME/VERSION``.
 
     Raises:
         UserError: It has no weights, or MLflow refuses.
@@ -70,7 +71,7 @@ def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
         _open(mirror.client, name)
         run = mirror.client.get_run(mirrored.run_id)
         weights = hashlib.sha256(directory.weights.read_bytes()).hexdigest()
-        version = _version_of(mirror.client, name, weights)
+        version = _version_of(mirror, name, weights)
         if version is None:
             version = _upload(mirror, run, directory, name, needed, {WEIGHTS_TAG: weights})
         mirror.client.set_registered_model_alias(name, ALIAS, version)
@@ -93,11 +94,18 @@ def _open(client: MlflowClient, name: str) -> None:
             raise
 
 
-def _version_of(client: MlflowClient, name: str, weights: str) -> str | None:
-    """Return the newest version of a model that has these weights, or None."""
+def _version_of(mirror: Mirror, name: str, weights: str) -> str | None:
+    """Return the newest version of a model that has these weights and whose files are there, or None."""
+    from mlflow.artifacts import list_artifacts
+
+    client = mirror.client
     found = client.search_model_versions(f"name='{name}'")
     same = [int(each.version) for each in found if each.tags.get(WEIGHTS_TAG) == weights and each.status == "READY"]
-    return str(max(same)) if same else None
+    for version in map(str, sorted(same, reverse=True)):
+        with _at(mirror.uri):
+            if list_artifacts(client.get_model_version_download_uri(name, version)):
+                return version
+    return None
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import mlflow
@@ -28,6 +29,7 @@ from gan_bench.terminal.console import PlainConsole
 from gan_bench.tracking import registration
 from gan_bench.tracking.entities import TRIAL_TAG
 from gan_bench.tracking.registration import register
+from gan_bench.tracking.server import default_uri
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.makes_databases]
 
@@ -132,6 +134,22 @@ def test_the_same_weights_are_one_version(results, uri):
     assert register(results, uri, "b/", trial) == "models:/b-test/2"
     assert int(client.get_model_version_by_alias("b-test", registration.ALIAS).version) == 2
     assert len(client.search_model_versions("name='b-test'")) == 2
+
+
+def test_a_champion_loads_after_its_folder_was_moved_and_after_its_files_were_removed(results, tmp_path):
+    """The version with the same weights stayed the champion, with files that were not there."""
+
+    def loads(folder):
+        name = register(folder, default_uri(folder), "", trial_of(folder))
+        with registration._at(default_uri(folder)):
+            assert mlflow.pyfunc.load_model(f"models:/test@{registration.ALIAS}").predict(2).shape[0] == 2
+        return name
+
+    assert loads(results) == "models:/test/1"
+    moved = results.rename(tmp_path / "moved")
+    assert loads(moved) == "models:/test/1"
+    shutil.rmtree(moved / "mlartifacts")
+    assert loads(moved) == "models:/test/2"
 
 
 def test_the_lines_that_are_printed_load_the_champion_as_they_stand(results, uri, monkeypatch, capsys, tmp_path):

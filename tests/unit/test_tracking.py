@@ -246,12 +246,15 @@ def test_a_moved_database_points_to_where_it_is(tmp_path):
         database.execute("CREATE TABLE runs (artifact_uri TEXT)")
         database.execute("INSERT INTO experiments VALUES ('file:///old/results/mlartifacts/mnist'), ('s3://bucket/x')")
         database.execute("INSERT INTO runs VALUES ('file:///old/results/mlartifacts/mnist/1/artifacts')")
+        database.execute("CREATE TABLE model_versions (source TEXT, storage_location TEXT)")
+        database.execute("INSERT INTO model_versions VALUES ('models:/m-1', 'file:///old/results/mlartifacts/m-1')")
     database.close()
     point_into(tmp_path)
     database = sqlite3.connect(tmp_path / "mlflow.db")
     here = (tmp_path / "mlartifacts").as_uri()
     assert database.execute("SELECT * FROM experiments").fetchall() == [(f"{here}/mnist",), ("s3://bucket/x",)]
     assert database.execute("SELECT * FROM runs").fetchall() == [(f"{here}/mnist/1/artifacts",)]
+    assert database.execute("SELECT * FROM model_versions").fetchall() == [("models:/m-1", f"{here}/m-1")]
     database.close()
 
 
