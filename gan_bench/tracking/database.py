@@ -295,10 +295,17 @@ def probe(uri: str) -> None:
     """
     if urlsplit(uri).scheme.partition("+")[0] not in _SERVERS:
         return
-    import sqlalchemy
+    from mlflow.store.db.utils import create_sqlalchemy_engine
+    from sqlalchemy import event
 
-    address = sqlalchemy.make_url(uri)
-    name = _CONNECT_TIMEOUT.get(address.get_dialect().driver)
-    limit = {name: CONNECT_SECONDS} if name and name not in address.query else {}
-    engine = sqlalchemy.create_engine(address, poolclass=sqlalchemy.NullPool, connect_args=limit)
-    engine.connect().close()
+    engine = create_sqlalchemy_engine(uri)  # with certificates that only variables of MLflow name
+
+    @event.listens_for(engine, "do_connect")
+    def limit(_dialect: object, _record: object, _args: object, params: dict[str, object]) -> None:
+        if name := _CONNECT_TIMEOUT.get(engine.driver):
+            params.setdefault(name, CONNECT_SECONDS)
+
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()

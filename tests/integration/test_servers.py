@@ -9,13 +9,15 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
 from base64 import b64encode
+from types import ModuleType
 
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from support import warm
 from support.commands import HANG, gan_bench, python_code, wait_for
 from support.needs import slow
@@ -351,6 +353,31 @@ def test_a_database_server_that_says_nothing_is_left_after_a_few_seconds(monkeyp
             database.probe(f"postgresql+psycopg://u:secret@127.0.0.1:{silent.getsockname()[1]}/x")
     assert isinstance(error.value.orig, psycopg.OperationalError)
     assert time.monotonic() - begun < 30
+
+
+@pytest.mark.parametrize(
+    "connect", [database.probe, lambda uri: database.move_run(uri, "run", "file:///here")], ids=["probe", "move"]
+)
+def test_a_database_server_is_shown_the_certificates_that_mlflow_shows_it(monkeypatch, connect):
+    """One that takes no connection without TLS was refused, though MLflow connected to it."""
+
+    class Error(Exception):
+        """Every error of a driver."""
+
+    def reached(**options):
+        raise Error(json.dumps(options))
+
+    driver = ModuleType("pymysql")
+    kinds = ("Operational", "Internal", "Programming", "Database", "Interface", "Data", "Integrity", "NotSupported")
+    vars(driver).update({f"{kind}Error": Error for kind in kinds})
+    vars(driver).update(Error=Error, paramstyle="pyformat", VERSION=(1, 1, 1), connect=reached)
+    monkeypatch.setitem(sys.modules, "pymysql", driver)
+    monkeypatch.setenv("MLFLOW_MYSQL_SSL_CA", "/etc/ssl/rds.pem")
+    with pytest.raises(SQLAlchemyError) as error:
+        connect("mysql+pymysql://u:p@db.example/mlflow")
+    passed = json.loads(str(error.value.orig))
+    assert passed["ssl_ca"] == "/etc/ssl/rds.pem"
+    assert passed.get("connect_timeout") == (database.CONNECT_SECONDS if connect is database.probe else None)
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///x.db", "http://127.0.0.1:9", "mlruns", "file:///x", "databricks"])
