@@ -60,7 +60,8 @@ def results_identity(results: Path, say: Callable[[str], object] = lambda _: Non
     """Return the identity of a results folder, made once in it.
 
     It goes where the folder goes. A copy, whose original is still there, gets one of its own: on a tracking server it
-    would take the original's runs for its own.
+    would take the original's runs for its own. That follows from the original's and the copy's place, so that a copy
+    that is brought up to its original again, which brings the original's identity, keeps its runs.
 
     Args:
         results: The results folder.
@@ -83,14 +84,15 @@ def results_identity(results: Path, say: Callable[[str], object] = lambda _: Non
         place = _place_in(results)
         if known is not None and place is not None and _is_original(place, results, known):
             say(f"{results} is a copy of {place}, and has an identity of its own now: {place} keeps its runs in MLflow")
-            known = None
-        if known is None:
-            known = str(uuid.uuid4())
-            write_atomically(path, f"{known}\n")
+            wanted = str(uuid.uuid5(uuid.UUID(known), results.resolve().as_uri()))
+        else:
+            wanted = known or str(uuid.uuid4())
+        if wanted != known:
+            write_atomically(path, f"{wanted}\n")
         if place != results.resolve():
             with contextlib.suppress(OSError):  # of a folder that cannot be written no copy is told apart
                 write_atomically(results / PLACE, f"{results.resolve()}\n")
-        return known
+        return wanted
 
 
 def read_identity(results: Path) -> str:

@@ -309,6 +309,21 @@ def test_a_copy_of_a_results_folder_gets_an_identity_of_its_own_and_a_moved_one_
     assert len(said) == 1
 
 
+def test_a_copy_that_is_made_again_and_again_keeps_one_identity(tmp_path):
+    """A nightly copy brings the original's files along; every night made a new identity, and all runs once more."""
+    first, copy, other = (tmp_path / name for name in ("first", "copy", "other"))
+    first.mkdir()
+    identity, nights = results_identity(first), []
+    for _ in range(3):
+        shutil.copytree(first, copy, dirs_exist_ok=True)
+        assert results_identity(copy) != identity
+        nights.append(results_identity(copy))
+    assert len(set(nights)) == 1
+    shutil.copytree(first, other)
+    assert results_identity(other) not in (identity, nights[0])
+    assert results_identity(first) == identity
+
+
 def test_metrics_are_the_same_at_once_and_line_by_line():
     pytest.importorskip("mlflow")
     values = {"loss_d": 1.0, "loss_g": 1.0, "d_real": 0.5, "d_fake": 0.5}
