@@ -223,13 +223,13 @@ def words_of(command: str) -> list[str]:
 
 
 def without_places(command: str) -> str:
-    """Return a ``gan-bench run`` command for others: without its results folder and whether MLflow was kept.
+    """Return a ``gan-bench run`` command for others: without its results folder and what of MLflow was asked for.
 
-    Its suite's file stands for its path.
+    Its suite's file stands for its path. The names of a group's experiments may begin with a person's.
     """
     words, kept = iter(words_of(command)), list[str]()
     for word in words:
-        if word == "--results":
+        if word in ("--results", "--experiment-prefix"):
             next(words, None)
         elif word != "--no-tracking":
             kept.append(Path(word).name if word.endswith((".yaml", ".yml")) else word)

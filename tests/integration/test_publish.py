@@ -223,12 +223,16 @@ def test_a_publication_replaces_none_but_an_earlier_one(results, tmp_path):
     assert names(results / "small") == before
 
 
-def test_a_command_tells_no_place(results, tmp_path):
-    for source in (results, results / "small"):
+def test_a_command_tells_no_place_and_no_person(copied, tmp_path):
+    plan = copied / "small" / "plan.json"
+    edit(plan, command=f"{json.loads(plan.read_text())['command']} --experiment-prefix anna/")
+    results_identity(copied)
+    for source in (copied, copied / "small"):
         (made,) = publish(source, tmp_path / "out")
         plan = (made.folder / "plan.json").read_text()
         assert json.loads(plan)["command"] == "gan-bench run small.yaml --profile full --executor inline"
-        assert str(results.parent) not in plan
+        assert not [path.name for path in (tmp_path / "out").rglob(".gan_bench-*")], "one holds the results' place"
+        assert str(tmp_path) not in plan
 
 
 @pytest.mark.parametrize("name", ["mnist-mlp-z100,dataset=digits,seed=1", "mnist-mlp-z100,seed=1"])
