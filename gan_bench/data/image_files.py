@@ -175,10 +175,15 @@ def _open(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(_without_notes(data)), formats=formats())
 
 
+def _is_thumbnail(image: Image.Image) -> bool:
+    """True at a page of a TIFF that says that it is a small one of another."""
+    return (_number(getattr(image, "tag_v2", {}).get(_SUBFILE)) or 0) % 2 == 1
+
+
 def _beyond_thumbnails(image: Image.Image) -> Image.Image:
     """Go to the first page of a TIFF that is no small one of another, where there is any."""
     try:
-        while (_number(getattr(image, "tag_v2", {}).get(_SUBFILE)) or 0) % 2 == 1:
+        while _is_thumbnail(image):
             image.seek(image.tell() + 1)
     except Exception as error:  # none follows, or one that is damaged
         if isinstance(error, MemoryError):
@@ -297,7 +302,11 @@ def more_frames(data: bytes) -> int:
         return 0
     try:
         with pillow_silenced(), _open(data) as image:
-            return int(getattr(image, "n_frames", 1)) - 1
+            frames, thumbnails = int(getattr(image, "n_frames", 1)), 0
+            for page in range(frames if image.format == "TIFF" else 0):
+                image.seek(page)
+                thumbnails += _is_thumbnail(image)
+            return max(1, frames - thumbnails) - 1
     except Exception:  # damaged behind the first frame
         return 0
 

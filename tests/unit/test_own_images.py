@@ -29,7 +29,7 @@ from gan_bench.core.text import at_home
 from gan_bench.data.arrays import as_uint8
 from gan_bench.data.datasets import DATASETS, read_split
 from gan_bench.data.doubts import doubts
-from gan_bench.data.image_files import decode
+from gan_bench.data.image_files import decode, more_frames
 from gan_bench.data.image_folders import prepare_images
 from gan_bench.data.own_images import inspect_images, prepare_folder, register_folder
 from gan_bench.data.splits import classes_of, layout_of
@@ -935,6 +935,7 @@ def test_a_thumbnail_before_the_image_of_a_tiff_is_not_taken(tmp_path, kinds):
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:], tiffinfo={254: kinds[0]})
     data = (tmp_path / "a.tif").read_bytes()
     assert decode(data, "a.tif", 3).size == ((32, 32) if 0 in kinds else (8, 8))
+    assert more_frames(data) == max(1, kinds.count(0)) - 1, "no thumbnail is a frame that was left out"
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
