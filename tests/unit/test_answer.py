@@ -170,6 +170,38 @@ def test_one_seed_is_not_judged_and_five_are_proposed():
     assert "`gan-bench run test --profile full --seeds 0,1,2,3,4`, about 24 s" in found.proposal, "8 trials of 3 s"
 
 
+@pytest.mark.parametrize("fids", [(50,), (50, 60, 45)])
+def test_of_equal_scores_neither_is_ahead(fids):
+    """Initial weights that change nothing in a network without convolutions: "dcgan is ahead" of its own bits."""
+    items = [
+        stored(digits_trial(seed, init=init), fid=fid) for init in ("dcgan", "default") for seed, fid in enumerate(fids)
+    ]
+    (said,) = (each for each in answer(items).factors if each.startswith("initial weights"))
+    one_seed = "initial weights: one seed: not judged; dcgan and default are equal so far."
+    assert said == one_seed if len(fids) == 1 else "dcgan and default are a tie" in said
+    rows = table(report_of(items).all, "factor-initial-weights").rows
+    assert set(rows["winner"]) == {""}
+
+
+@pytest.mark.parametrize(
+    ("fids", "said"),
+    [
+        ([(50, 60), (60, 50)], "each is ahead in 1 of 2 recipes"),
+        ([(50, 60), (60, 60)], "0.0002 is ahead in 1 of 2 recipes"),
+        ([(50, 60), (60, 60), (60, 50)], "each is ahead in 1 of 3 recipes"),
+        ([(60, 50), (50, 60), (60, 50)], "0.0003 is ahead in 2 of 3 recipes"),
+    ],
+)
+def test_where_recipes_disagree_as_often_neither_is_ahead(fids, said):
+    items = []
+    for number, pair in enumerate(fids):
+        trial = digits_trial(0)
+        trial = replace(trial, config=replace(trial.config, recipe=f"recipe-{number}"))
+        items += [stored(with_lr(trial, lr), fid=fid) for lr, fid in zip((2e-4, 3e-4), pair, strict=True)]
+    (found,) = (each for each in answer(items).factors if each.startswith("learning rate"))
+    assert found == f"learning rate: one seed: not judged; {said}."
+
+
 def test_settings_of_unequal_cost_are_added_up():
     items = [
         replace(item, record={**item.record, "train_seconds": seconds, "evaluate_seconds": 0.0})

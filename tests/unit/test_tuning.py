@@ -127,6 +127,14 @@ def test_the_table_and_the_answer_say_that_the_budget_decides(study):
     )
 
 
+def test_of_arms_with_equal_scores_none_leads():
+    """The first by name led at both budgets."""
+    trials = [stored(loss, lr, 0, fid) for loss in ("hinge", "minimax") for lr, fid in ((1e-4, 50.0), (2e-4, 60.0))]
+    (found,) = studies_of(trials)
+    both = "mnist-mlp-z100 · loss hinge and mnist-mlp-z100 · loss minimax (median best FID 50)"
+    assert list(tuning_sentences(found.scored[0])) == [f"random settings: with 1 {both}; with 2 {both}."]
+
+
 def test_where_all_random_settings_were_lost_none_leads():
     """ "Hinge leads at both budgets" was said of medians that were infinite."""
     trials = [stored(loss, lr, 0, None) for loss in ("hinge", "minimax") for lr in (1e-4, 2e-4)]

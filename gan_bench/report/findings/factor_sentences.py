@@ -81,9 +81,11 @@ def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
         return f" in {some} of {where}" if count > 1 else ""
 
     if len(by["not judged"]) == count:
-        ahead = sum(row.winner == second for row in rows)
-        leader, ahead = (second, ahead) if 2 * ahead > count else (first, count - ahead)
-        return f"{name}: {_not_judged(rows)}; {leader} is ahead{within(ahead)}{tail}."
+        wins = Counter(row.winner for row in rows if row.winner)
+        leader = first if wins[first] > wins[second] else second
+        ahead = f"{leader} is ahead" if wins[first] != wins[second] else "each is ahead"
+        so_far = f"{ahead}{within(wins[leader])}" if wins else f"{first} and {second} are equal so far"
+        return f"{name}: {_not_judged(rows)}; {so_far}{tail}."
     winners = {row.winner for row in sure}
     if len(winners) == 1:
         (winner,) = winners

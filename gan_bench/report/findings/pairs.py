@@ -52,6 +52,11 @@ class Paired:
         return (self.interval.estimate < 0) == MEASURES[self.metric].lower_is_better
 
     @property
+    def is_even(self) -> bool:
+        """Whether neither is ahead, as where both sides are the same training."""
+        return self.interval.estimate == 0
+
+    @property
     def shown(self) -> Interval:
         """The interval as people read it: of B / A for a ratio, else of B - A; without ends below ``FEW`` seeds."""
         i, back = self.interval, ratio_of if self.ratio else float

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 
 import pandas as pd
 
@@ -143,13 +142,21 @@ def tuning_sentences(scored: Scored) -> Iterator[str]:
     if len(found) < 2:
         return
     most = min(len(arm.values) for arm in found)
-    ahead = {k: min(((best_of(arm.values, k, 0.5), arm.label) for arm in found), key=itemgetter(0)) for k in (1, most)}
+    primary = MEASURES[primary_measure()].title
+    ahead = {k: _leading(found, k) for k in (1, most)}
     parts = [
-        f"with {k} {label} (median best {MEASURES[primary_measure()].title} {value_text(float(f'{value:.4g}'))})"
+        f"with {k} {' and '.join(labels)} (median best {primary} {value_text(float(f'{value:.4g}'))})"
         if math.isfinite(value)
         else f"with {k} none, as most seeds of most settings were lost"
-        for k, (value, label) in ahead.items()
+        for k, (value, labels) in ahead.items()
     ]
-    leaders = {label if math.isfinite(value) else "" for value, label in ahead.values()}
+    leaders = {labels[0] if math.isfinite(value) and len(labels) == 1 else "" for value, labels in ahead.values()}
     agree = "one leads at both budgets" if len(leaders) == 1 else "no test says whether that is more than chance"
     yield f"random settings: {'; '.join(parts)}{f': {agree}' if any(leaders) else ''}."
+
+
+def _leading(found: Sequence[Arm], k: int) -> tuple[float, list[str]]:
+    """Return the lowest median of the best of k random settings, and the arms that have it."""
+    medians = {arm.label: best_of(arm.values, k, 0.5) for arm in found}
+    lowest = min(medians.values())
+    return lowest, [label for label, median in medians.items() if median == lowest]

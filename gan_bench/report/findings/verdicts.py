@@ -153,7 +153,7 @@ class Judged:
         found: The verdict as one word.
         why: Why a test is withheld, or nothing.
         verdict: The verdict as people read it.
-        winner: The level that is ahead.
+        winner: The level that is ahead; empty where there is no difference or no score.
         settings: Labels of the settings that are compared, with those that stand aside.
         aside: Labels of those that are not averaged, as they lost most of their seeds.
         open: Whether another look is worth its seeds.
@@ -360,7 +360,7 @@ def _judged(side: Sides, made: Comparison, corrected_p: float | None, tests: int
         ratio=shown if pair.ratio else None,
         found=found,
         why=why,
-        winner=second if pair.second_is_better else first,
+        winner="" if pair.is_even else second if pair.second_is_better else first,
         settings=tuple(sorted(_labels(pairs))),
         aside=frozenset(_labels(made.aside)),
         open=confirmatory and made.is_open(found, tests),
