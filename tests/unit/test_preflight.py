@@ -209,6 +209,34 @@ def test_a_training_in_which_g_never_steps_is_refused_and_one_of_few_steps_is_sa
     assert not [remark for remark in survey((trial,), context()).remarks if "d_steps" in remark]
 
 
+class Convolved(Flat):
+    """A discriminator with a convolution, whose weights ``init`` draws."""
+
+    def __init__(self, width, shape):
+        super().__init__(width, shape)
+        self.first = nn.Conv2d(1, 1, 1)
+
+    def forward(self, inputs):
+        return super().forward(self.first(inputs))
+
+
+def test_a_sweep_of_init_that_changes_no_weight_is_said_once(tiny):
+    """ "dcgan is ahead" was said of the same training under two names."""
+
+    def said(*trials):
+        return [remark for remark in survey(trials, context()).remarks if remark.startswith("init=")]
+
+    both = [digits_trial(seed, init=init) for seed in (0, 1) for init in ("default", "dcgan")]
+    assert said(*both) == [
+        "init=dcgan changes nothing in the architecture mlp, which has no Conv2d, ConvTranspose2d or BatchNorm2d: "
+        "settings that differ in init alone are the same training"
+    ]
+    assert said(*(trial for trial in both if trial.config.init == "dcgan")) == [], "nothing is swept"
+    assert said(digits_trial(init="default"), digits_trial(init="dcgan", loss="hinge")) == [], "more differs"
+    tiny(lambda z: Flat(z, (1, 28, 28)), lambda: Convolved(784, ()))
+    assert said(*(digits_trial(architecture="tiny", init=init) for init in ("default", "dcgan"))) == []
+
+
 @pytest.mark.parametrize("drawn", ["discriminator", "smoothed"])
 def test_a_loss_that_draws_trains_alone(registries, drawn):
     """In a group its numbers were nobody's, and two runs differed."""
