@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from support.studies import report_of, stored, studies_of, table, with_lr
 from support.trials import digits_trial
 
+from gan_bench.config.changes import parse_changes
+from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.design import Design
+from gan_bench.config.suite import find_suite, make_plan
+from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.text import matches
 from gan_bench.report.card.text import _standing
 from gan_bench.report.findings.answer import answers_markdown
 from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.find_setting import finished_settings
 from gan_bench.report.findings.pairs import paired
-from gan_bench.report.findings.questions import Question, own_command, proposal, whole_command
+from gan_bench.report.findings.questions import (
+    Question,
+    _with_more_epochs,
+    own_command,
+    proposal,
+    whole_command,
+)
 from gan_bench.report.findings.summaries import summaries
 
 SEEDS = range(5)
+EVALUATION = EvaluationConfig(epochs=(0,), samples=64, extractors=("lenet-mnist-v1",))
 COMMAND = "gan-bench run test --profile full"
 
 
@@ -586,7 +598,8 @@ def test_seeds_are_not_added_to_a_cut_training_in_which_nothing_was_learned(opti
     if learned:
         assert found.startswith("Next: 5 seeds, which can decide, ")
     elif advised is None:
-        assert found == f"{said}: raise epochs in the suite, now 3; more seeds would not help."
+        wanted = f"gan-bench run test --profile {profile} --set epochs=6"
+        assert found == f"{said}, `{wanted}`: more seeds would not help."
     else:
         assert found == f"{said}, `{f'gan-bench run test {advised}'.rstrip()}`."
 
@@ -596,7 +609,37 @@ def test_epochs_that_a_suite_sets_are_not_taken_for_cut_where_samples_alone_made
     study.command, study.profile = "gan-bench run test --samples 100", "quick"
     study.trials["train_limit"] = None
     study.trials["name"] += ",epochs=5"
-    assert "raise epochs in the suite" in proposal(study.scored[0])
+    assert "--set epochs=4`: more seeds would not help." in proposal(study.scored[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "lengths", "said"),
+    [
+        ("--profile full", {8}, "Next: longer training, `gan-bench run digits --profile full --set epochs=16`"),
+        (
+            "--profile full --epochs 20 --set epochs=8 --set loss=hinge",
+            {8},
+            "Next: longer training, `gan-bench run digits --set loss=hinge --profile full --set epochs=16`",
+        ),
+        ("--profile full", {8, 16}, "Next: longer training, by more epochs in the suite, now 8 to 16"),
+        ("--profile full", {10**6}, "Next: longer training, by more epochs in the suite, now 1000000"),
+    ],
+)
+def test_longer_training_is_a_command_that_doubles_the_epochs(options, lengths, said):
+    """ "More epochs in the suite" sent people who run a shipped suite to a file of the package."""
+    items = [
+        stored(digits_trial(seed, epochs=epochs, loss="hinge", evaluation=EVALUATION), fid=350.0)
+        for seed in range(2)
+        for epochs in lengths
+    ]
+    (study,) = studies_of(items)
+    study.command, study.profile = f"gan-bench run digits {options}", "full"
+    found = _with_more_epochs(study, own_command(study))
+    assert found == said
+    if "`" in found:
+        given = [value for option, value in pairwise(shlex.split(found.split("`")[1])) if option == "--set"]
+        plan = make_plan(find_suite("digits"), PlanOptions(changes=parse_changes(given)))
+        assert {trial.config.epochs for trial in plan.trials} == {16}
 
 
 @pytest.mark.parametrize(

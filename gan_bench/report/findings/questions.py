@@ -14,6 +14,7 @@ from gan_bench.config.changes import Several, parse_change
 from gan_bench.config.design import FEWEST, LOOKS
 from gan_bench.config.naming import means
 from gan_bench.config.suite import SET_MARK
+from gan_bench.config.trial import LIMITS
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import duration, matches, plural
 from gan_bench.report.findings.factors import WITHIN, factors_of
@@ -119,10 +120,8 @@ def _beyond_tests(study: Study, found: Leaders, command: str) -> str | None:
     if failed:  # of memory, time or a kill, which the next attempt may not meet
         again = plural(failed, "failed trial")
         return f"Next: `{command} --retry-failed` tries {again} again: no test judges settings that {found.unlike}."
-    return (
-        f"Next: other settings, or more epochs in the suite, now {_epochs(study)}: more seeds let no test judge "
-        f"settings that {found.unlike}."
-    )
+    longer = _with_more_epochs(study, command)
+    return f"{longer}: more seeds would not help, as no test compares settings that {found.unlike}."
 
 
 def _whole_protocol(command: str) -> str:
@@ -131,17 +130,26 @@ def _whole_protocol(command: str) -> str:
 
 def _longer(study: Study, command: str) -> str:
     """Propose a longer training, as no setting is better than untrained generators."""
-    start = "Next: longer training"
     longer = _without(command, *_SHORTER)
     longer = _whole_protocol(command) if longer == command and _is_cut_by_profile(study) else longer
     if longer != command:
-        return f"{start}, `{longer}`."
-    return f"{start}: raise epochs in the suite, now {_epochs(study)}; more seeds would not help."
+        return f"Next: longer training, `{longer}`."
+    return f"{_with_more_epochs(study, command)}: more seeds would not help."
 
 
-def _epochs(study: Study) -> str:
-    epochs = sorted({config["epochs"] for config in study.trials["config"]})
-    return f"{epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else str(epochs[0])
+def _with_more_epochs(study: Study, command: str) -> str:
+    """Begin a proposal of twice the epochs; of settings of several lengths, which no one number fits, by the suite."""
+    epochs = sorted({int(config["epochs"]) for config in study.trials["config"]})
+    if len(epochs) > 1 or 2 * epochs[0] > LIMITS["epochs"][1]:
+        lengths = f"{epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else str(epochs[0])
+        return f"Next: longer training, by more epochs in the suite, now {lengths}"
+    words, *options = _options(shlex.split(_without(command, *_SHORTER)))
+    kept = [*words, *(word for each in options if not _sets_epochs(each) for word in each)]
+    return f"Next: longer training, `{shlex.join([*kept, '--set', f'epochs={2 * epochs[0]}'])}`"
+
+
+def _sets_epochs(option: Sequence[str]) -> bool:
+    return option[0] == "--set" and option[1:] != [] and option[1].partition("=")[0].strip() == "epochs"
 
 
 def _is_cut_by_profile(study: Study) -> bool:
