@@ -9,7 +9,6 @@ import re
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, cast
@@ -123,8 +122,7 @@ def try_(
 
     options = RunOptions(str(suite), results=results, profile="quick", tracking=not no_tracking)
     code = run_suite(options, lines)
-    whole = replace(options, profile="full").command()
-    lines.say(f"the whole of it: `{whole}`, best on a GPU; the suite is yours to change")
+    lines.say(f"The suite's whole protocol is best trained on a GPU; {suite} is yours to change.")
     if not no_open:
         open_page(results / "report" / "report.html")
     raise typer.Exit(code)

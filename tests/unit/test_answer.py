@@ -571,6 +571,13 @@ def test_the_next_look_is_that_of_the_first_open_question(asked, seeds, monkeypa
     assert f"about {3 * (seeds - 3)} s" in found, "three seconds for each missing seed of one setting"
 
 
+def test_of_a_quick_profile_the_whole_protocol_comes_before_more_seeds():
+    """`try` ended with two next steps: more seeds of the training that was cut down, and the whole of it."""
+    items = [stored(with_lr(digits_trial(0, profile="quick"), lr), fid=50.0 + 1e5 * lr) for lr in (2e-4, 3e-4)]
+    found = answer(items, "gan-bench run test")
+    assert found.proposal == "Next: the suite's whole protocol, `gan-bench run test --profile full`."
+
+
 @pytest.mark.parametrize(
     ("options", "profile", "learned", "advised"),
     [

@@ -105,10 +105,11 @@ def proposal(scored: Scored) -> str | None:
         return None
     if len(scored.no_better_than_untrained()) == len(scored.medians()):  # more seeds of such a training settle nothing
         return _longer(study, command)
-    whole = f"Next: the suite's whole protocol, `{_whole_protocol(command)}`." if study.profile == "quick" else None
+    if study.profile == "quick":  # more seeds of a training that was cut down say little of the suite's own
+        return f"Next: the suite's whole protocol, `{_whole_protocol(command)}`."
     if trials["group"].nunique() == 1:  # more seeds would compare it with nothing
-        return whole
-    return _next_look(scored, command) or whole or _beyond_tests(study, found, command)
+        return None
+    return _next_look(scored, command) or _beyond_tests(study, found, command)
 
 
 def _beyond_tests(study: Study, found: Leaders, command: str) -> str | None:
