@@ -143,7 +143,7 @@ def test_a_first_answer_and_an_edited_suite_is_kept(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "is used as it is" in done.stdout
     assert "Best score: " in done.stdout
-    assert done.stdout.count("--profile full") == 2, "beside the plan's, in one next step"
+    assert done.stdout.count("`gan-bench run ") == 1, "one next step"
     assert (tmp_path / "r" / "report" / "report.html").is_file()
     assert {path.name.partition("seed=")[2][:1] for path in (tmp_path / "r" / "scans").glob("mnist-dcgan*")} == {"3"}
 

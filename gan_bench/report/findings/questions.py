@@ -106,7 +106,8 @@ def proposal(scored: Scored) -> str | None:
     if len(scored.no_better_than_untrained()) == len(scored.medians()):  # more seeds of such a training settle nothing
         return _longer(study, command)
     if study.profile == "quick":  # more seeds of a training that was cut down say little of the suite's own
-        return f"Next: the suite's whole protocol, `{_whole_protocol(command)}`."
+        whole = _whole_protocol(command)
+        return f"Next: the suite's whole protocol{_lifted(command, whole)}, `{whole}`."
     if trials["group"].nunique() == 1:  # more seeds would compare it with nothing
         return None
     return _next_look(scored, command) or _beyond_tests(study, found, command)
@@ -129,12 +130,19 @@ def _whole_protocol(command: str) -> str:
     return _with(_without(command, *_CAPS), "--profile", "full")
 
 
+def _lifted(command: str, proposed: str) -> str:
+    """Name the caps of a command that a proposed one does not have."""
+    caps = [(name, _value(command, name)) for name in _CAPS if _value(proposed, name) is None]
+    named = [f"{name} {value}" for name, value in caps if value is not None]
+    return f" (without {', '.join(named)})" if named else ""
+
+
 def _longer(study: Study, command: str) -> str:
     """Propose a longer training, as no setting is better than untrained generators."""
     longer = _without(command, *_SHORTER)
     longer = _whole_protocol(command) if longer == command and _is_cut_by_profile(study) else longer
     if longer != command:
-        return f"Next: longer training, `{longer}`."
+        return f"Next: longer training{_lifted(command, longer)}, `{longer}`."
     return f"{_with_more_epochs(study, command)}: more seeds would not help."
 
 
