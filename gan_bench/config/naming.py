@@ -21,7 +21,7 @@ TITLES: Mapping[str, str] = {
     "beta2_d": "β₂ D",
     "batch_size": "batch",
     "latent_dim": "latent",
-    "latent": "noise",
+    "latent": "latent distribution",
     "adam_eps": "ε",
     "loss": "loss",
     "d_steps": "D steps",

@@ -776,7 +776,9 @@ def test_a_collapse_is_told_with_its_seed_and_its_classes():
             item.evaluations[-1]["scores"].append({"metric": metric, "name": name, "value": value})
     (said,) = (each for each in answer(items).cautions if "collapsed" in each)
     meaning = "half of the classes or fewer, or one class in over half of the images."
-    assert said == f"1 of 3 of its generators counts as collapsed (seed 1): {meaning}", "nobody knows of how many"
+    assert said == f"1 of 3 generators of the best setting counts as collapsed (seed 1): {meaning}", (
+        "nobody knows of how many"
+    )
     lenet = {"extractor": "lenet-mnist-v1", "split": "train", "name": "classes[lenet-mnist-v1,train,100]"}
     real = {"dataset": "digits", "image_size": 28, "samples": 100, "pictures": 50, "what": "held"}
     real["scores"] = [{"metric": "classes", "value": 10.0, **lenet}]
@@ -787,4 +789,4 @@ def test_a_collapse_is_told_with_its_seed_and_its_classes():
         ((_, _, (found,)),) = report_of(items, baselines={"test": [real]}).studies
         (said,) = (each for each in found.cautions if "collapsed" in each)
         told = f": seed 1, {why}." if why else f" (seed 1): {meaning}"
-        assert said == f"1 of 3 of its generators counts as collapsed{told}"
+        assert said == f"1 of 3 generators of the best setting counts as collapsed{told}"

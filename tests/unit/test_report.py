@@ -92,7 +92,7 @@ def test_factor_table_finds_the_better_learning_rate(study):
 @pytest.mark.parametrize(
     ("factor", "field", "levels"),
     [
-        ("noise", "latent", ("normal", "uniform")),
+        ("latent distribution", "latent", ("normal", "uniform")),
         ("initial weights", "init", ("dcgan", "default")),
         ("last batch", "last_batch", ("drop", "keep")),
         ("fake batch", "fake_batch", ("full", "real")),

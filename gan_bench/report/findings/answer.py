@@ -126,18 +126,18 @@ def _why_useless(scored: Scored, found: Leaders) -> str:
 
 
 def _collapse(scored: Scored, label: str) -> str:
-    """Say which generators of a setting count as collapsed, and what that means; nothing where none does."""
+    """Say which generators of the best setting count as collapsed, and what that means; nothing where none does."""
     _, done = scored.study.setting(label)
     collapsed = scored.collapsed(done)
     if collapsed.empty:
         return ""
     some, count = len(collapsed), len(done)
     if count == 1:
-        start = "Its one generator counts"
+        start = "The one generator of the best setting counts"
     elif some == count:
-        start = f"All {count} of its generators count"
+        start = f"All {count} generators of the best setting count"
     else:
-        start = f"{some} of {count} of its generators count{'s' if some == 1 else ''}"
+        start = f"{some} of {count} generators of the best setting count{'s' if some == 1 else ''}"
     reasons = list(_signs(scored, collapsed))
     if some < count and all(reasons):
         return f"{start} as collapsed: {'; '.join(reasons)}."

@@ -26,7 +26,7 @@ FACTORS: Mapping[str, tuple[str, ...]] = {
     "learning rate": ("lr_g", "lr_d"),
     "betas": ("betas_g", "betas_d"),
     "latent size": ("latent_dim",),
-    "noise": ("latent",),
+    "latent distribution": ("latent",),
     "initial weights": ("init",),
     "batch size": ("batch_size",),
     "last batch": ("last_batch",),
