@@ -216,8 +216,8 @@ def _describe_measure(name: str) -> Description:
     measure = MEASURES[name]
     low, high = ("" if bound is None else f"{bound:g}" for bound in measure.bounds)
     bounds = f"; from {low or '-inf'} to {high or 'inf'}" if low or high else ""
-    shown = f"; shown as {', '.join(sorted(measure.roles))}" if measure.roles else ""
-    line = f"{name} ({measure.title}): {_measure_line(measure)}{bounds}{shown}; computed by {measure.metric}"
+    ranks = "; settings are ranked by it" if "primary" in measure.roles else ""
+    line = f"{name} ({measure.title}): {_measure_line(measure)}{bounds}{ranks}; computed by {measure.metric}"
     return [f"{line}\n{measure.explanation}".rstrip()]
 
 

@@ -348,3 +348,13 @@ def test_what_show_says_is_whole_at_any_width(name, width, monkeypatch):
     if name == "quickstart":
         assert "A first answer in" in said
         assert width < 80 or said.count("betas=0.5-0.999,") == 2
+
+
+def test_a_measure_is_described_without_the_names_of_roles():
+    """ "Shown as compared, primary, quality, summary, trial" said nothing to those who asked for it."""
+    (fid,), (kid,) = describe("fid"), describe("kid")
+    assert fid.splitlines()[0].endswith(
+        "; settings are ranked by it; computed by gan_bench.metrics.measures.shipped:FrechetDistance"
+    )
+    assert "ranked" not in kid.splitlines()[0]
+    assert "shown as" not in fid + kid
