@@ -208,6 +208,10 @@ def with_words(text: str, words: Sequence[str]) -> str:
     return re.sub(r"`(gan-bench run [^`]*)`", lambda found: f"`{found[1]}{more}`", text)
 
 
+LOOK = "A look is a number of seeds, declared in advance, at which verdicts are made."
+"""Explains the word once where answers have it."""
+
+
 def print_answers(
     report: Report, console: PlainConsole, suite: str | None = None, tracking: Sequence[str] = ()
 ) -> None:
@@ -226,6 +230,8 @@ def print_answers(
         console.say(answer.title, style="bold")
         for sentence in answer.sentences:
             console.say(f"  {with_words(sentence, tracking)}")
+    if any(re.search(r"\blooks?\b", sentence) for answer in shown for sentence in answer.sentences):
+        console.say(LOOK)
     tables = report.folder / "tables"
     console.say(f"Page: {report.page} (tables: {tables})" if report.page else f"Tables: {tables}")
     if hint := how_to_call():

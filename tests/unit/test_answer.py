@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.studies import report_of, stored, studies_of, table, with_lr
@@ -29,6 +32,8 @@ from gan_bench.report.findings.questions import (
     whole_command,
 )
 from gan_bench.report.findings.summaries import summaries
+from gan_bench.terminal.console import PlainConsole
+from gan_bench.terminal.tables import print_answers
 
 SEEDS = range(5)
 EVALUATION = EvaluationConfig(epochs=(0,), samples=64, extractors=("lenet-mnist-v1",))
@@ -180,6 +185,18 @@ def test_one_seed_is_not_judged_and_five_are_proposed():
     assert "cannot be said with one seed" in found.headline
     assert "learning rate: one seed: not judged; 0.0002 is ahead." in found.factors
     assert "`gan-bench run test --profile full --seeds 0,1,2,3,4`, about 24 s" in found.proposal, "8 trials of 3 s"
+
+
+@pytest.mark.parametrize(
+    ("headline", "times"),
+    [("The next look is at 8 seeds.", 1), ("Verdicts need 5 looks.", 1), ("It is overlooked.", 0), ("Best.", 0)],
+)
+def test_the_terminal_explains_a_look_once_where_answers_have_one(headline, times):
+    found = replace(answer(trials(2e-4, (50,))), headline=headline)
+    report = SimpleNamespace(unreadable=(), answers=[("a", found), ("b", found)], folder=Path("r"), page=None)
+    text = io.StringIO()
+    print_answers(report, PlainConsole(file=text))
+    assert text.getvalue().count("A look is a number of seeds, declared in advance") == times
 
 
 @pytest.mark.parametrize("fids", [(50,), (50, 60, 45)])
