@@ -470,6 +470,38 @@ def test_settings_that_lost_every_pair_between_them_are_not_left_out_in_silence(
     assert "is better" not in sentence
 
 
+BALANCED = {(0.0, 0): (0, 1), (0.0, 1): (2, 3), (0.9, 0): (4,), (0.9, 1): (4,)}
+"""By beta and rate, the seeds that were lost: every seed lost some setting, and both rates lost as many."""
+
+
+@pytest.mark.parametrize(
+    ("seeds", "lost", "waiting", "following"),
+    [(5, BALANCED, {}, 8), (5, {}, {(0.0, 0): (0, 1, 2), (0.9, 1): (3, 4)}, 5)],
+)
+def test_a_comparison_that_no_seed_has_of_all_settings_waits_for_the_next_look(seeds, lost, waiting, following):
+    """It was closed as undecided at its first look, or missing in every answer before that."""
+    items = []
+    for beta in (0.0, 0.5, 0.9):
+        for i, rate in enumerate((1e-4, 2e-4)):
+            for seed in range(seeds):
+                changed = with_lr(digits_trial(seed, betas_g=(beta, 0.999), betas_d=(beta, 0.999)), rate)
+                is_lost = seed in lost.get((beta, i), ())
+                fid = None if is_lost else np.exp(4 - 0.3 * i + 0.03 * NOISE[seed])
+                item = stored(changed, fid=fid, status="diverged" if is_lost else "done")
+                planned = {"environment": schema.NO_ENVIRONMENT, "evaluations": [], "record": None}
+                items.append(replace(item, **planned) if seed in waiting.get((beta, i), ()) else item)
+    made = report_of(items, commands={"test": COMMAND}, designs={("test", 1, "full", "digits"): LOOKS})
+    rows = table(made.all, "factor-learning-rate-lenet").rows
+    (row,) = rows[rows["key"] == "fid"].to_dict("records")
+    ((study, _, (answer,)),) = made.studies
+    assert (row["found"], row["open"], row["next"]) == ("not judged", True, following)
+    assert row["verdict"] == f"not judged (next look at {following} seeds)"
+    (asked,) = [each for each in questions(study) if each.text.startswith("learning rate")]
+    assert (asked.state, asked.next, len(asked.settings)) == ("not judged", following, 6)
+    (sentence,) = [each for each in answer.factors if each.startswith("learning rate: ")]
+    assert sentence.startswith(f"learning rate: not judged before the look at {following} seeds; 5 pairs")
+
+
 @pytest.mark.parametrize("waiting", [(2, 3, 4), (0, 1, 2, 3)])
 def test_what_is_still_to_be_trained_is_not_lost(waiting):
     row, sentence, _ = swept(5, ((), ()), waiting)

@@ -84,8 +84,8 @@ def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
         wins = Counter(row.winner for row in rows if row.winner)
         leader = first if wins[first] > wins[second] else second
         ahead = f"{leader} is ahead" if wins[first] != wins[second] else "each is ahead"
-        so_far = f"{ahead}{within(wins[leader])}" if wins else f"{first} and {second} are equal so far"
-        return f"{name}: {_not_judged(rows)}; {so_far}{tail}."
+        so_far = f"; {ahead}{within(wins[leader])}" if wins else f"; {first} and {second} are equal so far"
+        return f"{name}: {_not_judged(rows)}{so_far if any(row.size for row in rows) else ''}{tail}."
     winners = {row.winner for row in sure}
     if len(winners) == 1:
         (winner,) = winners

@@ -217,6 +217,13 @@ class Judged:
         return row
 
 
+def _stand(scored: Scored, pairs: pd.DataFrame) -> tuple[Design, Look]:
+    """Return the design of a comparison, and where in it the comparison stands."""
+    seeds = set(pairs["seed"])
+    design = scored.study.design.of(seeds)
+    return design, design.at(seeds - set(pairs["seed"][pairs["open"]]))
+
+
 def compared(scored: Scored, pairs: pd.DataFrame, metric: str) -> Comparison | None:
     """Compare two sides over the seeds of the last complete look, or before the first over all that are there.
 
@@ -231,8 +238,7 @@ def compared(scored: Scored, pairs: pd.DataFrame, metric: str) -> Comparison | N
     a, b = f"{metric}_a", f"{metric}_b"
     if a not in pairs or b not in pairs:
         return None
-    design = scored.study.design.of(set(pairs["seed"]))
-    look = design.at(set(pairs["seed"]) - set(pairs["seed"][pairs["open"]]))
+    design, look = _stand(scored, pairs)
     counted = pairs[pairs["seed"].isin(look.seeds)] if look.number else pairs
     aside, averaged = counted.iloc[:0], counted
     if "rest" in counted:
@@ -307,39 +313,50 @@ def judge(scored: Scored, sides: Iterable[Sides], metrics: Sequence[str], beside
     """
     known = list(sides)
     made = [(side, found) for side in known for each in metrics if (found := compared(scored, side[3], each))]
+    there = [side for side, found in made if found.pair.metric == primary_measure()]
+    without = (side for side in known if not any(side is each for each in there))
+    lost = [each for side in without if (each := _without_mean(scored, side)) is not None]
     family = [found for _, found in made if found.in_family]
-    beside = beside if family else 0
+    beside = beside + sum(each.open for each in lost) if family else 0
     values = corrected([*(found.repeated for found in family), *[None] * beside], scored.study.design)
     own = iter(values)
     judged = [_judged(side, found, next(own) if found.in_family else None, len(values)) for side, found in made]
-    there = [side for side, found in made if found.pair.metric == primary_measure()]
-    without = (side for side in known if not any(side is each for each in there))
-    return [*judged, *(lost for side in without if (lost := _lost(*side)) is not None)]
+    return [*judged, *lost]
 
 
-def _lost(recipe: str, first: str, second: str, pairs: pd.DataFrame) -> Judged | None:
-    """Judge two levels one of which was lost in every seed, or whose seeds all lost some setting; None for others."""
+def _without_mean(scored: Scored, side: Sides) -> Judged | None:
+    """Judge two levels that no seed has of all settings, as one was lost in every seed, or each seed lost some setting.
+
+    A later look may have such seeds. Levels of which nothing is known are not judged.
+    """
+    recipe, first, second, pairs = side
     if pairs.empty:
         return None
+    design, look = _stand(scored, pairs)
+    columns = [f"{primary_measure()}_{each}" for each in "ab"]
+    known = int(pairs[columns].notna().all(axis=1).sum()) if {*columns} <= {*pairs} else 0
     bad = pairs["bad_a"] | pairs["bad_b"]
     failed = {side: level for side, level in (("a", first), ("b", second)) if pairs[f"bad_{side}"].all()}
-    how = _how_lost(pairs, "".join(failed) or "ab")
+    how, why = _how_lost(pairs, "".join(failed) or "ab"), ""
     if failed:
         why = f"{' and '.join(failed.values())} {how} in {'any' if how == 'could not be scored' else 'every'} seed"
-    elif "rest" in pairs and bad.groupby(pairs["seed"]).any().all():
+    elif look.next is None and "rest" in pairs and bad.groupby(pairs["seed"]).any().all():
         why = f"in every seed a setting {how}"
-    else:
+    elif look.next is None or not known:
         return None
-    return Judged(
+    judged = Judged(
         recipe=recipe,
         measure=primary_measure(),
         first_level=first,
         second_level=second,
-        found="undecided",
+        found="undecided" if why else "not judged",
         why=why,
-        verdict=f"undecided: {why}",
-        lost=int(bad.sum()),
+        settings=tuple(sorted(_labels(pairs))),
+        open=not why,
+        next=look.next,
+        lost=int(bad.sum()) if why else len(pairs) - known,
     )
+    return replace(judged, verdict=_words(judged, design, confirmatory=True))
 
 
 def _judged(side: Sides, made: Comparison, corrected_p: float | None, tests: int) -> Judged:
