@@ -135,7 +135,7 @@ def _collapse(scored: Scored, label: str) -> str:
     if count == 1:
         start = "The one generator of the best setting counts"
     elif some == count:
-        start = f"All {count} generators of the best setting count"
+        start = f"{'Both' if count == 2 else f'All {count}'} generators of the best setting count"
     else:
         start = f"{some} of {count} generators of the best setting count{'s' if some == 1 else ''}"
     reasons = list(_signs(scored, collapsed))
