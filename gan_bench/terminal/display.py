@@ -220,9 +220,10 @@ class ProgressDisplay(Listener):
         if expected is None or not 0 < pace < SLOW * expected or self._is_slow:
             return
         self._is_slow = True
-        remedy = "stop it or wait longer" if self.several else "stop it, wait longer, or run with --executor processes"
+        remedy = "" if self.several else "; a run with --executor processes slows down less"
         self.console.say(
-            f"slower than measured: {pace:,.0f} of {expected:,.0f} images/s, as other work uses the machine; {remedy}",
+            f"the machine is busy with other work: {pace:,.0f} of the {expected:,.0f} images/s measured, so this takes "
+            f"about {expected / pace:.1f} times as long{remedy}",
             style="yellow",
         )
 

@@ -45,9 +45,9 @@ def test_a_trial_that_runs_at_a_fraction_of_its_pace_says_so_once(pace, warned):
             progress = Progress(epoch=1, fraction=0.5, values=VALUES, images_per_second=pace)
             display.progress(digits_trial(), progress)
     said = lines.file.getvalue()
-    assert said.count("other work uses the machine") == warned
+    assert said.count("the machine is busy with other work") == warned
     if warned:
-        assert "slower than measured: 20 of 100 images/s" in said
+        assert "20 of the 100 images/s measured, so this takes about 5.0 times as long; a run with --executor" in said
 
 
 @pytest.mark.filterwarnings("default::RuntimeWarning")
@@ -148,9 +148,9 @@ def test_other_work_is_said_once_for_a_run():
         for trial in (digits_trial(0), digits_trial(1)):
             display.started(trial, None)
             display.progress(trial, Progress(epoch=1, fraction=0.5, values=VALUES, images_per_second=3994.0))
-    said = [line for line in lines.file.getvalue().splitlines() if "slower" in line]
-    why = "as other work uses the machine; stop it or wait longer"
-    assert said == [f"slower than measured: 3,994 of 9,125 images/s, {why}"]
+    said = [line for line in lines.file.getvalue().splitlines() if "busy" in line]
+    how = "3,994 of the 9,125 images/s measured, so this takes about 2.3 times as long"
+    assert said == [f"the machine is busy with other work: {how}"], "it once read as if this run were to be stopped"
 
 
 def test_interrupted_trials_are_not_done():
