@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from gan_bench.bench import Outcome, Preparation
 from gan_bench.config.trial import Trial
@@ -46,10 +47,11 @@ def say_tracking(answer: MirrorResult | None, options: RunOptions, console: Plai
         first = answer.views[0][1] if answer.views else link(answer.experiment, None, "")
         console.say(f"MLflow: {server}{first}")
     else:
-        words = ["gan-bench", "ui", "--results", str(options.folder)]
+        words = ["gan-bench", "ui"]
+        words += ["--results", str(options.folder)] if options.folder != Path("results") else []
         is_other = _place_elsewhere(options) and shown(uri) == uri
         words += ["--tracking-uri", uri] if is_other else []
-        console.say(f"MLflow: `{shlex.join(words)}` serves its pages and names them")
+        console.say(f"MLflow: `{shlex.join(words)}` serves its leaderboard")
     if _place_elsewhere(options):
         console.say("  no file keeps that address: name it with --tracking-uri to `gan-bench sync`, too")
 

@@ -65,7 +65,7 @@ def test_run_report_skip_and_mirror(tmp_path, suite):
     assert "--profile full" in first.stdout
     assert "estimated time" in first.stdout
     last = first.stdout.rstrip().splitlines()[-1]
-    assert last == f"MLflow: `gan-bench ui --results {results}` serves its pages and names them"
+    assert last == f"MLflow: `gan-bench ui --results {results}` serves its leaderboard"
     assert "  reading the train images of digits" in first.stdout
     assert "% of the suite" in first.stdout
     assert "tiny, digits: settings" in first.stdout

@@ -508,8 +508,14 @@ def test_the_command_that_serves_the_page_fits_where_mlflow_is(uri, command):
     elsewhere = (
         "" if uri is True else "  no file keeps that address: name it with --tracking-uri to `gan-bench sync`, too\n"
     )
-    assert said == f"MLflow: {command} serves its pages and names them\n{elsewhere}"
+    assert said == f"MLflow: {command} serves its leaderboard\n{elsewhere}"
     assert "secret" not in said
+
+
+def test_the_command_that_serves_the_page_leaves_out_the_usual_folder():
+    lines = console(file=io.StringIO())
+    say_tracking(MirrorResult(experiment="1"), RunOptions("digits", tracking=True), lines)
+    assert lines.file.getvalue() == "MLflow: `gan-bench ui` serves its leaderboard\n"
 
 
 def test_records_without_a_database_are_said_to_make_one(tmp_path):
