@@ -20,7 +20,14 @@ SHORTEST = 20
 """Columns that a line of a list has for its text, however long the name."""
 
 
-def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list; all kinds when left out.")] = None) -> None:
+def list_(
+    kind: Annotated[
+        Kind | None,
+        typer.Argument(
+            metavar="KIND", show_choices=False, help=f"What to list: {', '.join(get_args(Kind))}; all when left out."
+        ),
+    ] = None,
+) -> None:
     """List suites, recipes, datasets, architectures, losses, extractors and measures, a line each; show says more."""
     from gan_bench.cli.describe import FAULTS, listing
 
@@ -46,7 +53,9 @@ def show(
 
 
 def new(
-    kind: Annotated[NewKind, typer.Argument(help="What it is.")],
+    kind: Annotated[
+        NewKind, typer.Argument(metavar="KIND", show_choices=False, help=f"What it is: {', '.join(get_args(NewKind))}.")
+    ],
     name: Annotated[str, typer.Argument(help="What it will be called, such as wide-hinge; a measure takes _ for -.")],
     out: Annotated[Path, typer.Option(help="Folder it goes to.")] = Path(),
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -162,7 +162,10 @@ def publish(
 
 
 def export(
-    kind: Annotated[ExportKind, typer.Argument(help="What for.")],
+    kind: Annotated[
+        ExportKind,
+        typer.Argument(metavar="KIND", show_choices=False, help=f"What for: {', '.join(get_args(ExportKind))}."),
+    ],
     results: Annotated[Path, typer.Argument(help="Results folder.")] = Path("results"),
     out: Annotated[
         Path | None, typer.Option(help="Where it goes \\[default: RESULTS.parquet, or the folder RESULTS-KIND].")

@@ -771,3 +771,13 @@ def test_no_help_shows_a_type_beside_a_flag(capsys):
         assert end.value.code == 0
         assert "--help" in said
         assert "bool" not in said.lower(), words
+
+
+def test_no_help_breaks_a_type_inside_its_words(capsys, monkeypatch):
+    """`<architecture|loss|dataset|me` / `asure|extractor|suite>` was what `new` takes."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for words in _words(get_command(app)):
+        with pytest.raises(SystemExit):
+            main([*words, "--help"])
+        for line in capsys.readouterr().out.splitlines():
+            assert not re.search(r"<[^>\s]*\|[^>\s]*(\s|$)", line), (words, line)
