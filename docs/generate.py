@@ -177,7 +177,7 @@ def _command(command: Any, name: str) -> Iterator[str]:  # noqa: ANN401 - of the
         is_option = option.param_type_name == "option"
         names = ", ".join(f"`{each}`" for each in option.opts) if is_option else f"`{str(option.name).upper()}`"
         text = (getattr(option, "help", "") or "").replace("\\[", "[")
-        choices = known.get(str(option.name))
+        choices = None if "KIND" in (option.metavar or "") else known.get(str(option.name))  # the text has them
         values = " One of " + ", ".join(f"`{each}`" for each in choices) + "." if choices else ""
         default = getattr(option, "default", None)
         plain = is_option and "[default:" not in text and type(default) in (int, float, str)
