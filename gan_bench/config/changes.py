@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from gan_bench.config.mistakes import field_hint, is_pair, what_is_wrong
+from gan_bench.config.mistakes import is_pair, value_hint, what_is_wrong
 from gan_bench.config.trial import (
     BELOW,
     BOTH,
@@ -271,7 +271,7 @@ def check_changes(changes: Mapping[str, object], said_as: str = "changes") -> No
     """
     for name in changes:
         if name not in Changes.model_fields:
-            hint = field_hint(name, Changes.model_fields)
+            hint = value_hint(name, Changes.model_fields)
             raise UserError(f'{said_as}: no field "{as_typed(name)}" ({hint})')
         if changes[name] is None or changes[name] == ():
             raise UserError(f"{said_as} {name}: a value is missing, such as {name}={_EXAMPLES.get(name, 1)}")

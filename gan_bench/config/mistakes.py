@@ -40,6 +40,22 @@ def field_hint(name: str, known: Iterable[str]) -> str:
     return f'did you mean "{meant}"?' if meant in set(known) else did_you_mean(name, known)
 
 
+_OF_RUN = {
+    "train_limit": "--train-limit; runs of several into one results folder are compared",
+    "samples": "--samples",
+    **dict.fromkeys(("seed", "seeds"), "--seeds"),
+    "profile": "--profile",
+    **dict.fromkeys(("extractor", "extractors"), "--extractor"),
+}
+"""What is no value of a recipe: the options of ``run`` that give it."""
+
+
+def value_hint(name: str, known: Iterable[str]) -> str:
+    """Return the value of a recipe that a wrong name means, or the option of ``run`` that gives it."""
+    option = _OF_RUN.get(name.lower().replace("-", "_"))
+    return f"run has an option for it: {option}" if option else field_hint(name, known)
+
+
 def is_pair(name: str) -> bool:
     """True for a field whose one value is two numbers."""
     return name in ("betas", "betas_g", "betas_d")

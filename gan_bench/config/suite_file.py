@@ -27,7 +27,7 @@ from gan_bench.config.changes import (
     whole,
 )
 from gan_bench.config.design import FEWEST, LOOKS, MARGIN, Design
-from gan_bench.config.mistakes import field_hint, what_is_wrong
+from gan_bench.config.mistakes import field_hint, value_hint, what_is_wrong
 from gan_bench.config.trial import RESERVED_NAMES, Keep
 from gan_bench.config.yaml_document import (
     MAX_DEPTH,
@@ -285,7 +285,8 @@ def _messages(document: YamlDocument, error: ValidationError) -> Iterator[str]:
         unknown, missing = (detail["type"] == kind for kind in ("extra_forbidden", "missing"))
         where = document.nearest(place[:-1] if missing else place, key=unknown)
         if unknown:
-            said = f"unknown field ({field_hint(str(place[-1]), _fields_at(place[:-1]))})"
+            hint = value_hint if place[-2:-1] in (("set",), ("sweep",)) else field_hint
+            said = f"unknown field ({hint(str(place[-1]), _fields_at(place[:-1]))})"
         elif missing:
             said = "this field is required" + ("; write version: 1" if place == ("version",) else "")
         elif detail["type"] == "string_pattern_mismatch":

@@ -149,6 +149,7 @@ BAD = [
     ("suite: s\n", "suite: s\nsamples: 3\n", "2:1", "samples: unknown field"),
     ("    sweep:", "    sweeps:", "6:5", 'trials[1].sweeps: unknown field (did you mean "sweep"'),
     ("{lr: [2e-4", "{lrr: [2e-4", "6:13", 'unknown field (did you mean "lr"'),
+    ("{lr: [2e-4", "{train_limit: [2e-4", "6:13", "unknown field (run has an option for it: --train-limit; runs of"),
     ("2e-4", "fast", "6:18", "must be a number, got 'fast'"),
     ("2e-4", "-1", "6:18", "greater than 0, got -1"),
     ("[0.5, 0.999]", "[0.5]", "6:", "must be two numbers, such as [0.5, 0.999], got [0.5]"),
@@ -417,6 +418,13 @@ def test_changes_of_the_command_line_mark_the_suite(tmp_path):
         ("learning_rate=1e-4", '--set: no field "learning_rate" (did you mean "lr"?)'),
         ("batch=32", '--set: no field "batch" (did you mean "batch_size"?)'),
         ("z_dim=32", '--set: no field "z_dim" (did you mean "latent_dim"?)'),
+        (
+            "train_limit=200,400",
+            '"train_limit" (run has an option for it: --train-limit; runs of several into one results folder are comp',
+        ),
+        ("samples=100", '--set: no field "samples" (run has an option for it: --samples)'),
+        ("seeds=0,1", '--set: no field "seeds" (run has an option for it: --seeds)'),
+        ("profile=quick", '--set: no field "profile" (run has an option for it: --profile)'),
     ],
 )
 def test_changes_that_cannot_be(text, said):
