@@ -106,7 +106,8 @@ def conclude(
         share = _conclude_share(outcome, statuses, options, console, spent=stop.is_spent)
         return max(share, 1 if prepared.state.blocked else 0)
     if report:
-        print_tables(report, table_console(console), suite, everything=all_tables)
+        command = shlex.join(["gan-bench", "report", str(options.folder), "--tables", "all"])
+        print_tables(report, table_console(console), suite, everything=all_tables, adding=f"`{command}`")
     ended = list(zip(trials, statuses, strict=True))
     left = [trial for trial, status in ended if status in (None, Status.INTERRUPTED)] if stop.is_spent else []
     bad = [trial for trial, status in ended if status is not Status.DONE or trial.id in prepared.state.blocked]

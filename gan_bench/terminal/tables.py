@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from gan_bench.core.text import printable
+from gan_bench.core.text import plural, printable
 from gan_bench.report.build import Report
 from gan_bench.report.study.table import Column, Table, cells, filled, note_of, records
 from gan_bench.terminal.console import PlainConsole, spelled, wrapped
@@ -31,7 +31,13 @@ TEXT = 24
 
 
 def print_table(
-    table: Table, console: Console, *, filed: bool = True, details: bool = True, most: int = PRINTED
+    table: Table,
+    console: Console,
+    *,
+    filed: bool = True,
+    details: bool = True,
+    most: int = PRINTED,
+    adding: str = "--tables all",
 ) -> None:
     """Print a table to a terminal: what is filled and fits, of a long one the beginning.
 
@@ -46,6 +52,7 @@ def print_table(
         filed: Whether the whole table lies in the report's files, which is said where something is left out.
         details: Whether columns of details are shown too.
         most: Rows that are printed.
+        adding: What shows the columns of details, where they are left out.
     """
 
     def spell(text: str) -> str:
@@ -67,8 +74,8 @@ def print_table(
     notes = list(_notes(table, (len(rows), len(everything)), (wanted, shown), equal, more))
     left = len(known) - len(wanted)
     notes.append((left and table.brief) or note_of(table, shown))
-    notes.append(f"--tables all adds {left} columns." if left else "")
-    caption = Text(spell(" ".join(filter(None, notes))), style="dim italic")
+    notes.append(f"{adding} adds {plural(left, 'column')}." if left else "")
+    caption = spell(" ".join(filter(None, notes)))
     console.print(Text(spell(table.title), style="italic"))
     if fitted:
         rich = RichTable()
@@ -83,8 +90,8 @@ def print_table(
         for row in rows:
             for line in wrapped(_entry(table, row, wanted), console.width):
                 console.print(Text(line))
-    if caption:
-        console.print(caption)
+    for line in wrapped(caption, console.width) if caption else ():  # a command in it stays whole
+        console.print(Text(line.strip(), style="dim italic"))
     console.print()
 
 
@@ -195,11 +202,18 @@ def broken(text: str, width: int) -> list[str]:
     return [line.rstrip() for line in lines if line.strip()] or [""]
 
 
-def print_tables(report: Report, console: Console, suite: str | None = None, *, everything: bool = False) -> None:
-    """Print the rankings, or every table; of one suite or of all."""
+def print_tables(
+    report: Report,
+    console: Console,
+    suite: str | None = None,
+    *,
+    everything: bool = False,
+    adding: str = "--tables all",
+) -> None:
+    """Print the rankings, or every table; of one suite or of all. ``adding`` is what shows every table."""
     for table in report.tables:
         if suite in (None, table.suite) and (everything or table.ranking):
-            print_table(table, console, details=everything)
+            print_table(table, console, details=everything, adding=adding)
 
 
 def with_words(text: str, words: Sequence[str]) -> str:
