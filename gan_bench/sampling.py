@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,14 +126,23 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         raise unreadable(file, error) from None
 
 
-def _find(path: Path, *, average: bool) -> tuple[Path, StoredTrial]:
-    """Return the file of a recorded generator, and the record that it lies in."""
-    is_file = path.suffix == ".safetensors"
-    is_kept = is_file and path.parent.name == KEPT
-    record = RecordDirectory(path.parent.parent if is_kept else path.parent if is_file else path)
-    file = record.average_weights if average and not is_kept else path if is_file else record.weights
+def record_of(path: Path) -> RecordDirectory:
+    """Return the record directory that a path names: itself, or that of a file of weights in it."""
+    if path.suffix != ".safetensors":
+        return RecordDirectory(path)
+    return RecordDirectory(path.parent.parent if path.parent.name == KEPT else path.parent)
+
+
+def _read_saved(path: Path, files: Iterable[str]) -> StoredTrial:
+    """Read the record that a path names, with some of its files.
+
+    Raises:
+        DataError: There is no record.
+        RecordError: It or a file is damaged or not what was saved.
+    """
+    record = record_of(path)
     try:
-        stored = read_saved(record.path, [f"{KEPT}/{file.name}" if is_kept else file.name])
+        return read_saved(record.path, files)
     except DamagedError as error:
         if os.path.lexists(record.trial):
             raise
@@ -141,6 +150,14 @@ def _find(path: Path, *, average: bool) -> tuple[Path, StoredTrial]:
             f"{path} is no record of a trial ({record.trial.name} is not there); name a directory that holds "
             f"trial.json and {WEIGHTS}"
         ) from error
+
+
+def _find(path: Path, *, average: bool) -> tuple[Path, StoredTrial]:
+    """Return the file of a recorded generator, and the record that it lies in."""
+    is_file, record = path.suffix == ".safetensors", record_of(path)
+    is_kept = is_file and path.parent.name == KEPT
+    file = record.average_weights if average and not is_kept else path if is_file else record.weights
+    stored = _read_saved(path, [f"{KEPT}/{file.name}" if is_kept else file.name])
     if not file.is_file():
         kept = "; the trial kept no moving average (ema_decay)" if file.name == AVERAGE_WEIGHTS else ""
         raise DataError(
@@ -221,22 +238,28 @@ def interpolation(generator: Generator, rows: int, steps: int, seed: int = 0) ->
         return torch.cat([to_uint8(generator(part)).cpu() for part in torch.split(points.flatten(0, 1), 500)])
 
 
-def write_film(record: RecordDirectory, out: Path) -> int:
+def write_film(path: Path, out: Path) -> int:
     """Write the sample grids of a trial as a GIF, an epoch a frame; the last one stays longer.
+
+    Args:
+        path: As ``load_generator`` takes it.
+        out: The file to write; its folder is made once the grids are read.
 
     Returns:
         The number of frames.
 
     Raises:
-        DataError: There are fewer than two grids.
+        DataError: There is no record, or it has fewer than two grids.
         RecordError: The record or a grid is damaged or not what was saved.
     """
-    read_saved(record.path, ())
+    record = record_of(path)
+    _read_saved(path, ())
     files = list(record.grids.values())
-    read_saved(record.path, [f"{record.samples.name}/{file.name}" for file in files])
+    _read_saved(path, [f"{record.samples.name}/{file.name}" for file in files])
     if len(files) < 2:
         raise DataError(f"{record.path} has {len(files)} sample grids, too few for a film; evaluate at more epochs")
     first, *others = (read_sample_grid(file) for file in files)
     durations = [FRAME_MS] * len(others) + [5 * FRAME_MS]
+    out.parent.mkdir(parents=True, exist_ok=True)
     first.save(out, save_all=True, append_images=others, duration=durations, loop=0)
     return len(files)

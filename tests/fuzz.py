@@ -310,7 +310,7 @@ class Commands(Records):
             lambda: publish(self.damaged, out / "published", draw.choice([(), ("mnist",)])),
             lambda: gb.load(self.damaged),
             lambda: gb.generator(trial).images(2),
-            lambda: write_film(RecordDirectory(trial), out / "film.gif"),
+            lambda: write_film(trial, out / "film.gif"),
         ]
 
 

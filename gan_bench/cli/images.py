@@ -162,15 +162,12 @@ def sample(
 
     from gan_bench import sampling
     from gan_bench.execution.trial.environment import choose_device
-    from gan_bench.records.layout import RecordDirectory
 
     where, said = choose_device(device), list[str]()
-    record = RecordDirectory(trial if trial.is_dir() else trial.parent)
-    folder = out or Path(f"{record.path.resolve().name}-samples")
+    folder = out or Path(f"{sampling.record_of(trial).path.resolve().name}-samples")
     try:
         if gif:
-            folder.mkdir(parents=True, exist_ok=True)
-            frames = sampling.write_film(record, folder / "epochs.gif")
+            frames = sampling.write_film(trial, folder / "epochs.gif")
             said.append(f"{folder / 'epochs.gif'}: {plural(frames, 'frame')}")
         if images or interpolate or not gif:
             generator = sampling.load_generator(trial, average=ema, allow_plugins=allow_plugins, device=where)

@@ -153,6 +153,7 @@ def test_flipped_grids_are_shown_on_no_card_and_in_no_film(results, tmp_path):
     for seed in (0, 1):
         flip(record(results, seed).sample(2))
     assert "epoch-0002.png is not" in refused(command("sample", record(results).path, "--gif", "--out", tmp_path / "o"))
+    assert not (tmp_path / "o").exists()
     assert "epoch-0002.png is not" in refused(
         command("card", "lr=0.0002", "--results", results, "--out", tmp_path / "c")
     )

@@ -186,9 +186,13 @@ def samples_on_the_command_line(generator, tables, tmp_path):
     assert mixed.returncode == 2
     assert "holds 1 image of another draw, such as image-00002.png" in mixed.stderr
     assert gan_bench("sample", path, "--out", tmp_path, "--seed", 6, "--images", 3).returncode == 0
-    wrong = gan_bench("sample", tmp_path)
-    assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
-    assert "is no record of a trial" in wrong.stderr
+    (tmp_path / "elsewhere").mkdir()
+    for named in (tmp_path, tmp_path / "none", "lr 1e-3"):
+        for more in ([], ["--gif"]):
+            wrong = gan_bench("sample", named, *more, cwd=tmp_path / "elsewhere")
+            assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
+            assert f"error: {named} is no record of a trial" in wrong.stderr
+    assert not list((tmp_path / "elsewhere").iterdir()), "a folder without images was left behind"
 
 
 def test_importing_is_cheap():
