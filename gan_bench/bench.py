@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from gan_bench.config.cuts import idle_caps
 from gan_bench.config.image_folder import data_root
 from gan_bench.config.suite import Plan, find_suite, make_plan
 from gan_bench.core.errors import DataError, UserError
@@ -211,7 +212,7 @@ def prepare(
         return replace(
             prepared,
             state=state,
-            remarks=list(state_remarks(options.folder, plan, state)),
+            remarks=[*idle_caps(options.plan, plan.trials), *state_remarks(options.folder, plan, state)],
             problem=str(error),
         )
 
@@ -251,6 +252,7 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
         state=state,
         kept=kept,
         remarks=[
+            *idle_caps(options.plan, plan.trials, found.images),
             *found.remarks,
             *kept_remark(todo, finished, options.folder),
             *locks_remark(options.folder),

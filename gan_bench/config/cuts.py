@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from gan_bench.config.changes import check_changes
 from gan_bench.config.design import Design
 from gan_bench.config.suite_file import ProfileCuts, SuiteFile
-from gan_bench.config.trial import Profile, check_limits
+from gan_bench.config.trial import Profile, Trial, check_limits
 from gan_bench.config.yaml_document import YamlDocument, dotted
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.registry import did_you_mean
@@ -54,6 +54,28 @@ class PlanOptions:
     def is_whole(self) -> bool:
         """Whether a plan has everything that the suite's file asks for."""
         return self.has_all_settings and self.seeds is None
+
+
+def idle_caps(options: PlanOptions, trials: Iterable[Trial], images: int | None = None) -> Iterator[str]:
+    """Yield caps of the command line that cut no trial down, each with what does what may have been meant.
+
+    Args:
+        options: What the command line adds.
+        trials: The trials that are planned.
+        images: Most training images of one of them, or None where they are not known.
+    """
+    configs = [trial.config for trial in trials]
+    longest = max(config.epochs for config in configs)
+    if options.epochs is not None and longest < options.epochs:
+        most = "" if all(config.epochs == longest for config in configs) else "at most "
+        yield (
+            f"--epochs {options.epochs} caps nothing: the trials have {most}{longest}; --set epochs={options.epochs} "
+            "trains longer"
+        )
+    if options.train_limit is not None and images is not None and images < options.train_limit:
+        is_of_profile = all(config.train_limit not in (None, options.train_limit) for config in configs)
+        remedy = "--profile full takes more" if is_of_profile else "these are all there are, so leave it out"
+        yield f"--train-limit {options.train_limit} caps nothing: the trials have {images} training images; {remedy}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from gan_bench.cli.options import seeds_of
 from gan_bench.config.changes import Changes, Drawn, Several, parse_change, parse_changes
-from gan_bench.config.cuts import PlanOptions
+from gan_bench.config.cuts import PlanOptions, idle_caps
 from gan_bench.config.plugins import keep_plugins
 from gan_bench.config.recipes import RECIPES, Fact
 from gan_bench.config.suite import find_suite, make_plan
@@ -1057,3 +1057,36 @@ def test_a_value_written_as_the_recipe_s_is_named_as_it_was_given(own_recipe, ch
     suite = a_suite(trials=[{"recipe": "own", "set": changes}])
     with pytest.raises(SuiteError, match=rf"trials\[0\]: {said}.*which tables write alike; round it to six digits"):
         make_plan(suite, PlanOptions(changes=options))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"epochs": 500}, "--epochs 500 caps nothing: the trials have 100; --set epochs=500 trains longer"),
+        ({"epochs": 100}, None),
+        ({"epochs": 10}, None),
+        ({"epochs": 500, "changes": {"epochs": 500}}, None),
+        (
+            {"epochs": 30, "profile": "quick"},
+            "--epochs 30 caps nothing: the trials have 2; --set epochs=30 trains longer",
+        ),
+        (
+            {"train_limit": 2000},
+            "--train-limit 2000 caps nothing: the trials have 1437 training images; these are all there are, so leave "
+            "it out",
+        ),
+        ({"train_limit": 1437}, None),
+        (
+            {"train_limit": 2000, "profile": "quick"},
+            "--train-limit 2000 caps nothing: the trials have 500 training images; --profile full takes more",
+        ),
+        ({"samples": 50_000}, None),
+    ],
+)
+def test_a_cap_that_cuts_nothing_is_said_with_what_does(tmp_path, options, said):
+    """`--epochs 200` of a suite with 100 planned 100 without a word; samples are no cap, and are taken as given."""
+    plan = plan_of(tmp_path, GOOD, **options)
+    images = min(1437, plan.trials[0].config.train_limit or 1437)
+    assert list(idle_caps(PlanOptions(**options), plan.trials, images)) == ([said] if said else [])
+    assert plan.trials[0].config.evaluation.samples == options.get("samples", 50 if "profile" in options else 100)
+    assert list(idle_caps(PlanOptions(train_limit=2000), plan.trials)) == [], "nothing is known of the images"
