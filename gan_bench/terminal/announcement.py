@@ -20,6 +20,7 @@ from gan_bench.records.record import Status
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.console import PlainConsole
 from gan_bench.terminal.display import short_names
+from gan_bench.terminal.tables import broken
 
 MOST_REASONS = 5
 """Reasons for which trials are trained again that are said one by one."""
@@ -168,14 +169,32 @@ def _mark(trial: Trial, prepared: Preparation) -> str:
     return "finished" if status is Status.DONE else str(status)
 
 
+def _seeds(seeds: list[int]) -> str:
+    """Write seeds as ``--seeds`` takes them: ``seed 3``, ``seeds 0-4,7``."""
+    runs: list[list[int]] = []
+    for seed in sorted(seeds):
+        if runs and runs[-1][-1] == seed - 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    parts = [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    return f"seed{'s' if len(seeds) > 1 else ''} {','.join(parts)}"
+
+
 def list_trials(prepared: Preparation, console: PlainConsole) -> None:
-    """Print each trial of a plan with how it stands, as ``--dry-run`` does."""
+    """Print how the trials of a plan stand, as ``--dry-run`` does: a row for the seeds of a setting that are alike."""
     names = short_names(prepared.plan.trials)
+    rows: dict[tuple[str, str, int, str], list[int]] = {}
     for trial in prepared.plan.trials:
         kept = prepared.kept.get(trial.id) if trial.id not in prepared.state.held else None
         resumed = "" if kept is None else f", resumed after about {kept}" if kept else ", resumed in the first"
-        console.say(
-            f"  {_mark(trial, prepared):<10} {names[trial.id]} ({plural(trial.config.epochs, 'epoch')}{resumed})"
-        )
+        setting = names[trial.id].rpartition(",seed=")[0]
+        rows.setdefault((_mark(trial, prepared), setting, trial.config.epochs, resumed), []).append(trial.config.seed)
+    indent = 4 + max((len(mark) for mark, *_ in rows), default=0)
+    for (mark, setting, epochs, resumed), seeds in rows.items():
+        text = f"{setting}: {plural(epochs, 'epoch')}{resumed}, {_seeds(seeds)}"
+        lines = broken(text, console.width - indent) if console.has_width else [text]
+        for first, line in zip([f"  {mark}", *[""] * len(lines)], lines, strict=False):
+            console.say(f"{first:<{indent}}{line}")
     if prepared.problem:
         console.say(f"estimated time: unknown, because {prepared.problem}", style="yellow")

@@ -27,6 +27,7 @@ from typer.main import get_command
 
 from gan_bench.cli import doctor
 from gan_bench.cli.app import app, main
+from gan_bench.cli.options import seeds_of
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.data.datasets import DATASETS
@@ -151,7 +152,7 @@ def test_interrupt_checkpoints_and_goes_on(tmp_path, suite):
     planned = gan_bench("run", suite, "--results", results, "--dry-run").stdout
     assert re.search(r"^0 finished, 2 to run \([12] resumed\)$", planned, re.M)
     assert re.search(
-        r"^  to run +mnist-mlp-z100\S* \(400 epochs, resumed (after about \d+|in the first)\)$", planned, re.M
+        r"^  to run +mnist-mlp-z100\S*: 400 epochs, resumed (after about \d+|in the first), seed 0$", planned, re.M
     )
 
 
@@ -314,11 +315,27 @@ def test_score_folders_files_and_statistics(tmp_path, suite):
 def test_a_plan_without_data_downloads_nothing(tmp_path):
     done = gan_bench("run", "mnist", "--dry-run", "--data", tmp_path, "--results", tmp_path / "r")
     assert done.returncode == 0, done.stderr
-    assert "to run     mnist-dcgan,seed=0 (2 epochs)" in done.stdout
+    assert "\n  to run  mnist-dcgan: 2 epochs, seed 0\n" in done.stdout
     assert "estimated time: unknown, because" in done.stdout
     elsewhere = gan_bench("run", "mnist", "--dry-run", cwd=tmp_path, env={**os.environ, "GAN_BENCH_DATA": ""})
     assert "estimated time: unknown, because" in elsewhere.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_a_plan_has_a_row_for_a_setting_with_one_hanging_indent(tmp_path):
+    """A line for each seed, with names that overran the terminal, was ragged."""
+    done = gan_bench(
+        *("run", "losses", "--dry-run", "--seeds", "0-2,7", "--data", tmp_path, "--results", tmp_path / "r"),
+        env={**os.environ, "COLUMNS": "60"},
+    )
+    rows = [line for line in done.stdout.splitlines() if line.startswith("  to run  ")]
+    assert len(rows) == 19, "one for each setting"
+    start = done.stdout.index(rows[0])
+    lines = done.stdout[start : done.stdout.index("estimated time")].splitlines()
+    assert all(len(line) <= 60 for line in lines)
+    assert all(re.match(r"  to run  \S| {10}\S", line) for line in lines)
+    assert lines[0] == "  to run  mnist-mlp-z100,lr=0.0002,betas=0.5-0.999: 16"
+    assert lines[1] == "          epochs, seeds 0-2,7"
 
 
 def test_a_plan_without_data_says_how_trials_stand(tmp_path):
@@ -548,6 +565,12 @@ def test_data_fetch_fills_a_folder_and_checks_it(tmp_path, monkeypatch, capsys, 
     assert "has 2 train images, not 3" in err
 
 
+def marked(said):
+    """How many trials of a printed plan stand how."""
+    rows = re.findall(r"^  (to run|finished|failed|under way) +mnist.*, seeds? (\S+)$", said, re.M)
+    return Counter(mark for mark, seeds in rows for _ in seeds_of(seeds))
+
+
 def test_a_plan_says_how_each_trial_stands(tmp_path):
     train_small(tmp_path)
     first, second, *_ = sorted((tmp_path / "results" / "small").glob("*--*/record.json"))
@@ -556,15 +579,13 @@ def test_a_plan_says_how_each_trial_stands(tmp_path):
     plan = ("run", tmp_path / "small.yaml", "--results", tmp_path / "results", "--profile", "full", "--dry-run")
     said = gan_bench(*plan).stdout
     assert "3 finished (1 failed), 1 to run" in said
-    assert Counter(re.findall(r"^  (to run|finished|failed) +mnist", said, re.M)) == {
-        "finished": 2, "to run": 1, "failed": 1,
-    }  # fmt: skip
+    assert marked(said) == {"finished": 2, "to run": 1, "failed": 1}
     assert re.search(r"^2 finished, 2 to run$", gan_bench(*plan, "--retry-failed").stdout, re.M)
     with trial_lock(RecordDirectory(first.parent)) as lock:
         assert lock.acquire() is None
         elsewhere = gan_bench(*plan, "--retry-failed").stdout
     assert "2 finished, 2 to run (1 under way elsewhere)" in elsewhere
-    assert len(re.findall(r"^  under way +mnist", elsewhere, re.M)) == 1
+    assert marked(elsewhere)["under way"] == 1
     for damaged in sorted((tmp_path / "results" / "small").glob("*--*/history.jsonl"))[1:]:
         damaged.unlink()
     again = gan_bench(*plan).stdout
@@ -575,7 +596,7 @@ def test_a_plan_says_how_each_trial_stands(tmp_path):
     )
     anew = gan_bench(*plan, "--fresh").stdout
     assert "--fresh deletes 3 earlier records, each when its trial starts" in anew
-    assert len(re.findall(r"^  to run +mnist", anew, re.M)) == 4
+    assert marked(anew) == {"to run": 4}
     assert first.exists()
 
 
