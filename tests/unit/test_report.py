@@ -288,6 +288,20 @@ def test_a_narrow_terminal_keeps_the_verdict(study):
     assert "score" in said.split("Hidden columns")[0], "rows that cannot be told apart say nothing"
 
 
+def test_notes_explain_the_columns_that_are_there(study):
+    """The cost table explained the energy where no GPU reports its power, and targets that a terminal left out."""
+    cost = table(report_of(study).all, "cost")
+    console = Console(file=io.StringIO(), width=60)
+    print_table(replace(cost, columns=cost.columns[:6]), console)
+    assert "Medians over finished seeds" in console.file.getvalue()
+    assert not re.search(r"Best\s+FID:|Peak\s+memory|Energy", console.file.getvalue())
+    whole = table_markdown(cost)
+    assert whole.count("Best FID: of the recipe's best setting") == 1, "once for the columns that share it"
+    assert "Energy" not in whole
+    powered = replace(cost, rows=cost.rows.assign(kilojoules=2.0))
+    assert "Energy where the GPU reports its power." in table_markdown(powered)
+
+
 def test_a_narrow_terminal_says_below_what_is_equal_in_all_rows():
     rows = pd.DataFrame(
         {"name": ["first one", "second one"], "same": "a constant", "long": ["c" * 30, "d" * 30], "mean": [1.5, 2.5]}

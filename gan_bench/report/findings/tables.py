@@ -294,29 +294,29 @@ def cost_table(scored: Scored) -> Table:
             row[f"target_{number}"], row[f"to_{number}"] = target, median_of(seconds)
             row[f"reached_{number}"] = f"{seconds.notna().sum()} of {len(done)}" if len(done) else ""
         rows.append(row)
+    peak = "Peak memory: of the GPU where one trained, else of the process, which in-line trials share."
+    near = (
+        f"Best {title}: of the recipe's best setting; seconds of training until the first evaluation at or below so "
+        "many times that, over the trials that reached it."
+    )
     columns = [
         Column("setting", "setting", vital=True),
         Column("train_seconds", "train s", "seconds"),
         Column("evaluate_seconds", "scoring s", "seconds"),
         Column("images_per_second", "images/s", "count"),
-        Column("peak_megabytes", "peak MB", "count"),
-        Column("kilojoules", "GPU kJ", "number"),
+        Column("peak_megabytes", "peak MB", "count", peak),
+        Column("kilojoules", "GPU kJ", "number", "Energy where the GPU reports its power."),
         *(
             column
             for number, times in enumerate(WITHIN)
             for column in (
-                Column(f"target_{number}", f"{times:g} times best {title}", "number"),
-                Column(f"to_{number}", "s to it", "seconds"),
-                Column(f"reached_{number}", "reached"),
+                Column(f"target_{number}", f"{times:g} times best {title}", "number", near),
+                Column(f"to_{number}", "s to it", "seconds", near),
+                Column(f"reached_{number}", "reached", note=near),
             )
         ),
     ]
-    note = (
-        "Medians over finished seeds, so that one training that waited for others does not count. Scores "
-        f"{scored}. Best {title}: of the recipe's best setting; seconds of training until the first evaluation at or "
-        "below so many times that, over the trials that reached it. Peak memory: of the GPU where one trained, else of "
-        "the process, which in-line trials share. Energy where the GPU reports its power."
-    )
+    note = f"Medians over finished seeds, so that one training that waited for others does not count. Scores {scored}."
     return scored.study.table("cost", "cost", columns, pd.DataFrame(rows), note, scored.protocol)
 
 

@@ -226,8 +226,8 @@ def filled(table: Table, rows: list[list[str]]) -> list[int]:
 
 
 def note_of(table: Table, shown: list[int]) -> str:
-    """Return what is said below a table of which these columns are shown."""
-    return " ".join(text for text in (table.note, *(table.columns[i].note for i in shown)) if text)
+    """Return what is said below a table of which these columns are shown; what explains several is said once."""
+    return " ".join(text for text in dict.fromkeys((table.note, *(table.columns[i].note for i in shown))) if text)
 
 
 def table_markdown(table: Table) -> str:
