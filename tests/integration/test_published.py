@@ -6,6 +6,7 @@ import importlib.util
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 from support.commands import gan_bench
@@ -53,6 +54,8 @@ def test_reports_of_them_are_those_beside_them(records, tmp_path):
     assert (tmp_path / "answer.md").read_text(encoding="utf-8") == (kept / "answer.md").read_text(encoding="utf-8")
     made = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "tables").glob("*.md")}
     assert made == {path.name: path.read_text(encoding="utf-8") for path in (kept / "tables").glob("*.md")}
+    for path in (kept / "tables").glob("*.csv"):  # of all digits, whose last ones differ between machines
+        pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "tables" / path.name), pd.read_csv(path), rtol=1e-6)
     drawn = {path.name for path in (tmp_path / "plots").glob("*.svg")}
     assert drawn == {path.name for path in (kept / "plots").glob("*.svg")}
 
