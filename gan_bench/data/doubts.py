@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from gan_bench.core.errors import DataError
 from gan_bench.core.text import plural, printable
 from gan_bench.data.image_source import ImageSource
-from gan_bench.data.splits import DATA, HELD_OUT, MASKS, TRAINING, Words, is_split, layout_of, words_of
+from gan_bench.data.splits import DATA, HELD_OUT, MASKS, TEST, TRAINING, Words, is_split, layout_of, words_of
 
 
 def doubts(names: Iterable[str]) -> Iterator[str]:
@@ -34,48 +34,64 @@ def doubts(names: Iterable[str]) -> Iterator[str]:
 
 
 _LISTS = frozenset({".txt", ".csv", ".tsv", ".json", ".jsonl", ".lst"})
-_SPLITS = HELD_OUT | {"split", "splits", "partition", "partitions"}
-_LIKE_SPLITS = re.compile("|".join(("metadata", "h[eo]ld", *_SPLITS)))
+_SAYING = TEST | {"val", "valid", "validation", "holdout", "heldout", "split", "splits", "partition", "partitions"}
+"""Words that make a file a list of held-out images; ``evaluate`` may be of what was computed."""
+_LIKE_SPLITS = re.compile("|".join(("metadata", "h[eo]ld", *_SAYING)))
 """What every name of a list of splits has; labels may be a million."""
-_OF_LISTS = _SPLITS | TRAINING | DATA | {"list", "lists", "id", "ids"}
+_OF_LISTS = _SAYING | HELD_OUT | TRAINING | DATA | {"list", "lists", "id", "ids"}
+_READ = 3
+"""Files ``metadata`` that are looked into, those of the upper folders: each image may have one."""
 
 
 def doubts_of_notes(opened: ImageSource, source: str) -> Iterator[str]:
     """Yield that files which are no images tell of held-out ones, where no images are held out.
 
     Args:
-        opened: The images for training, and these files.
+        opened: The images for training, and these files; open.
         source: Named in errors.
     """
-    called = [each for each in opened.others if PurePosixPath(each).name.lower() in HELD_OUT]
-    empty = [each for each in called if not any(name.startswith(f"{each}/") for name in opened.names)]
-    notes = sorted(note for found in opened.others.values() for note in found if _LIKE_SPLITS.search(note.lower()))
-    found = [*sorted(empty), *(each for each in notes if _says_split(each) or _has_column(opened, each))]
-    if not found or len(folders := layout_of(opened.names, source).folders) > 1:
+    if len(folders := layout_of(opened.names, source).folders) > 1:
         return
-    if not folders["train"]:
+    filled = {str(above) for name in opened.names for above in PurePosixPath(name).parents}
+    called = {each for each in opened.others if PurePosixPath(each).name.lower() in HELD_OUT}
+    empty = sorted(called - filled)
+    if folders["train"]:
+        if empty:
+            yield f"no images are held out: the folder {printable(empty[0])} holds none"
+        return
+    notes = sorted(note for found in opened.others.values() for note in found if _LIKE_SPLITS.search(note.lower()))
+    metadata = sorted(
+        (note for note in notes if PurePosixPath(note).stem == "metadata"), key=lambda each: each.count("/")
+    )
+    found = itertools.chain(
+        (each for each in empty if "/" in each),  # as labels/val; a folder of notes above says nothing
+        filter(_says_split, notes),
+        (each for each in metadata[:_READ] if _has_column(opened, each)),
+    )
+    for about in itertools.islice(found, 1):
         yield (
-            f"held-out images may be among them: {printable(found[0])} may say which; keep training images in a folder "
+            f"held-out images may be among them: {printable(about)} may say which; keep training images in a folder "
             "train and those in test"
         )
-    elif empty:
-        yield f"no images are held out: the folder {printable(min(empty))} holds none"
 
 
 def _says_split(note: str) -> bool:
     """True for a list whose name says no more than that it is one, and of a held-out split or of a partition."""
     path = PurePosixPath(note)
     words = {each for each in words_of(path.stem) if not each.isdecimal()}
-    return path.suffix.lower() in _LISTS and not words.isdisjoint(_SPLITS) and words <= _OF_LISTS
+    return path.suffix.lower() in _LISTS and not words.isdisjoint(_SAYING) and words <= _OF_LISTS
+
+
+_KEY, _COLUMN = re.compile(rb'"split"\s*:'), re.compile(rb'(?:^|[,;\t])\s*"?split"?\s*(?:[,;\t]|$)')
 
 
 def _has_column(opened: ImageSource, note: str) -> bool:
-    """True for ``metadata.csv`` or one of its kinds whose first line speaks of a split."""
-    path, first = PurePosixPath(note), b""
-    if path.stem == "metadata" and path.suffix in _LISTS:
+    """True for ``metadata.csv`` or one of its kinds whose first line has a column or key of that name."""
+    suffix, first = PurePosixPath(note).suffix.lower(), b""
+    if suffix in _LISTS:
         with contextlib.suppress(DataError):
             first = opened.read(note)[:4096].partition(b"\n")[0]
-    return re.search(rb"\bsplit\b", first) is not None
+    return (_KEY if suffix.startswith(".json") else _COLUMN).search(first.strip()) is not None
 
 
 _FIRST = re.compile(rf"[\W\d_]*(?:({'|'.join(TRAINING)})|({'|'.join(HELD_OUT)}))(?![^\W\d_])")

@@ -151,9 +151,9 @@ def prepare_images(source: Path, split: Split | None, transform: Transform) -> P
     """
     with open_source(source) as opened:
         prepared = _prepared(source, opened, split, transform)
-    if split == "test":  # it is said of the whole source, once
-        return prepared
-    said = doubts_of_notes(opened, str(source)) if split else ()
+        if split == "test":  # it is said of the whole source, once
+            return prepared
+        said = tuple(doubts_of_notes(opened, str(source))) if split else ()
     return replace(prepared, left_out={**opened.left_out, **prepared.left_out}, doubts=(*said, *prepared.doubts))
 
 

@@ -117,7 +117,7 @@ def noting_refusals(mirror: Mirror, name: str) -> Iterator[None]:
         if not server.is_refusal(error):
             raise
         why = server.describe_error(error, mirror.uri)
-        mirror.refused.append(f"{name}: MLflow does not take all of its run ({why})")
+        mirror.refused[f"{name}: MLflow does not take all of its run ({why})"] = None
 
 
 def _show(mirror: Mirror, suite: SuiteRuns, run: SettingRun, found: SettingSummary, best: Path | None) -> None:

@@ -80,7 +80,7 @@ class Mirror(TrackingStore):
 
     Attributes:
         unreadable: Messages about records and sample grids that were left out.
-        refused: Messages about runs of which MLflow refused something.
+        refused: Messages about runs of which MLflow refused something, each once.
 
     Raises:
         Exception: Any error of MLflow when it cannot be reached.
@@ -89,7 +89,7 @@ class Mirror(TrackingStore):
     def __init__(self, uri: str, results: Path, prefix: str = "") -> None:
         super().__init__(uri, results, prefix)
         self.unreadable: list[str] = []
-        self.refused: list[str] = []
+        self.refused: dict[str, None] = {}
         self._suites: dict[str, SuiteRuns] = {}
 
     @property

@@ -122,6 +122,7 @@ def follow(
     error: str | None = None
     repaired: str | None = None
     notices: list[Sequence[str]] = []
+    refused = set[str]()
     pause = Backoff()
     with mirror_lock(suite_folder, uri) as lock:
         mine = answered = False
@@ -134,12 +135,15 @@ def follow(
                     if mirror is None:
                         mirror = Mirror(uri, suite_folder.parent, prefix)
                         notices.append(mirror.notices)
+                    mirror.refused.clear()  # of earlier looks
                     bring_up(mirror, suite_folder, report, last=last)
                     answered = answered or last
                     error = next(iter(mirror.refused), None)
-                    if error is None:
+                    if refused.issuperset(mirror.refused) or (last and is_fresh):
+                        refused &= set(mirror.refused)
                         pause.succeeded()
-                    elif not (last and is_fresh):  # it may be of a run that was deleted in MLflow meanwhile
+                    else:  # it may be of a run that was deleted in MLflow meanwhile
+                        refused |= set(mirror.refused)
                         mirror = None
                         pause.failed()
                         if last:
@@ -154,7 +158,7 @@ def follow(
                     pause.failed()
             if last:
                 known = mirror.experiments.get(suite_folder.name) if mirror else None
-                views = save_views(mirror, suite_folder.name) if mirror and known and not error else []
+                views = save_views(mirror, suite_folder.name) if mirror and known else []
                 return MirrorResult(
                     experiment=known,
                     views=tuple((view.name, link(str(known), view, "")) for view in views),

@@ -26,7 +26,7 @@ from gan_bench.report.build import refresh_summaries
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.conclusion import say_tracking
 from gan_bench.terminal.console import console
-from gan_bench.tracking import entities, mirror, replay
+from gan_bench.tracking import entities, mirror, replay, sync_process
 from gan_bench.tracking.entities import PARENT_TAG, SETTING_TAG, TRIAL_TAG
 from gan_bench.tracking.runs import CURVES_TAG, SHOWN_TAG
 from gan_bench.tracking.sync_process import follow
@@ -478,10 +478,23 @@ def test_a_run_says_what_mlflow_refused(results, refusing, capsys):
         result, complete = followed(results)
     assert trial.directory not in complete
     assert len({*complete} - {""}) == 6, "the others"
+    assert "Leaderboard" in result.views[0][0], "of what MLflow took"
     say_tracking(replace(result, started=7, missing=1), RunOptions("test", results=str(results)), console())
     said = " ".join(capsys.readouterr().out.split())
     assert f"MLflow lacks 1 of 7 runs: {trial.directory}: MLflow does not take all of its run (Invalid value" in said
     assert "damaged" not in said
+
+
+def test_what_is_refused_for_good_costs_one_reading_of_the_runs(results, refusing, monkeypatch):
+    """The mirror was made anew at every look, ever later."""
+    made, trial = [], trials([3])[0, 3]
+    write(results, trial, 30.0)
+    monkeypatch.setattr(sync_process, "Mirror", lambda *where: made.append(1) or mirror.Mirror(*where))
+    monkeypatch.setattr(sync_process.Backoff, "due", property(lambda _: True))
+    with refusing(trial):
+        result, _ = followed(results, *[lambda: None] * 4)
+    assert len(made) == 2, "once more, as a run that was deleted is made again so"
+    assert "MLflow does not take all of its run" in result.error
 
 
 @pytest.mark.parametrize("which", [TRIAL_TAG, SETTING_TAG])

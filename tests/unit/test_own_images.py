@@ -6,6 +6,7 @@ import io
 import math
 import os
 import re
+import shutil
 import struct
 import zipfile
 import zlib
@@ -1005,13 +1006,15 @@ def test_score_says_what_it_leaves_out_and_names_no_remedy_of_suites(tmp_path):
         *((name, True) for name in ("test.csv", "splits/TestList01.txt", "labels/val/0.txt", "metadata.jsonl")),
         *((name, False) for name in ("train.csv", "a/metadata.csv", "test.py", "test_results.txt", "dataset.json")),
         *((name, False) for name in ("crash_test_dummies.txt", "split_screens.csv", "labels/cat/0.txt")),
+        *((name, False) for name in ("caption/metadata.jsonl", "evaluate.json", "dev/setup.py", "test/notes.md")),
     ],
 )
 def test_files_that_tell_of_held_out_images_are_said(tmp_path, note, says):
     """Images were all trained on in silence where a file and no folder says which are held out."""
     folder = pictures(tmp_path / "a", *(f"images/{name}" for name in SIX))
     (folder / note).parent.mkdir(parents=True, exist_ok=True)
-    (folder / note).write_text('{"file_name": "0.png", "split": "test"}' if "jsonl" in note else "file_name,text\n")
+    line = '{"file_name": "0.png", "text": "a banana split"}' if "caption" in note else '{"split": "test"}'
+    (folder / note).write_text(line if "jsonl" in note else "file_name,text\n")
     said = [
         line for line in prepare_images(folder, "train", Transform(size=8, channels=3)).contents() if "held" in line
     ]
@@ -1025,6 +1028,17 @@ def test_files_that_tell_of_held_out_images_are_said(tmp_path, note, says):
     if "/" not in note:  # what was prepared is the same without it
         (folder / note).unlink()
         assert "held" not in "".join(prepare_images(folder, "train", Transform(size=8, channels=3)).contents())
+
+
+@pytest.mark.parametrize("header", ["file_name,split", "split;file_name", '"file_name","split"'])
+def test_a_column_of_splits_is_seen_in_a_zip_too(tmp_path, header):
+    """The zip file was closed before its list was read."""
+    folder = pictures(tmp_path / "a", *SIX)
+    (folder / "metadata.csv").write_text(f"{header}\n")
+    packed = shutil.make_archive(str(tmp_path / "b"), "zip", folder)
+    for source in (folder, Path(packed)):
+        said = prepare_images(source, "train", Transform(size=8, channels=3)).contents()
+        assert any("metadata.csv may say which" in line for line in said)
 
 
 def test_a_folder_test_without_images_is_said(tmp_path):
