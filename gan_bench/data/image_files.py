@@ -42,7 +42,7 @@ _PNG_BITS = "gan_bench: bits"
 """Where an image keeps the bits of a sample in its PNG, which Pillow does not tell."""
 SET_RANGE = "write range: [LOW, HIGH] where a suite names the images"
 _NOTES, _ZEROS = re.compile(rb"EXIF|Exif"), 4096
-"""Begin notes in a WebP or an AVIF, and the zeros at the end that are more than the room that some keep in these.
+"""Begin notes in an AVIF, and the zeros at the end that are more than the room that some keep in these.
 
 Packed pixels end in zeros, too: those of a WebP of one colour are a twentieth of it.
 """
@@ -268,8 +268,19 @@ def _breaks_off(data: bytes) -> bool:
     if data.startswith(PNG):
         return not _is_whole_png(data)
     if data[:4] == b"RIFF" or data[4:8] == b"ftyp":  # WebP and AVIF
-        return len(data) - len(data.rstrip(b"\0")) > max(_ZEROS if _NOTES.search(data) else 64, len(data) // 8)
+        packed, has_notes = (_to_last_pixels(data), False) if data[:4] == b"RIFF" else (data, _NOTES.search(data))
+        return len(packed) - len(packed.rstrip(b"\0")) > max(_ZEROS if has_notes else 64, len(packed) // 8)
     return data.startswith(JPEG) and data.endswith(b"\0") and not _has_end(data.rstrip(b"\0"))
+
+
+def _to_last_pixels(data: bytes) -> bytes:
+    """Return a WebP without the notes behind its pixels, which may keep room of zeros."""
+    at = last = 12
+    while kind := data[at : at + 4]:
+        end = at + 8 + int.from_bytes(data[at + 4 : at + 8], "little")
+        last = end if kind in (b"VP8 ", b"VP8L", b"ALPH", b"ANMF") else last
+        at = end + end % 2
+    return data[:last]
 
 
 def _is_whole_png(data: bytes) -> bool:

@@ -168,6 +168,13 @@ def test_a_tiff_that_breaks_off_is_called_truncated(options, rest):
         decode(whole[:kept] + rest, "a.tif", 3)
 
 
+def test_notes_that_end_in_zeros_break_off_no_small_webp():
+    """A thumbnail that keeps its camera's notes was truncated."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    notes = b"Exif\0\0MM\0*" + (8).to_bytes(4, "big") + bytes(5000)
+    assert decode(encode(image, "WEBP", exif=notes), "a.webp", 3).size == (64, 64)
+
+
 @pytest.mark.parametrize(("form", "options"), [("WEBP", {}), ("WEBP", {"lossless": True}), ("AVIF", {})])
 def test_a_packed_image_that_runs_into_zeros_is_called_truncated(form, options):
     """The zeros were decoded, to a smear."""
