@@ -593,6 +593,8 @@ def test_of_a_quick_profile_the_whole_protocol_comes_before_more_seeds():
     items = [stored(with_lr(digits_trial(0, profile="quick"), lr), fid=50.0 + 1e5 * lr) for lr in (2e-4, 3e-4)]
     found = answer(items, "gan-bench run test")
     assert found.proposal == "Next: the suite's whole protocol, `gan-bench run test --profile full`."
+    found = answer(items, "gan-bench run test --only lr")
+    assert found.proposal == "Next: the whole protocol of these trials, `gan-bench run test --profile full --only lr`."
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,8 @@ def proposal(scored: Scored) -> str | None:
         return _longer(study, command)
     if study.profile == "quick":  # more seeds of a training that was cut down say little of the suite's own
         whole = _whole_protocol(command)
-        return f"Next: the suite's whole protocol{_lifted(command, whole)}, `{whole}`."
+        what = "the suite's whole protocol" if _value(whole, "--only") is None else "the whole protocol of these trials"
+        return f"Next: {what}{_lifted(command, whole)}, `{whole}`."
     if trials["group"].nunique() == 1:  # more seeds would compare it with nothing
         return None
     return _next_look(scored, command) or _beyond_tests(study, found, command)
