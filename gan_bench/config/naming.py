@@ -50,6 +50,8 @@ TITLES: Mapping[str, str] = {
     "evaluation.epochs": "evaluated at",
 }
 """What people read for a value; other fields are called by their names."""
+SEPARATOR = " \N{MIDDLE DOT} "
+"""Stands between the recipe and the values in a setting's name, and between the parts of a run's."""
 PAIRS = (
     # of both networks, of G, of D
     ("lr", "lr_g", "lr_d"),

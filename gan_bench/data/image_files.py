@@ -276,7 +276,7 @@ def _breaks_off(data: bytes) -> bool:
 def _to_last_pixels(data: bytes) -> bytes:
     """Return a WebP without the notes behind its pixels, which may keep room of zeros."""
     at = last = 12
-    while kind := data[at : at + 4]:
+    while (kind := data[at : at + 4]).strip(b"\0"):
         end = at + 8 + int.from_bytes(data[at + 4 : at + 8], "little")
         last = end if kind in (b"VP8 ", b"VP8L", b"ALPH", b"ANMF") else last
         at = end + end % 2

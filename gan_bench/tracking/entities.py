@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from gan_bench.config.design import Design
-from gan_bench.config.naming import flat_values, of_both
+from gan_bench.config.naming import SEPARATOR, flat_values, of_both
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
@@ -85,7 +85,6 @@ def setting_name(stored: StoredTrial) -> str:
     return printable(SEPARATOR.join(parts))
 
 
-SEPARATOR = " \N{MIDDLE DOT} "
 _NAMED = ("lr=", "lr_g=", "lr_d=", "betas=", "betas_g=", "betas_d=", "dataset=")
 """Changes of a recipe that a run's name has anyway, or that its experiment says."""
 

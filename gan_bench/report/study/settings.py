@@ -7,14 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gan_bench.config.naming import PAIRS, TITLES, flat_values, of_both, title, value_text
+from gan_bench.config.naming import PAIRS, SEPARATOR, TITLES, flat_values, of_both, title, value_text
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import LATER_DEFAULTS
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import printable
 
-SEPARATOR = " · "
-"""Stands between the recipe and the values in a setting's name."""
 _OFF = {"optimizer": "adam", **{name: value for name, value in LATER_DEFAULTS.items() if name != "loss"}}
 """Values that a setting's name leaves out: what they switch is off."""
 _NONE = "-"
