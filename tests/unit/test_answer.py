@@ -668,7 +668,8 @@ def test_epochs_that_a_suite_sets_are_not_taken_for_cut_where_samples_alone_made
         (
             "--profile full --epochs 20 --set epochs=8 --set loss=hinge",
             {8},
-            "Next: longer training, `gan-bench run digits --set loss=hinge --profile full --set epochs=16`",
+            "Next: longer training, in a folder of its own, `gan-bench run digits --set loss=hinge --profile full "
+            "--set epochs=16 --results results-16-epochs`",
         ),
         ("--profile full", {8, 16}, "Next: longer training, by more epochs in the suite, now 8 to 16"),
         ("--profile full", {10**6}, "Next: longer training, by more epochs in the suite, now 1000000"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -155,7 +156,13 @@ def _with_more_epochs(study: Study, command: str) -> str:
         return f"Next: longer training, by more epochs in the suite, now {lengths}"
     words, *options = _options(shlex.split(_without(command, *_SHORTER)))
     kept = [*words, *(word for each in options if not _sets_epochs(each) for word in each)]
-    return f"Next: longer training, `{shlex.join([*kept, '--set', f'epochs={2 * epochs[0]}'])}`"
+    longer = shlex.join([*kept, "--set", f"epochs={2 * epochs[0]}"])
+    if not any(map(_sets_epochs, options)):
+        return f"Next: longer training, `{longer}`"
+    # beside these trials they would be one study of two lengths, of which no one command is
+    folder = re.sub(r"-\d+-epochs$", "", _value(command, "--results") or "results")
+    aside = f"{folder}-{2 * epochs[0]}-epochs"
+    return f"Next: longer training, in a folder of its own, `{_with(longer, '--results', aside)}`"
 
 
 def _sets_epochs(option: Sequence[str]) -> bool:
