@@ -24,6 +24,7 @@ from gan_bench.report.findings.summaries import summaries
 from gan_bench.report.page.collect import Collected, collect, with_histories
 from gan_bench.report.page.drawing import standalone
 from gan_bench.report.page.page import Chapter, page
+from gan_bench.report.study.frame import quick_text
 from gan_bench.report.study.latex import check_columns, to_latex
 from gan_bench.report.study.studies import studies
 from gan_bench.report.study.study import Study
@@ -102,7 +103,7 @@ def build_report(
 def _records(results: Path, out: Path | None = None) -> Iterator[tuple[dict[str, str], Collected, list[Study]]]:
     """Give the state of every suite, taken before its records are read, then the records and their studies."""
     declare_foreign_measures(existing(results))
-    with _one_at_a_time(results, out), _collector_off():
+    with _one_at_a_time(results, out), _collector_off(), quick_text():
         states = {}
         for suite, folders in folders_by_suite(results).items():
             with suppress(UserError):

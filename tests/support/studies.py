@@ -20,7 +20,7 @@ from gan_bench.records.record import Status, TrialRecord, best_scores
 from gan_bench.report.build import build_report
 from gan_bench.report.findings.reproduction import article_tables
 from gan_bench.report.page.page import Chapter
-from gan_bench.report.study.frame import build_frames
+from gan_bench.report.study.frame import build_frames, quick_text
 from gan_bench.report.study.studies import studies
 from support.records import edit
 from support.trials import digits_trial
@@ -53,6 +53,7 @@ def stored(trial, fid=None, status="done", reason=None, early=None, samples=100)
     )
 
 
+@quick_text()
 def studies_of(items, **said):
     """The studies of records in memory; of their suites' plans is known what is said here beside their versions."""
     frames = build_frames(items)
@@ -60,6 +61,7 @@ def studies_of(items, **said):
     return studies(frames, Suites(**{"versions": versions, **said}))
 
 
+@quick_text()
 def report_of(items, **said):
     """The tables and answers of records in memory, study by study, and all tables."""
     chapters = [Chapter.of(study) for study in studies_of(items, **said)]

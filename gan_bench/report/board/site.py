@@ -23,6 +23,7 @@ from gan_bench.report.board.tiers import tiers
 from gan_bench.report.card.text import card_values
 from gan_bench.report.page.page import filled_template, own_text, shown_table
 from gan_bench.report.page.samples import grid_uri
+from gan_bench.report.study.frame import quick_text
 from gan_bench.report.study.table import Column, Table, arrow, cells, median_of, put_interval, records, to_csv
 
 NOTE = (
@@ -95,6 +96,7 @@ class Board:
     left: tuple[LeftOut, ...]
 
 
+@quick_text()
 def build_board(folders: Sequence[Path], out: Path) -> Board:
     """Read published folders and write the board of them.
 

@@ -37,7 +37,7 @@ from gan_bench.report.compare.equivalence import (
     equivalence_table,
     same_settings,
 )
-from gan_bench.report.study.frame import build_frames
+from gan_bench.report.study.frame import build_frames, quick_text
 from gan_bench.report.study.studies import studies
 from gan_bench.report.study.table import Column, Table, table_markdown
 
@@ -135,6 +135,7 @@ class Comparison:
             yield "", "some changes cannot be judged" if self.unsure else "nothing got worse beyond noise"
 
 
+@quick_text()
 def compare(
     old: Path, new: Path, tolerance: float | None = None, match: str = AUTO, margin: float | None = None
 ) -> Comparison:

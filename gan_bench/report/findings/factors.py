@@ -339,6 +339,7 @@ def compared_levels(scored: Scored, fields: tuple[str, ...], *, apart: bool = Fa
             yield recipe, first, second, side_by_side(by_level[first], by_level[second], ["seed", "rest"])
 
 
+@once
 def _scored_so(scored: Scored) -> pd.DataFrame:
     """Return the trials that have the protocol's scores, or were to have them: others can lose none."""
 

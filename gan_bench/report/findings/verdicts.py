@@ -67,7 +67,10 @@ def _mostly_lost(pairs: pd.DataFrame, sides: Sequence[str]) -> set[str]:
     What is still to be trained is not lost. Where either side lost a few, in different seeds, most pairs may lack a
     score of a setting that is fair to compare: then its seeds are left out, not the setting.
     """
-    seeds, ended = pairs.groupby("rest")["seed"].nunique(), pairs[~pairs["open"]]
+    ended = pairs[~pairs["open"]]
+    if not ended[[*sides]].isna().to_numpy().any():
+        return set()  # as in most studies, of which many measures of many levels are asked for
+    seeds = pairs.groupby("rest")["seed"].nunique()
     lost = [ended[ended[side].isna()].groupby("rest")["seed"].nunique() for side in sides]
     found = {str(setting) for each in lost for setting in each.index[2 * each > seeds.reindex(each.index)]}
     return found if len(found) < len(seeds) else set()
