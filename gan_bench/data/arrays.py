@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gan_bench.core.errors import DataError, UserError, brief
 from gan_bench.core.text import plural, printable
-from gan_bench.data.image_files import WIDE, UnknownRangeError, as_meant, eight_bit
+from gan_bench.data.eight_bit import WIDE, UnknownRangeError, as_meant, eight_bit
 from gan_bench.data.image_folders import DARK
 from gan_bench.pillow_settings import pillow_defaults
 

@@ -1,9 +1,12 @@
-"""What a file is by its first bytes, whatever its name says: an image, or what people have in place of one."""
+"""What the bytes of a file say: its kind, whatever its name is; of an image its notes, and whether it is whole."""
 
 from __future__ import annotations
 
+import contextlib
 import re
+import struct
 import zipfile
+import zlib
 from functools import cache
 from pathlib import Path
 
@@ -40,6 +43,14 @@ _KINDS = {
 ARCHIVES = frozenset({".tar", ".tgz", ".rar", ".7z", ".gz", ".xz", ".bz2", ".zst"})
 _STARTS = (b"Rar!", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 """Endings and beginnings of archives that are no zip files; a tar file is known by its 257th byte."""
+_MAX_TAG_VALUES = 2**20
+_NOTES, _ZEROS = re.compile(rb"EXIF|Exif"), 4096
+"""Begin notes in an AVIF, and the zeros at the end that are more than the room that some keep in these.
+
+Packed pixels end in zeros, too: those of a WebP of one colour are a twentieth of it.
+"""
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
+"""Begins a segment of a JPEG, or ends it: none of those that stand in its pixels and have no length."""
 
 
 @cache
@@ -88,3 +99,85 @@ def wrong_with_zip(path: Path) -> str:
     except Exception as error:  # of many kinds: of the system, the archive, its compression
         return f"cannot be read ({brief(error)})"
     return f"is damaged at {printable(damaged)}" if damaged else ""
+
+
+def breaks_off(data: bytes) -> bool:
+    """True if an image ends before its file, though what decoded it went on: zeros decode, to grey or a smear.
+
+    A download that broke off may have zeros to its full size. Pixels that are not packed may be zeros themselves.
+    """
+    if data.startswith(PNG):
+        return not _is_whole_png(data)
+    if data[:4] == b"RIFF" or data[4:8] == b"ftyp":  # WebP and AVIF
+        packed, has_notes = (_to_last_pixels(data), False) if data[:4] == b"RIFF" else (data, _NOTES.search(data))
+        return len(packed) - len(packed.rstrip(b"\0")) > max(_ZEROS if has_notes else 64, len(packed) // 8)
+    return data.startswith(JPEG) and data.endswith(b"\0") and not _has_end(data.rstrip(b"\0"))
+
+
+def _to_last_pixels(data: bytes) -> bytes:
+    """Return a WebP without the notes behind its pixels, which may keep room of zeros."""
+    at = last = 12
+    while (kind := data[at : at + 4]).strip(b"\0"):
+        end = at + 8 + int.from_bytes(data[at + 4 : at + 8], "little")
+        last = end if kind in (b"VP8 ", b"VP8L", b"ALPH", b"ANMF") else last
+        at = end + end % 2
+    return data[:last]
+
+
+def _is_whole_png(data: bytes) -> bool:
+    """True if the checksums of a PNG's pixels, which Pillow passes over, hold, and its end is there."""
+    view, at, last = memoryview(data), 8, 8
+    while (kind := data[at + 4 : at + 8]).isalpha():
+        end = at + 12 + int.from_bytes(view[at : at + 4])
+        if kind == b"IDAT":
+            if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end]):
+                return False
+            last = end
+        at = end
+    return data.find(b"IEND", last) >= 0  # not by its place: notes before it may be damaged
+
+
+def _has_end(data: bytes) -> bool:
+    """True if the end of a JPEG's own image is there; those of thumbnails lie inside of its segments."""
+    at = 2
+    while found := _MARKER.search(data, at):
+        if found[1] == b"\xd9":
+            return True
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
+    return False
+
+
+def without_notes(data: bytes) -> bytes:
+    """Return a PNG without the chunks that hold no pixels, no transparency and no orientation."""
+    kept, at = [data[:8]], 8
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        kind = data[at + 4 : at + 8]
+        if kind[:1].isupper() or kind in (b"tRNS", b"eXIf"):
+            kept.append(data[at:end])
+        at = end
+    return b"".join(kept)
+
+
+def check_tags(data: bytes) -> None:
+    """Refuse a TIFF without tags, or with millions of numbers in one: PIL makes Python objects of all as it opens it.
+
+    Raises:
+        OSError: It is cut short, or runs into zeros.
+        ValueError: A tag is too long.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(data[:2])
+    if order is None or data[2:4] not in (b"*\0", b"\0*", b"+\0", b"\0+"):
+        return
+    big = data[2:3] == b"+"
+    entries = start = 0
+    with contextlib.suppress(struct.error, OverflowError):  # they lie behind the end, as most programs write them last
+        (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+        (entries,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
+    form = struct.Struct(order + ("HHQ8x" if big else "HHI4x"))
+    start += 8 if big else 2
+    if not 0 < entries <= (len(data) - start) // form.size:
+        raise OSError("image file is truncated")
+    for tag, kind, count in form.iter_unpack(data[start : start + form.size * entries]):
+        if kind not in (1, 2, 6, 7) and count > _MAX_TAG_VALUES:
+            raise ValueError(f"its tag {tag} has {count:,} values")

@@ -24,7 +24,8 @@ from gan_bench.core.errors import DataError
 from gan_bench.core.preparing import tell
 from gan_bench.core.text import plural, printable, some_of
 from gan_bench.data.doubts import doubts, doubts_of_notes
-from gan_bench.data.image_files import SET_RANGE, decode_square, more_frames
+from gan_bench.data.eight_bit import SET_RANGE
+from gan_bench.data.image_files import decode_square, more_frames
 from gan_bench.data.image_source import ArchiveError, ImageSource, open_source
 from gan_bench.data.splits import Layout, Split, layout_of
 
