@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -27,6 +27,9 @@ from gan_bench.report.page.samples import Strip, strips
 from gan_bench.report.study.frame import status_shown
 from gan_bench.report.study.study import Study
 from gan_bench.report.study.table import RANKED, Table, cells, filled, note_of, records
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 PARTS = {
     "answer": "Answer",
@@ -114,11 +117,20 @@ def page(chapters: list[Chapter], articles: list[Table], collected: Collected, r
 
 def filled_template(package: str, file: str, **values: object) -> str:
     """Return a page of a package's template, which marks own files, plots and JSON as safe; jinja2 escapes the rest."""
-    from jinja2 import Environment, StrictUndefined
+    return _templates(package).get_template(file).render(**values)
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = (resources.files(package) / file).read_text(encoding="utf-8")
-    return environment.from_string(template).render(**values)
+
+@cache
+def _templates(package: str) -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader(package, ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 # ------------------------------------------------------------------------------------------------ a study
