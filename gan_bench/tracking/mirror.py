@@ -52,7 +52,8 @@ class SuiteRuns:
     """What this process knows of a suite: its experiment, its runs by trial and by setting, and colours of settings.
 
     Attributes:
-        seen: Sizes and times of the files of each record when its run was brought up to it, and that run.
+        seen: Sizes and times of the files of each record when its run was brought up to it, and that run, or what
+            MLflow refused of it.
         scores: What was logged, as ``METRIC.EXTRACTOR``.
     """
 
@@ -62,7 +63,7 @@ class SuiteRuns:
     colours: dict[str, str]
     columns: tuple[str, ...]
     planned: Suites
-    seen: dict[Path, tuple[object, MirroredRun]] = field(default_factory=dict)
+    seen: dict[Path, tuple[object, MirroredRun | Exception]] = field(default_factory=dict)
     scores: set[str] = field(default_factory=set)
 
     def trials_of(self, setting: SettingRun) -> list[MirroredRun]:
@@ -135,9 +136,20 @@ class Mirror(TrackingStore):
         live = not directory.record.exists() and trial_lock(directory).holder() is not None
         watched = directory.environment, directory.history, directory.evaluations, directory.record
         state = live, *map(size_and_time, watched)
-        before, run = known.seen.get(path, (None, None))
-        if before == state:
-            return run
+        before, found = known.seen.get(path, (None, None))
+        if before != state:
+            try:
+                found = self._brought_up(path, known, live=live)
+            except Exception as error:
+                if not server.is_refusal(error):
+                    raise
+                found = error  # remembered, or its files would be sent at every look
+            known.seen[path] = state, found
+        if isinstance(found, Exception):
+            raise found.with_traceback(None)
+        return found
+
+    def _brought_up(self, path: Path, known: SuiteRuns, *, live: bool) -> MirroredRun:
         header = read_header(path)
         run = self._run_of(header, known)
         end = _end_of(header)
@@ -155,7 +167,6 @@ class Mirror(TrackingStore):
             self._terminate(run, header)
         if end:
             self._mark_if_altered(run, found)
-        known.seen[path] = state, run
         return run
 
     def _mark_if_altered(self, run: MirroredRun, found: StoredTrial | RecordError) -> None:

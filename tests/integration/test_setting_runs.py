@@ -485,15 +485,19 @@ def test_a_run_says_what_mlflow_refused(results, refusing, capsys):
     assert "damaged" not in said
 
 
-def test_what_is_refused_for_good_costs_one_reading_of_the_runs(results, refusing, monkeypatch):
-    """The mirror was made anew at every look, ever later."""
-    made, trial = [], trials([3])[0, 3]
+def test_what_is_refused_for_good_costs_one_reading_of_the_runs_and_is_sent_once_more(results, refusing, monkeypatch):
+    """The mirror was made anew at every look, ever later; then its files were uploaded at each."""
+    made, sent, trial = [], [], trials([3])[0, 3]
     write(results, trial, 30.0)
+    stage = mirror.Mirror._stage_record
+    monkeypatch.setattr(
+        mirror.Mirror, "_stage_record", lambda self, folder, of: sent.append(of.path.name) or stage(self, folder, of)
+    )
     monkeypatch.setattr(sync_process, "Mirror", lambda *where: made.append(1) or mirror.Mirror(*where))
     monkeypatch.setattr(sync_process.Backoff, "due", property(lambda _: True))
     with refusing(trial):
         result, _ = followed(results, *[lambda: None] * 4)
-    assert len(made) == 2, "once more, as a run that was deleted is made again so"
+    assert len(made) == sent.count(trial.directory) == 2, "once more, as a run that was deleted is made again so"
     assert "MLflow does not take all of its run" in result.error
 
 
