@@ -26,6 +26,7 @@ from gan_bench.report.findings.find_setting import finished_settings
 from gan_bench.report.findings.pairs import paired
 from gan_bench.report.findings.questions import (
     Question,
+    _value,
     _with_more_epochs,
     own_command,
     proposal,
@@ -690,6 +691,25 @@ def test_longer_training_is_a_command_that_doubles_the_epochs(options, lengths, 
         given = [value for option, value in pairwise(shlex.split(found.split("`")[1])) if option == "--set"]
         plan = make_plan(find_suite("digits"), PlanOptions(changes=parse_changes(given)))
         assert {trial.config.epochs for trial in plan.trials} == {16}
+
+
+@pytest.mark.parametrize(
+    ("given", "beside"),
+    [
+        ("runs", "runs-16-epochs"),
+        ("runs-8-epochs/", "runs-16-epochs"),
+        ("a/runs", "a/runs-16-epochs"),
+        (".", "../HERE-16-epochs"),
+        ("..", "../../ABOVE-16-epochs"),
+    ],
+)
+def test_a_folder_of_its_own_is_beside_the_results(given, beside, tmp_path, monkeypatch):
+    """Of a report of the current folder it was a hidden one within."""
+    (tmp_path / "ABOVE" / "HERE").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "ABOVE" / "HERE")
+    (study,) = studies_of([stored(digits_trial(0, epochs=8, evaluation=EVALUATION), fid=350.0)])
+    command = f"gan-bench run digits --set epochs=8 --results {given}"
+    assert _value(_with_more_epochs(study, command).split("`")[1], "--results") == beside
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gan_bench.config.changes import Several, parse_change
 from gan_bench.config.design import FEWEST, LOOKS
@@ -160,8 +161,10 @@ def _with_more_epochs(study: Study, command: str) -> str:
     if not any(map(_sets_epochs, options)):
         return f"Next: longer training, `{longer}`"
     # beside these trials they would be one study of two lengths, of which no one command is
-    folder = re.sub(r"-\d+-epochs$", "", _value(command, "--results") or "results")
-    aside = f"{folder}-{2 * epochs[0]}-epochs"
+    folder = Path(_value(command, "--results") or "results")
+    if folder.name in ("", ".."):  # the current folder, or the one above: beside it and not in it
+        folder = folder / ".." / folder.resolve().name
+    aside = str(folder.with_name(f"{re.sub(r'-[0-9]+-epochs$', '', folder.name)}-{2 * epochs[0]}-epochs"))
     return f"Next: longer training, in a folder of its own, `{_with(longer, '--results', aside)}`"
 
 
