@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from gan_bench.config.design import Design
 from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
 from gan_bench.report.findings.factors import factor_tables
-from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.findings.pairs import paired
 from gan_bench.report.findings.questions import questions
+from gan_bench.report.findings.standings import standings
 from gan_bench.report.study.frame import Frames
 from gan_bench.report.study.stats import ALPHA
 from gan_bench.report.study.study import Scored, Study
@@ -56,7 +56,8 @@ class Spread:
 def final_logs(scored: Scored, fewest: int = FIVE) -> Iterator[tuple[str, Array, NDArray[np.bool_]]]:
     """Yield group, final log FIDs and collapses of every setting of which so many runs were scored."""
     final = scored.final()
-    for _, done in scored.study.settings():
+    for setting in scored.study.settings:
+        done = setting.done
         values = done["trial"].map(final[primary_measure()]).dropna()
         if len(values) >= fewest:
             flags = done.loc[values.index, "trial"].map(final[COLLAPSED]) > 0
@@ -126,9 +127,9 @@ def claims(study: Study) -> Iterator[tuple[str, str]]:
     """Yield what a study decides between two settings: group key of the better one, then of the other."""
     group = {label: key for key, label in study.values.labels.items()}
     for scored in study.scored:
-        found = leaders(scored)
-        for label in found.behind if found else ():
-            yield group[found.best], group[label]  # type: ignore[union-attr]
+        found = standings(scored)
+        for each in found.of("behind"):
+            yield group[found.ranked[0].label], group[each.label]
         for table in factor_tables(scored):
             rows = table.rows[(table.rows["key"] == primary_measure()) & (table.rows["found"] == "decided")]
             for row in rows.to_dict("records"):
@@ -236,8 +237,8 @@ def measures(all_scored: list[Scored]) -> Iterator[dict[str, object]]:
 
 def _first_five(scored: Scored, values: pd.Series[float]) -> Iterator[tuple[str, Array]]:
     collapsed = scored.final()[COLLAPSED]
-    for _, done in scored.study.settings():
-        first = done.sort_values("seed")[:FIVE]
+    for setting in scored.study.settings:
+        first = setting.done.sort_values("seed")[:FIVE]
         numbers: Any = first["trial"].map(values).astype(float)
         if len(first) == FIVE and numbers.notna().all() and not (first["trial"].map(collapsed) > 0).any():
             yield str(first["group"].iloc[0]), numbers.to_numpy()

@@ -28,7 +28,7 @@ import records
 import sequential
 
 from gan_bench.core.atomic import write_atomically
-from gan_bench.report.findings.leaders import correct_for_choice
+from gan_bench.report.findings.verdicts import correct_for_choice
 from gan_bench.report.study.stats import ALPHA, paired_test
 from gan_bench.report.study.studies import read_studies
 from gan_bench.report.study.study import Scored

@@ -24,6 +24,7 @@ from gan_bench.records.record import Status
 from gan_bench.report.board.entries import read_board
 from gan_bench.report.board.site import CARDS, build_board, card_name
 from gan_bench.report.board.tiers import Sample, tiers, unpaired_p
+from gan_bench.report.findings.standings import standings
 from gan_bench.report.study.looks import repeated_p
 from gan_bench.report.study.stats import ALPHA
 from gan_bench.report.study.studies import read_studies
@@ -146,7 +147,7 @@ class TestBoard:
     def test_a_setting_whose_generators_collapsed_has_no_group(self):
         """A median FID of 447 stood in the group of 24: no test parts from it what spreads so far."""
         rows, _ = read_board([PUBLISHED / "amd-epyc-2-cores"])
-        collapsed = [each for each in rows if "collapsed" in each.remarks]
+        collapsed = [each for each in rows if "collapsed" in "; ".join(each.standing.remarks())]
         assert collapsed
         assert not [each for each in collapsed if each.sample.values]
         assert [each for each in rows if each.sample.values]
@@ -163,7 +164,8 @@ class TestBoard:
         write_plan(tmp_path / "r", "test", 1, trials, "gan-bench run test")
         (table,) = build_board([tmp_path / "r"], tmp_path / "site").tables
         (study,) = read_studies(tmp_path / "r", history=False)[1]
-        assert [entry.setting.label for entry in table.entries] == study.scored[0].ranking()
+        ranked = [each.label for each in standings(study.scored[0]).ranked]
+        assert [entry.setting.label for entry in table.entries] == ranked
         reasons = ["not grouped: 1 of 5 collapsed", "1", "not grouped: 1 of 5 failed or diverged"]
         assert [line.split(" | ")[0] for line in table_lines(tmp_path / "site")[:3]] == [
             f"| {each}" for each in reasons

@@ -19,7 +19,7 @@ from gan_bench.config.design import Design
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.text import matches
-from gan_bench.report.card.text import _standing
+from gan_bench.report.card.text import _place
 from gan_bench.report.findings.answer import answers_markdown
 from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.find_setting import finished_settings
@@ -800,11 +800,9 @@ def test_a_card_names_rivals_that_no_test_judges():
     """It ended in ": ." where all of them collapsed more often."""
     items = [*trials(1e-4, (50, 51, 50, 52, 51)), *trials(2e-4, (60, 61, 60, 62, None))]
     (study,) = studies_of(items)
-    best, other = sorted(finished_settings(study), key=lambda setting: setting.label)
-    assert _standing(best).endswith(
-        "by the median FID: no test judges 1, which collapsed or failed at a different rate."
-    )
-    assert "no test judges it against the best: lr 1e-4 failed in none, lr 2e-4 in 1 of 5" in _standing(other)
+    best, other = sorted(finished_settings(study), key=lambda each: each.label)
+    assert _place(best).endswith("by the median FID: no test judges 1, which collapsed or failed at a different rate.")
+    assert "no test judges it against the best: lr 1e-4 failed in none, lr 2e-4 in 1 of 5" in _place(other)
 
 
 def test_a_collapse_is_told_with_its_seed_and_its_classes():

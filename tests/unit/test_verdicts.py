@@ -13,11 +13,11 @@ from support.trials import digits_trial
 
 from gan_bench.config.design import Design
 from gan_bench.records import schema
-from gan_bench.report.findings.leaders import correct_for_choice, leaders
 from gan_bench.report.findings.questions import counted, questions
+from gan_bench.report.findings.standings import standings
 from gan_bench.report.findings.summaries import summaries
 from gan_bench.report.findings.tables import study_tables
-from gan_bench.report.findings.verdicts import corrected
+from gan_bench.report.findings.verdicts import correct_for_choice, corrected
 from gan_bench.report.study.latex import to_latex
 from gan_bench.report.study.looks import level, repeated_p
 from gan_bench.report.study.stats import holm
@@ -208,14 +208,14 @@ def test_the_best_is_corrected_for_all_settings_and_for_having_been_chosen():
             logs = [3 + (gap if i else 0) + 0.05 * NOISE[(7 * i + 5 * seed) % 12] for seed in range(5)]
             items += [trial(seed, rate, np.exp(log)) for seed, log in enumerate(logs)]
         study, _, _ = answered(items)
-        found = leaders(study.scored[0])
+        found = standings(study.scored[0])
         p = sorted(
             repeated_p((5, 8, 12), 5, max(2 / 4**5, stats.ttest_rel(_logs(items, 1e-4), _logs(items, rate)).pvalue))
             for rate in (2e-4, 3e-4)
         )
         wanted = 0 if 3 * p[0] > 0.05 else 1 if 1.5 * p[1] > 0.05 else 2
-        assert len(found.behind) == wanted
-        assert (found.best, len(found.tied)) == ("lr 1e-4", 2 - wanted)
+        assert len(found.of("behind")) == wanted
+        assert (found.best.label, len(found.of("tied"))) == ("lr 1e-4", 2 - wanted)
         differs.append(wanted < sum(each <= 0.05 for each in p))
     assert any(differs), "else the correction is not seen"
 
@@ -336,9 +336,8 @@ def test_a_setting_that_failed_in_every_seed_but_one_is_no_setting_of_one_seed(d
         "failed at a different rate."
     )
     assert "No test judges lr 1e-4: lr 2e-4 failed in none, lr 1e-4 in 4 of 5." in answer.headline
-    best = leaders(answered(items, design)[0].scored[0])
-    assert list(best.unequal) == ["lr 1e-4"]
-    assert best.unknown == ()
+    found = standings(answered(items, design)[0].scored[0])
+    assert [each.stand for each in found.ranked] == ["best", "unequal"]
 
 
 def test_one_seed_alone_is_not_judged_even_where_it_failed():
@@ -854,8 +853,8 @@ def test_a_setting_that_the_test_calls_better_is_not_said_to_be_as_good():
         items.append(trial(seed, 1e-4, base if seed < 7 else 4 * base))
         items.append(trial(seed, 2e-4, (1.001 if seed < 7 else 1.25) * base))
     study, rows, answer = answered(items, WITHOUT_MARGIN)
-    found = leaders(study.scored[0])
-    assert (found.best, found.ahead) == ("lr 1e-4", ("lr 2e-4",))
+    found = standings(study.scored[0])
+    assert [(each.label, each.stand) for each in found.ranked] == [("lr 1e-4", "best"), ("lr 2e-4", "ahead")]
     assert rows[0]["verdict"] == "0.0002"
     assert "lr 2e-4 is decidedly better in the mean over equal seeds, with a worse median" in answer.headline
     assert "as good" not in answer.headline

@@ -6,9 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
 
 from gan_bench.config.measures import COLLAPSED, primary_measure
 from gan_bench.core.errors import UserError
@@ -21,10 +18,10 @@ from gan_bench.records.schema import Audit
 from gan_bench.records.verify import verify
 from gan_bench.report.board.tiers import Sample
 from gan_bench.report.card.text import Card, card_of
-from gan_bench.report.findings.find_setting import FinishedSetting, finished_settings
-from gan_bench.report.findings.tables import remarks
+from gan_bench.report.findings.find_setting import finished_settings
+from gan_bench.report.findings.standings import Standing, standings
 from gan_bench.report.study.studies import read_studies
-from gan_bench.report.study.study import Scored, Study, values_of
+from gan_bench.report.study.study import Setting, values_of
 
 LONGEST = 300
 """Characters of a sentence of an audit that is shown; strangers write them."""
@@ -57,13 +54,10 @@ class Entry:
     Attributes:
         key: Its table.
         folder: The folder that it was published in, as it was named.
-        scored: The scores of its study that the table compares.
+        standing: The setting, under the scores that the table compares.
         machine: Names of its processors or graphics cards.
         versions: Versions of torch.
-        place: What a report ranks it by: the median over all seeds, lost ones as worst, then the mean over finished
-            seeds.
         sample: What groups are made of.
-        remarks: What a reader must know of it.
         audits: What auditors found: level by level, how many trials hold, of how many.
         contradicted: Sentences of audits that contradict it or doubt it.
         auditors: When and on what it was audited.
@@ -73,12 +67,10 @@ class Entry:
 
     key: Key
     folder: str
-    scored: Scored
+    standing: Standing
     machine: str
     versions: str
-    place: tuple[float, float]
     sample: Sample
-    remarks: str
     audits: str
     contradicted: tuple[str, ...]
     auditors: tuple[str, ...]
@@ -86,9 +78,9 @@ class Entry:
     records: frozenset[str]
 
     @property
-    def setting(self) -> FinishedSetting:
+    def setting(self) -> Setting:
         """The setting."""
-        return self.card.setting
+        return self.standing.setting
 
 
 @dataclass(frozen=True)
@@ -140,75 +132,72 @@ def entries(folder: Path) -> Iterator[Entry | LeftOut]:
     by_id = {stored.trial["id"]: stored for stored in found}
     counted = 0
     for study in made:
-        for row, done in study.settings():
-            if lost := _all_lost(study, row, done):
-                yield LeftOut(name, printable(f"{row['setting']} ({study.title}): {lost}"))
-        for setting in finished_settings(study):
-            for scored in study.scored:
-                if scored.median_trial(setting.done):
+        for setting in study.settings:
+            if lost := _all_lost(setting):
+                yield LeftOut(name, printable(f"{setting.label} ({study.title}): {lost}"))
+        for shown in finished_settings(study):
+            for each in (standings(scored).row(shown.label) for scored in study.scored):
+                if each.rank is not None:
                     counted += 1
-                    yield _entry(name, setting, scored, by_id, audits)
+                    yield _entry(name, each, shown, by_id, audits)
     if not counted:
         yield LeftOut(name, "none of its trials is finished and scored")
 
 
-def _all_lost(study: Study, row: Mapping[str, Any], done: pd.DataFrame) -> str:
+def _all_lost(setting: Setting) -> str:
     """Return what became of a setting all of whose seeds were lost, or nothing."""
-    if done.empty:
-        failed = "its seed failed" if row["bad"] == 1 else f"all of its {row['bad']} seeds failed"
-        return failed if row["bad"] else ""
-    ways = [scored.how_lost(row, done) for scored in study.scored if set(done["trial"]) <= scored.unscored()]
-    if not ways or len(ways) < len(study.scored):
+    if setting.done.empty:
+        failed = "its seed failed" if setting.bad == 1 else f"all of its {setting.bad} seeds failed"
+        return failed if setting.bad else ""
+    shown = setting.study.scored
+    if not shown or any(set(setting.done["trial"]) - scored.unscored() for scored in shown):
         return ""
-    return f"none of its seeds has a score: {', '.join(f'{count} {what}' for what, count in ways[0].items())}"
+    lost = standings(shown[0]).row(setting.label).lost
+    return f"none of its seeds has a score: {', '.join(f'{count} {what}' for what, count in lost.items())}"
 
 
 def _entry(
-    folder: str, setting: FinishedSetting, scored: Scored, by_id: Mapping[str, StoredTrial], audits: list[Audit]
+    folder: str, standing: Standing, shown: Standing, by_id: Mapping[str, StoredTrial], audits: list[Audit]
 ) -> Entry:
-    study, done = setting.study, setting.done
-    mine = [by_id[trial] for trial in done["trial"]]
-    shown, finals = str(scored.median_trial(done)), values_of(done, scored.final(), primary_measure())
+    study, protocol = standing.setting.study, standing.scored.protocol
+    mine = [by_id[trial] for trial in standing.setting.done["trial"]]
     digests = {trial.trial["id"]: record_digest(trial.path) for trial in mine}
     images = {str(trial.environment.get("data_sha256") or "") for trial in mine}
     said, against = _audited(digests, audits)
     return Entry(
-        key=Key(study.dataset, study.image_size, study.profile, scored.protocol, "+".join(sorted(images))),
+        key=Key(study.dataset, study.image_size, study.profile, protocol, "+".join(sorted(images))),
         folder=folder,
-        scored=scored,
+        standing=standing,
         machine=printable(", ".join(dict.fromkeys(str(t.environment.get("device_name") or "unknown") for t in mine))),
         versions=", ".join(dict.fromkeys(str(t.environment.get("libraries", {}).get("torch", "")) for t in mine)),
-        place=(scored.medians()[setting.label].estimate, float(finals.mean())),
-        sample=_sample(setting, scored),
-        remarks="; ".join(remarks(scored, dict(setting.row), done)),
+        sample=_sample(standing),
         audits=said,
         contradicted=against,
         auditors=tuple(_auditors(digests, audits)),
-        card=card_of(setting, by_id[shown]),
+        card=card_of(shown, by_id[standing.median_trial]),
         records=frozenset(digests.values()),
     )
 
 
-def _sample(setting: FinishedSetting, scored: Scored) -> Sample:
+def _sample(standing: Standing) -> Sample:
     """Return the seeds of a setting that a test may judge: those of its last complete look, as its plan declares.
 
     Of a setting whose generators collapsed none: their scores spread so far that no better setting would be decided.
     """
-    done = setting.done
+    setting, done, final = standing.setting, standing.setting.done, standing.scored.final()
     design = setting.study.design.of(set(done["seed"]))
-    look, planned = design.at(set(done["seed"])), len(done) + int(setting.row["bad"])
-    if lost := scored.how_lost(setting.row, done):
-        return Sample((), unfit=", ".join(f"{count} of {planned} {what}" for what, count in lost.items()))
+    look, planned = design.at(set(done["seed"])), len(done) + setting.bad
+    if standing.lost:
+        return Sample((), unfit=", ".join(f"{count} of {planned} {what}" for what, count in standing.lost.items()))
     if design.extended:
         return Sample((), unfit="seeds that were not declared")
     if not look.number:
         return Sample((), unfit=f"{plural(len(done), 'seed')}, first look at {design.looks[0]}")
     counted = done[done["seed"].isin(look.seeds)]
-    values = values_of(counted, scored.final(), primary_measure()).dropna()
-    collapsed = values_of(counted, scored.final(), COLLAPSED)
+    values = values_of(counted, final, primary_measure()).dropna()
+    collapsed = values_of(counted, final, COLLAPSED)
     if (collapsed > 0).any():
-        count = int((values_of(done, scored.final(), COLLAPSED) > 0).sum())  # as remarks count them
-        return Sample((), unfit=f"{count} of {len(done)} collapsed")
+        return Sample((), unfit=f"{len(standing.collapsed)} of {len(done)} collapsed")  # as remarks count them
     steady = bool(len(collapsed) and collapsed.notna().all())
     return Sample(tuple(float(value) for value in values), steady, design.looks, look.number)
 

@@ -148,7 +148,7 @@ def _from(entry: Entry) -> str:
 
 
 def _table(key: Key, rows: Sequence[Entry], *, named: bool) -> BoardTable:
-    ordered = sorted(rows, key=lambda entry: (*entry.place, entry.setting.name))
+    ordered = sorted(rows, key=lambda entry: (*entry.standing.place, entry.setting.name))
     together = list(zip(tiers([entry.sample for entry in ordered]), ordered, strict=True))
     frame = pd.DataFrame([*(_row(group, entry) for group, entry in together), *_baseline_rows(rows)])
     quick = " (QUICK profile, cut down)" if key.profile == "quick" else ""
@@ -160,7 +160,7 @@ def _table(key: Key, rows: Sequence[Entry], *, named: bool) -> BoardTable:
 
 
 def _row(group: int | None, entry: Entry) -> dict[str, object]:
-    setting, score = entry.setting, entry.scored.medians()[entry.setting.label]
+    setting, score = entry.setting, entry.standing.median
     row: dict[str, object] = {
         "group": group,
         "not_grouped": entry.sample.why_not,
@@ -170,12 +170,12 @@ def _row(group: int | None, entry: Entry) -> dict[str, object]:
         "machine": entry.machine,
         "from": _from(entry),
         "seeds": score.n,
-        "lost": entry.scored.lost(setting.row, setting.done) or None,
-        "epochs": int(setting.row["epochs"]),
+        "lost": sum(entry.standing.lost.values()) or None,
+        "epochs": setting.epochs,
         "seconds": median_of(setting.done["train_seconds"]),
         "kilojoules": median_of(setting.done["kilojoules"]),
         "audits": entry.audits,
-        "remarks": "; ".join([*entry.contradicted, *([entry.remarks] if entry.remarks else [])]),
+        "remarks": "; ".join([*entry.contradicted, *entry.standing.remarks()]),
     }
     put_interval(row, "median", score)
     return row
@@ -185,7 +185,7 @@ def _baseline_rows(rows: Sequence[Entry]) -> Iterator[dict[str, object]]:
     """Yield what real images and untrained generators come to: once where folders agree, else folder by folder."""
     known: dict[str, dict[str, float]] = {}
     for entry in rows:
-        for row in entry.scored.baseline_rows((primary_measure(),)):
+        for row in entry.standing.scored.baseline_rows((primary_measure(),)):
             value = row.get(primary_measure())
             if value is not None and math.isfinite(float(value)):
                 known.setdefault(str(row["setting"]), {}).setdefault(_from(entry), float(value))
@@ -267,9 +267,8 @@ def _shown(made: BoardTable) -> dict[str, object]:
 
 def _last_grid(entry: Entry) -> Path | None:
     """Return the last sample grid of the lowest seed of a setting that has one: publications hold those."""
-    trials = entry.setting.study.trials
-    mine = trials[trials["trial"].isin(entry.setting.done["trial"])].sort_values("seed")
-    grids = (list(RecordDirectory(Path(path)).grids.values()) for path in mine["path"])
+    done = entry.setting.done.sort_values("seed")
+    grids = (list(RecordDirectory(Path(path)).grids.values()) for path in done["path"])
     return next((files[-1] for files in grids if files), None)
 
 

@@ -11,7 +11,7 @@ from scipy import special
 
 from gan_bench.core.text import plural
 from gan_bench.report.compare.equivalence import welch_test
-from gan_bench.report.findings.leaders import correct_for_choice
+from gan_bench.report.findings.verdicts import correct_for_choice
 from gan_bench.report.study.looks import repeated_p
 from gan_bench.report.study.stats import ALPHA, FEW, coincidence
 

@@ -53,10 +53,9 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
     """
     found, made = read_studies(results, history=True)
     chosen = find_setting(made, setting)
-    median = chosen.scored.median_trial(chosen.done)
-    require_sound(chosen.study, chosen.label)
-    stored = next(item for item in found if item.trial["id"] == median)
-    record, folder = RecordDirectory(stored.path), out or Path(f"{chosen.name}-card")
+    require_sound(chosen.setting.study, chosen.label)
+    stored = next(item for item in found if item.trial["id"] == chosen.median_trial)
+    record, folder = RecordDirectory(stored.path), out or Path(f"{chosen.setting.name}-card")
     grids = list(record.grids.values())
     names = [name for name in _GENERATOR if (stored.path / name).is_file()] if record.weights.is_file() else []
     shown = [f"{record.samples.name}/{grids[-1].name}"] if grids else []

@@ -23,13 +23,11 @@ from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import ScoreLine, TrialFile
 from gan_bench.report.findings.answer import score_text
-from gan_bench.report.findings.find_setting import FinishedSetting
-from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.findings.questions import own_command
-from gan_bench.report.findings.tables import remarks
+from gan_bench.report.findings.standings import Standing, standings
 from gan_bench.report.study.settings import architecture_of
 from gan_bench.report.study.stats import Interval
-from gan_bench.report.study.study import values_of
+from gan_bench.report.study.study import Setting
 from gan_bench.report.study.table import arrow, interval_text, number, score_column
 
 SAMPLES = "samples.png"
@@ -71,87 +69,87 @@ class Card:
     """What a card says.
 
     Attributes:
-        setting: The setting.
+        standing: The setting, under the scores that rank it.
         stored: The trial whose generator it shows: the median one of those that are finished.
         scores: The rows of its table.
         own_score: The primary score of that trial, as text.
-        standing: Where the setting stands among the others of its suite.
+        place: Where the setting stands among the others of its suite.
         cautions: What a reader must know of it: collapses, lost seeds, no gain over untrained generators.
         cost: What training took, and on what.
         article: The article that its recipe is of, if it is known.
     """
 
-    setting: FinishedSetting
+    standing: Standing
     stored: StoredTrial
     scores: tuple[ScoreRow, ...]
     own_score: str
-    standing: str
+    place: str
     cautions: tuple[str, ...]
     cost: str
     article: Article | None
 
 
-def card_of(setting: FinishedSetting, stored: StoredTrial) -> Card:
+def card_of(standing: Standing, stored: StoredTrial) -> Card:
     """Gather what the card of a setting says.
 
     Args:
-        setting: The setting.
+        standing: The setting, under the scores that rank it.
         stored: The finished trial that stands for it.
     """
     config = stored.trial["config"]
     is_of_article = architecture_of(config["recipe"]) == config["architecture"]  # other networks are no article's
-    final = setting.scored.final()[primary_measure()]
+    final = standing.scored.final()[primary_measure()]
     return Card(
-        setting=setting,
+        standing=standing,
         stored=stored,
-        scores=tuple(_scores(setting)),
+        scores=tuple(_scores(standing)),
         own_score=score_text(Interval(float(final[stored.trial["id"]]), None, None, 1)),
-        standing=_standing(setting),
-        cautions=tuple(remarks(setting.scored, setting.row, setting.done)),
-        cost=_cost(setting, stored),
+        place=_place(standing),
+        cautions=tuple(standing.remarks()),
+        cost=_cost(standing.setting, stored),
         article=RECIPES[config["recipe"]].article if is_of_article else None,
     )
 
 
-def _scores(setting: FinishedSetting) -> Iterator[ScoreRow]:
-    first = setting.scored
-    for scored in (first, *(each for each in setting.study.scored if each is not first)):
+def _scores(standing: Standing) -> Iterator[ScoreRow]:
+    study, first = standing.setting.study, standing.scored
+    for scored in (first, *(each for each in study.scored if each is not first)):
         real: Mapping[str, ScoreLine] = next((scores for _, scores in scored.real()), {})
-        for metric in setting.study.metrics:
-            if interval := scored.mean(metric, setting.done):
-                recipe = str(setting.done["recipe"].iloc[0])
+        each = standings(scored).row(standing.label)
+        for metric in study.metrics:
+            if interval := each.mean(metric):
                 known = real[metric]["value"] if metric in real else None
-                yield ScoreRow(metric, scored.protocol, interval, known, scored.untrained(metric, recipe))
+                untrained = scored.untrained(metric, standing.setting.recipe)
+                yield ScoreRow(metric, scored.protocol, interval, known, untrained)
 
 
-def _standing(setting: FinishedSetting) -> str:
-    study, scored = setting.study, setting.scored
-    ranking, found = scored.ranking(), leaders(scored)
-    name = "" if setting.label in setting.name else f', there called "{setting.label}"'
-    if found is None or setting.label not in ranking:
+def _place(standing: Standing) -> str:
+    study, found = standing.setting.study, standings(standing.scored)
+    label, count = standing.label, len(found.ranked)
+    name = "" if label in standing.setting.name else f', there called "{label}"'
+    if found.best is None or standing.rank is None:
         return f"The setting is not ranked in suite {study.suite}{name}."
-    if len(ranking) == 1:
+    if count == 1:
         return f"The only ranked setting of suite {study.suite} on {study.dataset}{name}."
-    among = f"{plural(len(ranking), 'setting')} of suite {study.suite} on {study.dataset}{name}"
-    place = f"Place {ranking.index(setting.label) + 1} of {among}, by the median {MEASURES[primary_measure()].title}"
-    if setting.label == found.best:
-        may = len(found.tied) - len(found.ahead) + len(found.unknown)
+    among = f"{plural(count, 'setting')} of suite {study.suite} on {study.dataset}{name}"
+    place = f"Place {standing.rank} of {among}, by the median {MEASURES[primary_measure()].title}"
+    if standing.stand == "best":
         said = [
-            (len(found.behind), "decidedly better than {}"),
-            (may, "{} may be as good"),
-            (len(found.ahead), "{} decidedly better in the mean over equal seeds"),
-            (len(found.unequal), f"no test judges {{}}, which {found.unlike}"),
+            (len(found.of("behind")), "decidedly better than {}"),
+            (len(found.of("tied", "unknown")), "{} may be as good"),
+            (len(found.of("ahead")), "{} decidedly better in the mean over equal seeds"),
+            (len(found.of("unequal")), f"no test judges {{}}, which {found.unlike}"),
         ]
         return f"{place}: {'; '.join(words.format(count) for count, words in said if count)}."
-    if setting.label in found.unequal:
-        return f"{place}; no test judges it against the best: {found.unequal[setting.label]}."
-    if setting.label in found.ahead:
-        return f"{place}; decidedly better in the mean over equal seeds than {found.best}, whose median is the best."
-    behind = "decidedly worse than" if setting.label in found.behind else "not decidedly worse than"
-    return f"{place}: {behind} the best, {found.best}."
+    best = found.best.label
+    return {
+        "unequal": f"{place}; no test judges it against the best: {standing.why}.",
+        "ahead": f"{place}; decidedly better in the mean over equal seeds than {best}, whose median is the best.",
+        "behind": f"{place}: decidedly worse than the best, {best}.",
+    }.get(standing.stand, f"{place}: not decidedly worse than the best, {best}.")
 
 
-def _cost(setting: FinishedSetting, stored: StoredTrial) -> str:
+def _cost(setting: Setting, stored: StoredTrial) -> str:
     seconds = float(setting.done["train_seconds"].astype(float).median())
     device = stored.environment.get("device_name") or stored.environment.get("device") or "an unknown device"
     threads = stored.environment.get("threads")
@@ -183,7 +181,6 @@ def card_markdown(card: Card, license_name: str | None = None, code: str | None 
         "code": lambda text: text.replace("`", "'"),  # stays inside a code span
         "fenced": lambda text: text.replace("`" * 3, "`"),  # stays inside a fenced block
     }
-    final = card.setting.scored.final()
     template = (resources.files("gan_bench.report.card") / "card.md").read_text(encoding="utf-8")
     record, config = RecordDirectory(card.stored.path), card.stored.trial["config"]
     part = card.stored.environment.get("parts", {}).get(f"architectures/{config['architecture']}")
@@ -199,13 +196,13 @@ def card_markdown(card: Card, license_name: str | None = None, code: str | None 
         code=code,
         rows=[row.texts for row in card.scores],
         values=list(card_values(card)),
-        quick=card.setting.study.profile == "quick",
+        quick=card.standing.setting.study.profile == "quick",
         inception=any(row.protocol.extractor == "inception" for row in card.scores),
-        seeds=plural(int(values_of(card.setting.done, final, primary_measure()).count()), "seed"),
+        seeds=plural(len(card.standing.finals), "seed"),
         epochs=int(card.stored.record["epochs"]) if card.stored.record else 0,
         version=card.stored.environment.get("gan_bench", ""),
         year=str(card.stored.environment.get("started", ""))[:4],
-        command=without_places(own_command(card.setting.study) or ""),
+        command=without_places(own_command(card.standing.setting.study) or ""),
     )
     metadata = yaml.safe_dump(_metadata(card, license_name), sort_keys=False, allow_unicode=True)
     return f"---\n{metadata}---\n\n{text}"
@@ -221,7 +218,7 @@ def card_values(card: Card) -> Iterator[tuple[str, str, str]]:
 
 
 def _metadata(card: Card, license_name: str | None) -> dict[str, object]:
-    study, name = card.setting.study, card.setting.name
+    study, name = card.standing.setting.study, card.standing.setting.name
     rows = [row for row in card.scores if MEASURES[row.metric].roles & {"primary", "compared", "quality"}]
     dataset = HUB_DATASETS.get(study.dataset)
     return {

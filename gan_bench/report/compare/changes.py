@@ -248,8 +248,8 @@ def _untested(old: Design, new: Design, look: int) -> str:
 def _spread(scored: Scored) -> float | None:
     """Return the standard deviation of a log primary score over seeds, pooled over settings; None without any."""
     final, squares, degrees = scored.final()[primary_measure()], 0.0, 0
-    for _, done in scored.study.settings():
-        values = done["trial"].map(final).dropna().astype(float)
+    for setting in scored.study.settings:
+        values = setting.done["trial"].map(final).dropna().astype(float)
         if len(values) > 1 and (values > 0).all():
             logs = values.map(math.log)
             squares, degrees = squares + float(((logs - logs.mean()) ** 2).sum()), degrees + len(logs) - 1

@@ -1,1 +1,1 @@
-"""What follows from a study: comparisons that count the noise, leaders, factors, the answer."""
+"""What follows from a study: comparisons that count the noise, standings, factors, the answer."""

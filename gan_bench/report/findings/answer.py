@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,8 +12,8 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import plain_markdown, plural, some_of
 from gan_bench.report.findings.factor_sentences import NAMED, factor_sentences
 from gan_bench.report.findings.factors import factors_of
-from gan_bench.report.findings.leaders import Leaders, leaders
 from gan_bench.report.findings.questions import proposal
+from gan_bench.report.findings.standings import Standing, Standings, standings
 from gan_bench.report.findings.tuning import tuning_sentences
 from gan_bench.report.study.frame import BAD, FAULTY, changed_between
 from gan_bench.report.study.stats import Interval
@@ -56,16 +56,16 @@ class Answer:
 def answers(study: Study) -> Iterator[Answer]:
     """Answer the question of a study under each of its protocols."""
     for scored in study.scored:
-        found = leaders(scored)
+        found = standings(scored)
         factors = [each for each in factors_of(scored) if each.primary]
-        best, score = (found.best, score_text(found.score)) if found else (None, "")
+        best = found.best
         yield Answer(
             title=study.title,
             protocol=scored.protocol,
-            best=best,
-            score=score,
-            usable=found is not None and not _why_useless(scored, found),
-            headline=_headline(scored, found),
+            best=best.label if best else None,
+            score=score_text(best.median) if best else "",
+            usable=best is not None and not _why_useless(best),
+            headline=_headline(found, best) if best else _without_a_score(study),
             cautions=tuple(_cautions(scored, found)),
             factors=(
                 *(sentence for each in factors for sentence in factor_sentences(each)),
@@ -93,60 +93,53 @@ def score_text(score: Interval) -> str:
 # ---------------------------------------------------------------------------------------------- the best
 
 
-def _headline(scored: Scored, found: Leaders | None) -> str:
-    if found is None:
-        return _without_a_score(scored.study)
-    row, done = scored.study.setting(found.best)
-    known = int(values_of(done, scored.final(), primary_measure()).count())
-    seeds = f"{known} of {row['planned']} planned seeds" if known < row["planned"] else ""
-    seeds = seeds or plural(found.score.n, "seed")
-    lost = "".join(f", {count} {what}" for what, count in scored.how_lost(row, done).items())
-    waiting = sum(1 for each, done in scored.study.settings() if not len(done) and not each["bad"])
-    decided = found.behind and not (found.tied or found.unequal or found.unknown or scored.study.design.extended)
-    useless = _why_useless(scored, found)
-    what = ("Best setting" if decided and not useless else "Best score") + (" so far" if waiting else "")
+def _headline(found: Standings, best: Standing) -> str:
+    planned, known = len(best.setting.trials), len(best.finals)
+    seeds = f"{known} of {planned} planned seeds" if known < planned else plural(best.median.n, "seed")
+    lost = "".join(f", {count} {what}" for what, count in best.lost.items())
+    waiting = sum(each.setting.done.empty and not each.setting.bad for each in found.rows)
+    useless = _why_useless(best)
+    what = ("Best setting" if found.is_decided and not useless else "Best score") + (" so far" if waiting else "")
     have = "has" if waiting == 1 else "have"
     start = f"No setting is of use yet: {useless}. " if useless else ""
-    start += f"{what}: {found.best}, {score_text(found.score)} over {seeds}{lost} ({scored})"
+    start += f"{what}: {best.label}, {score_text(best.median)} over {seeds}{lost} ({best.scored})"
     start += f"; {plural(waiting, 'other setting')} {have} no finished trial yet" if waiting else ""
-    if not found.behind and not found.tied and not found.unequal:
-        return f"{start}.{_alone(found, waiting)}"
-    return f"{start}. {_compared_with_others(scored, found, waiting)}"
+    if not found.of("behind", "tied", "ahead", "unequal"):
+        return f"{start}.{_alone(found, best, waiting)}"
+    return f"{start}. {_compared_with_others(found, best, waiting)}"
 
 
-def _why_useless(scored: Scored, found: Leaders) -> str:
+def _why_useless(best: Standing) -> str:
     """Return why nobody would take the generators of the best setting, or nothing."""
-    row, done = scored.study.setting(found.best)
-    untrained = scored.untrained(primary_measure(), row["recipe"])
-    if untrained is not None and found.score.estimate >= untrained:
+    if best.untrained is not None and best.median.estimate >= best.untrained:
         title = MEASURES[primary_measure()].title
-        return f"the best is no better than untrained generators ({title} {number(untrained)})"
-    collapsed = len(scored.collapsed(done))
-    return "all generators of the best one collapsed" if collapsed and collapsed == len(done) else ""
+        return f"the best is no better than untrained generators ({title} {number(best.untrained)})"
+    is_all = 0 < len(best.collapsed) == len(best.setting.done)
+    return "all generators of the best one collapsed" if is_all else ""
 
 
-def _collapse(scored: Scored, label: str) -> str:
+def _collapse(best: Standing) -> str:
     """Say which generators of the best setting count as collapsed, and what that means; nothing where none does."""
-    _, done = scored.study.setting(label)
-    collapsed = scored.collapsed(done)
+    collapsed = best.collapsed
     if collapsed.empty:
         return ""
-    some, count = len(collapsed), len(done)
+    some, count = len(collapsed), len(best.setting.done)
     if count == 1:
         start = "The one generator of the best setting counts"
     elif some == count:
         start = f"{'Both' if count == 2 else f'All {count}'} generators of the best setting count"
     else:
         start = f"{some} of {count} generators of the best setting count{'s' if some == 1 else ''}"
-    reasons = list(_signs(scored, collapsed))
+    reasons = list(_signs(best))
     if some < count and all(reasons):
         return f"{start} as collapsed: {'; '.join(reasons)}."
     which = f" (seed {_listed([*map(str, collapsed['seed'])])})" if some < count else ""
     return f"{start} as collapsed{which}: half of the classes or fewer, or one class in over half of the images."
 
 
-def _signs(scored: Scored, collapsed: pd.DataFrame) -> Iterator[str]:
+def _signs(best: Standing) -> Iterator[str]:
     """Yield which of the two signs of a collapse each generator shows; nothing where that cannot be told."""
+    scored, collapsed = best.scored, best.collapsed
     real = [scores["classes"]["value"] for _, scores in scored.real() if "classes" in scores]
     every, own = (values_of(trials, scored.final(), "classes") for trials in (scored.study.trials, collapsed))
     half = pd.Series([*real, *every], dtype=float).max() / 2 if real else math.nan
@@ -168,28 +161,30 @@ def _without_a_score(study: Study) -> str:
     return f"No trial has a score; {len(bad)} of {plural(len(study.trials), 'trial')} failed or diverged{most}{why}."
 
 
-def _compared_with_others(scored: Scored, found: Leaders, waiting: int) -> str:
+def _compared_with_others(found: Standings, best: Standing, waiting: int) -> str:
     """Return how the best setting stands against those that it was compared with."""
-    if scored.study.design.extended:
+    if best.setting.study.design.extended:
         return "Not all of these seeds are known to have been declared before the first: nothing is decided."
-    compared = len(found.behind) + len(found.tied) + len(found.unequal)
-    useless = frozenset[str]() if found.best in scored.no_better_than_untrained() else scored.no_better_than_untrained()
-    tied = tuple(label for label in found.tied if label not in useless and label not in found.ahead)
-    idle = [label for label in found.tied if label in useless]
-    unlearned = _unlearned(len(idle), others=bool(tied or found.unequal or found.unknown))
+    behind, tied, unequal, unknown = found.of("behind"), found.of("tied"), found.of("unequal"), found.of("unknown")
+    undecided = found.of("tied", "ahead")
+    compared = len(behind) + len(undecided) + len(unequal)
+    idle = [] if best.is_untrained else [each for each in undecided if each.is_untrained]
+    tied = [each for each in tied if each not in idle]
+    unlearned = _unlearned(len(idle), others=bool(tied or unequal or unknown))
     as_good = f"{_named(tied)} may be as good" if tied else ""
-    if found.behind and not found.tied and not found.unequal:
+    if behind and len(behind) == compared:
         first = [f"It is decidedly better than {_others(compared, 'finished ' if waiting else '')}"]
-    elif found.behind:
-        first = [f"It is decidedly better than {len(found.behind)} of {compared} others", as_good, unlearned]
+    elif behind:
+        first = [f"It is decidedly better than {len(behind)} of {compared} others", as_good, unlearned]
     elif tied:
         first = [f"No setting is decidedly worse: {as_good}", unlearned]
     else:
         first = [f"No test decides it, but {unlearned}"] if idle else []
-    unknown = f"nothing can be said yet of {len(found.unknown)}" if found.unknown else ""
-    rest = [_ahead(found), _unequal(found), _failed(found), unknown, _next_look(found)]
+    not_yet = f"nothing can be said yet of {len(unknown)}" if unknown else ""
+    ahead = found.of("ahead")
+    rest = [_ahead(ahead), _unequal(found), _failed(found), not_yet, _next_look(found)]
     said = "; ".join(filter(None, [*first, *rest]))
-    starts_with_a_name = not first and said.startswith(tuple(found.ahead))
+    starts_with_a_name = not first and said.startswith(tuple(each.label for each in ahead))
     return f"{said if starts_with_a_name else said[:1].upper() + said[1:]}."
 
 
@@ -203,38 +198,45 @@ def _unlearned(count: int, *, others: bool) -> str:
     return f"{are} undecided, and no better than untrained generators"
 
 
-def _ahead(found: Leaders) -> str:
+def _ahead(ahead: Sequence[Standing]) -> str:
     """Name settings that the test calls better than the one with the best median."""
-    if not found.ahead:
+    if not ahead:
         return ""
-    are = "is" if len(found.ahead) == 1 else "are"
-    return f"{_named(found.ahead)} {are} decidedly better in the mean over equal seeds, with a worse median"
+    are = "is" if len(ahead) == 1 else "are"
+    return f"{_named(ahead)} {are} decidedly better in the mean over equal seeds, with a worse median"
 
 
-def _failed(found: Leaders) -> str:
+def _failed(found: Standings) -> str:
     """Name settings of which no trial came to its end with a score."""
-    return "; ".join(f"{_named(labels)} {how}" for how, labels in found.failed.items())
+    by_words: dict[str, list[Standing]] = {}
+    for each in found.rows:
+        if sum(each.lost.values()) == len(each.setting.trials):
+            how = next(iter(each.lost)) if len(each.lost) == 1 else "failed, diverged or could not be scored"
+            said = f"{how} in {'any' if how == 'could not be scored' else 'every'} seed"
+            by_words.setdefault(said, []).append(each)
+    return "; ".join(f"{_named(settings)} {how}" for how, settings in by_words.items())
 
 
-def _unequal(found: Leaders) -> str:
+def _unequal(found: Standings) -> str:
     """Name settings that no test judges, as they are unlike the best in more than their scores."""
-    if len(found.unequal) == 1:
-        ((label, why),) = found.unequal.items()
-        return f"no test judges {label}: {why}"
-    count = len(found.unequal)
-    return f"{count} others {found.unlike}, which no test judges" if count else ""
+    unequal = found.of("unequal")
+    if len(unequal) == 1:
+        return f"no test judges {unequal[0].label}: {unequal[0].why}"
+    return f"{len(unequal)} others {found.unlike}, which no test judges" if unequal else ""
 
 
-def _next_look(found: Leaders) -> str:
+def _next_look(found: Standings) -> str:
     """Return when the comparison goes on, and with which settings where that is not one look for all of them."""
-    looks = sorted(set(found.open.values()))
-    if not looks:
-        return ""
-    left = [label for label in (*found.tied, *found.unequal, *found.unknown) if label not in found.open]
-    if len(looks) == 1 and not left:
-        return f"the next look is at {looks[0]} seeds"
-    by_look = {look: [label for label, each in found.open.items() if each == look] for look in looks}
-    return "the next look is " + ", ".join(f"at {look} seeds for {_listed(labels)}" for look, labels in by_look.items())
+    by_look: dict[int, list[str]] = {}
+    left = False
+    for each in found.of("tied", "ahead", "unequal", "unknown"):
+        if each.next:
+            by_look.setdefault(each.next, []).append(each.label)
+        left = left or not each.next
+    if len(by_look) == 1 and not left:
+        return f"the next look is at {min(by_look)} seeds"
+    looks = [f"at {look} seeds for {_listed(labels)}" for look, labels in sorted(by_look.items())]
+    return f"the next look is {', '.join(looks)}" if looks else ""
 
 
 def _listed(labels: list[str]) -> str:
@@ -242,16 +244,17 @@ def _listed(labels: list[str]) -> str:
     return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
 
 
-def _alone(found: Leaders, waiting: int) -> str:
+def _alone(found: Standings, best: Standing, waiting: int) -> str:
     """Return why nothing is compared, or nothing where unfinished settings explain it."""
-    if not found.unknown:
-        alone = f" {_failed(found)}." if found.failed else ""
-        return alone or ("" if waiting else " There is no other setting to compare it with.")
-    if found.open:
-        return f" Which setting is best is not judged before the look at {min(found.open.values())} seeds."
-    if found.given_up:
+    unknown = found.of("unknown")
+    if not unknown:
+        alone = _failed(found)
+        return f" {alone}." if alone else "" if waiting else " There is no other setting to compare it with."
+    if looks := [each.next for each in unknown if each.next]:
+        return f" Which setting is best is not judged before the look at {min(looks)} seeds."
+    if any(each.against and each.against.is_tested for each in unknown):
         return " Which setting is best is not judged: seeds are too few, and more are unlikely to decide it; given up."
-    why = "with one seed" if found.score.n == 1 else "as no other shares two seeds with it"
+    why = "with one seed" if best.median.n == 1 else "as no other shares two seeds with it"
     return f" Which setting is best cannot be said {why}."
 
 
@@ -262,11 +265,11 @@ def _others(count: int, which: str) -> str:
     return f"{number} other {which}ones" if which else f"{number} others"
 
 
-def _named(labels: tuple[str, ...]) -> str:
-    return some_of(labels, NAMED, "; ")
+def _named(settings: Iterable[Standing]) -> str:
+    return some_of([each.label for each in settings], NAMED, "; ")
 
 
-def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
+def _cautions(scored: Scored, found: Standings) -> Iterator[str]:
     """Yield what a good rank alone would hide."""
     if faulty := int(scored.study.trials["status"].isin(FAULTY).sum()):
         yield (
@@ -286,18 +289,18 @@ def _cautions(scored: Scored, found: Leaders | None) -> Iterator[str]:
             f"Trials ran on several devices ({_listed(machines)}): their times and costs are not comparable, and "
             "equal seeds may draw other noise, which makes comparisons less sharp."
         )
-    if found is None:
+    if found.best is None:
         return
-    if collapse := _collapse(scored, found.best):
+    if collapse := _collapse(found.best):
         yield collapse
-    useless = scored.no_better_than_untrained()
-    if (useless and found.best not in useless) or len(useless) > 1:
+    useless = [each for each in found.rows if each.is_untrained]
+    if (useless and not found.best.is_untrained) or len(useless) > 1:
         are = "is" if len(useless) == 1 else "are"
-        scores = len(scored.medians())
+        scores = sum(each.median.n > 0 for each in found.rows)
         what = f"{len(useless)} of {scores} settings {are} no better than untrained generators"
         is_all = len(useless) == scores
         yield "No other is better, so comparisons say nothing about trained generators." if is_all else f"{what}."
-    bad = sum(row["bad"] for row, _ in scored.study.settings())
+    bad = sum(each.setting.bad for each in found.rows)
     unscored = len(scored.unscored())
     for count, what in ((bad, "failed or diverged"), (unscored, "made images that cannot be scored")):
         if count:
@@ -315,7 +318,7 @@ def _withdrawn(study: Study) -> Iterator[str]:
     there &= gone["dataset"] == study.dataset
     names = tuple(dict.fromkeys(gone["suite_setting"][~there]))
     for count, what, named in (
-        (int((~there).sum()), "not in the suite as it was last run", f": {_named(names)}"),
+        (int((~there).sum()), "not in the suite as it was last run", f": {some_of(names, NAMED, '; ')}"),
         (int(there.sum()), "of settings that were last run with other epochs, training images or evaluations", ""),
     ):
         if count:

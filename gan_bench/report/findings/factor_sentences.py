@@ -125,7 +125,7 @@ def _left_out(names: Sequence[str]) -> str:
 
 
 def _not_judged(rows: Sequence[Judged]) -> str:
-    following = [each.next for each in rows if each.open and each.next]
+    following = [each.following for each in rows if each.following]
     if following:
         return f"not judged before the look at {min(following)} seeds"
     if any(each.seeds > 1 for each in rows):
@@ -135,7 +135,7 @@ def _not_judged(rows: Sequence[Judged]) -> str:
 
 def _needs(rows: Sequence[Judged]) -> str:
     """Return when undecided comparisons are judged again, or how many seeds a study needs that finds out."""
-    following = [each.next for each in rows if each.open and each.next]
+    following = [each.following for each in rows if each.following]
     needed = [each.needed for each in rows if each.needed is not None and each.seeds >= FEWEST]
     if following:
         likely = f", likely decided at {min(needed)}" if needed else ""
@@ -167,7 +167,7 @@ def _epochs_sentence(rows: Sequence[Judged]) -> str:
         if rows[0].found == "undecided":
             return f"{EPOCHS}: undecided whether {title} still improved at the end of training."
     if all(row.found == "not judged" for row in rows):
-        waiting = [row.next for row in rows if row.open and row.next and row.seeds >= row.next]
+        waiting = [row.following for row in rows if row.following and row.seeds >= row.following]
         whole = f"not judged before all settings have the {min(waiting)} seeds of the next look" if waiting else ""
         return f"{start}; {whole or _not_judged(rows)}."
     said = f"{start} ({_degree(improved)})" if improved else start
@@ -190,7 +190,7 @@ def _degree(rows: Sequence[Judged]) -> str:
 
 def _gain(rows: Sequence[Judged]) -> str:
     """Write by how much the better level is ahead, as a ratio of the primary score where ratios are compared."""
-    ratios = [each.ratio.estimate for each in rows if each.ratio]
+    ratios = [each.size.estimate for each in rows if each.size and each.is_ratio]
     if len(ratios) < len(rows):
         return ""
     better = sorted(min(r, 1 / r) for r in ratios)

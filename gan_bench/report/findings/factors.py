@@ -200,7 +200,7 @@ def leading_level(pairs: Sequence[Judged]) -> str:
     sure = {each.winner for each in pairs if each.is_sure}
     if len(sure) == 1:
         return sure.pop()
-    lower = sum(each.size is not None and each.size.estimate < (1 if each.ratio else 0) for each in pairs)
+    lower = sum(each.size is not None and each.size.estimate < (1 if each.is_ratio else 0) for each in pairs)
     return pairs[0].second_level if 2 * lower > len(pairs) else pairs[0].first_level
 
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
 
 from gan_bench.config.naming import means
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.core.text import as_typed, plural, some_of
-from gan_bench.report.findings.leaders import leaders
+from gan_bench.report.findings.standings import Standing, standings
 from gan_bench.report.study.frame import FAULTY
 from gan_bench.report.study.studies import read_studies
 from gan_bench.report.study.study import Scored, Study
@@ -25,32 +22,7 @@ NAMED = 5
 """Settings that an error names."""
 
 
-@dataclass(frozen=True)
-class FinishedSetting:
-    """A setting with finished trials.
-
-    Attributes:
-        study: The study it is of.
-        label: Its name in tables: ``mnist-dcgan · lr 3e-4``.
-        name: Its name in suites: ``mnist-dcgan,lr=0.0003``.
-        done: Its finished trials, one row each.
-        row: What tables know of it: how many trials were planned, are done, are bad.
-    """
-
-    study: Study
-    label: str
-    name: str
-    done: pd.DataFrame
-    row: Mapping[str, Any]
-
-    @property
-    def scored(self) -> Scored:
-        """The scores that rank it: Inception's where it has some, else the first of those that it has."""
-        found = [each for each in self.study.scored if each.median_trial(self.done)]
-        return next((each for each in found if each.protocol.extractor == "inception"), found[0])
-
-
-def find_setting(found: list[Study], wanted: str) -> FinishedSetting:
+def find_setting(found: list[Study], wanted: str) -> Standing:
     """Return the one scored setting that is meant; settings of full trials go before those of quick ones.
 
     Args:
@@ -60,23 +32,21 @@ def find_setting(found: list[Study], wanted: str) -> FinishedSetting:
     Raises:
         UserError: None is meant, or several are.
     """
-    settings = [setting for study in found if study.scored for setting in finished_settings(study)]
-    if not settings:
+    known = [each for study in found for each in finished_settings(study)]
+    if not known:
         raise UserError("no trial here is finished and scored; run a suite first, for example `gan-bench run digits`")
-    matching: list[FinishedSetting] = []
+    matching: list[Standing] = []
     for matches in (_is_named, _contains, _has_values):
-        matching = [setting for setting in settings if matches(setting, wanted)]
-        matching = [setting for setting in matching if not setting.study.outdated] or matching
-        matching = [setting for setting in matching if setting.study.profile == "full"] or matching
+        matching = [each for each in known if matches(each, wanted)]
+        matching = [each for each in matching if not each.setting.study.outdated] or matching
+        matching = [each for each in matching if each.setting.study.profile == "full"] or matching
         if matching:
             break
     if len(matching) == 1:
         return matching[0]
-    shown = Counter(setting.name for setting in matching or settings)
-    names = [
-        f"{setting.name if shown[setting.name] == 1 else setting.label} ({setting.study.title})"
-        for setting in matching or settings
-    ]
+    settings = [each.setting for each in matching or known]
+    shown = Counter(each.name for each in settings)
+    names = [f"{each.name if shown[each.name] == 1 else each.label} ({each.study.title})" for each in settings]
     what = (
         f'"{as_typed(wanted)}" names several settings'
         if matching
@@ -103,27 +73,27 @@ def require_sound(study: Study, label: str | None = None) -> None:
         raise RecordError(f"{faulty['name'].iloc[0]} is {faulty['status'].iloc[0]}: {faulty['reason'].iloc[0]}{more}")
 
 
-def finished_settings(study: Study) -> Iterator[FinishedSetting]:
-    """Yield the settings of a study that have a finished trial with a score."""
-    names = dict(zip(study.trials["label"], study.trials["suite_setting"], strict=True))
-    for row, done in study.settings():
-        if any(scored.median_trial(done) for scored in study.scored):
-            yield FinishedSetting(study, row["setting"], names[row["setting"]], done, row)
+def finished_settings(study: Study) -> Iterator[Standing]:
+    """Yield the settings of a study that have a finished trial with a score.
+
+    Each stands there under the scores that rank it: Inception's where it has some, else the first of those that it has.
+    """
+    for rows in zip(*(standings(scored).rows for scored in study.scored), strict=True):
+        known = [each for each in rows if each.rank is not None]
+        if known:
+            yield next((each for each in known if each.scored.protocol.extractor == "inception"), known[0])
 
 
-def _is_named(setting: FinishedSetting, wanted: str) -> bool:
-    if wanted == BEST:
-        return setting.scored.ranking()[:1] == [setting.label]
-    return wanted in (setting.name, setting.label)
+def _is_named(each: Standing, wanted: str) -> bool:
+    return each.rank == 1 if wanted == BEST else wanted in (each.setting.name, each.label)
 
 
-def _contains(setting: FinishedSetting, wanted: str) -> bool:
-    return any(wanted in name or fnmatchcase(name, wanted) for name in (setting.name, setting.label))
+def _contains(each: Standing, wanted: str) -> bool:
+    return any(wanted in name or fnmatchcase(name, wanted) for name in (each.setting.name, each.label))
 
 
-def _has_values(setting: FinishedSetting, wanted: str) -> bool:
-    trials = setting.study.trials
-    return means(setting.name, trials.loc[trials["label"] == setting.label, "config"].iloc[0], wanted)
+def _has_values(each: Standing, wanted: str) -> bool:
+    return means(each.setting.name, each.setting.trials["config"].iloc[0], wanted)
 
 
 @dataclass(frozen=True)
@@ -159,19 +129,20 @@ def champions(results: Path) -> Iterator[Champion]:
 
 
 def _champion(scored: Scored) -> Champion:
-    found = leaders(scored)
-    if found is None:
-        return Champion(scored.study.title, "", None, "no finished trial has a score")
+    found, title = standings(scored), scored.study.title
+    best = found.best
+    if best is None:
+        return Champion(title, "", None, "no finished trial has a score")
     rivals = [
-        (len(found.tied) - len(found.ahead) + len(found.unknown), "may be as good"),
-        (len(found.ahead), "decidedly better in the mean over equal seeds"),
-        (len(found.unequal), f"{found.unlike}, which no test judges"),
+        (len(found.of("tied", "unknown")), "may be as good"),
+        (len(found.of("ahead")), "decidedly better in the mean over equal seeds"),
+        (len(found.of("unequal")), f"{found.unlike}, which no test judges"),
     ]
-    others = "; ".join(f"{plural(count, 'other')} {words}" for count, words in rivals if count)
-    if others or not found.behind:
-        why = others or "there is nothing to compare it with"
-        return Champion(scored.study.title, found.best, None, f"{found.best} is not decided: {why}")
-    if found.best in scored.no_better_than_untrained():
-        return Champion(scored.study.title, found.best, None, f"{found.best} is no better than untrained generators")
-    median = scored.study.trials["trial"] == scored.median_trial(scored.study.setting(found.best)[1])
-    return Champion(scored.study.title, found.best, Path(scored.study.trials["path"][median].iloc[0]))
+    why = "; ".join(f"{plural(count, 'other')} {words}" for count, words in rivals if count)
+    if not found.is_decided:
+        why = why or "there is nothing to compare it with"
+        return Champion(title, best.label, None, f"{best.label} is not decided: {why}")
+    if best.is_untrained:
+        return Champion(title, best.label, None, f"{best.label} is no better than untrained generators")
+    median = best.setting.trials["trial"] == best.median_trial
+    return Champion(title, best.label, Path(best.setting.trials["path"][median].iloc[0]))

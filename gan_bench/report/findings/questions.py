@@ -20,7 +20,7 @@ from gan_bench.config.trial import LIMITS
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import duration, matches, plural
 from gan_bench.report.findings.factors import WITHIN, factors_of
-from gan_bench.report.findings.leaders import Leaders, leaders
+from gan_bench.report.findings.standings import Standings, standings
 from gan_bench.report.findings.verdicts import CHANGED
 from gan_bench.report.study.study import Scored, Study
 
@@ -60,22 +60,21 @@ def questions_of(scored: Scored) -> Iterator[Question]:
     """
     group = {label: key for key, label in scored.study.values.labels.items()}
     for factor in factors_of(scored):
-        for each in () if factor.held or factor.name in WITHIN else factor.primary:
+        for pair in () if factor.held or factor.name in WITHIN else factor.primary:
             yield Question(
-                text=f"{factor.name}, {each.recipe}: {each.first_level} or {each.second_level}",
-                state=each.found,
-                next=each.next if each.open else None,
-                settings=frozenset(group[label] for label in each.settings),
+                text=f"{factor.name}, {pair.recipe}: {pair.first_level} or {pair.second_level}",
+                state=pair.found,
+                next=pair.following,
+                settings=frozenset(group[label] for label in pair.settings),
             )
-    if (found := leaders(scored)) is None:
-        return
-    for label in (*found.behind, *found.tied, *found.unequal, *found.unknown):
-        verdict = found.verdicts.get(label, "not judged")
+    found = standings(scored)
+    for each in (*found.of("behind"), *found.of("tied", "ahead"), *found.of("unequal"), *found.of("unknown")):
+        best, verdict = found.ranked[0].label, each.against.found if each.against else "not judged"
         yield Question(
-            text=f"best setting: {found.best} or {label}",
+            text=f"best setting: {best} or {each.label}",
             state="undecided" if verdict == "probable" else verdict,  # it may not be decided
-            next=found.open.get(label),
-            settings=frozenset((group[found.best], group[label])),
+            next=each.next,
+            settings=frozenset((group[best], group[each.label])),
         )
 
 
@@ -91,7 +90,7 @@ def proposal(scored: Scored) -> str | None:
     Returns:
         One sentence, or None where the records do not say with what they were made or nothing more is worth it.
     """
-    study, found = scored.study, leaders(scored)
+    study, found = scored.study, standings(scored)
     trials = study.trials
     left = trials["status"].isin(["planned", "unfinished", "interrupted", "damaged", "altered", "skipped"])
     command = own_command(study)
@@ -103,9 +102,9 @@ def proposal(scored: Scored) -> str | None:
         elif not is_until and not waiting <= set(study.design.first(study.design.looks[0])):
             command = _with_seeds(command, study)  # the suite alone has fewer
         return f"Next: `{command}` continues; {plural(int(left.sum()), 'trial')} left."
-    if found is None or not command:
+    if found.best is None or not command:
         return None
-    if len(scored.no_better_than_untrained()) == len(scored.medians()):  # more seeds of such a training settle nothing
+    if all(each.is_untrained for each in found.rows if each.median.n):  # more seeds of such a training settle nothing
         return _longer(study, command)
     if study.profile == "quick":  # more seeds of a training that was cut down say little of the suite's own
         whole = _whole_protocol(command)
@@ -116,10 +115,11 @@ def proposal(scored: Scored) -> str | None:
     return _next_look(scored, command) or _beyond_tests(study, found, command)
 
 
-def _beyond_tests(study: Study, found: Leaders, command: str) -> str | None:
+def _beyond_tests(study: Study, found: Standings, command: str) -> str | None:
     """Propose what helps where no test judges the best setting, as others failed or collapsed at another rate."""
-    is_judged = found.behind or found.tied or found.unknown or not found.unequal
-    if is_judged or study.design.extended or any(why.endswith(CHANGED) for why in found.unequal.values()):
+    unequal = found.of("unequal")
+    is_judged = not unequal or len(unequal) < len(found.ranked) - 1
+    if is_judged or study.design.extended or any(each.why.endswith(CHANGED) for each in unequal):
         return None
     failed = int((study.trials["status"] == "failed").sum())
     if failed:  # of memory, time or a kill, which the next attempt may not meet

@@ -16,10 +16,10 @@ from gan_bench.records.record import split_name
 from gan_bench.records.schema import STATISTICS
 from gan_bench.records.summary import SettingSummary, piece_of, setting_id
 from gan_bench.report.findings.factors import factors_of
-from gan_bench.report.findings.leaders import leaders
+from gan_bench.report.findings.standings import Standing, Standings, standings
 from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.study.frame import MEANS
-from gan_bench.report.study.study import Scored, Study, values_of
+from gan_bench.report.study.study import Scored, Study
 from gan_bench.report.study.table import number
 
 NO_SCORE = "no score yet"
@@ -29,17 +29,18 @@ Curves = dict[str, list[tuple[int, float, float | None, float | None]]]
 def summaries(study: Study) -> Iterator[SettingSummary]:
     """Yield what a study says of each of its settings."""
     ranked = study.scored[0] if study.scored else None
-    numbers: dict[str, dict[str, float]] = {label: {} for label in study.values.labels.values()}
+    numbers: dict[str, dict[str, float]] = {setting.label: {} for setting in study.settings}
     for scored in study.scored:
         _add_numbers(numbers, scored, "" if scored is ranked else f".{_plain(scored.protocol)}")
-    verdicts, best = (_verdicts(ranked), _best_trials(ranked)) if ranked else ({}, {})
+    verdicts = _verdicts(ranked) if ranked else {}
+    best = {each.label: str(each.finals.idxmin()) for each in standings(ranked).ranked} if ranked else {}
     curves = _curves(study)
-    configs = dict(zip(study.trials["group"], study.trials["config"], strict=True))
-    for group, label in study.values.labels.items():
+    for setting in study.settings:
+        label = setting.label
         words = verdicts.get(label, {"verdict": NO_SCORE})
         decided = sum(name.startswith("verdict.") for name in words)
         yield SettingSummary(
-            setting=setting_id(configs[group]),
+            setting=setting_id(setting.trials["config"].iloc[-1]),
             label=printable(label),
             study=study.slug,
             protocol=str(ranked.protocol) if ranked else "",
@@ -55,24 +56,22 @@ def summaries(study: Study) -> Iterator[SettingSummary]:
 
 def _add_numbers(numbers: Mapping[str, dict[str, float]], scored: Scored, mark: str) -> None:
     """Add what a ranking says of every setting; ``mark`` tells protocols beside the ranking's apart."""
-    primary = primary_measure()
-    place = {label: rank for rank, label in enumerate(scored.ranking(), 1)}
+    start = f"{primary_measure()}{mark}."
     by_label = dict(iter(scored.by_epoch(unscored=True)[["label", "epoch", "value"]].groupby("label")))
-    for row, done in scored.study.settings():
-        label, found = row["setting"], numbers[row["setting"]]
-        start = f"{primary}{mark}."
-        if score := scored.medians().get(label):
+    for each in standings(scored).rows:
+        found, score = numbers[each.label], each.median
+        if score.n:
             ends = {"median": score.estimate, "ci_low": score.low, "ci_high": score.high, "n": score.n}
             found.update({f"{start}{key}": float(v) for key, v in ends.items() if v is not None and np.isfinite(v)})
-        if label in place:
-            found[f"{start}rank"] = float(place[label])
-        if label in by_label:
-            mine = _medians_by_epoch(by_label[label], row["bad"])
+        if each.rank is not None:
+            found[f"{start}rank"] = float(each.rank)
+        if each.label in by_label:
+            mine = _medians_by_epoch(by_label[each.label], each.setting.bad)
             at = int(mine.argmin())
             if math.isfinite(mine.iloc[at]):
                 found |= {f"{start}best": float(mine.iloc[at]), f"{start}best_epoch": float(mine.index[at])}
         for name in scored.study.shown(measures_with("quality")):
-            if mean := scored.mean(name, done):
+            if mean := each.mean(name):
                 found[f"{name}{mark}.mean"] = mean.estimate
 
 
@@ -88,24 +87,13 @@ def _medians_by_epoch(rows: pd.DataFrame, failed: int) -> pd.Series[float]:
     return medians
 
 
-def _best_trials(scored: Scored) -> dict[str, str]:
-    """Return by label the finished trial of a setting with the best final primary score."""
-    trials = scored.study.trials
-    known = trials.assign(score=values_of(trials, scored.final(), primary_measure())).dropna(subset=["score"])
-    best = known.sort_values("score", kind="stable").drop_duplicates("label")
-    return dict(zip(best["label"], best["trial"], strict=True))
-
-
 # ----------------------------------------------------------------------------------------------- words
 
 
 def _verdicts(scored: Scored) -> dict[str, dict[str, str]]:
     """Return by label how a setting stands against the best, and every decided comparison that it takes part in."""
-    against, found = _against_the_best(scored), dict[str, dict[str, str]]()
-    for row, done in scored.study.settings():
-        ways = [f"{count} of {row['planned']} {what}" for what, count in scored.how_lost(row, done).items()]
-        otherwise = f"failed: {', '.join(ways)}" if ways else NO_SCORE
-        found[row["setting"]] = {"verdict": against.get(row["setting"], otherwise)}
+    table = standings(scored)
+    found = {each.label: {"verdict": _against_the_best(each, table)} for each in table.rows}
     for factor in factors_of(scored):
         name = f"verdict.{_plain(f'{factor.name}.held' if factor.held else factor.name)}"
         for each in (each for each in factor.primary if each.found in ("decided", "equivalent")):
@@ -115,26 +103,33 @@ def _verdicts(scored: Scored) -> dict[str, dict[str, str]]:
     return found
 
 
-def _against_the_best(scored: Scored) -> dict[str, str]:
-    """Return by label how settings with a score stand against the best."""
-    ahead = leaders(scored)
-    if ahead is None:
-        return {}
-    others = len(ahead.behind) + len(ahead.tied) + len(ahead.unequal)
-    of = others + len(ahead.unknown)
-    better = (
-        f"decidedly better than {len(ahead.behind)} of {of} others" if ahead.behind else "no other is decidedly worse"
-    )
-    best = f"best: {'decidedly better than the other' if ahead.behind and of == 1 else better}"
-    undecided = "seeds were added undeclared" if scored.study.design.extended else f"may be as good as {ahead.best}"
+def _against_the_best(each: Standing, table: Standings) -> str:
+    """Write how a setting stands against the best, or why it has no score."""
+    best = table.best.label if table.best else ""
+    if each.stand == "best":
+        return _of_the_best(table)
+    if each.stand == "unranked":
+        ways = [f"{count} of {len(each.setting.trials)} {what}" for what, count in each.lost.items()]
+        return f"failed: {', '.join(ways)}" if ways else NO_SCORE
+    is_extended = each.scored.study.design.extended
+    undecided = "seeds were added undeclared" if is_extended else f"may be as good as {best}"
     return {
-        ahead.best: best if others else "best so far: not judged",
-        **dict.fromkeys(ahead.behind, f"worse: decidedly, than {ahead.best}"),
-        **dict.fromkeys(ahead.tied, f"undecided: {undecided}"),
-        **dict.fromkeys(ahead.ahead, f"ahead: decidedly better than {ahead.best}, with a worse median"),
-        **dict.fromkeys(ahead.unknown, "not judged yet"),
-        **{each: f"not judged: {why}" for each, why in ahead.unequal.items()},
-    }
+        "behind": f"worse: decidedly, than {best}",
+        "tied": f"undecided: {undecided}",
+        "ahead": f"ahead: decidedly better than {best}, with a worse median",
+        "unequal": f"not judged: {each.why}",
+        "unknown": "not judged yet",
+    }[each.stand]
+
+
+def _of_the_best(table: Standings) -> str:
+    """Write how the best setting stands against the others."""
+    behind, of = len(table.of("behind")), len(table.ranked) - 1
+    if len(table.of("unknown")) == of:
+        return "best so far: not judged"
+    if not behind:
+        return "best: no other is decidedly worse"
+    return f"best: decidedly better than {'the other' if of == 1 else f'{behind} of {of} others'}"
 
 
 def _comparison(judged: Judged) -> str:
@@ -143,7 +138,7 @@ def _comparison(judged: Judged) -> str:
     if judged.found == "equivalent":
         return printable(f"equivalent: {first} and {second} ({judged.recipe}, {judged.seeds} seeds)")
     size = judged.size.estimate if judged.size else math.nan
-    if judged.ratio:
+    if judged.is_ratio:
         words = f"{title} {number(1 / size if judged.winner == first else size)} times"
     else:
         words = f"{title} {number(abs(size))} apart"

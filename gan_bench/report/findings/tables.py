@@ -6,7 +6,6 @@ import decimal
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import pandas as pd
 
@@ -14,8 +13,8 @@ from gan_bench.config import naming
 from gan_bench.config.measures import COLLAPSED, MEASURES, measures_with, primary_measure
 from gan_bench.records.schema import STATISTICS
 from gan_bench.report.findings.factors import factor_tables
-from gan_bench.report.findings.leaders import leaders
 from gan_bench.report.findings.reproduction import PROBABILITIES, published_table
+from gan_bench.report.findings.standings import standings
 from gan_bench.report.findings.tuning import tuning_table
 from gan_bench.report.study.frame import COSTS
 from gan_bench.report.study.stats import ENCLOSED
@@ -95,27 +94,24 @@ def trial_table(study: Study) -> Table:
 
 def setting_table(scored: Scored) -> Table:
     """Settings ranked by the primary measure, with the two baseline rows."""
-    final, draws = scored.final(), scored.final("draw_std")
-    quality, primary = measures_with("quality"), primary_measure()
+    draws, quality, primary = scored.final("draw_std"), measures_with("quality"), primary_measure()
     title = MEASURES[primary].title
-    rows, medians, ahead = [], scored.medians(), leaders(scored)
-    not_behind = {*ahead.tied, *ahead.unknown} if ahead else set()
-    for row, done in scored.study.settings():
+    found, rows = standings(scored), []
+    for each in found.rows:
+        row, done = each.setting.row(), each.setting.done
         for name in scored.study.shown(quality):
-            put_interval(row, name, scored.mean(name, done))
-        put_interval(row, RANKED, medians.get(row["setting"]))
-        known = values_of(done, final, primary).dropna()
-        row["sd_seeds"] = known.std() if len(known) > 1 else None
+            put_interval(row, name, each.mean(name))
+        put_interval(row, RANKED, each.median)
+        row["rank"] = each.rank
+        row["sd_seeds"] = each.finals.std() if len(each.finals) > 1 else None
         row["sd_draws"] = values_of(done, draws, primary).mean()
         row["train_seconds"] = median_of(done["train_seconds"])
-        row["remarks"] = "; ".join(remarks(scored, row, done))
-        row["best"] = ahead is not None and row["setting"] == ahead.best
-        row["tied"] = row["setting"] in not_behind
-        row["unjudged"] = ahead is not None and row["setting"] in ahead.unequal
+        row["remarks"] = "; ".join(each.remarks())
+        row["best"] = each.stand == "best"
+        row["tied"] = each.stand in ("tied", "ahead", "unknown")
+        row["unjudged"] = each.stand == "unequal"
         rows.append(row)
-    place = {label: rank for rank, label in enumerate(scored.ranking(), 1)}
     frame = pd.DataFrame(rows)
-    frame.insert(0, "rank", frame["setting"].map(place))
     frame = frame.sort_values("rank", na_position="last", kind="stable")
     frame = pd.concat([frame, pd.DataFrame(scored.baseline_rows(quality))], ignore_index=True)
     known_values = scored.study.values.columns
@@ -158,12 +154,12 @@ def setting_table(scored: Scored) -> Table:
         "of the 95 % interval of a mean, over finished seeds."
     )
     table = scored.study.table("settings", "settings", columns, frame, note, scored.protocol)
-    return replace(table, brief=_brief(scored, is_of_papers=is_of_papers))
+    most = max(each.median.n for each in found.rows)
+    return replace(table, brief=_brief(scored, most, is_of_papers=is_of_papers))
 
 
-def _brief(scored: Scored, *, is_of_papers: bool) -> str:
+def _brief(scored: Scored, most: int, *, is_of_papers: bool) -> str:
     """Say of the scores what no reader may miss: what they are of, and what they may be compared with."""
-    most = max((each.n for each in scored.medians().values()), default=1)
     ends = "lowest to highest seed" if most < ENCLOSED else f"95 % interval; below {ENCLOSED} seeds, lowest to highest"
     middle = f": median ({ends})" if most > 1 else ""
     papers = "" if is_of_papers else "; not comparable with papers"
@@ -190,18 +186,6 @@ def _one(rows: Sequence[Mapping[str, object]], key: str) -> bool:
     return len({row[key] for row in rows}) == 1
 
 
-def remarks(scored: Scored, row: Mapping[str, Any], done: pd.DataFrame) -> Iterator[str]:
-    """Yield what a setting's scores alone would hide: a collapsed generator can have the highest precision."""
-    if collapsed := len(scored.collapsed(done)):
-        yield f"{collapsed} of {len(done)} collapsed"
-    if row["setting"] in scored.no_better_than_untrained():
-        yield "no better than untrained"
-    for what, count in scored.how_lost(row, done).items():
-        yield f"{count} {what}"
-    if row["faulty"]:
-        yield f"{row['faulty']} damaged, altered or unreadable"
-
-
 def best_table(scored: Scored) -> Iterator[Table]:
     """Best evaluated epoch against the last one: what stopping early would have given."""
     scores, primary = scored.by_epoch(), primary_measure()
@@ -211,7 +195,8 @@ def best_table(scored: Scored) -> Iterator[Table]:
     best = scores.loc[scores.groupby("trial")["value"].idxmin()].set_index("trial")
     final = scored.final()[primary]
     rows = []
-    for row, done in scored.study.settings():
+    for setting in scored.study.settings:
+        row, done = setting.row(), setting.done
         at_end = done["trial"].map(final).astype(float)
         at_best = done["trial"].map(best["value"]).astype(float)
         put_interval(row, "final", interval_of(at_end, bounds))
@@ -236,12 +221,13 @@ def health_table(scored: Scored) -> Table:
     """Modes, memorisation and the state of the game, per setting."""
     final, health = scored.final(), measures_with("health")
     rows = []
-    for row, done in scored.study.settings():
+    for each in standings(scored).rows:
+        row, done = each.setting.row(), each.setting.done
         for name in scored.study.shown(health):
-            put_interval(row, name, scored.mean(name, done))
+            put_interval(row, name, each.mean(name))
         if COLLAPSED in scored.study.metrics:
             counted = int(values_of(done, final, COLLAPSED).count())
-            row["collapses"] = f"{len(scored.collapsed(done))} of {counted}" if counted else ""
+            row["collapses"] = f"{len(each.collapsed)} of {counted}" if counted else ""
         outputs = (0, 1) if done["probabilities"].all() else (None, None)
         for name in STATISTICS:
             put_interval(row, name, interval_of(done[name], outputs if name in PROBABILITIES else (None, None)))
@@ -284,9 +270,10 @@ def cost_table(scored: Scored) -> Table:
     title, scores = MEASURES[primary].title, scored.by_epoch()
     targets = _targets(scored)
     rows = []
-    for row, done in scored.study.settings():
+    for setting in scored.study.settings:
+        row, done = setting.row(), setting.done
         row |= {name: median_of(done[name]) for name in COSTS}
-        for number, target in enumerate(targets.get(row["recipe"], ())):
+        for number, target in enumerate(targets.get(setting.recipe, ())):
             if target is None:
                 continue
             first = scores[scores["value"] <= target].sort_values("epoch").drop_duplicates("trial").set_index("trial")
@@ -322,8 +309,7 @@ def cost_table(scored: Scored) -> Table:
 
 def _targets(scored: Scored) -> dict[str, tuple[float | None, ...]]:
     """Return the primary scores that count as near the best, by recipe; None where untrained generators reach it."""
-    recipes = {row["setting"]: row["recipe"] for row, _ in scored.study.settings()}
-    best = {recipes[label]: scored.medians()[label].estimate for label in reversed(scored.ranking())}
+    best = {each.setting.recipe: each.median.estimate for each in reversed(standings(scored).ranked)}
     found = {}
     for recipe, score in best.items():
         untrained = scored.untrained(primary_measure(), recipe)
@@ -350,11 +336,11 @@ def epoch_table(scored: Scored) -> Iterator[Table]:
         return
     wide = kept.pivot_table(index="trial", columns="epoch", values="value")
     rows = []
-    for row, done in scored.study.settings():
+    for setting in scored.study.settings:
+        row = setting.row()
         for epoch in epochs:
-            put_interval(
-                row, f"epoch_{epoch}", interval_of(done["trial"].map(wide[epoch]), MEASURES[primary_measure()].bounds)
-            )
+            values = setting.done["trial"].map(wide[epoch])
+            put_interval(row, f"epoch_{epoch}", interval_of(values, MEASURES[primary_measure()].bounds))
         rows.append(row)
     columns = [
         Column("setting", "setting", vital=True),

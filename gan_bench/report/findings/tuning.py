@@ -16,6 +16,7 @@ import pandas as pd
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.naming import title, value_text
 from gan_bench.config.trial import setting_key
+from gan_bench.report.findings.standings import standings
 from gan_bench.report.study.study import Scored
 from gan_bench.report.study.table import Column, Table
 
@@ -72,7 +73,7 @@ def arms(scored: Scored) -> list[Arm]:
     first = drawn.drop_duplicates("group")
     settings = first.assign(
         arm=[setting_key(config, names) for config, names in zip(first["config"], first["drawn"], strict=True)],
-        value=first["label"].map({label: median.estimate for label, median in scored.medians().items()}),
+        value=first["label"].map({each.label: each.median.estimate for each in standings(scored).rows}),
         seconds=first["group"].map(drawn.groupby("group")["train_seconds"].sum()),
     ).dropna(subset=["value"])
     labels = _labels(

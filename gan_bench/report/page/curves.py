@@ -11,6 +11,7 @@ import pandas as pd
 
 from gan_bench.config.measures import MEASURES
 from gan_bench.records.schema import STATISTICS
+from gan_bench.report.findings.standings import standings
 from gan_bench.report.study.frame import MEANS
 from gan_bench.report.study.study import Study
 from gan_bench.report.study.table import arrow
@@ -30,8 +31,8 @@ ACCENT = _COLOURS[0]
 
 def best_first(study: Study) -> list[str]:
     """Return the labels of settings, those with the best primary score first."""
-    ranked = study.scored[0].ranking() if study.scored else []
-    return [*ranked, *(label for label in dict.fromkeys(study.trials["label"]) if label not in set(ranked))]
+    ranked = [each.label for each in standings(study.scored[0]).ranked] if study.scored else []
+    return list(dict.fromkeys([*ranked, *(setting.label for setting in study.settings)]))
 
 
 @dataclass(frozen=True)

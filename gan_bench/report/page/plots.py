@@ -12,13 +12,14 @@ from numpy.typing import ArrayLike
 
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, FACTORS, factors_of, leading_level
+from gan_bench.report.findings.standings import standings
 from gan_bench.report.findings.tuning import HIGH, LOW, arms, best_of
 from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.page.curves import ACCENT, TITLES, Style, best_first, style, styles, training_curves
 from gan_bench.report.page.drawing import INK, STYLE, WRAP, Plot, finish, log_scale, name_parts, new_plot
 from gan_bench.report.study.stats import Interval
-from gan_bench.report.study.study import Scored, Study, values_of
-from gan_bench.report.study.table import interval_of, median_of
+from gan_bench.report.study.study import Scored, Study
+from gan_bench.report.study.table import median_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,7 +113,7 @@ def _line(axis: Axes, x: ArrayLike, y: ArrayLike, style: Style, label: str) -> N
 def _score_plots(scored: Scored) -> Iterator[Plot]:
     found, primary = scored.by_epoch(), primary_measure()
     there = set(found["label"])
-    labels = [label for label in scored.ranking() if label in there][:LINES]
+    labels = [each.label for each in standings(scored).ranked if each.label in there][:LINES]
     if not labels or found["epoch"].nunique() < 2:
         return
     measure, known = MEASURES[primary].title, styles(scored.study)
@@ -168,8 +169,8 @@ def _factor_plots(scored: Scored) -> Iterator[Plot]:
         if not rows:
             continue
         of = f" The first {ROWS} of {len(rows)} comparisons." if len(rows) > ROWS else ""
-        is_ratio = all(each.ratio for each in rows[:ROWS])
-        drawn = [each for each in rows[:ROWS] if is_ratio or each.difference]
+        is_ratio = all(each.is_ratio for each in rows[:ROWS])
+        drawn = [each for each in rows[:ROWS] if is_ratio or not each.is_ratio]
         shown = list(_directed(drawn, turned=factor.name != EPOCHS))
         against = [levels for _, levels, _ in shown]
         alike = len(set(against)) == 1  # then the axis names the levels, and leaves the rows their width
@@ -211,7 +212,7 @@ def _directed(comparisons: Sequence[Judged], *, turned: bool) -> Iterator[tuple[
         levels = f"{first} against {second}" if turn else f"{second} against {first}"
         for each in group:
             if each.size:
-                yield each.recipe, levels, _turned(each.size, ratio=bool(each.ratio)) if turn else each.size
+                yield each.recipe, levels, _turned(each.size, ratio=each.is_ratio) if turn else each.size
 
 
 def _turned(size: Interval, *, ratio: bool) -> Interval:
@@ -237,21 +238,18 @@ def _log_ratio(axis: Axes) -> None:
 
 
 def _cost_plot(scored: Scored) -> Iterator[Plot]:
-    final, primary = scored.final(), primary_measure()
+    primary = primary_measure()
     measure = MEASURES[primary].title
-    labels = scored.ranking()[:LINES]
+    found = standings(scored)
+    labels = [each.label for each in found.ranked[:LINES]]
     if not labels:
         return
     known = styles(scored.study)
     figure, axis = new_plot()
-    for row, done in scored.study.settings():
-        if row["setting"] not in labels:
+    for each in found.rows:
+        if each.label not in labels:
             continue
-        style = known[row["setting"]]
-        score, seconds = (
-            interval_of(values_of(done, final, primary), MEASURES[primary].bounds),
-            median_of(done["train_seconds"]),
-        )
+        style, score, seconds = known[each.label], each.mean(primary), median_of(each.setting.done["train_seconds"])
         if score is None or seconds is None:
             continue
         mean, low, high = score.estimate, score.low, score.high
@@ -267,7 +265,7 @@ def _cost_plot(scored: Scored) -> Iterator[Plot]:
             markersize=6,
             capsize=3,
             linestyle="none",
-            label=row["setting"],
+            label=each.label,
         )
     if axis.get_ylim()[0] < 0:
         axis.set_ylim(bottom=0)  # an interval may reach below, a distance does not

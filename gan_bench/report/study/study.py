@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
 from gan_bench.config.design import Design
-from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
+from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import slug
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import STATISTICS, Baseline, ScoreLine
 from gan_bench.report.study.frame import BAD, COSTS, FAULTY, IMAGES, Frames
 from gan_bench.report.study.settings import settings_of
-from gan_bench.report.study.stats import Interval, median_interval
-from gan_bench.report.study.table import RANKED, Column, Table, interval_of, name_table, profile_mark
+from gan_bench.report.study.table import RANKED, Column, Table, name_table, profile_mark
 
 _SETTING_COLUMNS = [
-    *("trial", "seed", "status", "group", "label", "recipe", "epochs", "probabilities"),
-    *(*STATISTICS, *COSTS),
+    *("trial", "seed", "status", "group", "label", "suite_setting", "recipe", "config", "epochs", "probabilities"),
+    *(*STATISTICS, *COSTS, "path"),
 ]
 
 
@@ -136,36 +135,70 @@ class Study:
         """Return those of the metrics that the study has."""
         return [name for name in names if name in self.metrics]
 
-    def settings(self) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-        """Yield the start of a row and the finished trials of every setting."""
-        for start, done in self._settings:
-            yield dict(start), done
-
-    def setting(self, label: str) -> tuple[dict[str, Any], pd.DataFrame]:
-        """Return the start of a row and the finished trials of a setting."""
-        return next(each for each in self.settings() if each[0]["setting"] == label)
-
     @cached_property
-    def _settings(self) -> list[tuple[dict[str, object], pd.DataFrame]]:
-        found = []
-        for group, members in self.trials[_SETTING_COLUMNS].groupby("group", sort=False):
-            values = self.values.values[str(group)]
-            done = members[members["status"] == "done"]
-            bad = int(members["status"].isin(BAD).sum())
-            faulty = int(members["status"].isin(FAULTY).sum())
-            start = {
-                "setting": members["label"].iloc[0],
-                **{f"value_{name}": values.get(name) for name in self.values.columns},
-                "recipe": members["recipe"].iloc[0],
-                "epochs": int(members["epochs"].iloc[0]),
-                "planned": len(members),
-                "done": len(done),
-                "bad": bad,
-                "faulty": faulty,
-                "seeds": str(len(done)) if len(done) == len(members) else f"{len(done)} of {len(members)}",
-            }
-            found.append((start, done))
-        return found
+    def settings(self) -> list[Setting]:
+        """Its settings, in the order of their first trials."""
+        groups = self.trials[_SETTING_COLUMNS].groupby("group", sort=False)
+        return [self._setting(str(group), members) for group, members in groups]
+
+    def _setting(self, group: str, trials: pd.DataFrame) -> Setting:
+        first, values = trials.iloc[0], self.values.values[group]
+        return Setting(
+            study=self,
+            label=first["label"],
+            name=trials["suite_setting"].iloc[-1],
+            recipe=first["recipe"],
+            epochs=int(first["epochs"]),
+            values={name: values.get(name) for name in self.values.columns},
+            trials=trials,
+            done=trials[trials["status"] == "done"],
+            bad=int(trials["status"].isin(BAD).sum()),
+            faulty=int(trials["status"].isin(FAULTY).sum()),
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Setting:
+    """A setting of a study.
+
+    Attributes:
+        study: The study.
+        label: Its name in tables: ``mnist-dcgan · lr 3e-4``.
+        name: Its name in suites: ``mnist-dcgan,lr=0.0003``.
+        recipe: What its recipe is called.
+        epochs: The length of its trainings.
+        values: What differs between the study's settings: field -> value.
+        trials: Its planned trials, one row each.
+        done: Those of them that are finished.
+        bad: How many failed or diverged.
+        faulty: How many have records that are damaged, altered or unreadable.
+    """
+
+    study: Study
+    label: str
+    name: str
+    recipe: str
+    epochs: int
+    values: Mapping[str, object]
+    trials: pd.DataFrame
+    done: pd.DataFrame
+    bad: int
+    faulty: int
+
+    def row(self) -> dict[str, Any]:
+        """Return the start of a row about it."""
+        done, planned = len(self.done), len(self.trials)
+        return {
+            "setting": self.label,
+            **{f"value_{name}": value for name, value in self.values.items()},
+            "recipe": self.recipe,
+            "epochs": self.epochs,
+            "planned": planned,
+            "done": done,
+            "bad": self.bad,
+            "faulty": self.faulty,
+            "seeds": str(done) if done == planned else f"{done} of {planned}",
+        }
 
 
 _P = ParamSpec("_P")
@@ -190,7 +223,7 @@ UNTRAINED = "untrained generators"
 
 
 class Scored:
-    """A study under one of its protocols: the scores that may be ranked, and what tables make of them.
+    """A study under one of its protocols: the scores that may be ranked.
 
     Args:
         study: The study.
@@ -233,53 +266,6 @@ class Scored:
         """
         values = self.final()[primary_measure()]
         return frozenset(values.index[values.isna()]) if values.notna().any() else frozenset()
-
-    def mean(self, metric: str, done: pd.DataFrame) -> Interval | None:
-        """Return the mean of a measure over a setting's finished seeds with its interval; None without a score."""
-        return interval_of(values_of(done, self.final(), metric), MEASURES[metric].bounds)
-
-    def collapsed(self, done: pd.DataFrame) -> pd.DataFrame:
-        """Return those of a setting's finished trials whose generators collapsed, as far as that was counted."""
-        return done[values_of(done, self.final(), COLLAPSED) > 0]
-
-    def lost(self, row: Mapping[str, Any], done: pd.DataFrame) -> int:
-        """Return how many seeds of a setting failed, diverged, or made images that cannot be scored."""
-        return sum(self.how_lost(row, done).values())
-
-    def how_lost(self, row: Mapping[str, Any], done: pd.DataFrame) -> dict[str, int]:
-        """Return how many seeds of a setting were lost in which way, in the words of tables and sentences."""
-        unscored = int(done["trial"].isin(self.unscored()).sum())
-        counts = {"failed or diverged": int(row["bad"]), "could not be scored": unscored}
-        return {what: count for what, count in counts.items() if count}
-
-    @once
-    def medians(self) -> dict[str, Interval]:
-        """Return by label the median of the primary score over a setting's seeds, lost ones as worst, and its interval.
-
-        Settings none of whose trials has ended are left out. Infinity says that half of the seeds or more were lost.
-        """
-        final, found = self.final(), {}
-        for row, done in self.study.settings():
-            values, lost = values_of(done, final, primary_measure()).dropna().tolist(), self.lost(row, done)
-            if values or lost:
-                found[row["setting"]] = median_interval([*values, *[math.inf] * lost])
-        return found
-
-    @once
-    def ranking(self) -> list[str]:
-        """Return the labels of settings with a final primary score, the best median over all their seeds first."""
-        medians, means, final = self.medians(), {}, self.final()
-        for row, done in self.study.settings():
-            mean = values_of(done, final, primary_measure()).mean()
-            if not pd.isna(mean):
-                means[row["setting"]] = (medians[row["setting"]].estimate, mean)
-        return sorted(means, key=means.__getitem__)
-
-    def median_trial(self, done: pd.DataFrame) -> str | None:
-        """Return of a setting's finished trials the one with the median primary score, the better of two, or None."""
-        scored = done.assign(score=values_of(done, self.final(), primary_measure())).dropna(subset=["score"])
-        order = scored.sort_values("score", kind="stable")["trial"]
-        return str(order.iloc[(len(order) - 1) // 2]) if len(order) else None
 
     def real(self) -> Iterator[tuple[Baseline, dict[str, ScoreLine]]]:
         """Yield the real-data baselines of a protocol with their scores by metric."""
@@ -330,16 +316,6 @@ class Scored:
         asked = (start["protocol"] == self.protocol) & (start["metric"] == metric) & (start["recipe"] == recipe)
         values = start[asked]["value"].dropna()
         return float(values.mean()) if len(values) else None
-
-    @once
-    def no_better_than_untrained(self) -> frozenset[str]:
-        """Return the labels of settings whose median primary score does not beat their untrained generators'."""
-        medians, found = self.medians(), set[str]()
-        for row, _ in self.study.settings():
-            untrained, median = self.untrained(primary_measure(), row["recipe"]), medians.get(row["setting"])
-            if untrained is not None and median and untrained <= median.estimate < math.inf:  # not of lost seeds
-                found.add(row["setting"])
-        return frozenset(found)
 
     def baseline_rows(self, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         """Yield the two baseline rows, real data and untrained generators; one value is a median, too."""

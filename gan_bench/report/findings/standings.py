@@ -1,0 +1,197 @@
+"""The table of standings: where every setting of a study stands under one protocol, which all renderers read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import pandas as pd
+
+from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
+from gan_bench.report.findings.verdicts import CHANGED, Judged, judge_rivals, side_by_side, sides_of
+from gan_bench.report.study.stats import Interval, median_interval
+from gan_bench.report.study.study import Scored, Setting, once, values_of
+from gan_bench.report.study.table import interval_of
+
+Stand = Literal["best", "behind", "tied", "ahead", "unequal", "unknown", "unranked"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Standing:
+    """A setting under one protocol of its study.
+
+    Attributes:
+        setting: The setting.
+        scored: The study under the protocol.
+        finals: The final primary scores of its finished trials, by trial; those that cannot be scored are left out.
+        median: Their median over all seeds, lost ones as worst, with its interval; of no seed where no trial has ended.
+            Infinity says that half of the seeds or more were lost.
+        lost: How many seeds were lost in which way, in the words of tables and sentences.
+        collapsed: Its finished trials whose generators collapsed, as far as that was counted.
+        untrained: The mean score of its recipe's generators before training, or None.
+        rank: Its place by the median, from 1; None where no finished trial has a score.
+        against: The comparison of the best setting, A, with it, B, paired over the seeds of the last complete look and
+            corrected over all settings and for the choice of the best from the same data; None for the best itself,
+            and where they share no seed.
+    """
+
+    setting: Setting
+    scored: Scored
+    finals: pd.Series[float]
+    median: Interval
+    lost: Mapping[str, int]
+    collapsed: pd.DataFrame
+    untrained: float | None
+    rank: int | None = None
+    against: Judged | None = None
+
+    @property
+    def label(self) -> str:
+        """The setting's name in tables."""
+        return self.setting.label
+
+    @property
+    def stand(self) -> Stand:
+        """Where it stands: ``best``, or against the best.
+
+        ``behind``, decidedly worse; ``ahead``, decidedly better over equal seeds, where ratios of means are compared,
+        with a worse median; ``tied``, compared and neither; ``unequal``, where no test judges it, as it collapsed or
+        failed at a different rate, or was trained on other images or code; ``unknown``, where nothing is known yet;
+        ``unranked``, without a score.
+        """
+        if self.rank is None:
+            return "unranked"
+        if self.rank == 1:
+            return "best"
+        if self.against is None or self.against.found == "not judged":
+            return "unknown"
+        if self.against.why:
+            return "unequal"
+        if self.against.found != "decided":
+            return "tied"
+        return "ahead" if self.against.winner == self.label else "behind"
+
+    @property
+    def why(self) -> str:
+        """Why no test judges it against the best, or nothing."""
+        return self.against.why if self.against else ""
+
+    @property
+    def next(self) -> int | None:
+        """The look that may tell it from the best, or None where no look is likely to."""
+        return self.against.following if self.against else None
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether its median does not beat its untrained generators'; of lost seeds that is not said."""
+        return self.untrained is not None and self.untrained <= self.median.estimate < math.inf
+
+    @property
+    def place(self) -> tuple[float, float]:
+        """What ranks it: its median, then the mean of its final scores."""
+        return self.median.estimate, float(self.finals.mean())
+
+    @property
+    def median_trial(self) -> str:
+        """The trial with the median score, the better of two; of a setting with a rank."""
+        return str(self.finals.sort_values(kind="stable").index[(len(self.finals) - 1) // 2])
+
+    def mean(self, metric: str) -> Interval | None:
+        """Return the mean of a measure over the finished seeds with its interval; None without a score."""
+        return interval_of(values_of(self.setting.done, self.scored.final(), metric), MEASURES[metric].bounds)
+
+    def remarks(self) -> Iterator[str]:
+        """Yield what its scores alone would hide: a collapsed generator can have the highest precision."""
+        if len(self.collapsed):
+            yield f"{len(self.collapsed)} of {len(self.setting.done)} collapsed"
+        if self.is_untrained:
+            yield "no better than untrained"
+        for what, count in self.lost.items():
+            yield f"{count} {what}"
+        if self.setting.faulty:
+            yield f"{self.setting.faulty} damaged, altered or unreadable"
+
+
+@dataclass(frozen=True, eq=False)
+class Standings:
+    """All settings of a study under one protocol.
+
+    Attributes:
+        rows: The settings, in the study's order.
+        ranked: Those of them that have a score, the best median over all their seeds first.
+    """
+
+    rows: tuple[Standing, ...]
+    ranked: tuple[Standing, ...]
+
+    @property
+    def best(self) -> Standing | None:
+        """The best one, or None where no setting has a score."""
+        return next(iter(self.ranked), None)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the best is decidedly better than all others, of which there are some."""
+        return len(self.ranked) > 1 and len(self.of("behind")) == len(self.ranked) - 1
+
+    def of(self, *stands: Stand) -> list[Standing]:
+        """Return those that stand so, in the order of their ranks."""
+        return [each for each in self.ranked if each.stand in stands]
+
+    def row(self, label: str) -> Standing:
+        """Return a setting by its name in tables."""
+        return next(each for each in self.rows if each.label == label)
+
+    @property
+    def unlike(self) -> str:
+        """What settings that no test judges have in common, in a few words."""
+        unequal = self.of("unequal")
+        changed = sum(each.why.endswith(CHANGED) for each in unequal)
+        words = [
+            ("collapsed or failed at a different rate", len(unequal) - changed),
+            ("were trained on other images or code", changed),
+        ]
+        return " or ".join(text for text, count in words if count)
+
+
+@once
+def standings(scored: Scored) -> Standings:
+    """Rank the settings of a study by their medians, and judge each against the best."""
+    facts = {setting.label: _facts(scored, setting) for setting in scored.study.settings}
+    ranking = sorted((label for label, each in facts.items() if len(each.finals)), key=lambda label: facts[label].place)
+    against = {each.second_level: each for each in judge_rivals(scored, _with_the_best(scored, ranking))}
+    ranked = {
+        label: replace(facts[label], rank=rank, against=against.get(label)) for rank, label in enumerate(ranking, 1)
+    }
+    return Standings(rows=tuple((facts | ranked).values()), ranked=tuple(ranked.values()))
+
+
+def _facts(scored: Scored, setting: Setting) -> Standing:
+    """Return what is known of a setting by itself."""
+    final, done = scored.final(), setting.done
+    finals = final[primary_measure()].reindex(done["trial"]).dropna().astype(float)
+    unscored = int(done["trial"].isin(scored.unscored()).sum())
+    counts = {"failed or diverged": setting.bad, "could not be scored": unscored}
+    lost = {what: count for what, count in counts.items() if count}
+    values = [*finals, *[math.inf] * sum(lost.values())]
+    return Standing(
+        setting=setting,
+        scored=scored,
+        finals=finals,
+        median=median_interval(values) if values else Interval(math.nan, None, None, 0),
+        lost=lost,
+        collapsed=done[values_of(done, final, COLLAPSED) > 0],
+        untrained=scored.untrained(primary_measure(), setting.recipe),
+    )
+
+
+def _with_the_best(scored: Scored, ranking: list[str]) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
+    """Yield the comparisons of the best setting with every other one that has a score."""
+    if len(ranking) < 2:
+        return
+    sides = sides_of(scored, scored.study.trials, [primary_measure()])
+    frames = {str(label): frame for label, frame in sides.groupby("label")}
+    for label in ranking[1:]:
+        yield "", ranking[0], label, side_by_side(frames[ranking[0]], frames[label], ["seed"])
