@@ -200,7 +200,7 @@ class Records:
         stored = [item for item in scan(self.damaged, steps=draw.random() < 0.5) if isinstance(item, StoredTrial)]
         frames = build_frames(stored)
         for table in (
-            *(table for study in studies(frames, read_suites(self.damaged)) for table in Chapter.of(study).tables),
+            *(table for study in studies(frames, read_suites(self.damaged)) for table in Chapter(study).tables),
             *article_tables(frames),
         ):
             if draw.random() < 0.1:

@@ -75,7 +75,7 @@ def build_report(
                 f"{results} holds no trial records; run a suite first, for example `gan-bench run quickstart`"
             )
         folder = out or results / "report"
-        chapters, articles = [Chapter.of(study) for study in found], list(article_tables(collected.frames))
+        chapters, articles = [Chapter(study) for study in found], list(article_tables(collected.frames))
         tables = [*(table for chapter in chapters for table in chapter.tables), *articles]
         answers = [(chapter.study.suite, answer) for chapter in chapters for answer in chapter.answers]
         if columns:
@@ -156,7 +156,7 @@ def refresh_summaries(results: Path) -> list[str]:
     if not outdated:
         return []
     with _records(results) as (states, _, found):
-        chapters = [Chapter.of(study) for study in found if study.suite in outdated]
+        chapters = [Chapter(study) for study in found if study.suite in outdated]
         try:
             _write_answers(chapters, _ReportFiles(results / "report"), states)
         except OSError as error:

@@ -50,22 +50,23 @@ NARROW = ("rank", RANKED)
 
 @dataclass(frozen=True)
 class Chapter:
-    """One study with everything that is shown of it.
+    """One study with everything that is shown of it, each made when it is asked for.
 
     Attributes:
         study: The study.
-        tables: Its tables.
-        answers: What it says.
     """
 
     study: Study
-    tables: list[Table]
-    answers: list[Answer]
 
-    @classmethod
-    def of(cls, study: Study) -> Chapter:
-        """Make the tables and the answers of a study."""
-        return cls(study, list(study_tables(study)), list(answers(study)))
+    @cached_property
+    def tables(self) -> list[Table]:
+        """Its tables."""
+        return list(study_tables(self.study))
+
+    @cached_property
+    def answers(self) -> list[Answer]:
+        """What it says."""
+        return list(answers(self.study))
 
     @cached_property
     def plots(self) -> list[Plot]:
