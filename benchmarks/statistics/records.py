@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gan_bench.config.design import Design
 from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
+from gan_bench.records.plan import Suites
 from gan_bench.report.findings.factors import factor_tables
 from gan_bench.report.findings.pairs import paired
 from gan_bench.report.findings.questions import questions
@@ -112,10 +113,8 @@ class Drawn:
         base = self._scored.study
         trials = pd.DataFrame([row for row in self._trials if row["seed"] < seeds[row["group"]]])
         frames = Frames(trials, pd.DataFrame(self._scores), base.history[:0], base.steps[:0])
-        return Study(
-            suite=base.suite, profile=base.profile, dataset=base.dataset, image_size=base.image_size, trials=trials,
-            frames=frames, baselines=[], design=self._design,
-        )  # fmt: skip
+        designs = {(base.suite, 1, base.profile, base.dataset): self._design}
+        return Study(trials, frames, Suites(versions={base.suite: 1}, designs=designs), trials[:0])
 
     @property
     def groups(self) -> list[str]:

@@ -734,7 +734,7 @@ def test_trials_of_another_version_are_not_beside_what_a_command_trains():
                 made = digits_trial(seed, suite_version=version, dataset=dataset)
                 items.append(stored(replace(made, setting=f"{dataset}-mlp"), fid=50.0 + seed))
     studied = studies_of(items, commands={"test": COMMAND})
-    assert [(each.dataset, each.outdated, len(each.beside)) for each in studied] == [
+    assert [(each.dataset, each.outdated, len(each.others)) for each in studied] == [
         ("digits", None, 5), ("digits", 1, 5), ("mnist", None, 5), ("mnist", 1, 5),
     ]  # fmt: skip
 

@@ -267,7 +267,7 @@ def own_command(study: Study) -> str | None:
     only = _value(study.command, "--only")
     if only and all(means(name, config, only) for name, config in zip(names, configs, strict=True)):
         kept += ["--only", only]
-    elif study.beside and (pattern := _pattern(names, study.beside)):
+    elif len(study.others) and (pattern := _pattern(names, study.others["name"])):
         kept += ["--only", pattern]
     if study.suite.endswith(SET_MARK) and not {"--set", "--precision"} & set(kept):
         return None  # it was made by several commands, with other values each
@@ -314,7 +314,7 @@ def _is_set(config: Mapping[str, object], change: str) -> bool:
     return all(config[each] == given for each in names)
 
 
-def _pattern(names: list[str], others: tuple[str, ...]) -> str | None:
+def _pattern(names: list[str], others: Iterable[str]) -> str | None:
     """Return a glob that matches these names and none of the others, or None."""
     prefix = os.path.commonprefix(names)  # noqa: RUF071 - names, no paths
     prefix = prefix.partition(",")[0].rstrip("-")

@@ -31,27 +31,10 @@ def studies(frames: Frames, suites: Suites, *, versions_apart: bool = True) -> l
         return []
     found, together = [], everything.groupby(["suite", "profile"])
     outdated = _outdated(everything, suites) if versions_apart else everything["suite_version"] * 0
-    for (suite, profile, dataset, size, older), trials in everything.groupby([*_PLACE, outdated], sort=True):
+    for (suite, profile, *_, older), trials in everything.groupby([*_PLACE, outdated], sort=True):
         others = together.get_group((suite, profile)).drop(trials.index)
         others = others[outdated[others.index] == older]
-        found.append(
-            Study(
-                suite=str(suite),
-                profile=str(profile),
-                dataset=str(dataset),
-                image_size=int(str(size)),
-                trials=trials,
-                frames=frames,
-                baselines=suites.baselines.get(str(suite), []),
-                command=None if older else suites.commands.get(str(suite)),
-                design=suites.design(
-                    str(suite), int(str(older)) or suites.versions.get(str(suite), 0), str(profile), str(dataset)
-                ),
-                outdated=int(str(older)) or None,
-                beside=tuple(others["name"]),
-                sized=dataset in set(others["dataset"]),
-            )
-        )
+        found.append(Study(trials, frames, suites, others, int(str(older)) or None))
     _add_withdrawn(found, withdrawn)
     return found
 

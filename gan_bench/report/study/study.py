@@ -13,6 +13,7 @@ import pandas as pd
 from gan_bench.config.design import Design
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import slug
+from gan_bench.records.plan import Suites
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import STATISTICS, Baseline, ScoreLine
 from gan_bench.report.study.frame import BAD, COSTS, FAULTY, IMAGES, Frames
@@ -26,52 +27,44 @@ _SETTING_COLUMNS = [
 
 
 class Study:
-    """What may be compared.
+    """What may be compared: trials of one suite, profile, dataset and image size.
 
     Args:
+        trials: One row per trial, as ``build_frames`` makes them.
+        frames: Scores, histories and steps of these trials, and of others too.
+        suites: What is known of their suite besides.
+        others: The trials of the same suite and profile that are in other studies.
+        outdated: The version of the suite that its trials are of, where the suite has a newer one; else None.
+
+    Attributes:
         suite: Name of the suite.
         profile: ``full`` or ``quick``.
         dataset: Name of the dataset.
         image_size: Height and width of its images.
-        trials: One row per trial, as ``build_frames`` makes them.
-        frames: Scores, histories and steps of these trials, and of others too.
+        values: Its settings as values.
         baselines: Scores of real images of the suite.
         command: What the suite was last run with, or None where no record says so.
-        beside: Names of the trials of the same suite and profile that are in other studies.
-        design: Which seeds its verdicts are made at; when None a fixed list, those of its trials.
-        sized: Whether other studies of the suite and profile have the same dataset in another size.
-        outdated: The version of the suite that its trials are of, where the suite has a newer one; else None.
-
-    Attributes:
+        design: Which seeds its verdicts are made at; where none is declared a fixed list, those of its trials.
         withdrawn: Rows of trials that never started and are no longer planned: nothing waits for them. Those of a
             dataset that has no study any more are with another one of their suite.
     """
 
     def __init__(
-        self,
-        *,
-        suite: str,
-        profile: str,
-        dataset: str,
-        image_size: int,
-        trials: pd.DataFrame,
-        frames: Frames,
-        baselines: list[Baseline],
-        command: str | None = None,
-        beside: tuple[str, ...] = (),
-        design: Design | None = None,
-        sized: bool = False,
-        outdated: int | None = None,
+        self, trials: pd.DataFrame, frames: Frames, suites: Suites, others: pd.DataFrame, outdated: int | None = None
     ) -> None:
         self.values = settings_of(dict(zip(trials["group"], trials["config"], strict=True)))
         trials = trials.assign(
             label=trials["group"].map(self.values.labels), recipe=trials["group"].map(self.values.recipes)
         )
-        self.suite, self.profile, self.dataset, self.image_size = suite, profile, dataset, image_size
-        self.trials, self.baselines = trials, baselines
+        self.suite, self.profile, self.dataset = (str(trials[name].iloc[0]) for name in ("suite", "profile", "dataset"))
+        self.image_size = int(trials["image_size"].iloc[0])
+        self.trials, self.others, self.outdated = trials, others, outdated
         self.withdrawn = trials.iloc[:0]
         self.draw(frames.history, frames.steps)
-        self.command, self.beside, self.sized, self.outdated = command, beside, sized, outdated
+        self.baselines = suites.baselines.get(self.suite, [])
+        self.command = None if outdated else suites.commands.get(self.suite)
+        version = outdated or suites.versions.get(self.suite, 0)
+        design = suites.design(self.suite, version, self.profile, self.dataset)
         newest = trials[trials["suite_version"] == trials["suite_version"].max()]  # it declares for itself
         seeds = sorted({int(seed) for seed in newest["seed"]})
         self.design = (design or replace(Design.fixed(seeds), inferred=True)).with_seeds(seeds)
@@ -105,7 +98,8 @@ class Study:
     def names(self) -> tuple[str, ...]:
         """Suite, profile and dataset, with the size where one dataset comes in several, and an older version."""
         old = (f"version {self.outdated}",) if self.outdated else ()
-        size = (f"{self.image_size}x{self.image_size}",) if self.sized else ()
+        in_sizes = self.dataset in set(self.others["dataset"])
+        size = (f"{self.image_size}x{self.image_size}",) if in_sizes else ()
         return (self.suite, self.profile, *([self.dataset] if self.dataset != self.suite else []), *size, *old)
 
     @property
