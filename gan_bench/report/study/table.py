@@ -58,7 +58,6 @@ class Table:
         brief: What of the note is said where only its first columns are shown, or nothing: then the note is.
         suite: The suite it is about, or nothing.
         kind: What sort of table it is: ``settings``, ``factor``, ``cost`` and so on.
-        about: What tells it from others of its kind: a protocol, or a factor and a protocol.
     """
 
     name: str
@@ -68,7 +67,6 @@ class Table:
     note: str = ""
     suite: str = ""
     kind: str = ""
-    about: tuple[str, ...] = ()
     brief: str = ""
 
     @property
@@ -139,7 +137,6 @@ def name_table(
         note,
         suite,
         kind,
-        about,
     )
 
 
