@@ -310,6 +310,20 @@ def test_where_one_side_collapses_more_often_nothing_is_decided(design):
     assert "No test judges lr 2e-4: lr 1e-4 collapsed in none, lr 2e-4 in 2 of 5." in answer.headline
 
 
+def test_where_one_side_collapses_more_often_there_is_no_tie():
+    """One answer said that no test judges lr 2e-4, and that lr 1e-4 and 2e-4 are a tie."""
+    items = tied(5)
+    assert row_of(items)[0]["verdict"] == "tie"
+    for item in items:
+        is_collapsed = item.trial["config"]["lr_g"] == 2e-4 and item.trial["config"]["seed"] < 2
+        item.evaluations[-1]["scores"][-1]["value"] = float(is_collapsed)
+    row, sentence, answer = row_of(items)
+    assert row["verdict"] == "undecided: 0.0001 collapsed in none, 0.0002 in 2 of 5"
+    assert "tie" not in sentence
+    assert not row["open"], "no seed is spent on it"
+    assert "No test judges lr 2e-4: lr 1e-4 collapsed in none, lr 2e-4 in 2 of 5." in answer.headline
+
+
 def test_where_both_collapse_as_often_the_test_stands():
     assert row_of(pair(5, np.log(2), collapsed=(2, 2)))[0]["found"] == "decided"
 

@@ -89,8 +89,7 @@ class Comparison:
         repeated: The p value that allows for all looks; None where nothing is judged yet.
         noise: Noise of scoring on the test's scale; smaller differences are ties.
         aside: The pairs, of them, of settings that are not averaged, as a side of each lost most of its seeds.
-        chosen: Whether side A is the best of all, chosen from the same data: then equivalence is no answer, and sides
-            that differ in lost or collapsed trials are no tie.
+        chosen: Whether side A is the best of all, chosen from the same data: then equivalence is no answer.
         corrected: The repeated p value, corrected for the tests beside it; None where it is exploratory.
         tests: How many tests it is corrected for.
     """
@@ -184,7 +183,7 @@ class Comparison:
         margin = self.margin if look.number == design.looks[-1] and not design.extended else None
         if margin is not None and found != "tie" and is_equivalent(design.looks, self.pair.values, margin, self.tests):
             found = "equivalent"
-        if self.is_primary and (self.chosen or found != "tie") and (why := _unequal(self.pairs, *names)):
+        if self.is_primary and (why := _unequal(self.pairs, *names)):
             return "undecided", why
         if self.is_primary and found == "undecided" and look.next and not self.can_decide:
             return "not judged", ""
