@@ -31,14 +31,13 @@ from gan_bench.execution.preflight.plan_state import (
     PlanState,
     declaration_remark,
     design_of_looks,
-    epochs_kept,
     find_plan_state,
     other_file_remark,
     state_remarks,
     up_to_looks,
 )
-from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.environment import choose_device, cores, fix_bits
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers.inline import Results, Work, run_inline
@@ -110,7 +109,6 @@ class Preparation:
         context: A run context of this process.
         policy: What becomes of trials that ended before or end badly.
         state: How its trials stand.
-        kept: Epochs, as far as is known, that trials are resumed after, by trial id.
         estimate: What a short measurement says, or what is known without one; None when it could not be made.
         problem: Why it could not.
         remarks: Warnings to show before the run.
@@ -121,7 +119,6 @@ class Preparation:
     context: RunContext
     policy: Policy
     state: PlanState = field(default_factory=PlanState)
-    kept: dict[str, int] = field(default_factory=dict)
     estimate: TimeEstimate | None = None
     problem: str | None = None
     remarks: list[str] = field(default_factory=list)
@@ -240,7 +237,6 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     todo = state.todo
     if todo:
         read_sound(options.folder / plan.suite / BASELINES, schema.BASELINES)
-    kept = epochs_kept(options.folder, state, place.device, found.identity)
     group = 1 if options.join and options.group is None else options.group  # a group would take all that is free
     if isinstance(place, ThisMachine):
         place = replace(place, sites=_workers(options, place.context, plan, found, len(todo)))
@@ -250,7 +246,6 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
         prepared,
         place=place,
         state=state,
-        kept=kept,
         remarks=[
             *idle_caps(options.plan, plan.trials, found.images),
             *found.remarks,
@@ -260,9 +255,9 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
             *(other_file_remark(options.folder, plan) if options.plan.has_all_settings else ()),
             *state_remarks(options.folder, plan, state),
         ],
-        estimate=unmeasured(todo, group, kept)
+        estimate=unmeasured(todo, group, state.kept)
         if options.no_estimate
-        else place.call(estimate, todo, workers=workers, group=group, done=kept, apart=place.cluster is not None),
+        else place.call(estimate, todo, workers=workers, group=group, done=state.kept, apart=place.cluster is not None),
     )
 
 

@@ -36,7 +36,6 @@ from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Listener, Progress
 from gan_bench.execution.trial.run import run_trial
 from gan_bench.execution.workers.inline import run_alone
-from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial, read_trial
 from gan_bench.records.sample_grid import read_sample_grid
@@ -69,7 +68,7 @@ def train_whole(stored: StoredTrial, seed: int, context: RunContext, folder: Pat
     trial = Trial(setting=stored.trial["setting"], config=replace(config, seed=seed, evaluation=evaluation))
     directory = RecordDirectory.of(folder, trial)
     directory.path.mkdir(parents=True, exist_ok=True)
-    run_alone(run_trial(trial, Earlier(directory), context, _Told()))
+    run_alone(run_trial(trial, directory, context, _Told()))
     return read_trial(directory.path)
 
 

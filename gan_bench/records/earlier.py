@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from collections.abc import Mapping
@@ -22,13 +21,14 @@ from gan_bench.records.writer import digests
 
 
 class Identity(TypedDict):
-    """What a trial is made of beside its config.
+    """What a trial is made of beside its config, and what computes it.
 
     Attributes:
         data_sha256: Digest of the prepared training images; None where no trial is described.
         networks_sha256: Digest of the layers of both networks, or None likewise.
         d_output: What D's outputs are: ``logit`` or ``score``.
         torch: Version of PyTorch.
+        device: Where it is trained: ``cpu`` or ``cuda:N``.
         parts: Sources of the parts that gan_bench does not ship, by ``KINDS/NAME``.
     """
 
@@ -36,6 +36,7 @@ class Identity(TypedDict):
     networks_sha256: str | None
     d_output: str
     torch: str
+    device: str
     parts: dict[str, schema.Part]
 
 
@@ -110,7 +111,8 @@ class Earlier:
                 return f"{self.directory.environment} is gone"
         except DamagedError as error:
             return str(error)
-        return None
+        is_end_damaged = self.directory.record.exists() and self.status is None
+        return self.damage() if is_end_damaged else None
 
     def _foreign(self, trial: Mapping[str, object]) -> str | None:
         """Return that the directory holds the record of another trial, as after a copy, or None."""
@@ -142,14 +144,6 @@ class Earlier:
             if found.get(name) != digest and not (name in left_out and name not in found):
                 return f"{self.directory.path / name} {'is not what was written' if name in found else 'is gone'}"
         return None
-
-    def epochs_kept(self) -> int | None:
-        """Count the finished epochs that a resumed run starts from, as far as the history tells, or return None."""
-        if not self.directory.has_checkpoint:
-            return None
-        with contextlib.suppress(RecordError):
-            return self.epochs_trained()
-        return 0
 
     def epochs_trained(self) -> int:
         """Count the finished epochs that the history tells of.

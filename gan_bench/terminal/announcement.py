@@ -72,7 +72,7 @@ def announce_work(prepared: Preparation, options: RunOptions, console: PlainCons
         for line in DATASETS[folder.name].contents:
             console.say(f"  {folder.name} {line}")
     unreadable = f", {len(prepared.state.blocked)} unreadable" if prepared.state.blocked else ""
-    resumed = len(prepared.kept.keys() - prepared.state.held)
+    resumed = len(prepared.state.kept.keys() - prepared.state.held)
     if prepared.state.ended or resumed or prepared.state.held or unreadable:
         bad = Counter(status for status in prepared.state.ended.values() if status is not Status.DONE)
         ends = f" ({', '.join(f'{count} {status}' for status, count in bad.items())})" if bad else ""
@@ -186,7 +186,7 @@ def list_trials(prepared: Preparation, console: PlainConsole) -> None:
     names = short_names(prepared.plan.trials)
     rows: dict[tuple[str, str, int, str], list[int]] = {}
     for trial in prepared.plan.trials:
-        kept = prepared.kept.get(trial.id) if trial.id not in prepared.state.held else None
+        kept = prepared.state.kept.get(trial.id) if trial.id not in prepared.state.held else None
         resumed = "" if kept is None else f", resumed after about {kept}" if kept else ", resumed in the first"
         setting = names[trial.id].rpartition(",seed=")[0]
         rows.setdefault((_mark(trial, prepared), setting, trial.config.epochs, resumed), []).append(trial.config.seed)

@@ -19,14 +19,15 @@ import torch
 from support.commands import HANG, gan_bench
 from support.needs import SLOW, slow
 from support.records import bits, edit
-from support.runs import context, run, sites, state_in, stop_after, train, train_in_processes
+from support.runs import context, decision_on, is_finished, run, sites, stop_after, train, train_in_processes
 from support.suites import train_small
 from support.trials import digits_trial
 
 import gan_bench as gb
 from gan_bench.core.errors import DamagedError, DiskFullError, RecordError, UnreadableError, UserError
 from gan_bench.execution.trial import checkpoints
-from gan_bench.execution.trial.claim import Policy, claim_and_run
+from gan_bench.execution.trial.claim import claim_and_run
+from gan_bench.execution.trial.decision import Action, Policy
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.execution.workers.inline import Work, run_alone
@@ -112,7 +113,7 @@ def test_every_damage_is_found_and_a_run_heals_it(finished, name, damage):
     results, trial, directory = finished
     before = bits(directory)
     damage(directory.path / name)
-    assert not state_in(results, trial).finished
+    assert not is_finished(results, trial)
     if name != "record.json" or damage is not gone:  # without its end a trial is simply not over
         assert [verdict for verdict in verify(results) if verdict.faults]
         assert Earlier(directory).damage() or Earlier(directory).status is None
@@ -122,7 +123,7 @@ def test_every_damage_is_found_and_a_run_heals_it(finished, name, damage):
         (record,) = train(results, [trial], context(), Listener()).records.values()
     assert record.status is Status.DONE
     assert bits(directory) == before
-    assert state_in(results, trial).finished
+    assert is_finished(results, trial)
     (kept,) = (results / "test" / ".damaged").iterdir()
     assert kept.name == directory.path.name
     assert len(list(kept.rglob("*"))) >= len(FILES), "nothing of what was there is deleted"
@@ -207,8 +208,8 @@ def test_without_its_environment_an_interrupted_trial_is_damaged(tmp_path):
     undisturbed, _ = run(tmp_path, trial, "whole")
     directory, _ = run(tmp_path, trial, stop=stop_after(12))
     directory.environment.unlink()
-    state = state_in(tmp_path / "results", trial)
-    assert (state.retrain, state.keep) == (f"{directory.environment} is gone", ".damaged")
+    decision = decision_on(tmp_path / "results", trial)
+    assert (decision.why, decision.keep) == (f"{directory.environment} is gone", ".damaged")
     records = train(tmp_path / "results", [trial], context(), Listener()).records
     assert records[trial.id].status is Status.DONE
     assert bits(directory) == bits(undisturbed)
@@ -265,7 +266,7 @@ def test_a_kill_while_a_record_is_cleared_leaves_no_half_of_it(finished, monkeyp
         writer.clear(directory)
     monkeypatch.undo()
     assert not directory.path.exists()
-    assert not state_in(results, trial).finished
+    assert not is_finished(results, trial)
     (record,) = train(results, [trial], context(), Listener()).records.values()
     assert record.status is Status.DONE
     writer.clear(directory)
@@ -278,11 +279,11 @@ def test_fresh_ignores_what_started_before_and_keeps_what_started_since(finished
     writer.finish(directory, replace(run_record(directory), train_seconds=1.0))
     policy = Policy().fresh(results, [trial, other])
     train(results, [other], context(), Listener())
-    assert not state_in(results, trial, policy).finished
-    assert state_in(results, other, policy).finished
+    assert not is_finished(results, trial, policy)
+    assert is_finished(results, other, policy)
     records = train(results, [trial, other], context(), Listener(), policy).records
     assert list(records) == [trial.id]
-    assert state_in(results, trial, policy).finished
+    assert is_finished(results, trial, policy)
 
 
 @pytest.mark.parametrize("seconds", [-7200, 5, 300, 7200])
@@ -292,14 +293,14 @@ def test_fresh_ignores_what_is_there_whatever_its_clock_said(finished, seconds):
     began = datetime.now(UTC) + timedelta(seconds=seconds)
     edit(directory.environment, started=began.isoformat(timespec="milliseconds"))
     writer.finish(directory, run_record(directory))
-    assert state_in(results, trial).finished
+    assert is_finished(results, trial)
     policy = Policy().fresh(results, [trial])
-    assert not state_in(results, trial, policy).finished
+    assert not is_finished(results, trial, policy)
     train(results, [trial], context(), Listener(), policy)
-    assert state_in(results, trial, policy).finished, "its own record is no earlier one"
+    assert is_finished(results, trial, policy), "its own record is no earlier one"
     edit(directory.environment, started="2026-01-01T00:00:00.000+00:00")
     writer.finish(directory, run_record(directory))
-    assert state_in(results, trial, policy).finished, "also where the clock of its machine is behind"
+    assert is_finished(results, trial, policy), "also where the clock of its machine is behind"
 
 
 def test_a_full_disk_without_room_for_a_lock_fails_a_trial_and_not_the_run(finished, monkeypatch):
@@ -342,7 +343,7 @@ def test_a_worker_that_dies_before_it_begins_leaves_the_end_of_an_earlier_run(fi
     assert bits(directory) == before
     monkeypatch.undo()
     if asked == "other images":
-        assert state_in(results, trial, policy).finished, "when the images are back"
+        assert is_finished(results, trial, policy), "when the images are back"
 
 
 KILLED_WORKERS = """
@@ -440,10 +441,11 @@ def test_a_record_of_another_version_is_neither_damaged_nor_replaced(finished, n
     path = directory.path / name
     edit(path, schema=7, novel=[1])
     before = {file: file.read_bytes() for file in directory.path.rglob("*") if file.is_file()}
-    state = state_in(results, trial)
-    assert "has record version 7, and this gan_bench reads 1" in (state.blocked or ""), state
+    decision = decision_on(results, trial)
+    assert decision.action is Action.REFUSE
+    assert "has record version 7, and this gan_bench reads 1" in decision.why
     claim = run_alone(claim_and_run(trial, results, context(), Listener(), Policy()))
-    assert claim.reason == state.blocked
+    assert claim.reason == decision.why
     (left_out,) = build_report(results, html=False).unreadable
     assert left_out.startswith(f"unreadable: {path} has record version 7")
     assert {file: file.read_bytes() for file in directory.path.rglob("*") if file.is_file()} == before
@@ -456,7 +458,7 @@ def test_an_unfinished_trial_of_another_version_is_left_alone(finished):
     edit(directory.trial, schema=7, novel=[1])
     before = directory.trial.read_bytes()
     for policy in (Policy(), Policy().fresh(results, [trial])):
-        assert "has record version 7" in (state_in(results, trial, policy).blocked or "")
+        assert "has record version 7" in (decision_on(results, trial, policy).why or "")
         claim = run_alone(claim_and_run(trial, results, context(), Listener(), policy))
         assert "has record version 7" in claim.reason
     assert directory.trial.read_bytes() == before

@@ -17,7 +17,7 @@ from support.trials import digits_trial
 from gan_bench.config.image_folder import DataRoot
 from gan_bench.core.sources import Source
 from gan_bench.execution.trial import environment
-from gan_bench.execution.trial.claim import Policy
+from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.events import Listener, StepResult
 from gan_bench.execution.trial.meter import HALF_LIFE_SECONDS, Meter
 from gan_bench.execution.workers import pool as worker_pool

@@ -32,7 +32,7 @@ from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.channel import spawn
 from gan_bench.execution.trial import checkpoints, environment
-from gan_bench.execution.trial.claim import Policy
+from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.events import Listener, classify
 from gan_bench.execution.workers.inline import Work
 from gan_bench.execution.workers.job import Job, Site

@@ -23,8 +23,8 @@ from gan_bench.audit.standards import lone_way
 from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.execution.preflight.estimate import estimate
-from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.trial.meter import Meter
 from gan_bench.execution.workers import pool as worker_pool

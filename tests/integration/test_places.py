@@ -26,8 +26,8 @@ import gan_bench as gb
 from gan_bench.cli.app import app
 from gan_bench.core.atomic import open_own
 from gan_bench.core.errors import UserError
-from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.events import Listener
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status

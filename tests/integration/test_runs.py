@@ -13,14 +13,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support.records import bits, edit
-from support.runs import CPU, context, run, state_in, stop_after, train
+from support.runs import CPU, context, is_finished, run, stop_after, train
 from support.trials import digits_trial
 
 from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.errors import StopProcess
-from gan_bench.execution.trial.claim import Policy
 from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.trial.run import run_trial
 from gan_bench.execution.workers.inline import run_alone
@@ -116,7 +116,7 @@ def test_a_checkpoint_of_another_trial_is_not_used(tmp_path):
     directory.path.mkdir(parents=True)
     directory.checkpoint.write_bytes(first.checkpoint.read_bytes())
     with pytest.warns(RuntimeWarning, match="training from the start, what was there is kept in"):
-        run_alone(run_trial(other, Earlier(directory), context(), Listener()))
+        run_alone(run_trial(other, directory, context(), Listener()))
     undisturbed, _ = run(tmp_path, other, "c")
     assert bits(directory) == bits(undisturbed)
 
@@ -171,9 +171,9 @@ def test_saved_weights_are_the_generator_that_was_scored(tmp_path):
 def test_changed_images_make_a_finished_trial_unfinished(tmp_path):
     trial = digits_trial()
     directory, _ = run(tmp_path, trial)
-    assert state_in(tmp_path / "results", trial).finished
+    assert is_finished(tmp_path / "results", trial)
     edit(directory.environment, data_sha256="0" * 64)
-    assert not state_in(tmp_path / "results", trial).finished
+    assert not is_finished(tmp_path / "results", trial)
 
 
 @pytest.mark.parametrize(("name", "other"), [("threads", 99), ("device_name", "another processor")])
@@ -249,8 +249,8 @@ def test_a_crash_is_a_row_and_the_suite_goes_on(tmp_path, monkeypatch):
     assert [records[t.id].status for t in trials] == [Status.FAILED, Status.DONE]
     failed = records[trials[0].id]
     assert (failed.failure, failed.reason) == (Failure.CRASH, "RuntimeError: boom")
-    assert [state_in(tmp_path, t).finished for t in trials] == [True, True]
-    assert [state_in(tmp_path, t, Policy(retry_failed=True)).finished for t in trials] == [False, True]
+    assert [is_finished(tmp_path, t) for t in trials] == [True, True]
+    assert [is_finished(tmp_path, t, Policy(retry_failed=True)) for t in trials] == [False, True]
 
 
 @pytest.mark.parametrize("end", ["done", "failed", "interrupted"])

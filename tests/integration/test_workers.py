@@ -13,7 +13,7 @@ from support.runs import context, sites, train, train_in_processes
 from support.trials import digits_trial
 
 from gan_bench.core.channel import spawn
-from gan_bench.execution.trial.claim import Policy
+from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.records.reader import read_trial

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from gan_bench.config.image_folder import DataRoot
-from gan_bench.execution.trial.claim import Policy, state_of
 from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.decision import Action, Policy, decide
 from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.trial.run import run_trial
 from gan_bench.execution.workers.inline import Work, run_alone, run_inline
@@ -53,12 +53,18 @@ def run(folder, trial, name="results", listener=None, time_limit=None, **options
     directory = RecordDirectory.of(folder / name, trial)
     directory.path.parent.mkdir(parents=True, exist_ok=True)
     where = context(**options)
-    return directory, run_alone(run_trial(trial, Earlier(directory), where, listener or Listener(), time_limit))
+    return directory, run_alone(run_trial(trial, directory, where, listener or Listener(), time_limit))
 
 
-def state_in(results, trial, policy=None):
-    """How a trial stands before a run."""
-    return state_of(Earlier(RecordDirectory.of(results, trial)), trial, context().identity, policy or Policy())
+def decision_on(results, trial, policy=None):
+    """What a run would do with a trial."""
+    earlier = Earlier(RecordDirectory.of(results, trial))
+    return decide(earlier, trial.config, policy or Policy(), context().identity)
+
+
+def is_finished(results, trial, policy=None):
+    """Whether a trial needs no further run."""
+    return decision_on(results, trial, policy).action is Action.NOTHING
 
 
 def stop_after(looks):

@@ -21,7 +21,7 @@ from gan_bench.execution.cluster import connection, dispatcher, task
 from gan_bench.execution.cluster.dispatcher import LEAST_SECONDS, RETRIES, Dispatcher, make_bundles
 from gan_bench.execution.cluster.node import NodeReport, SharedFolder, ask, share_of, versions
 from gan_bench.execution.cluster.transport import Bundle, Ended, loss_of
-from gan_bench.execution.trial.claim import Policy
+from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.workers.inline import Results, Work
 from gan_bench.execution.workers.job import claim_to_json
 from gan_bench.records.earlier import Earlier

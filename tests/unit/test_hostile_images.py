@@ -31,7 +31,7 @@ from gan_bench.data.image_files import MAX_SIDE, decode, decode_square, more_fra
 from gan_bench.data.image_folders import UNDECODED, prepare_images
 from gan_bench.data.image_source import image_tree, open_source
 from gan_bench.data.own_images import register_folder
-from gan_bench.execution.trial.claim import Policy
+from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.workers.job import Job, Site
 
 COLOUR = Transform(size=8, channels=3)

@@ -14,7 +14,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from support.records import bits
-from support.runs import context, run, state_in, stop_after, train
+from support.runs import context, is_finished, run, stop_after, train
 from support.trials import digits_trial
 from torch import nn
 
@@ -306,14 +306,14 @@ def test_networks_are_known_wherever_their_functions_lie(tiny):
 def test_changed_networks_are_trained_anew(tiny, tmp_path):
     trial = tiny(mlp.Generator, lambda: Flat(784, ()))
     train(tmp_path, [trial], context(), Listener())
-    assert state_in(tmp_path, trial).finished
+    assert is_finished(tmp_path, trial)
     tiny(mlp.Generator, lambda: Flat(784, (), slope=0.1))
-    assert not state_in(tmp_path, trial).finished
+    assert not is_finished(tmp_path, trial)
     before = Earlier(RecordDirectory.of(tmp_path, trial)).record
     after = train(tmp_path, [trial], context(), Listener()).records[trial.id]
     assert after.status is Status.DONE
     assert after.weights_sha256 != before.weights_sha256
-    assert state_in(tmp_path, trial).finished
+    assert is_finished(tmp_path, trial)
 
 
 def test_an_interrupted_trial_with_changed_networks_starts_again(tiny, tmp_path):

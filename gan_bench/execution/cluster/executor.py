@@ -15,8 +15,8 @@ from gan_bench.execution.cluster.connection import Cluster, answer_of, live_node
 from gan_bench.execution.cluster.dispatcher import Dispatcher, make_bundles
 from gan_bench.execution.cluster.task import call
 from gan_bench.execution.cluster.transport import RayTransport, loss_of
-from gan_bench.execution.trial.claim import Identify
 from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.decision import Identify
 from gan_bench.execution.workers.inline import Results, Work, rounds
 from gan_bench.execution.workers.job import Job, Site, group_trials
 

@@ -15,10 +15,9 @@ from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.design import LOOKS, Design
 from gan_bench.config.suite import Plan, make_plan
 from gan_bench.config.trial import Trial, TrialConfig, setting_key
-from gan_bench.core.errors import UserError
+from gan_bench.core.errors import RecordError, UserError
 from gan_bench.core.text import plural
-from gan_bench.execution.trial.checkpoints import why_not_resumed
-from gan_bench.execution.trial.claim import Identify, Policy, State, state_of
+from gan_bench.execution.trial.decision import Action, Decision, Identify, Policy, decide
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import plan_of, read_plan
 from gan_bench.records.json_files import REMEDY, read_if_there
@@ -39,6 +38,7 @@ class PlanState:
         retrain: Why trials that had ended are trained again, by trial id.
         ended: How trials ended that need no further run, by trial id.
         held: Trials to run that another process is at now, by trial id.
+        kept: Epochs, as far as is known, that trials are resumed after, by trial id.
         deleted: Trials to run whose earlier record ``--fresh`` deletes, each when its trial starts.
     """
 
@@ -47,6 +47,7 @@ class PlanState:
     retrain: Mapping[str, str] = field(default_factory=dict)
     ended: Mapping[str, Status] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
+    kept: Mapping[str, int] = field(default_factory=dict)
     deleted: tuple[Trial, ...] = ()
 
 
@@ -59,50 +60,42 @@ def find_plan_state(results: Path, plan: Plan, policy: Policy, identify: Identif
         policy: What counts as ended.
         identify: Says what the trials' images, networks and parts are now; None where that is not known.
     """
-    where = {trial.id: RecordDirectory.of(results, trial) for trial in plan.trials}
-    states = {trial.id: state_of(Earlier(where[trial.id]), trial, identify, policy) for trial in plan.trials}
-    blocked = {trial_id: state.blocked for trial_id, state in states.items() if state.blocked}
-    todo = [trial for trial in plan.trials if not states[trial.id].finished and trial.id not in blocked]
-    begun = [trial for trial in todo if where[trial.id].path.exists()]
-    retrain = {
-        trial.id: _why_retrained(states[trial.id], results / plan.suite) for trial in todo if states[trial.id].retrain
-    }
+    earlier = {trial.id: Earlier(RecordDirectory.of(results, trial)) for trial in plan.trials}
+    found = {trial.id: decide(earlier[trial.id], trial.config, policy, identify) for trial in plan.trials}
+    todo = [t for t in plan.trials if found[t.id].action not in (Action.NOTHING, Action.REFUSE)]
+    begun = [trial for trial in todo if earlier[trial.id].directory.path.exists()]
+    resumed = [trial_id for trial_id, decision in found.items() if identify and decision.action is Action.RESUME]
     return PlanState(
         todo=todo,
-        blocked=blocked,
-        retrain=retrain,
-        ended={trial_id: state.status for trial_id, state in states.items() if state.status},
-        held=frozenset(trial.id for trial in begun if trial_lock(where[trial.id]).holder()),
-        deleted=tuple(trial for trial in begun if policy.ignored is not None and trial.id not in retrain),
+        blocked={trial_id: str(each.why) for trial_id, each in found.items() if each.action is Action.REFUSE},
+        retrain={
+            trial_id: _why_retrained(decision, results / plan.suite)
+            for trial_id, decision in found.items()
+            if decision.action is Action.REPLACE and not decision.had_begun
+        },
+        ended={
+            trial_id: record.status
+            for trial_id, decision in found.items()
+            if decision.action is Action.NOTHING and (record := earlier[trial_id].record)
+        },
+        held=frozenset(trial.id for trial in begun if trial_lock(earlier[trial.id].directory).holder()),
+        kept={trial_id: _epochs_behind(earlier[trial_id]) for trial_id in resumed},
+        deleted=tuple(trial for trial in begun if found[trial.id].action is Action.DELETE),
     )
 
 
-def _why_retrained(state: State, suite_folder: Path) -> str:
-    """Return why a finished trial is trained again, and where its earlier record is kept."""
-    why = str(state.retrain).removesuffix(f"; {REMEDY}")
-    return f"{why} (its earlier record goes to {suite_folder / state.keep})" if state.keep else why
+def _why_retrained(decision: Decision, suite_folder: Path) -> str:
+    """Return why a trial is trained again, and where its earlier record is kept."""
+    why = str(decision.why).removesuffix(f"; {REMEDY}")
+    return f"{why} (its earlier record goes to {suite_folder / str(decision.keep)})"
 
 
-def epochs_kept(results: Path, state: PlanState, device: str, identify: Identify) -> dict[str, int]:
-    """Count the epochs of earlier runs that will not be trained again.
-
-    Args:
-        results: The results folder.
-        state: How the trials stand.
-        device: What is to compute; a trial that was begun on another starts again.
-        identify: Says what the trials are made of now.
-
-    Returns:
-        Epochs, as far as is known, that trials are resumed after, by trial id; without those that are not resumed.
-    """
-    kept: dict[str, int] = {}
-    lost = state.retrain.keys() | {trial.id for trial in state.deleted}
-    for trial in (trial for trial in state.todo if trial.id not in lost):
-        earlier = Earlier(RecordDirectory.of(results, trial))
-        epochs = None if why_not_resumed(earlier, device, identify(trial.config)) else earlier.epochs_kept()
-        if epochs is not None:
-            kept[trial.id] = epochs
-    return kept
+def _epochs_behind(earlier: Earlier) -> int:
+    """Count the finished epochs that a resumed run starts from, as far as the history tells."""
+    try:
+        return earlier.epochs_trained()
+    except RecordError:
+        return 0
 
 
 def other_file_remark(results: Path, plan: Plan) -> Iterator[str]:

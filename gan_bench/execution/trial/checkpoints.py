@@ -20,12 +20,10 @@ from torch import Tensor
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import ASIDE, seal, unseal, write_atomically
 from gan_bench.core.errors import DamagedError
-from gan_bench.core.text import plural
 from gan_bench.records import writer
-from gan_bench.records.earlier import Earlier, Identity
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import CHECKPOINT_MAGIC, RecordDirectory
-from gan_bench.records.record import Failure, Status
 from gan_bench.records.schema import EnvironmentFile
 from gan_bench.training.engine import Engine
 
@@ -185,46 +183,9 @@ class Checkpointer:
         return None, why or f"{newest} cannot be used"
 
 
-def why_kept(earlier: Earlier, epochs: int) -> str | None:
-    """Return why a record without a checkpoint is more than the beginning of a killed run, or None.
-
-    Args:
-        earlier: The record.
-        epochs: Epochs of the whole training.
-    """
-    ended = earlier.record
-    if earlier.directory.weights.exists():
-        is_ended = "it is recorded as {}, and its generator is that of a whole training".format
-        return f"{earlier.directory.record.name} is gone" if ended is None else is_ended(ended.status)
-    stopped = ended is not None and (ended.status is Status.INTERRUPTED or ended.failure is Failure.TIMEOUT)
-    if ended is not None and stopped and ended.steps:
-        return "its checkpoint is gone"
-    try:
-        trained = earlier.epochs_trained()
-    except DamagedError:
-        return "its history is damaged, and it has no checkpoint"
-    if trained > 1 or trained == epochs:  # after the first epoch a run writes a checkpoint
-        return f"its history tells of {plural(trained, 'epoch')}, and it has no checkpoint"
-    if foreign := writer.foreign_files(earlier.directory):
-        return f"it has no checkpoint, and {foreign[0]} is no file of a record"
-    return None
-
-
-def why_not_resumed(earlier: Earlier, device: str, identity: Identity) -> str | None:
-    """Return why an earlier part cannot be resumed: other images or networks, or another kind of device, or None.
-
-    CPU and CUDA draw different noise. Other processors, thread counts and library versions only round differently;
-    the trial is resumed and its environment lists them.
-    """
-    before, now = (str(each).partition(":")[0] for each in (earlier.environment.get("device"), device))
-    if before != now:
-        return f"it was interrupted on {before} and cannot be resumed on {now}"
-    return earlier.changed(identity)
-
-
-def note_changes(earlier: Earlier, described: EnvironmentFile) -> None:
+def note_changes(directory: RecordDirectory, described: EnvironmentFile) -> None:
     """Write down what has changed of the environment of a trial that is resumed."""
-    before, now = earlier.environment, dict(described)
+    before, now = Earlier(directory).environment, dict(described)
     watched = ("device", "device_name", "engine", "threads", "libraries")
     if changes := {key: now[key] for key in watched if key in before and before.get(key) != now[key]}:
-        writer.note_change(earlier.directory, before, changes)
+        writer.note_change(directory, before, changes)

@@ -133,7 +133,7 @@ class RunContext:
         ]
 
     def identity(self, config: TrialConfig) -> Identity:
-        """Return what a trial is made of beside its config."""
+        """Return what a trial is made of beside its config, and what computes it."""
         key = ("networks", config.architecture, config.latent_dim)
         networks = self._once(key, lambda: fingerprint(ARCHITECTURES[config.architecture], config.latent_dim))
         images = self.images(config.dataset, "train", config.image_size)
@@ -142,6 +142,7 @@ class RunContext:
             "networks_sha256": networks,
             "d_output": LOSSES[config.loss].output,
             "torch": str(torch.__version__),
+            "device": str(self.device),
             "parts": {key: _part(source) for key, source in foreign_sources(self.parts(config)).items()},
         }
 

@@ -166,7 +166,14 @@ def power_watts(device: torch.device) -> float | None:
     return watts
 
 
-NO_TRIAL = Identity(data_sha256=None, networks_sha256=None, d_output="logit", torch=str(torch.__version__), parts={})
+NO_TRIAL: Identity = {
+    "data_sha256": None,
+    "networks_sha256": None,
+    "d_output": "logit",
+    "torch": str(torch.__version__),
+    "device": "",
+    "parts": {},
+}
 """Identity where an environment is described and no trial."""
 
 

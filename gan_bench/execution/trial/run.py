@@ -19,7 +19,7 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import is_stop
 from gan_bench.execution.trial import checkpoints, environment
-from gan_bench.execution.trial.checkpoints import CHECKPOINT_SECONDS, Checkpointer, why_kept, why_not_resumed
+from gan_bench.execution.trial.checkpoints import CHECKPOINT_SECONDS, Checkpointer
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import (
     Diverged,
@@ -34,8 +34,7 @@ from gan_bench.execution.trial.events import (
 from gan_bench.execution.trial.meter import Meter
 from gan_bench.metrics.evaluator import Evaluator, sample_grid
 from gan_bench.records import writer
-from gan_bench.records.earlier import Earlier
-from gan_bench.records.layout import DAMAGED, SUPERSEDED
+from gan_bench.records.layout import DAMAGED, RecordDirectory
 from gan_bench.records.record import Score, Status, TrialRecord, best_scores
 from gan_bench.training.engine import Engine, Snapshot
 
@@ -45,7 +44,7 @@ TICK_SECONDS = 5.0
 
 def run_trial(
     trial: Trial,
-    earlier: Earlier,
+    directory: RecordDirectory,
     context: RunContext,
     listener: Listener,
     time_limit: float | None = None,
@@ -54,7 +53,7 @@ def run_trial(
 
     Args:
         trial: The trial; the caller holds its lock.
-        earlier: What is in its record; a checkpoint found there is resumed.
+        directory: Its record; a checkpoint found there is resumed, and without one the beginning there goes.
         context: Where and how it runs.
         listener: Receives progress events.
         time_limit: Seconds of training and evaluation, those of earlier parts included, after which the trial fails;
@@ -63,7 +62,7 @@ def run_trial(
     Returns:
         The record, as written.
     """
-    run, directory = _TrialRun(trial, earlier, context, listener, time_limit), earlier.directory
+    run = _TrialRun(trial, directory, context, listener, time_limit)
     status, failure, reason = Status.DONE, None, None
     try:
         yield from run.to_the_end()
@@ -92,19 +91,29 @@ def run_trial(
     return record
 
 
+def keep_aside(trial: Trial, directory: RecordDirectory, why: str, folder: str) -> None:
+    """Keep what cannot be continued out of the way, and say so."""
+    kept = writer.set_aside(directory, folder)
+    warn_of(trial, f"{why}; training from the start, what was there is kept in {kept}")
+
+
+def warn_of(trial: Trial, text: str) -> None:
+    """Warn of a trial."""
+    warnings.warn(f"{trial.name}: {text}", RuntimeWarning, stacklevel=3)
+
+
 class _TrialRun:
     """One trial under way."""
 
     def __init__(
         self,
         trial: Trial,
-        earlier: Earlier,
+        directory: RecordDirectory,
         context: RunContext,
         listener: Listener,
         time_limit: float | None,
     ) -> None:
-        self.trial, self.config = trial, trial.config
-        self.earlier, self.directory = earlier, earlier.directory
+        self.trial, self.config, self.directory = trial, trial.config, directory
         self.context, self.listener = context, listener
         self.meter = Meter(context.device, time_limit)
         self.checkpointer = Checkpointer(trial, self.directory, self._progress)
@@ -138,8 +147,6 @@ class _TrialRun:
     # ------------------------------------------------------------------------------------- resume or start
 
     def _start(self) -> Engine:
-        if not self.directory.has_checkpoint and (why := why_kept(self.earlier, self.config.epochs)):
-            self._set_aside(why, DAMAGED)
         self.directory.record.unlink(missing_ok=True)  # an end that no longer fits would outlive a kill
         writer.write_trial(self.directory, self.trial)
         if self.context.device.type == "cuda":
@@ -147,34 +154,24 @@ class _TrialRun:
         identity, engine = self.context.identity(self.config), self.context.engine(self.config)
         self.evaluator = self.context.evaluator(self.config)
         described = environment.describe_environment(self.context.device, engine.name, identity, self.config.precision)
-        if not self.directory.has_checkpoint:
-            writer.clear(self.directory)  # nothing can be resumed of what was trained before the first checkpoint
-        elif why := why_not_resumed(self.earlier, described["device"], identity):
-            self._set_aside(why, SUPERSEDED)
+        had_checkpoint = self.directory.has_checkpoint
+        if had_checkpoint:
+            checkpoints.note_changes(self.directory, described)
         else:
-            checkpoints.note_changes(self.earlier, described)
+            writer.clear(self.directory)  # nothing can be resumed of what was trained before the first checkpoint
         writer.begin(self.directory, self.trial, described)
         self.engine = engine
-        had_checkpoint = self.directory.has_checkpoint
         progress, unusable = self.checkpointer.resume(engine)
         if progress is not None:
             self._load_progress(progress)
             engine.way = self.meter.way
             if unusable:
-                self._warn(f"{unusable}; it goes on from an older checkpoint")
+                warn_of(self.trial, f"{unusable}; it goes on from an older checkpoint")
         elif had_checkpoint:
-            self._set_aside(f"no checkpoint fits, as {unusable}", DAMAGED)
+            keep_aside(self.trial, self.directory, f"no checkpoint fits, as {unusable}", DAMAGED)
             writer.begin(self.directory, self.trial, described)
         self.listener.started(self.trial, None if progress is None else engine.state.epoch)
         return engine
-
-    def _set_aside(self, why: str, folder: str) -> None:
-        """Keep what cannot be continued out of the way, and say so."""
-        kept = writer.set_aside(self.directory, folder)
-        self._warn(f"{why}; training from the start, what was there is kept in {kept}")
-
-    def _warn(self, text: str) -> None:
-        warnings.warn(f"{self.trial.name}: {text}", RuntimeWarning, stacklevel=3)
 
     def _progress(self) -> dict[str, object]:
         """Return what a checkpoint keeps beside the training state."""

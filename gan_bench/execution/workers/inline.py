@@ -37,8 +37,9 @@ from typing import TypeVar
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import DiskFullError, UnreadableError, brief, is_out_of_memory, is_stop
 from gan_bench.core.torch_settings import torch_settings_kept
-from gan_bench.execution.trial.claim import Claim, Policy, claim_and_run
+from gan_bench.execution.trial.claim import Claim, claim_and_run
 from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.events import Listener, Progress, Run, StepRequest, StepResult
 from gan_bench.execution.workers.job import group_trials
 from gan_bench.records import writer

@@ -18,8 +18,9 @@ from gan_bench.config.plugins import load_plugin
 from gan_bench.config.trial import LATER_DEFAULTS, Trial, TrialConfig
 from gan_bench.core.sources import Source
 from gan_bench.data.own_images import register_folder
-from gan_bench.execution.trial.claim import Claim, Policy
+from gan_bench.execution.trial.claim import Claim
 from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.environment import choose_device, fix_bits
 from gan_bench.execution.trial.events import Listener, Progress
 from gan_bench.records.lock import PATIENCE_SECONDS, Owner

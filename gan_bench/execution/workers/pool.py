@@ -21,7 +21,8 @@ from typing import IO
 from gan_bench.config.trial import Trial
 from gan_bench.core.channel import spawn
 from gan_bench.core.errors import DiskFullError, RecordError, UnreadableError
-from gan_bench.execution.trial.claim import Claim, Policy, blocked
+from gan_bench.execution.trial.claim import Claim, blocked
+from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.workers.inline import Results, Work, left_of, rounds
 from gan_bench.execution.workers.job import EventInbox, Job, Site, group_trials
 from gan_bench.records import writer

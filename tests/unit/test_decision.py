@@ -1,0 +1,123 @@
+"""What is done with a trial that an earlier run left something of: one decision, whoever asks."""
+
+import shutil
+
+import pytest
+from support.records import edit
+from support.runs import context, decision_on, run, stop_after, train
+from support.trials import digits_trial
+
+from gan_bench.core.errors import DataError
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.decision import Action, Decision, Policy
+from gan_bench.records.earlier import Earlier
+from gan_bench.records.layout import DAMAGED, SUPERSEDED, RecordDirectory
+from gan_bench.records.record import Status
+
+TRIAL = digits_trial(epochs=3)
+FRESH = Policy(ignored=frozenset({""}))
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory):
+    """Results folders with what is left of a trial: one that was interrupted, and one that is finished."""
+    folder = tmp_path_factory.mktemp("left")
+    run(folder, TRIAL, "interrupted", stop=stop_after(12))
+    run(folder, TRIAL, "finished")
+    return folder
+
+
+@pytest.fixture
+def results(left, tmp_path):
+    """Copies of them, which may be changed."""
+    return shutil.copytree(left, tmp_path / "results")
+
+
+def gone(pattern):
+    def remove(directory):
+        for path in directory.path.glob(pattern):
+            path.unlink()
+
+    return remove
+
+
+def kept(why, folder, *, had_begun=False):
+    return Decision(Action.REPLACE, why, folder, had_begun)
+
+
+DECISIONS = {
+    "nothing is there": ("interrupted", lambda d: shutil.rmtree(d.path), Decision(Action.BEGIN)),
+    "it ended": ("finished", gone("no file"), Decision(Action.NOTHING)),
+    "it ended, with other images": (
+        "finished",
+        lambda d: edit(d.environment, data_sha256="0" * 64),
+        kept("the training images changed", SUPERSEDED),
+    ),
+    "it ended, and a sample is gone": (
+        "finished",
+        gone("samples/epoch-0001.png"),
+        kept("{path}/samples/epoch-0001.png is gone", DAMAGED),
+    ),
+    "it did not end": ("interrupted", gone("record.json"), Decision(Action.RESUME)),
+    "it was interrupted": ("interrupted", gone("no file"), Decision(Action.RESUME)),
+    "it was interrupted, with other images": (
+        "interrupted",
+        lambda d: edit(d.environment, data_sha256="0" * 64),
+        kept("the training images changed", SUPERSEDED, had_begun=True),
+    ),
+    "it was interrupted on another kind of device": (
+        "interrupted",
+        lambda d: edit(d.environment, device="cuda:0"),
+        kept("it was interrupted on cuda and cannot be resumed on cpu", SUPERSEDED, had_begun=True),
+    ),
+    "it was interrupted, and its environment is gone": (
+        "interrupted",
+        gone("environment.json"),
+        kept("{path}/environment.json is gone", DAMAGED),
+    ),
+    "it was interrupted, and its checkpoint is gone": (
+        "interrupted",
+        gone("checkpoint*"),
+        kept("its checkpoint is gone", DAMAGED, had_begun=True),
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "change", "decision"), DECISIONS.values(), ids=DECISIONS)
+def test_the_decision_on_what_an_earlier_run_left(results, name, change, decision):
+    directory = RecordDirectory.of(results / name, TRIAL)
+    change(directory)
+    why = decision.why and decision.why.format(path=directory.path)
+    assert decision_on(results / name, TRIAL) == Decision(decision.action, why, decision.keep, decision.had_begun)
+
+
+@pytest.mark.parametrize("name", ["interrupted", "finished"])
+def test_what_is_ignored_is_deleted(results, name):
+    policy = FRESH.fresh(results / name, [TRIAL])
+    assert decision_on(results / name, TRIAL, policy) == Decision(Action.DELETE)
+
+
+def test_what_is_not_resumed_is_kept_as_it_was(results):
+    """Its end was deleted first: it was kept as a record of a killed run."""
+    directory = RecordDirectory.of(results / "interrupted", TRIAL)
+    edit(directory.environment, device="cuda:0")
+    before = {path.name: path.read_bytes() for path in directory.path.iterdir() if path.is_file()}
+    with pytest.warns(RuntimeWarning, match=r"on cuda and cannot be resumed on cpu; training from the start"):
+        records = train(results / "interrupted", [TRIAL], context()).records
+    assert records[TRIAL.id].status is Status.DONE
+    (folder,) = directory.path.parent.glob(f"{SUPERSEDED}/*")
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+def test_a_trial_whose_images_are_away_fails_and_keeps_its_checkpoint(results, monkeypatch):
+    """What it is made of is asked for before it runs, too; its row must say why it cannot."""
+
+    def away(*_):
+        raise DataError("the images are away")
+
+    monkeypatch.setattr(RunContext, "identity", away)
+    directory = RecordDirectory.of(results / "interrupted", TRIAL)
+    (record,) = train(results / "interrupted", [TRIAL], context()).records.values()
+    assert (record.status, record.reason) == (Status.FAILED, "the images are away")
+    assert Earlier(directory).record == record
+    assert directory.has_checkpoint
