@@ -309,7 +309,7 @@ def carry_out(
     assert prepared.estimate is not None  # noqa: S101 - only a dry run has none
     plan, place, todo, results = prepared.plan, prepared.place, prepared.state.todo, options.folder
     expected = prepared.estimate
-    check_space(todo, place.jobs(len(todo)) * max(expected.groups.values(), default=1), results)
+    check_space(todo, place.jobs(len(todo)) * expected.largest_group, results)
     write_plan(
         results, plan.suite, plan.version, plan.trials, options.command(), plan.design, whole=options.plan.is_whole
     )

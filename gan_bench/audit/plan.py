@@ -318,7 +318,7 @@ class _Costs:
         trial = Trial(setting="audit", config=short)
         try:
             found = estimate([trial], self._context, group=1)
-            step = found.step_seconds[shape_key(short)]
+            step = found.paces[shape_key(short)].step
             steps = steps_per_epoch(short, len(self._context.training_images(short)))
         except Exception as error:  # of data, weights or code that is not gan_bench's own
             if is_stop(error):

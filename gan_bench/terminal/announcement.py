@@ -130,8 +130,8 @@ def _announce_time(prepared: Preparation, options: RunOptions, console: PlainCon
     how = f", threads: {threads}" if prepared.place.device == "cpu" else ""
     how += f", processes: {len(sites)}" if sites else ""
     how += ", were this process alone" if options.join else ""
-    how += f", trials that train together: {_together(estimate)}" if estimate.groups else ""
-    if (options.group or 1) > 1 and not estimate.groups:
+    how += f", trials that train together: {_together(estimate)}" if estimate.largest_group > 1 else ""
+    if (options.group or 1) > 1 and estimate.largest_group == 1:
         console.say("--group has no effect: none of these trials can train together here", style="yellow")
     place = "a node of the cluster" if cluster else "this machine"
     console.say(f"estimated time: {duration(estimate.seconds)} (measured just now on {place}{how})")
@@ -154,8 +154,8 @@ _LIMITS: Mapping[GroupLimit, str] = {
 
 def _together(estimate: TimeEstimate) -> str:
     """Say how many trials train together at most, and what limits them."""
-    most = max(estimate.groups.values())
-    why = {estimate.limits[key] for key, size in estimate.groups.items() if size == most and key in estimate.limits}
+    most = estimate.largest_group
+    why = {pace.limit for pace in estimate.paces.values() if pace.group == most and pace.limit}
     return f"up to {most}" + (f" ({' or '.join(sorted(_LIMITS[each] for each in why))})" if why else "")
 
 

@@ -144,7 +144,7 @@ def _carry_out(
     assert prepared.estimate is not None  # noqa: S101 - only a dry run has none
     reports, faults = list[Report](), list[str]()
     stop.last_words = LAST_WORDS
-    several = bool(prepared.estimate.groups or prepared.place.cluster) or len(prepared.place.sites) > 1
+    several = bool(prepared.estimate.largest_group > 1 or prepared.place.cluster) or len(prepared.place.sites) > 1
 
     def report() -> None:
         if not stop.asked and not options.join:  # a user who interrupts wants to leave

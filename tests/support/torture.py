@@ -23,7 +23,7 @@ import torch
 
 from gan_bench import bench
 from gan_bench.config.trial import Trial
-from gan_bench.execution.preflight.estimate import TimeEstimate
+from gan_bench.execution.preflight.estimate import Pace, TimeEstimate
 from gan_bench.execution.trial import checkpoints
 from gan_bench.execution.workers.job import shape_key
 from gan_bench.run_options import RunOptions
@@ -118,7 +118,7 @@ def main() -> None:
     suite, results, seed, kills, tracked, group = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:7])
 
     def expected(trials: list[Trial], **_: object) -> TimeEstimate:  # the estimate is not what is tortured
-        return TimeEstimate(0.0, {shape_key(trial.config): group for trial in trials})
+        return TimeEstimate(0.0, {shape_key(trial.config): Pace(group) for trial in trials})
 
     bench.estimate = expected
     checkpoints.CHECKPOINT_SHARE = 5  # more checkpoints than a run would write

@@ -18,7 +18,7 @@ from support.trials import digits_trial
 
 from gan_bench.cli.describe import describe, print_description
 from gan_bench.core.text import shortened, trained_parts
-from gan_bench.execution.preflight.estimate import TimeEstimate
+from gan_bench.execution.preflight.estimate import Pace, TimeEstimate
 from gan_bench.execution.trial.events import Progress
 from gan_bench.execution.workers.job import shape_key
 from gan_bench.records.record import Status, TrialRecord
@@ -33,7 +33,7 @@ VALUES = {"loss_d": 1.0, "loss_g": 0.7, "d_real": 0.6, "d_fake": 0.4}
 def measured(images_per_second):
     """An estimate by which any of the trials here has a pace."""
     config = digits_trial().config
-    return TimeEstimate(None, step_seconds={shape_key(config): config.batch_size / images_per_second})
+    return TimeEstimate(None, {shape_key(config): Pace(1, step=config.batch_size / images_per_second)})
 
 
 @pytest.mark.parametrize(("pace", "warned"), [(90.0, False), (51.0, False), (20.0, True)])

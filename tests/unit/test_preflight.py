@@ -381,7 +381,7 @@ def test_without_a_measurement_epochs_that_are_left_are_the_work():
     assert found.work == {begun.id: 10.0, new.id: 100.0}
     assert found.group(begun.config) == 3
     assert found.images_per_second(new.config) is None
-    assert unmeasured([new]).groups == unmeasured([new], group=1).groups == {}
+    assert unmeasured([new]).largest_group == unmeasured([new], group=1).largest_group == 1
 
 
 MOUNTS = """\
@@ -458,10 +458,10 @@ def test_an_estimate_says_what_limits_groups(monkeypatch, seconds, asked, size, 
     monkeypatch.setattr(module, "_seconds_per_image", lambda *_: 0.0)
     monkeypatch.setattr(module, "_seconds_per_group_step", lambda config, context, size: seconds[size])
     found = estimate(trials, context(), group=asked)
-    (kind,) = found.groups
-    assert (found.groups[kind], found.limits[kind]) == (size, limit)
+    (pace,) = found.paces.values()
+    assert (pace.group, pace.limit) == (size, limit)
     config = trials[0].config
-    steps = found.step_seconds[kind] * steps_per_epoch(config, len(context().training_images(config)))
+    steps = pace.step * steps_per_epoch(config, len(context().training_images(config)))
     assert found.seconds == pytest.approx(steps * sum(trial.config.epochs for trial in trials), rel=0.1)
 
 

@@ -51,34 +51,55 @@ LONG = 0.5
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How fast trials of one kind go.
+
+    Attributes:
+        group: How many should train together.
+        limit: What limits this number; None where nothing was measured.
+        step: Seconds of a trial's step in groups of this size, 0 where nothing was measured.
+        image: Seconds of one image's evaluation, likewise.
+    """
+
+    group: int
+    limit: GroupLimit | None = None
+    step: float = 0.0
+    image: float = 0.0
+
+
+@dataclass(frozen=True)
 class TimeEstimate:
     """What a short measurement of every kind of step says.
 
     Attributes:
         seconds: Seconds of training and evaluation until all is done; None where nothing was measured.
-        groups: How many trials of a kind should train together, by ``shape_key``; those of one only are left out.
-        limits: What limits these numbers, by ``shape_key``.
+        paces: How fast trials go, by ``shape_key``; a kind of which nothing is known is left out.
         one_thread: How many times as fast as with all threads a step was with one: far above 1 on a machine that is
             busy with other work, where threads wait for each other.
-        step_seconds: Seconds of a step, by ``shape_key``.
         work: What is left of each trial, by its id, in seconds; in epochs where nothing was measured.
     """
 
     seconds: float | None
-    groups: Mapping[Hashable, int] = field(default_factory=dict)
-    limits: Mapping[Hashable, GroupLimit] = field(default_factory=dict)
+    paces: Mapping[Hashable, Pace] = field(default_factory=dict)
     one_thread: float = 1.0
-    step_seconds: Mapping[Hashable, float] = field(default_factory=dict)
     work: Mapping[str, float] = field(default_factory=dict)
 
     def images_per_second(self, config: TrialConfig) -> float | None:
         """Return the pace that was measured for a trial that trains by itself, or None."""
-        seconds = None if self.group(config) > 1 else self.step_seconds.get(shape_key(config))
-        return config.batch_size / seconds if seconds else None
+        pace = self._pace(config)
+        return config.batch_size / pace.step if pace.group == 1 and pace.step else None
 
     def group(self, config: TrialConfig) -> int:
         """Return how many trials like this one should train together."""
-        return self.groups.get(shape_key(config), 1)
+        return self._pace(config).group
+
+    def _pace(self, config: TrialConfig) -> Pace:
+        return self.paces.get(shape_key(config), Pace(1))
+
+    @property
+    def largest_group(self) -> int:
+        """How many trials train together at most."""
+        return max((pace.group for pace in self.paces.values()), default=1)
 
 
 @torch_settings_kept(random=False)  # threads, and what code of users sets
@@ -108,13 +129,7 @@ def estimate(
     with _load((workers or 1) - 1) if shared else nullcontext():
         paces = _paces(trials, context, group, workers or 1)
         each = {trial.id: _seconds(trial, context, paces, done or {}) for trial in trials}
-    found = TimeEstimate(
-        sum(each.values()),
-        groups={key: pace.group for key, pace in paces.items() if pace.group > 1},
-        limits={key: pace.limit for key, pace in paces.items() if pace.group > 1},
-        step_seconds={key: pace.step for key, pace in paces.items()},
-        work=each,
-    )
+    found = TimeEstimate(sum(each.values()), paces, work=each)
     if workers is None:
         return replace(found, one_thread=_one_thread(trials, context, paces))
     jobs = [sum(each[trial.id] for trial in batch) for batch in group_trials(trials, found.group)]
@@ -129,13 +144,13 @@ def unmeasured(trials: list[Trial], group: int | None = None, done: Mapping[str,
         group: How many trials train together; none do when None, because what is fastest is not known.
         done: Epochs that trials have behind them, by trial id.
     """
-    groups = {shape_key(trial.config): group for trial in trials} if group and group > 1 else {}
+    paces = {shape_key(trial.config): Pace(group or 1) for trial in trials}
     work = {trial.id: float(max(trial.config.epochs - (done or {}).get(trial.id, 0), 0)) for trial in trials}
-    return TimeEstimate(None, groups, work=work)
+    return TimeEstimate(None, paces, work=work)
 
 
 @torch_settings_kept(random=False)
-def _one_thread(trials: list[Trial], context: RunContext, paces: Mapping[Hashable, _Pace]) -> float:
+def _one_thread(trials: list[Trial], context: RunContext, paces: Mapping[Hashable, Pace]) -> float:
     """Measure how many times as fast one thread is as all; the two take turns, because other work comes and goes.
 
     Steps of half a second and more are not worth the wait.
@@ -150,24 +165,14 @@ def _one_thread(trials: list[Trial], context: RunContext, paces: Mapping[Hashabl
     return spent[threads] / spent[1]
 
 
-@dataclass(frozen=True)
-class _Pace:
-    """Seconds of a trial's step, in groups of this size, and of one image's evaluation."""
-
-    step: float
-    image: float
-    group: int = 1
-    limit: GroupLimit = "rate"
-
-
-def _paces(trials: list[Trial], context: RunContext, group: int | None, workers: int) -> dict[Hashable, _Pace]:
+def _paces(trials: list[Trial], context: RunContext, group: int | None, workers: int) -> dict[Hashable, Pace]:
     """Measure every kind, by the first trial of it."""
     counts = Counter(shape_key(trial.config) for trial in trials)
     kinds = {shape_key(trial.config): trial for trial in reversed(trials)}
     return {key: _pace(kinds[key], counts[key], context, group, workers) for key in counts}
 
 
-def _pace(trial: Trial, count: int, context: RunContext, group: int | None, workers: int) -> _Pace:
+def _pace(trial: Trial, count: int, context: RunContext, group: int | None, workers: int) -> Pace:
     """Measure trials of one kind, and return their pace in groups of the best size, or of the size that is asked for.
 
     What runs out of memory counts as 0 s; the trial reports it.
@@ -198,7 +203,7 @@ def _pace(trial: Trial, count: int, context: RunContext, group: int | None, work
     limit: GroupLimit = "trials" if size >= each else "asked" if group else "failed" if failed else "tried"
     if limit in ("failed", "tried") and (one_less <= most or measured[most] > min(measured.values())):
         limit = "rate"
-    return _Pace(_interpolated(measured, size) / size, image, size, limit)
+    return Pace(size, limit, _interpolated(measured, size) / size, image)
 
 
 def group_size(measured: Mapping[int, float], count: int, workers: int = 1) -> int:
@@ -237,7 +242,7 @@ def _interpolated(measured: Mapping[int, float], size: int) -> float:
     return float(np.interp(size, sizes, [measured[each] * each for each in sizes]))
 
 
-def _seconds(trial: Trial, context: RunContext, paces: Mapping[Hashable, _Pace], done: Mapping[str, int]) -> float:
+def _seconds(trial: Trial, context: RunContext, paces: Mapping[Hashable, Pace], done: Mapping[str, int]) -> float:
     """Expect the seconds of what is left of a trial, or its share of those of its group."""
     config, behind = trial.config, done.get(trial.id, 0)
     pace = paces[shape_key(config)]
