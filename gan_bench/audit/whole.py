@@ -33,7 +33,7 @@ from gan_bench.config.measures import primary_measure
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.preparing import tell
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.trial.events import Listener, Progress
+from gan_bench.execution.trial.events import Event, Progress
 from gan_bench.execution.trial.run import run_trial
 from gan_bench.execution.workers.inline import run_alone
 from gan_bench.records.layout import RecordDirectory
@@ -68,16 +68,14 @@ def train_whole(stored: StoredTrial, seed: int, context: RunContext, folder: Pat
     trial = Trial(setting=stored.trial["setting"], config=replace(config, seed=seed, evaluation=evaluation))
     directory = RecordDirectory.of(folder, trial)
     directory.path.mkdir(parents=True, exist_ok=True)
-    run_alone(run_trial(trial, directory, context, _Told()))
+    run_alone(run_trial(trial, directory, context, _tell))
     return read_trial(directory.path)
 
 
-class _Told(Listener):
-    """Says how far a training is, as what is being prepared."""
-
-    def progress(self, trial: Trial, progress: Progress) -> None:
-        """Say it."""
-        tell(f"training {trial.name} from its seed", progress.fraction)
+def _tell(event: Event) -> None:
+    """Say how far a training is, as what is being prepared."""
+    if isinstance(event, Progress):
+        tell(f"training {event.trial.name} from its seed", event.fraction)
 
 
 def repeated(stored: StoredTrial, again: StoredTrial, published: Published, context: RunContext) -> Judgement:

@@ -16,7 +16,7 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.shared_settings import shared_warnings
 from gan_bench.core.text import duration, plural, shortened
 from gan_bench.execution.preflight.estimate import TimeEstimate
-from gan_bench.execution.trial.events import Listener, Progress
+from gan_bench.execution.trial.events import Event, Finished, Progress, Scored, Started
 from gan_bench.records.record import Status, TrialRecord, split_name
 from gan_bench.report.study.table import number
 from gan_bench.terminal.console import PLAIN_SECONDS, PlainConsole
@@ -94,7 +94,7 @@ class SuiteClock:
         return f"{self.fraction:.0%} of the suite" + ("" if left is None else f", about {duration(left)} left")
 
 
-class ProgressDisplay(Listener):
+class ProgressDisplay:
     """A listener that shows trials as they run, one line for each, and the suite as a whole.
 
     Args:
@@ -161,8 +161,19 @@ class ProgressDisplay(Listener):
             with contextlib.suppress(OSError):
                 self.console.say(text, style="yellow")
 
-    def started(self, trial: Trial, resumed_at: int | None) -> None:
-        """Show that a trial starts."""
+    def __call__(self, event: Event) -> None:
+        """Show what a trial tells."""
+        match event:
+            case Started():
+                self._show_start(event.trial, event.resumed_at)
+            case Progress():
+                self._show_progress(event.trial, event)
+            case Scored():
+                self._show_scores(event.trial, event.epoch, event.scores)
+            case Finished():
+                self._show_end(event.trial, event.record)
+
+    def _show_start(self, trial: Trial, resumed_at: int | None) -> None:
         self._count += 1
         self._last_line[trial.id] = time.monotonic()
         self._pace[trial.id] = 0.0
@@ -174,7 +185,7 @@ class ProgressDisplay(Listener):
         if self._bar:
             self._tasks[trial.id] = self._bar.add_task(self._name(trial), total=1.0, now="")
 
-    def progress(self, trial: Trial, progress: Progress) -> None:
+    def _show_progress(self, trial: Trial, progress: Progress) -> None:
         """Show where a trial stands."""
         self._warn_if_slow(trial, progress)
         self._clock.note(trial.id, progress.fraction)
@@ -227,7 +238,7 @@ class ProgressDisplay(Listener):
             style="yellow",
         )
 
-    def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
+    def _show_scores(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
         """Show what an evaluation found."""
         by_extractor: dict[str, list[str]] = {}
         shown = measures_with("summary") if self._is_wide else (primary_measure(),)
@@ -245,7 +256,7 @@ class ProgressDisplay(Listener):
         found = [f"{text} ({of})" if of else text for of, (text,) in zip(apart, by_extractor.values(), strict=True)]
         self.console.say(f"    {self._which(trial)}epoch {epoch}: {', '.join(found)}")
 
-    def finished(self, trial: Trial, record: TrialRecord) -> None:
+    def _show_end(self, trial: Trial, record: TrialRecord) -> None:
         """Show how a trial ended."""
         if self._bar and trial.id in self._tasks:
             self._bar.remove_task(self._tasks.pop(trial.id))

@@ -15,6 +15,7 @@ from support.trials import config_of, digits_trial
 
 from gan_bench.config.measures import MEASURES, Measure
 from gan_bench.config.trial import EvaluationConfig, Trial
+from gan_bench.execution.trial.events import Scored
 from gan_bench.metrics.measures.base import Estimate, FeatureMetric
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.study.table import number
@@ -77,7 +78,7 @@ def test_one_registration_is_all_that_a_new_measure_needs():
 
     lines = PlainConsole(file=io.StringIO(), width=500)
     with ProgressDisplay(lines, 1) as display:
-        display.scored(digits_trial(), 1, {s["name"]: s["value"] for s in scores})
+        display(Scored(digits_trial(), 1, {s["name"]: s["value"] for s in scores}))
     assert f"brightness {number(found.value)}" in lines.file.getvalue()
 
     state = json.loads(views(["recorded"], 0, {}, (), {"brightness.recorded"})[0].value)["state"].partition(";")[2]

@@ -28,7 +28,7 @@ from gan_bench.core.errors import DamagedError, DiskFullError, RecordError, Unre
 from gan_bench.execution.trial import checkpoints
 from gan_bench.execution.trial.claim import claim_and_run
 from gan_bench.execution.trial.decision import Action, Policy
-from gan_bench.execution.trial.events import Listener
+from gan_bench.execution.trial.events import Started, ignore
 from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.execution.workers.inline import Work, run_alone
 from gan_bench.execution.workers.pool import write_lost
@@ -120,7 +120,7 @@ def test_every_damage_is_found_and_a_run_heals_it(finished, name, damage):
     build_report(results, html=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # without its end, that of a trial with a generator is gone
-        (record,) = train(results, [trial], context(), Listener()).records.values()
+        (record,) = train(results, [trial], context()).records.values()
     assert record.status is Status.DONE
     assert bits(directory) == before
     assert is_finished(results, trial)
@@ -158,7 +158,7 @@ def json_or_none(content):
 def test_one_damaged_trial_does_not_hide_the_others(finished):
     results, trial, directory = finished
     other = replace(trial, config=replace(trial.config, seed=1))
-    train(results, [other], context(), Listener())
+    train(results, [other], context())
     write_plan(results, "test", 1, [trial, other])
     directory.history.unlink()
     directory.history.mkdir()
@@ -177,7 +177,7 @@ def test_a_record_of_another_trial_is_set_aside_and_the_trial_trained(finished, 
     if not ended:
         (there / "record.json").unlink()
     write_plan(results, "test", 1, [trial, other])
-    train(results, [trial, other], context(), Listener())
+    train(results, [trial, other], context())
     assert sorted(stored.trial["config"]["seed"] for stored in scan(results)) == [0, 1]
     assert [path.name for path in (results / "test/.damaged").iterdir()] == [there.name]
 
@@ -210,7 +210,7 @@ def test_without_its_environment_an_interrupted_trial_is_damaged(tmp_path):
     directory.environment.unlink()
     decision = decision_on(tmp_path / "results", trial)
     assert (decision.why, decision.keep) == (f"{directory.environment} is gone", ".damaged")
-    records = train(tmp_path / "results", [trial], context(), Listener()).records
+    records = train(tmp_path / "results", [trial], context()).records
     assert records[trial.id].status is Status.DONE
     assert bits(directory) == bits(undisturbed)
     assert list(tmp_path.glob("results/*/.damaged/*/checkpoint.pt"))
@@ -226,7 +226,7 @@ def test_a_finished_training_without_its_end_is_kept(finished):
     with pytest.warns(
         RuntimeWarning, match=r"history tells of \d+ epochs?, and it has no checkpoint; training from the start"
     ):
-        train(results, [trial], context(), Listener())
+        train(results, [trial], context())
     (kept,) = results.glob("*/.damaged/*")
     assert {path.name: path.read_bytes() for path in kept.rglob("*") if path.name in before} == before
 
@@ -246,7 +246,7 @@ def test_what_a_killed_run_began_goes_and_what_is_more_is_kept(tmp_path, lines, 
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         policy = Policy(retry_failed=True)
-        records = train(tmp_path / "results", [trial], context(), Listener(), policy).records
+        records = train(tmp_path / "results", [trial], context(), ignore, policy).records
     assert records[trial.id].status is Status.DONE
     assert bool(list(tmp_path.glob("results/*/.damaged/*"))) is kept
     assert any("training from the start" in str(each.message) for each in said) is kept
@@ -267,7 +267,7 @@ def test_a_kill_while_a_record_is_cleared_leaves_no_half_of_it(finished, monkeyp
     monkeypatch.undo()
     assert not directory.path.exists()
     assert not is_finished(results, trial)
-    (record,) = train(results, [trial], context(), Listener()).records.values()
+    (record,) = train(results, [trial], context()).records.values()
     assert record.status is Status.DONE
     writer.clear(directory)
     assert not list((results / "test").glob(".*.aside"))
@@ -278,10 +278,10 @@ def test_fresh_ignores_what_started_before_and_keeps_what_started_since(finished
     other = replace(trial, config=replace(trial.config, seed=1))
     writer.finish(directory, replace(run_record(directory), train_seconds=1.0))
     policy = Policy().fresh(results, [trial, other])
-    train(results, [other], context(), Listener())
+    train(results, [other], context())
     assert not is_finished(results, trial, policy)
     assert is_finished(results, other, policy)
-    records = train(results, [trial, other], context(), Listener(), policy).records
+    records = train(results, [trial, other], context(), ignore, policy).records
     assert list(records) == [trial.id]
     assert is_finished(results, trial, policy)
 
@@ -296,7 +296,7 @@ def test_fresh_ignores_what_is_there_whatever_its_clock_said(finished, seconds):
     assert is_finished(results, trial)
     policy = Policy().fresh(results, [trial])
     assert not is_finished(results, trial, policy)
-    train(results, [trial], context(), Listener(), policy)
+    train(results, [trial], context(), ignore, policy)
     assert is_finished(results, trial, policy), "its own record is no earlier one"
     edit(directory.environment, started="2026-01-01T00:00:00.000+00:00")
     writer.finish(directory, run_record(directory))
@@ -315,7 +315,7 @@ def test_a_full_disk_without_room_for_a_lock_fails_a_trial_and_not_the_run(finis
 
     monkeypatch.setattr(Lock, "acquire", full)
     third = replace(trial, config=replace(trial.config, seed=2))
-    records = train(results, [other, third], context(), Listener()).records
+    records = train(results, [other, third], context()).records
     assert (records[other.id].status, records[other.id].failure) == (Status.FAILED, Failure.DISK_FULL)
     assert records[third.id].status is Status.DONE
     lost = write_lost(Work(trials=[other], results=results), other, "the worker died")
@@ -336,7 +336,7 @@ def test_a_worker_that_dies_before_it_begins_leaves_the_end_of_an_earlier_run(fi
         return process, events
 
     monkeypatch.setattr(worker_pool, "spawn", spawn_and_kill)
-    record = train_in_processes(results, [trial], context(), Listener(), policy, sites("cpu")).records[trial.id]
+    record = train_in_processes(results, [trial], context(), ignore, policy, sites("cpu")).records[trial.id]
     assert (record.status, record.failure) == (Status.FAILED, Failure.CRASH)
     assert "killed by SIGKILL" in record.reason
     assert record.reason.endswith("; it had not begun, and its earlier record stays as it was")
@@ -392,7 +392,7 @@ def test_an_interrupted_fresh_run_keeps_what_it_did_not_reach(finished):
     results, trial, directory = finished
     before = bits(directory)
     policy = Policy().fresh(results, [trial])
-    train(results, [trial], context(stop=lambda: True), Listener(), policy)
+    train(results, [trial], context(stop=lambda: True), ignore, policy)
     assert bits(directory) == before
 
 
@@ -401,11 +401,11 @@ def test_fail_fast_under_fresh_keeps_the_ends_of_earlier_runs(finished):
     results, trial, directory = finished
     broken = replace(trial, config=replace(trial.config, seed=1))
     policy = Policy(fail_fast=True, time_limit=1e-6).fresh(results, [trial])
-    records = train(results, [broken, trial], context(), Listener(), policy).records
+    records = train(results, [broken, trial], context(), ignore, policy).records
     assert records[broken.id].status is Status.FAILED
     assert Earlier(directory).status is Status.DONE
     other = replace(trial, config=replace(trial.config, seed=2))
-    records = train(results, [broken, other], context(), Listener(), policy.fresh(results, [broken])).records
+    records = train(results, [broken, other], context(), ignore, policy.fresh(results, [broken])).records
     assert (records[other.id].status, records[other.id].reason) == (
         Status.SKIPPED,
         "not run: --fail-fast, and a trial failed",
@@ -420,7 +420,7 @@ def test_a_worker_that_dies_before_it_replaces_an_end_does_not_report_it(finishe
     dies = [sys.executable, "-c", "import sys; sys.stdin.readline(); sys.exit(3)"]
     monkeypatch.setattr(worker_pool.subprocess, "Popen", lambda _, **options: real(dies, **options))
     pool = sites("cpu")
-    (record,) = train_in_processes(results, [trial], context(), Listener(), Policy(), pool).records.values()
+    (record,) = train_in_processes(results, [trial], context(), ignore, Policy(), pool).records.values()
     assert record.status is Status.FAILED
     assert "ended with code 3" in record.reason
 
@@ -430,7 +430,7 @@ def test_a_stop_before_a_trial_starts_clears_nothing(finished):
     before = bits(directory)
     edit(directory.environment, data_sha256="0" * 64)
     writer.finish(directory, run_record(directory))
-    claim = run_alone(claim_and_run(trial, results, context(stop=lambda: True), Listener(), Policy()))
+    claim = run_alone(claim_and_run(trial, results, context(stop=lambda: True), ignore, Policy()))
     assert claim is None
     assert bits(directory)[1:] == before[1:]
 
@@ -444,7 +444,7 @@ def test_a_record_of_another_version_is_neither_damaged_nor_replaced(finished, n
     decision = decision_on(results, trial)
     assert decision.action is Action.REFUSE
     assert "has record version 7, and this gan_bench reads 1" in decision.why
-    claim = run_alone(claim_and_run(trial, results, context(), Listener(), Policy()))
+    claim = run_alone(claim_and_run(trial, results, context(), ignore, Policy()))
     assert claim.reason == decision.why
     (left_out,) = build_report(results, html=False).unreadable
     assert left_out.startswith(f"unreadable: {path} has record version 7")
@@ -459,7 +459,7 @@ def test_an_unfinished_trial_of_another_version_is_left_alone(finished):
     before = directory.trial.read_bytes()
     for policy in (Policy(), Policy().fresh(results, [trial])):
         assert "has record version 7" in (decision_on(results, trial, policy).why or "")
-        claim = run_alone(claim_and_run(trial, results, context(), Listener(), policy))
+        claim = run_alone(claim_and_run(trial, results, context(), ignore, policy))
         assert "has record version 7" in claim.reason
     assert directory.trial.read_bytes() == before
 
@@ -615,17 +615,11 @@ def test_records_of_the_first_version_are_read_reported_verified_and_resumed(ear
     assert settings["fid"].notna().sum() >= 3  # the setting and both baselines
     stored = read_trial(found[1].path)
     trial = digits_trial_of(stored)
-    (record,) = train(earlier, [trial], context(engine="reference"), Resumed()).records.values()
+    heard = []
+    (record,) = train(earlier, [trial], context(engine="reference"), heard.append).records.values()
     assert record.status is Status.DONE
-    assert Resumed.at == 1
+    assert heard[0] == Started(trial, 1)
     assert not [verdict for verdict in verify(earlier) if verdict.faults]
-
-
-class Resumed(Listener):
-    at = None
-
-    def started(self, trial, resumed_at):
-        Resumed.at = resumed_at
 
 
 def digits_trial_of(stored):

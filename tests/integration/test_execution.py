@@ -18,7 +18,7 @@ from gan_bench.config.image_folder import DataRoot
 from gan_bench.core.sources import Source
 from gan_bench.execution.trial import environment
 from gan_bench.execution.trial.decision import Policy
-from gan_bench.execution.trial.events import Listener, StepResult
+from gan_bench.execution.trial.events import StepResult, ignore
 from gan_bench.execution.trial.meter import HALF_LIFE_SECONDS, Meter
 from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.execution.workers.job import Job, Site, claim_from_json, claim_to_json
@@ -89,7 +89,7 @@ time.sleep(5)
 
     monkeypatch.setattr(worker_pool.subprocess, "Popen", talks_nonsense)
     with pytest.raises(ValueError, match="Expecting"):
-        train_in_processes(tmp_path, [digits_trial()], context(), Listener(), Policy(), ONE)
+        train_in_processes(tmp_path, [digits_trial()], context(), ignore, Policy(), ONE)
     assert not worker_pool._living
 
 

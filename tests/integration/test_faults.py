@@ -33,7 +33,7 @@ from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.channel import spawn
 from gan_bench.execution.trial import checkpoints, environment
 from gan_bench.execution.trial.decision import Policy
-from gan_bench.execution.trial.events import Listener, classify
+from gan_bench.execution.trial.events import Scored, classify, ignore
 from gan_bench.execution.workers.inline import Work
 from gan_bench.execution.workers.job import Job, Site
 from gan_bench.records import writer
@@ -58,13 +58,6 @@ run = partial(runs.run, engine="reference")
 # ---------------------------------------------------------------------------------------------------- checkpoints
 
 
-class Resumed(Listener):
-    at = "never started"
-
-    def started(self, trial, resumed_at):
-        self.at = resumed_at
-
-
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, damage):
     trial = digits_trial(epochs=3)
@@ -81,11 +74,11 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, damage):
         content = other.checkpoint.read_bytes()
     directory.checkpoint.write_bytes(content)
     assert any("damaged" in fault for verdict in verify(tmp_path / "results") for fault in verdict.faults)
-    heard = Resumed()
+    heard = []
     with pytest.warns(RuntimeWarning, match=r"checkpoint.pt cannot be used; it goes on from an older checkpoint"):
-        directory, record = run(tmp_path, trial, listener=heard)
+        directory, record = run(tmp_path, trial, listener=heard.append)
     assert record.status is Status.DONE
-    assert heard.at is not None
+    assert heard[0].resumed_at is not None
     assert bits(directory) == bits(undisturbed)
     assert (directory.path / "checkpoint.pt.broken").exists()
 
@@ -96,10 +89,10 @@ def test_the_checkpoint_before_survives_alone(tmp_path):
     undisturbed, _ = run(tmp_path, trial, "whole")
     directory, _ = run(tmp_path, trial, stop=stop_after(6))
     directory.checkpoint.unlink()
-    heard = Resumed()
+    heard = []
     with pytest.warns(RuntimeWarning, match=r"checkpoint.pt is gone; it goes on from an older checkpoint"):
-        directory, _ = run(tmp_path, trial, listener=heard)
-    assert heard.at is not None
+        directory, _ = run(tmp_path, trial, listener=heard.append)
+    assert heard[0].resumed_at is not None
     assert bits(directory) == bits(undisturbed)
 
 
@@ -139,12 +132,12 @@ def test_a_full_disk_fails_the_trial_and_spares_what_stood(tmp_path, small_disk,
     folder, remount = small_disk
     monkeypatch.setattr(checkpoints, "CHECKPOINT_SHARE", 10**6)  # one small checkpoint, however slow the machine is
     trials = [digits_trial(0), digits_trial(1)]
-    outcome = train(folder, trials, context(), Listener()).records
+    outcome = train(folder, trials, context()).records
     assert [outcome[t.id].failure for t in trials] == [None, Failure.DISK_FULL]
     assert "no space left" in outcome[trials[1].id].reason
     assert_whole(folder)
     remount("size=64m")
-    again = train(folder, trials, context(), Listener(), Policy(retry_failed=True)).records
+    again = train(folder, trials, context(), ignore, Policy(retry_failed=True)).records
     assert {i: r.status for i, r in again.items()} == {trials[1].id: Status.DONE}
     assert_whole(folder)
     for trial in trials:
@@ -163,7 +156,7 @@ def test_too_little_space_and_a_read_only_folder_are_said_at_once(small_disk):
 @pytest.mark.slow
 def test_a_worker_out_of_memory_is_named(tmp_path):
     trials = [digits_trial(0, latent_dim=100_000, batch_size=1_000_000), digits_trial(1)]
-    records = train_in_processes(tmp_path, trials, context(), Listener(), Policy(), ONE_WORKER).records
+    records = train_in_processes(tmp_path, trials, context(), ignore, Policy(), ONE_WORKER).records
     assert [records[t.id].failure for t in trials] == [Failure.OUT_OF_MEMORY, None]
     assert "lower batch_size" in records[trials[0].id].reason
 
@@ -198,12 +191,12 @@ def test_a_time_limit_fails_the_trial_and_a_longer_one_goes_on(tmp_path):
 
 def test_fail_fast_leaves_the_rest_as_skipped_rows(tmp_path):
     trials = [digits_trial(0), digits_trial(1), digits_trial(2)]
-    outcome = train(tmp_path, trials, context(), Listener(), Policy(fail_fast=True, time_limit=1e-6))
+    outcome = train(tmp_path, trials, context(), ignore, Policy(fail_fast=True, time_limit=1e-6))
     statuses = [Earlier(RecordDirectory.of(tmp_path, t)).status for t in trials]
     assert statuses == [Status.FAILED, Status.SKIPPED, Status.SKIPPED]
     assert [outcome.records[trial.id].status for trial in trials] == statuses
     assert_whole(tmp_path)
-    train(tmp_path, trials, context(), Listener(), Policy(retry_failed=True))
+    train(tmp_path, trials, context(), ignore, Policy(retry_failed=True))
     assert {Earlier(RecordDirectory.of(tmp_path, t)).status for t in trials} == {Status.DONE}
 
 
@@ -213,9 +206,9 @@ def test_fail_fast_leaves_the_rest_as_skipped_rows(tmp_path):
 @pytest.mark.usefixtures("forked_children")
 def test_any_number_of_workers_gives_the_same_bits(tmp_path):
     trials = [digits_trial(seed) for seed in range(3)]
-    train(tmp_path / "none", trials, context(), Listener())
+    train(tmp_path / "none", trials, context())
     for name, pool in (("two", TWO_WORKERS), *([("one", ONE_WORKER)] if SLOW else [])):
-        records = train_in_processes(tmp_path / name, trials, context(), Listener(), Policy(), pool).records
+        records = train_in_processes(tmp_path / name, trials, context(), ignore, Policy(), pool).records
         assert {r.status for r in records.values()} == {Status.DONE}
         assert_whole(tmp_path / name)
         for trial in trials:
@@ -223,16 +216,16 @@ def test_any_number_of_workers_gives_the_same_bits(tmp_path):
             assert bits(pair[0]) == bits(pair[1])
 
 
-class KillsWorkers(Listener):
+class KillsWorkers:
     """Kills the first worker that says its trial has been scored."""
 
     def __init__(self, results):
         self.results, self.struck = results, None
 
-    def scored(self, trial, epoch, scores):
-        if self.struck is None:
-            self.struck = trial.id
-            os.kill(trial_lock(RecordDirectory.of(self.results, trial)).holder().pid, signal.SIGKILL)
+    def __call__(self, event):
+        if isinstance(event, Scored) and self.struck is None:
+            self.struck = event.trial.id
+            os.kill(trial_lock(RecordDirectory.of(self.results, event.trial)).holder().pid, signal.SIGKILL)
 
 
 @pytest.mark.usefixtures("forked_children")
@@ -244,7 +237,7 @@ def test_a_lost_worker_loses_one_trial_for_a_while(tmp_path):
     assert (lost.status, lost.failure) == (Status.FAILED, Failure.CRASH)
     assert "killed by SIGKILL" in lost.reason
     assert Counter(r.status for r in records.values()) == {Status.FAILED: 1, Status.DONE: 1}
-    train(results, trials, context(), Listener(), Policy(retry_failed=True))
+    train(results, trials, context(), ignore, Policy(retry_failed=True))
     assert_whole(results)
     (trial,) = [trial for trial in trials if trial.id == killer.struck]
     assert bits(RecordDirectory.of(results, trial)) == bits(run(tmp_path, trial, "whole")[0])

@@ -28,7 +28,6 @@ from gan_bench.core.errors import UserError
 from gan_bench.data.datasets import DATASETS, load
 from gan_bench.execution.preflight.baselines import real_baselines
 from gan_bench.execution.preflight.checks import survey
-from gan_bench.execution.trial.events import Listener
 from gan_bench.metrics.extractors import EXTRACTORS, ExtractorEntry, load_extractor
 from gan_bench.metrics.features import Features
 from gan_bench.metrics.measures.base import Estimate, FeatureMetric, metric_class
@@ -332,7 +331,7 @@ def test_networks_that_raise_anything_while_they_train_fail_their_trial(tmp_path
 
     trials = [digits_trial(architecture="odd"), digits_trial(1)]
     with registered(gb.ARCHITECTURES, "odd", network(forward)):
-        records = train(tmp_path, trials, context(engine="reference"), Listener()).records
+        records = train(tmp_path, trials, context(engine="reference")).records
     failed, done = (records[trial.id] for trial in trials)
     assert (failed.status, failed.failure) == (Status.FAILED, Failure.CRASH)
     assert type(error).__name__ in failed.reason

@@ -25,7 +25,7 @@ from gan_bench.config.trial import EvaluationConfig
 from gan_bench.execution.preflight.estimate import estimate
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Policy
-from gan_bench.execution.trial.events import Listener
+from gan_bench.execution.trial.events import Finished, ignore
 from gan_bench.execution.trial.meter import Meter
 from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.execution.workers.inline import schedule
@@ -53,7 +53,7 @@ def trials(architecture="mlp", **changes):
 
 
 def run(results, which, size=4, there=None, **options):
-    return train(results, which, there or context(), Listener(), sizes=lambda _: size, **options).records
+    return train(results, which, there or context(), ignore, sizes=lambda _: size, **options).records
 
 
 @pytest.mark.parametrize("architecture", ["mlp", *slow("dcgan28")])
@@ -265,14 +265,9 @@ def test_groups_from_the_command_line(tmp_path):
     assert "4 runs up to date" in gan_bench("sync", tmp_path / "r").stdout
 
 
-class Ends(Listener):
-    """Notes the recipes' batch sizes in the order in which trials end."""
-
-    def __init__(self):
-        self.sizes = []
-
-    def finished(self, trial, record):
-        self.sizes.append(trial.config.batch_size)
+def sizes_of_ends(heard):
+    """The batch sizes of trials, in the order in which they ended."""
+    return [event.trial.config.batch_size for event in heard if isinstance(event, Finished)]
 
 
 class InThisProcess:
@@ -298,16 +293,16 @@ def test_the_shortest_group_goes_first_and_the_longest_where_others_wait(tmp_pat
     def seconds(trial):
         return float(trial.config.epochs)
 
-    seen = Ends()
-    train(tmp_path / "one", which, context(), seen, sizes=lambda _: 4, seconds=seconds)
-    assert seen.sizes == [32] * 4 + [64] * 4
-    seen = Ends()
+    seen = []
+    train(tmp_path / "one", which, context(), seen.append, sizes=lambda _: 4, seconds=seconds)
+    assert sizes_of_ends(seen) == [32] * 4 + [64] * 4
+    seen = []
     monkeypatch.setattr(worker_pool, "Worker", InThisProcess)
     pool = sites("cuda:0", threads=None)
     train_in_processes(
-        tmp_path / "pool", which[::-1], context(), seen, Policy(), pool, sizes=lambda _: 4, seconds=seconds
+        tmp_path / "pool", which[::-1], context(), seen.append, Policy(), pool, sizes=lambda _: 4, seconds=seconds
     )
-    assert seen.sizes == [64] * 4 + [32] * 4
+    assert sizes_of_ends(seen) == [64] * 4 + [32] * 4
 
 
 @pytest.mark.usefixtures("forked_children")
@@ -315,7 +310,7 @@ def test_groups_in_worker_processes(tmp_path):
     """One process trains several trials together; a lost process loses just those."""
     which = trials()
     pool = sites("cpu", "cpu")
-    records = train_in_processes(tmp_path, which, context(), Listener(), Policy(), pool, sizes=lambda _: 2).records
+    records = train_in_processes(tmp_path, which, context(), ignore, Policy(), pool, sizes=lambda _: 2).records
     assert {(record.status, record.group) for record in records.values()} == {(Status.DONE, 2)}
     alone = tmp_path / "alone"
     threads = torch.get_num_threads()

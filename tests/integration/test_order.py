@@ -10,7 +10,7 @@ from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import EvaluationConfig, Trial
 from gan_bench.execution.preflight.baselines import real_baselines
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.trial.events import Listener
+from gan_bench.execution.trial.events import ignore
 from gan_bench.execution.trial.run import run_trial
 from gan_bench.execution.workers.inline import run_alone
 from gan_bench.records.layout import RecordDirectory
@@ -33,7 +33,7 @@ def test_real_trained_noise(tmp_path, real_data):
     where = RunContext(real_data, torch.device("cpu"), lambda: False)
     directory = RecordDirectory.of(tmp_path, trial)
     directory.path.parent.mkdir()
-    record = run_alone(run_trial(trial, directory, where, Listener()))
+    record = run_alone(run_trial(trial, directory, where, ignore))
     assert record.status is Status.DONE
     noise, trained = (
         {score["metric"]: score["value"] for score in line["scores"]} for line in read_trial(directory.path).evaluations

@@ -28,7 +28,7 @@ from gan_bench.core.atomic import open_own
 from gan_bench.core.errors import UserError
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Policy
-from gan_bench.execution.trial.events import Listener
+from gan_bench.execution.trial.events import ignore
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
 from gan_bench.records.verify import verify
@@ -60,7 +60,7 @@ def go_on(results, trial):
     """Run the trial on, whatever is said of what was found."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return train(results, [trial], context(), Listener(), Policy()).records[trial.id]
+        return train(results, [trial], context(), ignore, Policy()).records[trial.id]
 
 
 def test_a_backup_by_hard_links_keeps_what_it_has(stopped, results, tmp_path):

@@ -21,7 +21,7 @@ from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.errors import StopProcess
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Policy
-from gan_bench.execution.trial.events import Listener
+from gan_bench.execution.trial.events import ignore
 from gan_bench.execution.trial.run import run_trial
 from gan_bench.execution.workers.inline import run_alone
 from gan_bench.metrics.extractors import Features
@@ -116,7 +116,7 @@ def test_a_checkpoint_of_another_trial_is_not_used(tmp_path):
     directory.path.mkdir(parents=True)
     directory.checkpoint.write_bytes(first.checkpoint.read_bytes())
     with pytest.warns(RuntimeWarning, match="training from the start, what was there is kept in"):
-        run_alone(run_trial(other, directory, context(), Listener()))
+        run_alone(run_trial(other, directory, context(), ignore))
     undisturbed, _ = run(tmp_path, other, "c")
     assert bits(directory) == bits(undisturbed)
 
@@ -245,7 +245,7 @@ def test_a_crash_is_a_row_and_the_suite_goes_on(tmp_path, monkeypatch):
 
     monkeypatch.setattr(RunContext, "engine", crash)
     trials = [digits_trial(0), digits_trial(1)]
-    records = train(tmp_path, trials, context(), Listener()).records
+    records = train(tmp_path, trials, context()).records
     assert [records[t.id].status for t in trials] == [Status.FAILED, Status.DONE]
     failed = records[trials[0].id]
     assert (failed.failure, failed.reason) == (Failure.CRASH, "RuntimeError: boom")
@@ -296,7 +296,7 @@ def test_engines_score_alike_over_seeds(tmp_path):
         trials = [digits_trial(seed, epochs=4, evaluation=EvaluationConfig(epochs=(4,), samples=500,
                   extractors=("lenet-mnist-v1",))) for seed in range(8)]  # fmt: skip
         there = context(engine=kind)
-        records = train(tmp_path / kind, trials, there, Listener(), sizes=lambda _, n=size: n).records
+        records = train(tmp_path / kind, trials, there, ignore, sizes=lambda _, n=size: n).records
         assert {records[trial.id].group for trial in trials} == {size}
         fids[kind] = [records[trial.id].final["fid[lenet-mnist-v1,train,500]"] for trial in trials]
     spread = np.std(fids["reference"], ddof=1)

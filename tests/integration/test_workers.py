@@ -14,7 +14,7 @@ from support.trials import digits_trial
 
 from gan_bench.core.channel import spawn
 from gan_bench.execution.trial.decision import Policy
-from gan_bench.execution.trial.events import Listener
+from gan_bench.execution.trial.events import Scored, ignore
 from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Status
@@ -51,7 +51,7 @@ def started(monkeypatch):
 def test_a_worker_takes_job_after_job_and_ends_with_the_last(tmp_path, started):
     trials = [digits_trial(seed, architecture=a) for seed in (0, 1) for a in ("mlp", "dcgan28")]
     trials = [trial for trial in trials if trial.config.architecture == "mlp"] + trials[1::2]
-    records = train_in_processes(tmp_path, trials, context(), Listener(), Policy(), ONE).records
+    records = train_in_processes(tmp_path, trials, context(), ignore, Policy(), ONE).records
     assert {record.status for record in records.values()} == {Status.DONE}
     assert len(started) == 1
     assert started[0].poll() == 0
@@ -63,7 +63,7 @@ def test_workers_import_what_their_parent_does_and_nothing_of_the_current_folder
     for name in ("random.py", "gan_bench/__init__.py"):
         (tmp_path / name).write_text("raise SystemExit('not this one')\n")
     monkeypatch.chdir(tmp_path)
-    records = train_in_processes(tmp_path / "results", [digits_trial()], context(), Listener(), Policy(), ONE).records
+    records = train_in_processes(tmp_path / "results", [digits_trial()], context(), ignore, Policy(), ONE).records
     assert {record.status for record in records.values()} == {Status.DONE}
 
 
@@ -95,15 +95,15 @@ def test_children_look_for_modules_where_their_parent_does_in_its_order(tmp_path
     assert (found["argv"][1:], found["named"], found["uuid"]) == (["one", "two"], "__main__", True)
 
 
-class Fails(Listener):
-    def scored(self, trial, epoch, scores):
+def fail(event):
+    if isinstance(event, Scored):
         raise ZeroDivisionError("a listener's own fault")
 
 
 @pytest.mark.usefixtures("forked_children")
 def test_an_exception_of_a_listener_is_raised_and_leaves_no_worker(tmp_path, started):
     with pytest.raises(ZeroDivisionError):
-        train_in_processes(tmp_path, [digits_trial()], context(), Fails(), Policy(), ONE)
+        train_in_processes(tmp_path, [digits_trial()], context(), fail, Policy(), ONE)
     assert started[0].poll() is not None
     assert not worker_pool._living
 
@@ -112,10 +112,10 @@ def test_an_exception_of_a_listener_is_no_fault_of_a_trial_in_this_process(tmp_p
     """Such as that of a pipe whose reader has gone: the trial is saved, the next one not begun, and all continue."""
     trials = [digits_trial(seed) for seed in (0, 1)]
     with pytest.raises(ZeroDivisionError):
-        train(tmp_path, trials, context(), Fails())
+        train(tmp_path, trials, context(), fail)
     (record,) = (read_trial(path.parent).record for path in tmp_path.glob("*/*/trial.json"))
     assert (record["status"], record["failure"]) == ("interrupted", None)
-    records = train(tmp_path, trials, context(), Listener()).records
+    records = train(tmp_path, trials, context()).records
     assert [record.status for record in records.values()] == [Status.DONE] * 2
 
 

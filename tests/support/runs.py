@@ -10,7 +10,7 @@ import torch
 from gan_bench.config.image_folder import DataRoot
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Action, Policy, decide
-from gan_bench.execution.trial.events import Listener
+from gan_bench.execution.trial.events import ignore
 from gan_bench.execution.trial.run import run_trial
 from gan_bench.execution.workers.inline import Work, run_alone, run_inline
 from gan_bench.execution.workers.job import Site
@@ -53,7 +53,7 @@ def run(folder, trial, name="results", listener=None, time_limit=None, **options
     directory = RecordDirectory.of(folder / name, trial)
     directory.path.parent.mkdir(parents=True, exist_ok=True)
     where = context(**options)
-    return directory, run_alone(run_trial(trial, directory, where, listener or Listener(), time_limit))
+    return directory, run_alone(run_trial(trial, directory, where, listener or ignore, time_limit))
 
 
 def decision_on(results, trial, policy=None):

@@ -19,7 +19,7 @@ from support.trials import digits_trial
 from gan_bench.cli.describe import describe, print_description
 from gan_bench.core.text import shortened, trained_parts
 from gan_bench.execution.preflight.estimate import Pace, TimeEstimate
-from gan_bench.execution.trial.events import Progress
+from gan_bench.execution.trial.events import Finished, Progress, Scored, Started
 from gan_bench.execution.workers.job import shape_key
 from gan_bench.records.record import Status, TrialRecord
 from gan_bench.report.study.table import Column, name_table
@@ -40,10 +40,9 @@ def measured(images_per_second):
 def test_a_trial_that_runs_at_a_fraction_of_its_pace_says_so_once(pace, warned):
     lines = PlainConsole(file=io.StringIO(), width=200)
     with ProgressDisplay(lines, 1, estimate=measured(100.0)) as display:
-        display.started(digits_trial(), None)
+        display(Started(digits_trial(), None))
         for _ in range(3):
-            progress = Progress(epoch=1, fraction=0.5, values=VALUES, images_per_second=pace)
-            display.progress(digits_trial(), progress)
+            display(Progress(trial=digits_trial(), epoch=1, fraction=0.5, values=VALUES, images_per_second=pace))
     said = lines.file.getvalue()
     assert said.count("the machine is busy with other work") == warned
     if warned:
@@ -64,7 +63,7 @@ def test_colours_that_are_forced_make_no_terminal_of_a_pipe(monkeypatch, variabl
     monkeypatch.setenv("TERM", "xterm")
     lines = console(file=io.StringIO())
     with ProgressDisplay(lines, 1) as display:
-        display.started(digits_trial(), None)
+        display(Started(digits_trial(), None))
     lines.say("red", style="red")
     assert "\x1b[31mred" in lines.file.getvalue()
     assert "\x1b[?25l" not in lines.file.getvalue(), "the cursor is hidden for a live line"
@@ -93,9 +92,9 @@ def test_what_an_earlier_run_did_took_none_of_this_run_s_time(monkeypatch):
     with ProgressDisplay(
         lines, 2, several=True, estimate=TimeEstimate(200.0, work={trial.id: 100.0, "other": 100.0})
     ) as display:
-        display.started(trial, 1)
+        display(Started(trial, 1))
         now[0] = 50.0
-        display.progress(trial, Progress(epoch=2, fraction=0.75, values=VALUES, images_per_second=100.0))
+        display(Progress(trial=trial, epoch=2, fraction=0.75, values=VALUES, images_per_second=100.0))
     assert "25% of the suite, about 2 min left" in lines.file.getvalue(), "half of its second epoch, of two trials"
     twice = SuiteClock({"a": 100.0, "b": 100.0})
     for start, note in ((0.0, 0.75), (0.75, 0.76)):  # lost and resumed within this run
@@ -130,12 +129,11 @@ def test_plain_lines_say_how_far_the_suite_is(monkeypatch):
         lines, 3, several=True, estimate=TimeEstimate(None, work={t.id: 60.0 for t in trials})
     ) as display:
         for trial in trials[:2]:
-            display.started(trial, None)
+            display(Started(trial, None))
         now[0] = 40.0
         for trial in trials[:2]:
-            progress = Progress(epoch=1, fraction=0.5, values=VALUES, images_per_second=100.0)
-            display.progress(trial, progress)
-        display.finished(trials[0], TrialRecord(status=Status.DONE, reason=None, train_seconds=50.0))
+            display(Progress(trial=trial, epoch=1, fraction=0.5, values=VALUES, images_per_second=100.0))
+        display(Finished(trials[0], TrialRecord(status=Status.DONE, reason=None, train_seconds=50.0)))
     said = lines.file.getvalue()
     assert "17% of the suite, about 200 s left" not in said
     assert "17% of the suite, about 3 min left; 0 of 3 trials done, 2 running at 100 images/s" in said
@@ -146,8 +144,8 @@ def test_other_work_is_said_once_for_a_run():
     lines = PlainConsole(file=io.StringIO(), width=200)
     with ProgressDisplay(lines, 2, several=True, estimate=measured(9125.0)) as display:
         for trial in (digits_trial(0), digits_trial(1)):
-            display.started(trial, None)
-            display.progress(trial, Progress(epoch=1, fraction=0.5, values=VALUES, images_per_second=3994.0))
+            display(Started(trial, None))
+            display(Progress(trial=trial, epoch=1, fraction=0.5, values=VALUES, images_per_second=3994.0))
     said = [line for line in lines.file.getvalue().splitlines() if "busy" in line]
     how = "3,994 of the 9,125 images/s measured, so this takes about 2.3 times as long"
     assert said == [f"the machine is busy with other work: {how}"], "it once read as if this run were to be stopped"
@@ -160,8 +158,8 @@ def test_interrupted_trials_are_not_done():
         lines, 3, several=True, estimate=TimeEstimate(None, work={t.id: 60.0 for t in trials})
     ) as display:
         for trial, status in zip(trials, (Status.INTERRUPTED, Status.INTERRUPTED, Status.DONE), strict=True):
-            display.started(trial, None)
-            display.finished(trial, TrialRecord(status=status, reason=None, train_seconds=1.0))
+            display(Started(trial, None))
+            display(Finished(trial, TrialRecord(status=status, reason=None, train_seconds=1.0)))
     assert "done after 1.0 s (33% of the suite" in lines.file.getvalue()
 
 
@@ -206,8 +204,8 @@ def test_a_line_about_a_trial_fits(monkeypatch, width, everything):
     trial = digits_trial()
     scores = {f"{name}[lenet-mnist-v1,train,64]": 123.456 for name in ("fid", "kid", "is", "precision", "recall")}
     with ProgressDisplay(lines, 1, several=True, names={trial.id: "mlp,seed=0"}) as display:
-        display.started(trial, None)
-        display.scored(trial, 1, scores)
+        display(Started(trial, None))
+        display(Scored(trial, 1, scores))
     said = lines.file.getvalue().splitlines()
     assert max(map(len, said)) <= width
     assert said[0] == "[1/1] mlp,seed=0: 2 epochs"
@@ -245,7 +243,7 @@ def test_several_scores_of_one_evaluation_are_one_line(monkeypatch, protocols, s
     lines = console(file=io.StringIO())
     trial = digits_trial()
     with ProgressDisplay(lines, 1, several=True, names={trial.id: "mlp,seed=0"}) as display:
-        display.scored(trial, 1, {f"fid[{under}]": 10.0 / (1 + i) for i, under in enumerate(protocols)})
+        display(Scored(trial, 1, {f"fid[{under}]": 10.0 / (1 + i) for i, under in enumerate(protocols)}))
     assert lines.file.getvalue() == f"    mlp,seed=0: epoch 1: {said}\n"
 
 

@@ -29,7 +29,6 @@ from gan_bench.execution.preflight.estimate import WORTH, estimate, group_size, 
 from gan_bench.execution.preflight.folder import locks_remark
 from gan_bench.execution.trial import environment
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.trial.events import Listener
 from gan_bench.execution.workers.job import group_trials
 from gan_bench.models import mlp
 from gan_bench.models.architectures import ARCHITECTURES, Architecture, fingerprint
@@ -170,7 +169,7 @@ def test_networks_that_would_fail_later_are_refused(tiny, generator, said):
 def test_tied_weights_are_saved(tiny, tmp_path):
     """All was trained and scored, and then could not be saved."""
     trial = tiny(lambda z: Tied(z, (1, 28, 28)), lambda: Flat(784, ()))
-    assert train(tmp_path, [trial], context(), Listener()).records[trial.id].status is Status.DONE
+    assert train(tmp_path, [trial], context()).records[trial.id].status is Status.DONE
     assert gb.generator(RecordDirectory.of(tmp_path, trial).path, allow_plugins=True).images(2).shape == (2, 1, 28, 28)
 
 
@@ -268,7 +267,7 @@ def test_a_loss_that_fails_where_it_is_tried_fails_its_own_trial_alone(registrie
     assert not can_group([engine, engine])
     assert 2 in calls
     trials = [digits_trial(0, loss="failing"), digits_trial(1)]
-    records = train(tmp_path, trials, context(), Listener()).records
+    records = train(tmp_path, trials, context()).records
     assert [records[trial.id].status for trial in trials] == [Status.DONE, Status.DONE]
 
 
@@ -295,7 +294,7 @@ def test_networks_that_do_not_draw_are_known(tiny):
 def test_own_networks_train(tiny, tmp_path):
     trial = tiny(lambda z: Flat(z, (1, 28, 28)), lambda: Flat(784, ()))
     survey((trial,), context())
-    assert train(tmp_path, [trial], context(), Listener()).records[trial.id].status is Status.DONE
+    assert train(tmp_path, [trial], context()).records[trial.id].status is Status.DONE
 
 
 def test_networks_are_known_wherever_their_functions_lie(tiny):
@@ -305,12 +304,12 @@ def test_networks_are_known_wherever_their_functions_lie(tiny):
 
 def test_changed_networks_are_trained_anew(tiny, tmp_path):
     trial = tiny(mlp.Generator, lambda: Flat(784, ()))
-    train(tmp_path, [trial], context(), Listener())
+    train(tmp_path, [trial], context())
     assert is_finished(tmp_path, trial)
     tiny(mlp.Generator, lambda: Flat(784, (), slope=0.1))
     assert not is_finished(tmp_path, trial)
     before = Earlier(RecordDirectory.of(tmp_path, trial)).record
-    after = train(tmp_path, [trial], context(), Listener()).records[trial.id]
+    after = train(tmp_path, [trial], context()).records[trial.id]
     assert after.status is Status.DONE
     assert after.weights_sha256 != before.weights_sha256
     assert is_finished(tmp_path, trial)
@@ -320,14 +319,14 @@ def test_an_interrupted_trial_with_changed_networks_starts_again(tiny, tmp_path)
     """Their weights would even load: only a slope has changed."""
     trial = tiny(mlp.Generator, lambda: Flat(784, ()))
     looks = iter(range(10**6))
-    train(tmp_path, [trial], context(lambda: next(looks) > 9), Listener())
+    train(tmp_path, [trial], context(lambda: next(looks) > 9))
     assert Earlier(RecordDirectory.of(tmp_path, trial)).status is Status.INTERRUPTED
     tiny(mlp.Generator, lambda: Flat(784, (), slope=0.1))
-    resumed = train(tmp_path / "a", [trial], context(), Listener()).records[trial.id]
+    resumed = train(tmp_path / "a", [trial], context()).records[trial.id]
     with pytest.warns(
         RuntimeWarning, match=r"changed; training from the start, what was there is kept in .*superseded"
     ):
-        mixed = train(tmp_path, [trial], context(), Listener()).records[trial.id]
+        mixed = train(tmp_path, [trial], context()).records[trial.id]
     assert mixed.weights_sha256 == resumed.weights_sha256
 
 

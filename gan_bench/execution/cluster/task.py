@@ -28,7 +28,7 @@ FLUSH_SECONDS = 0.5
 Handle = Hashable
 """Names a task under way."""
 Said = Mapping[str, object]
-"""One event, as ``JsonListener`` sends it."""
+"""One event, as ``run_job`` sends it."""
 
 
 class Mailbox:

@@ -18,37 +18,58 @@ from gan_bench.training.engine import Engine
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Started:
+    """A trial starts, or is resumed after so many finished epochs."""
+
+    trial: Trial
+    resumed_at: int | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a trial stands at a log tick.
+    """A trial has come to a log tick.
 
     Attributes:
+        trial: The trial.
         epoch: Epoch under way, from 1.
         fraction: Share of all steps done, in [0, 1].
         values: ``loss_d``, ``loss_g``, ``d_real`` and ``d_fake`` of the last step.
         images_per_second: Real images per second of training in this process.
     """
 
+    trial: Trial
     epoch: int
     fraction: float
     values: Mapping[str, float]
     images_per_second: float
 
 
-class Listener:
-    """Receives the events of trials, one trial after the other; it does nothing, and others override what they need."""
+@dataclass(frozen=True)
+class Scored:
+    """A trial has been scored."""
 
-    def started(self, trial: Trial, resumed_at: int | None) -> None:
-        """A trial starts, or is resumed after so many finished epochs."""
+    trial: Trial
+    epoch: int
+    scores: Mapping[str, float | None]
 
-    def progress(self, trial: Trial, progress: Progress) -> None:
-        """A trial has come to a log tick."""
 
-    def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
-        """A trial has been scored."""
+@dataclass(frozen=True)
+class Finished:
+    """A trial has ended."""
 
-    def finished(self, trial: Trial, record: TrialRecord) -> None:
-        """A trial has ended."""
+    trial: Trial
+    record: TrialRecord
+
+
+Event = Started | Progress | Scored | Finished
+"""What a running trial tells."""
+Listener = Callable[[Event], None]
+"""Takes the events of trials, one after the other."""
+
+
+def ignore(event: Event) -> None:
+    """Do nothing with an event: the listener where nobody listens."""
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,13 @@ from gan_bench.execution.trial.checkpoints import CHECKPOINT_SECONDS, Checkpoint
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import (
     Diverged,
+    Finished,
     Interrupted,
     Listener,
     Progress,
     Run,
+    Scored,
+    Started,
     StepRequest,
     TimeLimit,
     classify,
@@ -87,7 +90,7 @@ def run_trial(
     if record.status in (Status.DONE, Status.DIVERGED):
         with contextlib.suppress(OSError):  # what stays of a checkpoint does no harm
             checkpoints.remove(directory)
-    listener.finished(trial, record)
+    listener(Finished(trial, record))
     return record
 
 
@@ -170,7 +173,7 @@ class _TrialRun:
         elif had_checkpoint:
             keep_aside(self.trial, self.directory, f"no checkpoint fits, as {unusable}", DAMAGED)
             writer.begin(self.directory, self.trial, described)
-        self.listener.started(self.trial, None if progress is None else engine.state.epoch)
+        self.listener(Started(self.trial, None if progress is None else engine.state.epoch))
         return engine
 
     def _progress(self) -> dict[str, object]:
@@ -260,12 +263,13 @@ class _TrialRun:
         """Report to the listener where the trial stands."""
         state = engine.state
         progress = Progress(
+            trial=self.trial,
             epoch=state.epoch + 1,
             fraction=state.step / (engine.steps * self.config.epochs),
             values=last,
             images_per_second=(self.meter.steps_per_second or 0.0) * self.config.batch_size,
         )
-        self.listener.progress(self.trial, progress)
+        self.listener(progress)
         self._reported = time.monotonic()
 
     # --------------------------------------------------------------------------------------------- evaluate
@@ -295,7 +299,7 @@ class _TrialRun:
         }
         writer.append(self.directory.evaluations, [line])
         self.checkpointer.save_if_due(engine)
-        self.listener.scored(self.trial, epoch, values)
+        self.listener(Scored(self.trial, epoch, values))
 
     def _score(self, engine: Engine, started: float) -> list[Score]:
         last = engine.state.epoch == self.config.epochs

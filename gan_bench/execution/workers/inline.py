@@ -40,7 +40,7 @@ from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.execution.trial.claim import Claim, claim_and_run
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Policy
-from gan_bench.execution.trial.events import Listener, Progress, Run, StepRequest, StepResult
+from gan_bench.execution.trial.events import Event, Listener, Run, StepRequest, StepResult, ignore
 from gan_bench.execution.workers.job import group_trials
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier, end_of
@@ -72,7 +72,7 @@ class Work:
     trials: Sequence[Trial]
     results: Path
     policy: Policy = field(default_factory=Policy)
-    listener: Listener = field(default_factory=Listener)
+    listener: Listener = ignore
     stop: Callable[[], bool] = lambda: False
     sizes: Callable[[TrialConfig], int] = lambda _: 1
     seconds: Callable[[Trial], float] = lambda _: 0.0
@@ -185,7 +185,7 @@ def run_inline(work: Work, context: RunContext) -> Results:
     return into
 
 
-class _Heard(Listener):
+class _Heard:
     """A listener whose errors, such as those of a closed pipe, stop the run: no trial may fail of them.
 
     Attributes:
@@ -196,22 +196,10 @@ class _Heard(Listener):
         self._listener = listener
         self.fault: BaseException | None = None
 
-    def started(self, trial: Trial, resumed_at: int | None) -> None:
-        self._say(lambda: self._listener.started(trial, resumed_at))
-
-    def progress(self, trial: Trial, progress: Progress) -> None:
-        self._say(lambda: self._listener.progress(trial, progress))
-
-    def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
-        self._say(lambda: self._listener.scored(trial, epoch, scores))
-
-    def finished(self, trial: Trial, record: TrialRecord) -> None:
-        self._say(lambda: self._listener.finished(trial, record))
-
-    def _say(self, event: Callable[[], None]) -> None:
+    def __call__(self, event: Event) -> None:
         try:
             if self.fault is None:
-                event()
+                self._listener(event)
         except BaseException as error:
             if is_stop(error) and not isinstance(error, BrokenPipeError):
                 raise

@@ -22,7 +22,7 @@ from gan_bench.execution.trial.claim import Claim
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.environment import choose_device, fix_bits
-from gan_bench.execution.trial.events import Listener, Progress
+from gan_bench.execution.trial.events import Event, Finished, Listener, Progress, Scored, Started
 from gan_bench.records.lock import PATIENCE_SECONDS, Owner
 from gan_bench.records.record import TrialRecord
 
@@ -135,27 +135,13 @@ def claim_from_json(plain: Mapping[str, Any]) -> Claim:
     return Owner(**plain["owner"]) if "owner" in plain else None
 
 
-class JsonListener(Listener):
-    """A listener that sends events as JSON-able dicts; no ends, which are sent once locks are released.
+_EVENTS = {kind.__name__.lower(): kind for kind in (Started, Progress, Scored)}
+"""Events that travel, by the name they have there; of ends, claims bring news once locks are released."""
 
-    Args:
-        send: Takes the name of an event and its content.
-    """
 
-    def __init__(self, send: Callable[..., None]) -> None:
-        self._send = send
-
-    def started(self, trial: Trial, resumed_at: int | None) -> None:
-        """Send the start."""
-        self._send("started", trial=trial.id, resumed_at=resumed_at)
-
-    def progress(self, trial: Trial, progress: Progress) -> None:
-        """Send the progress."""
-        self._send("progress", trial=trial.id, **asdict(progress))
-
-    def scored(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
-        """Send the scores."""
-        self._send("scored", trial=trial.id, epoch=epoch, scores=dict(scores))
+def event_to_json(event: Event) -> dict[str, object]:
+    """Return an event as a JSON-able dict, which ``EventInbox`` takes."""
+    return {"event": type(event).__name__.lower(), **vars(event), "trial": event.trial.id}
 
 
 class EventInbox:
@@ -177,7 +163,7 @@ class EventInbox:
         self._trials = {trial.id: trial for trial in trials}
 
     def take(self, said: Mapping[str, Any]) -> None:
-        """Take in one event, as ``JsonListener`` and ``run_job`` send them."""
+        """Take in one event, as ``run_job`` sends it."""
         content = dict(said)
         event = content.pop("event")
         if event == "warning":
@@ -190,19 +176,13 @@ class EventInbox:
             self.note(trial, claim_from_json(content["claim"]))
             return
         self.started.add(trial.id)
-        match event:
-            case "started":
-                self._listener.started(trial, content["resumed_at"])
-            case "progress":
-                self._listener.progress(trial, Progress(**content))
-            case "scored":
-                self._listener.scored(trial, content["epoch"], content["scores"])
+        self._listener(_EVENTS[event](trial=trial, **content))
 
     def note(self, trial: Trial, claim: Claim) -> None:
         """Take in what came of a claim."""
         self.claims[trial.id] = claim
         if isinstance(claim, TrialRecord):
-            self._listener.finished(trial, claim)
+            self._listener(Finished(trial, claim))
 
 
 def shape_key(config: TrialConfig) -> Hashable:

@@ -37,12 +37,16 @@ def run_job(job: Job, context: RunContext, send: Send) -> None:
     """
     from gan_bench.config.trial import Trial
     from gan_bench.execution.trial.claim import claim_and_run
-    from gan_bench.execution.trial.events import Run
+    from gan_bench.execution.trial.events import Event, Finished, Run
     from gan_bench.execution.workers.inline import schedule
-    from gan_bench.execution.workers.job import JsonListener, claim_to_json
+    from gan_bench.execution.workers.job import claim_to_json, event_to_json
+
+    def tell(event: Event) -> None:
+        if not isinstance(event, Finished):  # its claim says so, once its lock is released
+            send(**event_to_json(event))
 
     def claimed(trial: Trial) -> Run[None]:
-        claim = yield from claim_and_run(trial, job.results, context, JsonListener(send), job.policy, job.patience)
+        claim = yield from claim_and_run(trial, job.results, context, tell, job.policy, job.patience)
         send("claimed", trial=trial.id, claim=claim_to_json(claim))
 
     schedule(claimed(trial) for trial in job.trials)
