@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TypedDict
@@ -40,15 +41,15 @@ class Identity(TypedDict):
     parts: dict[str, schema.Part]
 
 
+@dataclass(frozen=True)
 class Earlier:
-    """What an earlier run left of a trial; each file is read at most once, when it is asked for.
+    """What an earlier run left of a trial; its end and its environment are read once, when they are asked for.
 
-    Args:
+    Attributes:
         directory: The trial's record.
     """
 
-    def __init__(self, directory: RecordDirectory) -> None:
-        self.directory = directory
+    directory: RecordDirectory
 
     @cached_property
     def record(self) -> TrialRecord | None:
@@ -174,15 +175,3 @@ class Earlier:
         changed = [key for key in before if key in parts and before[key].get("sha256") != parts[key]["sha256"]]
         reasons += [f"the code of {', '.join(changed)}"] if changed else []
         return f"{' and '.join(reasons)} changed" if reasons else None
-
-
-def end_of(directory: RecordDirectory) -> bytes | None:
-    """Return the bytes of ``record.json``, to detect a later replacement; None when there is none or it is damaged.
-
-    Raises:
-        UnreadableError: The system does not let this process read it.
-    """
-    try:
-        return read_if_there(directory.record)
-    except DamagedError:
-        return None

@@ -171,7 +171,7 @@ def test_what_changed_since_an_earlier_run_is_named(directory, now, said):
     parts = {"losses/mine": {"sha256": "a"}}
     known = {"data_sha256": "a", "networks_sha256": "a", "parts": parts, "libraries": {"torch": "2"}}
     earlier = Earlier(directory)
-    earlier.environment = known
+    vars(earlier)["environment"] = known
     there = {"data_sha256": "a", "networks_sha256": "a", "d_output": "logit", "torch": "2", "parts": parts}
     assert earlier.changed({**there, **now}) == said
 

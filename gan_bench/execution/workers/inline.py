@@ -43,7 +43,7 @@ from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.events import Event, Listener, Run, StepRequest, StepResult, ignore
 from gan_bench.execution.workers.job import group_trials
 from gan_bench.records import writer
-from gan_bench.records.earlier import Earlier, end_of
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, trial_lock
 from gan_bench.records.record import Status, TrialRecord
@@ -66,7 +66,7 @@ class Work:
         stop: Returns True once the run should stop.
         sizes: Says how many trials like this one train together at most, in one process.
         seconds: Says what a trial is expected to take.
-        ends: What ``end_of`` returned for each trial when the work was given out, by trial id.
+        ends: How trials had ended when the work was given out, by trial id.
     """
 
     trials: Sequence[Trial]
@@ -76,12 +76,12 @@ class Work:
     stop: Callable[[], bool] = lambda: False
     sizes: Callable[[TrialConfig], int] = lambda _: 1
     seconds: Callable[[Trial], float] = lambda _: 0.0
-    ends: dict[str, bytes | None] = field(init=False, default_factory=dict)
+    ends: dict[str, TrialRecord | None] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         for trial in self.trials:
             with contextlib.suppress(UnreadableError):
-                self.ends[trial.id] = end_of(RecordDirectory.of(self.results, trial))
+                self.ends[trial.id] = Earlier(RecordDirectory.of(self.results, trial)).record
 
     def finished_elsewhere(self, trial: Trial) -> bool:
         """True if another process has finished a trial since; one that failed again is not retried by every process.
@@ -89,11 +89,10 @@ class Work:
         A new end was written by the trial's owner: where hundreds of processes share a suite, none should read all
         files of all trials again, as the look at what is left did.
         """
-        directory = RecordDirectory.of(self.results, trial)
+        earlier = Earlier(RecordDirectory.of(self.results, trial))
         try:
-            if end_of(directory) == self.ends.get(trial.id) or self.policy.is_outdated(Earlier(directory)):
-                return False
-            return Earlier(directory).status in (Status.DONE, *_BAD)
+            is_old = earlier.record == self.ends.get(trial.id) or self.policy.is_outdated(earlier)
+            return earlier.status in (Status.DONE, *_BAD) and not is_old
         except UnreadableError:  # the claim says so
             return False
 

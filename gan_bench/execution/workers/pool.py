@@ -26,7 +26,7 @@ from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.workers.inline import Results, Work, left_of, rounds
 from gan_bench.execution.workers.job import EventInbox, Job, Site, group_trials
 from gan_bench.records import writer
-from gan_bench.records.earlier import Earlier, end_of
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.reader import read_trial
@@ -243,16 +243,15 @@ def write_lost(work: Work, trial: Trial, reason: str, *, late: bool = False) -> 
             if owner := lock.acquire():
                 return owner
             earlier = Earlier(directory)
-            if work.policy.is_terminal(earlier) and end_of(directory) != before:
+            if work.policy.is_terminal(earlier) and earlier.record != before:
                 return earlier.record
             earlier.require_access()
-            is_untouched = before is not None and end_of(directory) == before
         except UnreadableError as error:
             return blocked(str(error))
         except DiskFullError as error:
             return TrialRecord(status=Status.FAILED, failure=Failure.DISK_FULL, reason=f"{reason}; {error}")
         failure = Failure.TIMEOUT if late else Failure.CRASH
-        if is_untouched and earlier.status in (Status.DONE, Status.DIVERGED):
+        if earlier.record == before and earlier.status in (Status.DONE, Status.DIVERGED):
             reason += "; it had not begun, and its earlier record stays as it was"
             return TrialRecord(status=Status.FAILED, failure=failure, reason=reason)
         if directory.has_checkpoint and not late:
