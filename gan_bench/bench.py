@@ -40,9 +40,10 @@ from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.environment import choose_device, cores, fix_bits
 from gan_bench.execution.trial.events import Listener
-from gan_bench.execution.workers.inline import Results, Work, run_inline
+from gan_bench.execution.workers.inline import run_inline
 from gan_bench.execution.workers.job import Site
 from gan_bench.execution.workers.pool import run_processes
+from gan_bench.execution.workers.work import Results, Work
 from gan_bench.records import schema
 from gan_bench.records.json_files import is_gone, read_sound
 from gan_bench.records.layout import BASELINES, PLAN

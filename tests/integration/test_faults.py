@@ -34,8 +34,8 @@ from gan_bench.core.channel import spawn
 from gan_bench.execution.trial import checkpoints, environment
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.events import Scored, classify, ignore
-from gan_bench.execution.workers.inline import Work
 from gan_bench.execution.workers.job import Job, Site
+from gan_bench.execution.workers.work import Work
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import scan

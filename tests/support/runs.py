@@ -12,9 +12,10 @@ from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Action, Policy, decide
 from gan_bench.execution.trial.events import ignore
 from gan_bench.execution.trial.run import run_trial
-from gan_bench.execution.workers.inline import Work, run_alone, run_inline
+from gan_bench.execution.workers.inline import run_alone, run_inline
 from gan_bench.execution.workers.job import Site
 from gan_bench.execution.workers.pool import run_processes
+from gan_bench.execution.workers.work import Work
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 

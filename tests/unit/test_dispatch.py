@@ -22,8 +22,8 @@ from gan_bench.execution.cluster.dispatcher import LEAST_SECONDS, RETRIES, Dispa
 from gan_bench.execution.cluster.node import NodeReport, SharedFolder, ask, share_of, versions
 from gan_bench.execution.cluster.transport import Bundle, Ended, loss_of
 from gan_bench.execution.trial.decision import Policy
-from gan_bench.execution.workers.inline import Results, Work
 from gan_bench.execution.workers.job import claim_to_json
+from gan_bench.execution.workers.work import Results, Work
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, break_lock, trial_lock

@@ -11,9 +11,9 @@ from gan_bench.config.trial import Trial
 from gan_bench.execution.cluster.task import Handle
 from gan_bench.execution.cluster.transport import Bundle, Ended, Group, RayTransport
 from gan_bench.execution.trial.claim import Claim
-from gan_bench.execution.workers.inline import Results, Work
 from gan_bench.execution.workers.job import EventInbox
 from gan_bench.execution.workers.pool import LATE, TIMEOUT_GRACE, write_lost
+from gan_bench.execution.workers.work import Results, Work
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, break_lock, trial_lock
 from gan_bench.records.record import Status, TrialRecord

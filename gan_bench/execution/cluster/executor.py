@@ -17,8 +17,8 @@ from gan_bench.execution.cluster.task import call
 from gan_bench.execution.cluster.transport import RayTransport, loss_of
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Identify
-from gan_bench.execution.workers.inline import Results, Work, rounds
 from gan_bench.execution.workers.job import Job, Site, group_trials
+from gan_bench.execution.workers.work import Results, Work, rounds
 
 T = TypeVar("T")
 WAITING_SECONDS = 1.0

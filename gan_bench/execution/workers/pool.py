@@ -23,8 +23,8 @@ from gan_bench.core.channel import spawn
 from gan_bench.core.errors import DiskFullError, RecordError, UnreadableError
 from gan_bench.execution.trial.claim import Claim, blocked
 from gan_bench.execution.trial.decision import Policy
-from gan_bench.execution.workers.inline import Results, Work, left_of, rounds
 from gan_bench.execution.workers.job import EventInbox, Job, Site, group_trials
+from gan_bench.execution.workers.work import Results, Work, left_of, rounds
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory

@@ -1,0 +1,135 @@
+"""What every executor is given and gives back: trials on common terms, what is left of them, what became of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.core.errors import DiskFullError, UnreadableError
+from gan_bench.execution.trial.claim import Claim
+from gan_bench.execution.trial.decision import Policy
+from gan_bench.execution.trial.events import Listener, ignore
+from gan_bench.records import writer
+from gan_bench.records.earlier import Earlier
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.lock import Owner, trial_lock
+from gan_bench.records.record import Status, TrialRecord
+
+_BAD = (Status.FAILED, Status.DIVERGED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What is to be trained, and on which terms: the same for every executor.
+
+    Attributes:
+        trials: What to run.
+        results: The results folder.
+        policy: What becomes of trials that ended before or end badly.
+        listener: Receives progress events, one at a time.
+        stop: Returns True once the run should stop.
+        sizes: Says how many trials like this one train together at most, in one process.
+        seconds: Says what a trial is expected to take.
+        ends: How trials had ended when the work was given out, by trial id.
+    """
+
+    trials: Sequence[Trial]
+    results: Path
+    policy: Policy = field(default_factory=Policy)
+    listener: Listener = ignore
+    stop: Callable[[], bool] = lambda: False
+    sizes: Callable[[TrialConfig], int] = lambda _: 1
+    seconds: Callable[[Trial], float] = lambda _: 0.0
+    ends: dict[str, TrialRecord | None] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for trial in self.trials:
+            with contextlib.suppress(UnreadableError):
+                self.ends[trial.id] = Earlier(RecordDirectory.of(self.results, trial)).record
+
+    def finished_elsewhere(self, trial: Trial) -> bool:
+        """True if another process has finished a trial since; one that failed again is not retried by every process.
+
+        A new end was written by the trial's owner: where hundreds of processes share a suite, none should read all
+        files of all trials again, as the look at what is left did.
+        """
+        earlier = Earlier(RecordDirectory.of(self.results, trial))
+        try:
+            is_old = earlier.record == self.ends.get(trial.id) or self.policy.is_outdated(earlier)
+            return earlier.status in (Status.DONE, *_BAD) and not is_old
+        except UnreadableError:  # the claim says so
+            return False
+
+
+@dataclass
+class Results:
+    """What became of trials.
+
+    Attributes:
+        records: Ends of the trials that ran, by trial id.
+        held: Trials that other processes own, by trial id.
+    """
+
+    records: dict[str, TrialRecord] = field(default_factory=dict)
+    held: dict[str, Owner] = field(default_factory=dict)
+
+    def note(self, trial: Trial, claim: Claim) -> None:
+        """Take in what came of a claim."""
+        self.held.pop(trial.id, None)
+        if isinstance(claim, TrialRecord):
+            self.records[trial.id] = claim
+        elif isinstance(claim, Owner):
+            self.held[trial.id] = claim
+
+    def enough(self, policy: Policy) -> bool:
+        """True if no further trial is to start, because one failed or diverged."""
+        return policy.fail_fast and any(record.status in _BAD for record in list(self.records.values()))
+
+
+def rounds(work: Work, stop: Callable[[], bool], into: Results) -> Iterator[list[Trial]]:
+    """Yield what is left to run: all trials, then those whose owners gave them up; the rest is recorded as skipped.
+
+    Args:
+        work: What to run.
+        stop: Returns True once the run should stop.
+        into: Where the caller notes, before it goes on, what became of the trials it was given.
+    """
+    for suite in {RecordDirectory.of(work.results, trial).path.parent for trial in work.trials}:
+        with contextlib.suppress(OSError):  # the claims say why
+            suite.mkdir(parents=True, exist_ok=True)
+    left = list(work.trials)
+    while left and not stop():
+        yield left
+        waiting = [trial for trial in left if trial.id in into.held]
+        if len(waiting) == len(left) or into.enough(work.policy):
+            break
+        left = waiting
+    if into.enough(work.policy):
+        first = next(record for record in into.records.values() if record.status in _BAD)
+        for trial in work.trials:
+            if trial.id not in into.records and (
+                row := _skip(work.results, trial, f"not run: --fail-fast, and a trial {first.status}")
+            ):
+                into.records[trial.id] = row
+
+
+def _skip(results: Path, trial: Trial, reason: str) -> TrialRecord | None:
+    """Leave a row for a trial that was not run, unless an earlier run left one, whatever becomes of that later."""
+    directory = RecordDirectory.of(results, trial)
+    with contextlib.suppress(UnreadableError, DiskFullError), trial_lock(directory) as lock:
+        if lock.acquire() is None and Earlier(directory).status not in (Status.DONE, *_BAD):
+            return writer.skip(directory, trial, reason)
+    return None
+
+
+def left_of(groups: Iterable[list[Trial]], work: Work, into: Results) -> Iterator[list[Trial]]:
+    """Yield groups without the trials that other processes have finished by the time of their turn."""
+    for group in groups:
+        done = [trial for trial in group if work.finished_elsewhere(trial)]
+        for trial in done:
+            into.note(trial, None)
+        if left := [trial for trial in group if trial not in done]:
+            yield left
