@@ -15,9 +15,10 @@ from support.trials import digits_trial
 from gan_bench.core.channel import spawn
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.events import Scored, ignore
+from gan_bench.execution.workers import lost
 from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.records.reader import read_trial
-from gan_bench.records.record import Status
+from gan_bench.records.record import Failure, Status
 
 pytestmark = pytest.mark.starts_children
 
@@ -93,6 +94,20 @@ def test_children_look_for_modules_where_their_parent_does_in_its_order(tmp_path
     assert found["path"][-1] == str(late), "the current folder stands where the parent has it, and once"
     assert found["path"].index(hook) > 0
     assert (found["argv"][1:], found["named"], found["uuid"]) == (["one", "two"], "__main__", True)
+
+
+def test_a_worker_that_does_not_stop_at_its_time_limit_is_killed(tmp_path, monkeypatch):
+    real = subprocess.Popen
+    hangs = [sys.executable, "-c", "import sys, time; sys.stdin.readline(); time.sleep(60)"]
+    monkeypatch.setattr(worker_pool.subprocess, "Popen", lambda _, **options: real(hangs, **options))
+    monkeypatch.setattr(lost, "GRACE_SECONDS", 0.0)
+    policy = Policy(time_limit=1e-6)
+    (record,) = train_in_processes(tmp_path, [digits_trial()], context(), ignore, policy, ONE).records.values()
+    assert (record.status, record.failure) == (Status.FAILED, Failure.TIMEOUT)
+    assert record.reason == (
+        "the worker did not stop at its time limit and was killed; raise it and run with --retry-failed"
+    )
+    assert not worker_pool._living
 
 
 def fail(event):

@@ -12,7 +12,7 @@ from gan_bench.execution.cluster.task import Handle
 from gan_bench.execution.cluster.transport import Bundle, Ended, Group, RayTransport
 from gan_bench.execution.trial.claim import Claim
 from gan_bench.execution.workers.job import EventInbox
-from gan_bench.execution.workers.pool import LATE, TIMEOUT_GRACE, write_lost
+from gan_bench.execution.workers.lost import seconds_allowed, write_lost
 from gan_bench.execution.workers.work import Results, Work
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, break_lock, trial_lock
@@ -133,8 +133,8 @@ class Dispatcher:
             if self._is_cut_off(claims.get(trial.id)) or self._take_back(trial, task.bundle):
                 del claims[trial.id]
         if left := task.bundle.without(lambda trial: trial.id in claims):
-            loss = ended.loss or "its task ended before it"
-            self._lose(Bundle(left, task.bundle.retry), LATE if task.late else loss, late=task.late)
+            loss = None if task.late else ended.loss or "its task ended before it"
+            self._lose(Bundle(left, task.bundle.retry), loss)
         for trial in task.bundle.trials:
             if trial.id in claims:
                 into.note(trial, claims.pop(trial.id))
@@ -151,41 +151,42 @@ class Dispatcher:
         break_lock(RecordDirectory.of(self._work.results, trial))
         return True
 
-    def _lose(self, bundle: Bundle, reason: str, *, late: bool) -> None:
-        """Try again what a lost task has not done; a trial that was under way too often has failed."""
+    def _lose(self, bundle: Bundle, loss: str | None) -> None:
+        """Try again what a lost task has not done; a trial that was under way too often, or too long, has failed.
+
+        Args:
+            bundle: What it has not done.
+            loss: What became of it; None where it was killed for being past the time limit.
+        """
         if self._work.stop():
             return
         started = self._inbox.started
         blamed = [trial for trial in bundle.trials if trial.id in started] or list(bundle.trials)
         self._tries.update(trial.id for trial in blamed)
-        given_up = {trial.id for trial in blamed if late or self._tries[trial.id] > RETRIES}
+        given_up = {trial.id for trial in blamed if loss is None or self._tries[trial.id] > RETRIES}
         for trial in bundle.trials:
             started.discard(trial.id)
             if trial.id in given_up:
-                self._give_up(trial, reason if late else f"{reason} ({RETRIES + 1} times)", late=late)
+                self._give_up(trial, loss and f"{loss} ({RETRIES + 1} times)")
         alone = {trial.id for trial in blamed}
         for group in bundle.without(lambda trial: trial.id in given_up or trial.id not in alone):
             self._waiting.appendleft(Bundle((group,), retry=True))
         if rest := bundle.without(lambda trial: trial.id in alone):
             self._waiting.appendleft(Bundle(rest))
 
-    def _give_up(self, trial: Trial, reason: str, *, late: bool) -> None:
+    def _give_up(self, trial: Trial, loss: str | None) -> None:
         """Leave the row of a trial that is not tried again."""
         directory = RecordDirectory.of(self._work.results, trial)
         with trial_lock(directory) as lock:
             owner = lock.acquire()
         if owner and self._transport.is_gone(owner.host):
             break_lock(directory)
-        self._inbox.note(trial, write_lost(self._work, trial, reason, late=late))
+        self._inbox.note(trial, write_lost(self._work, trial, loss))
 
     def _kill_the_late(self) -> None:
         """Kill tasks that are long past their trials' time limit and do not answer."""
-        limit = self._work.policy.time_limit
-        if limit is None:
-            return
         for handle, task in self._running.items():
-            began = task.first_said
-            allowed = limit * len(task.bundle.trials) + TIMEOUT_GRACE
+            began, allowed = task.first_said, seconds_allowed(self._work.policy, len(task.bundle.trials))
             if began is not None and not task.late and self._clock() - began > allowed:
                 task.late = True
                 self._transport.kill(handle)

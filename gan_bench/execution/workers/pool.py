@@ -1,4 +1,4 @@
-"""Worker processes that stay: what they are sent, what they answer, and what is written when one is lost."""
+"""Worker processes that stay: what they are sent, and what they answer."""
 
 from __future__ import annotations
 
@@ -13,32 +13,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO
 
 from gan_bench.config.trial import Trial
 from gan_bench.core.channel import spawn
-from gan_bench.core.errors import DiskFullError, RecordError, UnreadableError
-from gan_bench.execution.trial.claim import Claim, blocked
-from gan_bench.execution.trial.decision import Policy
+from gan_bench.execution.trial.claim import Claim
 from gan_bench.execution.workers.job import EventInbox, Job, Site, group_trials
+from gan_bench.execution.workers.lost import seconds_allowed, write_lost
 from gan_bench.execution.workers.work import Results, Work, left_of, rounds
-from gan_bench.records import writer
-from gan_bench.records.earlier import Earlier
-from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.lock import trial_lock
-from gan_bench.records.reader import read_trial
-from gan_bench.records.record import Failure, Status, TrialRecord
+from gan_bench.records.record import Failure, TrialRecord
 
-TIMEOUT_GRACE = 60.0
-"""Seconds past a trial's time limit after which a worker that does not answer is killed."""
 POLL_SECONDS = 0.1
 END_SECONDS = 10.0
 """Seconds that a worker without a job may take to end."""
-LATE = "the worker did not stop at its time limit and was killed; raise it and run with --retry-failed"
-
 
 _living: set[subprocess.Popen[str]] = set()
 
@@ -117,8 +106,7 @@ class Worker:
                 self.close()
         for trial in trials:
             if trial.id not in inbox.claims:
-                why = LATE if late.is_set() else self._why(process)
-                claim = write_lost(work, trial, why, late=late.is_set())
+                claim = write_lost(work, trial, None if late.is_set() else self._why(process))
                 with self._listening:
                     inbox.note(trial, claim)
         ends = [claim for claim in inbox.claims.values() if isinstance(claim, TrialRecord)]
@@ -144,12 +132,12 @@ class Worker:
 
         def watch() -> None:
             """Close the worker's input when it is to stop; kill it when it is long past its trials' time limit."""
-            limit, started = job.policy.time_limit, time.monotonic()
+            until = time.monotonic() + seconds_allowed(job.policy, len(job.trials))
             while not over.wait(POLL_SECONDS):
                 if stop():
                     with contextlib.suppress(OSError, ValueError):
                         process.stdin.close()  # type: ignore[union-attr]
-                if limit is not None and time.monotonic() - started > limit * len(job.trials) + TIMEOUT_GRACE:
+                if time.monotonic() > until:
                     late.set()
                     process.kill()
 
@@ -217,64 +205,6 @@ class Worker:
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         return f"the worker process ended with code {code}: {lines[-1][:300] if lines else 'no message'}"
-
-
-# ------------------------------------------------------------------------------------------ lost workers
-
-
-def write_lost(work: Work, trial: Trial, reason: str, *, late: bool = False) -> Claim:
-    """Write the row of a trial whose worker died without an answer.
-
-    Where an earlier run trained it to its end, and the worker died before it put that aside, nothing is written: the
-    records of a suite whose images are away for a moment are worth more than the news of it.
-
-    Args:
-        work: What it is of; an end that was there then is of an earlier run, which this one was to replace.
-        trial: The trial.
-        reason: What became of the worker.
-        late: Whether it was killed for being past its time limit.
-
-    Returns:
-        The row; or the end that the worker did write; or the process that owns the trial now.
-    """
-    directory, before = RecordDirectory.of(work.results, trial), work.ends.get(trial.id)
-    with trial_lock(directory) as lock:
-        try:
-            if owner := lock.acquire():
-                return owner
-            earlier = Earlier(directory)
-            if work.policy.is_terminal(earlier) and earlier.record != before:
-                return earlier.record
-            earlier.require_access()
-        except UnreadableError as error:
-            return blocked(str(error))
-        except DiskFullError as error:
-            return TrialRecord(status=Status.FAILED, failure=Failure.DISK_FULL, reason=f"{reason}; {error}")
-        failure = Failure.TIMEOUT if late else Failure.CRASH
-        if earlier.record == before and earlier.status in (Status.DONE, Status.DIVERGED):
-            reason += "; it had not begun, and its earlier record stays as it was"
-            return TrialRecord(status=Status.FAILED, failure=failure, reason=reason)
-        if directory.has_checkpoint and not late:
-            reason += "; --retry-failed continues from its checkpoint"
-        record = replace(_so_far(directory, work.policy), status=Status.FAILED, failure=failure, reason=reason)
-        with contextlib.suppress(OSError):
-            record = writer.fail(directory, trial, record)
-    return record
-
-
-def _so_far(directory: RecordDirectory, policy: Policy) -> TrialRecord:
-    """Return how far a trial came, from its history."""
-    record = TrialRecord(status=Status.FAILED, reason=None)
-    if policy.is_outdated(Earlier(directory)):
-        return record
-    with contextlib.suppress(RecordError):
-        for line in read_trial(directory.path).history:
-            record = replace(record, steps=line["step"])
-            if line["kind"] == "epoch":
-                record = replace(
-                    record, epochs=line["epoch"], images=line["images"], train_seconds=line["train_seconds"]
-                )
-    return record
 
 
 # ---------------------------------------------------------------------------------------- the executor
