@@ -13,7 +13,8 @@ import pandas as pd
 from gan_bench.config.measures import measures_with, primary_measure
 from gan_bench.config.trial import setting_key
 from gan_bench.core.canonical import canonical_json
-from gan_bench.report.findings.verdicts import Judged, Sides, in_whole_seeds, judge, side_by_side, sides_of
+from gan_bench.report.findings.sides import Sides, in_whole_seeds, side_by_side, sides_of
+from gan_bench.report.findings.verdicts import Judged, judge
 from gan_bench.report.study.frame import BAD, ENDED
 from gan_bench.report.study.settings import shared_parts
 from gan_bench.report.study.study import Scored, once

@@ -20,8 +20,8 @@ from gan_bench.config.trial import LIMITS
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import duration, matches, plural
 from gan_bench.report.findings.factors import WITHIN, factors_of
+from gan_bench.report.findings.sides import CHANGED
 from gan_bench.report.findings.standings import Standings, standings
-from gan_bench.report.findings.verdicts import CHANGED
 from gan_bench.report.study.study import Scored, Study
 
 WORDS = ("decided", "equivalent", "tie", "undecided", "not judged")

@@ -10,7 +10,8 @@ from typing import Literal
 import pandas as pd
 
 from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
-from gan_bench.report.findings.verdicts import CHANGED, Judged, judge_rivals, side_by_side, sides_of
+from gan_bench.report.findings.sides import CHANGED, side_by_side, sides_of
+from gan_bench.report.findings.verdicts import Judged, judge_rivals
 from gan_bench.report.study.stats import Interval, median_interval
 from gan_bench.report.study.study import Scored, Setting, once, values_of
 from gan_bench.report.study.table import interval_of
