@@ -1,24 +1,25 @@
-"""What a study asks, which of it is open, and the command that would settle most, with its time."""
+"""What a study asks, which of it is open, and what run would settle most, with its time."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import re
-import shlex
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gan_bench.config.changes import Several, parse_change
 from gan_bench.config.design import FEWEST, LOOKS
-from gan_bench.config.naming import means
-from gan_bench.config.suite import SET_MARK
 from gan_bench.config.trial import LIMITS
-from gan_bench.core.errors import UserError
-from gan_bench.core.text import duration, matches, plural
+from gan_bench.core.text import duration, plural
+from gan_bench.report.findings.command import (
+    CAPS,
+    SHORTER,
+    Command,
+    last_command,
+    named_seeds,
+    own_command,
+    seeds_of,
+)
 from gan_bench.report.findings.factors import WITHIN, factors_of
 from gan_bench.report.findings.sides import CHANGED
 from gan_bench.report.findings.standings import Standings, standings
@@ -95,12 +96,12 @@ def proposal(scored: Scored) -> str | None:
     left = trials["status"].isin(["planned", "unfinished", "interrupted", "damaged", "altered", "skipped"])
     command = own_command(study)
     if left.any() and command:
-        seeds, waiting = _value(study.command or "", "--seeds"), {int(seed) for seed in trials["seed"][left]}
-        is_until = _value(command, "--until") is not None and not study.design.extended
-        if seeds and waiting <= _named(seeds):  # else it was for another part
-            command = _with(_without(command, *_LOOKING), "--seeds", seeds)
+        seeds, waiting = last_command(study).value("--seeds"), {int(seed) for seed in trials["seed"][left]}
+        is_until = command.value("--until") is not None and not study.design.extended
+        if seeds and waiting <= named_seeds(seeds):  # else it was for another part
+            command = command.of_seeds(seeds)
         elif not is_until and not waiting <= set(study.design.first(study.design.looks[0])):
-            command = _with_seeds(command, study)  # the suite alone has fewer
+            command = command.of_seeds(seeds_of(study))  # the suite alone has fewer
         return f"Next: `{command}` continues; {plural(int(left.sum()), 'trial')} left."
     if found.best is None or not command:
         return None
@@ -108,14 +109,14 @@ def proposal(scored: Scored) -> str | None:
         return _longer(study, command)
     if study.profile == "quick":  # more seeds of a training that was cut down say little of the suite's own
         whole = _whole_protocol(command)
-        what = "the suite's whole protocol" if _value(whole, "--only") is None else "the whole protocol of these trials"
+        what = "the suite's whole protocol" if whole.value("--only") is None else "the whole protocol of these trials"
         return f"Next: {what}{_lifted(command, whole)}, `{whole}`."
     if trials["group"].nunique() == 1:  # more seeds would compare it with nothing
         return None
     return _next_look(scored, command) or _beyond_tests(study, found, command)
 
 
-def _beyond_tests(study: Study, found: Standings, command: str) -> str | None:
+def _beyond_tests(study: Study, found: Standings, command: Command) -> str | None:
     """Propose what helps where no test judges the best setting, as others failed or collapsed at another rate."""
     unequal = found.of("unequal")
     is_judged = not unequal or len(unequal) < len(found.ranked) - 1
@@ -129,60 +130,61 @@ def _beyond_tests(study: Study, found: Standings, command: str) -> str | None:
     return f"{longer}: more seeds would not help, as no test compares settings that {found.unlike}."
 
 
-def _whole_protocol(command: str) -> str:
-    return _with(_without(command, *_CAPS), "--profile", "full")
+def _whole_protocol(command: Command) -> Command:
+    return command.without(*CAPS).having("--profile", "full")
 
 
-def _lifted(command: str, proposed: str) -> str:
+def _lifted(command: Command, proposed: Command) -> str:
     """Name the caps of a command that a proposed one does not have."""
-    caps = [(name, _value(command, name)) for name in _CAPS if _value(proposed, name) is None]
+    caps = [(name, command.value(name)) for name in CAPS if proposed.value(name) is None]
     named = [f"{name} {value}" for name, value in caps if value is not None]
     return f" (without {', '.join(named)})" if named else ""
 
 
-def _longer(study: Study, command: str) -> str:
+def _longer(study: Study, command: Command) -> str:
     """Propose a longer training, as no setting is better than untrained generators."""
-    longer = _without(command, *_SHORTER)
+    longer = command.without(*SHORTER)
     longer = _whole_protocol(command) if longer == command and _is_cut_by_profile(study) else longer
     if longer != command:
         return f"Next: longer training{_lifted(command, longer)}, `{longer}`."
     return f"{_with_more_epochs(study, command)}: more seeds would not help."
 
 
-def _with_more_epochs(study: Study, command: str) -> str:
+def _with_more_epochs(study: Study, command: Command) -> str:
     """Begin a proposal of twice the epochs; of settings of several lengths, which no one number fits, by the suite."""
     epochs = sorted({int(config["epochs"]) for config in study.trials["config"]})
     if len(epochs) > 1 or 2 * epochs[0] > LIMITS["epochs"][1]:
         lengths = f"{epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else str(epochs[0])
         return f"Next: longer training, by more epochs in the suite, now {lengths}"
-    words, *options = _options(shlex.split(_without(command, *_SHORTER)))
-    kept = [*words, *(word for each in options if not _sets_epochs(each) for word in each)]
-    longer = shlex.join([*kept, "--set", f"epochs={2 * epochs[0]}"])
-    if not any(map(_sets_epochs, options)):
+    shorter = command.without(*SHORTER)
+    kept = tuple(each for each in shorter.options if not _sets_epochs(each))
+    longer = replace(shorter, options=(*kept, ("--set", f"epochs={2 * epochs[0]}")))
+    if len(kept) == len(shorter.options):
         return f"Next: longer training, `{longer}`"
     # beside these trials they would be one study of two lengths, of which no one command is
-    folder = Path(_value(command, "--results") or "results")
+    folder = Path(command.value("--results") or "results")
     if folder.name in ("", ".."):  # the current folder, or the one above: beside it and not in it
         folder = folder / ".." / folder.resolve().name
     aside = str(folder.with_name(f"{re.sub(r'-[0-9]+-epochs$', '', folder.name)}-{2 * epochs[0]}-epochs"))
-    return f"Next: longer training, in a folder of its own, `{_with(longer, '--results', aside)}`"
+    return f"Next: longer training, in a folder of its own, `{longer.having('--results', aside)}`"
 
 
 def _sets_epochs(option: Sequence[str]) -> bool:
-    return option[0] == "--set" and option[1:] != [] and option[1].partition("=")[0].strip() == "epochs"
+    return option[0] == "--set" and len(option) > 1 and option[1].partition("=")[0].strip() == "epochs"
 
 
 def _is_cut_by_profile(study: Study) -> bool:
     """True if the quick profile shortened training: ``--samples`` alone marks trials as quick, too."""
     if study.profile != "quick":
         return False
-    if not _value(study.command or "", "--samples") or study.trials["train_limit"].notna().any():
+    last = last_command(study)
+    if not last.value("--samples") or study.trials["train_limit"].notna().any():
         return True
-    chosen = _value(study.command or "", "--profile") or "quick"
+    chosen = last.value("--profile") or "quick"
     return chosen == "quick" and not study.trials["name"].str.contains(",epochs=").all()  # which a cut is not named by
 
 
-def _next_look(scored: Scored, command: str) -> str | None:
+def _next_look(scored: Scored, command: Command) -> str | None:
     """Propose the next look where a question is open; of a study of one or two seeds, in which none can be, five."""
     study, design = scored.study, scored.study.design
     everything = set(study.trials["group"])
@@ -196,8 +198,8 @@ def _next_look(scored: Scored, command: str) -> str | None:
         if len(design.seeds) >= FEWEST:
             return None
         seeds = [*design.seeds, *(seed for seed in range(LOOKS[0]) if seed not in have)][: LOOKS[0]]
-        wanted = _with(_without(command, *_LOOKING), "--seeds", ",".join(map(str, seeds)))
-        return _with_time(study, everything, seeds, f"{LOOKS[0]} seeds, which can decide", wanted)
+        what = f"{LOOKS[0]} seeds, which can decide"
+        return _with_time(study, everything, seeds, what, command.of_seeds(",".join(map(str, seeds))))
     looks = dict[str, int]()  # by setting that of the first of its questions
     for question in questions_of(scored):
         for setting in question.settings if question.next else ():
@@ -205,12 +207,12 @@ def _next_look(scored: Scored, command: str) -> str | None:
     if not looks:
         return None
     look = min(looks.values())
-    wanted = _with(_with(command, "--until", "decided"), "--max-seeds", str(look))
+    wanted = command.having("--until", "decided").having("--max-seeds", str(look))
     asked = [setting for setting, following in looks.items() if following == look]
     return _with_time(study, asked, design.first(look), f"the look at {look} seeds", wanted)
 
 
-def _with_time(study: Study, settings: Collection[str], seeds: Sequence[int], what: str, command: str) -> str:
+def _with_time(study: Study, settings: Collection[str], seeds: Sequence[int], what: str, command: Command) -> str:
     """Write a proposal with the time that the seeds take which settings do not have."""
     trials = study.trials
     each = trials[["train_seconds", "evaluate_seconds"]].dropna().sum(axis=1).groupby(trials["group"]).median()
@@ -220,136 +222,3 @@ def _with_time(study: Study, settings: Collection[str], seeds: Sequence[int], wh
         seconds += sum(seed not in have for seed in seeds) * float(each.get(setting, each.mean()))
     on_one_core = (trials["device"] == "cpu").all() and (trials["threads"] == 1).all()  # of how many, who knows
     return f"Next: {what}, `{command}`, about {duration(seconds)}{' of one core' if on_one_core else ''}."
-
-
-_OF_PLAN = {
-    "--epochs": lambda config, value: config["epochs"] <= int(value),
-    "--train-limit": lambda config, value: (config["train_limit"] or 0) <= int(value),
-    "--samples": lambda config, value: config["evaluation"]["samples"] == int(value),
-    "--extractor": lambda config, value: value in config["evaluation"]["extractors"],
-    "--precision": lambda config, value: config["precision"] == value,
-    "--set": lambda config, value: _is_set(config, value),  # noqa: PLW0108 - defined below
-}
-"""Options that change trials, with what says whether a trial has their value."""
-_CAPS = ("--epochs", "--train-limit", "--samples")
-"""Options that cut a suite's protocol down."""
-_SHORTER = ("--epochs", "--train-limit")
-"""Those of them that shorten training."""
-_CHOOSING = ("--only", "--seeds", "--profile")
-"""Options that choose trials: those of the study are chosen by what they are."""
-_LOOKING = ("--until", "--max-seeds")
-"""Options that a fixed list does not have."""
-
-
-def own_command(study: Study) -> str | None:
-    """Return the command that trains a study's own trials.
-
-    A suite's plan keeps the last command alone, of whichever part of it; what it chose and changed need not be what
-    this study was made with. Its other words are kept: the suite's file, the results folder, where trials run.
-
-    Returns:
-        The command, without seeds; None where the plan does not keep one.
-    """
-    if not study.command:
-        return None
-    words, *options = _options(shlex.split(study.command))
-    configs = list(study.trials["config"])
-    kept = list(words)
-    for option in options:
-        name, value = option[0], option[1] if len(option) > 1 else ""
-        fits = _OF_PLAN.get(name)
-        if name not in _CHOOSING and (fits is None or _all(fits, configs, value)):
-            kept += option
-    is_cut = study.profile == "quick" and any(name in kept for name in _CAPS)
-    profile = _value(study.command, "--profile") if is_cut else study.profile  # trials that a cap cut are marked quick
-    kept += ["--profile", profile] if profile else []
-    names = list(study.trials["name"])
-    only = _value(study.command, "--only")
-    if only and all(means(name, config, only) for name, config in zip(names, configs, strict=True)):
-        kept += ["--only", only]
-    elif len(study.others) and (pattern := _pattern(names, study.others["name"])):
-        kept += ["--only", pattern]
-    if study.suite.endswith(SET_MARK) and not {"--set", "--precision"} & set(kept):
-        return None  # it was made by several commands, with other values each
-    return shlex.join(kept)
-
-
-def whole_command(study: Study) -> str | None:
-    """Return the command that trains all of a study's trials, with their seeds where seeds were asked for."""
-    command = own_command(study)
-    if command is None or not _value(study.command or "", "--seeds"):
-        return command
-    return _with_seeds(command, study)
-
-
-def _with_seeds(command: str, study: Study) -> str:
-    """Return a command with all seeds of a study."""
-    seeds = sorted({int(seed) for seed in study.trials["seed"]})
-    return _with(_without(command, *_LOOKING), "--seeds", ",".join(map(str, seeds)))
-
-
-def _options(words: list[str]) -> list[list[str]]:
-    """Cut a command's words before each option: first the command itself, then every option with its value."""
-    cut: list[list[str]] = [[]]
-    for word in words:
-        if word.startswith("--"):
-            cut.append([])
-        cut[-1].append(word)
-    return cut
-
-
-def _all(fits: Callable[[Mapping[str, object], str], bool], configs: list[Mapping[str, object]], value: str) -> bool:
-    try:
-        return all(fits(config, value) for config in configs)
-    except (ValueError, KeyError, TypeError, UserError):
-        return False
-
-
-def _is_set(config: Mapping[str, object], change: str) -> bool:
-    """True if a trial has a value that ``--set NAME=VALUE`` gives; of both networks where it names both."""
-    name, given = parse_change(change)
-    if isinstance(given, Several):
-        return any(_is_set(config, f"{name}={json.dumps(each)}") for each in given)
-    names = [name] if name in config else [f"{name}_g", f"{name}_d"]
-    return all(config[each] == given for each in names)
-
-
-def _pattern(names: list[str], others: Iterable[str]) -> str | None:
-    """Return a glob that matches these names and none of the others, or None."""
-    prefix = os.path.commonprefix(names)  # noqa: RUF071 - names, no paths
-    prefix = prefix.partition(",")[0].rstrip("-")
-    is_theirs = not prefix or any(matches(other, f"{prefix}*") for other in others)
-    return None if is_theirs else f"{prefix}*"
-
-
-def _value(command: str, option: str) -> str | None:
-    """Return the value of an option of a command, or None."""
-    return next((each[1] for each in _options(shlex.split(command)) if each[0] == option and len(each) > 1), None)
-
-
-_MOST_SEEDS = 10_000
-"""Most seeds of a range that are looked at, as many as ``--seeds`` takes."""
-
-
-def _named(seeds: str) -> set[int]:
-    """Return the seeds that ``--seeds`` names, such as 0-4 or 0,1,7."""
-    found = set[int]()
-    with contextlib.suppress(ValueError, OverflowError):  # a plan may hold any text
-        for first, _, last in (part.partition("-") for part in seeds.split(",")):
-            found |= set(range(int(first), min(int(last or first), int(first) + _MOST_SEEDS) + 1))
-    return found
-
-
-def _without(command: str, *names: str) -> str:
-    """Return a command without some options."""
-    words, *options = _options(shlex.split(command))
-    return shlex.join([*words, *(word for option in options if option[0] not in names for word in option)])
-
-
-def _with(command: str, option: str, value: str) -> str:
-    """Return a command with an option set."""
-    words = shlex.split(command)
-    if option in words:
-        words[words.index(option) + 1] = value
-        return shlex.join(words)
-    return shlex.join([*words, option, value])

@@ -17,7 +17,7 @@ import pandas as pd
 from gan_bench.core import __version__
 from gan_bench.core.text import printable
 from gan_bench.report.findings.answer import Answer, answers
-from gan_bench.report.findings.questions import whole_command
+from gan_bench.report.findings.command import whole_command
 from gan_bench.report.findings.tables import study_tables
 from gan_bench.report.page.collect import Collected, trial_details
 from gan_bench.report.page.curves import best_first, explorer, styles
@@ -202,7 +202,7 @@ def _facts(study: Study, collected: Collected) -> list[tuple[str, str]]:
         ("commit", all_of("git_commit", lambda commit: str(commit)[:12])),
         ("data", f"{study.dataset} {all_of('data_sha256', lambda digest: str(digest)[:12])}".strip()),
         ("versions", printable(", ".join(v for v in versions if not v.endswith(" ")))),
-        ("command", whole_command(study) or ""),
+        ("command", str(whole_command(study) or "")),
         ("all settings", study.values.shared),
         ("curves", "" if collected.whole else curves),
     ]  # fmt: skip
