@@ -119,7 +119,7 @@ def _train(
             stop.grace = CLUSTER_GRACE_SECONDS  # from here on something can be lost
         outcome, report = _carry_out(prepared, options, stop, console)
         if not (options.join and options.until == "decided") or not _wait_for_others(prepared, options, stop):
-            return prepared, (prepared, outcome, report), not outcome.results.enough(prepared.policy)
+            return prepared, (prepared, outcome, report), not outcome.results.enough()
 
 
 def _wait_for_others(prepared: Preparation, options: RunOptions, stop: StopRequest) -> bool:

@@ -110,9 +110,8 @@ class FakeCluster:
 
 
 def dispatch(cluster, results, bundles, *, policy=None, stop=lambda: False, most=None, clock=None):
-    into, options = Results(), {"clock": clock} if clock else {}
-    work = Work(trials=TRIALS, results=results, policy=policy or Policy(), stop=stop)
-    Dispatcher(cluster, work, most, **options).carry(bundles, into)
+    into = Results(Work(trials=TRIALS, results=results, policy=policy or Policy(), stop=stop))
+    Dispatcher(cluster, into, most, **({"clock": clock} if clock else {})).carry(bundles)
     return into
 
 

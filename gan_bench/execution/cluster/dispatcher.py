@@ -13,7 +13,7 @@ from gan_bench.execution.cluster.transport import Bundle, Ended, Group, RayTrans
 from gan_bench.execution.trial.claim import Claim
 from gan_bench.execution.workers.job import EventInbox
 from gan_bench.execution.workers.lost import seconds_allowed, write_lost
-from gan_bench.execution.workers.work import Results, Work
+from gan_bench.execution.workers.work import Results
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, break_lock, trial_lock
 from gan_bench.records.record import Status, TrialRecord
@@ -65,7 +65,7 @@ class Dispatcher:
 
     Args:
         transport: Where to.
-        work: What is run, on which terms.
+        into: What is run, and what becomes of it.
         most: Tasks at a time at most, or None.
         clock: Gives the time in seconds.
     """
@@ -73,30 +73,26 @@ class Dispatcher:
     def __init__(
         self,
         transport: RayTransport,
-        work: Work,
+        into: Results,
         most: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._transport, self._work, self._most, self._clock = transport, work, most, clock
-        self._inbox = EventInbox(work.trials, work.listener)
+        self._transport, self._most, self._clock = transport, most, clock
+        self._into, self._work = into, into.work
+        self._inbox = EventInbox(into.work.trials, into.work.listener)
         self._waiting: deque[Bundle] = deque()
         self._running: dict[Handle, _Task] = {}
         self._tries: Counter[str] = Counter()
 
-    def carry(self, bundles: Iterable[Bundle], into: Results) -> None:
-        """Carry bundles to their ends.
-
-        Args:
-            bundles: What to run.
-            into: Takes what becomes of the trials.
-        """
+    def carry(self, bundles: Iterable[Bundle]) -> None:
+        """Carry bundles to their ends."""
         self._waiting.extend(bundles)
         asked = recalled = False
         while self._waiting or self._running:
             if self._work.stop() and not asked:
                 asked = True
                 self._transport.stop()
-            if into.enough(self._work.policy) and not recalled:
+            if self._into.enough() and not recalled:
                 recalled = True
                 self._transport.recall()
             if asked or recalled:
@@ -106,7 +102,7 @@ class Dispatcher:
             for handle, said in self._transport.events():  # what ended tasks said last is among it
                 self._hear(handle, said)
             for ended in over:
-                self._end(ended, into)
+                self._end(ended)
             self._kill_the_late()
 
     def _submit(self) -> None:
@@ -124,7 +120,7 @@ class Dispatcher:
             task.first_said = self._clock()
         self._inbox.take(said)
 
-    def _end(self, ended: Ended, into: Results) -> None:
+    def _end(self, ended: Ended) -> None:
         task = self._running.pop(ended.handle)
         claims = self._inbox.claims
         for trial in task.bundle.trials:
@@ -137,7 +133,7 @@ class Dispatcher:
             self._lose(Bundle(left, task.bundle.retry), loss)
         for trial in task.bundle.trials:
             if trial.id in claims:
-                into.note(trial, claims.pop(trial.id))
+                self._into.note(trial, claims.pop(trial.id))
 
     def _is_cut_off(self, claim: Claim) -> bool:
         """True if a task ended its trial because it lost the driver, not because that asked it to."""

@@ -17,8 +17,8 @@ from gan_bench.execution.cluster.task import call
 from gan_bench.execution.cluster.transport import RayTransport, loss_of
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Identify
-from gan_bench.execution.workers.job import Job, Site, group_trials
-from gan_bench.execution.workers.work import Results, Work, rounds
+from gan_bench.execution.workers.job import Job, Site
+from gan_bench.execution.workers.work import Results, Work
 
 T = TypeVar("T")
 WAITING_SECONDS = 1.0
@@ -109,13 +109,13 @@ class OnCluster:
         Raises:
             UserError: No node is left that could run a trial.
         """
-        into = Results()
+        into = Results(work)
         job = Job(trials=(), results=work.results.resolve(), site=self.site, policy=work.policy)
         transport = RayTransport(self.cluster, job)
-        for left in rounds(work, work.stop, into):
+        for groups in into.rounds(work.stop):
             slots = min(transport.slots(), self.most or transport.slots())
-            bundles = make_bundles(group_trials(left, work.sizes), work.seconds, slots)
-            Dispatcher(transport, work, self.most).carry(bundles, into)
+            bundles = make_bundles(groups, work.seconds, slots)
+            Dispatcher(transport, into, self.most).carry(bundles)
         return into
 
     def _answer(self, pending: Any) -> Any:  # noqa: ANN401 - Ray's references have no types

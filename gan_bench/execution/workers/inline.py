@@ -37,8 +37,7 @@ from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.execution.trial.claim import claim_and_run
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Event, Listener, Run, StepRequest, StepResult
-from gan_bench.execution.workers.job import group_trials
-from gan_bench.execution.workers.work import Results, Work, left_of, rounds
+from gan_bench.execution.workers.work import Results, Work
 from gan_bench.training.engine import Engine, Snapshot
 from gan_bench.training.fast.engine import FastEngine
 from gan_bench.training.group.group import CapturedEngine, Group, can_group, kept_way, wait
@@ -55,14 +54,13 @@ def run_inline(work: Work, context: RunContext) -> Results:
         work: What to run.
         context: Where and how.
     """
-    heard, into = _Heard(work.listener), Results()
+    heard, into = _Heard(work.listener), Results(work)
     context = replace(context, stop=lambda: heard.fault is not None or work.stop())
-    for left in rounds(work, context.stop, into):
-        groups = group_trials(left, work.sizes)
+    for groups in into.rounds(context.stop):
         if any(len(group) > 1 for group in groups):
             groups.sort(key=lambda group: sum(map(work.seconds, group)))
-        for group in left_of(groups, work, into):
-            if context.stop() or into.enough(work.policy):
+        for group in into.left_of(groups):
+            if context.stop() or into.enough():
                 break
             claims = schedule(claim_and_run(trial, work.results, context, heard, work.policy) for trial in group)
             for trial, claim in zip(group, claims, strict=True):

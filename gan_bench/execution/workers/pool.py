@@ -20,9 +20,9 @@ from typing import IO
 from gan_bench.config.trial import Trial
 from gan_bench.core.channel import spawn
 from gan_bench.execution.trial.claim import Claim
-from gan_bench.execution.workers.job import EventInbox, Job, Site, group_trials
+from gan_bench.execution.workers.job import EventInbox, Job, Site
 from gan_bench.execution.workers.lost import seconds_allowed, write_lost
-from gan_bench.execution.workers.work import Results, Work, left_of, rounds
+from gan_bench.execution.workers.work import Results, Work
 from gan_bench.records.record import Failure, TrialRecord
 
 POLL_SECONDS = 0.1
@@ -219,7 +219,7 @@ def run_processes(work: Work, sites: Sequence[Site]) -> Results:
         work: What to run.
         sites: Where, a worker each.
     """
-    into, lock, failed = Results(), threading.Lock(), threading.Event()
+    into, lock, failed = Results(work), threading.Lock(), threading.Event()
     workers = [Worker(site, work, lock) for site in sites]
 
     def stop() -> bool:
@@ -227,7 +227,7 @@ def run_processes(work: Work, sites: Sequence[Site]) -> Results:
 
     def share(worker: Worker, groups: Iterator[list[Trial]]) -> None:
         """Hand a worker groups of trials until none is left or a stop is asked for."""
-        while not stop() and not into.enough(work.policy):
+        while not stop() and not into.enough():
             with lock:
                 group = next(groups, None)
             if group is None:
@@ -238,11 +238,10 @@ def run_processes(work: Work, sites: Sequence[Site]) -> Results:
                     into.note(trial, claims[trial.id])
 
     try:
-        for left in rounds(work, work.stop, into):
-            groups = group_trials(left, work.sizes)
+        for groups in into.rounds(work.stop):
             if sites[0].device != "cpu":
                 groups.sort(key=lambda group: sum(map(work.seconds, group)), reverse=True)
-            shared = left_of(groups, work, into)
+            shared = into.left_of(groups)
             _in_threads([partial(share, worker, shared) for worker in workers], failed)
     finally:
         for worker in workers:

@@ -12,6 +12,7 @@ from gan_bench.core.errors import DiskFullError, UnreadableError
 from gan_bench.execution.trial.claim import Claim
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.events import Listener, ignore
+from gan_bench.execution.workers.job import group_trials
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
@@ -66,13 +67,15 @@ class Work:
 
 @dataclass
 class Results:
-    """What became of trials.
+    """What became of trials, and what is left to run of them.
 
     Attributes:
+        work: What is run.
         records: Ends of the trials that ran, by trial id.
         held: Trials that other processes own, by trial id.
     """
 
+    work: Work
     records: dict[str, TrialRecord] = field(default_factory=dict)
     held: dict[str, Owner] = field(default_factory=dict)
 
@@ -84,36 +87,45 @@ class Results:
         elif isinstance(claim, Owner):
             self.held[trial.id] = claim
 
-    def enough(self, policy: Policy) -> bool:
+    def enough(self) -> bool:
         """True if no further trial is to start, because one failed or diverged."""
-        return policy.fail_fast and any(record.status in _BAD for record in list(self.records.values()))
+        return self.work.policy.fail_fast and any(each.status in _BAD for each in list(self.records.values()))
 
+    def rounds(self, stop: Callable[[], bool]) -> Iterator[list[list[Trial]]]:
+        """Yield what is left to run, in groups that train together: all trials, then those whose owners gave them up.
 
-def rounds(work: Work, stop: Callable[[], bool], into: Results) -> Iterator[list[Trial]]:
-    """Yield what is left to run: all trials, then those whose owners gave them up; the rest is recorded as skipped.
+        The rest is recorded as skipped. The caller notes, before it goes on, what became of the trials it was given.
 
-    Args:
-        work: What to run.
-        stop: Returns True once the run should stop.
-        into: Where the caller notes, before it goes on, what became of the trials it was given.
-    """
-    for suite in {RecordDirectory.of(work.results, trial).path.parent for trial in work.trials}:
-        with contextlib.suppress(OSError):  # the claims say why
-            suite.mkdir(parents=True, exist_ok=True)
-    left = list(work.trials)
-    while left and not stop():
-        yield left
-        waiting = [trial for trial in left if trial.id in into.held]
-        if len(waiting) == len(left) or into.enough(work.policy):
-            break
-        left = waiting
-    if into.enough(work.policy):
-        first = next(record for record in into.records.values() if record.status in _BAD)
-        for trial in work.trials:
-            if trial.id not in into.records and (
-                row := _skip(work.results, trial, f"not run: --fail-fast, and a trial {first.status}")
-            ):
-                into.records[trial.id] = row
+        Args:
+            stop: Returns True once the run should stop.
+        """
+        work = self.work
+        for suite in {RecordDirectory.of(work.results, trial).path.parent for trial in work.trials}:
+            with contextlib.suppress(OSError):  # the claims say why
+                suite.mkdir(parents=True, exist_ok=True)
+        left = list(work.trials)
+        while left and not stop():
+            yield group_trials(left, work.sizes)
+            waiting = [trial for trial in left if trial.id in self.held]
+            if len(waiting) == len(left) or self.enough():
+                break
+            left = waiting
+        if self.enough():
+            first = next(record for record in self.records.values() if record.status in _BAD)
+            for trial in work.trials:
+                if trial.id not in self.records and (
+                    row := _skip(work.results, trial, f"not run: --fail-fast, and a trial {first.status}")
+                ):
+                    self.records[trial.id] = row
+
+    def left_of(self, groups: Iterable[list[Trial]]) -> Iterator[list[Trial]]:
+        """Yield groups without the trials that other processes have finished by the time of their turn."""
+        for group in groups:
+            done = [trial for trial in group if self.work.finished_elsewhere(trial)]
+            for trial in done:
+                self.note(trial, None)
+            if left := [trial for trial in group if trial not in done]:
+                yield left
 
 
 def _skip(results: Path, trial: Trial, reason: str) -> TrialRecord | None:
@@ -123,13 +135,3 @@ def _skip(results: Path, trial: Trial, reason: str) -> TrialRecord | None:
         if lock.acquire() is None and Earlier(directory).status not in (Status.DONE, *_BAD):
             return writer.skip(directory, trial, reason)
     return None
-
-
-def left_of(groups: Iterable[list[Trial]], work: Work, into: Results) -> Iterator[list[Trial]]:
-    """Yield groups without the trials that other processes have finished by the time of their turn."""
-    for group in groups:
-        done = [trial for trial in group if work.finished_elsewhere(trial)]
-        for trial in done:
-            into.note(trial, None)
-        if left := [trial for trial in group if trial not in done]:
-            yield left
