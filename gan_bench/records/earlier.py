@@ -102,8 +102,7 @@ class Earlier:
             UnreadableError: The system does not let this process read it, or another version of gan_bench wrote it.
         """
         try:
-            if os.path.lexists(self.directory.path):
-                refuse_links(self.directory.path)
+            refuse_links(self.directory.path)
             trial = read_sound(self.directory.trial, schema.TRIAL)  # a damaged one is written again
             if trial and (foreign := self._foreign(trial)):
                 return foreign

@@ -80,7 +80,7 @@ def find_plan_state(results: Path, plan: Plan, policy: Policy, identify: Identif
         },
         held=frozenset(trial.id for trial in begun if trial_lock(earlier[trial.id].directory).holder()),
         kept={trial_id: _epochs_behind(earlier[trial_id]) for trial_id in resumed},
-        deleted=tuple(trial for trial in begun if found[trial.id].action is Action.DELETE),
+        deleted=tuple(trial for trial in todo if found[trial.id].action is Action.DELETE),
     )
 
 

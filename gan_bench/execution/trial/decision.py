@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -121,6 +122,8 @@ def _of_ended(earlier: Earlier, config: TrialConfig, identify: Identify | None) 
 
 
 def _of_unfinished(earlier: Earlier, config: TrialConfig, policy: Policy, identify: Identify | None) -> Decision:
+    if not os.path.lexists(earlier.directory.path):
+        return Decision(Action.BEGIN)
     if fault := earlier.content_fault():
         return Decision(Action.REPLACE, fault, DAMAGED)
     if policy.is_outdated(earlier):
