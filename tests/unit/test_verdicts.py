@@ -926,3 +926,79 @@ def test_a_difference_that_does_not_matter_is_no_improvement():
     ((_, _, (answer,)),) = report_of(items, designs=designs).studies
     (said,) = (each for each in answer.factors if each.startswith("epochs"))
     assert said.endswith("FID no longer improved at the end of training; no difference that matters.")
+
+
+def within_trials(collapsed_early=0, collapsed_late=0, collapsed_average=0):
+    """Five trials whose FID halves from epoch to epoch and in the average, some of whose generators collapsed."""
+    items = []
+    for seed in range(5):
+        item = stored(with_lr(digits_trial(seed), 1e-4), fid=50.0 + NOISE[seed], early=100.0 + NOISE[seed])
+        early, late = (line["scores"] for line in item.evaluations[1:])
+        late.append({"metric": "fid", "name": "fid[lenet-mnist-v1,train,100,ema]", "value": 25.0 + NOISE[seed]})
+        for scores, mark, count in ((early, "", collapsed_early), (late, "", collapsed_late),
+                                    (late, ",ema", collapsed_average)):  # fmt: skip
+            name = f"collapsed[lenet-mnist-v1,train,100{mark}]"
+            scores.append({"metric": "collapsed", "name": name, "value": float(seed < count)})
+        items.append(item)
+    return items
+
+
+@pytest.mark.parametrize(
+    ("collapsed", "factor", "verdict", "said"),
+    [
+        (
+            {"collapsed_late": 3},
+            "EMA-of-G",
+            "undecided: G collapsed in 3 of 5, EMA of G in none",
+            "moving average: undecided between G and EMA of G; G collapsed in 3 of 5, EMA of G in none.",
+        ),
+        (
+            {"collapsed_late": 3, "collapsed_average": 3},
+            "EMA-of-G",
+            "EMA of G",
+            "moving average: EMA of G is better than G (decided, FID \N{MULTIPLICATION SIGN} 0.50); decided early",
+        ),
+        (
+            {"collapsed_early": 1, "collapsed_late": 3},
+            "epochs",
+            "undecided: epoch 1 collapsed in 1 of 5, epoch 2 in 3 of 5",
+            "epochs: undecided whether FID still improved at the end of training: epoch 1 collapsed in 1 of 5, epoch 2",
+        ),
+        (  # as all training begins
+            {"collapsed_early": 5, "collapsed_late": 1},
+            "epochs",
+            "epoch 2",
+            "epochs: FID still improved at the end of training (decided",
+        ),
+    ],
+)
+def test_collapses_count_within_trials_too(collapsed, factor, verdict, said):
+    """Neither the moving average nor a later epoch had any: an average that hides them was decidedly better."""
+    designs = {("test", 1, "full", "digits"): LOOKS}
+    ((_, tables, (answer,)),) = report_of(within_trials(**collapsed), designs=designs).studies
+    rows = table(tables, f"factor-{factor}").rows
+    assert rows["verdict"][rows["key"] == "fid"].tolist() == [verdict]
+    assert any(each.startswith(said) for each in answer.factors), answer.factors
+
+
+def test_a_recipe_whose_later_epochs_collapsed_more_is_no_improvement():
+    others = [replace(digits_trial(seed), config=replace(digits_trial(seed).config, epochs=3)) for seed in range(5)]
+    items = [stored(other, fid=50.0 + NOISE[i], early=100.0 + NOISE[i]) for i, other in enumerate(others)]
+    made = report_of([*within_trials(collapsed_late=2), *items], designs={("test", 1, "full", "digits"): LOOKS})
+    ((_, _, (answer,)),) = made.studies
+    (said,) = (each for each in answer.factors if each.startswith("epochs"))
+    assert "still improved at the end of training in 1 of 2 kinds of training" in said
+    assert said.endswith("; mnist-mlp-z100, 2 epochs: epoch 1 collapsed in none, epoch 2 in 2 of 5.")
+
+
+def test_collapses_of_both_g_and_its_average_are_seen():
+    """Equivalence was said to leave collapses possible "though none was seen"."""
+    items = [trial(seed, 1e-4, 50.0 * np.exp(0.1 * NOISE[seed]), collapsed=seed < 5) for seed in range(12)]
+    for seed, item in enumerate(items):
+        for metric, value in (("fid", 51.0 * np.exp(0.1 * NOISE[seed] + 0.01 * NOISE[-seed])), ("collapsed", seed < 5)):
+            name = f"{metric}[lenet-mnist-v1,train,100,ema]"
+            item.evaluations[-1]["scores"].append({"metric": metric, "name": name, "value": float(value)})
+    ((_, _, (answer,)),) = report_of(items, designs={("test", 1, "full", "digits"): LOOKS}).studies
+    (said,) = (each for each in answer.factors if each.startswith("moving average"))
+    assert "are equivalent" in said
+    assert "10 runs collapsed, as many on either side" in said

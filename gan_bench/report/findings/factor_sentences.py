@@ -157,7 +157,7 @@ def _epochs_sentence(rows: Sequence[Judged]) -> str:
     """Summarise whether the last evaluated epochs still improved the primary score, by recipe and length."""
     title, count = MEASURES[primary_measure()].title, len(rows)
     same = [row for row in rows if row.found in ("equivalent", "tie")]
-    improved = [row for row in rows if row.winner == row.second_level and row not in same]
+    improved = [row for row in rows if row.winner == row.second_level and row not in same and not row.why]
     is_split = any(", " in row.recipe for row in rows)  # recipes that were trained at several lengths
     what = f"{count} kinds of training" if is_split else plural(count, "recipe")
     start = f"{EPOCHS}: {title} still improved at the end of training in {len(improved)} of {what}"
@@ -165,7 +165,8 @@ def _epochs_sentence(rows: Sequence[Judged]) -> str:
     if count == 1:
         start = f"{EPOCHS}: {title} {'still improved' if improved else 'no longer improved'} at the end of training"
         if rows[0].found == "undecided":
-            return f"{EPOCHS}: undecided whether {title} still improved at the end of training."
+            why = f": {rows[0].why}" if rows[0].why else ""
+            return f"{EPOCHS}: undecided whether {title} still improved at the end of training{why}."
     if all(row.found == "not judged" for row in rows):
         waiting = [row.following for row in rows if row.following and row.seeds >= row.following]
         whole = f"not judged before all settings have the {min(waiting)} seeds of the next look" if waiting else ""
@@ -175,7 +176,8 @@ def _epochs_sentence(rows: Sequence[Judged]) -> str:
         said += f"; it was better one evaluation earlier{f' in {len(worse)}' if count > 1 else ''} ({_degree(worse)})"
     if same:
         said += f"; no difference that matters{f' in {len(same)}' if count > 1 else ''}"
-    return f"{said}."
+    withheld = "".join(f"; {row.recipe}: {row.why}" for row in rows if row.why)
+    return f"{said}{withheld}."
 
 
 def _degree(rows: Sequence[Judged]) -> str:

@@ -10,7 +10,7 @@ from itertools import combinations, pairwise
 
 import pandas as pd
 
-from gan_bench.config.measures import measures_with, primary_measure
+from gan_bench.config.measures import COLLAPSED, measures_with, primary_measure
 from gan_bench.config.trial import setting_key
 from gan_bench.core.canonical import canonical_json
 from gan_bench.report.findings.sides import Sides, in_whole_seeds, side_by_side, sides_of
@@ -237,6 +237,8 @@ def _successive_epochs(scored: Scored) -> Iterator[Sides]:
         members = trials[trials["label"].isin(labels) & ~trials["trial"].isin(others)]
         primary = alike[(alike["metric"] == primary_measure()) & alike["value"].isna()]
         unscored = {epoch: set(primary["trial"][primary["epoch"] == epoch]) for epoch in epochs}
+        collapses = alike[(alike["metric"] == COLLAPSED) & (alike["value"] > 0)]
+        collapsed = {epoch: set(collapses["trial"][collapses["epoch"] == epoch]) for epoch in epochs}
         for a, b in pairwise(epochs):
             columns = {
                 f"{metric}_{side}": members["trial"].map(wide[(metric, epoch)])
@@ -244,7 +246,10 @@ def _successive_epochs(scored: Scored) -> Iterator[Sides]:
                 for side, epoch in (("a", a), ("b", b))
                 if (metric, epoch) in wide
             }
-            yield title, f"epoch {a}", f"epoch {b}", _of_themselves(members, columns, (unscored[a], unscored[b]))
+            both = _of_themselves(members, columns, (unscored[a], unscored[b]), (collapsed[a], collapsed[b]))
+            if len(collapsed[a]) > len(collapsed[b]):  # they begin so, and learn: the test judges how far
+                both["collapsed_a"] = both["collapsed_b"]
+            yield title, f"epoch {a}", f"epoch {b}", both
 
 
 def _looked_at_alike(trained: pd.DataFrame) -> Iterator[tuple[str, tuple[int, ...], pd.DataFrame]]:
@@ -264,7 +269,10 @@ def _looked_at_alike(trained: pd.DataFrame) -> Iterator[tuple[str, tuple[int, ..
 
 
 def _of_themselves(
-    trials: pd.DataFrame, scores: Mapping[str, pd.Series[float]], unscored: tuple[Collection[str], Collection[str]]
+    trials: pd.DataFrame,
+    scores: Mapping[str, pd.Series[float]],
+    unscored: tuple[Collection[str], Collection[str]],
+    collapsed: tuple[Collection[str], Collection[str]],
 ) -> pd.DataFrame:
     """Return comparisons of trials with themselves, of which one that failed or diverged is lost on both sides.
 
@@ -272,6 +280,7 @@ def _of_themselves(
         trials: Trials that are alike, also lost ones and those that have not ended.
         scores: Columns of both sides' scores.
         unscored: Of either side the finished trials whose images cannot be scored.
+        collapsed: Of either side the finished trials whose generators collapsed.
     """
     failed = trials["status"].isin(BAD)
     first, second = (trials["trial"].isin(list(names)) for names in unscored)
@@ -283,8 +292,8 @@ def _of_themselves(
             "bad_b": failed | second,
             "unscored_a": first,
             "unscored_b": second,
-            "collapsed_a": False,
-            "collapsed_b": False,
+            "collapsed_a": trials["trial"].isin(list(collapsed[0])),
+            "collapsed_b": trials["trial"].isin(list(collapsed[1])),
             "label_a": trials["label"],
             "rest": trials["group"],
             **scores,
@@ -302,7 +311,9 @@ def _with_average(scored: Scored, average: Scored) -> Iterator[Sides]:
             for metric in _compared(scored)
             for side, table in tables.items()
         }
-        yield str(label), "G", "EMA of G", _of_themselves(members, columns, (scored.unscored(), average.unscored()))
+        collapsed = set(scored.collapsed(members)["trial"]), set(average.collapsed(members)["trial"])
+        unscored = scored.unscored(), average.unscored()
+        yield str(label), "G", "EMA of G", _of_themselves(members, columns, unscored, collapsed)
 
 
 def compared_levels(scored: Scored, fields: tuple[str, ...], *, apart: bool = False) -> Iterator[Sides]:
