@@ -276,7 +276,8 @@ def compare(
     Args:
         old: The older folder.
         new: The folder that may be worse.
-        tolerance: Relative change of FID that passes where seeds are too few for a test; by default by their spread.
+        tolerance: Relative change of FID that passes where seeds are too few for a test; by default what their spread
+            makes of chance in so many settings.
         match: ``trials``, ``settings``, fields of trials such as ``recipe,lr``, or ``auto``.
         margin: Of settings: relative difference of FID that counts as none; None for 0.1.
 

@@ -51,7 +51,8 @@ def compare(
         float | None,
         typer.Option(
             min=0,
-            help="Change of FID that passes where seeds are too few \\[default: by the spread, at least 0.2].",
+            help="Change of FID that passes where seeds are too few \\[default: what their spread makes of chance in "
+            "so many settings, at least 0.2].",
         ),
     ] = None,
     match: Annotated[

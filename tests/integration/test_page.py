@@ -402,6 +402,40 @@ def test_a_tolerance_that_is_asked_for_decides(tmp_path, tolerance, code):
     assert compare(*sides, tolerance).exit_code == code
 
 
+def of_settings(path, logs, collapsed=()):
+    """Write three seeds of each setting, with logarithms of FIDs as they are given, and which ones collapsed."""
+    made = {(i, seed): with_lr(digits_trial(seed), 1e-4 * (i + 1)) for i in range(len(logs)) for seed in range(3)}
+    write_plan(path, "test", 1, list(made.values()), None, Design.fixed(range(3)))
+    for (i, seed), trial in made.items():
+        write(
+            path, trial, float(np.exp(logs[i][seed])), draw_std=0.2, gain=400.0, collapsed=float((i, seed) in collapsed)
+        )
+    return path
+
+
+def test_a_collapsed_seed_of_another_setting_hides_no_regression(tmp_path):
+    """It raised the tolerance of all settings to more than a factor of two, and a doubled FID passed."""
+    logs = 3.0 + 0.1 * np.array([[1, -1, 0], [0, 1, -1], [-1, 0, 1], [0, 0, 3.5 / 0.1]])
+    old = of_settings(tmp_path / "old", logs, {(3, 2)})
+    moved = np.array([[np.log(2)], [0.01], [0.01], [0.01]])
+    found = compare(old, of_settings(tmp_path / "new", logs + moved, {(3, 2)}))
+    assert found.exit_code == 1
+    assert [sentence.split(": ")[1] for sentence in found.worse] == ["lr 1e-4"]
+    tolerances = found.tables[-1].rows.query("key == 'fid'").set_index("setting")["tolerance"]
+    assert tolerances["lr 1e-4"] < 0.6
+    assert tolerances["lr 4e-4"] > 2, "its own seeds lie as far apart as before"
+
+
+@pytest.mark.parametrize(("moved", "settings", "code"), [(0.3, 13, 0), (0.3, 2, 0), (0.6, 13, 1)])
+def test_a_tolerance_is_shared_by_all_settings(tmp_path, moved, settings, code):
+    """Two standard errors of each of 13 equal settings called one of them worse in 30 of 100 comparisons."""
+    logs = 4.0 + 0.14 * np.array([np.roll([1, -1, 0], i) for i in range(settings)])
+    shift = np.full((settings, 1), 0.001)
+    shift[settings // 2] = moved
+    found = compare(of_settings(tmp_path / "old", logs), of_settings(tmp_path / "new", logs + shift))
+    assert found.exit_code == code, list(found.sentences())
+
+
 def test_three_seeds_of_a_broken_network_are_worse(tmp_path):
     """The spread over seeds in the older folder says how much is chance."""
     sides = folder(tmp_path, "old", (50.0, 55.0, 47.0)), folder(tmp_path, "new", (140.0, 120.0, 160.0))

@@ -6,9 +6,11 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from statistics import median
 from typing import Any
 
 import pandas as pd
+from scipy import special
 
 from gan_bench.config.design import Design
 from gan_bench.config.measures import COLLAPSED, measures_with, primary_measure
@@ -26,8 +28,6 @@ TOLERANCE = 0.2
 """Relative change of the primary score that is always tolerated where a test cannot decide."""
 GROSS = 1.0
 """Relative change that is judged even when nothing is known of the spread over seeds: a factor of two."""
-REACH = 2.0
-"""Standard errors of a difference between two runs of the same trials that the default tolerance allows."""
 SETTING_COLUMNS = (
     Column("study", "study", vital=True),
     Column("setting", "setting", vital=True),
@@ -80,7 +80,10 @@ class SettingChange:
         looks: Numbers of seeds at which its study is judged.
         look: That of the last look that is complete, or 0.
         tested: Whether a test may decide.
-        tolerance: Relative change that is tolerated where none does; of the primary measure.
+        error: Standard error of the difference, of logarithms, from the spread over seeds in the older folder; None
+            where no setting there has two.
+        degrees: Its degrees of freedom.
+        tolerance: Relative change that is tolerated where no test decides; of the primary measure.
         certain: Whether what exceeds it is certainly no chance.
         always: Why the setting is worse whatever a test says, or nothing.
         untested: Why no test decides, or nothing.
@@ -103,6 +106,8 @@ class SettingChange:
     looks: tuple[int, ...] = ()
     look: int = 0
     tested: bool = False
+    error: float | None = None
+    degrees: int = 0
     tolerance: float | None = None
     certain: bool = True
     always: str = ""
@@ -119,7 +124,7 @@ class SettingChange:
 
     def row(self) -> dict[str, object]:
         """Return it as a row for ``SETTING_COLUMNS``."""
-        left_out = ("pair", "looks", "look", "metric", "apart")
+        left_out = ("pair", "looks", "look", "metric", "apart", "error", "degrees")
         row = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in left_out}
         row |= {"key": self.metric, "metric": arrow(self.metric)}
         for key, is_ratio in (("ratio", True), ("difference", False)):
@@ -146,7 +151,9 @@ def setting_changes(before: Studies, after: Studies, tolerance: float | None) ->
     Returns:
         The changes, judged.
     """
-    found = list(_compared(before, after, tolerance))
+    found = list(_compared(before, after))
+    differing = sum(each.primary and each.pair is not None and bool(each.pair.values.any()) for each in found)
+    found = [_tolerated(each, tolerance, differing) for each in found]
     p_values = iter(
         holm([repeated_p(each.looks, each.look, each.pair.p) for each in found if each.tested and each.pair])
     )
@@ -155,18 +162,18 @@ def setting_changes(before: Studies, after: Studies, tolerance: float | None) ->
     return [replace(each, verdict=verdict, why=why) for each in corrected for verdict, why in [_judge(each, tests)]]
 
 
-def _compared(before: Studies, after: Studies, tolerance: float | None) -> Iterator[SettingChange]:
+def _compared(before: Studies, after: Studies) -> Iterator[SettingChange]:
     for old, new, both in matched(before, after):
         for earlier in old.scored:
-            later, spread = Scored(new, earlier.protocol), _spread(earlier)
+            later, spreads = Scored(new, earlier.protocol), _spreads(earlier)
             for metric in old.shown(measures_with("compared")):
                 if metric in new.metrics or metric == primary_measure():
                     for _, members in both.groupby("setting_key", sort=False):
-                        yield from _change(earlier, later, members, metric, tolerance, spread)
+                        yield from _change(earlier, later, members, metric, spreads)
 
 
 def _change(
-    earlier: Scored, later: Scored, members: pd.DataFrame, metric: str, tolerance: float | None, spread: float | None
+    earlier: Scored, later: Scored, members: pd.DataFrame, metric: str, spreads: Spreads
 ) -> Iterator[SettingChange]:
     """Yield how the scores of a setting changed, and how many are gone."""
     old, new, is_primary = earlier.study, later.study, metric == primary_measure()
@@ -214,13 +221,13 @@ def _change(
         apart=apart,
     )
     if is_primary:
-        tolerated, certain = _tolerance(tolerance, spread, share, seeds)
+        sds, degrees = spreads
         means = float(a[known].mean()), float(b[known].mean())
         change = replace(
             change,
             tested=bool(pair.values.any()) and not apart and seeds > 1 and look > 0,
-            tolerance=tolerated,
-            certain=certain,
+            error=math.hypot(sds[label], share) * math.sqrt(2 / seeds) if degrees else None,
+            degrees=degrees,
             always=_always_worse(earlier, later, members[known], *means),
         )
     yield change
@@ -245,26 +252,47 @@ def _untested(old: Design, new: Design, look: int) -> str:
     return "too few seeds for a test" if look else "no test before all seeds of the next look have ended"
 
 
-def _spread(scored: Scored) -> float | None:
-    """Return the standard deviation of a log primary score over seeds, pooled over settings; None without any."""
-    final, squares, degrees = scored.final()[primary_measure()], 0.0, 0
-    for setting in scored.study.settings:
-        values = setting.done["trial"].map(final).dropna().astype(float)
-        if len(values) > 1 and (values > 0).all():
-            logs = values.map(math.log)
-            squares, degrees = squares + float(((logs - logs.mean()) ** 2).sum()), degrees + len(logs) - 1
-    return math.sqrt(squares / degrees) if degrees else None
+Spreads = tuple[Mapping[str, float], int]
+"""Standard deviations of a log primary score over seeds, by label, and their degrees of freedom, 0 without any."""
 
 
-def _tolerance(asked: float | None, spread: float | None, noise: float, seeds: int) -> tuple[float, bool]:
-    """Return the relative change that is tolerated, and whether what exceeds it is certainly no chance.
+def _spreads(scored: Scored) -> Spreads:
+    """Return a study's spreads: each setting's own, and at least the median of all.
 
-    ``spread`` is of logarithms, and ``noise`` a share of the score.
+    One with a collapsed or wild seed must not make others tolerate what is no chance. Variances over few seeds have a
+    median below the true one, which is corrected as for normal values.
     """
+    final, variances, degrees = scored.final()[primary_measure()], dict[str, float](), dict[str, int]()
+    for setting in scored.study.settings:
+        values, label = setting.done["trial"].map(final).dropna().astype(float), setting.label
+        variances[label] = 0.0
+        if len(values) > 1 and (values > 0).all():
+            variances[label], degrees[label] = float(values.map(math.log).var()), len(values) - 1
+    usual = median([variances[label] * n / float(special.chdtri(n, 0.5)) for label, n in degrees.items()] or [0.0])
+    return {label: math.sqrt(max(own, usual)) for label, own in variances.items()}, sum(degrees.values())
+
+
+def _tolerated(change: SettingChange, asked: float | None, differing: int) -> SettingChange:
+    """Return a change of the primary measure with the relative change that is tolerated of it.
+
+    By default what chance exceeds for the worse in ``ALPHA`` of comparisons in any of their settings that differ: the
+    quantile of Student's t for a share of that, in standard errors. Of equal settings one is called worse in 1 to 6 %
+    of comparisons (1 to 40 settings, 2 to 8 seeds), where their spreads lie threefold apart in 1 to 15 %, most of 40
+    settings over three seeds; two standard errors each would do so in 2 to 60 % (10,000 simulated comparisons each).
+
+    Args:
+        change: The change.
+        asked: A tolerance that was asked for.
+        differing: How many settings differ.
+    """
+    if not change.primary or change.pair is None:
+        return change
     if asked is not None:
-        return asked, True
-    error = math.sqrt((spread or 0.0) ** 2 + noise**2) * math.sqrt(2 / seeds)
-    return max(TOLERANCE, math.expm1(min(REACH * error, FARTHEST))), spread is not None
+        return replace(change, tolerance=asked)
+    if change.error is None:
+        return replace(change, tolerance=TOLERANCE, certain=False)
+    quantile = float(special.stdtrit(change.degrees, 1 - ALPHA / max(differing, 1)))
+    return replace(change, tolerance=max(TOLERANCE, math.expm1(min(quantile * change.error, FARTHEST))))
 
 
 def _always_worse(old: Scored, new: Scored, members: pd.DataFrame, before: float, after: float) -> str:

@@ -219,7 +219,7 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
         before: The older folder.
         after: The folder that may be worse.
         tolerance: Relative change of the primary score that is tolerated where seeds are too few for a test. By
-            default ``REACH`` standard errors of a difference, from the spread over seeds in the older folder and the
+            default what chance exceeds in 5 % of comparisons, from the spread over seeds in the older folder and the
             noise of scoring, at least ``TOLERANCE``; where no setting has two seeds, changes up to a factor of two
             cannot be judged.
     """
