@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from support.studies import EPYC, H200, HOSTILE, end_as_a_run_does, publish, wit
 from support.trials import digits_trial
 
 from gan_bench.config.design import Design
+from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.errors import UserError
 from gan_bench.records.audits import record_digest, write_audit
 from gan_bench.records.layout import RecordDirectory
@@ -220,11 +222,35 @@ class TestBoard:
         assert len(made.tables[0].entries) == 2
 
     def test_the_same_records_in_two_folders_stand_once(self, folders, tmp_path):
-        import shutil
-
         copy = shutil.copytree(folders[0], tmp_path / "copy")
         rows, left = read_board([*folders, copy])
         assert (len(rows), left) == (6, [])
+
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_an_earlier_publication_of_some_of_the_seeds_does_not_stand_beside_all(self, folders, tmp_path, order):
+        """They were two samples, as of two machines, and a test took their equal seeds for independent ones."""
+        earlier = shutil.copytree(folders[0], tmp_path / "earlier")
+        for trial in earlier.glob("test/*seed=4*"):
+            shutil.rmtree(trial)
+        trial = with_lr(digits_trial(0, evaluation=EvaluationConfig(epochs=(0, 1, 2), samples=64,
+                                                                    extractors=("lenet-mnist-v1",))), 1e-4)  # fmt: skip
+        digest = record_digest(RecordDirectory.of(earlier, trial).path)
+        finding = {"trial": trial.id, "name": "x", "record_sha256": digest, "level": "begun",
+                   "verdict": "contradicted", "text": "another start", "seconds": 1.0}  # fmt: skip
+        machine = {"device": "cpu", "device_name": EPYC, "platform": "x", "libraries": {}, "cpu_capability": "AVX2"}
+        write_audit(earlier / "test", {"at": "2026-01-01T00:00:00+00:00", "version": "0.1.0", "machine": machine,
+                                       "command": "x", "nonce": "n", "findings": [finding]})  # fmt: skip
+        rows, left = read_board([earlier, *folders][::order])
+        assert sorted(each.folder for each in rows) == sorted(3 * [str(each) for each in folders])
+        assert {each.folder for each in left} == {str(earlier)}
+        said = [each.why for each in left]
+        assert len(said) == 3
+        assert all(f": its 4 seeds are among the 5 of {folders[0]}" in why for why in said)
+        assert [why.endswith("; contradicted (begun): x: another start") for why in sorted(said)] == [
+            True,
+            False,
+            False,
+        ]
 
     def test_a_folder_of_folders_is_taken_apart(self, folders, tmp_path):
         rows, _ = read_board([tmp_path])

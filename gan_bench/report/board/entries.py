@@ -234,7 +234,7 @@ def _audited(digests: Mapping[str, str], audits: list[Audit]) -> tuple[str, tupl
 
 
 def read_board(folders: Sequence[Path]) -> tuple[list[Entry], list[LeftOut]]:
-    """Read the rows of a board; a setting whose records two folders hold stands once.
+    """Read the rows of a board; a setting whose records two folders hold stands once, with the most of them.
 
     Raises:
         UserError: A folder is not there, or none holds a setting that can be shown.
@@ -251,4 +251,20 @@ def read_board(folders: Sequence[Path]) -> tuple[list[Entry], list[LeftOut]]:
             left.append(LeftOut(printable(str(folder)), str(error)))
     if not shown:
         raise UserError("; ".join(f"{each.folder}: {each.why}" for each in left) or "there is nothing to show")
-    return shown, left
+    earlier = [(each, more) for each in shown if (more := _with_more(each, shown)) is not None]
+    left += [_published_again(each, more) for each, more in earlier]
+    return [each for each in shown if not any(each is other for other, _ in earlier)], left
+
+
+def _with_more(entry: Entry, shown: Sequence[Entry]) -> Entry | None:
+    """Return the entry with most records of those that have all of an entry's, and more."""
+    found = [each for each in shown if each.key == entry.key and entry.records < each.records]
+    return max(found, key=lambda each: len(each.records), default=None)
+
+
+def _published_again(entry: Entry, more: Entry) -> LeftOut:
+    """Leave out what stands with more seeds, and keep what audits say against its records."""
+    name = printable(f"{entry.setting.label} ({entry.setting.study.title})")
+    seeds = f"its {len(entry.records)} seeds are" if len(entry.records) > 1 else "its seed is"
+    against = "".join(f"; {text}" for text in entry.contradicted)
+    return LeftOut(entry.folder, f"{name}: {seeds} among the {len(more.records)} of {more.folder}{against}")
