@@ -17,7 +17,7 @@ from gan_bench.report.findings.sides import Sides, in_whole_seeds, side_by_side,
 from gan_bench.report.findings.verdicts import Judged, judge
 from gan_bench.report.study.frame import BAD, ENDED
 from gan_bench.report.study.settings import shared_parts
-from gan_bench.report.study.study import Scored, once
+from gan_bench.report.study.study import Scored, once, values_of
 from gan_bench.report.study.table import Column, Table
 
 MANY_LEVELS = 8
@@ -311,9 +311,9 @@ def _with_average(scored: Scored, average: Scored) -> Iterator[Sides]:
             for metric in _compared(scored)
             for side, table in tables.items()
         }
-        collapsed = set(scored.collapsed(members)["trial"]), set(average.collapsed(members)["trial"])
+        first, second = (set(members["trial"][values_of(members, table, COLLAPSED) > 0]) for table in tables.values())
         unscored = scored.unscored(), average.unscored()
-        yield str(label), "G", "EMA of G", _of_themselves(members, columns, unscored, collapsed)
+        yield str(label), "G", "EMA of G", _of_themselves(members, columns, unscored, (first, second))
 
 
 def compared_levels(scored: Scored, fields: tuple[str, ...], *, apart: bool = False) -> Iterator[Sides]:
