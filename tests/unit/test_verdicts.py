@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 from support.studies import report_of, stored, studies_of, table, with_lr
-from support.trials import digits_trial
+from support.trials import config_of, digits_trial
 
 from gan_bench.config.design import Design
 from gan_bench.records import schema
+from gan_bench.report.findings.find_setting import _champion
 from gan_bench.report.findings.questions import counted, questions
 from gan_bench.report.findings.standings import standings
 from gan_bench.report.findings.summaries import summaries
@@ -1002,3 +1003,73 @@ def test_collapses_of_both_g_and_its_average_are_seen():
     (said,) = (each for each in answer.factors if each.startswith("moving average"))
     assert "are equivalent" in said
     assert "10 runs collapsed, as many on either side" in said
+
+
+def planned(trial_):
+    """A trial that has not begun."""
+    return replace(stored(trial_), environment=schema.NO_ENVIRONMENT, evaluations=[], record=None)
+
+
+def withdrawn(trial_):
+    item = planned(trial_)
+    return replace(item, trial={**item.trial, "withdrawn": True})
+
+
+@pytest.mark.parametrize(
+    ("third", "found"),
+    [(planned, "undecided"), (withdrawn, "decided"), (lambda each: stored(each, status="failed"), "decided")],
+    ids=["planned", "withdrawn", "failed"],
+)
+def test_settings_that_have_not_begun_are_tests_too(third, found):
+    """A verdict that two settings of three had alone was taken back when the third one was trained."""
+    begun = pair(5, 0.14, 0.1)
+    items = [*begun, *(third(with_lr(digits_trial(seed), 4e-4)) for seed in range(5))]
+    study, (row, *_), answer = answered(items, Design.fixed(range(5)))
+    assert 0.05 / 3 < row["p"] < 0.05
+    assert row["found"] == found
+    champion = _champion(study.scored[0])
+    if found == "undecided":
+        assert row["corrected"] == pytest.approx(3 * row["p"])
+        assert champion.path is None
+        assert champion.why.endswith("1 other may be as good; 1 other planned and without a score yet")
+        assert [each.label for each in standings(study.scored[0]).of("waiting")] == ["lr 4e-4"]
+    else:
+        assert row["corrected"] == row["p"]
+        assert "It is decidedly better than the other" in answer.headline
+
+
+def test_no_setting_is_the_best_before_all_have_begun():
+    """It was decided, and registered as the champion, over those that were trained first."""
+    items = [*pair(5, np.log(2)), *(planned(with_lr(digits_trial(seed), 4e-4)) for seed in range(5))]
+    study, _, answer = answered(items, Design.fixed(range(5)))
+    assert answer.headline.startswith("Best score so far: lr 1e-4")
+    assert "It is decidedly better than the other finished one" in answer.headline
+    champion = _champion(study.scored[0])
+    assert (champion.path, champion.why) == (
+        None,
+        "lr 1e-4 is not decided: 1 other planned and without a score yet",
+    )
+    assert tags(study)["lr 1e-4"] == "best: decidedly better than 1 of 2 others"
+
+
+@pytest.mark.parametrize("factor", ["epochs", "EMA-of-G"])
+def test_comparisons_within_trials_that_have_not_begun_are_tests_too(factor):
+    items = []
+    for seed in range(5):
+        early, average = 50.0 * np.exp(0.15 + 0.1 * NOISE[seed]), 50.0 * np.exp(0.13 + 0.1 * NOISE[seed])
+        item = stored(digits_trial(seed, ema_decay=0.9), fid=50.0, early=early)
+        score = {"metric": "fid", "name": "fid[lenet-mnist-v1,train,100,ema]", "value": average}
+        item.evaluations[-1]["scores"].append(score)
+        others = config_of(
+            "mnist-mlp-z64",
+            **{"dataset": "digits", "epochs": 2, "seed": seed, "ema_decay": 0.9, "train_limit": 300},
+            evaluation=digits_trial().config.evaluation,
+        )
+        items += [item, planned(replace(digits_trial(), setting="mnist-mlp-z64,dataset=digits", config=others))]
+    design = Design.fixed(range(5))
+    for some, tests in ((items[::2], 1), (items, 2)):
+        made = report_of(some, designs={("test", 1, "full", "digits"): design})
+        rows = table(made.all, f"factor-{factor}").rows
+        (row,) = rows[rows["key"] == "fid"].to_dict("records")
+        assert 0.025 < row["p"] < 0.05
+        assert row["corrected"] == pytest.approx(tests * row["p"])

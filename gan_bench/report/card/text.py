@@ -139,6 +139,7 @@ def _place(standing: Standing) -> str:
             (len(found.of("tied", "unknown")), "{} may be as good"),
             (len(found.of("ahead")), "{} decidedly better in the mean over equal seeds"),
             (len(found.of("unequal")), f"no test judges {{}}, which {found.unlike}"),
+            (len(found.of("waiting")), "{} planned and without a score yet"),
         ]
         return f"{place}: {'; '.join(words.format(count) for count, words in said if count)}."
     best = found.best.label

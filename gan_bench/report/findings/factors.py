@@ -12,8 +12,7 @@ import pandas as pd
 
 from gan_bench.config.measures import COLLAPSED, measures_with, primary_measure
 from gan_bench.config.trial import setting_key
-from gan_bench.core.canonical import canonical_json
-from gan_bench.report.findings.sides import Sides, in_whole_seeds, side_by_side, sides_of
+from gan_bench.report.findings.sides import Sides, in_whole_seeds, scored_so, side_by_side, sides_of
 from gan_bench.report.findings.verdicts import Judged, judge
 from gan_bench.report.study.frame import BAD, ENDED
 from gan_bench.report.study.settings import shared_parts
@@ -250,6 +249,11 @@ def _successive_epochs(scored: Scored) -> Iterator[Sides]:
             if len(collapsed[a]) > len(collapsed[b]):  # they begin so, and learn: the test judges how far
                 both["collapsed_a"] = both["collapsed_b"]
             yield title, f"epoch {a}", f"epoch {b}", both
+    waiting = trials[~trials["status"].isin(ENDED) & ~trials["recipe"].isin(trained["recipe"])]
+    planned = waiting["config"].map(lambda config: tuple(filter(None, config["evaluation"]["epochs"])))
+    for (recipe, _), alike in waiting.groupby([waiting["recipe"], planned], sort=True):
+        for a, b in pairwise(planned[alike.index[0]]):  # tests that are to come
+            yield str(recipe), f"epoch {a}", f"epoch {b}", _of_themselves(alike, {}, ((), ()), ((), ()))
 
 
 def _looked_at_alike(trained: pd.DataFrame) -> Iterator[tuple[str, tuple[int, ...], pd.DataFrame]]:
@@ -304,7 +308,8 @@ def _of_themselves(
 def _with_average(scored: Scored, average: Scored) -> Iterator[Sides]:
     """Yield G with its moving average of the same trials, setting by setting."""
     trials, tables = scored.study.trials, {"a": scored.final(), "b": average.final()}
-    averaged = set(trials["label"][trials["trial"].isin(tables["b"].index)])
+    waiting = (trials["ema_decay"] > 0) & ~trials["status"].isin(ENDED)
+    averaged = set(trials["label"][trials["trial"].isin(tables["b"].index) | waiting])
     for label, members in trials[trials["label"].isin(averaged)].groupby("label", sort=True):
         columns = {
             f"{metric}_{side}": members["trial"].map(table[metric])
@@ -324,7 +329,7 @@ def compared_levels(scored: Scored, fields: tuple[str, ...], *, apart: bool = Fa
         fields: Config fields whose common value is the level.
         apart: Whether the level is all values; recipes in which fewer than two levels are unequal ones yield nothing.
     """
-    trials = _scored_so(scored)
+    trials = scored_so(scored)
     by_recipe: dict[str, tuple[list[int], dict[str, Mapping[str, object]]]] = {}
     columns = (trials[name] for name in ("recipe", "group", "config", "drawn"))
     for place, (recipe, group, config, drawn) in enumerate(zip(*columns, strict=True)):
@@ -349,20 +354,6 @@ def compared_levels(scored: Scored, fields: tuple[str, ...], *, apart: bool = Fa
         # Beyond MANY_LEVELS neighbours alone are compared; a level that is added must not make the others' tests fewer.
         for first, second in combinations(levels, 2) if len(levels) <= MANY_LEVELS else pairwise(levels):
             yield recipe, first, second, side_by_side(by_level[first], by_level[second], ["seed", "rest"])
-
-
-@once
-def _scored_so(scored: Scored) -> pd.DataFrame:
-    """Return the trials that have the protocol's scores, or were to have them: others can lose none."""
-
-    def way(config: Mapping[str, Mapping[str, object]]) -> str:
-        return canonical_json([config["evaluation"].get(name) for name in ("samples", "extractors")])
-
-    trials = scored.study.trials
-    has_scores = trials["trial"].isin(scored.final().index)
-    ways = set(trials["config"][has_scores].map(way))
-    is_open = (trials["status"] != "done") & trials["config"].map(lambda config: way(config) in ways)
-    return trials[has_scores | is_open]
 
 
 def _text(value: object) -> str:

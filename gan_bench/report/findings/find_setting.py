@@ -136,6 +136,7 @@ def _champion(scored: Scored) -> Champion:
     rivals = [
         (len(found.of("tied", "unknown")), "may be as good"),
         (len(found.of("ahead")), "decidedly better in the mean over equal seeds"),
+        (len(found.of("waiting")), "planned and without a score yet"),
         (len(found.of("unequal")), f"{found.unlike}, which no test judges"),
     ]
     why = "; ".join(f"{plural(count, 'other')} {words}" for count, words in rivals if count)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from gan_bench.config.design import Design, Look
 from gan_bench.config.measures import COLLAPSED, primary_measure
+from gan_bench.core.canonical import canonical_json
 from gan_bench.report.findings.pairs import Paired, paired
 from gan_bench.report.study.frame import BAD, ENDED, changed_between
 from gan_bench.report.study.looks import FUTILE, is_equivalent, level, may_be_equivalent, repeated_p
@@ -20,7 +21,7 @@ from gan_bench.report.study.stats import (
     seeds_needed,
     verdict_of,
 )
-from gan_bench.report.study.study import Scored, values_of
+from gan_bench.report.study.study import Scored, once, values_of
 
 MOST_SEEDS = 1000
 """No study of more seeds is proposed."""
@@ -31,6 +32,20 @@ Sides = tuple[str, str, str, pd.DataFrame]
 ``open``; for each side, with the endings ``_a`` and ``_b``, a column ``METRIC``, and whether the trial was lost,
 ``bad``, as its images cannot be scored, ``unscored``, or its generator ``collapsed``; where settings are averaged, what
 each is beside the level, ``rest``."""
+
+
+@once
+def scored_so(scored: Scored) -> pd.DataFrame:
+    """Return the trials that have the protocol's scores, or were to have them: others can lose none."""
+
+    def way(config: Mapping[str, Mapping[str, object]]) -> str:
+        return canonical_json([config["evaluation"].get(name) for name in ("samples", "extractors")])
+
+    trials = scored.study.trials
+    has_scores = trials["trial"].isin(scored.final().index)
+    ways = set(trials["config"][has_scores].map(way))
+    is_open = (trials["status"] != "done") & trials["config"].map(lambda config: way(config) in ways)
+    return trials[has_scores | is_open]
 
 
 def sides_of(scored: Scored, trials: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:

@@ -10,13 +10,14 @@ from typing import Literal
 import pandas as pd
 
 from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
-from gan_bench.report.findings.sides import CHANGED, side_by_side, sides_of
+from gan_bench.report.findings.sides import CHANGED, scored_so, side_by_side, sides_of
 from gan_bench.report.findings.verdicts import Judged, judge_rivals
+from gan_bench.report.study.frame import ENDED
 from gan_bench.report.study.stats import Interval, median_interval
 from gan_bench.report.study.study import Scored, Setting, once, values_of
 from gan_bench.report.study.table import interval_of
 
-Stand = Literal["best", "behind", "tied", "ahead", "unequal", "unknown", "unranked"]
+Stand = Literal["best", "behind", "tied", "ahead", "unequal", "unknown", "waiting", "unranked"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -33,6 +34,7 @@ class Standing:
         collapsed: Its finished trials whose generators collapsed, as far as that was counted.
         untrained: The mean score of its recipe's generators before training, or None.
         rank: Its place by the median, from 1; None where no finished trial has a score.
+        is_open: Whether trials of it that are to have such scores are still to be trained.
         against: The comparison of the best setting, A, with it, B, paired over the seeds of the last complete look and
             corrected over all settings and for the choice of the best from the same data; None for the best itself,
             and where they share no seed.
@@ -46,6 +48,7 @@ class Standing:
     collapsed: pd.DataFrame
     untrained: float | None
     rank: int | None = None
+    is_open: bool = False
     against: Judged | None = None
 
     @property
@@ -60,10 +63,10 @@ class Standing:
         ``behind``, decidedly worse; ``ahead``, decidedly better over equal seeds, where ratios of means are compared,
         with a worse median; ``tied``, compared and neither; ``unequal``, where no test judges it, as it collapsed or
         failed at a different rate, or was trained on other images or code; ``unknown``, where nothing is known yet;
-        ``unranked``, without a score.
+        ``waiting``, planned and without a score yet; ``unranked``, without one for good.
         """
         if self.rank is None:
-            return "unranked"
+            return "waiting" if self.is_open else "unranked"
         if self.rank == 1:
             return "best"
         if self.against is None or self.against.found == "not judged":
@@ -134,12 +137,13 @@ class Standings:
 
     @property
     def is_decided(self) -> bool:
-        """Whether the best is decidedly better than all others, of which there are some."""
-        return len(self.ranked) > 1 and len(self.of("behind")) == len(self.ranked) - 1
+        """Whether the best is decidedly better than all others, of which there are some and none is to come."""
+        return len(self.ranked) > 1 and len(self.of("behind")) == len(self.ranked) - 1 and not self.of("waiting")
 
     def of(self, *stands: Stand) -> list[Standing]:
-        """Return those that stand so, in the order of their ranks."""
-        return [each for each in self.ranked if each.stand in stands]
+        """Return those that stand so, in the order of their ranks, then of the study."""
+        unranked = (each for each in self.rows if each.rank is None)
+        return [each for each in (*self.ranked, *unranked) if each.stand in stands]
 
     def row(self, label: str) -> Standing:
         """Return a setting by its name in tables."""
@@ -162,7 +166,8 @@ def standings(scored: Scored) -> Standings:
     """Rank the settings of a study by their medians, and judge each against the best."""
     facts = {setting.label: _facts(scored, setting) for setting in scored.study.settings}
     ranking = sorted((label for label, each in facts.items() if len(each.finals)), key=lambda label: facts[label].place)
-    against = {each.second_level: each for each in judge_rivals(scored, _with_the_best(scored, ranking))}
+    waiting = [label for label, each in facts.items() if each.is_open and label not in ranking]
+    against = {each.second_level: each for each in judge_rivals(scored, _with_the_best(scored, ranking, waiting))}
     ranked = {
         label: replace(facts[label], rank=rank, against=against.get(label)) for rank, label in enumerate(ranking, 1)
     }
@@ -171,7 +176,7 @@ def standings(scored: Scored) -> Standings:
 
 def _facts(scored: Scored, setting: Setting) -> Standing:
     """Return what is known of a setting by itself."""
-    final, done = scored.final(), setting.done
+    final, done, members = scored.final(), setting.done, scored_so(scored)
     finals = final[primary_measure()].reindex(done["trial"]).dropna().astype(float)
     unscored = int(done["trial"].isin(scored.unscored()).sum())
     counts = {"failed or diverged": setting.bad, "could not be scored": unscored}
@@ -185,14 +190,18 @@ def _facts(scored: Scored, setting: Setting) -> Standing:
         lost=lost,
         collapsed=done[values_of(done, final, COLLAPSED) > 0],
         untrained=scored.untrained(primary_measure(), setting.recipe),
+        is_open=not members[members["label"] == setting.label]["status"].isin(ENDED).all(),
     )
 
 
-def _with_the_best(scored: Scored, ranking: list[str]) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
-    """Yield the comparisons of the best setting with every other one that has a score."""
-    if len(ranking) < 2:
+def _with_the_best(
+    scored: Scored, ranking: list[str], waiting: list[str]
+) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
+    """Yield the comparisons of the best setting with every other one that has a score, or is to have one."""
+    others = [*ranking[1:], *waiting]
+    if not ranking or not others:
         return
     sides = sides_of(scored, scored.study.trials, [primary_measure()])
     frames = {str(label): frame for label, frame in sides.groupby("label")}
-    for label in ranking[1:]:
+    for label in others:
         yield "", ranking[0], label, side_by_side(frames[ranking[0]], frames[label], ["seed"])

@@ -108,7 +108,7 @@ def _against_the_best(each: Standing, table: Standings) -> str:
     best = table.best.label if table.best else ""
     if each.stand == "best":
         return _of_the_best(table)
-    if each.stand == "unranked":
+    if each.stand in ("unranked", "waiting"):
         ways = [f"{count} of {len(each.setting.trials)} {what}" for what, count in each.lost.items()]
         return f"failed: {', '.join(ways)}" if ways else NO_SCORE
     is_extended = each.scored.study.design.extended
@@ -124,8 +124,8 @@ def _against_the_best(each: Standing, table: Standings) -> str:
 
 def _of_the_best(table: Standings) -> str:
     """Write how the best setting stands against the others."""
-    behind, of = len(table.of("behind")), len(table.ranked) - 1
-    if len(table.of("unknown")) == of:
+    behind, of = len(table.of("behind")), len(table.ranked) - 1 + len(table.of("waiting"))
+    if len(table.of("unknown", "waiting")) == of:
         return "best so far: not judged"
     if not behind:
         return "best: no other is decidedly worse"

@@ -154,10 +154,12 @@ def judge(scored: Scored, sides: Iterable[Sides], metrics: Sequence[str], beside
     known = list(sides)
     made = [found for side in known for each in metrics if (found := compared(scored, side, each))]
     there = [each.side for each in made if each.is_primary]
-    without = (side for side in known if not any(side is each for each in there))
-    lost = [each for side in without if (each := _without_mean(scored, side)) is not None]
+    without = [(side, _without_mean(scored, side)) for side in known if not any(side is each for each in there)]
+    lost = [each for _, each in without if each is not None]
+    # What is planned and has no score yet is a test, too: else it would take back what is decided before.
+    to_come = sum(bool(side[-1]["open"].any()) or (each is not None and each.open) for side, each in without)
     p_values = [each.repeated for each in made if each.in_family]
-    waiting = [None] * (beside + sum(each.open for each in lost)) if p_values else []
+    waiting = [None] * (beside + to_come) if p_values else []
     values = corrected([*p_values, *waiting], scored.study.design)
     return [*_judge_family(made, values, len(values)), *lost]
 
@@ -172,8 +174,10 @@ def judge_rivals(scored: Scored, sides: Iterable[Sides]) -> list[Judged]:
     Returns:
         Every comparison that has scores.
     """
-    made = [found for side in sides if (found := compared(scored, side, primary_measure(), chosen=True))]
-    values = correct_for_choice([each.repeated for each in made if each.in_family])
+    found = [(side, compared(scored, side, primary_measure(), chosen=True)) for side in sides]
+    made = [each for _, each in found if each]
+    to_come = sum(bool(side[-1]["open"].any()) and not (each and each.in_family) for side, each in found)
+    values = correct_for_choice([*(each.repeated for each in made if each.in_family), *[None] * to_come])
     return list(_judge_family(made, values, 2 * len(values) if len(values) > 1 else 1))
 
 
