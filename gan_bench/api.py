@@ -121,9 +121,9 @@ def load(results: PathLike) -> ResultTables:
     frames = build_frames(stored)
     sound = [item for item in stored if not item.fault]
     return ResultTables(
-        trials=frames.trials.drop(columns=["config", "group", "probabilities", "made_of"], errors="ignore").rename(
-            columns={"suite_setting": "setting"}
-        ),
+        trials=frames.trials.drop(
+            columns=["config", "group", "probabilities", "made_of", "withdrawn"], errors="ignore"
+        ).rename(columns={"suite_setting": "setting"}),
         epochs=frames.history,
         steps=pd.DataFrame(
             [

@@ -52,8 +52,9 @@ class PlanOptions:
 
     @property
     def is_whole(self) -> bool:
-        """Whether a plan has everything that the suite's file asks for."""
-        return self.has_all_settings and self.seeds is None
+        """Whether a plan has all settings and seeds that the suite's file asks for, however they are capped."""
+        chosen = (self.only, self.seeds, self.extractors)
+        return not self.changes and all(each is None for each in chosen)
 
 
 def idle_caps(options: PlanOptions, trials: Iterable[Trial], images: int | None = None) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -168,7 +168,7 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
             elif (other := aside.setdefault(trial_id, (path, folders))[0]) != path:
                 yield CopiedError(path, other)
     missing = [item for trial_id, item in planned.items() if trial_id not in seen]
-    asked_at = {item.trial["id"]: item.path.parent for item in missing if not item.trial.get("withdrawn")}
+    asked_at = {item.trial["id"]: item.path.parent for item in missing if not item.withdrawn}
     yield from (
         PutAsideError(path, asked_at.get(trial_id, each.read[0]), planned=trial_id in asked_at,
                       alone=path.parent not in each.aside)
@@ -214,10 +214,12 @@ def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Ite
         return
     rows = _planned(suite, has_records=bool(folders))
     names = {row["directory"] for row in rows} if isinstance(rows, list) else None
+    withdrawn = {row["directory"] for row in rows if row.get("withdrawn")} if isinstance(rows, list) else set[str]()
     for path in folders:
         found = read_or_error(path, steps=steps, history=history)
         if isinstance(found, StoredTrial):
             seen.add(path.name)
+            found = replace(found, withdrawn=path.name in withdrawn)
         else:
             faults[path.name] = found = _with_remedy(found, is_planned=names is None or path.name in names)
         yield found
@@ -234,6 +236,7 @@ def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Ite
                 evaluations=[],
                 record=None,
                 fault=faults.get(name),
+                withdrawn=name in withdrawn,
             )
 
 

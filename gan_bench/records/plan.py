@@ -75,9 +75,11 @@ def write_plan(
 def _withdrawn(rows: Iterable[schema.PlannedTrial], trials: Sequence[Trial]) -> list[schema.PlannedTrial]:
     """Mark the trials of earlier plans whose settings are no longer among those of a suite's trials.
 
-    Seeds alone withdraw none: a declared look may need them. Trials of a profile that is not run now stay as they are.
+    Seeds alone withdraw none: a declared look may need them. Trials of a profile that is not run now stay as they are,
+    and full ones where a cap of the command line makes others quick.
     """
     profiles, settings = {trial.config.profile for trial in trials}, settings_of(trial.config for trial in trials)
+    profiles = {"quick"} if "quick" in profiles else profiles
     found = list[schema.PlannedTrial]()
     for row in rows:
         config, marked = TrialConfig.from_json(row["config"]), row.copy()

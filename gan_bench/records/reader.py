@@ -47,6 +47,7 @@ class StoredTrial:
         added: Names of the scores that were added later, by epoch.
         added_file: ``added.json``, or None where there is none that can be believed.
         added_fault: Why scores that were added later are left out, or None: the trial itself is whole.
+        withdrawn: Whether the last run of the whole suite planned it no longer, as far as its plan is read as well.
     """
 
     path: Path
@@ -59,6 +60,7 @@ class StoredTrial:
     added: Mapping[int, frozenset[str]] = field(default_factory=dict)
     added_file: schema.AddedFile | None = None
     added_fault: RecordError | None = None
+    withdrawn: bool = False
 
     def as_recorded(self) -> StoredTrial:
         """Return it as it was when it ended, without the scores that were added later."""

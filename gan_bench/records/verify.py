@@ -117,9 +117,8 @@ def verified_suite(suite: Path) -> Iterator[Verdict]:
             faults = _faults(stored, excused(left_out, stored))
             yield Verdict(stored.path.name, tuple(faults), tuple(_remarks(stored)), stored=stored)
         elif not stored.fault:
-            gone = bool(stored.trial.get("withdrawn"))
-            remark = f"is {'no longer planned' if gone else 'planned'} and has no record"
-            yield Verdict(stored.path.name, (), (remark,), checked=False, planned=True, withdrawn=gone)
+            remark = f"is {'no longer planned' if stored.withdrawn else 'planned'} and has no record"
+            yield Verdict(stored.path.name, (), (remark,), checked=False, planned=True, withdrawn=stored.withdrawn)
 
 
 def _renamed(suite: Path) -> Iterator[Verdict]:

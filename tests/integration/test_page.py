@@ -36,9 +36,12 @@ from gan_bench.records.shared import write_baselines
 from gan_bench.records.verify import verify
 from gan_bench.report.build import build_report
 from gan_bench.report.compare.comparison import compare
+from gan_bench.report.findings.find_setting import champions
+from gan_bench.report.findings.questions import questions
 from gan_bench.report.page import collect
 from gan_bench.report.study.latex import escape_latex
 from gan_bench.report.study.looks import level
+from gan_bench.report.study.studies import read_studies
 
 pytestmark = pytest.mark.draws_pages
 
@@ -524,6 +527,58 @@ def test_nothing_waits_for_trials_that_are_no_longer_planned(tmp_path):
     assert [each.remarks for each in verify(tmp_path) if each.planned] == [
         ("is no longer planned and has no record",)
     ] * 5
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_setting_that_left_the_suite_in_its_midst_is_not_waited_for(tmp_path, begun):
+    """Verdicts waited for it for ever, and the report advised a command that had nothing to run."""
+    first, gone, other = ([with_lr(digits_trial(seed), lr) for seed in range(5)] for lr in (2e-4, 2e-3, 1e-3))
+    command, design = "gan-bench run test", Design.of_looks()
+    write_plan(tmp_path, "test", 1, [*first, *gone], command, design, whole=True)
+    for seed in range(5):
+        write(tmp_path, first[seed], 20.0 + 0.1 * seed)
+        write(tmp_path, other[seed], 40.0 + 0.1 * (seed * 3 % 5))
+    for seed in range(2):
+        write(tmp_path, gone[seed], 10.0 + seed)  # the best of all
+    if begun:
+        write(tmp_path, gone[2], 10.0, status=Status.INTERRUPTED)
+        write(tmp_path, gone[3], 10.0)
+        (RecordDirectory.of(tmp_path, gone[3]).path / "record.json").unlink()
+    write_plan(tmp_path, "test", 1, [*first, *other], command, design, whole=True)
+    report = build_report(tmp_path, html=False)
+    ((_, answer),) = report.answers
+    assert answer.headline.startswith("Best setting: lr 2e-4")
+    assert answer.headline.endswith("It is decidedly better than the other.")
+    never = "never ended" if begun else "never started"
+    assert answer.cautions[0].startswith(f"3 trials that {never} are not in the suite as it was last run, and nothing")
+    assert answer.cautions[1] == "In no comparison, as the suite asks for the rest of its seeds no longer: lr 2e-3."
+    assert not any("not judged" in each for each in answer.factors)
+    assert answer.proposal is None
+    (trials,) = [table.rows for table in report.tables if table.kind == "trials"]
+    assert sorted(trials["status"]) == ["done"] * 12 + ["no longer planned"] * 3
+    (study,) = read_studies(tmp_path)[1]
+    assert all("2e-3" not in each.text for each in questions(study))
+    (champion,) = champions(tmp_path)
+    assert champion.path is not None
+    write_plan(tmp_path, "test", 1, [*first, *other, *gone], command, design, whole=True)
+    ((_, answer),) = build_report(tmp_path, html=False).answers
+    assert answer.headline.startswith("Best score: lr 2e-3")
+    assert answer.proposal.endswith("continues; 3 trials left.")
+
+
+def test_a_setting_that_left_the_suite_after_a_look_has_its_verdict_and_no_further_look(tmp_path):
+    first, gone = ([with_lr(digits_trial(seed), lr) for seed in range(5)] for lr in (2e-4, 2e-3))
+    write_plan(tmp_path, "test", 1, [*first, *gone], "gan-bench run test", Design.of_looks(), whole=True)
+    for seed in range(5):
+        write(tmp_path, first[seed], 20.0 + seed)
+        write(tmp_path, gone[seed], 21.0 + seed * 3 % 5)
+    (study,) = read_studies(tmp_path)[1]
+    assert {each.next for each in questions(study)} == {8}
+    write_plan(tmp_path, "test", 1, first, "gan-bench run test", Design.of_looks(), whole=True)
+    (study,) = read_studies(tmp_path)[1]
+    assert [(each.state, each.next) for each in questions(study)] == [("undecided", None)] * 2
+    ((_, answer),) = build_report(tmp_path, html=False).answers
+    assert answer.proposal is None
 
 
 def test_trials_of_a_dataset_that_left_the_suite_are_rows(tmp_path):

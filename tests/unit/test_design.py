@@ -352,6 +352,16 @@ def test_a_whole_plan_withdraws_what_its_suite_asks_for_no_longer(tmp_path):
     assert withdrawn(tmp_path) == [], "its setting is in the file again"
 
 
+def test_a_cap_withdraws_no_full_trial(tmp_path):
+    """Of a capped plan, those that the cap does not reach are full: it is not all that is asked for of them."""
+    full = [digits_trial(seed, epochs=3) for seed in range(2)]
+    quick = [digits_trial(seed, epochs=2, profile="quick", train_limit=200) for seed in range(2)]
+    write_plan(tmp_path, "test", 1, [*full, *quick], design=Design.fixed(range(2)))
+    capped = digits_trial(0, epochs=2, profile="quick")
+    write_plan(tmp_path, "test", 1, [digits_trial(0), capped], design=Design.fixed(range(2)), whole=True)
+    assert withdrawn(tmp_path) == [("quick", 2, 0), ("quick", 2, 1)]
+
+
 def test_seeds_of_looks_to_come_are_not_withdrawn(tmp_path):
     write(tmp_path, range(8), LOOKS)
     write_plan(tmp_path, "test", 1, [digits_trial(seed) for seed in range(5)], design=LOOKS, whole=True)
@@ -365,12 +375,15 @@ def test_seeds_of_looks_to_come_are_not_withdrawn(tmp_path):
         ({"profile": "quick"}, True),
         ({"seeds": (0,)}, False),
         ({"only": "x"}, False),
-        ({"epochs": 1}, False),
+        ({"extractors": ("x",)}, False),
+        ({"epochs": 1}, True),
+        ({"train_limit": 300}, True),
+        ({"samples": 100, "only": "x"}, False),
     ],
 )
 def test_which_plans_are_whole(options, whole):
     assert PlanOptions(**options).is_whole is whole
-    assert PlanOptions(**options).has_all_settings is (whole or "seeds" in options)
+    assert PlanOptions(**options).has_all_settings is (set(options) <= {"profile", "seeds"})
 
 
 def test_another_file_of_the_same_suite_is_said_before_it_runs(tmp_path):

@@ -1011,8 +1011,7 @@ def planned(trial_):
 
 
 def withdrawn(trial_):
-    item = planned(trial_)
-    return replace(item, trial={**item.trial, "withdrawn": True})
+    return replace(planned(trial_), withdrawn=True)
 
 
 @pytest.mark.parametrize(

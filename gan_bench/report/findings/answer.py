@@ -309,7 +309,7 @@ def _cautions(scored: Scored, found: Standings) -> Iterator[str]:
 
 
 def _withdrawn(study: Study) -> Iterator[str]:
-    """Yield which trials never started and are planned no longer; settings that differ in their cuts alone have a name.
+    """Yield which trials did not end and are planned no longer; settings that differ in their cuts alone have a name.
 
     A run with ``--epochs`` plans such, and the next one without it asks for others of the same names.
     """
@@ -317,10 +317,14 @@ def _withdrawn(study: Study) -> Iterator[str]:
     there = gone["suite_setting"].isin(set(study.trials["suite_setting"][~study.trials["group"].isin(groups)]))
     there &= gone["dataset"] == study.dataset
     names = tuple(dict.fromkeys(gone["suite_setting"][~there]))
+    never = "never ended" if (gone["device"] != "").any() else "never started"
     for count, what, named in (
         (int((~there).sum()), "not in the suite as it was last run", f": {some_of(names, NAMED, '; ')}"),
         (int(there.sum()), "of settings that were last run with other epochs, training images or evaluations", ""),
     ):
         if count:
             are, them = ("is", "it") if count == 1 else ("are", "them")
-            yield f"{plural(count, 'trial')} that never started {are} {what}, and nothing waits for {them}{named}."
+            yield f"{plural(count, 'trial')} that {never} {are} {what}, and nothing waits for {them}{named}."
+    if study.cut_short:
+        named = some_of(sorted(study.cut_short), NAMED, "; ")
+        yield f"In no comparison, as the suite asks for the rest of its seeds no longer: {named}."

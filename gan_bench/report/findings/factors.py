@@ -227,7 +227,9 @@ def _one_by_one(sides: Iterable[Sides]) -> Iterator[Sides]:
 def _successive_epochs(scored: Scored) -> Iterator[Sides]:
     """Yield every two successive evaluated epochs of the same finished trials, recipe by recipe."""
     study, trials = scored.study, scored.study.trials
-    done = study.scores[(study.scores["status"] == "done") & (study.scores["protocol"] == scored.protocol)]
+    trials = trials[~trials["label"].isin(study.cut_short)]
+    done = study.scores[study.scores["trial"].isin(trials["trial"]) & (study.scores["protocol"] == scored.protocol)]
+    done = done[done["status"] == "done"]
     trained = done[done["epoch"] > 0]
     for title, epochs, alike in _looked_at_alike(trained):
         wide = alike.pivot_table(index="trial", columns=["metric", "epoch"], values="value")
@@ -308,6 +310,7 @@ def _of_themselves(
 def _with_average(scored: Scored, average: Scored) -> Iterator[Sides]:
     """Yield G with its moving average of the same trials, setting by setting."""
     trials, tables = scored.study.trials, {"a": scored.final(), "b": average.final()}
+    trials = trials[~trials["label"].isin(scored.study.cut_short)]
     waiting = (trials["ema_decay"] > 0) & ~trials["status"].isin(ENDED)
     averaged = set(trials["label"][trials["trial"].isin(tables["b"].index) | waiting])
     for label, members in trials[trials["label"].isin(averaged)].groupby("label", sort=True):

@@ -119,7 +119,7 @@ def proposal(scored: Scored) -> str | None:
 def _beyond_tests(study: Study, found: Standings, command: Command) -> str | None:
     """Propose what helps where no test judges the best setting, as others failed or collapsed at another rate."""
     unequal = found.of("unequal")
-    is_judged = not unequal or len(unequal) < len(found.ranked) - 1
+    is_judged = not unequal or len(unequal) < len(found.rivals)
     if is_judged or study.design.extended or any(each.why.endswith(CHANGED) for each in unequal):
         return None
     failed = int((study.trials["status"] == "failed").sum())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -36,12 +36,16 @@ each is beside the level, ``rest``."""
 
 @once
 def scored_so(scored: Scored) -> pd.DataFrame:
-    """Return the trials that have the protocol's scores, or were to have them: others can lose none."""
+    """Return the trials that have the protocol's scores, or were to have them: others can lose none.
+
+    Without those of settings that were cut short.
+    """
 
     def way(config: Mapping[str, Mapping[str, object]]) -> str:
         return canonical_json([config["evaluation"].get(name) for name in ("samples", "extractors")])
 
     trials = scored.study.trials
+    trials = trials[~trials["label"].isin(scored.study.cut_short)]
     has_scores = trials["trial"].isin(scored.final().index)
     ways = set(trials["config"][has_scores].map(way))
     is_open = (trials["status"] != "done") & trials["config"].map(lambda config: way(config) in ways)
@@ -204,7 +208,13 @@ def look_at(scored: Scored, pairs: pd.DataFrame) -> tuple[Design, Look]:
     """Return the design of a comparison, and where in it the comparison stands."""
     seeds = set(pairs["seed"])
     design = scored.study.design.of(seeds)
-    return design, design.at(seeds - set(pairs["seed"][pairs["open"]]))
+    look = design.at(seeds - set(pairs["seed"][pairs["open"]]))
+    return design, replace(look, next=None) if scored.study.gone & labels_of(pairs) else look
+
+
+def labels_of(pairs: pd.DataFrame) -> set[str]:
+    """Return the labels of the settings on either side of pairs."""
+    return {*pairs.get("label_a", ()), *pairs.get("label_b", ())}
 
 
 def compared(scored: Scored, side: Sides, metric: str, *, chosen: bool = False) -> Comparison | None:

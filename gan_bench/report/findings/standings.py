@@ -17,7 +17,7 @@ from gan_bench.report.study.stats import Interval, median_interval
 from gan_bench.report.study.study import Scored, Setting, once, values_of
 from gan_bench.report.study.table import interval_of
 
-Stand = Literal["best", "behind", "tied", "ahead", "unequal", "unknown", "waiting", "unranked"]
+Stand = Literal["best", "behind", "tied", "ahead", "unequal", "unknown", "waiting", "withdrawn", "unranked"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,19 +63,16 @@ class Standing:
         ``behind``, decidedly worse; ``ahead``, decidedly better over equal seeds, where ratios of means are compared,
         with a worse median; ``tied``, compared and neither; ``unequal``, where no test judges it, as it collapsed or
         failed at a different rate, or was trained on other images or code; ``unknown``, where nothing is known yet;
-        ``waiting``, planned and without a score yet; ``unranked``, without one for good.
+        ``withdrawn``, cut short, so that nothing is compared with it; ``waiting``, planned and without a score yet;
+        ``unranked``, without one for good.
         """
         if self.rank is None:
             return "waiting" if self.is_open else "unranked"
         if self.rank == 1:
             return "best"
-        if self.against is None or self.against.found == "not judged":
-            return "unknown"
-        if self.against.why:
-            return "unequal"
-        if self.against.found != "decided":
-            return "tied"
-        return "ahead" if self.against.winner == self.label else "behind"
+        if self.label in self.setting.study.cut_short:
+            return "withdrawn"
+        return _stand_of(self.against)
 
     @property
     def why(self) -> str:
@@ -118,6 +115,16 @@ class Standing:
             yield f"{self.setting.faulty} damaged, altered or unreadable"
 
 
+def _stand_of(against: Judged | None) -> Stand:
+    if against is None or against.found == "not judged":
+        return "unknown"
+    if against.why:
+        return "unequal"
+    if against.found != "decided":
+        return "tied"
+    return "ahead" if against.winner == against.second_level else "behind"
+
+
 @dataclass(frozen=True, eq=False)
 class Standings:
     """All settings of a study under one protocol.
@@ -138,7 +145,12 @@ class Standings:
     @property
     def is_decided(self) -> bool:
         """Whether the best is decidedly better than all others, of which there are some and none is to come."""
-        return len(self.ranked) > 1 and len(self.of("behind")) == len(self.ranked) - 1 and not self.of("waiting")
+        return 0 < len(self.of("behind")) == len(self.rivals) and not self.of("waiting")
+
+    @property
+    def rivals(self) -> list[Standing]:
+        """Those with a score that are compared with the best."""
+        return [each for each in self.ranked if each.stand not in ("best", "withdrawn")]
 
     def of(self, *stands: Stand) -> list[Standing]:
         """Return those that stand so, in the order of their ranks, then of the study."""
@@ -165,7 +177,9 @@ class Standings:
 def standings(scored: Scored) -> Standings:
     """Rank the settings of a study by their medians, and judge each against the best."""
     facts = {setting.label: _facts(scored, setting) for setting in scored.study.settings}
-    ranking = sorted((label for label, each in facts.items() if len(each.finals)), key=lambda label: facts[label].place)
+    cut_short = scored.study.cut_short
+    ranking = [label for label, each in facts.items() if len(each.finals)]
+    ranking.sort(key=lambda label: (label in cut_short, facts[label].place))
     waiting = [label for label, each in facts.items() if each.is_open and label not in ranking]
     against = {each.second_level: each for each in judge_rivals(scored, _with_the_best(scored, ranking, waiting))}
     ranked = {
@@ -198,7 +212,7 @@ def _with_the_best(
     scored: Scored, ranking: list[str], waiting: list[str]
 ) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
     """Yield the comparisons of the best setting with every other one that has a score, or is to have one."""
-    others = [*ranking[1:], *waiting]
+    others = [label for label in (*ranking[1:], *waiting) if label not in scored.study.cut_short]
     if not ranking or not others:
         return
     sides = sides_of(scored, scored.study.trials, [primary_measure()])

@@ -119,12 +119,13 @@ def _against_the_best(each: Standing, table: Standings) -> str:
         "ahead": f"ahead: decidedly better than {best}, with a worse median",
         "unequal": f"not judged: {each.why}",
         "unknown": "not judged yet",
+        "withdrawn": "not judged: no longer planned",
     }[each.stand]
 
 
 def _of_the_best(table: Standings) -> str:
     """Write how the best setting stands against the others."""
-    behind, of = len(table.of("behind")), len(table.ranked) - 1 + len(table.of("waiting"))
+    behind, of = len(table.of("behind")), len(table.rivals) + len(table.of("waiting"))
     if len(table.of("unknown", "waiting")) == of:
         return "best so far: not judged"
     if not behind:

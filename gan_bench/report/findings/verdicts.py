@@ -10,7 +10,7 @@ import pandas as pd
 from gan_bench.config.design import Design
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import some_of
-from gan_bench.report.findings.sides import MOST_SEEDS, Comparison, Sides, compared, how_lost, look_at
+from gan_bench.report.findings.sides import MOST_SEEDS, Comparison, Sides, compared, how_lost, labels_of, look_at
 from gan_bench.report.study.settings import shared_parts
 from gan_bench.report.study.stats import (
     Interval,
@@ -215,7 +215,7 @@ def _without_mean(scored: Scored, side: Sides) -> Judged | None:
         second_level=second,
         found="undecided" if why else "not judged",
         why=why,
-        settings=tuple(sorted(_labels(pairs))),
+        settings=tuple(sorted(labels_of(pairs))),
         open=not why,
         next=look.next,
         lost=int(bad.sum()) if why else len(pairs) - known,
@@ -241,8 +241,8 @@ def _judged(made: Comparison) -> Judged:
         found=found,
         why=why,
         winner="" if pair.is_even else second if pair.second_is_better else first,
-        settings=tuple(sorted(_labels(pairs))),
-        aside=frozenset(_labels(made.aside)),
+        settings=tuple(sorted(labels_of(pairs))),
+        aside=frozenset(labels_of(made.aside)),
         open=made.is_open(found),
         next=made.look.next,
         too_noisy=made.is_too_noisy,
@@ -271,10 +271,6 @@ def _judged(made: Comparison) -> Judged:
     counts = [f"{lost} lost"] if lost and not why else []
     counts += [f"without {some_of(judged.left_out, 1)}"] if judged.left_out else []
     return replace(judged, verdict=words + (f" ({', '.join(counts)})" if counts else ""))
-
-
-def _labels(pairs: pd.DataFrame) -> set[str]:
-    return {*pairs.get("label_a", ()), *pairs.get("label_b", ())}
 
 
 def _names(pairs: pd.DataFrame) -> list[str]:

@@ -26,7 +26,7 @@ FAULTY = ("damaged", "altered", "unreadable")
 ENDED = ("done", *BAD, *FAULTY)
 """Statuses of trials that a verdict need not wait for; what was lost of them is lost."""
 WITHDRAWN = "no longer planned"
-"""Status of trials that never started and that their suite no longer asks for."""
+"""Status of trials that have not ended and that their suite no longer asks for."""
 COSTS = ("train_seconds", "evaluate_seconds", "images_per_second", "peak_megabytes", "kilojoules")
 
 
@@ -47,8 +47,8 @@ class Frames:
     Attributes:
         trials: One row per trial: suite, profile, name, suite_setting (what suites call its setting), group (config
             without seed), seed, status, reason, every config field, epochs_done, the four final means, train_seconds,
-            evaluate_seconds, images_per_second, peak_megabytes, kilojoules, device, device_name, threads, path, and
-            whether d_real and d_fake are probabilities.
+            evaluate_seconds, images_per_second, peak_megabytes, kilojoules, device, device_name, threads, path,
+            whether d_real and d_fake are probabilities, and whether the suite asks for the trial no longer.
         history: One row per trial and finished epoch: trial, epoch, the last batch's four values, the same as means
             over the epoch with the prefix ``mean_``, and train_seconds.
         steps: One row per ``step`` line that was read: trial, epoch as a fraction, and the four values.
@@ -95,7 +95,7 @@ def build_frames(stored: Iterable[StoredTrial]) -> Frames:
 _TRIAL_COLUMNS = [
     *(each.name for each in fields(TrialConfig)),
     *("trial", "name", "suite_setting", "config", "drawn", "group", "status", "reason", "epochs_done", *STATISTICS),
-    *(*COSTS, "device", "device_name", "threads", "probabilities", "made_of", "path"),
+    *(*COSTS, "device", "device_name", "threads", "probabilities", "made_of", "withdrawn", "path"),
 ]
 """What ``_trial_row`` has, for where there is none."""
 
@@ -164,6 +164,7 @@ def _trial_row(item: StoredTrial) -> dict[str, object]:
         "threads": item.environment.get("threads"),
         "probabilities": item.environment.get("d_output", "logit") == "logit",
         "made_of": made_of(item),
+        "withdrawn": item.withdrawn,
         "path": item.path,
     }
 
@@ -208,15 +209,12 @@ def images_changed(before: Iterable[MadeOf], after: Iterable[MadeOf]) -> str:
 def status_shown(item: StoredTrial) -> str:
     """Return how a trial ended, or how it stands.
 
-    It is damaged, altered, unreadable, unfinished, planned, or no longer planned.
+    It is damaged, altered, unreadable, unfinished, planned, or, where it has not ended, no longer planned.
     """
     if item.fault:
         return item.fault.status
-    if item.record:
-        return str(item.record["status"])
-    if item.environment:
-        return "unfinished"
-    return WITHDRAWN if item.trial.get("withdrawn") else "planned"
+    status = str(item.record["status"]) if item.record else "unfinished" if item.environment else "planned"
+    return WITHDRAWN if item.withdrawn and status not in ENDED else status
 
 
 def _score_rows(item: StoredTrial) -> list[dict[str, object]]:

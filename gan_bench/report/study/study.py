@@ -45,7 +45,7 @@ class Study:
         baselines: Scores of real images of the suite.
         command: What the suite was last run with, or None where no record says so.
         design: Which seeds its verdicts are made at; where none is declared a fixed list, those of its trials.
-        withdrawn: Rows of trials that never started and are no longer planned: nothing waits for them. Those of a
+        withdrawn: Rows of trials that have not ended and are no longer planned: nothing waits for them. Those of a
             dataset that has no study any more are with another one of their suite.
     """
 
@@ -118,6 +118,17 @@ class Study:
     ) -> Table:
         """Make a table of this study; see ``Table``."""
         return name_table(self.names, kind, title, columns, rows, note, *about)
+
+    @cached_property
+    def gone(self) -> frozenset[str]:
+        """Labels of settings that the suite asks for no longer: no further look comes."""
+        return frozenset(self.trials["label"][self.trials["withdrawn"]])
+
+    @cached_property
+    def cut_short(self) -> frozenset[str]:
+        """Labels of those of them that have not come to their first look, nor will: they are in no comparison."""
+        ended = {label: set(rows["seed"]) for label, rows in self.trials[self.trials["withdrawn"]].groupby("label")}
+        return frozenset(str(label) for label, seeds in ended.items() if not self.design.of(seeds).at(seeds).number)
 
     @property
     def images(self) -> frozenset[str]:
