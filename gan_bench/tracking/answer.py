@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gan_bench.core.errors import RecordError
@@ -16,10 +16,10 @@ from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import PLAN, SUITE
 from gan_bench.records.summary import ComparedFile, SettingSummary, answer_file, kept_comparisons, read_summary
 from gan_bench.tracking import entities, server
-from gan_bench.tracking.entities import NOTE_TAG, PARENT_TAG, RESULTS_TAG
+from gan_bench.tracking.entities import NAME_TAG, NOTE_TAG, PARENT_TAG, RESULTS_TAG
 from gan_bench.tracking.images import LOGGED_TAG
 from gan_bench.tracking.mirror import Mirror, SuiteRuns, may_be_copied
-from gan_bench.tracking.runs import CURVES_TAG, SHOWN_TAG, MirroredRun, SettingRun, digest
+from gan_bench.tracking.runs import CURVES_TAG, OWN_TAG, SHOWN_TAG, MirroredRun, SettingRun, digest, listed, own_of
 from gan_bench.tracking.store import has_lost_files
 from gan_bench.tracking.views import NOTE_MARK, View, note, stale_views, views
 
@@ -101,7 +101,7 @@ def publish_settings(mirror: Mirror, suite: str, progress: Callable[[], None]) -
             if found is not None:
                 _show(mirror, runs, run, found, places.get(found["best_trial"] or ""))
             elif summaries and run.shown:
-                mirror.tag(run.run_id, {"verdict": "not in the last report", SHOWN_TAG: ""})
+                mirror.tag(run.run_id, {**_words(mirror, run, {"verdict": "not in the last report"}), SHOWN_TAG: ""})
                 run.shown = ""
         with noting_refusals(mirror, name):
             _end(mirror, run, runs.trials_of(run))
@@ -128,26 +128,25 @@ def _show(mirror: Mirror, suite: SuiteRuns, run: SettingRun, found: SettingSumma
     anew = run.curves != curves
     if anew and run.curves:
         _make_again(mirror, suite, run)
-    tags = {
-        **found["words"],
-        "label": found["label"],
-        "study": found["study"],
-        "protocol": found["protocol"],
-        SHOWN_TAG: shown,
-        CURVES_TAG: curves,
-    }
+    words = {**found["words"], "label": found["label"], "study": found["study"], "protocol": found["protocol"]}
+    tags = {**_words(mirror, run, words), SHOWN_TAG: shown, CURVES_TAG: curves}
     if anew:  # a kill from here on leaves values that another curve would cross
         mirror.tag(run.run_id, {CURVES_TAG: "partial"})
         if best is not None:
             with contextlib.suppress(RecordError):  # named where its own run is made
                 if mirror.send_samples(run.run_id, best):
                     tags[LOGGED_TAG] = "True"
-    if run.shown:  # verdicts that it has and no report makes any more are emptied
-        known = mirror.client.get_run(run.run_id).data.tags
-        tags = {**{name: "" for name in known if name.startswith("verdict.")}, **tags}
     wanted = found if anew else SettingSummary(**{**found, "curves": {}})
     mirror.log(run.run_id, entities.setting_metrics(wanted, int(time.time() * 1000)), tags)
     run.shown, run.curves = shown, curves
+
+
+def _words(mirror: Mirror, run: SettingRun, words: Mapping[str, str]) -> dict[str, str]:
+    """Return tags with what a report says of a setting; verdicts of an earlier one are emptied, tags of people stay."""
+    there = mirror.client.get_run(run.run_id).data.tags
+    own = own_of(there)
+    earlier = {name for name in own if name.startswith("verdict.")}
+    return {**dict.fromkeys(earlier & set(there), ""), **words, OWN_TAG: listed(own - earlier | set(words))}
 
 
 def _make_again(mirror: Mirror, suite: SuiteRuns, run: SettingRun) -> None:
@@ -157,13 +156,9 @@ def _make_again(mirror: Mirror, suite: SuiteRuns, run: SettingRun) -> None:
     """
     client = mirror.client
     old = client.get_run(run.run_id)
-    ours = (SHOWN_TAG, CURVES_TAG, LOGGED_TAG)
-    tags = {
-        name: value
-        for name, value in old.data.tags.items()
-        if name not in ours and name != "verdict" and not name.startswith("verdict.")
-    }
-    made = mirror.create_run(old.info.experiment_id, old.info.run_name, old.info.start_time + 1, tags)
+    stale = (SHOWN_TAG, CURVES_TAG, LOGGED_TAG)
+    tags = {name: value for name, value in old.data.tags.items() if name not in stale}
+    made = mirror.create_run(old.info.experiment_id, old.info.start_time + 1, tags)
     params = [entities.param(name, value) for name, value in old.data.params.items()]
     client.log_batch(made, params=params)
     for child in suite.trials_of(run):
@@ -222,13 +217,14 @@ def publish_answer(mirror: Mirror, suite: str, progress: Callable[[], None]) -> 
     if fitting is None:
         now = int(time.time() * 1000)
         tags = {
+            NAME_TAG: "answer",
             ANSWER_TAG: suite,
             RESULTS_TAG: mirror.identity,
             NOTE_TAG: text[:5000],
             "mlflow.source.name": "gan-bench report",
             **{f"baseline.{slug(path.stem)}": each["verdict"][:5000] for each, path in kept},
         }
-        run_id = mirror.create_run(experiment, "answer", now, tags)
+        run_id = mirror.create_run(experiment, now, tags)
         with mirror.artifacts(run_id) as folder:
             for name, path in there.items():
                 (folder / name).parent.mkdir(exist_ok=True)
@@ -236,11 +232,11 @@ def publish_answer(mirror: Mirror, suite: str, progress: Callable[[], None]) -> 
         progress()
         client.set_tag(run_id, "gan_bench.report", report)
         client.set_terminated(run_id, status="FINISHED", end_time=now)
-    elif fitting.info.status != "FINISHED":  # a kill came before that
-        client.set_terminated(fitting.info.run_id, status="FINISHED")
-    for other in found:
-        if other is not fitting:
-            client.delete_run(other.info.run_id)
+    else:
+        run_id = fitting.info.run_id
+        if fitting.info.status != "FINISHED":  # a kill came before that
+            client.set_terminated(run_id, status="FINISHED")
+    mirror.supersede(run_id, (run for run in found if run is not fitting))
 
 
 def _answer_text(mirror: Mirror, suite: str) -> str:

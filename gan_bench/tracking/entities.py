@@ -25,6 +25,7 @@ RESULTS_TAG = "gan_bench.results"
 SETTING_TAG = "gan_bench.setting"
 """Marks the parent run of a setting, and says which: no trial's run has it."""
 PARENT_TAG = "mlflow.parentRunId"
+NAME_TAG, NOTE_TAG = "mlflow.runName", "mlflow.note.content"
 FINAL = ("done", "diverged")
 """Ends of a trial after which nothing of it changes: others may be resumed."""
 FIRST = ("recipe", "lr_g", "lr_d", "beta1_g", "beta1_d", "beta2_g", "beta2_d", "epochs", "batch_size", "latent_dim",
@@ -116,9 +117,10 @@ def tags_of(
     """
     facts = stored.environment
     own = {
+        NAME_TAG: run_name(stored),
         TRIAL_TAG: stored.trial["id"],
         STARTED_TAG: facts["started"],
-        NOTE_TAG: f"{_OWN_NOTE}{stored.path.name}",
+        NOTE_TAG: f"Record: {stored.path.name}",
         "mlflow.source.name": _short_command(command),
         "command": command or "",
         "mlflow.source.git.commit": facts.get("git_commit") or "",
@@ -126,23 +128,6 @@ def tags_of(
         **{name: facts.get(name, "unknown") for name in ("device", "device_name", "engine")},
     }
     return _with_setting(own, stored, identity, colour)
-
-
-NOTE_TAG = "mlflow.note.content"
-_OWN_NOTE = "Record: "
-_OWN_TAGS = ("status", "reason", "command", "look")
-"""Tags of a run that not every run has."""
-
-
-def tags_of_people(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return what people wrote on a run of a trial: their tags, and a note that is not its first one."""
-    kept = {
-        name: value
-        for name, value in tags.items()
-        if not name.startswith(("mlflow.", "gan_bench.")) and name not in _OWN_TAGS
-    }
-    note = tags.get(NOTE_TAG, "")
-    return {**kept, **({} if note.startswith(_OWN_NOTE) or not note else {NOTE_TAG: note})}
 
 
 def setting_tags_of(stored: StoredTrial, identity: str, colour: str) -> dict[str, str]:
@@ -153,7 +138,11 @@ def setting_tags_of(stored: StoredTrial, identity: str, colour: str) -> dict[str
         identity: That of its results folder.
         colour: Of the setting.
     """
-    own = {SETTING_TAG: setting_id(stored.trial["config"]), "mlflow.source.name": "gan-bench report"}
+    own = {
+        NAME_TAG: setting_name(stored),
+        SETTING_TAG: setting_id(stored.trial["config"]),
+        "mlflow.source.name": "gan-bench report",
+    }
     return _with_setting(own, stored, identity, colour)
 
 

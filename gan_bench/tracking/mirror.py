@@ -29,7 +29,7 @@ from gan_bench.records.reader import StoredTrial, read_header, read_trial
 from gan_bench.records.schema import NO_RECORD
 from gan_bench.records.summary import setting_id, size_and_time
 from gan_bench.tracking import entities, images, server
-from gan_bench.tracking.runs import ALTERED_TAG, TAG, MirroredRun, SettingRun, digest
+from gan_bench.tracking.runs import ALTERED_TAG, EDITED, TAG, MirroredRun, SettingRun, digest
 from gan_bench.tracking.store import TrackingStore
 from gan_bench.tracking.views import colour, colours_of, differing_params
 
@@ -185,24 +185,19 @@ class Mirror(TrackingStore):
         """Find the trial's run or create it. A run of an earlier start, taken back by --fresh, is replaced."""
         trial_id, started = stored.trial["id"], stored.environment["started"]
         run = known.runs.get(trial_id)
-        replaced, theirs = None, dict[str, str]()
+        replaced = None
         if run is not None and run.started not in ("", started):
-            replaced, theirs, run = run, entities.tags_of_people(self.client.get_run(run.run_id).data.tags), None
+            replaced, run = run, None
         parent = self._setting_of(stored, known).run_id
         is_new = run is None
         if run is None:
-            own = self._tags(stored, known)
-            note = {name: text for name, text in theirs.items() if name == entities.NOTE_TAG}
-            tags = {**theirs, **own, **note, entities.PARENT_TAG: parent}
-            name, start = entities.run_name(stored), entities.started_ms(stored)
-            made = self.create_run(known.experiment, name, start, tags)
+            tags = {**self._tags(stored, known), entities.PARENT_TAG: parent}
+            made = self.create_run(known.experiment, entities.started_ms(stored), tags, "status", "reason")
             run = known.runs[trial_id] = MirroredRun(made, started, parent=parent)
             if replaced is not None:
-                self.client.delete_run(replaced.run_id)
+                self.supersede(made, [self.client.get_run(replaced.run_id)])
         if not run.described:
-            own = self._tags(stored, known)
-            own.pop(entities.NOTE_TAG, None)  # people may have written another
-            self._describe(run, stored, {} if is_new else own)
+            self._describe(run, stored, {} if is_new else self._tags(stored, known))
         if run.parent != parent:  # of an earlier version, or the setting's run was deleted or made again
             self.tag(run.run_id, {entities.PARENT_TAG: parent})
             run.parent = parent
@@ -214,8 +209,8 @@ class Mirror(TrackingStore):
         found = known.settings.get(key)
         if found is None:
             tags = entities.setting_tags_of(stored, self.identity, self._colour(stored, known))
-            name, start = entities.setting_name(stored), entities.started_ms(stored)
-            found = known.settings[key] = SettingRun(self.create_run(known.experiment, name, start, tags))
+            made = self.create_run(known.experiment, entities.started_ms(stored), tags)
+            found = known.settings[key] = SettingRun(made)
         lacking = [name for name in known.columns if name not in found.params]
         if lacking:  # its page shows all of them beside every image, so they are few
             values = entities.values_of(stored.trial["config"])
@@ -241,7 +236,8 @@ class Mirror(TrackingStore):
         with contextlib.suppress(Exception):  # parameters of an earlier version cannot be changed
             self.client.log_batch(run.run_id, params=params)
         if tags:
-            self.tag(run.run_id, {**tags, "mlflow.runName": entities.run_name(stored), TAG: run.position.to_tag()})
+            kept = {name: value for name, value in tags.items() if name not in EDITED}  # people may have
+            self.tag(run.run_id, {**kept, TAG: run.position.to_tag()})
         with contextlib.suppress(Exception):  # servers before 2.4 know no datasets
             self.client.log_inputs(run.run_id, entities.datasets_of(stored))
         run.described = True

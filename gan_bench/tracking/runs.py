@@ -1,14 +1,16 @@
-"""What a run in MLflow has of a trial or a setting."""
+"""What a run in MLflow has of a trial or a setting, and what people wrote on it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter
+
+from gan_bench.tracking.entities import NAME_TAG, NOTE_TAG
 
 TAG = "gan_bench.synced"
 """Holds the position of the run of a trial."""
@@ -16,6 +18,10 @@ ALTERED_TAG = "gan_bench.altered"
 """Says which file of a record is not what was saved: then its run is not to be believed. Empty where all are."""
 SHOWN_TAG, CURVES_TAG = "gan_bench.shown", "gan_bench.curves"
 """Digests of what the run of a setting shows."""
+OWN_TAG = "gan_bench.own"
+"""Lists the tags that gan_bench wrote on a run: all others are people's."""
+EDITED = (NAME_TAG, NOTE_TAG, "mlflow.runColor")
+"""Tags that people write over: these are listed with a digest of what gan_bench wrote."""
 
 
 @dataclass(frozen=True)
@@ -116,3 +122,49 @@ class SettingRun:
 def digest(content: object) -> str:
     """Name what a run shows in 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def listed(own: Iterable[str]) -> str:
+    """Return the value of ``OWN_TAG``."""
+    return json.dumps(sorted(own))
+
+
+def own_of(tags: Mapping[str, str]) -> set[str]:
+    """Return what gan_bench wrote on a run, as ``OWN_TAG`` lists it.
+
+    Runs of earlier versions have no list: of these it is what a report says, as the next one says it otherwise.
+    """
+    try:
+        return set(json.loads(tags[OWN_TAG]))
+    except (KeyError, ValueError, TypeError):
+        said = ("verdict.", "baseline.")
+        note = {mark(NOTE_TAG, tags[NOTE_TAG])} if tags.get(NOTE_TAG, "").startswith("- ") else set()
+        return note | {name for name in tags if name.startswith(said)}
+
+
+def mark(name: str, value: str) -> str:
+    """Return how ``OWN_TAG`` lists a tag."""
+    return digest([name, value]) if name in EDITED else name
+
+
+def of_people(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return what people wrote on a run, as tags: their own, and name, note and colour where these are theirs."""
+    own = own_of(tags)
+    return {
+        name: value
+        for name, value in tags.items()
+        if value and mark(name, value) not in own and (name in EDITED or not name.startswith(("mlflow.", "gan_bench.")))
+    }
+
+
+def taken_over(tags: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags that a run takes over from another one, which it stands for.
+
+    Args:
+        tags: Those that it has: of what people wrote on both, theirs stay; of two notes it gets both.
+        other: Those of the other one.
+    """
+    own, kept, theirs = own_of(tags), of_people(tags), of_people(other)
+    taken = {name: value for name, value in theirs.items() if name not in kept and mark(name, value) not in own}
+    notes = kept.get(NOTE_TAG, ""), theirs.get(NOTE_TAG, "")
+    return taken if notes[1] in notes[0] else {**taken, NOTE_TAG: "\n\n".join(filter(None, notes))}

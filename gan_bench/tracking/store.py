@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -20,7 +20,20 @@ from gan_bench.records.shared import results_identity
 from gan_bench.tracking import entities, server
 from gan_bench.tracking.database import database_file, move_run, point_into, prepare_database, probe
 from gan_bench.tracking.images import LOGGED_TAG
-from gan_bench.tracking.runs import ALTERED_TAG, CURVES_TAG, SHOWN_TAG, TAG, MirroredRun, Position, SettingRun
+from gan_bench.tracking.runs import (
+    ALTERED_TAG,
+    CURVES_TAG,
+    OWN_TAG,
+    SHOWN_TAG,
+    TAG,
+    MirroredRun,
+    Position,
+    SettingRun,
+    listed,
+    mark,
+    of_people,
+    taken_over,
+)
 from gan_bench.tracking.server import ARTIFACTS, is_default, server_page
 
 if TYPE_CHECKING:
@@ -163,12 +176,23 @@ class TrackingStore:
             made = found.experiment_id
         return made
 
-    def create_run(self, experiment: str, name: str, start_time: int, tags: Mapping[str, str]) -> str:
-        """Create a run, and no second one where a server's answer is lost; return its id."""
-        marked = {**tags, _MADE_TAG: secrets.token_hex(8)}
+    def create_run(self, experiment: str, start_time: int, tags: Mapping[str, str], *later: str) -> str:
+        """Create a run, and no second one where a server's answer is lost.
+
+        Args:
+            experiment: Id of its experiment.
+            start_time: In milliseconds since 1970.
+            tags: Its tags, its name among them.
+            later: Names of tags that it gets later.
+
+        Returns:
+            Its id.
+        """
+        own = listed({*(mark(*tag) for tag in tags.items()), *later})
+        marked = {OWN_TAG: own, **tags, _MADE_TAG: secrets.token_hex(8)}
 
         def create() -> str:
-            made = self.client.create_run(experiment, start_time=start_time, tags=marked, run_name=name)
+            made = self.client.create_run(experiment, start_time=start_time, tags=marked)
             self._keep_files_here(made)
             return str(made.info.run_id)
 
@@ -188,6 +212,13 @@ class TrackingStore:
                 if not left:
                     raise
                 left -= 1
+
+    def supersede(self, kept: str, others: Iterable[Run]) -> None:
+        """Delete runs that another one stands for; what people wrote on them goes along."""
+        for other in others:
+            for name, value in taken_over(self.client.get_run(kept).data.tags, other.data.tags).items():
+                self.client.set_tag(kept, name, value)
+            self.client.delete_run(other.info.run_id)
 
     def runs(self, experiment: str) -> tuple[dict[str, MirroredRun], dict[str, SettingRun]]:
         """Return the runs of this results folder by trial, and by setting; of a run made twice, one stays."""
@@ -227,17 +258,16 @@ class TrackingStore:
     def _only(self, found: list[Run]) -> Run:
         """Delete all but one of runs that are one: a kill while one was made again leaves two, a lost answer too.
 
-        Of the last start of its trial the one that has most stays: people may have written on it.
+        Of the last start of its trial the one that people wrote on stays, else the one that has most.
         """
 
-        def worth(run: Run) -> tuple[str, bool, int, int, int]:
+        def worth(run: Run) -> tuple[str, bool, bool, int, int, int]:
             tags, position = run.data.tags, Position.from_tag(run.data.tags.get(TAG))
-            had = position.epoch, len(run.data.metrics), run.info.start_time
-            return tags.get(entities.STARTED_TAG, ""), bool(position.end or tags.get(SHOWN_TAG)), *had
+            has_most = bool(position.end or tags.get(SHOWN_TAG)), position.epoch, len(run.data.metrics)
+            return tags.get(entities.STARTED_TAG, ""), bool(of_people(tags)), *has_most, run.info.start_time
 
-        *others, best = sorted(found, key=worth)
-        for run in others:
-            self.client.delete_run(run.info.run_id)
+        best, *others = sorted(found, key=worth, reverse=True)
+        self.supersede(best.info.run_id, others)
         return best
 
     def _own(self, experiment: str) -> Iterator[Run]:

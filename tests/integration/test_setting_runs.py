@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import shutil
 from dataclasses import replace
@@ -13,15 +14,16 @@ from mlflow.exceptions import MlflowException
 from scipy import stats
 from support.commands import gan_bench
 from support.needs import slow
-from support.records import edit
+from support.records import edit, reseal
 from support.studies import with_lr, write
 from support.trials import digits_trial
 
 from gan_bench.core.errors import UserError
+from gan_bench.records.json_files import write_object
 from gan_bench.records.layout import PLACE, RecordDirectory
 from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
-from gan_bench.records.summary import is_outdated, kept_comparisons
+from gan_bench.records.summary import answer_file, is_outdated, kept_comparisons
 from gan_bench.report.build import refresh_summaries
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.conclusion import say_tracking
@@ -34,6 +36,7 @@ from gan_bench.tracking.sync_process import follow
 pytestmark = pytest.mark.filterwarnings("ignore")
 """Of MLflow, in this process: what it warns of is its own affair."""
 
+NAME, NOTE = "mlflow.runName", "mlflow.note.content"
 FID = {0: (20.0, 22.0, 24.0), 1: (60.0, 66.0, 63.0)}
 """By setting, one score for every seed."""
 
@@ -551,20 +554,121 @@ def test_a_copy_deletes_no_run_of_its_original(results, tmp_path):
     assert sum(run.data.tags.get("mine") == "keep this" for run in after.values()) == 1
 
 
-def test_a_trial_that_is_trained_anew_keeps_what_people_wrote_on_its_run(results):
-    _, (child, *_) = runs(results)
-    client(results).set_tag(child.info.run_id, "mine", "keep this")
-    client(results).set_tag(child.info.run_id, "mlflow.note.content", "a note")
-    trial = child.data.tags[TRIAL_TAG]
-    (path,) = (results / "test").glob(f"*--{trial}")
-    edit(RecordDirectory(path).environment, started="2026-02-01T00:00:00+00:00")
+def one_of_each_kind(results):
+    """Return the run of a trial, that of its setting, and the answer."""
+    (setting, _), children = runs(results)
+    (child,) = [run for run in children if (run.data.params["lr_g"], run.data.params["seed"]) == ("0.0002", "0")]
+    (answer,) = client(results).search_runs(["1"], "tags.`gan_bench.answer` = 'test'")
+    return child, setting, answer
+
+
+def write_on(results, found, tags):
+    """Write on runs as a person does."""
+    for run in found:
+        for name, value in tags.items():
+            client(results).set_tag(run.info.run_id, name, value)
+
+
+def ids(found):
+    return {run.info.run_id for run in found}
+
+
+def test_what_people_wrote_on_a_run_is_on_the_one_that_replaces_it(results):
+    """That on the answer was gone with the next report, and the name of a trial's run with its next training."""
+    people = {"mine": "keep", NOTE: "a note", NAME: "ours", "verdict.reviewed": "by Anna", "baseline.mine": "none"}
+    before = one_of_each_kind(results)
+    write_on(results, before, people)
+    for seed in (3, 4):
+        (path,) = (results / "test").glob(f"*--{before[0].data.tags[TRIAL_TAG]}")
+        edit(RecordDirectory(path).environment, started=f"2026-02-0{seed}T00:00:00+00:00")
+        reseal(RecordDirectory(path))
+        for (lr, _), trial in trials([seed]).items():
+            write(results, trial, FID[lr][0] + 10)
+        sync(results)
+        assert_one_parent_each(results, seeds=seed + 1)
+        after = one_of_each_kind(results)
+        assert not ids(before) & ids(after)
+        for run in after:
+            assert {name: run.data.tags.get(name) for name in people} == people
+            assert (run.info.run_name, run.info.status) == ("ours", "FINISHED")
+        assert after[0].data.tags["gan_bench.started"] == f"2026-02-0{seed}T00:00:00+00:00"
+        assert after[1].data.tags["verdict"].startswith("best")
+        before = after
+
+
+def test_a_run_that_nobody_wrote_on_is_replaced_by_one_that_says_the_new_alone(results):
+    _, setting, answer = one_of_each_kind(results)
+    assert setting.data.tags["verdict.learning rate"].startswith("decided")
+    for (lr, _), trial in trials([3]).items():
+        write(results, trial, FID[1 - lr][0])
     sync(results)
-    _, children = runs(results)
-    assert len(children) == 6
-    (made,) = [run for run in children if run.data.tags[TRIAL_TAG] == trial]
-    assert made.info.run_id != child.info.run_id
-    assert (made.data.tags["mine"], made.data.tags["mlflow.note.content"]) == ("keep this", "a note")
-    assert made.data.tags["gan_bench.started"] == "2026-02-01T00:00:00+00:00"
+    _, made, other = one_of_each_kind(results)
+    assert not made.data.tags.get("verdict.learning rate")
+    assert other.data.tags[NOTE] != answer.data.tags[NOTE]
+    assert answer.data.tags[NOTE] not in other.data.tags[NOTE]
+    assert [made.info.run_name, other.info.run_name] == [setting.info.run_name, "answer"]
+
+
+@pytest.mark.parametrize("people", [{"mine": "keep"}, {NOTE: "a note"}, {NAME: "ours"}], ids=["tag", "note", "name"])
+def test_a_run_that_is_restored_stays_where_people_wrote_on_it(results, people):
+    """Of it and the one that was made meanwhile either was deleted."""
+    before = one_of_each_kind(results)
+    write_on(results, before, people)
+    for run in before:
+        client(results).delete_run(run.info.run_id)
+    sync(results)
+    assert not ids(before) & ids(one_of_each_kind(results))
+    for run in before:
+        client(results).restore_run(run.info.run_id)
+    sync(results)
+    assert_one_parent_each(results)
+    after = one_of_each_kind(results)
+    assert ids(before[:2]) <= ids(after)
+    assert [{name: run.data.tags.get(name) for name in people} for run in after] == [people] * 3
+    names = [run.info.run_name for run in (before if NAME not in people else after)]
+    assert [run.info.run_name for run in after] == names
+
+
+def test_of_two_runs_that_people_wrote_on_one_stays_with_what_is_on_both(results):
+    before = one_of_each_kind(results)
+    write_on(results, before, {"first": "a", "both": "first", NOTE: "of the first"})
+    for run in before:
+        client(results).delete_run(run.info.run_id)
+    sync(results)
+    write_on(results, one_of_each_kind(results), {"second": "b", "both": "second", NOTE: "of the second"})
+    for run in before:
+        client(results).restore_run(run.info.run_id)
+    sync(results)
+    assert_one_parent_each(results)
+    for run in one_of_each_kind(results):
+        assert (run.data.tags["first"], run.data.tags["second"]) == ("a", "b")
+        assert run.data.tags["both"] in ("first", "second")
+        assert sorted(run.data.tags[NOTE].split("\n\n")) == ["of the first", "of the second"]
+
+
+def test_verdicts_of_an_earlier_report_are_emptied_and_not_those_of_people(results):
+    """A tag of a person that begins as ours was emptied without a word."""
+    setting = one_of_each_kind(results)[1]
+    write_on(results, [setting], {"verdict.reviewed": "by Anna", SHOWN_TAG: "of an earlier report"})
+    path = answer_file(results, "test", "json")
+    found = json.loads(path.read_text())
+    for each in found["settings"]:
+        del each["words"]["verdict.learning rate"]
+    del found["sha256"]
+    write_object(path, found)
+    sync(results)
+    after = one_of_each_kind(results)[1]
+    assert after.info.run_id == setting.info.run_id
+    assert (after.data.tags["verdict.reviewed"], after.data.tags["verdict.learning rate"]) == ("by Anna", "")
+
+
+def test_a_copy_keeps_the_names_that_people_gave(results, tmp_path):
+    """Its runs, which get its own identity, were named anew."""
+    write_on(results, one_of_each_kind(results), {NAME: "ours"})
+    sync(results)
+    copy = shutil.copytree(results, tmp_path / "copy")
+    assert any("is a copy of" in notice for notice in sync(copy).notices)
+    assert [run.info.run_name for run in one_of_each_kind(copy)] == ["ours"] * 3
 
 
 def test_an_experiment_that_people_renamed_is_the_same_one(results):
