@@ -11,9 +11,8 @@ from pathlib import Path
 
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import plain_markdown, slug
-from gan_bench.records.folders import trial_folders
 from gan_bench.records.json_files import read_file
-from gan_bench.records.layout import PLAN, SUITE
+from gan_bench.records.layout import PLAN, SUITE, TRIALS
 from gan_bench.records.summary import ComparedFile, SettingSummary, answer_file, kept_comparisons, read_summary
 from gan_bench.tracking import entities, server
 from gan_bench.tracking.entities import NAME_TAG, NOTE_TAG, PARENT_TAG, RESULTS_TAG
@@ -26,16 +25,15 @@ from gan_bench.tracking.views import NOTE_MARK, View, note, stale_views, views
 ANSWER_TAG = "gan_bench.answer"
 
 
-def save_views(mirror: Mirror, suite: str) -> list[View]:
+def save_views(mirror: Mirror, runs: SuiteRuns) -> list[View]:
     """Give an experiment its views, and a note with the answer and what its columns mean.
 
     Returns:
         The views; none when no score is known yet or MLflow refuses: a view is a courtesy.
     """
-    found = read_summary(mirror.results, suite)
+    found = read_summary(mirror.results, runs.suite)
     named = {each["study"]: each["protocol"].partition(",")[0] for each in found if each["protocol"]}
     studies = {study: entities.fit_for_key(extractor) for study, extractor in named.items()}
-    runs = mirror.suite(suite)
     extractors = list(dict.fromkeys(studies.values())) or sorted({each.partition(".")[2] for each in runs.scores})
     if not extractors:
         return []
@@ -46,7 +44,7 @@ def save_views(mirror: Mirror, suite: str) -> list[View]:
                 mirror.client.delete_experiment_tag(experiment, tag)
         for view in made:
             _tag(mirror, experiment, view.tag, view.value)
-        _describe(mirror, experiment, note(suite, _answer_text(mirror, suite)))
+        _describe(mirror, experiment, note(runs.suite, _answer_text(mirror, runs.suite)))
     except Exception:
         return []
     return list(made)
@@ -83,17 +81,16 @@ def _is_ours(description: str) -> bool:
     return description == _signed(text) if signature else NOTE_MARK in description
 
 
-def publish_settings(mirror: Mirror, suite: str, progress: Callable[[], None]) -> None:
+def publish_settings(mirror: Mirror, runs: SuiteRuns, progress: Callable[[], None]) -> None:
     """Bring the runs of a suite's settings up to what the last report says of them, and up to their trials.
 
     Args:
         mirror: The mirror, which has synced the suite's trials.
-        suite: Name of the suite.
+        runs: What is known of the suite.
         progress: Called after every setting.
     """
-    summaries = {each["setting"]: each for each in read_summary(mirror.results, suite)}
-    places = {path.name.rpartition("--")[2]: path for path in trial_folders(mirror.results / suite)}
-    runs = mirror.suite(suite)
+    summaries = {each["setting"]: each for each in read_summary(mirror.results, runs.suite)}
+    places = {path.name.rpartition("--")[2]: path for folder in runs.folders for path in folder.glob(TRIALS)}
     for key, run in runs.settings.items():
         found = summaries.get(key)
         name = found["label"] if found else f"setting {key}"
@@ -185,29 +182,29 @@ def _end(mirror: Mirror, run: SettingRun, trials: Sequence[MirroredRun]) -> None
     run.status = status
 
 
-def publish_answer(mirror: Mirror, suite: str, progress: Callable[[], None]) -> None:
+def publish_answer(mirror: Mirror, runs: SuiteRuns, progress: Callable[[], None]) -> None:
     """Keep one run for a suite's answer, with the report as far as it is there, suite file and plan; replaced when new.
 
     Comparisons that ``gan-bench compare --keep`` left beside the report are there too, by tags ``baseline.NAME``.
 
     Args:
         mirror: The mirror.
-        suite: Name of the suite; nothing happens where no report says anything of it.
+        runs: What is known of the suite; nothing happens where no report says anything of it.
         progress: Called after every file.
     """
-    made = mirror.results / "report"
+    made, (folder, *_), suite = mirror.results / "report", runs.folders, runs.suite
     page, text = made / "report.html", _answer_text(mirror, suite)
     if not text:
         return
     named = re.compile(rf"{re.escape(slug(suite))}-(full|quick)-")
     tables = sorted(path for path in (made / "tables").glob("*") if named.match(path.name) and path.is_file())
     kept = kept_comparisons(mirror.results)
-    files = {path.name: path for path in (page, mirror.results / suite / SUITE, mirror.results / suite / PLAN)}
+    files = {path.name: path for path in (page, folder / SUITE, folder / PLAN)}
     files |= {f"tables/{path.name}": path for path in tables} | {f"compared/{path.name}": path for _, path in kept}
     there = {name: path for name, path in files.items() if may_be_copied(path)}
-    contents = [path.read_bytes() for path in there.values() if path.parent != mirror.results / suite]
+    contents = [path.read_bytes() for path in there.values() if path.parent != folder]
     report = hashlib.sha256(b"".join([text.encode(), *contents])).hexdigest()[:16]
-    experiment, client = mirror.suite(suite).experiment, mirror.client
+    experiment, client = runs.experiment, mirror.client
     ours = f"tags.`{ANSWER_TAG}` = '{suite}'"
     if not mirror.is_own:  # elsewhere those of others are as well
         ours += f" AND tags.`{RESULTS_TAG}` = '{mirror.identity}'"
@@ -225,10 +222,10 @@ def publish_answer(mirror: Mirror, suite: str, progress: Callable[[], None]) -> 
             **{f"baseline.{slug(path.stem)}": each["verdict"][:5000] for each, path in kept},
         }
         run_id = mirror.create_run(experiment, now, tags)
-        with mirror.artifacts(run_id) as folder:
+        with mirror.artifacts(run_id) as staged:
             for name, path in there.items():
-                (folder / name).parent.mkdir(exist_ok=True)
-                (folder / name).symlink_to(path.resolve())
+                (staged / name).parent.mkdir(exist_ok=True)
+                (staged / name).symlink_to(path.resolve())
         progress()
         client.set_tag(run_id, "gan_bench.report", report)
         client.set_terminated(run_id, status="FINISHED", end_time=now)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
-from gan_bench.records.folders import fault_of, read_or_error, read_plan
+from gan_bench.records.folders import fault_of, folders_by_suite, read_or_error, read_plan
 from gan_bench.records.json_files import REMEDY, unreadable
 from gan_bench.records.layout import ADDED, LOCKS, RecordDirectory
 from gan_bench.records.lock import Lock, trial_lock
@@ -52,11 +52,15 @@ class SuiteRuns:
     """What this process knows of a suite: its experiment, its runs by trial and by setting, and colours of settings.
 
     Attributes:
+        suite: Its name, whatever its folder is called.
+        folders: Those that it is read from.
         seen: Sizes and times of the files of each record when its run was brought up to it, and that run, or what
             MLflow refused of it.
         scores: What was logged, as ``METRIC.EXTRACTOR``.
     """
 
+    suite: str
+    folders: Sequence[Path]
     experiment: str
     runs: dict[str, MirroredRun]
     settings: dict[str, SettingRun]
@@ -91,25 +95,28 @@ class Mirror(TrackingStore):
         super().__init__(uri, results, prefix)
         self.unreadable: list[str] = []
         self.refused: dict[str, None] = {}
-        self._suites: dict[str, SuiteRuns] = {}
+        self._suites: dict[Path, SuiteRuns] = {}
 
     @property
     def experiments(self) -> dict[str, str]:
         """The experiments so far, by suite."""
-        return {suite: known.experiment for suite, known in self._suites.items()}
+        return {known.suite: known.experiment for known in self._suites.values()}
 
-    def suite(self, suite: str) -> SuiteRuns:
-        """Return what is known of a suite, whose experiment is created if missing."""
-        if suite not in self._suites:
-            folder, experiment = self.results / suite, self.experiment(suite)
+    def suite(self, folder: Path) -> SuiteRuns:
+        """Return what is known of a suite, by its folder; its experiment is created if missing."""
+        if folder not in self._suites:
+            found = ((name, each.read) for name, each in folders_by_suite(self.results).items() if folder in each.read)
+            suite, folders = next(found, (folder.name, [folder]))
+            experiment = self.experiment(suite)
             runs, settings = self.runs(experiment)
             try:
                 trials = read_plan(folder)
             except RecordError:  # what shows runs apart does without
                 trials = []
-            columns, colours = differing_params(trials), colours_of(trials)
-            self._suites[suite] = SuiteRuns(experiment, runs, settings, colours, columns, read_suites(folder))
-        return self._suites[suite]
+            columns, colours, planned = differing_params(trials), colours_of(trials), read_suites(folder)
+            known = SuiteRuns(suite, folders, experiment, runs, settings, colours, columns, planned)
+            self._suites[folder] = known
+        return self._suites[folder]
 
     # ----------------------------------------------------------------------------------------------- a trial
 
@@ -132,7 +139,7 @@ class Mirror(TrackingStore):
             raise unreadable(path, error) from None
         except OSError:
             return None
-        known = self.suite(path.parent.name)
+        known = self.suite(path.parent)
         live = not directory.record.exists() and trial_lock(directory).holder() is not None
         watched = directory.environment, directory.history, directory.evaluations, directory.record
         state = live, *map(size_and_time, watched)

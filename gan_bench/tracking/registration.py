@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import UserError
+from gan_bench.records.folders import suite_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_saved
 from gan_bench.tracking import server
@@ -52,7 +53,7 @@ def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
     directory = RecordDirectory(trial)
     if not directory.weights.is_file() or directory.weights.is_symlink():
         raise UserError(f"{trial} has no {directory.weights.name}, so its generator cannot be registered; run it again")
-    name, needed = model_name(trial.parent.name, prefix), ["gan-bench"]
+    name, needed = model_name(suite_of(trial.parent), prefix), ["gan-bench"]
     stored = read_saved(trial, [directory.weights.name])
     config = stored.trial["config"]
     part = stored.environment.get("parts", {}).get(f"architectures/{config['architecture']}")

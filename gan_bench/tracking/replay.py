@@ -62,7 +62,7 @@ def bring_up(
     Returns:
         The number of the runs of trials.
     """
-    mirror.suite(suite_folder.name)
+    known = mirror.suite(suite_folder)
     count = 0
     for path in trial_folders(suite_folder):
         if path in without:
@@ -78,8 +78,8 @@ def bring_up(
         if complete:
             report(path.name)
     if last and count:
-        publish_settings(mirror, suite_folder.name, lambda: report(""))
-        publish_answer(mirror, suite_folder.name, lambda: report(""))
+        publish_settings(mirror, known, lambda: report(""))
+        publish_answer(mirror, known, lambda: report(""))
     return count
 
 
@@ -133,6 +133,6 @@ def _replay(results: Path, uri: str, prefix: str) -> Replay:
             found = bring_up(mirror, folder, without=copies)
             count += found
             if found:
-                made[folder.name] = save_views(mirror, folder.name)
+                made[mirror.suite(folder).suite] = save_views(mirror, mirror.suite(folder))
     unreadable = (*closed, *dict.fromkeys([*mirror.unreadable, *mirror.refused]))
     return Replay(count, mirror.experiments, unreadable, tuple(busy), made, tuple(mirror.notices))

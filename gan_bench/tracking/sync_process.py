@@ -157,11 +157,11 @@ def follow(
                     error = describe_error(problem, uri) + hint(problem)
                     pause.failed()
             if last:
-                known = mirror.experiments.get(suite_folder.name) if mirror else None
-                views = save_views(mirror, suite_folder.name) if mirror and known else []
+                known = mirror.suite(suite_folder) if mirror and mirror.experiments else None
+                views = save_views(mirror, known) if mirror and known else []
                 return MirrorResult(
-                    experiment=known,
-                    views=tuple((view.name, link(str(known), view, "")) for view in views),
+                    experiment=known.experiment if known else None,
+                    views=tuple((view.name, link(known.experiment, view, "")) for view in views if known),
                     error=error,
                     elsewhere=not mine,
                     answered=answered or not mine,

@@ -79,6 +79,12 @@ def trial_run(uri, experiment):
     return run
 
 
+def test_a_model_is_called_like_its_suite_whatever_the_folder_is_called(results):
+    (results / "test").rename(results / "mine")
+    (trial,) = (results / "mine").glob("*--????????")
+    assert register(results, default_uri(results), "", trial) == "models:/test/1"
+
+
 def test_a_prefix_with_a_slash_is_none_in_the_name_of_a_model(results, uri):
     """The documentation recommends such a prefix; MLflow said "Invalid model name" after the upload."""
     assert register(results, uri, "anna/", trial_of(results)) == "models:/anna-test/1"

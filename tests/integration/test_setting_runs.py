@@ -685,6 +685,44 @@ def test_an_experiment_that_people_renamed_is_the_same_one(results):
     assert there.get_experiment_by_name("anna/test").experiment_id == other.experiments["test"]
 
 
+@pytest.mark.parametrize("kind", ["renamed", "link"])
+def test_a_suite_s_folder_of_another_name_is_in_its_experiment(results, tmp_path, kind):
+    """A second experiment was made, without verdicts and without an answer."""
+    before = ids(run for each in runs(results) for run in each)
+    (results / "test").rename(results / "mine" if kind == "renamed" else tmp_path / "elsewhere")
+    if kind == "link":
+        (results / "mine").symlink_to(tmp_path / "elsewhere")
+    found = sync(results)
+    assert (found.runs, dict(found.experiments), list(found.views)) == (6, {"test": "1"}, ["test"])
+    assert [each.name for each in client(results).search_experiments()] == ["test", "Default"]
+    settings, children = assert_one_parent_each(results)
+    assert ids((*settings, *children)) == before
+    assert len(one_of_each_kind(results)) == 3
+    for (lr, _), trial in trials([3]).items():
+        write(results, trial, FID[lr][0] + 10)
+        (results / "test" / trial.directory).rename(results / "mine" / trial.directory)
+    shutil.rmtree(results / "test")
+    sync(results)
+    (best, _), _ = assert_one_parent_each(results, seeds=4)
+    assert best.data.tags["verdict"].startswith("best")
+    (answer,) = client(results).search_runs(["1"], "tags.`gan_bench.answer` = 'test'")
+    there = {each.path for each in client(results).list_artifacts(answer.info.run_id)}
+    assert "plan.json" in there
+
+
+def test_a_suite_in_two_folders_of_other_names_is_one(made, tmp_path):
+    results = tmp_path / "results"
+    shutil.copytree(made / "test", results / "a")
+    (results / "b").mkdir()
+    shutil.copy(results / "a" / "plan.json", results / "b")
+    for path in (results / "a").glob("*seed=0*--*"):
+        path.rename(results / "b" / path.name)
+    found = sync(results)
+    assert (found.runs, dict(found.experiments)) == (6, {"test": "1"})
+    settings, _ = assert_one_parent_each(results)
+    assert all(client(results).list_artifacts(run.info.run_id, "images") for run in settings), "seed 0 is the best"
+
+
 def test_an_experiment_of_two_folders_that_people_renamed_is_that_of_both(results, tmp_path):
     uri, other = f"sqlite:///{tmp_path / 'shared.db'}", shutil.copytree(results, tmp_path / "copy")
     first = replay.replay(results, uri).experiments["test"]

@@ -39,7 +39,7 @@ from gan_bench.terminal.tables import how_to_call
 from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import check_database, point_into
 from gan_bench.tracking.entities import ended_ms, metrics_of, run_name, started_ms
-from gan_bench.tracking.runs import Position
+from gan_bench.tracking.runs import OWN_TAG, Position, of_people
 from gan_bench.tracking.server import check_no_password, default_uri, refuse_memory, server_page, shown
 from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
 
@@ -624,3 +624,10 @@ def test_a_database_that_was_cut_is_a_broken_one(tmp_path):
     os.truncate(file, 50_000)
     with pytest.raises(sqlite3.DatabaseError, match="malformed"):
         check_database("sqlite://", file)
+
+
+def test_what_a_report_said_on_a_run_of_an_earlier_version_is_no_person_s():
+    tags = {"verdict.betas": "decided", "baseline.old": "worse", "mlflow.note.content": "- best", "mlflow.user": "me"}
+    assert of_people({**tags, "mine": "keep"}) == {"mine": "keep"}
+    assert of_people({**tags, "mine": "keep", OWN_TAG: "[{}]"}) == {"mine": "keep"}, "its list was edited"
+    assert of_people({**tags, OWN_TAG: "[]"}).keys() == tags.keys() - {"mlflow.user"}
