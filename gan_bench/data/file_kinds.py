@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import struct
 import zipfile
@@ -45,10 +46,7 @@ _STARTS = (b"Rar!", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\
 """Endings and beginnings of archives that are no zip files; a tar file is known by its 257th byte."""
 _MAX_TAG_VALUES = 2**20
 _NOTES, _ZEROS = re.compile(rb"EXIF|Exif"), 4096
-"""Begin notes in an AVIF, and the zeros at the end that are more than the room that some keep in these.
-
-Packed pixels end in zeros, too: those of a WebP of one colour are a twentieth of it.
-"""
+"""Begin notes in an AVIF, and the zeros at the end that are more than the room that some keep in these."""
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
 """Begins a segment of a JPEG, or ends it: none of those that stand in its pixels and have no length."""
 
@@ -108,20 +106,37 @@ def breaks_off(data: bytes) -> bool:
     """
     if data.startswith(PNG):
         return not _is_whole_png(data)
-    if data[:4] == b"RIFF" or data[4:8] == b"ftyp":  # WebP and AVIF
-        packed, has_notes = (_to_last_pixels(data), False) if data[:4] == b"RIFF" else (data, _NOTES.search(data))
-        return len(packed) - len(packed.rstrip(b"\0")) > max(_ZEROS if has_notes else 64, len(packed) // 8)
+    if data[:4] == b"RIFF":
+        return _goes_on(data)
+    if data[4:8] == b"ftyp":  # AVIF, whose pixels never end in zeros
+        return len(data) - len(data.rstrip(b"\0")) > max(_ZEROS if _NOTES.search(data) else 64, len(data) // 8)
     return data.startswith(JPEG) and data.endswith(b"\0") and not _has_end(data.rstrip(b"\0"))
 
 
-def _to_last_pixels(data: bytes) -> bytes:
-    """Return a WebP without the notes behind its pixels, which may keep room of zeros."""
-    at = last = 12
+def _goes_on(data: bytes, zeros: int = 16) -> bool:
+    """True if the pixels of a WebP's first frame end in zeros, and decode without the last of these.
+
+    Those of a whole one may end in thousands, where its lower part is plain, and decode with all of them alone.
+    """
+    at = 12
     while (kind := data[at : at + 4]).strip(b"\0"):
-        end = at + 8 + int.from_bytes(data[at + 4 : at + 8], "little")
-        last = end if kind in (b"VP8 ", b"VP8L", b"ALPH", b"ANMF") else last
-        at = end + end % 2
-    return data[:last]
+        start, end = at + 8, at + 8 + int.from_bytes(data[at + 4 : at + 8], "little")
+        if kind in (b"VP8 ", b"VP8L"):
+            packed = data[start:end]
+            return packed.endswith(bytes(zeros)) and _decodes(_chunk(b"RIFF", b"WEBP" + _chunk(kind, packed[:-zeros])))
+        at = start + 16 if kind == b"ANMF" else end + end % 2
+    return False
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return kind + len(data).to_bytes(4, "little") + data + bytes(len(data) % 2)
+
+
+def _decodes(data: bytes) -> bool:
+    with contextlib.suppress(OSError), Image.open(io.BytesIO(data)) as image:
+        image.load()
+        return True
+    return False
 
 
 def _is_whole_png(data: bytes) -> bool:

@@ -181,17 +181,27 @@ def test_a_packed_image_that_runs_into_zeros_is_called_truncated(form, options):
     if form not in formats():
         pytest.skip("Pillow is built without it here")
     for side in (32, 192):
-        whole = encode(Image.fromarray(noise(side, side, 3)), form, **options)
-        half = len(whole) // 2
+        small = Image.fromarray(noise(side // 2, side // 2, 3))
+        whole = encode(small.resize((side, side), Image.Resampling.BICUBIC), form, **options)
         decode(whole, "a", 3)
-        with pytest.raises(DataError, match=r"\(OSError: image file is truncated\); repair or remove it"):
-            decode(whole[:-half] + bytes(half), "a", 3)
+        for part in (2, 5):
+            cut = len(whole) // part
+            with pytest.raises(DataError, match=r"\(OSError: image file is truncated\); repair or remove it"):
+                decode(whole[:-cut] + bytes(cut), "a", 3)
     exif = Image.Exif()
     exif[0xEA1C] = bytes(2060)  # what some programs keep free
     decode(encode(Image.fromarray(noise(32, 32, 3)), form, exif=exif, **options), "a", 3)
-    plain = encode(Image.new("RGB", (1024, 1024)), form, **options)
-    decode(plain, "a", 3)
-    assert plain.endswith(bytes(64)) == (form == "WEBP" and not options)
+    decode(encode(Image.new("RGB", (1024, 1024)), form, **options), "a", 3)
+
+
+def test_a_whole_webp_may_end_in_zeros():
+    """Images whose lower part is plain were truncated."""
+    across, down = np.meshgrid(np.arange(256), np.arange(256))
+    pixels = np.stack([across, down, (across + down) // 2], -1).astype(np.uint8)
+    pixels[128:] = 255
+    whole = encode(Image.fromarray(pixels), "WEBP", lossless=True, method=0)
+    assert whole.endswith(bytes(len(whole) // 8))
+    assert decode(whole, "a", 3).size == (256, 256)
 
 
 def test_wide_colours_in_planes_are_refused():
