@@ -76,8 +76,9 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
 
     They are splits when one is for training and all others are held out. What nearly surely is split in another way
     is asked for: a folder ``test`` beside images, beside nothing but ``images``, or with the classes beside it;
-    ``trainA`` beside ``testA``; ``cat/train`` beside ``cat/test``. Elsewhere such a folder is a class, with a doubt
-    where it is called like a held-out split: held-out images must not be trained on without a word.
+    ``trainA`` beside ``testA``; ``faces`` beside ``faces_test``; ``cat/train`` beside ``cat/test``. Elsewhere such a
+    folder is a class, with a doubt where it is called like a held-out split: held-out images must not be trained on
+    without a word.
 
     Args:
         names: Its images, with forward slashes.
@@ -110,6 +111,9 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
         raise DataError(f"{where} holds {some} and no training images; name a folder of them train")
     below = {path[depth + 1] for path in paths if len(path) > depth + 1 and path[depth] in held_out}
     if training and not others and not loose and len(training) == 1:
+        inside = (*within, training[0])
+        ours = [path for path in paths if path[: depth + 1] == inside and below.isdisjoint(path[depth + 1 :][:1])]
+        _doubts(ours, inside, source)
         return _layout(tops, training[0], held_out, within, where)
     if (training and (held_out or not others)) or (held_out and (loose or not below.isdisjoint(others))):
         beside = [*others, *training[1:], *([plural(loose, "image")] if loose else [])]
@@ -215,28 +219,25 @@ def _doubts(paths: Collection[Words], first: Words, source: str) -> tuple[str, .
             exact = _plain(pair[0]) in TRAINING and all(_plain(each) in HELD_OUT for each in {*folders} - {pair[0]})
             elsewhere = [path for path in paths if path[: len(place)] != place and path != place[: len(path)]]
             remedy = f": {_EITHER}; {_REMEDY}, or rename classes"
-            if place and exact and all(_has_masks(path[len(first) :]) for path in elsewhere):
+            if place and exact and all(path[: len(place)] == place for path in paths):
+                remedy = f": {_EITHER}; name {where} if they are splits, or rename classes"
+            elif place and exact and all(_has_masks(path[len(first) :]) for path in elsewhere):
                 remedy = f", and images lie beside it; name {where}, or remove these images"
             elif place and exact and len(pairs) > 1:
                 remedy = f": {_EITHER}; {_REMEDY}, or name {where} alone if the others hold the same images"
             raise DataError(f"{where} holds {training} and {held_out}{remedy}")
-        called = {each for each, rest in _rests(folders, _HELD_OUT).items() if not rest}
-        if not called:
-            continue
-        others = sorted(each for each, words in folders.items() if each not in called and MASKS.isdisjoint(words))
-        are_data = all(not DATA.isdisjoint(folders[each]) and not _more(folders[each]) for each in others)
-        if place == first and others and are_data:
-            other, held_out = printable(others[0]), printable(min(called))
-            to_test = "" if _plain(min(called)) in HELD_OUT else f" and {held_out} to test"
+        classes = {each: _classes(beside.get((*place, each), {})) for each in folders}
+        others, called = _held_out(folders, classes)
+        if place == first and others:
+            other, held_out = printable(others[0]), printable(called[0])
+            to_test = "" if _plain(called[0]) in HELD_OUT else f" and {held_out} to test"
             rename = f"rename {other} to train{to_test} if {held_out} is held out, or {held_out} if it is a class"
             remedy = rename if len(folders) == 2 else f"{_REMEDY}, or rename classes"
             raise DataError(f"{where} holds {other} and {held_out}: {_EITHER}; {remedy}")
-        plain = set(map(_plain, folders))
         doubts += (
             f"held-out images may be among them: those in {printable('/'.join((*place, each)))} are trained on; "
             f"{_REMEDY}, if they are held out"
-            for each in sorted(called)
-            if plain.isdisjoint(f"{no}{_plain(each)}" for no in ("in", "un", "no", "non", "not"))
+            for each in called
         )
     return tuple(doubts[:1])
 
@@ -270,6 +271,38 @@ def _pair(folders: Mapping[str, Collection[str]]) -> tuple[str, str] | None:
             first = min(ours, key=lambda each: (ours[each] not in same, ours[each] != (), each))
             return first, min(theirs, key=lambda each: (theirs[each] != ours[first], theirs[each] != (), each))
     return None
+
+
+def _held_out(folders: Mapping[str, Collection[str]], classes: Mapping[str, object]) -> tuple[list[str], list[str]]:
+    """Return the folders that others are nearly surely held out of, if that holds for all, and those that may be.
+
+    These are ``test`` beside anything, and ``faces_test`` beside ``faces`` or a folder of the same classes.
+
+    Args:
+        folders: Their names, with the words of these.
+        classes: The names of the classes in each, where it has several.
+    """
+    plain = set(map(_plain, folders))
+    rests = {
+        each: rest
+        for each, rest in _rests(folders, _HELD_OUT).items()
+        if plain.isdisjoint(f"{no}{_plain(each)}" for no in ("in", "un", "no", "non", "not"))
+    }
+    others = {
+        each: {called for called in (_more(words), classes[each]) if called or (called == () and DATA & {*words})}
+        for each, words in folders.items()
+        if each not in rests and MASKS.isdisjoint(words)
+    }
+    ours = set[object]().union(*others.values())
+    called = sorted(each for each, rest in rests.items() if not rest or {rest, classes[each]} & ours)
+    theirs = {sign for each in called for sign in (rests[each], classes[each])}
+    return sorted(others) if all(theirs & signs for signs in others.values()) else [], called
+
+
+def _classes(folders: Mapping[str, Collection[str]]) -> frozenset[str] | None:
+    """Return the names of folders that may be classes, if there are several."""
+    found = frozenset(each for each, words in folders.items() if DATA.isdisjoint(words) and MASKS.isdisjoint(words))
+    return found if len(found) > 1 else None
 
 
 def _has_masks(path: Words) -> bool:

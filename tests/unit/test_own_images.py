@@ -95,6 +95,12 @@ LAYOUTS = {
     "valid, invalid": "classes",
     "a/valid, a/invalid, b/valid, b/not valid": "classes",
     "valid images, invalid images": "classes",
+    "valid/a, valid/b, invalid/a, invalid/b": "classes",
+    "trainer, contest, pencil, latest, devil": "classes",
+    "faces, contest_faces": "classes",
+    "control/a, control/b, prod/a, prod/b": "classes",
+    "train/tr, train/te, test/tr, test/te": "split: train | test",
+    "train/a, train/b, train/val, test/a, test/b, test/val": "split: train | test",
     # classes one of which may be held out
     "cat, dog, test": f"remark: {REMARK} test are trained on; {MOVE}, if they are held out",
     "cat, dog, val": f"remark: {REMARK} val ",
@@ -110,6 +116,11 @@ LAYOUTS = {
     "A/train, B/test": f"remark: {REMARK} B/test ",
     "images_background, images_evaluation": f"remark: {REMARK} images_evaluation ",
     "trainers, test, cat": f"remark: {REMARK} test ",
+    "cat, dog, cat_test": f"remark: {REMARK} cat_test ",
+    "tube, test tube, cat": f"remark: {REMARK} test tube ",
+    "a/cat, a/cat_test, b/dog": f"remark: {REMARK} a/cat_test ",
+    "a/x, a/y, a_val/x, a_val/y, b/z": f"remark: {REMARK} a_val ",
+    "dev/images, dev/masks, prod/images, prod/masks": f"remark: {REMARK} dev ",
     # held out beside what is no class
     "images, test": f"refused: source holds images and test: {EITHER}; rename images to train if test is held out, "
     "or test if it is a class",
@@ -121,8 +132,31 @@ LAYOUTS = {
         f"train and {held_out} to test if {held_out} is held out, or {held_out} if it is a class"
         for images, held_out in (
             *(("photos", "photos_test"), ("images", "test_images"), ("images", "images-val"), ("data", "testA")),
-            ("img", "img_test"),
+            *(("img", "img_test"), ("faces", "faces_test"), ("cells", "cells_val"), ("bedroom", "bedroom-hold_out")),
         )
+    },
+    **{
+        f"{ours}/{one}, {ours}/{other}, {theirs}/{one}, {theirs}/{other}": f"refused: source holds {ours} and "
+        f"{theirs}: {EITHER}; rename {ours} to train"
+        for ours, theirs, one, other in (
+            *(("rps", "rps-test-set", "paper", "rock"), ("horse-or-human", "validation-horse-or-human", "0", "1")),
+            *(("FER", "FER_PublicTest", "sad", "happy"), ("our485", "eval15", "low", "high"), ("A", "test", "x", "y")),
+        )
+    },
+    **{
+        listed: f"refused: source holds {pair}: {EITHER}; {MOVE}, or rename classes"
+        for listed, pair in {
+            "celeba, celeba_validation, celeba_test": "celeba and celeba_test",
+            "cat, dog, cat_test, dog_test": "cat and cat_test",
+            "data_large, val_large, test_large": "data_large and test_large",
+            "faces, faces_test, masks": "faces and faces_test",
+        }.items()
+    },
+    "my/faces, my/faces_test": "refused: source/my holds faces and faces_test",
+    **{
+        f"training/train{inside}, training/validation{inside}{beside}": "refused: source/training holds train and "
+        f"validation: {EITHER}; name source/training if they are splits, or rename classes"
+        for inside, beside in (("", ", testing"), ("/a", ", testing/a"), ("", ""))
     },
     "images, masks, test": f"refused: source holds images and test: {EITHER}; {MOVE}, or rename classes",
     "images, val, test": f"refused: source holds images and test: {EITHER}; {MOVE}, or rename classes",
