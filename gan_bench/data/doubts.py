@@ -94,15 +94,25 @@ def _has_column(opened: ImageSource, note: str) -> bool:
     return (_KEY if suffix.startswith(".json") else _COLUMN).search(first.strip()) is not None
 
 
-_FIRST = re.compile(rf"[\W\d_]*(?:({'|'.join(TRAINING)})|({'|'.join(HELD_OUT)}))(?![^\W\d_])")
+_SPLIT = re.compile(rf"(?<![^\W\d_])(?:({'|'.join(TRAINING)})|({'|'.join(HELD_OUT)}))(?![^\W\d_])")
 _LIKE_MASKS = re.compile("mask|label|annot|gt|ground|seg|trimap", re.IGNORECASE)
 """What every name with a word for masks has."""
 
 
 def _held_out(stems: Iterable[str]) -> list[str]:
-    """Return those of the images of a folder that begin like held-out ones, where others begin like training ones."""
-    found = [(each[1], stem) for stem in stems if (each := _FIRST.match(stem.lower()))]
-    return [stem for training, stem in found if not training] if any(training for training, _ in found) else []
+    """Return those of the images of a folder that are called like held-out ones, where others are like training ones.
+
+    What precedes the word for the split is the same in both, numbers aside: ``img_val_0`` beside ``img_train_0``.
+    """
+    training, held_out = set[str](), list[tuple[str, str]]()
+    for stem in stems:
+        if found := _SPLIT.search(stem.lower()):
+            before = "".join(filter(str.isalpha, stem.lower()[: found.start()]))
+            if found[1]:
+                training.add(before)
+            else:
+                held_out.append((before, stem))
+    return [stem for before, stem in held_out if before in training]
 
 
 _THINGS = frozenset({"mask", "masks", "label", "labels", "gt", "gts"})

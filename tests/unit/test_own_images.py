@@ -1593,6 +1593,13 @@ def test_wholly_transparent_images_are_said(tmp_path):
             "the names of 3 images begin like test_",
         ),
         (["images/train_1.png", "images/val_1.png"], "the names of 1 image begin like val_1"),
+        *(
+            ([f"{begin}{split}{end}.png" for split in ("train", "val")], f"begin like {begin}val{end}")
+            for begin, end in (("img_", "_0"), ("COCO_", "2014_0"), ("0001-", ""), ("cat.", ".7"))
+        ),
+        (["bullet train 1.png", "test tube 1.png"], None),
+        (["bullet_train_1.png", "crash_test_1.png"], None),
+        (["img_trainer_1.png", "img_contest_1.png"], None),
         (["images/1.png", "images/2.png", "masks/1.png"], "the images in masks have the names of those in images"),
         (
             ["train/1.jpg", "train/2.jpg", "train_masks/1_mask.gif"],
