@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
@@ -63,9 +64,14 @@ def doubts_of_notes(opened: ImageSource, source: str) -> Iterator[str]:
     metadata = sorted(
         (note for note in notes if PurePosixPath(note).stem == "metadata"), key=lambda each: each.count("/")
     )
+    first, last = min(opened.names), max(opened.names)
+    deep = (
+        each for each in empty if PurePosixPath(each).relative_to(os.path.commonpath((first, last, each))).parent.name
+    )
+    beside = {PurePosixPath(name).stem for name in opened.names} if notes else set()
     found = itertools.chain(
-        (each for each in empty if "/" in each),  # as labels/val; a folder of notes above says nothing
-        filter(_says_split, notes),
+        (each for each in deep if all(map(_is_list, opened.others[each]))),  # labels/val; the upper one says nothing
+        (note for note in notes if _says_split(note) and PurePosixPath(note).stem not in beside),
         (each for each in metadata[:_READ] if _has_column(opened, each)),
     )
     for about in itertools.islice(found, 1):
@@ -75,6 +81,10 @@ def doubts_of_notes(opened: ImageSource, source: str) -> Iterator[str]:
         )
 
 
+def _is_list(note: str) -> bool:
+    return PurePosixPath(note).suffix.lower() in _LISTS | {".xml", ".mat", ".npy"}
+
+
 def _says_split(note: str) -> bool:
     """True for a list whose name says no more than that it is one, and of a held-out split or of a partition."""
     path = PurePosixPath(note)
@@ -82,16 +92,19 @@ def _says_split(note: str) -> bool:
     return path.suffix.lower() in _LISTS and not words.isdisjoint(_SAYING) and words <= _OF_LISTS
 
 
-_KEY, _COLUMN = re.compile(rb'"split"\s*:'), re.compile(rb'(?:^|[,;\t])\s*"?split"?\s*(?:[,;\t]|$)')
+_KEY, _BETWEEN = re.compile('"split"\\s*:', re.IGNORECASE), re.compile("[,;\t]")
 
 
 def _has_column(opened: ImageSource, note: str) -> bool:
     """True for ``metadata.csv`` or one of its kinds whose first line has a column or key of that name."""
-    suffix, first = PurePosixPath(note).suffix.lower(), b""
+    suffix, start = PurePosixPath(note).suffix.lower(), ""
     if suffix in _LISTS:
         with contextlib.suppress(DataError):
-            first = opened.read(note)[:4096].partition(b"\n")[0]
-    return (_KEY if suffix.startswith(".json") else _COLUMN).search(first.strip()) is not None
+            start = opened.read(note)[:4096].decode("utf-8-sig", "replace")
+    first = start.partition("\n")[0]
+    columns = _BETWEEN.split(first) if _BETWEEN.search(first) else first.split()
+    is_column = "split" in (each.strip(" \r\"'").lower() for each in columns)
+    return _KEY.search(start) is not None if suffix.startswith(".json") else is_column
 
 
 _SPLIT = re.compile(rf"(?<![^\W\d_])(?:({'|'.join(TRAINING)})|({'|'.join(HELD_OUT)}))(?![^\W\d_])")

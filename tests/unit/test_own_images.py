@@ -1041,11 +1041,16 @@ def test_score_says_what_it_leaves_out_and_names_no_remedy_of_suites(tmp_path):
         *((name, False) for name in ("train.csv", "a/metadata.csv", "test.py", "test_results.txt", "dataset.json")),
         *((name, False) for name in ("crash_test_dummies.txt", "split_screens.csv", "labels/cat/0.txt")),
         *((name, False) for name in ("caption/metadata.jsonl", "evaluate.json", "dev/setup.py", "test/notes.md")),
+        *(
+            (name, False)
+            for name in ("code/tests/x.py", "tools/evaluation/run.sh", "images/test_0.txt", "t/test_0.txt")
+        ),
+        *((name, True) for name in ("labels/val/0.xml", "labels/val/0.mat")),
     ],
 )
 def test_files_that_tell_of_held_out_images_are_said(tmp_path, note, says):
     """Images were all trained on in silence where a file and no folder says which are held out."""
-    folder = pictures(tmp_path / "a", *(f"images/{name}" for name in SIX))
+    folder = pictures(tmp_path / "a", *(f"images/{name}" for name in (*SIX, "test_0.png")))
     (folder / note).parent.mkdir(parents=True, exist_ok=True)
     line = '{"file_name": "0.png", "text": "a banana split"}' if "caption" in note else '{"split": "test"}'
     (folder / note).write_text(line if "jsonl" in note else "file_name,text\n")
@@ -1064,11 +1069,33 @@ def test_files_that_tell_of_held_out_images_are_said(tmp_path, note, says):
         assert "held" not in "".join(prepare_images(folder, "train", Transform(size=8, channels=3)).contents())
 
 
-@pytest.mark.parametrize("header", ["file_name,split", "split;file_name", '"file_name","split"'])
+def test_depth_of_lists_is_below_the_folder_that_holds_all(tmp_path):
+    folder = pictures(tmp_path / "a", *(f"proj/images/{name}" for name in SIX))
+    for note, says in (("proj/dev/list.txt", False), ("proj/labels/val/0.txt", True)):
+        (folder / note).parent.mkdir(parents=True)
+        (folder / note).write_text("")
+        said = prepare_images(folder, "train", Transform(size=8, channels=3)).contents()
+        assert any("proj/labels/val may say which" in line for line in said) == says
+        assert not any("proj/dev" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *(
+            "file_name,split",
+            "split;file_name",
+            '"file_name","split"',
+            "\ufefffile_name,split",
+            "\ufeffsplit,file_name",
+        ),
+        *("file_name,Split", "'file_name','split'", "file_name split", "file_name, split\r", "file_name\tSPLIT"),
+    ],
+)
 def test_a_column_of_splits_is_seen_in_a_zip_too(tmp_path, header):
     """The zip file was closed before its list was read."""
     folder = pictures(tmp_path / "a", *SIX)
-    (folder / "metadata.csv").write_text(f"{header}\n")
+    (folder / "metadata.csv").write_text(f"{header}\n", encoding="utf-8")
     packed = shutil.make_archive(str(tmp_path / "b"), "zip", folder)
     for source in (folder, Path(packed)):
         said = prepare_images(source, "train", Transform(size=8, channels=3)).contents()
