@@ -16,7 +16,7 @@ from gan_bench.core.text import as_typed, plural, printable
 from gan_bench.data.datasets import DATASETS, ImageSet, load
 from gan_bench.data.image_files import decode
 from gan_bench.data.image_folders import Prepared, named_by_no_suite, prepare_images, without_suites
-from gan_bench.data.image_source import open_source
+from gan_bench.data.image_source import open_source, refuse_results
 from gan_bench.data.splits import layout_of
 from gan_bench.metrics.evaluator import Evaluator, generated_chunks
 from gan_bench.metrics.extractors import EXTRACTORS, load_extractor
@@ -290,6 +290,7 @@ def without_equal_channels(images: Tensor) -> Tensor:
 
 def _images_of(path: Path, size: int | None) -> tuple[Tensor, list[str]]:
     """Read a folder or zip as ``_prepared`` does, in colour where there is any, and say what was left out."""
+    refuse_results(path)
     with named_by_no_suite():
         prepared = _prepared(path, size)
     name = printable(path.name)

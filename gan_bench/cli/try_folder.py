@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import sys
 import textwrap
@@ -21,10 +20,10 @@ from gan_bench.core.errors import UserError, writing
 from gan_bench.core.text import as_typed, at_home, is_utf8, plural, printable, some_of
 from gan_bench.data.datasets import DATASETS
 from gan_bench.data.image_folders import darkness, named_by_no_suite
+from gan_bench.data.image_source import refuse_results
 from gan_bench.data.own_images import LEAST_DISTINCT, Inspection, inspect_images, prepare_folder
 from gan_bench.data.splits import Split
 from gan_bench.models.architectures import ARCHITECTURES
-from gan_bench.records.layout import PLAN, SUITE
 from gan_bench.terminal.console import PlainConsole
 
 STEPS = 6_000
@@ -86,7 +85,7 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
     source = Path(at_home(str(source)))
     if not is_utf8(str(source.absolute())):
         raise UserError(f"{as_typed(str(source))} is no UTF-8 name, which no suite can hold; rename the folder")
-    _check_not_ours(source)
+    refuse_results(source)
     found = inspect_images(source, max(_networks(name)[1] for name in QUICK_IMAGES))
     for line in report(found):
         console.say(line)
@@ -123,23 +122,6 @@ def _prepare(proposal: Proposal, source: Path) -> Iterator[str]:
         prepared = prepare_folder(ImageFolder(name=proposal.name, path=source, transform=transform))
     for split, found in prepared.items():
         yield from (f"{_CALLED[split]}: {line}" for line in found.remarks())
-
-
-def _check_not_ours(source: Path) -> None:
-    """Refuse the records of a suite: their images are sample grids.
-
-    Raises:
-        UserError: It holds them, or lies among them.
-    """
-    place = source.absolute()
-    with contextlib.suppress(OSError):  # a name too long for a file, or a closed folder: reading it says so
-        for folder in (place, *place.parents):
-            if (folder / PLAN).is_file() and (folder / SUITE).is_file():
-                named = source if folder == place else folder
-                raise UserError(
-                    f"{named} holds results of gan_bench, whose images are sample grids; name a folder of images, or "
-                    f"run the suite again: {named / SUITE}"
-                )
 
 
 def _check_of(file: Path, source: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import shlex
 import stat
 import zipfile
 from collections import Counter
@@ -53,6 +54,8 @@ KINDS = 3
 """Most reasons that are told for a source without images."""
 _OF_SUITE = ("plan.json", "suite.yaml")
 """Files that a folder of gan_bench's own records has: its sample grids and plots are no images of the set."""
+_OF_RECORD = ("trial.json", "environment.json")
+"""Files that each record in such a folder has, wherever it was copied."""
 _OF_RESULTS = ("report", "mlartifacts")
 """Folders beside such a folder that hold what is made of it."""
 MAX_BYTES = 128 * 2**20
@@ -133,6 +136,28 @@ class ImageSource:
         }
         beside = {folder.rpartition("/")[0] for folder in filled}
         yield from (f for f in self.folders if f not in filled and f.rpartition("/")[0] in beside)
+
+
+def refuse_results(source: Path) -> None:
+    """Refuse records of gan_bench, whose images are sample grids.
+
+    Raises:
+        DataError: It holds them or lies among them, and not for images that ``gan-bench sample`` wrote there.
+    """
+    place = source.absolute()
+    with contextlib.suppress(OSError):  # a name too long for a file, or a closed folder: reading it says so
+        is_drawn = any(place.glob("image-*.png"))
+        for folder in (place, *([] if is_drawn else place.parents)):
+            named = source if folder == place else folder
+            ours = f"{named} holds results of gan_bench, whose images are sample grids; name a folder of images"
+            if _holds(folder, _OF_RECORD):
+                raise DataError(f"{ours}, such as `gan-bench sample {shlex.quote(str(named))} --images N` writes")
+            if _holds(folder, _OF_SUITE):
+                raise DataError(f"{ours}, or run the suite again: {named / _OF_SUITE[1]}")
+
+
+def _holds(folder: Path | str, files: Iterable[str]) -> bool:
+    return all(os.path.isfile(f"{folder}/{file}") for file in files)  # noqa: PTH113 - see open_source
 
 
 @contextlib.contextmanager
@@ -346,11 +371,7 @@ def _why_no_image(entry: os.DirEntry[str]) -> str:
 def _of_results(listed: list[os.DirEntry[str]]) -> set[str]:
     """Return the names of folders that gan_bench wrote: records of suites, and what is made of them beside."""
     here = {entry.name for entry in listed}
-    suites = {
-        entry.name
-        for entry in listed
-        if all(os.path.isfile(f"{entry.path}/{file}") for file in _OF_SUITE)  # noqa: PTH113 - see open_source
-    }
+    suites = {entry.name for entry in listed if _holds(entry.path, _OF_SUITE)}
     return suites | (here & set(_OF_RESULTS)) if suites else set()
 
 

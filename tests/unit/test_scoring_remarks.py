@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import warnings
 import zipfile
 from pathlib import Path
@@ -18,12 +19,14 @@ from support.commands import gan_bench
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import gan_bench as gb
+from gan_bench.cli.try_folder import try_folder
 from gan_bench.config.image_folder import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.data.datasets import load
 from gan_bench.metrics.extractors import load_extractor
 from gan_bench.metrics.reference import import_moments
 from gan_bench.scoring import prepare
+from gan_bench.terminal.console import PlainConsole
 
 DIM = 192
 """Features of cifar-v1."""
@@ -356,3 +359,41 @@ def test_a_folder_of_one_image_is_named(tmp_path, colours):
         gb.score(place, colours)
     with pytest.raises(UserError, match="the array of images holds 1 image, and scores need at least 2"):
         gb.score(images(place), colours)
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A suite's folder with a record whose sample grids lie beside images that were drawn from it."""
+    suite, trial = tmp_path / "results" / "digits", tmp_path / "results" / "digits" / "a--0123abcd"
+    trial.mkdir(parents=True)
+    folder(trial / "samples", np.full((242, 242, 3), 9, np.uint8))
+    for file in (suite / "plan.json", suite / "suite.yaml", trial / "trial.json", trial / "environment.json"):
+        file.write_text("{}")
+    (trial / "generator.safetensors").write_bytes(b"x")
+    return suite
+
+
+def test_results_are_no_images_to_score(results, colours, tmp_path, monkeypatch):
+    """The sample grids of a record were scored as images, and so was a record that images were compared with."""
+    trial = next(results.glob("*--*"))
+    copy = shutil.copytree(trial, tmp_path / "copy of a record")
+    monkeypatch.chdir(results)
+    ours = "holds results of gan_bench, whose images are sample grids; name a folder of images, "
+    for named, said in (
+        (results, f"{results} {ours}or run the suite again: {results}/suite.yaml"),
+        (trial / "samples", f"{trial} {ours}such as `gan-bench sample {trial} --images N` writes"),
+        (copy / "samples", f"{copy} {ours}such as `gan-bench sample '{copy}' --images N` writes"),
+    ):
+        for given in ((str(named), colours), (colours, str(named))):
+            with pytest.raises(UserError) as caught:
+                remarks(*given, ["cifar-v1"])
+            assert str(caught.value) == said
+        with pytest.raises(UserError, match=re.escape(said)):
+            try_folder(named, None, PlainConsole())
+    for named in (trial, trial / "generator.safetensors"):
+        with pytest.raises(UserError, match="such as `gan-bench sample"):
+            remarks(colours, str(named), ["cifar-v1"])
+    drawn = Path(folder(results / "drawn", np.full((32, 32, 3), 99, np.uint8)))
+    for i, file in enumerate(sorted(drawn.iterdir())):
+        file.rename(drawn / f"image-{i:05d}.png")
+    assert not remarks("drawn", colours, ["efficientnet-lite0"])
