@@ -39,9 +39,10 @@ def data_root(given: Path | None) -> DataRoot:
     named = str(given) if given else os.environ.get("GAN_BENCH_DATA")
     folder = Path(at_home(named)) if named else None
     if folder is not None and not folder.is_dir():
+        if folder.exists():
+            raise UserError(f"the data folder {folder} is no folder; name the one that it lies in, {folder.parent}")
         where = "--data" if given else "GAN_BENCH_DATA"
-        what = "is no folder" if folder.exists() else "does not exist"
-        raise UserError(f"the data folder {folder} {what}; name another with {where} or leave it out")
+        raise UserError(f"the data folder {folder} does not exist; name another with {where} or leave it out")
     return DataRoot(folder or Path("data"), folder is not None)
 
 

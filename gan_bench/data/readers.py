@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import os
 import re
+import shlex
 import shutil
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -44,7 +47,7 @@ def read_mnist(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
         except OSError as error:
             raise DataError(
                 f"MNIST file {path} cannot be read ({error.strerror}); "
-                f"{_near(path, raw, raw.parent, folder)}"
+                f"{_near(folder, str(path.relative_to(folder)))}"
                 "get it with `gan-bench data fetch mnist` or name the right folder with --data"
             ) from None
         if digest != expected:
@@ -109,47 +112,89 @@ def from_images(path: Path, transform: Transform, split: Split | None) -> tuple[
     return images, torch.tensor([numbers[name] for name in prepared.classes])[labels]
 
 
-def _near(missing: Path, *folders: Path) -> str:
-    """Say what lies in one of some folders under nearly the name of what is missing, and the remedy; or nothing.
+def _near(folder: Path, *names: str) -> str:
+    """Say where data lie that are not where they are read in a data folder, and the remedy; or nothing.
 
-    Case, hyphens, dots and blanks may differ, and more may follow after one of these.
+    Args:
+        folder: The data folder.
+        names: What may lie in it; the last one is missed.
     """
-    like = re.compile(r"[\W_]*".join(re.findall(r"[a-z]|\d", missing.name.lower())) + r"(?![a-z\d])", re.ASCII)
-    for folder in folders:
-        with contextlib.suppress(OSError):
-            for path in sorted(folder.iterdir()):
-                ending = path.suffix.lower()
-                if path != missing and like.match(path.name.lower()):
-                    move = f"move it to {missing}{ending if ending == '.zip' else ''}"
-                    remedy = f"unpack it into {missing.parent}" if is_other_archive(b"", {ending}) else move
-                    return f"{printable(str(path))} is there: if it is meant, {remedy}; or "
+    missing = folder / names[-1]
+    for above in Path(os.path.abspath(folder)).parents[: max(1, names[-1].count("/"))]:  # noqa: PTH100 - links stay
+        if _holds(above, names):
+            return f"it is in the folder above: --data {shlex.quote(str(above))}; or "
+    for path in _alike(folder, names[-1]):
+        target, ending = missing, path.suffix.lower()
+        if path == target:
+            continue
+        while len(path.parts) == len(target.parts) and path.name == target.name:
+            path, target = path.parent, target.parent  # noqa: PLW2901 - a folder above is called otherwise
+        shown = f"{printable(str(path))} is there"
+        if re.search(r"cifar.*[\W_](bin|mat)", path.name.lower()):
+            return f"{shown}, of another version than cifar-10-python.tar.gz, which is read; or "
+        if path.is_dir() and _holds(path, names):
+            remedy = f"name it: --data {shlex.quote(str(path))}"
+        elif is_other_archive(b"", {ending}):
+            remedy = f"unpack it into {missing.parent}"
+        else:
+            instead = ", in the place of that folder" if target in path.parents else ""
+            remedy = f"move it to {target}{ending if ending == '.zip' else ''}{instead}"
+        return f"{shown}: if it is meant, {remedy}; or "
     return ""
 
 
-def _find(name: str, folder: Path, folders: str) -> Path:
-    """Look for a folder ``<name>``, a zip file of that name, or one of a longer name, in the data folder.
+def _alike(folder: Path, name: str) -> Iterator[Path]:
+    """Yield what lies in a data folder under nearly a name; of one in folders, files alone, even in one of its name."""
+    *above, last = name.split("/")
+    places = [folder]
+    for part in above:
+        places += [found for place in places for found in _matching(place, part)]
+    for place in reversed(places):
+        for path in _matching(place, last):
+            found = _matching(path, last) if above and path.is_dir() else [path]
+            yield from (each for each in found if not above or each.is_file())
 
-    Errors call the folders that may be there ``folders``.
+
+def _matching(folder: Path, name: str) -> list[Path]:
+    """Return what lies in a folder and is called so, sorted.
+
+    Case, hyphens, dots and blanks may differ, and more may follow after one of these.
+    """
+    like = re.compile(r"[\W_]*".join(re.findall(r"[a-z]|\d", name.lower())) + r"(?![a-z\d])", re.ASCII)
+    with contextlib.suppress(OSError):
+        return [path for path in sorted(folder.iterdir()) if like.match(path.name.lower())]
+    return []
+
+
+def _holds(folder: Path, names: Iterable[str]) -> bool:
+    """True if a folder holds something of one of some names that is no empty folder."""
+    return any((folder / name).exists() and not _is_empty(folder / name) for name in names)
+
+
+def _find(folder: Path, *names: str) -> Path:
+    """Look for a folder of the last name, a zip file of that name, or one of a longer name, in the data folder.
 
     A letter or digit after the name begins another one: ``cifar100.zip`` is no CIFAR-10.
 
     Raises:
         DataError: There is none, or there are several of longer names.
     """
+    name = names[-1]
     for exact in (folder / name, folder / f"{name}.zip"):
         if exact.exists() and not _is_empty(exact):
             return exact
     longer = sorted(folder.glob(f"{name}[!0-9A-Za-z]*.zip"))
     if len(longer) > 1:
-        names = ", ".join(printable(each.name) for each in longer)
+        found = ", ".join(printable(each.name) for each in longer)
         raise DataError(
-            f"{folder} has several zip files that may be {name} ({names}); rename the right one to {name}.zip"
+            f"{folder} has several zip files that may be {name} ({found}); rename the right one to {name}.zip"
         )
     if longer:
         return longer[0]
     raise DataError(
-        f"{name} is not in {folder} (neither a folder {folders} with files nor a zip file {name}.zip or {name}-*.zip); "
-        f"{_near(folder / name, folder)}get it with `gan-bench data fetch {name}` or name the right folder with --data"
+        f"{name} is not in {folder} (neither a folder {' or '.join(names)} with files nor a zip file {name}.zip or "
+        f"{name}-*.zip); {_near(folder, f'{name}.zip', *names)}get it with `gan-bench data fetch {name}` or name the "
+        "right folder with --data"
     )
 
 
@@ -169,12 +214,12 @@ def mnist_source(folder: Path) -> Path:
 def cifar10_source(folder: Path) -> Path:
     """Return the folder or zip file in the data folder that is read as CIFAR-10: torchvision's first."""
     batches = folder / "cifar-10-batches-py"
-    return batches if batches.is_dir() else _find("cifar10", folder, "cifar-10-batches-py or cifar10")
+    return batches if batches.is_dir() else _find(folder, batches.name, "cifar10")
 
 
 def cats_source(folder: Path) -> Path:
     """Return the folder or zip file in the data folder that is read as the cats."""
-    return _find("cats", folder, "cats")
+    return _find(folder, "cats")
 
 
 CIFAR10_CLASSES = 10

@@ -18,7 +18,7 @@ from torchvision import transforms
 
 from gan_bench.cli.describe import present
 from gan_bench.cli.doctor import examine
-from gan_bench.config.image_folder import DataRoot, ImageFolder, Transform
+from gan_bench.config.image_folder import DataRoot, ImageFolder, Transform, data_root
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.data import image_folders as prepare_module
 from gan_bench.data.arrays import as_uint8
@@ -320,6 +320,12 @@ def test_a_dataset_is_looked_for_by_its_whole_name(tmp_path):
         ("mnist", "MNIST/raw/train-images-idx3-ubyte.gz", "unpack it into {}/MNIST/raw"),
         ("mnist", "train-images.idx3-ubyte", "move it to {}/MNIST/raw/train-images-idx3-ubyte"),
         ("mnist", "train-labels-idx1-ubyte", ""),
+        ("mnist", "train-images-idx3-ubyte/train-images-idx3-ubyte", "move it to {}/MNIST/raw/train-images-idx3-ubyte"),
+        (
+            "mnist",
+            "MNIST/raw/train-images-idx3-ubyte/train-images.idx3-ubyte",
+            "move it to {}/MNIST/raw/train-images-idx3-ubyte, in the place of that folder",
+        ),
     ],
 )
 def test_a_dataset_that_lies_under_nearly_its_name_is_named(tmp_path, dataset, there, remedy):
@@ -331,6 +337,44 @@ def test_a_dataset_that_lies_under_nearly_its_name_is_named(tmp_path, dataset, t
     said = f"; {tmp_path / there} is there: if it is meant, {remedy.format(tmp_path)}; or get it with"
     assert (said if remedy else "); get it with") in str(caught.value)
     assert ("cifar-10-batches-py or cifar10 with files" in str(caught.value)) == (dataset == "cifar10")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "there", "given", "said"),
+    [
+        ("mnist", "MNIST/raw/train-images-idx3-ubyte", "MNIST", "it is in the folder above: --data {}; or get it with"),
+        ("mnist", "MNIST/raw/train-images-idx3-ubyte", "MNIST/raw", "it is in the folder above: --data {}; or get it"),
+        ("mnist", "mnist/raw/train-images-idx3-ubyte", ".", "{}/mnist is there: if it is meant, move it to {}/MNIST;"),
+        ("cifar10", "cifar-10-batches-py/batches.meta", "cifar-10-batches-py", "it is in the folder above: --data {};"),
+        ("cifar10", "cifar10/a/1.png", "cifar10", "it is in the folder above: --data {}; or"),
+        ("cats", "cats/1.png", "cats", "it is in the folder above: --data {}; or"),
+        (
+            "cifar10",
+            "cifar-10-python/cifar-10-batches-py/batches.meta",
+            ".",
+            "{}/cifar-10-python is there: if it is meant, name it: --data {}/cifar-10-python; or",
+        ),
+        (
+            "cifar10",
+            "cifar-10-batches-bin/data_batch_1.bin",
+            ".",
+            "{}/cifar-10-batches-bin is there, of another version than cifar-10-python.tar.gz, which is read; or",
+        ),
+    ],
+)
+def test_the_folder_that_holds_a_dataset_is_named(tmp_path, dataset, there, given, said):
+    """A sound file was to be moved into raw/MNIST/raw, and a folder of another name or version to become cifar10."""
+    (tmp_path / there).parent.mkdir(parents=True)
+    (tmp_path / there).touch()
+    with pytest.raises(DataError, match="get it with") as caught:
+        load(dataset, DataRoot(tmp_path / given, given=True), "train", DATASETS[dataset].size)
+    assert f"; {said.format(tmp_path, tmp_path)}" in str(caught.value)
+
+
+def test_a_zip_named_as_the_data_folder_is_sent_to_its_folder(tmp_path):
+    (tmp_path / "cats.zip").touch()
+    with pytest.raises(UserError, match=f"cats.zip is no folder; name the one that it lies in, {tmp_path}$"):
+        data_root(tmp_path / "cats.zip")
 
 
 def test_the_file_that_is_read_is_named(tmp_path):
