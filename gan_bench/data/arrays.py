@@ -119,9 +119,11 @@ def _hint(shape: tuple[int, ...]) -> str:
     if len(shape) == 3 and shape[0] > 3 and shape[1] == shape[2]:
         return "; of grey images x[:, None] adds the channel"
     if len(shape) == 4 and shape[1] == 4:
-        return "; lay what is transparent over white, or leave it out: x[:, :3]"
+        return "; lay what is transparent over white, or leave it out: [each[:3] for each in x]"
     one = "; x[None] makes a set of one image" if len(shape) == 3 and {shape[0], shape[2]} & {1, 3} else ""
     is_last = len(shape) in (3, 4) and shape[-1] in (1, 3, 4)
+    if len(shape) == 4 and shape[1] in (1, 3) and shape[2] and shape[3] and not is_last:
+        return "; crop them to squares, or save them as files, which size= scales and crops"
     return f"{one}; channels come before height and width" if is_last else one
 
 
@@ -187,7 +189,7 @@ def _listed(given: Any) -> list[Any]:  # noqa: ANN401 - of any kind
         if not hasattr(given, "__iter__") and hasattr(given, "__len__") and hasattr(given, "__getitem__"):
             return [given[i] for i in range(len(given))]
         return list(given)
-    except TypeError:
+    except (TypeError, NotImplementedError):  # the latter of a memoryview of several dimensions
         raise UserError(f"{_WHAT}, got {type(given).__name__}") from None
 
 
@@ -272,8 +274,13 @@ def _stacked(parts: Sequence[Any]) -> NDArray[Any]:
         raise UserError(f"{_WHAT}, got truth values and others in one list; bring all to uint8")
     if all(len(shape) == 4 for shape in shapes) and len({shape[1:] for shape in shapes}) == 1:
         return np.concatenate(arrays)  # batches, the last of which is often shorter
+    if all(len(shape) == 2 for shape in shapes):
+        raise UserError(f"{_WHAT}, got a list of {next(iter(shapes))}; of grey ones [each[None] for each in images]")
     if len(shapes) > 1:
         first, second = list(shapes)[:2]
+        if {shape[-2:] for shape in shapes} == {first[-2:]} and all(shape[:-2] in ((1,), (3,)) for shape in shapes):
+            remedy = "[each[[0, 0, 0]] if len(each) == 1 else each for each in images]"
+            raise UserError(f"images must all be grey or all be coloured, got {first} and {second}; {remedy}")
         raise UserError(f"images must have one size, got {first} and {second}; scale or cut them")
     return np.stack(arrays)
 
@@ -282,6 +289,8 @@ def _remedy(parts: Sequence[Any]) -> str:
     """Say how images are taken out of what was given, or nothing."""
     if _is_with_labels(parts):
         return "; take the images out: images[0]"
+    if all(isinstance(part, list) and part and all(map(_is_image, part)) for part in parts):
+        return "; join the batches: [image for batch in images for image in batch]"
     if all(isinstance(part, (tuple, list)) and part and _is_image(part[0]) for part in parts):
         return "; take the images out of the pairs: [pair[0] for pair in images]"
     if all(isinstance(part, Mapping) for part in parts) and (key := _key_of_images(parts[0])):
@@ -300,7 +309,16 @@ def _is_with_labels(parts: Sequence[Any]) -> bool:
 
 def _key_of_images(given: Mapping[Any, Any]) -> str:
     """Return the key under which images lie in a mapping, as it is written behind its name; or nothing."""
-    return next((printable(f"[{key!r:.99}]") for key, value in given.items() if _is_image(value)), "")
+    return next((printable(f"[{key!r:.99}]") for key, value in given.items() if _is_of_images(value)), "")
+
+
+def _is_of_images(value: Any) -> bool:  # noqa: ANN401 - of any kind
+    """True for images in an array or a sequence, even one of mappings that each hold one."""
+    if _is_image(value) or isinstance(value, (str, bytes, Mapping)):
+        return _is_image(value)
+    with contextlib.suppress(Exception):  # of whatever has items, or none
+        return _is_image(value[0]) or (isinstance(value[0], Mapping) and bool(_key_of_images(value[0])))
+    return False
 
 
 def _is_image(value: object, dimensions: int = 2) -> bool:

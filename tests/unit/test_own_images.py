@@ -463,6 +463,7 @@ def test_floats_none_of_which_is_below_zero_are_asked_about():
 
 
 NAN = np.full((4, 1, 8, 8), np.nan, np.float32)
+PICTURES = [Image.fromarray(image.transpose(1, 2, 0)) for image in PIXELS]
 NONE = {
     "got NoneType": None,
     "got bytes": b"x",
@@ -482,7 +483,7 @@ NONE = {
     "got torch.bits8": torch.empty(4, 1, 8, 8, dtype=torch.bits8),
     r"got object; pass list\(images\) of arrays, or np.array\(images.tolist\(\)\) of": PIXELS.astype(object),
     r"got object; pass list\(images\) of arrays": np.array([PIXELS[0], PIXELS[1][:, :4], None], dtype=object),
-    r"got \(6, 4, 8, 8\); lay what is transparent over white, or leave it out: x\[:, :3\]": PIXELS[:, [0, 1, 2, 0]],
+    r"got \(6, 4, 8, 8\); lay what is .* white, or leave it out: \[each\[:3\] for each in x\]": PIXELS[:, [0, 1, 2, 0]],
     r"got \(6, 8, 8, 4\); channels come before height": PIXELS[:, [0, 1, 2, 0]].transpose(0, 2, 3, 1),
     "4 of 4 images hold NaN": NAN,
     "1 of 4 images hold NaN": np.concatenate([NAN[:1], np.zeros((3, 1, 8, 8), np.float32)]),
@@ -492,6 +493,22 @@ NONE = {
     r"got \(8, 8, 3\); x\[None\] makes a set of one image; channels come before": PIXELS[0].transpose(1, 2, 0),
     r"got \(6, 8, 6\)$": PIXELS[:, 0, :, :6],
     "take the images out of the pairs": [(image, 0) for image in PIXELS],
+    r"got a list of list; join the batches: \[image for batch in images for image in batch\]": [
+        PICTURES[:2],
+        PICTURES[:1],
+    ],
+    r"got a list of tuple; take the images out of the pairs": [tuple(PICTURES[:2])] * 2,
+    r"must all be grey or all be coloured, got \(3, 8, 8\) and \(1, 8, 8\); \[each\[\[0, 0, 0\]\] if len": [
+        PIXELS[0],
+        PIXELS[1][:1],
+    ],
+    r"got a list of \(8, 8\); of grey ones \[each\[None\] for each in images\]": list(PIXELS[:3, 0]),
+    r"got dict; take the images out of it: images\['image'\]": {"label": [1, 1], "image": PICTURES[:2]},
+    r"got dict; take the images out of it: images\['train'\]": {"train": [{"label": 1, "image": PICTURES[0]}]},
+    r"got dict$": {"words": ["a", "b"], "none": [], "more": {"x": 1}, "text": "x"},
+    r"got \(6, 3, 8, 5\); crop them to squares, or save them as files, which size= scales": PIXELS[..., :5],
+    r"got \(2, 3, 8, 5\); crop them to squares, or": [Image.new("RGB", (5, 8))] * 2,
+    "got memoryview": memoryview(PIXELS),
     r"got a list whose first item alone is images; take the images out: images\[0\]": (PIXELS, np.zeros(6)),
     r"got a list of NoneType, Tensor; take the images out: images\[0\]": (torch.from_numpy(PIXELS), None),
     r"got a list of dict; take the images out of them: \[each\['image'\] for each in images\]": [
@@ -1840,3 +1857,14 @@ def test_wide_greys_made_in_memory_ask_for_their_range_as_arrays_do():
 def test_an_infinite_range_is_refused():
     with pytest.raises(UserError, match="value_range is two numbers"):
         as_uint8(PIXELS, (-1, float("inf")))
+
+
+def test_the_remedies_for_lists_of_images_can_be_followed():
+    """The first image of each batch alone was kept, and an index of arrays does not fit a list."""
+    batches = [PICTURES[:4], PICTURES[4:]]
+    wanted = torch.from_numpy(PIXELS)
+    assert torch.equal(as_uint8([image for batch in batches for image in batch]), wanted)
+    mixed = [PIXELS[0], PIXELS[1][:1], torch.from_numpy(PIXELS[2])]
+    found = as_uint8([torch.as_tensor(each[[0, 0, 0]]) if len(each) == 1 else each for each in mixed])
+    assert torch.equal(found, torch.stack([wanted[0], wanted[1][[0, 0, 0]], wanted[2]]))
+    assert torch.equal(as_uint8([each[None] for each in list(PIXELS[:, 0])]), wanted[:, :1])
