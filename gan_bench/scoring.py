@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -14,9 +17,9 @@ from gan_bench.config.image_folder import DataRoot, Transform
 from gan_bench.core.errors import DataError, UserError, writing
 from gan_bench.core.text import as_typed, plural, printable
 from gan_bench.data.datasets import DATASETS, ImageSet, load
-from gan_bench.data.image_files import decode
+from gan_bench.data.image_files import ONE_SIZE, decode
 from gan_bench.data.image_folders import Prepared, named_by_no_suite, prepare_images, without_suites
-from gan_bench.data.image_source import open_source, refuse_results
+from gan_bench.data.image_source import ImageSource, open_source, refuse_results
 from gan_bench.data.splits import layout_of
 from gan_bench.metrics.evaluator import Evaluator, generated_chunks
 from gan_bench.metrics.extractors import EXTRACTORS, load_extractor
@@ -27,6 +30,8 @@ from gan_bench.records.layout import TRIAL
 from gan_bench.records.record import Score
 from gan_bench.sampling import Generator, load_generator
 
+SIZES = (8, 1024)
+"""Least and greatest size to which files are scaled."""
 DRAWN = 10_000
 """Images that are drawn from a generator where no number is named: as many as the shipped suites score."""
 
@@ -160,7 +165,9 @@ def prepare(
             f"name what the images are compared with: a dataset ({', '.join(DATASETS)}), a folder, zip or .npz"
         )
     one_name = isinstance(generated, str) and _named(generated).name == _named(against).name
-    drawn, left_out = _generated(generated, device, samples, size, whole_path=one_name)
+    dataset = DATASETS.get(against.partition(":")[0])
+    other = dataset.size if dataset else None
+    drawn, left_out = _generated(generated, device, samples, size, other, whole_path=one_name)
     if not isinstance(generated, str) and size not in (None, drawn.side.size[1]):
         what = "generator makes" if isinstance(generated, Generator) else "array holds"
         raise UserError(
@@ -199,7 +206,7 @@ def scoring_remarks(
         elif is_dataset:
             yield f"{generated.label} is {generated.pixels}, so {label} is brought to that size from {against.pixels}"
         else:
-            least = min(generated.size)
+            least = _fitting_size(min(generated.size), None)
             yield (
                 f"{generated.label} is {generated.pixels} and {label} {against.pixels}: a difference in size "
                 f"counts as one in what they show; bring both to one size, for example with --size {least} "
@@ -237,6 +244,7 @@ def _generated(
     device: torch.device,
     samples: int | None,
     size: int | None,
+    other: int | None,
     *,
     whole_path: bool,
 ) -> tuple[Drawn, list[str]]:
@@ -252,18 +260,18 @@ def _generated(
         side = Side("the generator", channels, (width, height))
         return Drawn(side=side, count=count, chunks=draw, seed=config.seed), []
     if isinstance(generated, Tensor):
-        images, left_out, label = generated, list[str](), "the array of images"
+        side, images, left_out = _side("the array of images", generated), generated, list[str]()
     else:
         if not generated.strip():
             raise UserError("name the images to score: a folder, a zip file or a generator.safetensors")
-        images, left_out = _images_of(_named(generated), size)
-        label = _label(generated, whole_path=whole_path)
+        side, images, left_out = _read(generated, size, other, whole_path=whole_path)
+    label = side.label
     if len(images) < 2:
         raise UserError(f"{label} holds {plural(len(images), 'image')}, and scores need at least 2; give more of them")
     if samples and samples > len(images):
         raise UserError(f"{label} holds {plural(len(images), 'image')}, fewer than --samples {samples} (samples=)")
     order = random_order(len(images), samples)
-    return Drawn(side=_side(label, images), count=len(order), chunks=lambda: chunks(images, order)), left_out
+    return Drawn(side=side, count=len(order), chunks=lambda: chunks(images, order)), left_out
 
 
 def _side(label: str, images: Tensor) -> Side:
@@ -288,16 +296,18 @@ def without_equal_channels(images: Tensor) -> Tensor:
     return images[:, :1].contiguous() if is_grey else images
 
 
-def _images_of(path: Path, size: int | None) -> tuple[Tensor, list[str]]:
-    """Read a folder or zip as ``_prepared`` does, in colour where there is any, and say what was left out."""
+def _read(named: str, size: int | None, other: int | None, *, whole_path: bool) -> tuple[Side, Tensor, list[str]]:
+    """Read a folder or zip as ``_prepared`` does, in colour where there is any, and say what people must know of it."""
+    path = _named(named)
     refuse_results(path)
     with named_by_no_suite():
-        prepared = _prepared(path, size)
+        prepared = _prepared(path, size, other)
     name = printable(path.name)
     said = [f"{name}: {without_suites(line)}" for line in list(prepared.contents())[1:]]
     with open_source(path) as opened:
         said += (f"{name}: {each}" for each in _of_splits(opened.names, path, name))
-    return without_equal_channels(torch.from_numpy(prepared.images)), said
+    images = without_equal_channels(torch.from_numpy(prepared.images))
+    return _side(_label(named, whole_path=whole_path), images), images, said
 
 
 def _of_splits(names: list[str], path: Path, label: str) -> Iterator[str]:
@@ -316,28 +326,42 @@ def _of_splits(names: list[str], path: Path, label: str) -> Iterator[str]:
         yield f"{what}; {one.replace('of one', 'of the others')} if they are held out"
 
 
-def _prepared(path: Path, size: int | None) -> Prepared:
-    """Prepare a folder or zip: to a size, or images that all have that of the first."""
+def _prepared(path: Path, size: int | None, other: int | None) -> Prepared:
+    """Prepare a folder or zip: to a size, or images that all have that of nearly all at the beginning.
+
+    Errors propose the size of what they are compared with, where that is known.
+    """
     with open_source(path) as opened:
-        looked_at = opened.names[:LOOKED_AT] if size is None else []
-        sizes = dict.fromkeys(decode(opened.read(name), f"{path}/{name}", 3).size for name in looked_at)
         if not opened.names and path.suffix.lower() in (".npz", ".npy"):
             is_statistics = "mu.npy" in opened.others.get(".", [])
             remedy = "name its statistics as what images are compared with" if is_statistics else ""
             raise DataError(f"{path} holds no images; {remedy or 'pass its array to gb.score in Python'}")
         opened.require_images(path)
-    if len(sizes) > 1 or any(width != height for width, height in sizes):
+        sizes = Counter(islice(_sizes(opened, path), 0 if size else LOOKED_AT))
+    ((width, height), count), *_ = sizes.most_common(1) or [((size or SIZES[0],) * 2, 0)]
+    if width != height or 4 * count < 3 * sizes.total():
         found = ", ".join(f"{width}x{height}" for width, height in list(sizes)[:3])
         raise DataError(
-            f"the images of {path} are {found}; --size {min(map(min, sizes))} scales and crops them to squares (size=N "
-            "from Python); take the size of what they are compared with"
+            f"the images of {path} are {found}; --size {_fitting_size(min(map(min, sizes)), other)} scales and crops "
+            f"them to squares (size=N from Python){'' if other else '; take the size of what they are compared with'}"
         )
-    side, crop = (size, "center") if size else (next(iter(sizes))[0], "none")
     try:
-        return prepare_images(path, None, Transform(size=side, channels=3, crop=crop))  # type: ignore[arg-type]
+        return prepare_images(path, None, Transform(size=width, channels=3, crop="center" if size else "none"))
     except DataError as error:
-        hint = f"; --size {side} scales and crops all of them" if "pixels, not" in str(error) else ""
-        raise DataError(f"{str(error).partition(';')[0]}{hint}" if hint else str(error)) from None
+        remedy = f"remove it, or --size {_fitting_size(width, other)} scales and crops all of them (size=N from Python)"
+        raise DataError(str(error).replace(ONE_SIZE, remedy)) from error.__cause__
+
+
+def _sizes(opened: ImageSource, path: Path) -> Iterator[tuple[int, int]]:
+    """Yield the sizes of images that can be decoded."""
+    for name in opened.names:
+        with suppress(DataError):
+            yield decode(opened.read(name), f"{path}/{name}", 3).size
+
+
+def _fitting_size(side: int, other: int | None) -> int:
+    """Return a size to propose: that of what images are compared with, where it is known, else their own."""
+    return min(max(other or side, SIZES[0]), SIZES[1])
 
 
 LOOKED_AT = 16
@@ -379,10 +403,9 @@ def _compared_with(
         return Compared(named=printable(against), side=None, reference=partial(_moments, path)), []
     if not path.exists():
         raise UserError(f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file')
-    images, left_out = _images_of(path, size)
+    side, images, left_out = _read(against, size, generated.size[1], whole_path=whole_path)
     if len(images) < 2:
         raise DataError(f"{path} has 1 image, and scores compare with at least two; name a folder of more")
-    side = _side(_label(against, whole_path=whole_path), images)
     name = printable(path.stem)
     found = partial(compute, images, None, name)
     return Compared(named=printable(against), side=side, reference=found), left_out

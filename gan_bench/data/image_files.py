@@ -20,6 +20,7 @@ from gan_bench.pillow_settings import pillow_silenced
 
 MAX_PIXELS = 64_000_000
 MAX_SIDE = 32_768
+ONE_SIZE = "bring all images to one size, or write crop: center where a suite names them"
 _PIXELS_AT_A_TIME = 2 * MAX_PIXELS
 _SUBFILE = 254
 """Tag of TIFF: whether a page is a small one of another."""
@@ -72,8 +73,7 @@ def decode_square(data: bytes, name: str, transform: Transform) -> NDArray[np.ui
         image, size = eight_bit(opened, name, transform.channels, transform.range), transform.size
         if transform.crop == "none" and image.size != (size, size):
             raise DataError(
-                f"the image {printable(name)} has {image.width}x{image.height} pixels, not {size}x{size}; "
-                "bring all images to one size, or write crop: center where a suite names them"
+                f"the image {printable(name)} has {image.width}x{image.height} pixels, not {size}x{size}; {ONE_SIZE}"
             )
         array = np.array(fit(image, size))
     return array[None] if transform.channels == 1 else array.transpose(2, 0, 1)

@@ -44,6 +44,8 @@ UNDECODED = "images that cannot be decoded"
 BLACK = "no value is above 1 of 255, so the images are black; if 1 is white, multiply them by 255"
 DARK = 32
 """Greatest value of 255 below which images are nearly black: those of 10 or 12 bits in files of 16 are."""
+NAMED = 3
+"""Most images that cannot be used that are named beside the first."""
 _FORM = 11
 _OR_RANGE = ", or write range: [0, 4095] where a suite names them"
 
@@ -371,9 +373,12 @@ def _decoded(
 
     Yields:
         Its name, its pixels, the digest of its file, and how many more frames that has.
+
+    Raises:
+        DataError: After the last one: some cannot be used, and are not to be skipped.
     """
 
-    def work(job: tuple[str, bytes | DataError]) -> tuple[NDArray[np.uint8] | None, bytes, int]:
+    def work(job: tuple[str, bytes | DataError]) -> tuple[NDArray[np.uint8] | DataError, bytes, int]:
         name, data = job
         try:
             if isinstance(data, DataError):
@@ -383,17 +388,22 @@ def _decoded(
         except DataError as error:
             if isinstance(error.__cause__, MemoryError) or isinstance(error, ArchiveError):
                 raise
-            if transform.unreadable == "stop":
-                raise DataError(f"{error}{_SKIP}") from None
-            return None, b"", 0
+            return error, b"", 0
 
+    faults: dict[str, DataError] = {}
     done, what = 0, f"preparing {len(names):,} images of {printable(source.name)}"
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for jobs in _pieces(opened, names, transform.channels * transform.size**2):
             tell(what, done / len(names))
             done += len(jobs)
-            for (name, _), (array, digest, more) in zip(jobs, pool.map(work, jobs), strict=True):
-                yield name, array, digest, more
+            for (name, _), (found, digest, more) in zip(jobs, pool.map(work, jobs), strict=True):
+                if isinstance(found, DataError):
+                    faults[printable(name)] = found
+                yield name, None if isinstance(found, DataError) else found, digest, more
+    if faults and transform.unreadable == "stop":
+        (_, first), *others = faults.items()
+        named = some_of([name for name, _ in others], NAMED)
+        raise DataError(f"{first}{f'; {len(others):,} more cannot be used: {named}' if others else ''}{_SKIP}")
 
 
 def _pieces(opened: ImageSource, names: list[str], decoded: int) -> Iterator[list[tuple[str, bytes | DataError]]]:

@@ -173,7 +173,7 @@ def open_source(path: Path) -> Iterator[ImageSource]:
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be entered
         left_out = Counter[str]()
         names, folders = image_tree(path, left_out, others)
-        images = _without_masks(names, left_out)
+        images = _without_masks(_without_sheets(names, left_out), left_out)
         yield ImageSource(images, folders, lambda name: _read_file(path, name), left_out, others)
         return
     with _open_archive(path) as archive:
@@ -201,7 +201,8 @@ def open_source(path: Path) -> Iterator[ImageSource]:
         for name, reason in reasons.items():
             if reason and _is_note(name):
                 others.setdefault(str(PurePosixPath(name).parent), []).append(name)
-        images = _without_masks(sorted(name for name, reason in reasons.items() if not reason), left_out)
+        images = sorted(name for name, reason in reasons.items() if not reason)
+        images = _without_masks(_without_sheets(images, left_out), left_out)
         _refuse_lost_links(path, [name for name, reason in reasons.items() if reason == LINKS], images)
         folders = sorted(folder for folder in below - {"."} if _is_visible(folder))
         yield ImageSource(images, folders, lambda name: _read_member(path, archive, members[name]), left_out, others)
@@ -273,6 +274,19 @@ def _without_masks(names: list[str], left_out: Counter[str]) -> list[str]:
     images = [name for name in names if not is_mask(name)]
     if len(images) < len(names):
         left_out["masks beside their images"] += len(names) - len(images)
+    return images
+
+
+_SHEETS = ("grid.png", "interpolation.png", "epochs.gif")
+"""Names of what ``gan-bench sample`` writes beside single images, ``image-00000.png``."""
+
+
+def _without_sheets(names: list[str], left_out: Counter[str]) -> list[str]:
+    """Leave out what ``gan-bench sample`` wrote beside its images, and count it."""
+    drawn = {name.rpartition("/")[0] for name in names if re.search(r"(^|/)image-\d{5,}\.png$", name)}
+    images = [name for name in names if not (PurePosixPath(name).name in _SHEETS and name.rpartition("/")[0] in drawn)]
+    if len(images) < len(names):
+        left_out["what `gan-bench sample` wrote beside its images"] += len(names) - len(images)
     return images
 
 

@@ -25,6 +25,7 @@ from support.trials import digits_trial
 
 import gan_bench as gb
 from gan_bench.core.torch_settings import precisions_kept
+from gan_bench.data.image_source import open_source
 from gan_bench.sampling import interpolation, load_generator
 
 NOTEBOOK = Path("benchmarks/notebooks/first-look.ipynb")
@@ -182,6 +183,8 @@ def samples_on_the_command_line(generator, tables, tmp_path):
     with Image.open(tmp_path / "epochs.gif") as film:
         assert film.n_frames == len(list((path / "samples").glob("*.png")))
     assert not (tmp_path / "grid.png").exists()
+    with open_source(tmp_path) as opened:
+        assert [name for name in opened.names if "/" not in name] == [f"image-0000{i}.png" for i in range(3)]
     mixed = gan_bench("sample", path, "--out", tmp_path, "--seed", 6, "--images", 2)
     assert mixed.returncode == 2
     assert "holds 1 image of another draw, such as image-00002.png" in mixed.stderr

@@ -393,7 +393,83 @@ def test_results_are_no_images_to_score(results, colours, tmp_path, monkeypatch)
     for named in (trial, trial / "generator.safetensors"):
         with pytest.raises(UserError, match="such as `gan-bench sample"):
             remarks(colours, str(named), ["cifar-v1"])
-    drawn = Path(folder(results / "drawn", np.full((32, 32, 3), 99, np.uint8)))
+    pixels = np.random.default_rng(1).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    drawn = Path(folder(results / "drawn", pixels))
     for i, file in enumerate(sorted(drawn.iterdir())):
         file.rename(drawn / f"image-{i:05d}.png")
     assert not remarks("drawn", colours, ["efficientnet-lite0"])
+
+
+def several(path, count, width, height=None):
+    path.mkdir()
+    draw = np.random.default_rng(width)
+    for i in range(count):
+        pixels = draw.integers(0, 255, (height or width, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path / f"{i}-{width}.png")
+    return str(path)
+
+
+def refusal(*given, **options):
+    with pytest.raises(UserError) as caught:
+        remarks(*given, ["cifar-v1"], **options)
+    return str(caught.value)
+
+
+def test_sizes_that_are_proposed_can_be_asked_for(tmp_path, colours):
+    """A size of 1500 is above the limit, and of images that are compared with an array its own alone can work."""
+    large, oblong = several(tmp_path / "large", 3, 1200, 1100), several(tmp_path / "oblong", 3, 60, 48)
+    array = torch.zeros(4, 3, 28, 28, dtype=torch.uint8)
+    for given, size in (
+        ((large, large), 1024),
+        ((oblong, large), 48),
+        ((oblong, "digits"), 28),
+        ((oblong, "cifar10:test"), 32),
+        ((array, oblong), 28),
+        ((colours, oblong), 32),
+        ((several(tmp_path / "tiny", 3, 6, 5), large), 8),
+    ):
+        assert f"; --size {size} scales and crops them to squares (size=N from Python)" in refusal(*given)
+    assert any("example with --size 28 (size=28 from" in said for said in remarks(array, colours, ["cifar-v1"]))
+    assert not remarks(array, oblong, ["cifar-v1"], size=28)
+
+
+@pytest.mark.parametrize("odd", ["0.png", "loss.png"])
+def test_one_odd_file_is_named(tmp_path, colours, odd):
+    """All images were to be scaled for a plot among them."""
+    several(tmp_path / "plots", 20, 32)
+    Image.new("RGB", (64, 48)).save(tmp_path / "plots" / odd)
+    remedy = "remove it, or --size 32 scales and crops all of them (size=N from Python)"
+    said = f"the image {tmp_path}/plots/{odd} has 64x48 pixels, not 32x32; {remedy}"
+    assert refusal(str(tmp_path / "plots"), colours) == refusal(colours, str(tmp_path / "plots")) == said
+    (tmp_path / "plots" / "1-32.png").write_bytes(b"x")
+    more = "1-32.png" if odd == "0.png" else odd
+    assert refusal(colours, str(tmp_path / "plots")).endswith(f"; 1 more cannot be used: {more}")
+
+
+def test_broken_images_are_counted_and_named(tmp_path, colours):
+    """Each attempt named the next one."""
+    several(tmp_path / "broken", 24, 32)
+    for i in (0, 1, 11, 12, 13, 14):
+        (tmp_path / "broken" / f"{i}-32.png").write_bytes(b"x")
+    said = f"the image {tmp_path}/broken/0-32.png cannot be decoded (of no known format); repair or remove it"
+    more = "; 5 more cannot be used: 1-32.png, 11-32.png, 12-32.png and 2 more"
+    assert refusal(str(tmp_path / "broken"), colours) == said + more
+    for path in (tmp_path / "broken").iterdir():
+        path.write_bytes(b"x")
+    assert "; 23 more cannot be used: " in refusal(colours, str(tmp_path / "broken"))
+
+
+def test_what_sample_wrote_beside_its_images_is_none(tmp_path, colours):
+    """An interpolation and a film among them ended it: they are of other sizes."""
+    drawn = Path(several(tmp_path / "drawn", 4, 32))
+    for i, file in enumerate(sorted(drawn.iterdir())):
+        file.rename(drawn / f"image-{i:05d}.png")
+    for name in ("grid.png", "interpolation.png", "epochs.gif"):
+        Image.new("RGB", (64, 48)).save(drawn / name)
+    said = ["drawn: 3 left out: what `gan-bench sample` wrote beside its images"]
+    assert remarks(str(drawn), colours, ["cifar-v1"]) == said
+    (drawn / "image-00000.png").rename(drawn / "cat.png")
+    assert remarks(str(drawn), colours, ["cifar-v1"]) == said, "others are images of it"
+    for file in drawn.glob("image-*"):
+        file.unlink()
+    assert "are 32x32, 64x48; " in refusal(str(drawn), colours), "of somebody's own"
