@@ -349,8 +349,8 @@ def score(
         UserError: Something named is not there or does not fit.
 
     Warns:
-        UserWarning: Files of a folder were left out; or these scores say little, as the extractor is made for images of
-            other channels, or the two sides have images of different sizes.
+        UserWarning: Files of a folder were left out or repeat; or these scores say little, as the extractor is made for
+            images of other channels, or the two sides have images of different sizes, or the same files.
     """
     import torch
 

@@ -44,11 +44,13 @@ class Side:
         label: What they are called.
         channels: 1 where all are grey, else 3.
         size: Width and height.
+        files: Digests of the files that they are read from.
     """
 
     label: str
     channels: int
     size: tuple[int, int]
+    files: frozenset[str] = frozenset()
 
     @property
     def pixels(self) -> str:
@@ -212,6 +214,11 @@ def scoring_remarks(
                 f"counts as one in what they show; bring both to one size, for example with --size {least} "
                 f"(size={least} from Python)"
             )
+    if against and (same := len(generated.files & against.files)):
+        yield (
+            f"{same:,} of {plural(len(generated.files), 'different file')} of {generated.label} "
+            f"{'is' if same == 1 else 'are'} in {against.label}, too: copies score as real images do"
+        )
     for name in extractors:
         channels = EXTRACTORS[name].channels
         others = [side for side in (generated, against) if side and channels not in (None, side.channels)]
@@ -274,9 +281,9 @@ def _generated(
     return Drawn(side=side, count=len(order), chunks=lambda: chunks(images, order)), left_out
 
 
-def _side(label: str, images: Tensor) -> Side:
+def _side(label: str, images: Tensor, files: Iterable[str] = ()) -> Side:
     _, channels, height, width = images.shape
-    return Side(label, channels, (width, height))
+    return Side(label, channels, (width, height), frozenset(files))
 
 
 def _named(text: str) -> Path:
@@ -303,11 +310,13 @@ def _read(named: str, size: int | None, other: int | None, *, whole_path: bool) 
     with named_by_no_suite():
         prepared = _prepared(path, size, other)
     name = printable(path.name)
-    said = [f"{name}: {without_suites(line)}" for line in list(prepared.contents())[1:]]
+    count, *others = prepared.contents()
+    told = [count, *others] if prepared.distinct < len(prepared.images) else others
+    said = [f"{name}: {without_suites(line)}" for line in told]
     with open_source(path) as opened:
         said += (f"{name}: {each}" for each in _of_splits(opened.names, path, name))
     images = without_equal_channels(torch.from_numpy(prepared.images))
-    return _side(_label(named, whole_path=whole_path), images), images, said
+    return _side(_label(named, whole_path=whole_path), images, prepared.digests), images, said
 
 
 def _of_splits(names: list[str], path: Path, label: str) -> Iterator[str]:

@@ -58,12 +58,13 @@ def grey(tmp_path):
 
 def test_colours_under_an_extractor_of_grey_images_are_said(colours, grey):
     """FID 3.18 of colour tiles under the classifier of digits looked like a result."""
-    (said,) = remarks(colours, colours, ["lenet-mnist-v1"])
+    same, said = remarks(colours, colours, ["lenet-mnist-v1"])
+    assert same.endswith("too: copies score as real images do")
     assert re.search("lenet-mnist-v1 is made for images of 1 channel, and .*/tiles and .*/tiles have 3: these", said)
     (said,) = remarks(colours, grey, ["lenet-mnist-v1"])
     assert "1 channel, and tiles has 3: these scores say little" in said
-    assert not remarks(grey, grey, ["lenet-mnist-v1"])
-    assert not remarks(colours, colours, ["cifar-v1", "efficientnet-lite0"])
+    assert remarks(grey, grey, ["lenet-mnist-v1"]) == [same.replace(colours, grey)]
+    assert remarks(colours, colours, ["cifar-v1", "efficientnet-lite0"]) == [same]
 
 
 def test_a_dataset_and_a_folder_are_both_looked_at(colours, grey):
@@ -165,7 +166,7 @@ def test_a_size_of_an_array_is_its_own(tmp_path, colours):
     with pytest.raises(UserError, match="the array holds images of 32x32, and size=16 scales files alone; size=32"):
         gb.score(array, half, size=16)
     said = remarks(torch.from_numpy(array), half, ["cifar-v1"])
-    assert said[0].endswith("bring both to one size, for example with --size 32 (size=32 from Python)")
+    assert said[1].endswith("bring both to one size, for example with --size 32 (size=32 from Python)")
     assert scores(array, half, size=32) == scores(array, half, size=32, extractors=["cifar-v1"])
 
 
@@ -185,7 +186,7 @@ def test_two_folders_of_one_name_have_sizes_of_their_own(tmp_path):
     for place, side in (("a", 16), ("b", 32)):
         (tmp_path / place).mkdir()
         folder(tmp_path / place / "images", np.full((side, side, 3), 90, np.uint8))
-    said, *_ = remarks(str(tmp_path / "a/images"), str(tmp_path / "b/images"), ["cifar-v1"])
+    said = "\n".join(remarks(str(tmp_path / "a/images"), str(tmp_path / "b/images"), ["cifar-v1"]))
     assert re.search(r"a/images is 16x16 and .*b/images 32x32: a difference in size counts", said)
 
 
@@ -254,7 +255,7 @@ def test_a_number_of_images_is_picked_of_files_and_arrays(colours, grey, tmp_pat
 
 def test_remarks_come_before_minutes_of_scoring(colours, monkeypatch):
     monkeypatch.setattr("gan_bench.scoring.Scoring.scores", lambda self: pytest.fail("it scores"))
-    with pytest.warns(UserWarning, match="these scores say little"), pytest.raises(pytest.fail.Exception):
+    with pytest.warns(UserWarning, match="these scores say little|copies score"), pytest.raises(pytest.fail.Exception):
         gb.score(colours, colours, extractors=["lenet-mnist-v1"])
 
 
@@ -275,7 +276,7 @@ def test_the_current_folder_is_called_by_its_name(tmp_path, monkeypatch, here):
     (place / "deep" / "notes.txt").write_text("1")
     monkeypatch.chdir(place)
     found = prepare(here, here, ["lenet-mnist-v1"], data_root(None), torch.device("cpu"))
-    assert all(said.startswith("tiles: 1 left out: files of") for said in found.remarks[:-1]), found.remarks
+    assert all(said.startswith("tiles: 1 left out: files of") for said in found.remarks[:-2]), found.remarks
     assert found.against.reference(found.extractors[0]).split == "tiles"
 
 
@@ -457,6 +458,21 @@ def test_broken_images_are_counted_and_named(tmp_path, colours):
     for path in (tmp_path / "broken").iterdir():
         path.write_bytes(b"x")
     assert "; 23 more cannot be used: " in refusal(colours, str(tmp_path / "broken"))
+
+
+def test_images_that_repeat_are_said(tmp_path, colours):
+    """400 files of four pictures, and a set compared with itself, were scored without a word."""
+    few = several(tmp_path / "few", 2, 32)
+    for i in range(8):
+        shutil.copy(tmp_path / "few" / "0-32.png", tmp_path / "few" / f"copy-{i}.png")
+    repeat = "few: 10 images of 2 different files"
+    assert remarks(few, colours, ["cifar-v1"]) == remarks(colours, few, ["cifar-v1"]) == [repeat]
+    assert repeat in remarks(few, few, ["cifar-v1"])
+    copy = shutil.copytree(colours, tmp_path / "copy")
+    (copy / "0.png").write_bytes((tmp_path / "few" / "1-32.png").read_bytes())
+    (said,) = remarks(str(copy), colours, ["cifar-v1"])
+    assert said == "3 of 4 different files of copy are in tiles, too: copies score as real images do"
+    assert remarks(str(copy), few, ["cifar-v1"])[1].startswith("1 of 4 different files of copy is in few, too")
 
 
 def test_what_sample_wrote_beside_its_images_is_none(tmp_path, colours):
