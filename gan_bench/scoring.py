@@ -15,7 +15,8 @@ from torch import Tensor
 
 from gan_bench.config.image_folder import DataRoot, Transform
 from gan_bench.core.errors import DataError, UserError, writing
-from gan_bench.core.text import as_typed, plural, printable
+from gan_bench.core.registry import did_you_mean
+from gan_bench.core.text import as_typed, odd_path, plural, printable
 from gan_bench.data.datasets import DATASETS, ImageSet, load
 from gan_bench.data.image_files import ONE_SIZE, decode
 from gan_bench.data.image_folders import Prepared, named_by_no_suite, prepare_images, without_suites
@@ -178,6 +179,8 @@ def prepare(
         )
     fitting = [name for name, entry in EXTRACTORS.shipped().items() if entry.channels == drawn.side.channels]
     names = list(dict.fromkeys(extractors)) or fitting
+    if several := next((name for name in names if "," in name), None):
+        raise UserError(f'"{several}" is no extractor; name each with an --extractor of its own (a list in Python)')
     loaded = [load_extractor(name, device) for name in names]
     compared, more = _compared_with(against, root, drawn.side, size, whole_path=one_name)
     of_files = isinstance(generated, str) and size is not None
@@ -411,7 +414,13 @@ def _compared_with(
     if path.suffix.lower() == ".npz":
         return Compared(named=printable(against), side=None, reference=partial(_moments, path)), []
     if not path.exists():
-        raise UserError(f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file')
+        splits = (f"{name}:{split}" for name, entry in DATASETS.shipped().items() for split in entry.counts)
+        meant = did_you_mean(against.replace("/", ":"), [*DATASETS, *splits])
+        remedy = odd_path(against) or (meant if meant.startswith("did") else "")
+        raise UserError(
+            f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file'
+            f"{remedy and f'; {remedy}'}"
+        )
     side, images, left_out = _read(against, size, generated.size[1], whole_path=whole_path)
     if len(images) < 2:
         raise DataError(f"{path} has 1 image, and scores compare with at least two; name a folder of more")

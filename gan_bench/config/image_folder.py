@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from gan_bench.config.trial import LIMITS
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import as_typed, at_home
+from gan_bench.core.text import as_typed, at_home, odd_path
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ def data_root(given: Path | None) -> DataRoot:
         if folder.exists():
             raise UserError(f"the data folder {folder} is no folder; name the one that it lies in, {folder.parent}")
         where = "--data" if given else "GAN_BENCH_DATA"
-        raise UserError(f"the data folder {folder} does not exist; name another with {where} or leave it out")
+        remedy = odd_path(str(folder)) or f"name another with {where} or leave it out"
+        raise UserError(f"the data folder {folder} does not exist; {remedy}")
     return DataRoot(folder or Path("data"), folder is not None)
 
 

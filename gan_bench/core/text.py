@@ -209,6 +209,19 @@ def at_home(text: str) -> str:
     return f"{option}{equals}{os.path.expanduser(value) if is_home else Path(value).absolute()}"  # noqa: PTH111 - text
 
 
+_ODD_PATHS = {
+    r"\w\w+:/": "download what is there, and name that",
+    r"\$\w|%\w+%": "no shell has put in what its variable stands for",
+    r"\\": "folders have / between them",
+    r"[*?]": "name one folder, and no pattern of files",
+}
+
+
+def odd_path(text: str) -> str:
+    """Return the remedy for a path that is not there, and is an address, a pattern, or of another shell; or nothing."""
+    return next((remedy for form, remedy in _ODD_PATHS.items() if re.search(form, text)), "")
+
+
 def with_article(noun: str) -> str:
     """Return a noun behind ``a`` or ``an``."""
     return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"

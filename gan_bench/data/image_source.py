@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from gan_bench.core.errors import DataError, brief
-from gan_bench.core.text import printable, some_of
+from gan_bench.core.text import odd_path, printable, some_of
 from gan_bench.data.file_kinds import ARCHIVES, is_image, is_other_archive, other_kind
 
 ENDINGS = frozenset(
@@ -418,7 +418,8 @@ def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     except DataError:
         raise
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist; name a folder or zip file of images") from None
+        remedy = odd_path(str(path)) or "name a folder or zip file of images"
+        raise DataError(f"{path} does not exist; {remedy}") from None
     except Exception as error:  # zipfile raises many kinds on damaged files, such as struct.error and UnicodeError
         why = "is neither a folder nor an intact zip file"
         raise DataError(f"{path} {_other_kind(path) or f'{why} ({brief(error)}); get it again'}") from None

@@ -475,6 +475,30 @@ def test_images_that_repeat_are_said(tmp_path, colours):
     assert remarks(str(copy), few, ["cifar-v1"])[1].startswith("1 of 4 different files of copy is in few, too")
 
 
+def test_names_that_nearly_fit_are_said(tmp_path, colours, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for named, meant in (
+        ("MNIST", "mnist"),
+        ("cifar-10", "cifar10"),
+        ("CIFAR10:test", "cifar10:test"),
+        ("mnist/test", "mnist:test"),
+    ):
+        assert refusal(colours, named).endswith(f'nor a folder, zip or .npz file; did you mean "{meant}"?')
+    assert refusal(colours, "holidays/2019").endswith("nor a folder, zip or .npz file")
+    for named, said in (
+        ("https://example.org/cats.zip", "; download what is there, and name that"),
+        ("$HOME/images", "; no shell has put in what its variable stands for"),
+        ("images\\cats", "; folders have / between them"),
+        ("images/*.png", "; name one folder, and no pattern of files"),
+    ):
+        assert refusal(colours, named).endswith(said)
+        assert refusal(named, colours).endswith(said)
+    with pytest.raises(UserError, match="does not exist; no shell has put in"):
+        data_root(Path("$HOME/data"))
+    with pytest.raises(UserError, match='"cifar-v1,inception" is no extractor; name each with an --extractor of its'):
+        remarks(colours, colours, ["cifar-v1,inception"])
+
+
 def test_what_sample_wrote_beside_its_images_is_none(tmp_path, colours):
     """An interpolation and a film among them ended it: they are of other sizes."""
     drawn = Path(several(tmp_path / "drawn", 4, 32))
