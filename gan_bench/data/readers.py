@@ -22,6 +22,7 @@ from gan_bench.core.errors import DataError, brief
 from gan_bench.core.text import plural, printable
 from gan_bench.data.file_kinds import is_other_archive
 from gan_bench.data.image_folders import named_by_no_suite, prepare_images
+from gan_bench.data.image_source import ENDINGS
 from gan_bench.data.splits import Split
 
 MNIST_FILES: dict[Split, dict[str, str]] = {
@@ -140,7 +141,8 @@ def _near(folder: Path, *names: str) -> str:
             instead = ", in the place of that folder" if target in path.parents else ""
             remedy = f"move it to {target}{ending if ending == '.zip' else ''}{instead}"
         return f"{shown}: if it is meant, {remedy}; or "
-    return ""
+    is_source = "/" not in names[-1] and any(path.suffix.lower() in ENDINGS for path in folder.glob("*"))
+    return f"if the images in it are meant, move them into {missing}; or " if is_source else ""
 
 
 def _alike(folder: Path, name: str) -> Iterator[Path]:

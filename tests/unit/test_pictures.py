@@ -348,6 +348,7 @@ def test_a_dataset_that_lies_under_nearly_its_name_is_named(tmp_path, dataset, t
         ("cifar10", "cifar-10-batches-py/batches.meta", "cifar-10-batches-py", "it is in the folder above: --data {};"),
         ("cifar10", "cifar10/a/1.png", "cifar10", "it is in the folder above: --data {}; or"),
         ("cats", "cats/1.png", "cats", "it is in the folder above: --data {}; or"),
+        ("cats", "faces/1.jpg", "faces", "if the images in it are meant, move them into {}/faces/cats; or"),
         (
             "cifar10",
             "cifar-10-python/cifar-10-batches-py/batches.meta",
