@@ -31,7 +31,7 @@ def report(
     no_html: Annotated[bool, typer.Option("--no-html", help="Tables only.")] = False,
     tables: Tables = "ranking",
     columns: Annotated[
-        str | None, typer.Option(help="Columns of LaTeX rankings, with commas, such as recipe,lr,beta1,fid.")
+        str | None, typer.Option(help="Columns of LaTeX rankings, with commas, such as recipe,lr,median,kid.")
     ] = None,
 ) -> None:
     """Make the comparison tables, plots and the page from records."""

@@ -26,7 +26,7 @@ from gan_bench.core.text import slug
 from gan_bench.report.findings.factors import FACTORS
 from gan_bench.report.findings.pairs import paired
 from gan_bench.report.findings.tables import _round_up, _targets
-from gan_bench.report.study.latex import _number
+from gan_bench.report.study.latex import _number, to_latex
 from gan_bench.report.study.stats import mean_interval
 from gan_bench.report.study.table import Column, Table, cell, cells, number, table_markdown, to_csv
 from gan_bench.terminal.tables import broken, print_table
@@ -435,6 +435,17 @@ def test_latex_says_the_number_where_seeds_agree_or_are_tiny(mean, half, written
     """0.125 of seeds that agree was 0.1, and of a tiny mean the interval was left out."""
     row = {"value": mean, "value_low": mean - half, "value_high": mean + half, "value_n": 5}
     assert _number(row, Column("value", "value", "interval")) == written
+
+
+def test_a_caption_explains_what_the_chosen_columns_show(study):
+    """Of means alone it explained brackets, bold and daggers, none of which the table had."""
+    found = table(report_of(study).all, "settings")
+    marks, brackets, halves = "Best in bold", "In brackets: the lowest", r"$\pm$ is the half"
+    whole, means = to_latex(found, ["lr", "median", "fid"]), to_latex(found, ["lr", "fid"])
+    assert all(text in whole for text in (marks, brackets, halves, r"\textbf{"))
+    assert halves in means
+    assert not any(text in means for text in (marks, brackets, r"\textbf{"))
+    assert halves not in to_latex(found, ["lr", "median"])
 
 
 def test_a_recipe_s_target_is_near_the_median_by_which_it_is_ranked():

@@ -33,6 +33,8 @@ from gan_bench.report.study.table import (
 SATURATED = 0.99
 """A discriminator is saturated when D(real) exceeds this and D(fake) falls below its complement."""
 _OF_COLLAPSED = "trials with half of the classes or fewer, or one class in over half of the images"
+_BRACKETS = "In brackets: the lowest to the highest seed; from six seeds on, the median's 95 % interval."
+_HALVES = "± is the half-width of the 95 % interval of a mean, over finished seeds."
 MANY_VALUES = 6
 """Of more differing values a ranking shows a setting's short name, and the values behind its scores."""
 WITHIN = (2.0, 1.25)
@@ -133,10 +135,15 @@ def setting_table(scored: Scored) -> Table:
             else [Column("epochs", "epochs", "count", detail=_one(rows, "epochs"))]
         ),
         Column("seeds", "seeds"),
-        *[Column(RANKED, arrow(name), "range", essential=True) for name in scored.study.shown((primary,))],
+        *[Column(RANKED, arrow(name), "range", _BRACKETS, essential=True) for name in scored.study.shown((primary,))],
         Column("remarks", "remarks", essential=True),
         *[
-            replace(score_column(name), detail=True, title=f"mean {arrow(name)}" if name == primary else arrow(name))
+            replace(
+                score_column(name),
+                detail=True,
+                title=f"mean {arrow(name)}" if name == primary else arrow(name),
+                note=_HALVES,
+            )
             for name in scored.study.shown(quality)
         ],
         Column("sd_seeds", f"{title} sd seeds", "number", "sd seeds: between trainings.", detail=True),
@@ -149,9 +156,7 @@ def setting_table(scored: Scored) -> Table:
     note = (
         f"All settings: {scored.study.values.shared}. Scores {scored}: extractor, reference split, generated images"
         f"{'' if is_of_papers else '; papers report those of Inception-v3, which are other numbers'}. "
-        f"Ranked by the median {title} over all seeds, where a failed or diverged seed counts as the worst. In "
-        "brackets: the lowest to the highest seed; from six seeds on, the median's 95 % interval. ± is the half-width "
-        "of the 95 % interval of a mean, over finished seeds."
+        f"Ranked by the median {title} over all seeds, where a failed or diverged seed counts as the worst."
     )
     table = scored.study.table("settings", "settings", columns, frame, note, scored.protocol)
     most = max(each.median.n for each in found.rows)

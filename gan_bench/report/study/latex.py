@@ -69,7 +69,11 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
     shown = _chosen(table, columns)
     rows = records(table)
     written = [[_written(row, column) for column in shown] for row in rows]
-    marked = any(row.get("best") is True for row in rows) and any(row.get(f"{RANKED}_n", 0) > 1 for row in rows)
+    marked = (
+        any(column.key == RANKED for column in shown)
+        and any(row.get("best") is True for row in rows)
+        and any(row.get(f"{RANKED}_n", 0) > 1 for row in rows)
+    )
     form = "".join(_alignment(column, [row[i] for row in written]) for i, column in enumerate(shown))
     head = " & ".join(f"{{{escape_latex(one_line(column.title))}}}" for column in shown)
     marks = [MARKS, *([UNJUDGED_MARK] if any(row.get("unjudged") is True for row in rows) else [])] if marked else []
