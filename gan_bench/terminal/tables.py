@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from gan_bench.core.text import plural, printable
+from gan_bench.core.text import plural, printable, shortened
 from gan_bench.report.build import Report
 from gan_bench.report.study.table import Column, Table, cells, filled, note_of, records
 from gan_bench.terminal.console import PlainConsole, spelled, wrapped
@@ -26,6 +26,8 @@ PRINTED = 100
 _INTERVAL = re.compile(r"\s(?=\()")
 _BREAK = re.compile(r"(?<=,)(?!\d)|\s")
 _PART = re.compile(r"(?:[^,\s]|,(?=\d))*[,\s]?")
+_DESCRIBE = ("text", "count", "value")
+"""Kinds of columns that say what a setting is, not how it scores."""
 TEXT = 24
 """Width to which a column of text may shrink in a terminal."""
 
@@ -42,7 +44,8 @@ def print_table(
     """Print a table to a terminal: what is filled and fits, of a long one the beginning.
 
     Numbers are never broken; their intervals go to a line of their own. Text breaks where it has commas or blanks, and
-    when that is not enough columns are left out, vital ones after all others: first those that are equal in all rows,
+    when that is not enough columns are left out, vital ones after all others: first those that are equal in all rows
+    (of baselines in a ranking, scores alone count),
     whose value stands below the table, then from the last to the first. Where not even the essential ones fit, every
     row is an entry of lines with all that it has. Of a long table, rows that are no settings are kept.
 
@@ -59,7 +62,8 @@ def print_table(
         return printable(spelled(text, console.encoding))
 
     baselines = [row.get("baseline") is True for row in records(table)]
-    named = _labelled(table, cells(table), baselines, details=details)
+    named = _labelled(table, cells(table), baselines)
+    _shorten_names(table, named)
     everything = [[spell(text) for text in row] for row in named]
     table = replace(table, columns=tuple(replace(column, title=spell(column.title)) for column in table.columns))
     rows, known = _beginning(everything, baselines, most), filled(table, everything)
@@ -67,11 +71,12 @@ def print_table(
     if len(wanted) < 2:
         return
     widths = {i: _widths(table.columns[i], [row[i] for row in rows]) for i in wanted}
-    equal = {i: rows[0][i] for i in wanted if len(rows) > 1 and len({row[i] for row in rows}) == 1}
+    equal = _equal(table, rows, wanted, sum(baselines))
     fitted = _fit(widths, table, console.width, set(equal))
     shown = list(fitted or wanted)
     more = "; all are in the files" if filed else ""
-    notes = list(_notes(table, (len(rows), len(everything)), (wanted, shown), equal, more))
+    all_of = "settings" if any(baselines) else "rows"
+    notes = list(_notes(table, (len(rows), len(everything)), (wanted, shown), equal, more, all_of))
     left = len(known) - len(wanted)
     notes.append((left and table.brief) or note_of(table, shown))
     notes.append(f"{adding} adds {plural(left, 'column')}." if left else "")
@@ -101,6 +106,7 @@ def _notes(
     columns: tuple[list[int], list[int]],
     equal: dict[int, str],
     more: str,
+    all_of: str,
 ) -> Iterator[str]:
     """Say what of a table is not printed for want of room: rows, and columns that do not fit."""
     titles = [column.title for column in table.columns]
@@ -110,7 +116,7 @@ def _notes(
     hidden = [i for i in wanted if i not in shown]
     told = {i: f"{titles[i]} {equal[i]}" for i in hidden if i in equal and cell_len(equal[i]) <= TEXT}
     if told:
-        yield f"In all rows: {', '.join(told.values())}."
+        yield f"In all {all_of}: {', '.join(told.values())}."
     if left := [titles[i] for i in hidden if i not in told]:
         yield f"Hidden columns (narrow terminal{more}): {', '.join(left)}."
 
@@ -121,16 +127,31 @@ def _beginning(rows: list[list[str]], baselines: list[bool], most: int) -> list[
     return [row for i, row in enumerate(rows) if i not in left_out]
 
 
-def _labelled(table: Table, rows: list[list[str]], baselines: list[bool], *, details: bool) -> list[list[str]]:
+def _labelled(table: Table, rows: list[list[str]], baselines: list[bool]) -> list[list[str]]:
     """Name the rows that are no settings in the remarks, where the column that names them is a detail."""
     places = {column.key: i for i, column in enumerate(table.columns)}
     recipe, remarks = places.get("recipe"), places.get("remarks")
-    if details or recipe is None or remarks is None or not table.columns[recipe].detail or "setting" in places:
+    if recipe is None or remarks is None or not table.columns[recipe].detail or "setting" in places:
         return rows
     for row, is_baseline in zip(rows, baselines, strict=True):
         if is_baseline:
-            row[remarks] = row[recipe]
+            row[remarks], row[recipe] = row[recipe], ""
     return rows
+
+
+def _shorten_names(table: Table, rows: list[list[str]]) -> None:
+    """Leave of the names of trials what tells them apart."""
+    places = [i for i, column in enumerate(table.columns) if column.key == "name"] if table.kind == "trials" else []
+    for i in places:
+        for row, name in zip(rows, shortened([row[i] for row in rows], ()), strict=True):
+            row[i] = name
+
+
+def _equal(table: Table, rows: list[list[str]], wanted: list[int], baselines: int) -> dict[int, str]:
+    """Return columns that say the same in all rows, with what they say; of baselines, the last, scores alone count."""
+    settings = rows[: len(rows) - baselines]
+    asked = {i: settings if table.columns[i].kind in _DESCRIBE else rows for i in wanted}
+    return {i: of[0][i] for i, of in asked.items() if len(of) > 1 and len({row[i] for row in of}) == 1}
 
 
 def _widths(column: Column, texts: list[str]) -> tuple[int, int]:

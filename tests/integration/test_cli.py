@@ -87,7 +87,7 @@ def test_run_report_skip_and_mirror(tmp_path, suite):
     (results / "report" / "tables" / "tiny-quick-digits-trials.csv").unlink()
     report = python_module("gan_bench.report", results, "--tables", "all")
     assert report.returncode == 0, report.stderr
-    assert "mnist-mlp-z100,lr=0.0002,dataset=digits,epochs=2,seed=0" in report.stdout
+    assert "mnist-mlp-z100,lr=0.0002,seed=0" in report.stdout, "without what is the same"
     assert (results / "report" / "tables" / "tiny-quick-digits-trials.csv").exists()
 
     shutil.rmtree(results / "report")

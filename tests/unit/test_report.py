@@ -302,6 +302,51 @@ def test_notes_explain_the_columns_that_are_there(study):
     assert "Energy where the GPU reports its power." in table_markdown(powered)
 
 
+@pytest.fixture
+def printed(study):
+    """Prints a table of the study; gives the titles of its columns, its rows, and what stands below."""
+
+    def show(kind, width, **columns):
+        console, found = Console(file=io.StringIO(), width=width), table(report_of(study).all, kind)
+        print_table(replace(found, rows=found.rows.assign(**columns)), console)
+        lines = console.file.getvalue().splitlines()
+        head, body = ([line.split(mark)[1:-1] for line in lines if line[:1] == mark] for mark in "┃│")
+        titles, texts = (
+            [" ".join(" ".join(words).split()) for words in zip(*each, strict=True)] for each in (head, body)
+        )
+        return titles, texts, " ".join(" ".join(lines).partition("┘")[2].split())
+
+    return show
+
+
+def test_trials_show_scores_before_losses_and_what_tells_them_apart(printed):
+    """Losses stood there and scores did not, under names of three lines that were equal but for one."""
+    differing = {name: np.linspace(0.1, 0.9, 10) for name in ("loss_d", "loss_g", "d_real", "d_fake")}
+    titles, texts, _ = printed("trials", 60, **differing)
+    assert "FID ↓" in titles
+    assert "D(fake)" not in titles
+    names = texts[0].replace(" ", "")
+    assert names.startswith("mnist-mlp-z100,lr=0.0002,seed=0mnist-mlp-z100,lr=0.0002,seed=1"), "without dataset=digits"
+
+
+def test_settings_hide_what_is_equal_before_scores(printed):
+    """Recipe and epochs, the same in all rows but the baselines, hid mean FID and KID."""
+    titles, texts, below = printed("settings", 80)
+    assert "mean FID ↓" in titles
+    assert not {"recipe", "epochs"} & set(titles)
+    assert "In all settings: recipe mnist-mlp-z100, epochs 2" in below
+    assert texts[titles.index("remarks")] == "untrained generators"
+
+
+def test_columns_of_a_target_name_it(study):
+    """ "s to it" had no referent where a terminal moved the column before it to the note."""
+    cost = table(report_of(study).all, "cost")
+    titles = [column.title for column in cost.columns]
+    assert {"s to 2 times best", "reached 2 times best", "s to 1.25 times best"} <= set(titles)
+    assert len(set(titles)) == len(titles)
+    assert "rounded up to two digits" in table_markdown(cost)
+
+
 def test_a_narrow_terminal_says_below_what_is_equal_in_all_rows():
     rows = pd.DataFrame(
         {"name": ["first one", "second one"], "same": "a constant", "long": ["c" * 30, "d" * 30], "mean": [1.5, 2.5]}

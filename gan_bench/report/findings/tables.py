@@ -77,7 +77,7 @@ def trial_table(study: Study) -> Table:
             key = f"{metric}[{scored}]"
             rows[key] = values_of(rows, final, metric)
             title = arrow(metric) if len(shown) == 1 else f"{arrow(metric)} {scored}"
-            columns.append(Column(key, title, "number"))
+            columns.append(Column(key, title, "number", vital=True))
     columns += [
         Column("train_seconds", "train s", "seconds"),
         Column("images_per_second", "images/s", "count"),
@@ -125,7 +125,8 @@ def setting_table(scored: Scored) -> Table:
     ]
     many = len(fields) > MANY_VALUES  # then a name comes first, and its values last
     fields = [replace(column, essential=not many) for column in fields]
-    recipe = Column("recipe", "recipe", essential=True, detail=bool(fields) and _one(rows, "recipe"))
+    is_same = bool(fields) and _one(rows, "recipe")
+    recipe = Column("recipe", "recipe", essential=not is_same, detail=is_same)
     columns = [
         Column("rank", "#", "count", essential=True),
         *([Column("setting", "setting", essential=True)] if many else [recipe, *fields]),
@@ -288,8 +289,8 @@ def cost_table(scored: Scored) -> Table:
         rows.append(row)
     peak = "Peak memory: of the GPU where one trained, else of the process, which in-line trials share."
     near = (
-        f"Best {title}: of the recipe's best setting; seconds of training until the first evaluation at or below so "
-        "many times that, over the trials that reached it."
+        f"Best {title}: of the recipe's best setting; multiples of it are rounded up to two digits, and reached at the "
+        "first evaluation at or below; seconds are of training until then, over the trials that reached it."
     )
     columns = [
         Column("setting", "setting", vital=True),
@@ -303,8 +304,8 @@ def cost_table(scored: Scored) -> Table:
             for number, times in enumerate(WITHIN)
             for column in (
                 Column(f"target_{number}", f"{times:g} times best {title}", "number", near),
-                Column(f"to_{number}", "s to it", "seconds", near),
-                Column(f"reached_{number}", "reached", note=near),
+                Column(f"to_{number}", f"s to {times:g} times best", "seconds", near),
+                Column(f"reached_{number}", f"reached {times:g} times best", note=near),
             )
         ),
     ]
