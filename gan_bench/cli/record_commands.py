@@ -110,15 +110,16 @@ def card(
     ] = None,
 ) -> None:
     """Write a setting's card for a model hub or a paper: scores with protocol, samples, generator, loading code."""
-    from gan_bench.records.layout import WEIGHTS
+    from gan_bench.records.layout import AVERAGE_WEIGHTS, WEIGHTS
     from gan_bench.report.card.card import CARD, CODE, EARLIER, missing_code, push_card, write_card
+    from gan_bench.report.card.text import SAMPLES
 
     folder = write_card(results, setting, out, license_name)
-    has_generator = (folder / WEIGHTS).is_file()
-    beside = (
-        "its samples and its generator lie beside it" if has_generator else "these records hold no generator for it"
-    )
-    console().say(f"{folder / CARD}: the card; {beside}")
+    parts = {SAMPLES: "its samples", WEIGHTS: "its generator", AVERAGE_WEIGHTS: "the moving average of its generator"}
+    there = [what for name, what in parts.items() if (folder / name).is_file()]
+    beside = f"; beside it {', '.join(there)}" if there else ""
+    none = "" if (folder / WEIGHTS).is_file() else "; these records hold no generator for it"
+    console().say(f"{folder / CARD}: the card{beside}{none}")
     if file := missing_code(folder):
         said = f"{file}, the code of its network, is gone or changed since: put what it was into {folder / CODE}"
         if (folder / EARLIER).is_dir():

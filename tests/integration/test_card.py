@@ -25,6 +25,7 @@ from gan_bench.cli.app import app
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import UserError
 from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.publish import publish
 from gan_bench.report import build
 from gan_bench.report.card.card import write_card
 
@@ -193,6 +194,43 @@ def test_without_weights_it_shows_no_code(results, tmp_path):
     assert "hold no weights" in text
     assert "\n# no heading" not in text
     assert sorted(file.name for file in folder.iterdir()) == ["README.md", "samples.png"]
+
+
+def test_where_the_median_trial_has_no_weights_it_shows_the_nearest_that_has(results, tmp_path):
+    """A card of published records denied the weights of the seed that was published with its own."""
+    scores = gb.load(results).scores.query("epoch == 2 and metric == 'fid'").set_index("trial")["value"]
+    trials = gb.load(results).trials.set_index("trial").query("lr_g == 2e-4")
+    lowest, median, highest = scores[trials.index].sort_values().index
+    seeds = trials["seed"]
+    farther, nearer = sorted((lowest, highest), key=lambda trial: abs(scores[trial] - scores[median]), reverse=True)
+    for kept, shown in (([farther], farther), ([nearer, farther], nearer), ([median, farther], median)):
+        out = tmp_path / "-".join(kept)
+        assert publish(results, out, [f"*lr=0.0002*seed={seeds[trial]}" for trial in kept])
+        folder = write_card(out, RATES[0], out / "card")
+        text = " ".join((folder / "README.md").read_text().split())
+        which = "with the median score" if shown == median else "whose score is nearest to the median"
+        assert f"is the generator of seed {seeds[shown]}:" in text
+        assert f"the one {which} (FID {scores[shown]:.4g}" in text
+        assert f"Samples of seed {seeds[shown]} after epoch 2" in text or "Samples" not in text
+        assert (folder / "generator.safetensors").is_file()
+
+
+def test_the_moving_average_beside_a_generator_is_documented(tmp_path):
+    """It lay in the folder of a card without a word."""
+    trial = {"recipe": "mnist-mlp-z100", "set": {"dataset": "digits", "ema_decay": 0.9}}
+    suite = {"suite": "averaged", "version": 1, "trials": [trial], "seeds": [0], "evaluate": {"samples": 16}}
+    gb.run(suite, results=tmp_path / "r", epochs=1, train_limit=64, executor="inline", tracking=False, quiet=True)
+    said = gan_bench("card", "best", "--results", tmp_path / "r", "--out", tmp_path / "card").stdout
+    assert "the moving average of its generator" in " ".join(said.split())
+    text = (tmp_path / "card" / "README.md").read_text()
+    found = gb.load(tmp_path / "r").scores.query("metric == 'fid' and epoch == 1")
+    (score,) = found[found["weights"] == "ema"]["value"]
+    assert f"`generator-ema.safetensors` is the moving average of its weights over training (FID {score:.4g}" in text
+    assert gb.generator(tmp_path / "card" / "generator-ema.safetensors").images(2, seed=0).shape[0] == 2
+    drawn = gan_bench("sample", ".", "--ema", "--out", tmp_path / "drawn", cwd=tmp_path / "card")
+    assert drawn.returncode == 0, drawn.stderr
+    scored = gan_bench("score", "generator-ema.safetensors", "digits", "--samples", "16", cwd=tmp_path / "card")
+    assert scored.returncode == 0, scored.stderr
 
 
 OWN = """\

@@ -38,6 +38,9 @@ _NAMES = (CARD, SAMPLES, CODE, *_GENERATOR)
 def write_card(results: Path, setting: str, out: Path | None = None, license_name: str | None = None) -> Path:
     """Write the card of a setting, with its samples and its generator, into a folder.
 
+    They are of the trial with the median score; where that one's weights are not there, as in publications, of the
+    nearest to it whose are.
+
     Args:
         results: A results folder, or one suite's folder in it.
         setting: A name in tables or in suites, part of one, a glob, or ``best``; exactly one setting must match.
@@ -54,7 +57,8 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
     found, made = read_studies(results, history=True)
     chosen = find_setting(made, setting)
     require_sound(chosen.setting.study, chosen.label)
-    stored = next(item for item in found if item.trial["id"] == chosen.median_trial)
+    by_id = {item.trial["id"]: item for item in found}
+    stored = max((by_id[trial] for trial in chosen.nearest_trials), key=_has_weights_or_samples)  # the first of these
     record, folder = RecordDirectory(stored.path), out or Path(f"{chosen.setting.name}-card")
     grids = list(record.grids.values())
     names = [name for name in _GENERATOR if (stored.path / name).is_file()] if record.weights.is_file() else []
@@ -118,6 +122,11 @@ def push_card(folder: Path, repository: str) -> str:
             f"the card was not uploaded to {repository} ({brief(error)}); it stays in {folder}, try --push again"
         ) from None
     return str(made)
+
+
+def _has_weights_or_samples(stored: StoredTrial) -> tuple[bool, bool]:
+    record = RecordDirectory(stored.path)
+    return record.weights.is_file(), bool(record.grids)
 
 
 def _code_of(stored: StoredTrial, earlier: Path) -> bytes | None:

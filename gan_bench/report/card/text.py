@@ -18,7 +18,7 @@ from gan_bench.config.naming import value_text
 from gan_bench.config.recipes import RECIPES, Article
 from gan_bench.config.trial import LATER_DEFAULTS
 from gan_bench.core.text import duration, markdown_cell, plain_markdown, plural, printable, without_places
-from gan_bench.records.layout import WEIGHTS, RecordDirectory
+from gan_bench.records.layout import AVERAGE_WEIGHTS, WEIGHTS, RecordDirectory
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import ScoreLine, TrialFile
@@ -27,7 +27,7 @@ from gan_bench.report.findings.command import own_command
 from gan_bench.report.findings.standings import Standing, standings
 from gan_bench.report.study.settings import architecture_of
 from gan_bench.report.study.stats import Interval
-from gan_bench.report.study.study import Setting
+from gan_bench.report.study.study import Scored, Setting
 from gan_bench.report.study.table import arrow, interval_text, number, score_column
 
 SAMPLES = "samples.png"
@@ -70,9 +70,10 @@ class Card:
 
     Attributes:
         standing: The setting, under the scores that rank it.
-        stored: The trial whose generator it shows: the median one of those that are finished.
+        stored: The trial whose generator it shows: of those that are finished the median one, or one near it.
         scores: The rows of its table.
         own_score: The primary score of that trial, as text.
+        average_score: That of its generator's moving average under the same protocol, or nothing.
         place: Where the setting stands among the others of its suite.
         cautions: What a reader must know of it: collapses, lost seeds, no gain over untrained generators.
         cost: What training took, and on what.
@@ -83,6 +84,7 @@ class Card:
     stored: StoredTrial
     scores: tuple[ScoreRow, ...]
     own_score: str
+    average_score: str
     place: str
     cautions: tuple[str, ...]
     cost: str
@@ -98,17 +100,24 @@ def card_of(standing: Standing, stored: StoredTrial) -> Card:
     """
     config = stored.trial["config"]
     is_of_article = architecture_of(config["recipe"]) == config["architecture"]  # other networks are no article's
-    final = standing.scored.final()[primary_measure()]
+    averages = [each for each in standing.setting.study.averages if each.protocol == f"{standing.scored.protocol},ema"]
     return Card(
         standing=standing,
         stored=stored,
         scores=tuple(_scores(standing)),
-        own_score=score_text(Interval(float(final[stored.trial["id"]]), None, None, 1)),
+        own_score=_score_of(stored, standing.scored),
+        average_score="".join(_score_of(stored, each) for each in averages),
         place=_place(standing),
         cautions=tuple(standing.remarks()),
         cost=_cost(standing.setting, stored),
         article=RECIPES[config["recipe"]].article if is_of_article else None,
     )
+
+
+def _score_of(stored: StoredTrial, scored: Scored) -> str:
+    """Return the primary score of a trial as text, or nothing where it has none."""
+    score = scored.final()[primary_measure()].get(stored.trial["id"])
+    return "" if score is None or pd.isna(score) else score_text(Interval(float(score), None, None, 1))
 
 
 def _scores(standing: Standing) -> Iterator[ScoreRow]:
@@ -190,9 +199,12 @@ def card_markdown(card: Card, license_name: str | None = None, code: str | None 
         config=config,
         has_samples=bool(record.grids),
         has_weights=record.weights.is_file(),
+        has_average=record.weights.is_file() and record.average_weights.is_file(),
+        is_median=card.stored.trial["id"] == card.standing.median_trial,
         has_environment=record.environment.is_file(),
         samples_file=SAMPLES,
         weights_file=WEIGHTS,
+        average_file=AVERAGE_WEIGHTS,
         plugin=part if part and part.get("path") else None,
         code=code,
         rows=[row.texts for row in card.scores],

@@ -99,6 +99,13 @@ class Standing:
         """The trial with the median score, the better of two; of a setting with a rank."""
         return str(self.finals.sort_values(kind="stable").index[(len(self.finals) - 1) // 2])
 
+    @property
+    def nearest_trials(self) -> list[str]:
+        """The trials that have a score, the median one first, then by the distance of theirs from it."""
+        median = self.median_trial
+        distances = (self.finals - self.finals[median]).abs()
+        return sorted(map(str, self.finals.index), key=lambda trial: (distances[trial], trial != median))
+
     def mean(self, metric: str) -> Interval | None:
         """Return the mean of a measure over the finished seeds with its interval; None without a score."""
         return interval_of(values_of(self.setting.done, self.scored.final(), metric), MEASURES[metric].bounds)
