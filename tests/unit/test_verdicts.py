@@ -100,6 +100,15 @@ def test_a_large_difference_is_decided_at_the_first_look():
     assert answer.proposal is None
 
 
+@pytest.mark.parametrize(("seeds", "is_early"), [(5, True), (12, False)])
+def test_of_epochs_too_a_decision_before_the_last_look_is_said_to_be_overstated(seeds, is_early):
+    items = [stored(digits_trial(seed), fid=50.0 + NOISE[seed], early=100.0 + NOISE[seed]) for seed in range(seeds)]
+    ((_, _, (answer,)),) = report_of(items, designs={("test", 1, "full", "digits"): LOOKS}).studies
+    (said,) = (each for each in answer.factors if each.startswith("epochs"))
+    assert "still improved at the end of training (decided" in said
+    assert ("; decided early, so the ratio is probably overstated." in said) is is_early
+
+
 def test_the_last_look_overstates_nothing():
     _, sentence, _ = row_of(pair(12, np.log(2)))
     assert "(decided" in sentence

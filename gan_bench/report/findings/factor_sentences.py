@@ -72,8 +72,7 @@ def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
     tail = f"; {plural(lost, 'pair')} without a score" if lost else ""
     tail += "".join(_left_out(row.left_out) for row in rows)
     tail += "".join(f"; {f'{row.recipe}: ' if count > 1 else ''}{row.why}" for row in rows if row.why)
-    if any(row.next for row in by["decided"]):
-        tail += "; decided early, so the ratio is probably overstated"
+    tail += _overstated(by["decided"])
     unit = "setting" if is_average else "comparison" if factor.held else "recipe"
     where = plural(count, unit)
 
@@ -177,7 +176,13 @@ def _epochs_sentence(rows: Sequence[Judged]) -> str:
     if same:
         said += f"; no difference that matters{f' in {len(same)}' if count > 1 else ''}"
     withheld = "".join(f"; {row.recipe}: {row.why}" for row in rows if row.why)
-    return f"{said}{withheld}."
+    early = _overstated([row for row in rows if row.found == "decided"])
+    return f"{said}{withheld}{early}."
+
+
+def _overstated(decided: Sequence[Judged]) -> str:
+    """Warn of the ratios of what was decided before its last look."""
+    return "; decided early, so the ratio is probably overstated" if any(row.next for row in decided) else ""
 
 
 def _degree(rows: Sequence[Judged]) -> str:
