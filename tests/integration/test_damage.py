@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -302,6 +303,19 @@ def test_fresh_ignores_what_is_there_whatever_its_clock_said(finished, seconds):
     edit(directory.environment, started="2026-01-01T00:00:00.000+00:00")
     writer.finish(directory, run_record(directory))
     assert is_finished(results, trial, policy), "also where the clock of its machine is behind"
+
+
+def test_of_a_trial_that_a_full_disk_lets_not_begin_the_same_command_is_named(finished, monkeypatch):
+    results, trial, _ = finished
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Lock, "acquire", full)
+    other = replace(trial, config=replace(trial.config, seed=1))
+    record = train(results, [other], context()).records[other.id]
+    assert record.failure is Failure.DISK_FULL
+    assert record.reason.endswith("; free some and run the same command again")
 
 
 def test_a_full_disk_without_room_for_a_lock_fails_a_trial_and_not_the_run(finished, monkeypatch):

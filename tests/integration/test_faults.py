@@ -454,6 +454,21 @@ def test_the_first_fault_is_the_reason_where_a_record_cannot_be_written_either(t
     assert record.reason.endswith("(nor can its record be written)")
 
 
+@pytest.mark.parametrize("first", ["write_trial", "finish"], ids=["while training", "at the end"])
+def test_where_a_full_disk_takes_no_record_the_same_command_continues(tmp_path, monkeypatch, first):
+    """It named --retry-failed, which runs again what has a record of its failure."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
+
+    for name in {first, "finish"}:
+        monkeypatch.setattr(writer, name, refuse)
+    _, record = run(tmp_path, digits_trial())
+    assert (record.status, record.failure) == (Status.FAILED, Failure.DISK_FULL)
+    assert f"no space left at {tmp_path}; free some and run the same command again" in record.reason
+    assert "--retry-failed" not in record.reason
+
+
 def test_two_runners_share_a_suite(tmp_path):
     """Neither repeats what the other did, and both say what became of it."""
     forked = warm.command("gan_bench")

@@ -160,6 +160,11 @@ def classify(error: BaseException, device: torch.device, place: Path) -> tuple[S
     return Status.FAILED, failure, reason
 
 
+def unrecorded(reason: str) -> str:
+    """Return the reason of a failure of which no record can be written: nothing stands in the way of the next run."""
+    return reason.replace("run with --retry-failed", "run the same command again")
+
+
 def _of_writing(error: OSError, place: Path) -> tuple[Failure, str]:
     """Classify an error of the system."""
     where = error.filename or place

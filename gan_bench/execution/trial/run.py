@@ -33,6 +33,7 @@ from gan_bench.execution.trial.events import (
     StepRequest,
     TimeLimit,
     classify,
+    unrecorded,
 )
 from gan_bench.execution.trial.meter import Meter
 from gan_bench.metrics.evaluator import Evaluator, sample_grid
@@ -86,6 +87,7 @@ def run_trial(
         else:
             _, failure, reason = classify(error, context.device, directory.path)
             reason = f"the record cannot be written: {reason}"
+        reason = unrecorded(reason)
         record = replace(record, status=Status.FAILED, failure=failure, reason=reason)
     if record.status in (Status.DONE, Status.DIVERGED):
         with contextlib.suppress(OSError):  # what stays of a checkpoint does no harm
