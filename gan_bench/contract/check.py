@@ -9,6 +9,7 @@ from typing import Any
 
 from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.plugins import load_plugin
+from gan_bench.config.suite import known_suites
 from gan_bench.contract.parts import (
     Body,
     BrokenContractError,
@@ -77,7 +78,8 @@ def parts_of(target: str) -> list[tuple[str, str]]:
                 for owner in {_normal(distribution_of(point)[0]), _normal(point.module.partition(".")[0])}:
                     owners.setdefault(owner, []).append((plural, name))
     if _normal(target) not in owners:
-        hint = did_you_mean(_normal(target), owners) if owners else "none offers any"
+        near = did_you_mean(_normal(target), [*owners, *known_suites()])
+        hint = near if owners or near.startswith("did") else "none offers any"
         raise UserError(
             f'no installed package "{as_typed(target)}" offers parts ({hint}); a suite, or a path to a '
             "Python file, works too"

@@ -41,7 +41,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     lower = {each.lower(): each for each in names}
     near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=NEAR)
-    near = near or [each for each in lower if len(name) > 2 and each.startswith(name.lower())][:1]
+    beginning = name.lower()[: max(3, len(name) - 1)]  # "hinj"
+    near = near or [each for each in lower if len(name) > 2 and each.startswith(beginning)][:1]
     return f'did you mean "{lower[near[0]]}"?' if near else f"known: {', '.join(names)}"
 
 

@@ -191,6 +191,7 @@ BAD_CALLS = {
         "--no-tracking and --experiment-prefix do not go together; leave one out",
     ),
     "show nothing near": (["show", "nothing"], 'nothing is called "nothing" (`gan-bench list` lists what there is)'),
+    "check unknown": (["check", "quikstart"], 'did you mean "quickstart"'),
     "show unknown": (["show", "mnist-dcgam"], 'did you mean "mnist-dcgan"'),
     "ui without results": (["ui", "--results", "{tmp}"], "does not exist; run a suite first, or name"),
     "two folders": (["report", "{tmp}", "b c", "d"], "too many words (b c d); give one at a time"),

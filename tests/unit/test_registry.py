@@ -64,6 +64,7 @@ def test_near_miss_is_named(fruits):
 def test_what_is_not_near_is_no_hint():
     """`show nothing` asked whether hinge was meant."""
     assert did_you_mean("nothing", ["hinge", "kid"]) == "known: hinge, kid"
+    assert did_you_mean("hinj", ["hinge", "kid"]) == 'did you mean "hinge"?'
     assert did_you_mean("onyl", ["only"]) == 'did you mean "only"?'
     assert did_you_mean("mlp", ["mlp-wide-and-deep"]) == 'did you mean "mlp-wide-and-deep"?'
 
