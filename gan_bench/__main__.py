@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -35,6 +36,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     """Raise what ends this process; end at once within an import, where libraries in C lose exceptions, or state."""
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            with contextlib.suppress(OSError):
+                os.write(2, b"interrupted\n" if number == signal.SIGINT else b"")
             os._exit(128 + number)
         frame = frame.f_back
     raise KeyboardInterrupt if number == signal.SIGINT else StopProcess(128 + number)

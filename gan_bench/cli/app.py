@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, cast
 
 import typer
+from typer.core import TyperGroup
 
 from gan_bench.cli import images
 from gan_bench.cli import part_commands as parts
@@ -33,8 +34,20 @@ UsageError = cast("type[Exception]", typer.BadParameter.__base__)
 
 HELP = ("-h", "--help")
 
+
+class _Commands(TyperGroup):
+    """Ends a command at Ctrl-C with a word; `run` says more, and returns."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's, or typer's own in newer versions
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _end(130, "interrupted")
+
+
 app = typer.Typer(
     name="gan-bench",
+    cls=_Commands,
     help="Train the GANs of five tutorials, measure them, and say which settings are really better.",
     no_args_is_help=True,
     add_completion=False,

@@ -548,6 +548,7 @@ def test_the_module_of_reports_ends_at_a_signal_as_the_command_does(results, tmp
     words = [sys.executable, "-c", script, name, results, "--out", tmp_path / "out", "--no-html"]
     done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False, timeout=HANG)
     assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert ("interrupted" in done.stderr.splitlines()) is (name == "SIGINT"), "a bare ^C told nothing"
     assert not list(tmp_path.rglob("*.aside"))
 
 
