@@ -605,7 +605,7 @@ def test_of_a_quick_profile_the_whole_protocol_comes_before_more_seeds():
         (
             350.0,  # worse than untrained generators: scores of more samples would not help
             "--train-limit 300 --samples 64",
-            "longer training (without --train-limit 300), `gan-bench run test --samples 64`.",
+            "longer training, trained anew (without --train-limit 300), `gan-bench run test --samples 64`.",
         ),
     ],
 )
@@ -638,7 +638,7 @@ def test_seeds_are_not_added_to_a_cut_training_in_which_nothing_was_learned(opti
     if "--samples" in options:
         study.trials["train_limit"] = None
     found = proposal(study.scored[0])
-    said = "Next: longer training"
+    said = "Next: longer training, trained anew"
     if learned:
         assert found.startswith("Next: 5 seeds, which can decide, ")
     elif advised is None:
@@ -660,12 +660,16 @@ def test_epochs_that_a_suite_sets_are_not_taken_for_cut_where_samples_alone_made
 @pytest.mark.parametrize(
     ("options", "lengths", "said"),
     [
-        ("--profile full", {8}, "Next: longer training, `gan-bench run digits --profile full --set epochs=16`"),
+        (
+            "--profile full",
+            {8},
+            "Next: longer training, trained anew, `gan-bench run digits --profile full --set epochs=16`",
+        ),
         (
             "--profile full --epochs 20 --set epochs=8 --set loss=hinge",
             {8},
-            "Next: longer training, in a folder of its own, `gan-bench run digits --set loss=hinge --profile full "
-            "--set epochs=16 --results results-16-epochs`",
+            "Next: longer training, anew in a folder of its own, `gan-bench run digits --set loss=hinge --profile "
+            "full --set epochs=16 --results results-16-epochs`",
         ),
         ("--profile full", {8, 16}, "Next: longer training, by more epochs in the suite, now 8 to 16"),
         ("--profile full", {10**6}, "Next: longer training, by more epochs in the suite, now 1000000"),

@@ -302,8 +302,8 @@ def test_a_fixed_list_claims_equivalence_where_its_suite_sets_a_margin():
 
 
 NO_SEEDS = (
-    f"Next: longer training, `{COMMAND} --set epochs=4`: more seeds would not help, as no test compares settings that "
-    "collapsed or failed at a different rate."
+    f"Next: longer training, trained anew, `{COMMAND} --set epochs=4`: more seeds would not help, as no test compares "
+    "settings that collapsed or failed at a different rate."
 )
 
 

@@ -146,7 +146,7 @@ def _longer(study: Study, command: Command) -> str:
     longer = command.without(*SHORTER)
     longer = _whole_protocol(command) if longer == command and _is_cut_by_profile(study) else longer
     if longer != command:
-        return f"Next: longer training{_lifted(command, longer)}, `{longer}`."
+        return f"Next: longer training, trained anew{_lifted(command, longer)}, `{longer}`."
     return f"{_with_more_epochs(study, command)}: more seeds would not help."
 
 
@@ -160,13 +160,13 @@ def _with_more_epochs(study: Study, command: Command) -> str:
     kept = tuple(each for each in shorter.options if not _sets_epochs(each))
     longer = replace(shorter, options=(*kept, ("--set", f"epochs={2 * epochs[0]}")))
     if len(kept) == len(shorter.options):
-        return f"Next: longer training, `{longer}`"
+        return f"Next: longer training, trained anew, `{longer}`"
     # beside these trials they would be one study of two lengths, of which no one command is
     folder = Path(command.value("--results") or "results")
     if folder.name in ("", ".."):  # the current folder, or the one above: beside it and not in it
         folder = folder / ".." / folder.resolve().name
     aside = str(folder.with_name(f"{re.sub(r'-[0-9]+-epochs$', '', folder.name)}-{2 * epochs[0]}-epochs"))
-    return f"Next: longer training, in a folder of its own, `{longer.having('--results', aside)}`"
+    return f"Next: longer training, anew in a folder of its own, `{longer.having('--results', aside)}`"
 
 
 def _sets_epochs(option: Sequence[str]) -> bool:
