@@ -315,7 +315,7 @@ class _Costs:
         if why := missing_part(config, stored.environment):
             return why
         short = replace(config, epochs=1, evaluation=replace(config.evaluation, epochs=(1,), draws=1))
-        trial = Trial(setting="audit", config=short)
+        trial = Trial(setting=stored.trial["setting"], config=short)
         try:
             found = estimate([trial], self._context, group=1)
             step = found.paces[shape_key(short)].step

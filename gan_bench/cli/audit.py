@@ -109,14 +109,17 @@ def _sum_up(found: list[AuditFinding], seconds: float, out: PlainConsole) -> Non
             style="yellow",
         )
     said, style = _verdict(Counter[AuditVerdict](finding["verdict"] for finding in found))
-    out.say(f"{said}; the details are in audit.json beside the records, after {duration(seconds)}", style=style)
+    took = f" in {duration(seconds)}" if seconds >= 1 else ""
+    out.say(f"{said}{took}; the details are in audit.json beside the records", style=style)
 
 
 def _verdict(counts: Counter[AuditVerdict]) -> tuple[str, str | None]:
     """Say in one sentence what an audit came to, and in which style."""
     made = plural(counts.total() - counts["not audited"], "check")
     if bad := counts["contradicted"]:
-        return f"the records do not hold: contradicted by {bad} of {made}", STYLES["contradicted"]
+        return f"the records do not hold: {bad} of {made} contradict them", STYLES["contradicted"]
     if bad := counts["doubtful"]:
-        return f"the records are doubtful by {bad} of {made}", STYLES["doubtful"]
-    return f"the records hold by {made}" if counts["holds"] else "nothing was checked", None
+        return f"the records are doubtful: {bad} of {made} speak against them", STYLES["doubtful"]
+    return f"the records hold: nothing speaks against them in {made}" if counts[
+        "holds"
+    ] else "nothing was checked", None

@@ -116,7 +116,8 @@ def _say_how_far(
 ) -> None:
     """Print what is decided, what is open, and what the rest costs at most."""
     if not asked:
-        console.say("nothing to compare: one setting, or none with a score")
+        one = len({trial.setting for trial in prepared.plan.trials}) == 1
+        console.say(f"nothing to compare: {'this is one setting' if one else 'no two settings have a score'}")
         return
     settled = all(each.state not in ("undecided", "not judged") or each.next is not None for each in asked)
     left = f"{len(going_on) or 'none'} open"

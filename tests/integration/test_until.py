@@ -254,7 +254,7 @@ def test_what_is_left_out_of_the_plan_is_no_question_of_it(tmp_path):
     Recorded(tmp_path, apart(0.12, 0.1), RECORDED, max_seeds=5).run()
     part = Recorded(tmp_path, apart(0.12, 0.1), RECORDED, only="lr=0.0001")
     part.run()
-    assert part.lines == ["nothing to compare: one setting, or none with a score"]
+    assert part.lines == ["nothing to compare: this is one setting"]
 
 
 def test_the_proposed_command_goes_on_where_a_look_was_cut(tmp_path):
