@@ -498,10 +498,14 @@ BALANCED = {(0.0, 0): (0, 1), (0.0, 1): (2, 3), (0.9, 0): (4,), (0.9, 1): (4,)}
 
 
 @pytest.mark.parametrize(
-    ("seeds", "lost", "waiting", "following"),
-    [(5, BALANCED, {}, 8), (5, {}, {(0.0, 0): (0, 1, 2), (0.9, 1): (3, 4)}, 5)],
+    ("seeds", "lost", "waiting", "following", "pairs"),
+    [
+        (5, BALANCED, {}, 8, 5),
+        (5, {}, {(0.0, 0): (0, 1, 2), (0.9, 1): (3, 4)}, 5, 5),
+        (2, {(beta, i): (i,) for beta in (0.0, 0.5, 0.9) for i in (0, 1)}, {}, 5, 6),  # no pair has both
+    ],
 )
-def test_a_comparison_that_no_seed_has_of_all_settings_waits_for_the_next_look(seeds, lost, waiting, following):
+def test_a_comparison_that_no_seed_has_of_all_settings_waits_for_the_next_look(seeds, lost, waiting, following, pairs):
     """It was closed as undecided at its first look, or missing in every answer before that."""
     items = []
     for beta in (0.0, 0.5, 0.9):
@@ -522,7 +526,7 @@ def test_a_comparison_that_no_seed_has_of_all_settings_waits_for_the_next_look(s
     (asked,) = [each for each in questions(study) if each.text.startswith("learning rate")]
     assert (asked.state, asked.next, len(asked.settings)) == ("not judged", following, 6)
     (sentence,) = [each for each in answer.factors if each.startswith("learning rate: ")]
-    assert sentence.startswith(f"learning rate: not judged before the look at {following} seeds; 5 pairs")
+    assert sentence.startswith(f"learning rate: not judged before the look at {following} seeds; {pairs} pairs")
 
 
 @pytest.mark.parametrize("waiting", [(2, 3, 4), (0, 1, 2, 3)])

@@ -177,7 +177,7 @@ def _epochs_sentence(rows: Sequence[Judged]) -> str:
         said += f"; no difference that matters{f' in {len(same)}' if count > 1 else ''}"
     withheld = "".join(f"; {row.recipe}: {row.why}" for row in rows if row.why)
     early = _overstated([row for row in rows if row.found == "decided"])
-    return f"{said}{withheld}{early}."
+    return f"{said}{early}{withheld}."
 
 
 def _overstated(decided: Sequence[Judged]) -> str:

@@ -206,7 +206,7 @@ def _without_mean(scored: Scored, side: Sides) -> Judged | None:
         why = f"{' and '.join(failed.values())} {how} in {'any' if how == 'could not be scored' else 'every'} seed"
     elif look.next is None and "rest" in pairs and bad.groupby(pairs["seed"]).any().all():
         why = f"in every seed a setting {how}"
-    elif look.next is None or not known:
+    elif look.next is None or not (known or bad.any()):
         return None
     judged = Judged(
         recipe=recipe,
