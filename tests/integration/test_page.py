@@ -369,6 +369,8 @@ def test_columns_are_chosen_for_latex(tmp_path):
     build_report(tmp_path, html=False, columns=["recipe", "lr", "fid"])
     (first,) = (tmp_path / "report" / "tables").glob("one-*-settings-*.tex")
     assert "{recipe} & {lr} & {mean FID $\\downarrow$}" in first.read_text()
+    build_report(tmp_path, html=False, columns=["recipe", "loss", "fid"])
+    assert "{recipe} & {mean FID $\\downarrow$}" in first.read_text(), "without the loss, which is the same"
     with pytest.raises(UserError, match='no column "lrr"'):
         build_report(tmp_path, html=False, columns=["lrr"])
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gan_bench.config.naming import TITLES
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, one_line
 from gan_bench.report.study.table import RANKED, Column, Table, cell, cells, filled, note_of, number, records
@@ -104,12 +105,14 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
 def check_columns(tables: Sequence[Table], columns: Sequence[str]) -> None:
     """Refuse a column that no ranking has; one that some have is left out of the others.
 
+    A value in which no settings differ is left out too: the caption says it for all.
+
     Raises:
         UserError: There is no such column.
     """
     known = dict.fromkeys(name for table in tables if table.ranking for name in _names(table))
     for name in columns:
-        if name not in known:
+        if name not in known and name not in TITLES:
             raise UserError(f'--columns: no column "{as_typed(name)}"; there are {", ".join(known)}')
 
 
