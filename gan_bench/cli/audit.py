@@ -117,9 +117,9 @@ def _verdict(counts: Counter[AuditVerdict]) -> tuple[str, str | None]:
     """Say in one sentence what an audit came to, and in which style."""
     made = plural(counts.total() - counts["not audited"], "check")
     if bad := counts["contradicted"]:
-        return f"the records do not hold: {bad} of {made} contradict them", STYLES["contradicted"]
+        return f"the records do not hold: {bad} of {made} contradict{'s' * (bad == 1)} them", STYLES["contradicted"]
     if bad := counts["doubtful"]:
-        return f"the records are doubtful: {bad} of {made} speak against them", STYLES["doubtful"]
+        return f"the records are doubtful: {bad} of {made} speak{'s' * (bad == 1)} against them", STYLES["doubtful"]
     return f"the records hold: nothing speaks against them in {made}" if counts[
         "holds"
     ] else "nothing was checked", None

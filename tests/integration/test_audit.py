@@ -308,7 +308,7 @@ def test_a_changed_file_is_found_for_nothing(results):
     forged.evaluations.write_text(forged.evaluations.read_text().replace("0", "1", 1))
     said = audit(results, "--levels", "consistent", code=1)
     assert "contradicted consistent" in " ".join(said.split())
-    assert "the records do not hold: contradicted by 1 of 3 checks" in said
+    assert "the records do not hold: 1 of 3 checks contradicts them" in said
 
 
 # --------------------------------------------------------------------------------------- what can go wrong
