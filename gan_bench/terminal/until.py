@@ -117,7 +117,10 @@ def _say_how_far(
     """Print what is decided, what is open, and what the rest costs at most."""
     if not asked:
         one = len({trial.setting for trial in prepared.plan.trials}) == 1
-        console.say(f"nothing to compare: {'this is one setting' if one else 'no two settings have a score'}")
+        why = "this is one setting" if one else "no two settings have a score"
+        if any(study.gone for study in studies):
+            why = "questions that are left are also of settings that the suite asks for no longer"
+        console.say(f"nothing to compare: {why}")
         return
     settled = all(each.state not in ("undecided", "not judged") or each.next is not None for each in asked)
     left = f"{len(going_on) or 'none'} open"

@@ -150,11 +150,13 @@ def _place(standing: Standing) -> str:
             (len(found.of("unequal")), f"no test judges {{}}, which {found.unlike}"),
             (len(found.of("waiting")), "{} planned and without a score yet"),
         ]
-        return f"{place}: {'; '.join(words.format(count) for count, words in said if count)}."
+        words = "; ".join(words.format(count) for count, words in said if count)
+        return f"{place}{': ' * bool(words)}{words}."
     best = found.best.label
     return {
         "unequal": f"{place}; no test judges it against the best: {standing.why}.",
         "ahead": f"{place}; decidedly better in the mean over equal seeds than {best}, whose median is the best.",
+        "withdrawn": f"{place}; compared with none, as its suite asks for the rest of its seeds no longer.",
         "behind": f"{place}: decidedly worse than the best, {best}.",
     }.get(standing.stand, f"{place}: not decidedly worse than the best, {best}.")
 

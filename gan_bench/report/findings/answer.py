@@ -97,7 +97,7 @@ def _headline(found: Standings, best: Standing) -> str:
     planned, known = len(best.setting.trials), len(best.finals)
     seeds = f"{known} of {planned} planned seeds" if known < planned else plural(best.median.n, "seed")
     lost = "".join(f", {count} {what}" for what, count in best.lost.items())
-    waiting = sum(each.setting.done.empty and not each.setting.bad for each in found.rows)
+    waiting = len(found.of("waiting"))
     useless = _why_useless(best)
     what = ("Best setting" if found.is_decided and not useless else "Best score") + (" so far" if waiting else "")
     have = "has" if waiting == 1 else "have"
@@ -210,7 +210,7 @@ def _failed(found: Standings) -> str:
     """Name settings of which no trial came to its end with a score."""
     by_words: dict[str, list[Standing]] = {}
     for each in found.rows:
-        if sum(each.lost.values()) == len(each.setting.trials):
+        if sum(each.lost.values()) == len(each.setting.trials) and each.label not in each.setting.study.cut_short:
             how = next(iter(each.lost)) if len(each.lost) == 1 else "failed, diverged or could not be scored"
             said = f"{how} in {'any' if how == 'could not be scored' else 'every'} seed"
             by_words.setdefault(said, []).append(each)
@@ -327,4 +327,4 @@ def _withdrawn(study: Study) -> Iterator[str]:
             yield f"{plural(count, 'trial')} that {never} {are} {what}, and nothing waits for {them}{named}."
     if study.cut_short:
         named = some_of(sorted(study.cut_short), NAMED, "; ")
-        yield f"In no comparison, as the suite asks for the rest of its seeds no longer: {named}."
+        yield f"In no comparison, as the suite as it was last run asks for the rest of its seeds no longer: {named}."

@@ -231,10 +231,15 @@ def _successive_epochs(scored: Scored) -> Iterator[Sides]:
     done = study.scores[study.scores["trial"].isin(trials["trial"]) & (study.scores["protocol"] == scored.protocol)]
     done = done[done["status"] == "done"]
     trained = done[done["epoch"] > 0]
+    waiting = dict[tuple[str, tuple[int, ...]], set[str]]()  # settings that will be looked at so
+    for row in trials[~trials["status"].isin(ENDED)][["recipe", "config", "label"]].to_dict("records"):
+        planned = tuple(epoch for epoch in row["config"]["evaluation"]["epochs"] if epoch)
+        waiting.setdefault((str(row["recipe"]), planned), set()).add(str(row["label"]))
     for title, epochs, alike in _looked_at_alike(trained):
         wide = alike.pivot_table(index="trial", columns=["metric", "epoch"], values="value")
         names = set(alike["trial"])
         labels, others = set(trials["label"][trials["trial"].isin(names)]), set(trained["trial"]) - names
+        labels |= waiting.pop((str(alike["recipe"].iloc[0]), epochs), set())
         members = trials[trials["label"].isin(labels) & ~trials["trial"].isin(others)]
         primary = alike[(alike["metric"] == primary_measure()) & alike["value"].isna()]
         unscored = {epoch: set(primary["trial"][primary["epoch"] == epoch]) for epoch in epochs}
@@ -248,14 +253,11 @@ def _successive_epochs(scored: Scored) -> Iterator[Sides]:
                 if (metric, epoch) in wide
             }
             both = _of_themselves(members, columns, (unscored[a], unscored[b]), (collapsed[a], collapsed[b]))
-            if len(collapsed[a]) > len(collapsed[b]):  # they begin so, and learn: the test judges how far
-                both["collapsed_a"] = both["collapsed_b"]
-            yield title, f"epoch {a}", f"epoch {b}", both
-    waiting = trials[~trials["status"].isin(ENDED) & ~trials["recipe"].isin(trained["recipe"])]
-    planned = waiting["config"].map(lambda config: tuple(filter(None, config["evaluation"]["epochs"])))
-    for (recipe, _), alike in waiting.groupby([waiting["recipe"], planned], sort=True):
-        for a, b in pairwise(planned[alike.index[0]]):  # tests that are to come
-            yield str(recipe), f"epoch {a}", f"epoch {b}", _of_themselves(alike, {}, ((), ()), ((), ()))
+            yield title, f"epoch {a}", f"epoch {b}", both.assign(later=True)
+    for (recipe, epochs), labels in waiting.items():
+        members = trials[trials["label"].isin(labels)]
+        for a, b in pairwise(epochs):  # tests that are to come
+            yield recipe, f"epoch {a}", f"epoch {b}", _of_themselves(members, {}, ((), ()), ((), ()))
 
 
 def _looked_at_alike(trained: pd.DataFrame) -> Iterator[tuple[str, tuple[int, ...], pd.DataFrame]]:

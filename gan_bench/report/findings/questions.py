@@ -92,7 +92,7 @@ def proposal(scored: Scored) -> str | None:
         One sentence, or None where the records do not say with what they were made or nothing more is worth it.
     """
     study, found = scored.study, standings(scored)
-    trials = study.trials
+    trials = study.trials[~study.trials["withdrawn"]]  # no command trains others
     left = trials["status"].isin(["planned", "unfinished", "interrupted", "damaged", "altered", "skipped"])
     command = own_command(study)
     if left.any() and command:
@@ -122,7 +122,7 @@ def _beyond_tests(study: Study, found: Standings, command: Command) -> str | Non
     is_judged = not unequal or len(unequal) < len(found.rivals)
     if is_judged or study.design.extended or any(each.why.endswith(CHANGED) for each in unequal):
         return None
-    failed = int((study.trials["status"] == "failed").sum())
+    failed = int(((study.trials["status"] == "failed") & ~study.trials["withdrawn"]).sum())
     if failed:  # of memory, time or a kill, which the next attempt may not meet
         again = plural(failed, "failed trial")
         return f"Next: `{command} --retry-failed` tries {again} again: no test judges settings that {found.unlike}."
@@ -187,7 +187,7 @@ def _is_cut_by_profile(study: Study) -> bool:
 def _next_look(scored: Scored, command: Command) -> str | None:
     """Propose the next look where a question is open; of a study of one or two seeds, in which none can be, five."""
     study, design = scored.study, scored.study.design
-    everything = set(study.trials["group"])
+    everything = set(study.trials["group"][~study.trials["withdrawn"]])
     if design.extended:
         return None
     if design.is_fixed:

@@ -31,7 +31,8 @@ Sides = tuple[str, str, str, pd.DataFrame]
 """A comparison: recipe, level A, level B, and pairs with a seed and whether anything of the pair is left to train,
 ``open``; for each side, with the endings ``_a`` and ``_b``, a column ``METRIC``, and whether the trial was lost,
 ``bad``, as its images cannot be scored, ``unscored``, or its generator ``collapsed``; where settings are averaged, what
-each is beside the level, ``rest``."""
+each is beside the level, ``rest``. A column ``later`` says that B is a later epoch of the trials of A: many begin
+collapsed and learn."""
 
 
 @once
@@ -45,11 +46,10 @@ def scored_so(scored: Scored) -> pd.DataFrame:
         return canonical_json([config["evaluation"].get(name) for name in ("samples", "extractors")])
 
     trials = scored.study.trials
-    trials = trials[~trials["label"].isin(scored.study.cut_short)]
     has_scores = trials["trial"].isin(scored.final().index)
     ways = set(trials["config"][has_scores].map(way))
     is_open = (trials["status"] != "done") & trials["config"].map(lambda config: way(config) in ways)
-    return trials[has_scores | is_open]
+    return trials[(has_scores | is_open) & ~trials["label"].isin(scored.study.cut_short)]
 
 
 def sides_of(scored: Scored, trials: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
@@ -209,7 +209,9 @@ def look_at(scored: Scored, pairs: pd.DataFrame) -> tuple[Design, Look]:
     seeds = set(pairs["seed"])
     design = scored.study.design.of(seeds)
     look = design.at(seeds - set(pairs["seed"][pairs["open"]]))
-    return design, replace(look, next=None) if scored.study.gone & labels_of(pairs) else look
+    if look.next and scored.study.gone & labels_of(pairs) and not seeds.issuperset(design.first(look.next)):
+        look = replace(look, next=None)  # the suite asks for these seeds no longer
+    return design, look
 
 
 def labels_of(pairs: pd.DataFrame) -> set[str]:
@@ -261,7 +263,8 @@ def _unequal(pairs: pd.DataFrame, first: str, second: str) -> str:
     """
     for column, what in (("bad", how_lost(pairs, "ab")), ("collapsed", "collapsed")):
         counts = [int(pairs[f"{column}_{side}"].sum()) for side in "ab"]
-        if counts[0] != counts[1]:
+        has_learned = column == "collapsed" and "later" in pairs and counts[0] > counts[1]
+        if counts[0] != counts[1] and not has_learned:
             shares = [f"{count} of {len(pairs)}" if count else "none" for count in counts]
             return f"{first} {what} in {shares[0]}, {second} in {shares[1]}"
     sides = [pairs[f"made_of_{side}"] for side in "ab" if f"made_of_{side}" in pairs]

@@ -108,7 +108,9 @@ def _against_the_best(each: Standing, table: Standings) -> str:
     best = table.best.label if table.best else ""
     if each.stand == "best":
         return _of_the_best(table)
-    if each.stand in ("unranked", "waiting"):
+    if each.stand == "waiting":
+        return NO_SCORE
+    if each.stand == "unranked":
         ways = [f"{count} of {len(each.setting.trials)} {what}" for what, count in each.lost.items()]
         return f"failed: {', '.join(ways)}" if ways else NO_SCORE
     is_extended = each.scored.study.design.extended

@@ -111,7 +111,7 @@ def setting_table(scored: Scored) -> Table:
         row["remarks"] = "; ".join(each.remarks())
         row["best"] = each.stand == "best"
         row["tied"] = each.stand in ("tied", "ahead", "unknown")
-        row["unjudged"] = each.stand == "unequal"
+        row["unjudged"] = each.stand in ("unequal", "withdrawn")
         rows.append(row)
     frame = pd.DataFrame(rows)
     frame = frame.sort_values("rank", na_position="last", kind="stable")

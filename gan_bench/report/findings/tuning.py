@@ -67,7 +67,8 @@ def best_of(values: Sequence[float], k: int, share: float) -> float:
 
 def arms(scored: Scored) -> list[Arm]:
     """Cut the settings whose values were drawn at random into arms that share everything else."""
-    drawn = scored.study.trials[scored.study.trials["drawn"].map(len) > 0]
+    trials = scored.study.trials
+    drawn = trials[(trials["drawn"].map(len) > 0) & ~trials["label"].isin(scored.study.cut_short)]
     if drawn.empty:
         return []
     first = drawn.drop_duplicates("group")

@@ -43,6 +43,7 @@ class Judged:
         aside: Labels of those that are not averaged, as they lost most of their seeds.
         open: Whether another look is worth its seeds.
         next: Seeds of the next look, or None.
+        early: Whether its look was not the last one that was declared.
         too_noisy: Whether the spread keeps every look from showing equivalence.
         needed: Seeds that a decision takes, or None where nobody can say.
         more: The same as people read it.
@@ -68,6 +69,7 @@ class Judged:
     aside: frozenset[str] = frozenset()
     open: bool = False
     next: int | None = None
+    early: bool = False
     too_noisy: bool = False
     needed: int | None = None
     more: str = ""
@@ -158,6 +160,7 @@ def judge(scored: Scored, sides: Iterable[Sides], metrics: Sequence[str], beside
     lost = [each for _, each in without if each is not None]
     # What is planned and has no score yet is a test, too: else it would take back what is decided before.
     to_come = sum(bool(side[-1]["open"].any()) or (each is not None and each.open) for side, each in without)
+    to_come += sum(each.is_primary and not each.in_family and bool(each.side[-1]["open"].any()) for each in made)
     p_values = [each.repeated for each in made if each.in_family]
     waiting = [None] * (beside + to_come) if p_values else []
     values = corrected([*p_values, *waiting], scored.study.design)
@@ -245,6 +248,7 @@ def _judged(made: Comparison) -> Judged:
         aside=frozenset(labels_of(made.aside)),
         open=made.is_open(found),
         next=made.look.next,
+        early=0 < made.look.number < made.design.looks[-1] and not made.design.is_fixed,
         too_noisy=made.is_too_noisy,
         needed=needed,
         more="" if not wanted else str(needed) if needed else f"over {MOST_SEEDS}" if is_fixed else "no look",
