@@ -102,7 +102,7 @@ def _has_column(opened: ImageSource, note: str) -> bool:
         with contextlib.suppress(DataError):
             start = opened.read(note)[:4096].decode("utf-8-sig", "replace")
     first = start.partition("\n")[0]
-    columns = _BETWEEN.split(first) if _BETWEEN.search(first) else first.split()
+    columns = first.split() if suffix != ".txt" and not _BETWEEN.search(first) else _BETWEEN.split(first)
     is_column = "split" in (each.strip(" \r\"'").lower() for each in columns)
     return _KEY.search(start) is not None if suffix.startswith(".json") else is_column
 

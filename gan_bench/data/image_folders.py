@@ -388,7 +388,7 @@ def _decoded(
         except DataError as error:
             if isinstance(error.__cause__, MemoryError) or isinstance(error, ArchiveError):
                 raise
-            return error, b"", 0
+            return DataError(str(error)), b"", 0  # the traceback of the other one holds the file and its pixels
 
     faults: dict[str, DataError] = {}
     done, what = 0, f"preparing {len(names):,} images of {printable(source.name)}"

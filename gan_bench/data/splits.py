@@ -113,7 +113,9 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
     if training and not others and not loose and len(training) == 1:
         inside = (*within, training[0])
         ours = [path for path in paths if path[: depth + 1] == inside and below.isdisjoint(path[depth + 1 :][:1])]
-        _doubts(ours, inside, source)
+        split = all(_plain(each) in TRAINING | HELD_OUT for path in ours for each in path[depth + 1 : depth + 2])
+        if below or split:  # in a flat test/ nothing tells which other folders of train are classes
+            _doubts(ours, inside, source)
         return _layout(tops, training[0], held_out, within, where)
     if (training and (held_out or not others)) or (held_out and (loose or not below.isdisjoint(others))):
         beside = [*others, *training[1:], *([plural(loose, "image")] if loose else [])]
@@ -276,7 +278,8 @@ def _pair(folders: Mapping[str, Collection[str]]) -> tuple[str, str] | None:
 def _held_out(folders: Mapping[str, Collection[str]], classes: Mapping[str, object]) -> tuple[list[str], list[str]]:
     """Return the folders that others are nearly surely held out of, if that holds for all, and those that may be.
 
-    These are ``test`` beside anything, and ``faces_test`` beside ``faces`` or a folder of the same classes.
+    These are ``test`` beside anything, and ``faces_test`` beside ``faces`` or a folder of the same classes; beside
+    names that share no word with it, it may be one, as ``test_tubes`` beside ``beakers``, both full and empty.
 
     Args:
         folders: Their names, with the words of these.
@@ -295,7 +298,9 @@ def _held_out(folders: Mapping[str, Collection[str]], classes: Mapping[str, obje
     }
     ours = set[object]().union(*others.values())
     called = sorted(each for each, rest in rests.items() if not rest or {rest, classes[each]} & ours)
-    theirs = {sign for each in called for sign in (rests[each], classes[each])}
+    shared = {word for each in others for word in folders[each]}
+    kin = [each for each in called if not rests[each] or shared & {*rests[each]}]
+    theirs = {rests[each] for each in called} | {classes[each] for each in kin}
     return sorted(others) if all(theirs & signs for signs in others.values()) else [], called
 
 

@@ -96,6 +96,7 @@ class Mirror(TrackingStore):
         self.unreadable: list[str] = []
         self.refused: dict[str, None] = {}
         self._suites: dict[Path, SuiteRuns] = {}
+        self._read: dict[Path, tuple[str, Sequence[Path]]] = {}
 
     @property
     def experiments(self) -> dict[str, str]:
@@ -105,8 +106,13 @@ class Mirror(TrackingStore):
     def suite(self, folder: Path) -> SuiteRuns:
         """Return what is known of a suite, by its folder; its experiment is created if missing."""
         if folder not in self._suites:
-            found = ((name, each.read) for name, each in folders_by_suite(self.results).items() if folder in each.read)
-            suite, folders = next(found, (folder.name, [folder]))
+            if folder not in self._read:  # of all suites at once: each reads the plans of all
+                self._read = {
+                    path: (name, each.read)
+                    for name, each in folders_by_suite(self.results).items()
+                    for path in each.read
+                }
+            suite, folders = self._read.get(folder, (folder.name, [folder]))
             experiment = self.experiment(suite)
             runs, settings = self.runs(experiment)
             try:

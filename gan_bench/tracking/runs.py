@@ -137,9 +137,10 @@ def own_of(tags: Mapping[str, str]) -> set[str]:
     try:
         return set(json.loads(tags[OWN_TAG]))
     except (KeyError, ValueError, TypeError):
-        said = ("verdict.", "baseline.")
-        note = {mark(NOTE_TAG, tags[NOTE_TAG])} if tags.get(NOTE_TAG, "").startswith("- ") else set()
-        return note | {name for name in tags if name.startswith(said)}
+        said, of_trials = ("verdict.", "baseline."), ("status", "reason", "command", "look", "mlflow.runColor")
+        is_ours = tags.get(NOTE_TAG, "").startswith(("- ", "Record: "))
+        note = {mark(NOTE_TAG, tags[NOTE_TAG])} if is_ours else set()
+        return note | {mark(name, tags[name]) for name in tags if name.startswith(said) or name in of_trials}
 
 
 def mark(name: str, value: str) -> str:

@@ -121,3 +121,37 @@ def test_a_trial_whose_images_are_away_fails_and_keeps_its_checkpoint(results, m
     assert (record.status, record.reason) == (Status.FAILED, "the images are away")
     assert Earlier(directory).record == record
     assert directory.has_checkpoint
+
+
+def test_what_was_not_known_before_a_run_is_compared_within_it(results, monkeypatch):
+    """A fault that was gone a moment later let a run go on with other images, without a word."""
+    asked, identity = [], RunContext.identity
+
+    def away_once(*args):
+        asked.append(1)
+        if len(asked) == 1:
+            raise DataError("the images are away for a moment")
+        return identity(*args)
+
+    monkeypatch.setattr(RunContext, "identity", away_once)
+    directory = RecordDirectory.of(results / "interrupted", TRIAL)
+    edit(directory.environment, device="cuda:0")
+    with pytest.warns(RuntimeWarning, match=r"on cuda and cannot be resumed on cpu; training from the start"):
+        (record,) = train(results / "interrupted", [TRIAL], context()).records.values()
+    assert record.status is Status.DONE
+    assert list(directory.path.parent.glob(f"{SUPERSEDED}/*"))
+
+
+def test_a_checkpoint_stays_where_a_run_cannot_start(results, monkeypatch):
+    """It was put aside before that was known: images that were put back could not be trained on from there."""
+
+    def away(*_):
+        raise DataError("the weights are away")
+
+    monkeypatch.setattr(RunContext, "evaluator", away)
+    directory = RecordDirectory.of(results / "interrupted", TRIAL)
+    edit(directory.environment, device="cuda:0")
+    (record,) = train(results / "interrupted", [TRIAL], context()).records.values()
+    assert (record.status, record.reason) == (Status.FAILED, "the weights are away")
+    assert directory.has_checkpoint
+    assert not list(directory.path.parent.glob(f"{SUPERSEDED}/*"))

@@ -74,6 +74,9 @@ LAYOUTS = {
     "data/train, data/test": "split: data/train | data/test",
     "a/b/train/cat, a/b/train/dog, a/b/test/cat": "split: a/b/train | a/b/test",
     "train, val, test": "split: train | test",
+    "train/car, train/train, train/test_tube, test": "split: train | test",
+    "train/blood, train/blood_test, test": "split: train | test",
+    "test_tubes/full, test_tubes/empty, beakers/full, beakers/empty": "remark: held-out images may be among them",
     "train/a, train/b, train/test": "split: train",
     # classes
     "cat": "classes",

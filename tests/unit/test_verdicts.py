@@ -12,6 +12,7 @@ from support.studies import report_of, stored, studies_of, table, with_lr
 from support.trials import config_of, digits_trial
 
 from gan_bench.config.design import Design
+from gan_bench.config.trial import EvaluationConfig
 from gan_bench.records import schema
 from gan_bench.report.findings.find_setting import _champion
 from gan_bench.report.findings.questions import counted, questions
@@ -1048,6 +1049,61 @@ def test_settings_that_have_not_begun_are_tests_too(third, found):
     else:
         assert row["corrected"] == row["p"]
         assert "It is decidedly better than the other" in answer.headline
+
+
+@pytest.mark.parametrize("done", [2, 3, 5])
+def test_a_setting_that_its_suite_asks_for_no_longer_keeps_the_looks_that_it_has_the_seeds_of(done):
+    """Before the third setting had come to the look, the others' verdict was decided, and taken back."""
+    gone, other = pair(5, 0.14, 0.1)[::2], pair(5, 0.14, 0.1)[1::2]
+    gone = [replace(item, withdrawn=True) for item in gone]
+    third = [with_lr(digits_trial(seed), 4e-4) for seed in range(5)]
+    values = [60.0 * np.exp(0.2 * NOISE[-seed]) for seed in range(5)]
+    rest = [stored(each, fid=values[seed]) if seed < done else planned(each) for seed, each in enumerate(third)]
+    _, rows, answer = answered([*gone, *other, *rest], Design.fixed(range(5)))
+    assert 0.05 / 3 < rows[0]["p"] < 0.05
+    assert rows[0]["found"] == "undecided"
+    assert not any("given up" in each for each in (*answer.factors, answer.headline))
+    assert "no other shares two seeds" not in answer.headline
+
+
+def epochs_of(seed, epochs, early=None, fid=None):
+    """A trial that is evaluated at its first and its last epoch; planned where it has no score."""
+    looks = EvaluationConfig(epochs=(0, 1, epochs), samples=64, extractors=("lenet-mnist-v1",))
+    made = digits_trial(seed, epochs=epochs, evaluation=looks)
+    return planned(made) if fid is None else stored(made, fid=fid, early=early)
+
+
+def test_epochs_that_are_planned_are_tests_too():
+    """A verdict on one length of training was taken back by those of another."""
+    short = [epochs_of(seed, 2, 50.0 * np.exp(0.15 + 0.1 * NOISE[seed]), 50.0) for seed in range(5)]
+
+    def found(others):
+        made = report_of([*short, *others], designs={("test", 1, "full", "digits"): Design.fixed(range(5))})
+        rows = table(made.all, "factor-epochs-lenet").rows
+        return rows[rows["key"] == "fid"].to_dict("records")
+
+    (alone,) = found([])
+    assert 0.05 / 2 < alone["p"] < 0.05
+    assert alone["found"] == "decided"
+    (beside,) = found([epochs_of(seed, 3) for seed in range(5)])
+    assert beside["found"] == "undecided"
+
+
+@pytest.mark.parametrize(("early", "late", "found"), [((5, 6), (0,), "undecided"), ((0, 5), (6, 5), "decided")])
+def test_collapses_between_epochs_count_at_the_look(early, late, found):
+    """Seeds beyond it were counted."""
+    items = []
+    for seed in range(7):
+        item = epochs_of(seed, 2, 100.0 * np.exp(0.02 * NOISE[seed]), 50.0)
+        for line in item.evaluations[1:]:
+            value = float(seed in (early if line["epoch"] == 1 else late))
+            name = "collapsed[lenet-mnist-v1,train,100]"
+            line["scores"].append({"metric": "collapsed", "name": name, "value": value})
+        items.append(item)
+    made = report_of(items, designs={("test", 1, "full", "digits"): LOOKS})
+    rows = table(made.all, "factor-epochs-lenet").rows
+    (row,) = rows[rows["key"] == "fid"].to_dict("records")
+    assert (row["seeds"], row["found"]) == (5, found)
 
 
 def test_no_setting_is_the_best_before_all_have_begun():

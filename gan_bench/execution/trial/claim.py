@@ -15,7 +15,7 @@ from gan_bench.execution.trial.run import keep_aside, run_trial
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.json_files import is_gone
-from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.layout import SUPERSEDED, RecordDirectory
 from gan_bench.records.lock import PATIENCE_SECONDS, Lock, Owner, trial_lock
 from gan_bench.records.record import Status, TrialRecord
 
@@ -55,6 +55,8 @@ def _take_up(trial: Trial, directory: RecordDirectory, context: RunContext, poli
         return False
     if decision.action is Action.DELETE:
         writer.clear(directory)
+    elif decision.had_begun and decision.keep == SUPERSEDED:
+        pass  # the run keeps it aside once it has all that it needs: else a checkpoint lay aside for nothing
     elif decision.had_begun:
         keep_aside(trial, directory, str(decision.why), str(decision.keep))
     elif replaces:

@@ -131,7 +131,12 @@ def _of_unfinished(earlier: Earlier, config: TrialConfig, policy: Policy, identi
     if not earlier.directory.has_checkpoint:
         more = _more_than_a_beginning(earlier, config.epochs)
         return Decision(Action.REPLACE, more, DAMAGED, had_begun=True) if more else Decision(Action.BEGIN)
-    other = _made_of_other(earlier, config, identify)
+    try:
+        other = made_of_other(earlier, identify(config)) if identify else None
+    except BaseException as error:  # of images or third-party code: the run meets it again, or compares for itself
+        if is_stop(error):
+            raise
+        other = None
     return Decision(Action.REPLACE, other, SUPERSEDED, had_begun=True) if other else Decision(Action.RESUME)
 
 
@@ -160,20 +165,12 @@ def _more_than_a_beginning(earlier: Earlier, epochs: int) -> str | None:
     return None
 
 
-def _made_of_other(earlier: Earlier, config: TrialConfig, identify: Identify | None) -> str | None:
+def made_of_other(earlier: Earlier, now: Identity) -> str | None:
     """Return why a checkpoint is not resumed: of other images or networks, or another kind of device, or None.
 
     CPU and CUDA draw different noise. Other processors, thread counts and library versions only round differently;
     the trial is resumed and its environment lists them.
     """
-    try:
-        now = identify(config) if identify else None
-    except BaseException as error:  # of images or third-party code: the run meets it again, and its record says it
-        if is_stop(error):
-            raise
-        now = None
-    if now is None:
-        return None
     before, here = (str(device).partition(":")[0] for device in (earlier.environment.get("device"), now["device"]))
     if before != here:
         return f"it was interrupted on {before} and cannot be resumed on {here}"

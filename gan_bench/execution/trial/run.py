@@ -21,6 +21,7 @@ from gan_bench.core.errors import is_stop
 from gan_bench.execution.trial import checkpoints, environment
 from gan_bench.execution.trial.checkpoints import CHECKPOINT_SECONDS, Checkpointer
 from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.decision import made_of_other
 from gan_bench.execution.trial.events import (
     Diverged,
     Finished,
@@ -38,7 +39,8 @@ from gan_bench.execution.trial.events import (
 from gan_bench.execution.trial.meter import Meter
 from gan_bench.metrics.evaluator import Evaluator, sample_grid
 from gan_bench.records import writer
-from gan_bench.records.layout import DAMAGED, RecordDirectory
+from gan_bench.records.earlier import Earlier
+from gan_bench.records.layout import DAMAGED, SUPERSEDED, RecordDirectory
 from gan_bench.records.record import Score, Status, TrialRecord, best_scores
 from gan_bench.training.engine import Engine, Snapshot
 
@@ -152,13 +154,15 @@ class _TrialRun:
     # ------------------------------------------------------------------------------------- resume or start
 
     def _start(self) -> Engine:
-        self.directory.record.unlink(missing_ok=True)  # an end that no longer fits would outlive a kill
         writer.write_trial(self.directory, self.trial)
         if self.context.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.context.device)
         identity, engine = self.context.identity(self.config), self.context.engine(self.config)
         self.evaluator = self.context.evaluator(self.config)
         described = environment.describe_environment(self.context.device, engine.name, identity, self.config.precision)
+        if self.directory.has_checkpoint and (why := made_of_other(Earlier(self.directory), identity)):
+            keep_aside(self.trial, self.directory, why, SUPERSEDED)
+        self.directory.record.unlink(missing_ok=True)  # an end that no longer fits would outlive a kill
         had_checkpoint = self.directory.has_checkpoint
         if had_checkpoint:
             checkpoints.note_changes(self.directory, described)
