@@ -181,7 +181,7 @@ def _change(
     a, b = members["trial_old"].map(earlier.final()[metric]), members["trial_new"].map(later.final()[metric])
     known = a.notna() & b.notna()
     gone = int((a.notna() & b.isna() & (members["status_new"] == "done")).sum())
-    if is_primary and gone and earlier.protocol not in old.added:  # a run has none that were added
+    if is_primary and gone and not earlier.added:  # a run has none that were added
         yield SettingChange(
             study=old.title,
             setting=label,

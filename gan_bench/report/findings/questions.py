@@ -49,7 +49,7 @@ class Question:
 def questions(study: Study) -> Iterator[Question]:
     """Yield what a study asks under all of its protocols that new seeds will have."""
     for scored in study.scored:
-        if scored.protocol not in study.added:
+        if not scored.added:
             yield from questions_of(scored)
 
 

@@ -164,7 +164,7 @@ def _curves(study: Study) -> dict[str, Curves]:
     """
     found: dict[str, Curves] = {}
     done = study.scores[study.scores["status"] == "done"].dropna(subset=["value"])
-    done = done[~done["protocol"].isin(study.incomplete)]
+    done = done[done["protocol"].isin({each.protocol for each in study.protocols if each.is_whole})]
     done = done.assign(name=done["metric"] + "[" + done["protocol"].astype(str) + "]")
     _add_curves(found, done[["label", "name", "epoch", "value"]])
     members = study.trials.loc[study.trials["status"] == "done", ["trial", "label", "epochs"]]

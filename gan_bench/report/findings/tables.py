@@ -70,7 +70,7 @@ def trial_table(study: Study) -> Table:
         Column("d_real", "D(real)", "number"),
         Column("d_fake", "D(fake)", "number"),
     ]
-    shown = [*study.scored, *study.averages, *study.partial]
+    shown = sorted(study.protocols, key=lambda each: (not each.is_whole, each.protocol.average))
     for scored in shown:
         final = scored.final()
         for metric in study.shown(measures_with("trial")):

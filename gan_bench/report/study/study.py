@@ -42,6 +42,7 @@ class Study:
         dataset: Name of the dataset.
         image_size: Height and width of its images.
         values: Its settings as values.
+        protocols: Its scores by protocol, those that were added later last.
         baselines: Scores of real images of the suite.
         command: What the suite was last run with, or None where no record says so.
         design: Which seeds its verdicts are made at; where none is declared a fixed list, those of its trials.
@@ -70,24 +71,14 @@ class Study:
         self.design = (design or replace(Design.fixed(seeds), inferred=True)).with_seeds(seeds)
         known = trials[["trial", "recipe", "seed", "group", "label", "epochs_done", "status"]]
         self.scores = frames.scores.merge(known, on="trial")
-        later = self.scores.groupby("protocol")["added"].all()  # pandas keeps plain text
+        added = self.scores.groupby("protocol")["added"].all()  # pandas keeps plain text
         named = list(dict.fromkeys(name for config in newest["config"] for name in config["evaluation"]["extractors"]))
         found = sorted(
-            map(Protocol, later.index), key=lambda each: (bool(later[each]), _place(each.extractor, named), each)
+            map(Protocol, added.index), key=lambda each: (bool(added[each]), _place(each.extractor, named), each)
         )
-        self.added = frozenset(protocol for protocol in found if later[protocol])
-        ranks = {protocol: protocol not in self.added or self._all_have(protocol) for protocol in found}
-        self.scored = [Scored(self, protocol) for protocol in found if not protocol.average and ranks[protocol]]
-        self.partial = [Scored(self, protocol) for protocol in found if not protocol.average and not ranks[protocol]]
-        self.incomplete = frozenset(protocol for protocol in found if not ranks[protocol])
-        self.averages = [Scored(self, protocol) for protocol in found if protocol.average]
+        self.protocols = [Scored(self, protocol, added=bool(added[protocol])) for protocol in found]
         there = set(self.scores["metric"])
         self.metrics = [name for name in MEASURES if name in there]
-
-    def _all_have(self, protocol: Protocol) -> bool:
-        """True if every finished trial has a final score of a protocol."""
-        kept = self.scores[(self.scores["protocol"] == protocol) & (self.scores["epoch"] == self.scores["epochs_done"])]
-        return set(self.trials.loc[self.trials["status"] == "done", "trial"]) <= set(kept["trial"])
 
     def draw(self, history: pd.DataFrame, steps: pd.DataFrame) -> None:
         """Take histories that were read later, for what is drawn; tables are made without."""
@@ -135,6 +126,16 @@ class Study:
         """Digests of the images that its trials have seen: several where those were changed in between."""
         made = set(self.trials["made_of"])
         return frozenset(digest for each in made for name, digest in each if name.startswith(IMAGES))
+
+    @cached_property
+    def scored(self) -> list[Scored]:
+        """Its scores of networks, those that may rank its settings; the first ranks them."""
+        return [each for each in self.protocols if each.is_whole and not each.protocol.average]
+
+    @cached_property
+    def averages(self) -> list[Scored]:
+        """Its scores of moving averages of networks."""
+        return [each for each in self.protocols if each.protocol.average]
 
     def shown(self, names: tuple[str, ...]) -> list[str]:
         """Return those of the metrics that the study has."""
@@ -228,20 +229,29 @@ UNTRAINED = "untrained generators"
 
 
 class Scored:
-    """A study under one of its protocols: the scores that may be ranked.
+    """A study under one of its protocols.
 
     Args:
         study: The study.
         protocol: Which scores.
+        added: Whether all of them were added after training: new seeds will have none.
     """
 
-    def __init__(self, study: Study, protocol: Protocol) -> None:
-        self.study, self.protocol = study, protocol
+    def __init__(self, study: Study, protocol: Protocol, *, added: bool = False) -> None:
+        self.study, self.protocol, self.added = study, protocol, added
         self.memory: dict[object, Any] = {}  # of what ``once`` computes
 
     def __str__(self) -> str:
         """Return the protocol."""
         return self.protocol
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether they may rank settings: of those that were added, every finished trial has its last ones."""
+        scores = self.study.scores
+        kept = scores[(scores["protocol"] == self.protocol) & (scores["epoch"] == scores["epochs_done"])]
+        trials = self.study.trials
+        return not self.added or set(trials.loc[trials["status"] == "done", "trial"]) <= set(kept["trial"])
 
     @once
     def final(self, value: str = "value") -> pd.DataFrame:
