@@ -138,4 +138,4 @@ class Shell:
         elif block.language == "sh":
             self.run("bash", "-euo", "pipefail", "-c", text)
         elif block.language == "python":
-            self.run(*warm.command("support.code"), text)
+            self.run(*warm.command("support.page_code"), text)
