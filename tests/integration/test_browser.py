@@ -17,7 +17,7 @@ from gan_bench.records.shared import write_baselines
 from gan_bench.report.board.site import build_board
 from gan_bench.report.build import build_report
 
-pytestmark = [pytest.mark.draws_pages, pytest.mark.browser]
+pytestmark = [pytest.mark.draws_pages, pytest.mark.draws_plots, pytest.mark.browser]
 COMMAND = "gan-bench run test --profile full"
 
 

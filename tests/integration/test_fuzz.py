@@ -9,7 +9,7 @@ import pytest
 from support.commands import python_module
 from support.needs import SLOW
 
-pytestmark = pytest.mark.draws_pages
+pytestmark = [pytest.mark.draws_pages, pytest.mark.draws_plots]
 
 
 @pytest.mark.parametrize(("target", "inputs"), [("suites", 150), ("records", 5), ("commands", 10), ("images", 50)])

@@ -81,6 +81,7 @@ def test_no_escape_sequence_reaches_a_terminal(evil, command, part):
 
 
 @pytest.mark.draws_pages
+@pytest.mark.draws_plots
 def test_no_control_character_reaches_a_file_of_the_report(evil):
     _, directory = evil
     report = build_report(directory.path.parent.parent)

@@ -30,7 +30,7 @@ EVIL = (
     "`gan-bench run x` <b> `",
 )
 
-pytestmark = pytest.mark.draws_pages
+pytestmark = [pytest.mark.draws_pages, pytest.mark.draws_plots]
 ACTIVE = {"html_block", "html_inline", "link_open", "image", "heading_open", "code_block", "fence"}
 
 

@@ -118,6 +118,7 @@ KINDS = [tuple(ODD)[start::8] for start in range(8)]
 
 
 @pytest.mark.draws_pages
+@pytest.mark.draws_plots
 @pytest.mark.parametrize("kinds", [*KINDS, *slow(*(((kind,),) for kind in ODD))], ids="; ".join)
 def test_odd_records_end_no_command(whole, results, tmp_path, kinds):
     names = []

@@ -51,6 +51,7 @@ def results(tmp_path_factory):
     return hostile_results(tmp_path_factory.mktemp("hostile") / "results")
 
 
+@pytest.mark.draws_plots
 def test_hostile_names_come_out_harmless_in_every_format(results):
     tables = results / "report" / "tables"
     (name,) = tables.glob("*-trials.csv")
@@ -94,6 +95,7 @@ class Loads(HTMLParser):
                 self.found.append((tag, name))
 
 
+@pytest.mark.draws_plots
 def test_the_page_loads_and_runs_nothing_but_its_own(results):
     page = (results / "report" / "report.html").read_text()
     parser = Loads()
@@ -117,6 +119,7 @@ def test_the_page_says_when_the_best_is_not_good(tmp_path, gain, collapsed):
     )
 
 
+@pytest.mark.draws_plots
 def test_scores_of_others_beyond_their_bounds_end_no_report(tmp_path):
     """The mean of FIDs below zero lies under its interval, which ends at zero: the plot of costs raised."""
     for seed in range(5):
@@ -157,6 +160,7 @@ def test_the_page_says_when_the_last_trial_ended_and_of_earlier_versions_when_it
     assert "2026-01-01 00:00 UTC" in page
 
 
+@pytest.mark.draws_plots
 def test_twice_is_the_same_bytes(results, tmp_path):
     build_report(results, tmp_path / "again")
     for old in (results / "report").rglob("*.*"):
@@ -168,6 +172,7 @@ def test_every_printable_letter_has_a_latex_form():
     assert escape_latex("\\{") == r"\textbackslash{}\{"
 
 
+@pytest.mark.draws_plots
 def test_reporting_loads_neither_torch_nor_mlflow(results, tmp_path):
     """And it draws whatever backend the user's Matplotlib is told to show pictures with."""
     code = (
@@ -845,7 +850,7 @@ def synthetic(results):
     write_baselines(results, "test", 1, [anchor])
 
 
-@pytest.mark.draws_pages
+@pytest.mark.draws_plots
 def test_plots_of_cost_stand_with_the_table_of_cost(tmp_path):
     """They stood below the curves, as \"the same as still images\", though no curve shows them."""
     synthetic(tmp_path)
@@ -896,7 +901,7 @@ def test_of_many_trials_only_the_drawn_ones_have_their_histories_read(tmp_path, 
     assert "histories were read of 4 of 12 trials" in page
 
 
-@pytest.mark.draws_pages
+@pytest.mark.draws_plots
 def test_plots_have_no_settings_of_the_user_s(tmp_path):
     """``text.usetex`` in a matplotlibrc ended a run with a traceback after its training."""
     for seed in range(3):

@@ -84,6 +84,7 @@ def test_the_bulk_stays_behind_and_is_listed(results, tmp_path):
 
 
 @pytest.mark.draws_pages
+@pytest.mark.draws_plots
 def test_reports_of_both_folders_are_the_same(results, tmp_path):
     publish(results, tmp_path / "out")
     build_report(results, tmp_path / "before")
@@ -495,6 +496,7 @@ def test_names_of_a_publication_stay_in_its_folder(name):
 
 
 @pytest.mark.draws_pages
+@pytest.mark.draws_plots
 def test_a_start_without_a_zone_is_damage(copied, tmp_path):
     """One such record ended the report of all."""
     first = min(copied.glob("*/*--*"))

@@ -30,6 +30,7 @@ MEASURED = re.compile(
 
 pytestmark = [
     pytest.mark.draws_pages,
+    pytest.mark.draws_plots,
     pytest.mark.skipif(not RECORDS, reason="the source archive holds the published tables, not the records"),
 ]
 

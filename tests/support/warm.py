@@ -5,9 +5,10 @@ environment, signals and random states of its own. Imports are all that it share
 hashes. Commands that depend on how Python starts (``PYTHON...`` variables) are not for it.
 
 The mirrors and workers that such a command starts are forked from the warm process too (``warm_client.py`` stands for
-each: what it is told, it tells on), unless ``starts_children`` is set, as tests that are about them do. Pages of
-reports take seconds, and are left empty unless ``draws_pages`` is set; so do the forty migrations with which MLflow
-makes a database, and new ones are copies of one unless ``makes_databases`` is set.
+each: what it is told, it tells on), unless ``starts_children`` is asked for, as tests that are about them do. Pages of
+reports take seconds, and are left empty unless ``draws_pages`` is asked for, and their plots unless ``draws_plots``
+is; so do the forty migrations with which MLflow makes a database, and new ones are copies of one unless
+``makes_databases`` is asked for.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def _become(request, streams):
         os.setsid()
         os.environ[CHANNEL] = str(channel)
     sys.executable = request["python"]
-    _be_quick(pages=request["pages"], databases=request["databases"])
+    _be_quick(request["asked"])
     sys.modules.pop(request["module"], None)  # it is imported anew, as its own process does
     time.tzset()
     os.chdir(request["cwd"])
@@ -148,23 +149,23 @@ _replaced = {}
 """What stands elsewhere in the place of slow functions, by module and name."""
 
 
-def _be_quick(*, pages, databases):
-    """Let this process draw pages and make databases, or do something quick instead."""
-    for module, name, quick, is_slow in (
-        ("gan_bench.report.build", "_write_page", _no_page, pages),
-        ("gan_bench.tracking.database", "open_database", _open_copy, databases),
+def _be_quick(asked):
+    """Let this process do what is asked for by its marker, or something quick instead."""
+    for module, name, quick, marker in (
+        ("gan_bench.report.build", "_write_page", _no_page, "draws_pages"),
+        ("gan_bench.report.page.plots", "finish", _no_plot, "draws_plots"),
+        ("gan_bench.tracking.database", "open_database", _open_copy, "makes_databases"),
     ):
         place = importlib.import_module(module)
         slow = _replaced.setdefault(name, getattr(place, name))
-        setattr(place, name, slow if is_slow else quick)
+        setattr(place, name, slow if SLOW or marker in asked else quick)
 
 
 def do_as_asked(asked):
     """Do in this process and its commands what costs seconds if it is asked for by one of the names in ``MARKERS``."""
-    global starts_children, draws_pages, makes_databases  # noqa: PLW0603 - one a process
-    starts_children = "starts_children" in asked
-    draws_pages, makes_databases = (SLOW or name in asked for name in MARKERS[1:])
-    _be_quick(pages=draws_pages, databases=makes_databases)
+    global _asked  # noqa: PLW0603 - one a process
+    _asked = asked
+    _be_quick(asked)
 
 
 def copy_database(file):
@@ -195,6 +196,14 @@ def _open_copy(uri):
 def _no_page(files, *_):
     """Stand for ``_write_page`` of a report."""
     return files.write("report.html", "<p>This test draws no pages.</p>")
+
+
+def _no_plot(_figure, study, what, title, description, part="curves"):
+    """Stand for ``finish`` of a plot, nearly all of whose time is Matplotlib's."""
+    from gan_bench.core.text import slug
+    from gan_bench.report.page.drawing import Plot
+
+    return Plot(slug(study.slug, "plot", what), title, description, "<svg></svg>", part)
 
 
 def _start(connection, others):
@@ -369,13 +378,11 @@ def _paths():
 
 
 _server = None
-MARKERS = ("starts_children", "draws_pages", "makes_databases")
-starts_children = False
-"""Whether mirrors and workers of forked commands are started, as a user's are, and not forked."""
-draws_pages = False
-"""Whether pages of reports are drawn, in forked commands and in this process."""
-makes_databases = False
-"""Whether MLflow makes new databases there, or copies of one are taken."""
+MARKERS = ("starts_children", "draws_pages", "draws_plots", "makes_databases")
+"""Names of what costs seconds: mirrors and workers of commands start as a user's do; pages and plots are drawn; MLflow
+makes its databases."""
+_asked = ()
+"""Those of them that this test asks for."""
 
 
 def place():
@@ -420,11 +427,11 @@ def run(module, arguments, *, cwd=None, env, timeout, user=0, mounts=""):
         What ``subprocess.run`` returns, with text.
     """
     where = place()
-    started = starts_children or user  # who may not enter the folder of the warm process
+    started = "starts_children" in _asked or user  # who may not enter the folder of the warm process
     request = {
         "module": module, "arguments": list(arguments), "cwd": str(cwd or Path.cwd()), "env": dict(env),
         "user": user, "mounts": mounts, "python": sys.executable if started else str(_server.python),
-        "pages": draws_pages, "databases": makes_databases,
+        "asked": list(_asked),
     }  # fmt: skip
     text = json.dumps(request).encode()
     pipes = [os.pipe(), os.pipe()]

@@ -15,8 +15,7 @@ place, module, *words = sys.argv[1:]
 python = os.path.join(os.path.dirname(place), "python")  # noqa: PTH118, PTH120
 request = {
     "module": module, "arguments": words, "cwd": os.getcwd(), "env": dict(os.environ),  # noqa: PTH109
-    "user": 0, "mounts": "", "python": python,
-    **dict.fromkeys(("pages", "databases"), bool(os.environ.get("GAN_BENCH_SLOW"))),
+    "user": 0, "mounts": "", "python": python, "asked": [],
 }  # fmt: skip
 streams, channel = [0, 1, 2], os.environ.get("GAN_BENCH_CHANNEL")
 if channel:
