@@ -319,7 +319,7 @@ def test_dinov2_equals_its_paper_in_the_class_of_torch_fidelity(dinov2, monkeypa
     torch.testing.assert_close(exact, Written(dinov2_weights())(ready), rtol=0, atol=1e-6 * float(wanted.abs().max()))
 
 
-@pytest.mark.parametrize("size", [32, 64, 300])
+@pytest.mark.parametrize("size", [32, 300])
 def test_dinov2_resizes_as_the_authors_of_fd_dinov2_do(dinov2, size):
     import numpy as np
     from PIL import Image
@@ -361,26 +361,12 @@ def test_without_timm_its_remedy_is_named_and_nothing_fetched(monkeypatch):
 
 
 def test_an_image_has_the_features_that_it_has_among_others(dinov2, monkeypatch):
-    images = pictures(5, 1, 28)
+    images = pictures(3, 1, 28)
     whole = dinov2(images).features
-    torch.testing.assert_close(dinov2(images[3:4]).features, whole[3:4], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(dinov2(images[2:]).features, whole[2:], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(dinov2(images.expand(-1, 3, -1, -1)).features, whole)
     monkeypatch.setattr(dinov2, "_part", 2)
     torch.testing.assert_close(dinov2(images).features, whole, rtol=1e-4, atol=1e-5)
-
-
-def test_a_network_without_classes_has_every_score_but_those_of_classes(dinov2, tmp_path, monkeypatch):
-    monkeypatch.setenv("GAN_BENCH_CACHE", str(tmp_path))
-    images = pictures(24, 3, 28)
-    known = compute(images[:12], images[12:18], "train", dinov2)
-    assert known.classes is not None
-    assert known.classes.shape == (0,)
-    scores = Evaluator([dinov2], {dinov2.name: known}, dinov2.name).score([images[18:]], 6)
-    names = {score.metric for score in scores}
-    assert {"is", "clip_mmd"}.isdisjoint(names)
-    assert {"fid", "fd_dinov2", "kid", "precision", "density", "copies", "sw2"} <= names
-    by_name = {score.metric: score.value for score in scores}
-    assert by_name["fid"] == by_name["fd_dinov2"]
 
 
 def test_its_reference_is_read_from_the_cache_again(dinov2, tmp_path, monkeypatch):
@@ -405,6 +391,20 @@ class Projection:
 
     def __call__(self, images):
         return Features((images.flatten(1) / 255) @ self._weights, torch.zeros(len(images), 0))
+
+
+def test_a_network_without_classes_has_every_score_but_those_of_classes(tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_BENCH_CACHE", str(tmp_path))
+    network, images = Projection(CPU), pictures(24, 1, 28)
+    known = compute(images[:12], images[12:18], "train", network)
+    assert known.classes is not None
+    assert known.classes.shape == (0,)
+    scores = Evaluator([network], {network.name: known}, network.name).score([images[18:]], 6)
+    names = {score.metric for score in scores}
+    assert {"is", "clip_mmd"}.isdisjoint(names)
+    assert {"fid", "fd_dinov2", "kid", "precision", "density", "copies", "sw2"} <= names
+    by_name = {score.metric: score.value for score in scores}
+    assert by_name["fid"] == by_name["fd_dinov2"]
 
 
 def test_settings_are_trained_ranked_and_tabled_by_a_network_without_classes(registries, tmp_path):
