@@ -96,6 +96,10 @@ class Design:
         later = next((each for each in self.looks if each > number), None)
         return Look(seeds=self.first(number), number=number, next=later)
 
+    def may_decide(self, look: Look) -> bool:
+        """True if a test may decide at a look: no level holds for seeds that are not known to have been declared."""
+        return look.number > 0 and not self.extended
+
     def of(self, seeds: Collection[int]) -> Design:
         """Return the design of a comparison that has these seeds: where nothing was declared a fixed list of them."""
         return Design.fixed(sorted(set(seeds)), self.margin) if self.inferred and not self.extended and seeds else self

@@ -13,11 +13,18 @@ from gan_bench.config.measures import COLLAPSED, primary_measure
 from gan_bench.core.canonical import canonical_json
 from gan_bench.report.findings.pairs import Paired, paired
 from gan_bench.report.study.frame import BAD, ENDED, changed_between
-from gan_bench.report.study.looks import FUTILE, is_equivalent, level, may_be_equivalent, repeated_p
+from gan_bench.report.study.looks import (
+    FUTILE,
+    can_decide,
+    is_equivalent,
+    level,
+    level_at,
+    may_be_equivalent,
+    repeated_p,
+)
 from gan_bench.report.study.stats import (
     ALPHA,
     Verdict,
-    coincidence,
     seeds_needed,
     verdict_of,
 )
@@ -130,14 +137,6 @@ class Comparison:
         """Whether it is a test that others of its table are corrected for, now or at a later look."""
         return self.is_primary and (self.look.number > 1 or self.look.next is not None)
 
-    @property
-    def can_decide(self) -> bool:
-        """Whether the look has seeds enough to decide one of so many tests: no p is below ``coincidence``."""
-        if self.design.extended or not self.look.number:
-            return False
-        least = float(coincidence(self.look.number))
-        return self.tests * repeated_p(self.design.looks, self.look.number, least) <= ALPHA
-
     def is_open(self, found: Verdict) -> bool:
         """Whether another look is worth its seeds.
 
@@ -199,9 +198,8 @@ class Comparison:
             found = "equivalent"
         if self.is_primary and (why := _unequal(self.pairs, *names)):
             return "undecided", why
-        if self.is_primary and found == "undecided" and look.next and not self.can_decide:
-            return "not judged", ""
-        return found, ""
+        is_early = self.is_primary and found == "undecided" and look.next
+        return ("not judged" if is_early and not can_decide(design, look, look.number, self.tests) else found), ""
 
 
 def look_at(scored: Scored, pairs: pd.DataFrame) -> tuple[Design, Look]:
@@ -245,9 +243,8 @@ def compared(scored: Scored, side: Sides, metric: str, *, chosen: bool = False) 
         known = known[in_whole_seeds(known, (averaged if look.number else known)["rest"].nunique())]
     if known.empty:
         return None
-    judged = look.number > 0 and not design.extended
-    pair = paired(metric, known[a], known[b], known["seed"], level(design.looks, look.number) if judged else ALPHA)
-    repeated = repeated_p(design.looks, look.number, pair.p) if judged else pair.p
+    pair = paired(metric, known[a], known[b], known["seed"], level_at(design, look))
+    repeated = repeated_p(design.looks, look.number, pair.p) if design.may_decide(look) else pair.p
     tested = look.number > 0 and len(pair.values) > 1
     noise = scored.measurement_sd(metric, relative=pair.ratio)
     return Comparison(side, pair, counted, look, design, repeated if tested else None, noise, aside, chosen)

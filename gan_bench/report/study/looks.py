@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from gan_bench.config.design import Design, Look
 from gan_bench.report.study.stats import ALPHA, coincidence
 
 Levels = NDArray[np.float64]
@@ -99,6 +100,11 @@ def level(looks: Sequence[int], look: int, total: float = ALPHA) -> float:
     return float(np.exp(_line(np.log(total), totals, found)))
 
 
+def level_at(design: Design, look: Look) -> float:
+    """Return the level of the interval at a look: that of its test, where one may decide."""
+    return level(design.looks, look.number) if design.may_decide(look) else ALPHA
+
+
 def repeated_p(looks: Sequence[int], look: int, p: float) -> float:
     """Return the least total level at which a look decides: the p value that allows for all looks.
 
@@ -118,6 +124,11 @@ def repeated_p(looks: Sequence[int], look: int, p: float) -> float:
     totals, found = _columns(every, index)
     above = found + 1e-9 * np.append(False, np.diff(found) == 0)  # of two totals with one level the smaller counts
     return min(1.0, float(np.exp(_line(np.log(p), above, totals))))
+
+
+def can_decide(design: Design, look: Look, seeds: int, tests: int) -> bool:
+    """Return whether so many seeds of a look can decide one of so many tests: no p is below ``coincidence``."""
+    return design.may_decide(look) and tests * repeated_p(design.looks, look.number, float(coincidence(seeds))) <= ALPHA
 
 
 def is_equivalent(looks: Sequence[int], values: ArrayLike, margin: float, tests: int) -> bool:
