@@ -21,14 +21,8 @@ from gan_bench.records.layout import PLAN
 from gan_bench.records.plan import Suites, declare_foreign_measures, read_suites
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
-from gan_bench.report.compare.changes import (
-    SETTING_COLUMNS,
-    Studies,
-    differences_of,
-    matched,
-    newest,
-    setting_changes,
-)
+from gan_bench.report.compare.changes import SETTING_COLUMNS, Studies, matched, newest, setting_changes
+from gan_bench.report.compare.conditions import differences_of
 from gan_bench.report.compare.equivalence import (
     AUTO,
     EXACT,
