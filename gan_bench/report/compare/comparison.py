@@ -21,7 +21,7 @@ from gan_bench.records.layout import PLAN
 from gan_bench.records.plan import Suites, declare_foreign_measures, read_suites
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
-from gan_bench.report.compare.changes import SETTING_COLUMNS, Studies, matched, newest, setting_changes
+from gan_bench.report.compare.changes import SETTING_COLUMNS, setting_changes
 from gan_bench.report.compare.conditions import differences_of
 from gan_bench.report.compare.equivalence import (
     AUTO,
@@ -31,6 +31,7 @@ from gan_bench.report.compare.equivalence import (
     equivalence_table,
     same_settings,
 )
+from gan_bench.report.compare.measured import Studies, matched, newest
 from gan_bench.report.study.frame import build_frames, quick_text
 from gan_bench.report.study.studies import studies
 from gan_bench.report.study.table import Column, Table, table_markdown
@@ -227,7 +228,7 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
         return Comparison([], worse=[], unsure=left_out, differences=aside) if left_out else None
     settings = setting_changes(old_studies, new_studies, tolerance)
     ended = [trial for trial in trials if trial.verdict]
-    shown = [each for each in settings if each.primary or each.verdict not in _UNCHANGED]
+    shown = [each for each in settings if each.is_primary or each.verdict not in _UNCHANGED]
     shown.sort(key=lambda each: each.verdict in _UNCHANGED)  # stable: what changed comes first
     tables = []
     if ended:
@@ -242,7 +243,7 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
         tables.append(Table("settings", "settings, old and new", SETTING_COLUMNS, rows, note))
     old_trials, new_trials = before.by_trial, after.by_trial
     added = [trial.trial["name"] for key, trial in new_trials.items() if key not in old_trials and trial.record]
-    primary = [each for each in settings if each.primary]
+    primary = [each for each in settings if each.is_primary]
     said = {kind: [each.sentence() for each in primary if each.verdict == kind]
             for kind in ("worse", "better", "cannot judge")}  # fmt: skip
     return Comparison(
@@ -256,7 +257,7 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
             *_listed(added, "only in the newer folder, not compared"),
             *differences_of(old_trials, new_trials),
         ],
-        tests=sum(each.tested for each in primary),
+        tests=sum(each.corrected is not None for each in primary),
         unchanged=Counter(each.verdict for each in primary if each.verdict in ("identical", "within tolerance")),
     )
 

@@ -1,0 +1,233 @@
+"""Two results folders -> what was measured of the settings that both have; nothing of it is judged here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+import pandas as pd
+from scipy import special
+
+from gan_bench.config.design import UNKNOWN, Design, Look
+from gan_bench.config.measures import COLLAPSED, measures_with, primary_measure
+from gan_bench.config.trial import setting_key
+from gan_bench.core.text import plural
+from gan_bench.report.findings.pairs import Paired, paired
+from gan_bench.report.study.frame import ENDED, images_changed
+from gan_bench.report.study.looks import level_at
+from gan_bench.report.study.stats import ALPHA
+from gan_bench.report.study.study import Scored, Study, values_of
+from gan_bench.report.study.table import number
+
+Studies = dict[tuple[str, ...], Study]
+
+
+def matched(before: Studies, after: Studies) -> Iterator[tuple[Study, Study, pd.DataFrame]]:
+    """Yield the studies that both folders have, with the older trials and what the newer folder has of them."""
+    for place in sorted(before.keys() & after.keys()):
+        old, new = newest(before[place]), newest(after[place])
+        yield before[place], after[place], old.merge(new, "left", ["setting_key", "seed"], suffixes=("_old", "_new"))
+
+
+def newest(study: Study) -> pd.DataFrame:
+    """Return a study's trials, of several versions of the suite those of the last."""
+    same = [setting_key(config, ("suite_version",)) for config in study.trials["config"]]
+    trials = study.trials.assign(setting_key=same).sort_values("suite_version", kind="stable")
+    return trials.drop_duplicates(["setting_key", "seed"], keep="last")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A setting that both folders have, by one measure.
+
+    Attributes:
+        study: Title of its study.
+        setting: Its label in the older folder.
+        protocol: How it was scored.
+        metric: The measure.
+    """
+
+    study: str
+    setting: str
+    protocol: str
+    metric: str
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether it is of the measure that decides."""
+        return self.metric == primary_measure()
+
+
+@dataclass(frozen=True, eq=False)
+class Gone:
+    """Primary scores that the newer folder does not have, though their trials are done.
+
+    Attributes:
+        subject: Of what.
+        seeds: How many.
+        always: The same as a reason to call it worse.
+    """
+
+    subject: Subject
+    seeds: int
+    always: str
+    pair, noise, is_tested, untested = None, 0.0, False, ""  # what a row says of it
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Measured:
+    """The scores of a setting in both folders.
+
+    Attributes:
+        subject: Of what.
+        pair: Both sides over the seeds that count.
+        design: Which seeds both folders declare.
+        look: Where the setting stands in it.
+        noise: Standard deviation of scoring the same generator again, on the test's scale.
+        error: Standard error of a difference of logarithms of primary scores, from their spread in the older folder.
+        degrees: Its degrees of freedom, 0 where no setting there has two seeds.
+        apart: Why the two sides cannot be compared at all, or nothing.
+        always: Why the primary score is worse whatever a test says, or nothing.
+    """
+
+    subject: Subject
+    pair: Paired
+    design: Design
+    look: Look
+    noise: float
+    error: float
+    degrees: int
+    apart: str
+    always: str
+
+    @property
+    def seeds(self) -> int:
+        """Shared seeds that count."""
+        return len(self.pair.values)
+
+    @property
+    def differs(self) -> bool:
+        """Whether any seed has another score."""
+        return bool(self.pair.values.any())
+
+    @property
+    def way(self) -> str:
+        """Which way the newer folder differs."""
+        return "better" if self.pair.second_is_better else "worse"
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether a test may decide."""
+        is_fair = self.differs and not self.apart and self.seeds > 1
+        return self.subject.is_primary and is_fair and self.design.may_decide(self.look)
+
+    @property
+    def untested(self) -> str:
+        """Why no test decides."""
+        if self.design.extended:
+            return "no test, as not all seeds are known to have been declared"
+        return (
+            "too few seeds for a test" if self.look.number else "no test before all seeds of the next look have ended"
+        )
+
+    def is_decided(self, p: float) -> bool:
+        """True if a p value decides, and the sides differ by more than scoring does."""
+        return p <= ALPHA and abs(self.pair.interval.estimate) > self.noise
+
+
+def measured(before: Studies, after: Studies) -> Iterator[Measured | Gone]:
+    """Yield what was measured of every setting that both folders have scores of, measure by measure."""
+    for old, new, both in matched(before, after):
+        for earlier in old.scored:
+            later, spreads = Scored(new, earlier.protocol), _spreads(earlier)
+            for metric in old.shown(measures_with("compared")):
+                if metric in new.metrics or metric == primary_measure():
+                    a, b = both["trial_old"].map(earlier.final()[metric]), both["trial_new"].map(later.final()[metric])
+                    for _, trials in both.assign(old=a, new=b).groupby("setting_key", sort=False):
+                        subject = Subject(old.title, trials["label_old"].iloc[0], earlier.protocol, metric)
+                        yield from _gone(subject, earlier, trials)
+                        yield from _measured(subject, earlier, later, trials, spreads)
+
+
+def _gone(subject: Subject, earlier: Scored, trials: pd.DataFrame) -> Iterator[Gone]:
+    """Yield how many scores of done trials are gone; of those that were added later a run has none."""
+    gone = int((trials["old"].notna() & trials["new"].isna() & (trials["status_new"] == "done")).sum())
+    if gone and subject.is_primary and not earlier.added:
+        yield Gone(subject, gone, f"{plural(gone, 'score')} of {len(trials)} gone, though the trials are done")
+
+
+def _measured(
+    subject: Subject, earlier: Scored, later: Scored, trials: pd.DataFrame, spreads: Spreads
+) -> Iterator[Measured]:
+    """Yield what both folders have over the seeds of the last complete look, or before the first over all."""
+    known, (design, look) = trials.dropna(subset=["old", "new"]), _look(earlier.study, later.study, trials)
+    counted = known[known["seed"].isin(look.seeds)]
+    if counted.empty:  # where all of a look were lost, others are no look
+        counted, look = known, design.at(())
+    if counted.empty:
+        return
+    pair = paired(subject.metric, counted["old"], counted["new"], level=level_at(design, look))
+    noise = {relative: max(each.measurement_sd(subject.metric, relative=relative) for each in (earlier, later))
+             for relative in (pair.ratio, True)}  # fmt: skip
+    yield Measured(
+        subject=subject,
+        pair=pair,
+        design=design,
+        look=look,
+        noise=noise[pair.ratio],
+        error=math.hypot(spreads[0][subject.setting], noise[True]) * math.sqrt(2 / len(counted)),
+        degrees=spreads[1],
+        apart=images_changed(counted["made_of_old"], counted["made_of_new"]),
+        always=_always_worse(earlier, later, counted) if subject.is_primary else "",
+    )
+
+
+def _look(old: Study, new: Study, trials: pd.DataFrame) -> tuple[Design, Look]:
+    """Return the design of the seeds that both studies declare, and where in it a setting stands."""
+    ended = trials["status_old"].isin(ENDED) & trials["status_new"].isin(ENDED)  # lost ones too
+    seeds, there = set(trials["seed"][ended]), set(trials["seed"][trials["status_new"].notna()])
+    first, second = old.design.of(set(trials["seed"])), new.design.of(there)
+    if first.extended or second.extended:
+        return UNKNOWN, UNKNOWN.at(seeds)
+    both = [seed for seed in first.seeds if seed in second.seeds]
+    design = Design.fixed(both) if both and first.is_fixed else first
+    return design, design.at(seeds if both else ())
+
+
+Spreads = tuple[Mapping[str, float], int]
+"""Standard deviations of a log primary score over seeds, by label, and their degrees of freedom, 0 without any."""
+
+
+def _spreads(scored: Scored) -> Spreads:
+    """Return a study's spreads: each setting's own, and at least the median of all.
+
+    One with a collapsed or wild seed must not make others tolerate what is no chance. Variances over few seeds have a
+    median below the true one, which is corrected as for normal values.
+    """
+    final, settings = scored.final(), scored.study.settings
+    scores = {each.label: values_of(each.done, final, primary_measure()).dropna() for each in settings}
+    logs = {label: each.map(math.log) for label, each in scores.items() if len(each) > 1 and (each > 0).all()}
+    own = {label: (float(each.var()), len(each) - 1) for label, each in logs.items()}
+    usual = median([variance * n / float(special.chdtri(n, 0.5)) for variance, n in own.values()] or [0.0])
+    variances = {label: max(own[label][0] if label in own else 0.0, usual) for label in scores}
+    return {label: math.sqrt(each) for label, each in variances.items()}, sum(n for _, n in own.values())
+
+
+def _always_worse(earlier: Scored, later: Scored, trials: pd.DataFrame) -> str:
+    """Return why a setting is worse without a test: no better than untrained, or newly collapsed; else nothing.
+
+    Findings ask otherwise, as their sides are no older and newer one: collapses at different rates withhold a test
+    whichever side has more, and what is no better than untrained is a setting's median over all of its seeds.
+    """
+    primary, recipe = primary_measure(), str(trials["recipe_old"].iloc[0])
+    untrained = later.untrained(primary, recipe) or earlier.untrained(primary, recipe)
+    if untrained is not None and float(trials["old"].mean()) < untrained <= float(trials["new"].mean()):
+        return f"no better than untrained generators ({number(untrained)})"
+    if all(COLLAPSED in each.study.metrics for each in (earlier, later)):
+        sides = ("old", earlier), ("new", later)
+        once, now = ((trials[f"trial_{side}"].map(each.final()[COLLAPSED]) > 0).sum() for side, each in sides)
+        if now > once:
+            return f"{now} of {len(trials)} generators collapsed, {once} before"
+    return ""
