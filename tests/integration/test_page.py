@@ -400,6 +400,13 @@ def test_other_measures_decide_nothing(tmp_path):
     assert found.tables[-1].rows["verdict"].tolist() == ["exploratory", SAME], "what changed comes first"
 
 
+def test_a_difference_as_large_as_the_noise_is_one(tmp_path):
+    """In reports it was one, and between two folders none."""
+    old, new = (folder(tmp_path, name, OLD, kid=kid, draw_std=0.25) for name, kid in (("old", 0.25), ("new", 0.5)))
+    found = compare(old, new)
+    assert found.tables[-1].rows.set_index("key")["verdict"].to_dict() == {"kid": "exploratory", "fid": "identical"}
+
+
 @pytest.mark.parametrize(("fid", "code"), [(50.9, 0), (40.0, 3), (65.0, 3), (942.5, 1), (20.0, 0)])
 def test_one_seed_is_judged_where_the_change_is_gross(tmp_path, fid, code):
     """Nothing is known of the spread over seeds; a fifth passes, a factor of two is no chance."""

@@ -17,7 +17,7 @@ from gan_bench.core.text import plural
 from gan_bench.report.findings.pairs import Paired, paired
 from gan_bench.report.study.frame import ENDED, images_changed
 from gan_bench.report.study.looks import level_at
-from gan_bench.report.study.stats import ALPHA
+from gan_bench.report.study.stats import verdict_of
 from gan_bench.report.study.study import Scored, Study, values_of
 from gan_bench.report.study.table import number
 
@@ -133,8 +133,8 @@ class Measured:
         )
 
     def is_decided(self, p: float) -> bool:
-        """True if a p value decides, and the sides differ by more than scoring does."""
-        return p <= ALPHA and abs(self.pair.interval.estimate) > self.noise
+        """True if a p value decides, and the difference is no noise of scoring."""
+        return verdict_of(self.pair.interval, self.noise, p, may_decide=True) == "decided"
 
 
 def measured(before: Studies, after: Studies) -> Iterator[Measured | Gone]:
