@@ -407,6 +407,13 @@ def test_a_difference_as_large_as_the_noise_is_one(tmp_path):
     assert found.tables[-1].rows.set_index("key")["verdict"].to_dict() == {"kid": "exploratory", "fid": "identical"}
 
 
+def test_a_row_that_a_test_decided_names_no_reason_against_one(tmp_path):
+    olds = tuple(50.0 + seed for seed in range(8))
+    rows = compare(folder(tmp_path, "old", olds), folder(tmp_path, "new", [2 * fid for fid in olds])).tables[-1].rows
+    (row,) = rows[rows["key"] == "fid"].to_dict("records")
+    assert (row["tested"], row["why"], row["untested"]) == (True, "decided by the test", "")
+
+
 @pytest.mark.parametrize(("fid", "code"), [(50.9, 0), (40.0, 3), (65.0, 3), (942.5, 1), (20.0, 0)])
 def test_one_seed_is_judged_where_the_change_is_gross(tmp_path, fid, code):
     """Nothing is known of the spread over seeds; a fifth passes, a factor of two is no chance."""
