@@ -69,7 +69,8 @@ class SettingChange:
             "study": subject.study, "setting": subject.setting, "protocol": subject.protocol,
             "old": pair and pair.first, "new": pair and pair.second, "seeds": of.seeds, "noise": of.noise,
             "tested": of.is_tested, "tolerance": self.tolerance, "certain": self.certain, "always": of.always,
-            "untested": "" if of.is_tested else of.untested, "corrected": self.corrected, "verdict": self.verdict, "why": self.why,
+            "untested": "" if of.is_tested else of.untested, "corrected": self.corrected,
+            "verdict": self.verdict, "why": self.why,
             "key": subject.metric, "metric": arrow(subject.metric),
         }  # fmt: skip
         put_interval(row, "ratio", pair.shown if pair and pair.ratio else None)
