@@ -6,32 +6,36 @@ import contextlib
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import plain_markdown, slug
 from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import PLAN, SUITE, TRIALS
+from gan_bench.records.reader import read_trial
 from gan_bench.records.summary import ComparedFile, SettingSummary, answer_file, kept_comparisons, read_summary
-from gan_bench.tracking import entities, server
-from gan_bench.tracking.entities import NAME_TAG, NOTE_TAG, PARENT_TAG, RESULTS_TAG
+from gan_bench.tracking import entities
+from gan_bench.tracking.entities import CURVES_TAG, NAME_TAG, NOTE_TAG, PARENT_TAG, RESULTS_TAG, SHOWN_TAG, digest
 from gan_bench.tracking.images import LOGGED_TAG
-from gan_bench.tracking.mirror import Mirror, SuiteRuns, may_be_copied
-from gan_bench.tracking.runs import CURVES_TAG, OWN_TAG, SHOWN_TAG, MirroredRun, SettingRun, digest, listed, own_of
-from gan_bench.tracking.store import has_lost_files
+from gan_bench.tracking.mirror import Mirror, MirroredRun, SettingRun, SuiteRuns
+from gan_bench.tracking.store import OWN_TAG, TrackingStore, link_into, listed, may_be_copied, own_of
 from gan_bench.tracking.views import NOTE_MARK, View, note, stale_views, views
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
 
 ANSWER_TAG = "gan_bench.answer"
 
 
-def save_views(mirror: Mirror, runs: SuiteRuns) -> list[View]:
+def save_views(store: TrackingStore, runs: SuiteRuns) -> list[View]:
     """Give an experiment its views, and a note with the answer and what its columns mean.
 
     Returns:
         The views; none when no score is known yet or MLflow refuses: a view is a courtesy.
     """
-    found = read_summary(mirror.results, runs.suite)
+    found = read_summary(store.results, runs.suite)
     named = {each["study"]: each["protocol"].partition(",")[0] for each in found if each["protocol"]}
     studies = {study: entities.fit_for_key(extractor) for study, extractor in named.items()}
     extractors = list(dict.fromkeys(studies.values())) or sorted({each.partition(".")[2] for each in runs.scores})
@@ -39,35 +43,35 @@ def save_views(mirror: Mirror, runs: SuiteRuns) -> list[View]:
         return []
     made, experiment = views(extractors, int(time.time() * 1000), studies, runs.columns, runs.scores), runs.experiment
     try:
-        for tag in stale_views(mirror.client.get_experiment(experiment).tags, made):
+        for tag in stale_views(store.client.get_experiment(experiment).tags, made):
             with contextlib.suppress(Exception):  # another results folder on the same server has just deleted it
-                mirror.client.delete_experiment_tag(experiment, tag)
+                store.client.delete_experiment_tag(experiment, tag)
         for view in made:
-            _tag(mirror, experiment, view.tag, view.value)
-        _describe(mirror, experiment, note(runs.suite, _answer_text(mirror, runs.suite)))
+            _tag(store, experiment, view.tag, view.value)
+        _describe(store, experiment, note(runs.suite, _answer_text(store, runs.suite)))
     except Exception:
         return []
     return list(made)
 
 
-def _describe(mirror: Mirror, experiment: str, text: str) -> None:
+def _describe(store: TrackingStore, experiment: str, text: str) -> None:
     """Give an experiment its description, unless it has one that somebody else wrote or edited."""
-    known = mirror.client.get_experiment(experiment)
+    known = store.client.get_experiment(experiment)
     there = known.tags.get(NOTE_TAG, "")
     if there and not _is_ours(there):
         said = f"the description of the MLflow experiment {known.name} is not what gan_bench wrote, and stays as it is"
-        if said not in mirror.notices:
-            mirror.notices.append(said)
+        if said not in store.notices:
+            store.notices.append(said)
     elif there != (signed := _signed(text)):
-        _tag(mirror, experiment, NOTE_TAG, signed)
+        _tag(store, experiment, NOTE_TAG, signed)
 
 
-def _tag(mirror: Mirror, experiment: str, name: str, value: str) -> None:
+def _tag(store: TrackingStore, experiment: str, name: str, value: str) -> None:
     """Set a tag of an experiment; once more where a database refuses what another folder makes at the same moment."""
     try:
-        mirror.client.set_experiment_tag(experiment, name, value)
+        store.client.set_experiment_tag(experiment, name, value)
     except Exception:
-        mirror.client.set_experiment_tag(experiment, name, value)
+        store.client.set_experiment_tag(experiment, name, value)
 
 
 def _signed(text: str) -> str:
@@ -89,32 +93,21 @@ def publish_settings(mirror: Mirror, runs: SuiteRuns, progress: Callable[[], Non
         runs: What is known of the suite.
         progress: Called after every setting.
     """
-    summaries = {each["setting"]: each for each in read_summary(mirror.results, runs.suite)}
+    summaries = {each["setting"]: each for each in read_summary(mirror.store.results, runs.suite)}
     places = {path.name.rpartition("--")[2]: path for folder in runs.folders for path in folder.glob(TRIALS)}
     for key, run in runs.settings.items():
         found = summaries.get(key)
         name = found["label"] if found else f"setting {key}"
-        with noting_refusals(mirror, name):
+        with mirror.noting_refusals(name):
             if found is not None:
                 _show(mirror, runs, run, found, places.get(found["best_trial"] or ""))
             elif summaries and run.shown:
-                mirror.tag(run.run_id, {**_words(mirror, run, {"verdict": "not in the last report"}), SHOWN_TAG: ""})
+                words = _words(mirror.store, run, {"verdict": "not in the last report"})
+                mirror.store.tag(run.run_id, {**words, SHOWN_TAG: ""})
                 run.shown = ""
-        with noting_refusals(mirror, name):
-            _end(mirror, run, runs.trials_of(run))
+        with mirror.noting_refusals(name):
+            _end(mirror.store, run, runs.trials_of(run))
         progress()
-
-
-@contextlib.contextmanager
-def noting_refusals(mirror: Mirror, name: str) -> Iterator[None]:
-    """Note that MLflow does not take what a run should have, and go on with others."""
-    try:
-        yield
-    except Exception as error:
-        if not server.is_refusal(error):
-            raise
-        why = server.describe_error(error, mirror.uri)
-        mirror.refused[f"{name}: MLflow does not take all of its run ({why})"] = None
 
 
 def _show(mirror: Mirror, suite: SuiteRuns, run: SettingRun, found: SettingSummary, best: Path | None) -> None:
@@ -124,48 +117,74 @@ def _show(mirror: Mirror, suite: SuiteRuns, run: SettingRun, found: SettingSumma
         return
     anew = run.curves != curves
     if anew and run.curves:
-        _make_again(mirror, suite, run)
+        _make_again(mirror.store, suite, run)
     words = {**found["words"], "label": found["label"], "study": found["study"], "protocol": found["protocol"]}
-    tags = {**_words(mirror, run, words), SHOWN_TAG: shown, CURVES_TAG: curves}
+    tags = {**_words(mirror.store, run, words), SHOWN_TAG: shown, CURVES_TAG: curves}
     if anew:  # a kill from here on leaves values that another curve would cross
-        mirror.tag(run.run_id, {CURVES_TAG: "partial"})
+        mirror.store.tag(run.run_id, {CURVES_TAG: "partial"})
         if best is not None:
-            with contextlib.suppress(RecordError):  # named where its own run is made
-                if mirror.send_samples(run.run_id, best):
+            # A damaged one is named where its own run is made.
+            with contextlib.suppress(RecordError), mirror.store.upload(run.run_id) as folder:
+                if mirror.stage_samples(folder, read_trial(best, history=False), frozenset()):
                     tags[LOGGED_TAG] = "True"
     wanted = found if anew else SettingSummary(**{**found, "curves": {}})
-    mirror.log(run.run_id, entities.setting_metrics(wanted, int(time.time() * 1000)), tags)
+    mirror.store.log(run.run_id, _metrics(wanted, int(time.time() * 1000)), tags)
     run.shown, run.curves = shown, curves
 
 
-def _words(mirror: Mirror, run: SettingRun, words: Mapping[str, str]) -> dict[str, str]:
+def _metrics(found: SettingSummary, now_ms: int) -> list[Metric]:
+    """Return what a report says of a setting as metrics: four significant digits, which columns can show.
+
+    Args:
+        found: The setting.
+        now_ms: Time of the values, in milliseconds: of two of one step MLflow shows the newer.
+    """
+    from mlflow.entities import Metric
+
+    made = [Metric(name, _short(value), now_ms, 0) for name, value in found["numbers"].items()]
+    for name, points in found["curves"].items():
+        key = f"eval/{entities.metric_key(name)}" if "[" in name else name
+        end = f"interval/{key.partition('/')[2]}"  # a prefix of their own: the page makes a section of each
+        for epoch, *values in points:
+            for each, value in zip((key, f"{end}.low", f"{end}.high"), values, strict=True):
+                if value is not None:
+                    made.append(Metric(each, _short(value), now_ms, epoch))
+    return made
+
+
+def _short(value: float) -> float:
+    if value == round(value):  # a count
+        return value
+    return float(f"{value:.4g}")
+
+
+def _words(store: TrackingStore, run: SettingRun, words: Mapping[str, str]) -> dict[str, str]:
     """Return tags with what a report says of a setting; verdicts of an earlier one are emptied, tags of people stay."""
-    there = mirror.client.get_run(run.run_id).data.tags
+    there = store.client.get_run(run.run_id).data.tags
     own = own_of(there)
     earlier = {name for name in own if name.startswith("verdict.")}
     return {**dict.fromkeys(earlier & set(there), ""), **words, OWN_TAG: listed(own - earlier | set(words))}
 
 
-def _make_again(mirror: Mirror, suite: SuiteRuns, run: SettingRun) -> None:
+def _make_again(store: TrackingStore, suite: SuiteRuns, run: SettingRun) -> None:
     """Replace the run of a setting whose curves are others now; what users wrote on it goes along.
 
     MLflow keeps every value that a metric ever had and draws them all: a second curve would cross the first.
     """
-    client = mirror.client
+    client = store.client
     old = client.get_run(run.run_id)
     stale = (SHOWN_TAG, CURVES_TAG, LOGGED_TAG)
     tags = {name: value for name, value in old.data.tags.items() if name not in stale}
-    made = mirror.create_run(old.info.experiment_id, old.info.start_time + 1, tags)
-    params = [entities.param(name, value) for name, value in old.data.params.items()]
-    client.log_batch(made, params=params)
+    made = store.create(old.info.experiment_id, old.info.start_time + 1, tags)
+    store.log(made, params=old.data.params)
     for child in suite.trials_of(run):
-        mirror.tag(child.run_id, {PARENT_TAG: made})
+        store.tag(child.run_id, {PARENT_TAG: made})
         child.parent = made
     client.delete_run(run.run_id)
     run.run_id, run.shown, run.curves, run.status = made, "", "", "RUNNING"
 
 
-def _end(mirror: Mirror, run: SettingRun, trials: Sequence[MirroredRun]) -> None:
+def _end(store: TrackingStore, run: SettingRun, trials: Sequence[MirroredRun]) -> None:
     """Let the run of a setting stand as its trials do."""
     if any(not trial.closed for trial in trials):
         status = "RUNNING"
@@ -174,81 +193,75 @@ def _end(mirror: Mirror, run: SettingRun, trials: Sequence[MirroredRun]) -> None
         status = next((each for each in ("FINISHED", "KILLED", "FAILED") if each in ends), "FINISHED")
     if status == run.status:
         return
-    if status == "RUNNING":
-        mirror.client.update_run(run.run_id, status=status)
-    else:
-        ended = max((trial.ended_ms for trial in trials), default=0) or int(time.time() * 1000)
-        mirror.client.set_terminated(run.run_id, status=status, end_time=ended)
+    store.set_status(run.run_id, status, max((trial.ended_ms for trial in trials), default=0) or None)
     run.status = status
 
 
-def publish_answer(mirror: Mirror, runs: SuiteRuns, progress: Callable[[], None]) -> None:
+def publish_answer(store: TrackingStore, runs: SuiteRuns, progress: Callable[[], None]) -> None:
     """Keep one run for a suite's answer, with the report as far as it is there, suite file and plan; replaced when new.
 
     Comparisons that ``gan-bench compare --keep`` left beside the report are there too, by tags ``baseline.NAME``.
 
     Args:
-        mirror: The mirror.
+        store: What MLflow holds for the results folder.
         runs: What is known of the suite; nothing happens where no report says anything of it.
         progress: Called after every file.
     """
-    made, (folder, *_), suite = mirror.results / "report", runs.folders, runs.suite
-    page, text = made / "report.html", _answer_text(mirror, suite)
+    made, (folder, *_), suite = store.results / "report", runs.folders, runs.suite
+    page, text = made / "report.html", _answer_text(store, suite)
     if not text:
         return
     named = re.compile(rf"{re.escape(slug(suite))}-(full|quick)-")
     tables = sorted(path for path in (made / "tables").glob("*") if named.match(path.name) and path.is_file())
-    kept = kept_comparisons(mirror.results)
+    kept = kept_comparisons(store.results)
     files = {path.name: path for path in (page, folder / SUITE, folder / PLAN)}
     files |= {f"tables/{path.name}": path for path in tables} | {f"compared/{path.name}": path for _, path in kept}
     there = {name: path for name, path in files.items() if may_be_copied(path)}
     contents = [path.read_bytes() for path in there.values() if path.parent != folder]
     report = hashlib.sha256(b"".join([text.encode(), *contents])).hexdigest()[:16]
-    experiment, client = runs.experiment, mirror.client
+    experiment, client = runs.experiment, store.client
     ours = f"tags.`{ANSWER_TAG}` = '{suite}'"
-    if not mirror.is_own:  # elsewhere those of others are as well
-        ours += f" AND tags.`{RESULTS_TAG}` = '{mirror.identity}'"
+    if not store.is_own:  # elsewhere those of others are as well
+        ours += f" AND tags.`{RESULTS_TAG}` = '{store.identity}'"
     found = list(client.search_runs([experiment], filter_string=ours))
     same = (run for run in found if run.data.tags.get("gan_bench.report") == report)
-    fitting = next((run for run in same if not has_lost_files(run, mirror.results)), None)
+    fitting = next((run for run in same if not store.has_lost_files(run)), None)
     if fitting is None:
         now = int(time.time() * 1000)
         tags = {
             NAME_TAG: "answer",
             ANSWER_TAG: suite,
-            RESULTS_TAG: mirror.identity,
+            RESULTS_TAG: store.identity,
             NOTE_TAG: text[:5000],
             "mlflow.source.name": "gan-bench report",
             **{f"baseline.{slug(path.stem)}": each["verdict"][:5000] for each, path in kept},
         }
-        run_id = mirror.create_run(experiment, now, tags)
-        with mirror.artifacts(run_id) as staged:
-            for name, path in there.items():
-                (staged / name).parent.mkdir(exist_ok=True)
-                (staged / name).symlink_to(path.resolve())
+        run_id = store.create(experiment, now, tags)
+        with store.upload(run_id) as staged:
+            link_into(staged, there)
         progress()
         client.set_tag(run_id, "gan_bench.report", report)
-        client.set_terminated(run_id, status="FINISHED", end_time=now)
+        store.set_status(run_id, "FINISHED", now)
     else:
         run_id = fitting.info.run_id
         if fitting.info.status != "FINISHED":  # a kill came before that
-            client.set_terminated(run_id, status="FINISHED")
-    mirror.supersede(run_id, (run for run in found if run is not fitting))
+            store.set_status(run_id, "FINISHED")
+    store.supersede(run_id, (run for run in found if run is not fitting))
 
 
-def _answer_text(mirror: Mirror, suite: str) -> str:
+def _answer_text(store: TrackingStore, suite: str) -> str:
     """Return the sentences of a suite's answer, the best setting first: MLflow shows one line before it is opened."""
     try:
-        lines = read_file(answer_file(mirror.results, suite, "md")).decode(errors="replace").splitlines()
+        lines = read_file(answer_file(store.results, suite, "md")).decode(errors="replace").splitlines()
     except (OSError, RecordError):
         return ""
     said = [line for line in lines if line.startswith("- ")]
-    return "\n".join([*said, *(_compared(mirror, suite, each) for each, _ in kept_comparisons(mirror.results))])
+    return "\n".join([*said, *(_compared(store, suite, each) for each, _ in kept_comparisons(store.results))])
 
 
-def _compared(mirror: Mirror, suite: str, kept: ComparedFile) -> str:
+def _compared(store: TrackingStore, suite: str, kept: ComparedFile) -> str:
     """Say what a results folder was compared with, as a link where that is on the same tracking server."""
-    name, client = plain_markdown(kept["baseline"]), mirror.client
+    name, client = plain_markdown(kept["baseline"]), store.client
     if kept["results"]:
         experiments = [experiment.experiment_id for experiment in client.search_experiments()]
         mine = f"tags.`{RESULTS_TAG}` = '{kept['results']}'"

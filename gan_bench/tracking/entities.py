@@ -1,23 +1,31 @@
-"""A record as MLflow has it: parameters, metrics, tags and datasets."""
+"""A record as MLflow has it: names, tags, parameters, metrics and datasets, and how much of it a run has."""
 
 from __future__ import annotations
 
+import colorsys
 import getpass
+import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gan_bench.config.design import Design
+from pydantic import TypeAdapter
+
 from gan_bench.config.naming import SEPARATOR, flat_values, of_both
 from gan_bench.core.text import printable
+from gan_bench.records.layout import ADDED, RecordDirectory
+from gan_bench.records.plan import Suites
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
-from gan_bench.records.schema import STATISTICS, AddedScores, EpochLine, HistoryLine
-from gan_bench.records.summary import FEW_EPOCHS, SettingSummary, piece_of, setting_id
+from gan_bench.records.schema import NO_RECORD, STATISTICS, AddedScores, EpochLine, HistoryLine, PlannedTrial
+from gan_bench.records.summary import FEW_EPOCHS, piece_of, setting_id
 
 if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput, Metric, Param, RunTag
+    from mlflow.entities import DatasetInput, Metric
 
 TRIAL_TAG = "gan_bench.trial"
 STARTED_TAG = "gan_bench.started"
@@ -26,6 +34,15 @@ SETTING_TAG = "gan_bench.setting"
 """Marks the parent run of a setting, and says which: no trial's run has it."""
 PARENT_TAG = "mlflow.parentRunId"
 NAME_TAG, NOTE_TAG = "mlflow.runName", "mlflow.note.content"
+POSITION_TAG = "gan_bench.synced"
+"""Holds the position of the run of a trial."""
+ALTERED_TAG = "gan_bench.altered"
+"""Says which file of a record is not what was saved: then its run is not to be believed. Empty where all are."""
+SHOWN_TAG, CURVES_TAG = "gan_bench.shown", "gan_bench.curves"
+"""Digests of what the run of a setting shows."""
+END_TAGS = ("status", "reason")
+"""Tags of a run that has the end of its trial, or whose trial is not trained any more."""
+_STATUS: Mapping[str, str] = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 FINAL = ("done", "diverged")
 """Ends of a trial after which nothing of it changes: others may be resumed."""
 FIRST = ("recipe", "lr_g", "lr_d", "beta1_g", "beta1_d", "beta2_g", "beta2_d", "epochs", "batch_size", "latent_dim",
@@ -49,6 +66,11 @@ def fit_for_key(name: str) -> str:
     return re.sub(r"[^\w.\- /:]", "-", name)
 
 
+def digest(content: object) -> str:
+    """Name a content in 16 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode(errors="surrogatepass")).hexdigest()[:16]
+
+
 def started_ms(stored: StoredTrial) -> int:
     """Return when a trial first started, in milliseconds since 1970."""
     return int(datetime.fromisoformat(stored.environment["started"]).timestamp() * 1000)
@@ -65,6 +87,19 @@ def ended_ms(stored: StoredTrial) -> int:
     if "ended" in record:
         return max(start, int(datetime.fromisoformat(record["ended"]).timestamp() * 1000))
     return start + int(1000 * (record["train_seconds"] + record["evaluate_seconds"]))
+
+
+def end_of(stored: StoredTrial) -> str:
+    """Return what tells one end of a trial from another; nothing for a trial without one."""
+    if stored.record is None:
+        return ""
+    added = stored.added_file
+    return digest([stored.environment["started"], stored.record, *([added["sha256"]] if added else [])])
+
+
+def status_of(stored: StoredTrial) -> str:
+    """Return MLflow's word for how a trial ended; one without an end was killed."""
+    return _STATUS.get(stored.record["status"], "KILLED") if stored.record else "KILLED"
 
 
 def run_name(stored: StoredTrial) -> str:
@@ -90,32 +125,39 @@ _NAMED = ("lr=", "lr_g=", "lr_d=", "betas=", "betas_g=", "betas_d=", "dataset=")
 """Changes of a recipe that a run's name has anyway, or that its experiment says."""
 
 
+def colour(setting: str, place: int | None = None) -> str:
+    """Return the colour of a setting's runs, by place in the plan or else by name: hues of neighbours lie far apart."""
+    number = int(hashlib.sha256(setting.encode(errors="surrogatepass")).hexdigest()[:8], 16) if place is None else place
+    hue, light = (number * 0.618034) % 1.0, (0.36, 0.5, 0.62)[number % 3]
+    red, green, blue = (round(255 * x) for x in colorsys.hls_to_rgb(hue, light, 0.7))
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def colours_of(planned: Iterable[PlannedTrial]) -> dict[str, str]:
+    """Give every setting of planned trials a colour of its own, in the order of the plan."""
+    settings = dict.fromkeys(row["setting"] for row in planned)
+    return {setting: colour(setting, place) for place, setting in enumerate(settings)}
+
+
 def values_of(config: Mapping[str, object]) -> dict[str, object]:
     """Lay out a config as single values, numbers as numbers, those that runs are compared by first."""
     flat = flat_values(config, "_")
     return {name: flat[name] for name in (*(n for n in FIRST if n in flat), *(n for n in flat if n not in FIRST))}
 
 
-def param(name: str, value: object) -> Param:
-    """Return a value as MLflow keeps parameters."""
-    from mlflow.entities import Param
-
-    return Param(name, printable(str(value))[:500])
-
-
-def tags_of(
-    stored: StoredTrial, identity: str, colour: str, command: str | None, design: Design | None
-) -> dict[str, str]:
+def tags_of(stored: StoredTrial, identity: str, colours: Mapping[str, str], planned: Suites) -> dict[str, str]:
     """Return the tags of a new run.
 
     Args:
         stored: The trial.
         identity: That of its results folder.
-        colour: Of its setting.
-        command: What its suite was last run with.
-        design: Which seeds the verdicts of its suite and profile are made at, where that was declared.
+        colours: Those of its suite's settings.
+        planned: What its suite was last run with, and which seeds verdicts are declared to be made at.
     """
-    facts = stored.environment
+    facts, config = stored.environment, stored.trial["config"]
+    suite, version = str(config["suite"]), int(config["suite_version"])
+    design = planned.design(suite, version, str(config["profile"]), str(config["dataset"]))
+    command = None if planned.is_of_another(suite, version) else next(iter(planned.commands.values()), None)
     own = {
         NAME_TAG: run_name(stored),
         TRIAL_TAG: stored.trial["id"],
@@ -124,66 +166,43 @@ def tags_of(
         "mlflow.source.name": _short_command(command),
         "command": command or "",
         "mlflow.source.git.commit": facts.get("git_commit") or "",
-        "look": design.look_of(stored.trial["config"]["seed"]) or "not declared" if design else "",
+        "look": design.look_of(config["seed"]) or "not declared" if design else "",
         **{name: facts.get(name, "unknown") for name in ("device", "device_name", "engine")},
     }
-    return _with_setting(own, stored, identity, colour)
+    return _with_setting(own, stored, identity, colours)
 
 
-def setting_tags_of(stored: StoredTrial, identity: str, colour: str) -> dict[str, str]:
-    """Return the tags of the parent run of a trial's setting.
+def end_tags_of(stored: StoredTrial) -> dict[str, str]:
+    """Return the values of ``END_TAGS``."""
+    record = stored.record or NO_RECORD
+    return {"status": record.get("status", "killed"), "reason": printable(str(record.get("reason") or ""))}
 
-    Args:
-        stored: One of its trials.
-        identity: That of its results folder.
-        colour: Of the setting.
-    """
+
+def setting_tags_of(stored: StoredTrial, identity: str, colours: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags of the parent run of a trial's setting, given what ``tags_of`` is given."""
     own = {
         NAME_TAG: setting_name(stored),
         SETTING_TAG: setting_id(stored.trial["config"]),
         "mlflow.source.name": "gan-bench report",
     }
-    return _with_setting(own, stored, identity, colour)
+    return _with_setting(own, stored, identity, colours)
 
 
-def _with_setting(own: Mapping[str, object], stored: StoredTrial, identity: str, colour: str) -> dict[str, str]:
+def _with_setting(
+    own: Mapping[str, object], stored: StoredTrial, identity: str, colours: Mapping[str, str]
+) -> dict[str, str]:
     """Add what the run of a setting and those of its trials have alike; empty tags are left out."""
+    setting = stored.trial["setting"]
     tags = {
         **own,
         RESULTS_TAG: identity,
         "mlflow.source.type": "LOCAL",
         "mlflow.user": _user(),
-        "mlflow.runColor": colour,
-        "setting": stored.trial["setting"],
+        "mlflow.runColor": colours.get(setting) or colour(setting),
+        "setting": setting,
         **{name: stored.trial["config"][name] for name in ("recipe", "dataset", "architecture", "profile")},
     }
     return {name: printable(str(value)) for name, value in tags.items() if value != ""}
-
-
-def setting_metrics(found: SettingSummary, now_ms: int) -> list[Metric]:
-    """Return what a report says of a setting as metrics: four significant digits, which columns can show.
-
-    Args:
-        found: The setting.
-        now_ms: Time of the values, in milliseconds: of two of one step MLflow shows the newer.
-    """
-    from mlflow.entities import Metric
-
-    made = [Metric(name, _short(value), now_ms, 0) for name, value in found["numbers"].items()]
-    for name, points in found["curves"].items():
-        key = f"eval/{metric_key(name)}" if "[" in name else name
-        end = f"interval/{key.partition('/')[2]}"  # a prefix of their own: the page makes a section of each
-        for epoch, *values in points:
-            for each, value in zip((key, f"{end}.low", f"{end}.high"), values, strict=True):
-                if value is not None:
-                    made.append(Metric(each, _short(value), now_ms, epoch))
-    return made
-
-
-def _short(value: float) -> float:
-    if value == round(value):  # a count
-        return value
-    return float(f"{value:.4g}")
 
 
 def _short_command(command: str | None) -> str:
@@ -199,28 +218,82 @@ def _user() -> str:
         return ""
 
 
-def run_tags(tags: Mapping[str, str]) -> list[RunTag]:
-    """Return tags as MLflow takes them."""
-    from mlflow.entities import RunTag
-
-    return [RunTag(name, value[:5000]) for name, value in tags.items()]
-
-
 def datasets_of(stored: StoredTrial) -> list[DatasetInput]:
     """Return the images a trial trains on and those it is compared with, for MLflow's dataset column."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    config, digest = stored.trial["config"], str(stored.environment.get("data_sha256") or "unknown")[:36]
+    config, data = stored.trial["config"], str(stored.environment.get("data_sha256") or "unknown")[:36]
     limit = config.get("train_limit")
     named = ((f"{config['dataset']} train{f' {limit}' if limit else ''}", "training"),
              (f"{config['dataset']} train (reference)", "reference"))  # fmt: skip
     return [
         DatasetInput(
-            Dataset(printable(name), digest, "local", printable(str(config["dataset"]))),
+            Dataset(printable(name), data, "local", printable(str(config["dataset"]))),
             [InputTag("mlflow.data.context", context)],
         )
         for name, context in named
     ]
+
+
+@dataclass(frozen=True)
+class Position:
+    """What of a record a run has.
+
+    Attributes:
+        epoch: Last epoch whose means are there.
+        step: Last logged step whose values are there.
+        evaluated: Epochs whose scores are there.
+        samples: Epochs whose sample grids are there.
+        seconds: Seconds of training after that epoch.
+        images: Real images shown by then.
+        end: Digest of the end of the trial that is there, or nothing.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    evaluated: frozenset[int] = frozenset()
+    samples: frozenset[int] = frozenset()
+    seconds: float = 0.0
+    images: int = 0
+    end: str = ""
+
+    def to_tag(self) -> str:
+        """Return it as the value of a tag."""
+        content = {**vars(self), "evaluated": sorted(self.evaluated), "samples": sorted(self.samples)}
+        return json.dumps(content, separators=(",", ":"))
+
+    @classmethod
+    def from_tag(cls, text: str | None) -> Position:
+        """Read the value of a tag; an edited one counts as nothing, and all is sent again."""
+        try:
+            return _POSITION.validate_json(text or "{}")
+        except ValueError:
+            return cls()
+
+    def lacks(self, line: Mapping[str, Any]) -> bool:
+        """True if a line of a history or of evaluations is new to the run."""
+        if "kind" not in line:
+            return line["epoch"] not in self.evaluated
+        return bool(line["epoch"] > self.epoch if line["kind"] == "epoch" else line["step"] > self.step)
+
+    def after(self, new: StoredTrial, samples: set[int], end: str) -> Position:
+        """Return the position of a run that got lines and sample grids besides, and an end of its trial."""
+        epochs = [line for line in new.history if line["kind"] == "epoch"]
+        steps = [line["step"] for line in new.history if line["kind"] == "step"]
+        position = replace(
+            self,
+            step=max(steps, default=self.step),
+            evaluated=self.evaluated | {line["epoch"] for line in new.evaluations},
+            samples=self.samples | samples,
+            end=end,
+        )
+        if not epochs:
+            return position
+        last = epochs[-1]
+        return replace(position, epoch=last["epoch"], seconds=last["train_seconds"], images=last["images"])
+
+
+_POSITION = TypeAdapter(Position)
 
 
 def whole_pieces(stored: StoredTrial) -> list[HistoryLine]:
@@ -300,3 +373,17 @@ def _end(record: Mapping[str, Any] | None) -> Iterator[Row]:
     memory, energy = record.get("peak_memory_bytes"), record.get("energy_joules")
     yield "system/peak_memory_megabytes", None if memory is None else memory / 1e6, seconds, epochs
     yield "system/gpu_energy_kilojoules", None if energy is None else energy / 1e3, seconds, epochs
+
+
+def scores_of(stored: StoredTrial) -> set[str]:
+    """Return the scores of a record, as ``METRIC.EXTRACTOR``."""
+    named = {f"{score['metric']}.{score['extractor']}" for line in stored.evaluations for score in line["scores"]}
+    return set(map(fit_for_key, named))
+
+
+def files_of(stored: StoredTrial) -> dict[str, Path]:
+    """Return the files of a record that its run gets when its trial is not trained any more, by the run's names."""
+    directory = RecordDirectory(stored.path)
+    names = "trial.json", "environment.json", "record.json", "history.jsonl", "evaluations.jsonl", ADDED
+    weights = {path.name: path for path in (directory.weights, directory.average_weights)}
+    return {**weights, **{f"record/{name}": stored.path / name for name in names}}

@@ -3,17 +3,16 @@
 A replay can be repeated: a run is found by its trial and the identity of its results folder, and a tag of the run says
 how far it mirrors the record. The runs of other results folders are never touched. Of several followers and replays of
 one suite, the one that holds the suite's mirror lock writes; it mirrors every trial of the suite, also those of other
-processes. The lock of a trial without an end tells whether it is still running. Nothing else in gan_bench imports
-mlflow.
+processes. The lock of a trial without an end tells whether it is still running.
+
+Here is decided which run a record has, what of it that lacks, and in which order it is sent; ``entities`` says what a
+record is in MLflow's terms, and a ``TrackingStore`` sends the requests. Nothing outside this package imports mlflow.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,29 +21,68 @@ from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
 from gan_bench.records.folders import fault_of, folders_by_suite, read_or_error, read_plan
 from gan_bench.records.json_files import REMEDY, unreadable
-from gan_bench.records.layout import ADDED, LOCKS, RecordDirectory
-from gan_bench.records.lock import Lock, trial_lock
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.lock import trial_lock
 from gan_bench.records.plan import Suites, read_suites
-from gan_bench.records.reader import StoredTrial, read_header, read_trial
-from gan_bench.records.schema import NO_RECORD
+from gan_bench.records.reader import StoredTrial, read_header
 from gan_bench.records.summary import setting_id, size_and_time
 from gan_bench.tracking import entities, images, server
-from gan_bench.tracking.runs import ALTERED_TAG, EDITED, TAG, MirroredRun, SettingRun, digest
-from gan_bench.tracking.store import TrackingStore
-from gan_bench.tracking.views import colour, colours_of, differing_params
+from gan_bench.tracking.entities import ALTERED_TAG, PARENT_TAG, POSITION_TAG, Position
+from gan_bench.tracking.store import EDITED, TrackingStore, link_into, of_people
+from gan_bench.tracking.views import differing_params
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric
-
-_CHUNK = 900
-"""Metrics of one request: MLflow takes 1,000 values of all kinds."""
-_RUN_STATUS: Mapping[str, str] = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
-_FILES = ("trial.json", "environment.json", "record.json", "history.jsonl", "evaluations.jsonl", ADDED)
+    from mlflow.entities import Run
 
 
-def mirror_lock(suite_folder: Path, uri: str) -> Lock:
-    """Return the lock that makes one process the writer of a suite's mirror."""
-    return Lock(suite_folder / LOCKS, f"mirror-{hashlib.sha256(uri.encode()).hexdigest()[:8]}")
+@dataclass
+class MirroredRun:
+    """A run, and how far it mirrors its record.
+
+    Attributes:
+        run_id: Its id in MLflow.
+        started: When its trial first started, as the record says.
+        position: How far it mirrors the record.
+        described: Whether it has its parameters, tags and datasets.
+        altered: Its tag that says which file of the record is not what was saved.
+        parent: The run of its setting.
+        status: MLflow's word for how it ended or stands.
+        ended_ms: When its trial ended, in milliseconds, or 0.
+    """
+
+    run_id: str
+    started: str
+    position: Position = field(default_factory=Position)
+    described: bool = False
+    altered: str = ""
+    parent: str = ""
+    status: str = "RUNNING"
+    ended_ms: int = 0
+
+    @property
+    def closed(self) -> bool:
+        """True if it has the end of its trial, or is known not to be trained any more."""
+        return self.status != "RUNNING"
+
+
+@dataclass
+class SettingRun:
+    """The parent run of a setting.
+
+    Attributes:
+        run_id: Its id in MLflow.
+        shown: Digest of what it shows: numbers and words.
+        curves: Digest of its curves and of whose images it has; MLflow keeps every value that a metric ever had, so
+            others need a new run.
+        status: MLflow's word for how it stands.
+        params: Names of its parameters.
+    """
+
+    run_id: str
+    shown: str = ""
+    curves: str = ""
+    status: str = "RUNNING"
+    params: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -75,7 +113,7 @@ class SuiteRuns:
         return [run for run in self.runs.values() if run.parent == setting.run_id]
 
 
-class Mirror(TrackingStore):
+class Mirror:
     """Writes the records of a results folder into MLflow.
 
     Args:
@@ -84,6 +122,7 @@ class Mirror(TrackingStore):
         prefix: Put before the suites' names in the names of experiments.
 
     Attributes:
+        store: What MLflow holds for the folder.
         unreadable: Messages about records and sample grids that were left out.
         refused: Messages about runs of which MLflow refused something, each once.
 
@@ -92,7 +131,7 @@ class Mirror(TrackingStore):
     """
 
     def __init__(self, uri: str, results: Path, prefix: str = "") -> None:
-        super().__init__(uri, results, prefix)
+        self.store = TrackingStore(uri, results, prefix)
         self.unreadable: list[str] = []
         self.refused: dict[str, None] = {}
         self._suites: dict[Path, SuiteRuns] = {}
@@ -109,22 +148,80 @@ class Mirror(TrackingStore):
             if folder not in self._read:  # of all suites at once: each reads the plans of all
                 self._read = {
                     path: (name, each.read)
-                    for name, each in folders_by_suite(self.results).items()
+                    for name, each in folders_by_suite(self.store.results).items()
                     for path in each.read
                 }
             suite, folders = self._read.get(folder, (folder.name, [folder]))
-            experiment = self.experiment(suite)
-            runs, settings = self.runs(experiment)
+            experiment = self.store.experiment(suite)
+            runs, settings = self._found(experiment)
             try:
                 trials = read_plan(folder)
             except RecordError:  # what shows runs apart does without
                 trials = []
-            columns, colours, planned = differing_params(trials), colours_of(trials), read_suites(folder)
+            columns, colours, planned = differing_params(trials), entities.colours_of(trials), read_suites(folder)
             known = SuiteRuns(suite, folders, experiment, runs, settings, colours, columns, planned)
             self._suites[folder] = known
         return self._suites[folder]
 
-    # ----------------------------------------------------------------------------------------------- a trial
+    def _found(self, experiment: str) -> tuple[dict[str, MirroredRun], dict[str, SettingRun]]:
+        """Return the runs of this results folder by trial, and by setting; of a run made twice, one stays."""
+        trials: dict[str, list[Run]] = {}
+        settings: dict[str, list[Run]] = {}
+        for run in self.store.find(experiment):
+            if trial := run.data.tags.get(entities.TRIAL_TAG):
+                trials.setdefault(trial, []).append(run)
+            elif setting := run.data.tags.get(entities.SETTING_TAG):
+                settings.setdefault(setting, []).append(run)
+        runs = {trial: self._read_run(self._only(found)) for trial, found in trials.items()}
+        return runs, {setting: self._read_setting(self._only(found)) for setting, found in settings.items()}
+
+    def _only(self, found: list[Run]) -> Run:
+        """Delete all but one of runs that are one: a kill while one was made again leaves two, a lost answer too.
+
+        Of the last start of its trial the one that people wrote on stays, else the one that has most.
+        """
+
+        def worth(run: Run) -> tuple[str, bool, bool, int, int, int]:
+            tags, position = run.data.tags, Position.from_tag(run.data.tags.get(POSITION_TAG))
+            has_most = bool(position.end or tags.get(entities.SHOWN_TAG)), position.epoch, len(run.data.metrics)
+            return tags.get(entities.STARTED_TAG, ""), bool(of_people(tags)), *has_most, run.info.start_time
+
+        best, *others = sorted(found, key=worth, reverse=True)
+        self.store.supersede(best.info.run_id, others)
+        return best
+
+    def _read_run(self, run: Run) -> MirroredRun:
+        tags = run.data.tags
+        position = Position.from_tag(tags.get(POSITION_TAG))
+        if self.store.has_lost_files(run):
+            position = replace(position, samples=frozenset(), end="")
+        return MirroredRun(
+            run.info.run_id,
+            tags.get(entities.STARTED_TAG, ""),
+            position,
+            bool(run.data.params) and POSITION_TAG in tags and tags.get(entities.RESULTS_TAG) == self.store.identity,
+            tags.get(ALTERED_TAG, ""),
+            tags.get(PARENT_TAG, ""),
+            run.info.status,
+            run.info.end_time or 0,
+        )
+
+    def _read_setting(self, run: Run) -> SettingRun:
+        tags = run.data.tags
+        is_lost = images.LOGGED_TAG in tags and self.store.has_lost_files(run)
+        digests = tags.get(entities.SHOWN_TAG, ""), "lost" if is_lost else tags.get(entities.CURVES_TAG, "")
+        return SettingRun(run.info.run_id, *digests, run.info.status, set(run.data.params))
+
+    @contextlib.contextmanager
+    def noting_refusals(self, name: str) -> Iterator[None]:
+        """Note that MLflow does not take what a run should have, and go on with others."""
+        try:
+            yield
+        except Exception as error:
+            if not server.is_refusal(error):
+                raise
+            why = server.describe_error(error, self.store.uri)
+            self.refused[f"{name}: MLflow does not take all of its run ({why})"] = None
 
     def sync(self, path: Path) -> MirroredRun | None:
         """Bring a trial's run up to its record; a trial without an end and without an owner is closed as killed.
@@ -165,18 +262,18 @@ class Mirror(TrackingStore):
     def _brought_up(self, path: Path, known: SuiteRuns, *, live: bool) -> MirroredRun:
         header = read_header(path)
         run = self._run_of(header, known)
-        end = _end_of(header)
+        end = entities.end_of(header)
         is_sent = bool(end) and run.position.end == end
         found = read_or_error(path, steps=not is_sent)
         if isinstance(found, StoredTrial):
             recorded = found.as_recorded()
-            known.scores |= _scores_of(recorded)
+            known.scores |= entities.scores_of(recorded)
         elif not is_sent:
             raise found
         if not is_sent:
             lines = replace(header, history=recorded.history, evaluations=recorded.evaluations)
             self._send(run, lines, end, live=live)
-        elif run.status != _run_status(header):  # people can change it, also by mistake
+        elif run.status != entities.status_of(header):  # people can change it, also by mistake
             self._terminate(run, header)
         if end:
             self._mark_if_altered(run, found)
@@ -187,7 +284,7 @@ class Mirror(TrackingStore):
         fault = fault_of(found)
         text = "" if fault is None else printable(str(fault).removesuffix(f"; {REMEDY}"))
         if text != run.altered:
-            self.tag(run.run_id, {ALTERED_TAG: text})
+            self.store.tag(run.run_id, {ALTERED_TAG: text})
             run.altered = text
         if fault is not None:
             self.unreadable.append(fault.line)
@@ -204,15 +301,15 @@ class Mirror(TrackingStore):
         parent = self._setting_of(stored, known).run_id
         is_new = run is None
         if run is None:
-            tags = {**self._tags(stored, known), entities.PARENT_TAG: parent}
-            made = self.create_run(known.experiment, entities.started_ms(stored), tags, "status", "reason")
+            tags = {**self._tags(stored, known), PARENT_TAG: parent}
+            made = self.store.create(known.experiment, entities.started_ms(stored), tags, *entities.END_TAGS)
             run = known.runs[trial_id] = MirroredRun(made, started, parent=parent)
             if replaced is not None:
-                self.supersede(made, [self.client.get_run(replaced.run_id)])
+                self.store.supersede(made, [self.store.client.get_run(replaced.run_id)])
         if not run.described:
             self._describe(run, stored, {} if is_new else self._tags(stored, known))
         if run.parent != parent:  # of an earlier version, or the setting's run was deleted or made again
-            self.tag(run.run_id, {entities.PARENT_TAG: parent})
+            self.store.tag(run.run_id, {PARENT_TAG: parent})
             run.parent = parent
         return run
 
@@ -221,38 +318,29 @@ class Mirror(TrackingStore):
         key = setting_id(stored.trial["config"])
         found = known.settings.get(key)
         if found is None:
-            tags = entities.setting_tags_of(stored, self.identity, self._colour(stored, known))
-            made = self.create_run(known.experiment, entities.started_ms(stored), tags)
+            tags = entities.setting_tags_of(stored, self.store.identity, known.colours)
+            made = self.store.create(known.experiment, entities.started_ms(stored), tags)
             found = known.settings[key] = SettingRun(made)
         lacking = [name for name in known.columns if name not in found.params]
         if lacking:  # its page shows all of them beside every image, so they are few
             values = entities.values_of(stored.trial["config"])
-            params = [entities.param(name, values[name]) for name in lacking if name in values]
-            self.client.log_batch(found.run_id, params=params)
+            self.store.log(found.run_id, params={name: values[name] for name in lacking if name in values})
             found.params |= set(lacking)
         return found
 
-    @staticmethod
-    def _colour(stored: StoredTrial, known: SuiteRuns) -> str:
-        return known.colours.get(stored.trial["setting"]) or colour(stored.trial["setting"])
-
     def _tags(self, stored: StoredTrial, known: SuiteRuns) -> dict[str, str]:
-        config = stored.trial["config"]
-        suite, version, planned = str(config["suite"]), int(config["suite_version"]), known.planned
-        design = planned.design(suite, version, str(config["profile"]), str(config["dataset"]))
-        command = None if planned.is_of_another(suite, version) else next(iter(planned.commands.values()), None)
-        return entities.tags_of(stored, self.identity, self._colour(stored, known), command, design)
+        return entities.tags_of(stored, self.store.identity, known.colours, known.planned)
 
     def _describe(self, run: MirroredRun, stored: StoredTrial, tags: dict[str, str]) -> None:
         """Give a run what does not change: also one that a kill, or an earlier version, left without it."""
-        params = [entities.param(name, value) for name, value in entities.values_of(stored.trial["config"]).items()]
+        params = entities.values_of(stored.trial["config"])
         with contextlib.suppress(Exception):  # parameters of an earlier version cannot be changed
-            self.client.log_batch(run.run_id, params=params)
+            self.store.log(run.run_id, params=params)
         if tags:
             kept = {name: value for name, value in tags.items() if name not in EDITED}  # people may have
-            self.tag(run.run_id, {**kept, TAG: run.position.to_tag()})
+            self.store.tag(run.run_id, {**kept, POSITION_TAG: run.position.to_tag()})
         with contextlib.suppress(Exception):  # servers before 2.4 know no datasets
-            self.client.log_inputs(run.run_id, entities.datasets_of(stored))
+            self.store.client.log_inputs(run.run_id, entities.datasets_of(stored))
         run.described = True
 
     def _send(self, run: MirroredRun, stored: StoredTrial, end: str, *, live: bool) -> None:
@@ -263,54 +351,26 @@ class Mirror(TrackingStore):
             history=[line for line in entities.whole_pieces(stored) if before.lacks(line)],
             evaluations=[line for line in stored.evaluations if before.lacks(line)],
         )
-        epochs = [line for line in new.history if line["kind"] == "epoch"]
-        steps = [line["step"] for line in new.history if line["kind"] == "step"]
         closed = stored.record is not None or not live
-        with self.artifacts(run.run_id) as folder:
-            sent = self._stage_samples(folder, stored, before.samples)
+        with self.store.upload(run.run_id) as folder:
+            sent = self.stage_samples(folder, stored, before.samples)
             if closed:
-                self._stage_record(folder, stored)
-        position = replace(
-            before,
-            step=max(steps, default=before.step),
-            evaluated=before.evaluated | {line["epoch"] for line in new.evaluations},
-            samples=before.samples | sent,
-            end=end if closed else before.end,
-        )
-        if epochs:
-            last = epochs[-1]
-            position = replace(position, epoch=last["epoch"], seconds=last["train_seconds"], images=last["images"])
-        tags = {TAG: position.to_tag(), **({images.LOGGED_TAG: "True"} if position.samples else {})}
+                link_into(folder, entities.files_of(stored))
+        position = before.after(new, sent, end if closed else before.end)
+        tags = {POSITION_TAG: position.to_tag(), **({images.LOGGED_TAG: "True"} if position.samples else {})}
         if closed:
-            status = stored.record["status"] if stored.record else "killed"
-            tags |= {"status": status, "reason": printable(str((stored.record or NO_RECORD).get("reason") or ""))}
+            tags |= entities.end_tags_of(stored)
         added = stored.added_file["additions"] if closed and stored.added_file else []
         metrics = entities.metrics_of(new, before.seconds, before.images, added)
-        self.log(run.run_id, metrics, tags)
+        self.store.log(run.run_id, metrics, tags)
         run.position = position  # not before: where MLflow refuses something, all of it is sent again
         if closed:
             self._terminate(run, stored)
         elif run.closed:
-            self.client.update_run(run.run_id, status="RUNNING")
+            self.store.set_status(run.run_id, "RUNNING")
             run.status = "RUNNING"
 
-    def log(self, run_id: str, metrics: Sequence[Metric], tags: dict[str, str]) -> None:
-        """Log metrics in as few requests as MLflow takes, and tags with the last of them."""
-        *chunks, last = [metrics[start : start + _CHUNK] for start in range(0, len(metrics), _CHUNK)] or [metrics]
-        for chunk in chunks:
-            self.client.log_batch(run_id, metrics=chunk)
-        self.client.log_batch(run_id, metrics=last, tags=entities.run_tags(tags))
-
-    @contextlib.contextmanager
-    def artifacts(self, run_id: str) -> Iterator[Path]:
-        """Send what is put into a folder as artifacts of a run, in one call."""
-        with tempfile.TemporaryDirectory(prefix="gan_bench-") as name:
-            yield Path(name)
-            if any(Path(name).iterdir()):
-                with server.uploading():
-                    self.client.log_artifacts(run_id, name)
-
-    def _stage_samples(self, folder: Path, stored: StoredTrial, known: frozenset[int]) -> set[int]:
+    def stage_samples(self, folder: Path, stored: StoredTrial, known: frozenset[int]) -> set[int]:
         """Stage the sample grids of evaluations that the run does not have, and say of which epochs they are."""
         sent = set()
         for line in stored.evaluations:
@@ -326,54 +386,6 @@ class Mirror(TrackingStore):
             sent.add(epoch)
         return sent
 
-    def send_samples(self, run_id: str, path: Path) -> bool:
-        """Send every sample grid of a trial to another run, that of its setting; return whether there are any.
-
-        Raises:
-            RecordError: The record is damaged, or may not be read.
-        """
-        with self.artifacts(run_id) as folder:
-            return bool(self._stage_samples(folder, read_trial(path, history=False), frozenset()))
-
-    def _stage_record(self, folder: Path, stored: StoredTrial) -> None:
-        """Stage the files of a record; a link may lead anywhere, and what may not be read is a fault of the record."""
-        directory = RecordDirectory(stored.path)
-        (folder / "record").mkdir()
-        wanted = [(path, folder) for path in (directory.weights, directory.average_weights)]
-        wanted += [(stored.path / name, folder / "record") for name in _FILES]
-        for path, place in wanted:
-            if may_be_copied(path):
-                (place / path.name).symlink_to(path.resolve())
-
     def _terminate(self, run: MirroredRun, stored: StoredTrial) -> None:
-        run.status, run.ended_ms = _run_status(stored), entities.ended_ms(stored)
-        self.client.set_terminated(run.run_id, status=run.status, end_time=run.ended_ms)
-
-    def tag(self, run_id: str, tags: dict[str, str]) -> None:
-        """Set tags of a run in one request."""
-        self.client.log_batch(run_id, tags=entities.run_tags(tags))
-
-
-def may_be_copied(path: Path) -> bool:
-    """True for a file, no link, that this process may read."""
-    return path.is_file() and not path.is_symlink() and os.access(path, os.R_OK)
-
-
-def _run_status(stored: StoredTrial) -> str:
-    """Return MLflow's word for how a trial ended; one without an end was killed."""
-    return _RUN_STATUS.get(stored.record["status"], "KILLED") if stored.record else "KILLED"
-
-
-def _end_of(stored: StoredTrial) -> str:
-    """Return what tells one end of a trial from another; nothing for a trial without one."""
-    if stored.record is None:
-        return ""
-    added = stored.added_file
-    parts = [stored.environment["started"], stored.record, *([added["sha256"]] if added else [])]
-    return digest(parts)
-
-
-def _scores_of(stored: StoredTrial) -> set[str]:
-    """Return the scores of a record, as ``METRIC.EXTRACTOR``."""
-    named = {f"{score['metric']}.{score['extractor']}" for line in stored.evaluations for score in line["scores"]}
-    return set(map(entities.fit_for_key, named))
+        run.status, run.ended_ms = entities.status_of(stored), entities.ended_ms(stored)
+        self.store.set_status(run.run_id, run.status, run.ended_ms)

@@ -69,13 +69,13 @@ def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
         mirrored = mirror.sync(trial)
         if mirrored is None:
             raise UserError(f"{trial} has no {directory.environment.name}, so it has no run in MLflow; run it again")
-        _open(mirror.client, name)
-        run = mirror.client.get_run(mirrored.run_id)
+        _open(mirror.store.client, name)
+        run = mirror.store.client.get_run(mirrored.run_id)
         weights = hashlib.sha256(directory.weights.read_bytes()).hexdigest()
         version = _version_of(mirror, name, weights)
         if version is None:
             version = _upload(mirror, run, directory, name, needed, {WEIGHTS_TAG: weights})
-        mirror.client.set_registered_model_alias(name, ALIAS, version)
+        mirror.store.client.set_registered_model_alias(name, ALIAS, version)
     except UserError:
         raise
     except Exception as error:
@@ -99,11 +99,11 @@ def _version_of(mirror: Mirror, name: str, weights: str) -> str | None:
     """Return the newest version of a model that has these weights and whose files are there, or None."""
     from mlflow.artifacts import list_artifacts
 
-    client = mirror.client
+    client = mirror.store.client
     found = client.search_model_versions(f"name='{name}'")
     same = [int(each.version) for each in found if each.tags.get(WEIGHTS_TAG) == weights and each.status == "READY"]
     for version in map(str, sorted(same, reverse=True)):
-        with _at(mirror.uri):
+        with _at(mirror.store.uri):
             if list_artifacts(client.get_model_version_download_uri(name, version)):
                 return version
     return None
@@ -142,10 +142,10 @@ def _upload(
     signature = mlflow.models.ModelSignature(
         inputs=Schema([ColSpec(DataType.long)]), params=ParamSchema([ParamSpec("seed", DataType.long, 0)])
     )
-    model = mirror.client.create_logged_model(
+    model = mirror.store.client.create_logged_model(
         run.info.experiment_id, name="generator", source_run_id=run.info.run_id, params=run.data.params
     )
-    with _at(mirror.uri), server.uploading(), warnings.catch_warnings():
+    with _at(mirror.store.uri), server.uploading(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mlflow asks for type hints, and would make a signature of them
         mlflow.models.Model.log(
             artifact_path=None,
@@ -158,7 +158,7 @@ def _upload(
             signature=signature,
             pip_requirements=needed,
         )
-        made = mirror.client.create_model_version(
+        made = mirror.store.client.create_model_version(
             name, f"models:/{model.model_id}", run_id=run.info.run_id, tags=tags, model_id=model.model_id
         )
     return str(made.version)

@@ -9,10 +9,11 @@ from pathlib import Path
 from gan_bench.core.errors import CopiedError, RecordError, UserError
 from gan_bench.records.folders import scan, suite_folders, trial_folders
 from gan_bench.tracking import server
-from gan_bench.tracking.answer import noting_refusals, publish_answer, publish_settings, save_views
+from gan_bench.tracking.answer import publish_answer, publish_settings, save_views
 from gan_bench.tracking.database import repair
-from gan_bench.tracking.mirror import Mirror, mirror_lock
+from gan_bench.tracking.mirror import Mirror
 from gan_bench.tracking.server import shown
+from gan_bench.tracking.store import mirror_lock
 from gan_bench.tracking.views import View
 
 
@@ -68,7 +69,7 @@ def bring_up(
         if path in without:
             continue
         run, complete = None, False
-        with noting_refusals(mirror, path.name):
+        with mirror.noting_refusals(path.name):
             try:
                 run = mirror.sync(path)
             except RecordError as error:
@@ -79,7 +80,7 @@ def bring_up(
             report(path.name)
     if last and count:
         publish_settings(mirror, known, lambda: report(""))
-        publish_answer(mirror, known, lambda: report(""))
+        publish_answer(mirror.store, known, lambda: report(""))
     return count
 
 
@@ -133,6 +134,6 @@ def _replay(results: Path, uri: str, prefix: str) -> Replay:
             found = bring_up(mirror, folder, without=copies)
             count += found
             if found:
-                made[mirror.suite(folder).suite] = save_views(mirror, mirror.suite(folder))
+                made[mirror.suite(folder).suite] = save_views(mirror.store, mirror.suite(folder))
     unreadable = (*closed, *dict.fromkeys([*mirror.unreadable, *mirror.refused]))
-    return Replay(count, mirror.experiments, unreadable, tuple(busy), made, tuple(mirror.notices))
+    return Replay(count, mirror.experiments, unreadable, tuple(busy), made, tuple(mirror.store.notices))

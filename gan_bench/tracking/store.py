@@ -1,50 +1,50 @@
-"""What MLflow holds for a results folder: its experiments, and its runs by trial."""
+"""What MLflow holds for a results folder: its experiments and runs, and whose each tag of them is."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from gan_bench.core.atomic import open_own
 from gan_bench.core.errors import UserError
+from gan_bench.core.text import printable
 from gan_bench.records.layout import LOCKS
 from gan_bench.records.lock import Lock
 from gan_bench.records.shared import results_identity
-from gan_bench.tracking import entities, server
+from gan_bench.tracking import server
 from gan_bench.tracking.database import database_file, move_run, point_into, prepare_database, probe
-from gan_bench.tracking.images import LOGGED_TAG
-from gan_bench.tracking.runs import (
-    ALTERED_TAG,
-    CURVES_TAG,
-    OWN_TAG,
-    SHOWN_TAG,
-    TAG,
-    MirroredRun,
-    Position,
-    SettingRun,
-    listed,
-    mark,
-    of_people,
-    taken_over,
-)
+from gan_bench.tracking.entities import NAME_TAG, NOTE_TAG, RESULTS_TAG, digest
 from gan_bench.tracking.server import ARTIFACTS, is_default, server_page
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment, Run
+    from mlflow.entities import Experiment, Metric, Run
 
 _PAGE = 1000
+_CHUNK = 900
+"""Metrics of one request: MLflow takes 1,000 values of all kinds."""
 LOG = ".mlflow.log"
 """File in a results folder that takes what the mirror's process and its libraries say."""
+OWN_TAG = "gan_bench.own"
+"""Lists the tags that gan_bench wrote on a run: all others are people's."""
+EDITED = (NAME_TAG, NOTE_TAG, "mlflow.runColor")
+"""Tags that people write over: these are listed with a digest of what gan_bench wrote."""
 _MADE_TAG = "gan_bench.made"
 """Tells a run whose creation was not answered from every other."""
+
+
+def mirror_lock(suite_folder: Path, uri: str) -> Lock:
+    """Return the lock that makes one process the writer of a suite's mirror."""
+    return Lock(suite_folder / LOCKS, f"mirror-{hashlib.sha256(uri.encode()).hexdigest()[:8]}")
 
 
 def open_log(path: Path) -> IO[bytes]:
@@ -64,20 +64,21 @@ def _place(uri: str) -> Path:
     return Path(unquote(urlsplit(uri).path))
 
 
-def has_lost_files(run: Run, results: Path) -> bool:
-    """True if the files of a run, which lay in a folder of this machine, are gone: somebody removed that.
+def may_be_copied(path: Path) -> bool:
+    """True for a file, no link, that this process may read: a link may lead anywhere."""
+    return path.is_file() and not path.is_symlink() and os.access(path, os.R_OK)
 
-    Args:
-        run: The run, as it was found.
-        results: The results folder, which may have been moved since.
-    """
-    uri = str(run.info.artifact_uri)
-    moved = results.resolve() / ARTIFACTS / uri.rpartition(f"/{ARTIFACTS}/")[2]
-    return uri.startswith("file:") and not _place(uri).exists() and not moved.exists()
+
+def link_into(folder: Path, files: Mapping[str, Path]) -> None:
+    """Put files into a folder under other names, as links; what may not be copied is left out."""
+    for name, path in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        if may_be_copied(path):
+            (folder / name).symlink_to(path.resolve())
 
 
 class TrackingStore:
-    """Finds and creates experiments and runs. Only the runs of this results folder are touched.
+    """Finds, creates and writes experiments and runs. Only the runs of this results folder are touched.
 
     Args:
         uri: Tracking URI.
@@ -104,7 +105,7 @@ class TrackingStore:
         self.notices: list[str] = []
         self.identity = results_identity(results, self.notices.append)
         # The tag of an experiment with the name that this folder gave it; in a shared place each folder has its own.
-        self._name_tag = entities.RESULTS_TAG if self.is_own else f"{entities.RESULTS_TAG}.{self.identity}"
+        self._name_tag = RESULTS_TAG if self.is_own else f"{RESULTS_TAG}.{self.identity}"
         with self._creation_lock():
             if (file := database_file(uri)) is not None:
                 self.notices += prepare_database(uri, file, is_ours=self.is_own)
@@ -160,7 +161,7 @@ class TrackingStore:
         from mlflow.entities import ViewType
 
         found = self._found(experiment, run_view_type=ViewType.ALL)
-        return any(entities.RESULTS_TAG not in run.data.tags for run in found)
+        return any(RESULTS_TAG not in run.data.tags for run in found)
 
     def _create_experiment(self, name: str, suite: str) -> str:
         from mlflow.exceptions import MlflowException
@@ -176,7 +177,7 @@ class TrackingStore:
             made = found.experiment_id
         return made
 
-    def create_run(self, experiment: str, start_time: int, tags: Mapping[str, str], *later: str) -> str:
+    def create(self, experiment: str, start_time: int, tags: Mapping[str, str], *later: str) -> str:
         """Create a run, and no second one where a server's answer is lost.
 
         Args:
@@ -191,20 +192,20 @@ class TrackingStore:
         own = listed({*(mark(*tag) for tag in tags.items()), *later})
         marked = {OWN_TAG: own, **tags, _MADE_TAG: secrets.token_hex(8)}
 
-        def create() -> str:
+        def sent() -> str:
             made = self.client.create_run(experiment, start_time=start_time, tags=marked)
             self._keep_files_here(made)
             return str(made.info.run_id)
 
         if not self.on_server:
-            return create()
+            return sent()
         from mlflow.exceptions import MlflowException
 
         left = server.retries()
         while True:
             try:
                 with server.sent_once():
-                    return create()
+                    return sent()
             except MlflowException:
                 mine = f"tags.`{_MADE_TAG}` = '{marked[_MADE_TAG]}'"
                 if found := self.client.search_runs([experiment], filter_string=mine, max_results=1):
@@ -220,61 +221,54 @@ class TrackingStore:
                 self.client.set_tag(kept, name, value)
             self.client.delete_run(other.info.run_id)
 
-    def runs(self, experiment: str) -> tuple[dict[str, MirroredRun], dict[str, SettingRun]]:
-        """Return the runs of this results folder by trial, and by setting; of a run made twice, one stays."""
-        trials: dict[str, list[Run]] = {}
-        settings: dict[str, list[Run]] = {}
-        for run in self._own(experiment):
-            if trial := run.data.tags.get(entities.TRIAL_TAG):
-                trials.setdefault(trial, []).append(run)
-            elif setting := run.data.tags.get(entities.SETTING_TAG):
-                settings.setdefault(setting, []).append(run)
-        known = {}
-        for trial, found in trials.items():
-            first = self._only(found)
-            tags = first.data.tags
-            position = Position.from_tag(tags.get(TAG))
-            if has_lost_files(first, self.results):
-                position = replace(position, samples=frozenset(), end="")
-            known[trial] = MirroredRun(
-                first.info.run_id,
-                tags.get(entities.STARTED_TAG, ""),
-                position,
-                bool(first.data.params) and TAG in tags and tags.get(entities.RESULTS_TAG) == self.identity,
-                tags.get(ALTERED_TAG, ""),
-                tags.get(entities.PARENT_TAG, ""),
-                first.info.status,
-                first.info.end_time or 0,
-            )
-        parents = {}
-        for setting, found in settings.items():
-            first = self._only(found)
-            tags = first.data.tags
-            is_lost = LOGGED_TAG in tags and has_lost_files(first, self.results)
-            digests = tags.get(SHOWN_TAG, ""), "lost" if is_lost else tags.get(CURVES_TAG, "")
-            parents[setting] = SettingRun(first.info.run_id, *digests, first.info.status, set(first.data.params))
-        return known, parents
+    def log(
+        self,
+        run_id: str,
+        metrics: Sequence[Metric] = (),
+        tags: Mapping[str, str] | None = None,
+        params: Mapping[str, object] | None = None,
+    ) -> None:
+        """Log metrics in as few requests as MLflow takes, and all else with the last of them."""
+        from mlflow.entities import Param, RunTag
 
-    def _only(self, found: list[Run]) -> Run:
-        """Delete all but one of runs that are one: a kill while one was made again leaves two, a lost answer too.
+        *chunks, last = [metrics[start : start + _CHUNK] for start in range(0, len(metrics), _CHUNK)] or [metrics]
+        for chunk in chunks:
+            self.client.log_batch(run_id, metrics=chunk)
+        made = [Param(name, printable(str(value))[:500]) for name, value in (params or {}).items()]
+        marked = [RunTag(name, value[:5000]) for name, value in (tags or {}).items()]
+        self.client.log_batch(run_id, metrics=last, params=made, tags=marked)
 
-        Of the last start of its trial the one that people wrote on stays, else the one that has most.
-        """
+    def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run in one request."""
+        self.log(run_id, tags=tags)
 
-        def worth(run: Run) -> tuple[str, bool, bool, int, int, int]:
-            tags, position = run.data.tags, Position.from_tag(run.data.tags.get(TAG))
-            has_most = bool(position.end or tags.get(SHOWN_TAG)), position.epoch, len(run.data.metrics)
-            return tags.get(entities.STARTED_TAG, ""), bool(of_people(tags)), *has_most, run.info.start_time
+    def set_status(self, run_id: str, status: str, ended_ms: int | None = None) -> None:
+        """Let a run be under way again, or end it, now or at a time in milliseconds since 1970."""
+        if status == "RUNNING":
+            self.client.update_run(run_id, status=status)
+        else:
+            self.client.set_terminated(run_id, status=status, end_time=ended_ms)
 
-        best, *others = sorted(found, key=worth, reverse=True)
-        self.supersede(best.info.run_id, others)
-        return best
+    @contextlib.contextmanager
+    def upload(self, run_id: str) -> Iterator[Path]:
+        """Send what is put into a folder as artifacts of a run, in one call."""
+        with tempfile.TemporaryDirectory(prefix="gan_bench-") as name:
+            yield Path(name)
+            if any(Path(name).iterdir()):
+                with server.uploading():
+                    self.client.log_artifacts(run_id, name)
 
-    def _own(self, experiment: str) -> Iterator[Run]:
-        """Yield this folder's runs. In the database beside it, there are no others'."""
-        mine = "" if self.is_own else f"tags.`{entities.RESULTS_TAG}` = '{self.identity}'"
+    def has_lost_files(self, run: Run) -> bool:
+        """True if the files of a run, which lay in a folder of this machine, are gone: somebody removed that."""
+        uri = str(run.info.artifact_uri)
+        moved = self.results.resolve() / ARTIFACTS / uri.rpartition(f"/{ARTIFACTS}/")[2]  # since the run was found
+        return uri.startswith("file:") and not _place(uri).exists() and not moved.exists()
+
+    def find(self, experiment: str) -> Iterator[Run]:
+        """Yield the runs of this folder in an experiment. In the database beside it, there are no others'."""
+        mine = "" if self.is_own else f"tags.`{RESULTS_TAG}` = '{self.identity}'"
         for run in self._found(experiment, filter_string=mine):
-            if self.is_own or run.data.tags.get(entities.RESULTS_TAG) == self.identity:
+            if self.is_own or run.data.tags.get(RESULTS_TAG) == self.identity:
                 self._keep_files_here(run)
                 yield run
 
@@ -300,3 +294,50 @@ class TrackingStore:
             token = page.token
             if not token:
                 return
+
+
+def listed(own: Iterable[str]) -> str:
+    """Return the value of ``OWN_TAG``."""
+    return json.dumps(sorted(own))
+
+
+def own_of(tags: Mapping[str, str]) -> set[str]:
+    """Return what gan_bench wrote on a run, as ``OWN_TAG`` lists it.
+
+    Runs of earlier versions have no list: of these it is what a report says, as the next one says it otherwise.
+    """
+    try:
+        return set(json.loads(tags[OWN_TAG]))
+    except (KeyError, ValueError, TypeError):
+        said, of_trials = ("verdict.", "baseline."), ("status", "reason", "command", "look", "mlflow.runColor")
+        is_ours = tags.get(NOTE_TAG, "").startswith(("- ", "Record: "))
+        note = {mark(NOTE_TAG, tags[NOTE_TAG])} if is_ours else set()
+        return note | {mark(name, tags[name]) for name in tags if name.startswith(said) or name in of_trials}
+
+
+def mark(name: str, value: str) -> str:
+    """Return how ``OWN_TAG`` lists a tag."""
+    return digest([name, value]) if name in EDITED else name
+
+
+def of_people(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return what people wrote on a run, as tags: their own, and name, note and colour where these are theirs."""
+    own = own_of(tags)
+    return {
+        name: value
+        for name, value in tags.items()
+        if value and mark(name, value) not in own and (name in EDITED or not name.startswith(("mlflow.", "gan_bench.")))
+    }
+
+
+def taken_over(tags: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags that a run takes over from another one, which it stands for.
+
+    Args:
+        tags: Those that it has: of what people wrote on both, theirs stay; of two notes it gets both.
+        other: Those of the other one.
+    """
+    own, kept, theirs = own_of(tags), of_people(tags), of_people(other)
+    taken = {name: value for name, value in theirs.items() if name not in kept and mark(name, value) not in own}
+    notes = kept.get(NOTE_TAG, ""), theirs.get(NOTE_TAG, "")
+    return taken if notes[1] in notes[0] else {**taken, NOTE_TAG: "\n\n".join(filter(None, notes))}

@@ -34,10 +34,10 @@ from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.summary import size_and_time
 from gan_bench.tracking.answer import save_views
 from gan_bench.tracking.database import repair
-from gan_bench.tracking.mirror import Mirror, mirror_lock
+from gan_bench.tracking.mirror import Mirror
 from gan_bench.tracking.replay import bring_up
 from gan_bench.tracking.server import UPLOAD_SECONDS, Backoff, default_uri, describe_error, hint
-from gan_bench.tracking.store import LOG, open_log
+from gan_bench.tracking.store import LOG, mirror_lock, open_log
 from gan_bench.tracking.views import link
 
 POLL_SECONDS = 3.0
@@ -134,7 +134,7 @@ def follow(
                 try:
                     if mirror is None:
                         mirror = Mirror(uri, suite_folder.parent, prefix)
-                        notices.append(mirror.notices)
+                        notices.append(mirror.store.notices)
                     mirror.refused.clear()  # of earlier looks
                     bring_up(mirror, suite_folder, report, last=last)
                     answered = answered or last
@@ -158,7 +158,7 @@ def follow(
                     pause.failed()
             if last:
                 known = mirror.suite(suite_folder) if mirror and mirror.experiments else None
-                views = save_views(mirror, known) if mirror and known else []
+                views = save_views(mirror.store, known) if mirror and known else []
                 return MirrorResult(
                     experiment=known.experiment if known else None,
                     views=tuple((view.name, link(known.experiment, view, "")) for view in views if known),

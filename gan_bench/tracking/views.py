@@ -7,7 +7,6 @@ zlib-compressed, base64-coded state of its page. A version that reads it otherwi
 from __future__ import annotations
 
 import base64
-import colorsys
 import hashlib
 import json
 import zlib
@@ -27,7 +26,6 @@ TRIALS_ONLY = f"tags.`{TRIAL_TAG}` LIKE '%'"
 SETTINGS_ONLY = f"tags.`{SETTING_TAG}` LIKE '%'"
 """These leave out the run that carries the suite's answer, and each the other."""
 KINDS = ("Leaderboard", "Curves", "Trials")
-_GOLDEN = 0.618034
 NOTE = 4900
 """Most characters of a note: a tag is cut at 5,000."""
 MOST_COLUMNS = 7
@@ -134,25 +132,6 @@ def differing_params(planned: Iterable[PlannedTrial]) -> tuple[str, ...]:
     within = {name for name in names for rows in recipes.values() if several(name, rows)}
     shown = [name for name in names if name in within or (name in ("recipe", "epochs") and several(name, found))]
     return tuple(name for name in shown if not is_twin(name))[:MOST_COLUMNS] or PARAMS
-
-
-def colour(setting: str, place: int | None = None) -> str:
-    """Return the colour of a setting's runs, the same for all seeds: hues far apart for neighbours of a plan.
-
-    Args:
-        setting: Its name, which decides where there is no place.
-        place: Its place in the plan.
-    """
-    number = int(hashlib.sha256(setting.encode(errors="surrogatepass")).hexdigest()[:8], 16) if place is None else place
-    hue, light = (number * _GOLDEN) % 1.0, (0.36, 0.5, 0.62)[number % 3]
-    red, green, blue = (round(255 * x) for x in colorsys.hls_to_rgb(hue, light, 0.7))
-    return f"#{red:02x}{green:02x}{blue:02x}"
-
-
-def colours_of(planned: Iterable[PlannedTrial]) -> dict[str, str]:
-    """Give every setting of planned trials a colour of its own, in the order of the plan."""
-    settings = dict.fromkeys(row["setting"] for row in planned)
-    return {setting: colour(setting, place) for place, setting in enumerate(settings)}
 
 
 NOTE_MARK = "of gan_bench, a mirror of the records on disk"

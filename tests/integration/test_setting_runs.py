@@ -29,8 +29,7 @@ from gan_bench.run_options import RunOptions
 from gan_bench.terminal.conclusion import say_tracking
 from gan_bench.terminal.console import console
 from gan_bench.tracking import entities, mirror, replay, sync_process
-from gan_bench.tracking.entities import PARENT_TAG, SETTING_TAG, TRIAL_TAG
-from gan_bench.tracking.runs import CURVES_TAG, SHOWN_TAG
+from gan_bench.tracking.entities import CURVES_TAG, PARENT_TAG, SETTING_TAG, SHOWN_TAG, TRIAL_TAG
 from gan_bench.tracking.sync_process import follow
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -492,10 +491,8 @@ def test_what_is_refused_for_good_costs_one_reading_of_the_runs_and_is_sent_once
     """The mirror was made anew at every look, ever later; then its files were uploaded at each."""
     made, sent, trial = [], [], trials([3])[0, 3]
     write(results, trial, 30.0)
-    stage = mirror.Mirror._stage_record
-    monkeypatch.setattr(
-        mirror.Mirror, "_stage_record", lambda self, folder, of: sent.append(of.path.name) or stage(self, folder, of)
-    )
+    files_of = entities.files_of
+    monkeypatch.setattr(entities, "files_of", lambda stored: sent.append(stored.path.name) or files_of(stored))
     monkeypatch.setattr(sync_process, "Mirror", lambda *where: made.append(1) or mirror.Mirror(*where))
     monkeypatch.setattr(sync_process.Backoff, "due", property(lambda _: True))
     with refusing(trial):

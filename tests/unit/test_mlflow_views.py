@@ -11,7 +11,8 @@ import pytest
 
 from gan_bench.config.measures import MEASURES
 from gan_bench.tracking import views as tracking_views
-from gan_bench.tracking.views import VIEW_TAG, colour, differing_params, link, note, stale_views, views
+from gan_bench.tracking.entities import colour
+from gan_bench.tracking.views import VIEW_TAG, differing_params, link, note, stale_views, views
 
 
 def views_of(*extractors, studies=(), scores=None):

@@ -74,10 +74,10 @@ def test_a_bad_sample_grid_is_left_out_of_the_report_and_the_mirror(tmp_path, da
         trial={"config": {"epochs": 2}},
         environment={"started": "2026-01-01T00:00:00+00:00"},
     )
-    done = mirror._stage_samples(folder, stored, frozenset())
+    done = mirror.stage_samples(folder, stored, frozenset())
     assert done == {1, 2}
     staged = sorted((folder / "images").iterdir())
-    assert mirror._stage_samples(folder, stored, frozenset(done)) == set()
+    assert mirror.stage_samples(folder, stored, frozenset(done)) == set()
     assert [path.suffix for path in staged] == [".webp", ".png"] * 2
     for path in staged:
         with Image.open(path) as image:

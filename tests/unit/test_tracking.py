@@ -38,9 +38,9 @@ from gan_bench.terminal.console import PlainConsole, console
 from gan_bench.terminal.tables import how_to_call
 from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import check_database, point_into
-from gan_bench.tracking.entities import ended_ms, metrics_of, run_name, started_ms
-from gan_bench.tracking.runs import OWN_TAG, Position, of_people
+from gan_bench.tracking.entities import Position, ended_ms, metrics_of, run_name, started_ms
 from gan_bench.tracking.server import check_no_password, default_uri, refuse_memory, server_page, shown
+from gan_bench.tracking.store import OWN_TAG, of_people
 from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
 
 TALKS = """
