@@ -84,7 +84,7 @@ def results_identity(results: Path, say: Callable[[str], object] = lambda _: Non
         place = _place_in(results)
         if known is not None and place is not None and _is_original(place, results, known):
             say(f"{results} is a copy of {place}, and has an identity of its own now: {place} keeps its runs in MLflow")
-            wanted = str(uuid.uuid5(uuid.UUID(known), results.resolve().as_uri()))
+            wanted = identity_of_copy(known, results)
         else:
             wanted = known or str(uuid.uuid4())
         if wanted != known:
@@ -93,6 +93,11 @@ def results_identity(results: Path, say: Callable[[str], object] = lambda _: Non
             with contextlib.suppress(OSError):  # of a folder that cannot be written no copy is told apart
                 write_atomically(results / PLACE, f"{results.resolve()}\n")
         return wanted
+
+
+def identity_of_copy(original: str, results: Path) -> str:
+    """Return the identity of a copy of a results folder, by the original's and the copy's place."""
+    return str(uuid.uuid5(uuid.UUID(original), results.resolve().as_uri()))
 
 
 def read_identity(results: Path) -> str:

@@ -220,10 +220,8 @@ def publish_answer(store: TrackingStore, runs: SuiteRuns, progress: Callable[[],
     contents = [path.read_bytes() for path in there.values() if path.parent != folder]
     report = hashlib.sha256(b"".join([text.encode(), *contents])).hexdigest()[:16]
     experiment, client = runs.experiment, store.client
-    ours = f"tags.`{ANSWER_TAG}` = '{suite}'"
-    if not store.is_own:  # elsewhere those of others are as well
-        ours += f" AND tags.`{RESULTS_TAG}` = '{store.identity}'"
-    found = list(client.search_runs([experiment], filter_string=ours))
+    answers = client.search_runs([experiment], filter_string=f"tags.`{ANSWER_TAG}` = '{suite}'")
+    found = [run for run in answers if store.is_mine(run)]
     same = (run for run in found if run.data.tags.get("gan_bench.report") == report)
     fitting = next((run for run in same if not store.has_lost_files(run)), None)
     if fitting is None:

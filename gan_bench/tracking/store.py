@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -21,8 +22,8 @@ from gan_bench.records.layout import LOCKS
 from gan_bench.records.lock import Lock
 from gan_bench.records.shared import results_identity
 from gan_bench.tracking import server
-from gan_bench.tracking.database import database_file, move_run, point_into, prepare_database, probe
-from gan_bench.tracking.entities import NAME_TAG, NOTE_TAG, RESULTS_TAG, digest
+from gan_bench.tracking.database import database_file, move_run, prepare_database, probe, take_in
+from gan_bench.tracking.entities import NAME_TAG, NOTE_TAG, RESULTS_TAG, colour, digest
 from gan_bench.tracking.server import ARTIFACTS, is_default, server_page
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ LOG = ".mlflow.log"
 """File in a results folder that takes what the mirror's process and its libraries say."""
 OWN_TAG = "gan_bench.own"
 """Lists the tags that gan_bench wrote on a run: all others are people's."""
-EDITED = (NAME_TAG, NOTE_TAG, "mlflow.runColor")
+COLOUR_TAG = "mlflow.runColor"
+_MOST_COLOURS = 1000
+EDITED = (NAME_TAG, NOTE_TAG, COLOUR_TAG)
 """Tags that people write over: these are listed with a digest of what gan_bench wrote."""
 _MADE_TAG = "gan_bench.made"
 """Tells a run whose creation was not answered from every other."""
@@ -88,7 +91,7 @@ class TrackingStore:
     Attributes:
         client: MLflow's client.
         identity: What tells this results folder from others.
-        is_own: Whether it is the database beside the results, where no runs of others are.
+        is_own: Whether it is the database beside the results.
         on_server: Whether a server keeps the files of runs.
         notices: What was found and mended, a sentence each.
 
@@ -112,7 +115,7 @@ class TrackingStore:
             probe(uri)
             self.client: MlflowClient = MlflowClient(tracking_uri=uri)
             if self.is_own:
-                point_into(results)
+                take_in(results, self.identity)
 
     @contextlib.contextmanager
     def _creation_lock(self) -> Iterator[None]:
@@ -265,12 +268,16 @@ class TrackingStore:
         return uri.startswith("file:") and not _place(uri).exists() and not moved.exists()
 
     def find(self, experiment: str) -> Iterator[Run]:
-        """Yield the runs of this folder in an experiment. In the database beside it, there are no others'."""
+        """Yield the runs of this folder in an experiment."""
         mine = "" if self.is_own else f"tags.`{RESULTS_TAG}` = '{self.identity}'"
         for run in self._found(experiment, filter_string=mine):
-            if self.is_own or run.data.tags.get(RESULTS_TAG) == self.identity:
+            if self.is_mine(run):
                 self._keep_files_here(run)
                 yield run
+
+    def is_mine(self, run: Run) -> bool:
+        """Whether a run is of this folder. Those of early versions, in the database beside it, do not say whose."""
+        return bool(run.data.tags.get(RESULTS_TAG, self.identity if self.is_own else "") == self.identity)
 
     def _keep_files_here(self, run: Run) -> None:
         """Let the files of a run lie beside its results, where a database alone keeps them.
@@ -309,10 +316,19 @@ def own_of(tags: Mapping[str, str]) -> set[str]:
     try:
         return set(json.loads(tags[OWN_TAG]))
     except (KeyError, ValueError, TypeError):
-        said, of_trials = ("verdict.", "baseline."), ("status", "reason", "command", "look", "mlflow.runColor")
-        is_ours = tags.get(NOTE_TAG, "").startswith(("- ", "Record: "))
-        note = {mark(NOTE_TAG, tags[NOTE_TAG])} if is_ours else set()
-        return note | {mark(name, tags[name]) for name in tags if name.startswith(said) or name in of_trials}
+        said, of_trials = ("verdict.", "baseline."), ("status", "reason", "command", "look")
+        is_ours = {
+            NOTE_TAG: re.fullmatch(r"Record: .+|- .+(\n- .+)*", tags.get(NOTE_TAG, "")),
+            COLOUR_TAG: tags.get(COLOUR_TAG) in _colours(),
+        }
+        edited = {mark(name, tags[name]) for name, ours in is_ours.items() if ours and name in tags}
+        return edited | {name for name in tags if name.startswith(said) or name in of_trials}
+
+
+@functools.cache
+def _colours() -> frozenset[str]:
+    """Return the colours that gan_bench gives to settings of a plan."""
+    return frozenset(colour("", place) for place in range(_MOST_COLOURS))
 
 
 def mark(name: str, value: str) -> str:

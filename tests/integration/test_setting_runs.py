@@ -531,6 +531,54 @@ def test_a_run_that_is_deleted_while_its_trial_trains_is_made_again(results, whi
     assert sorted(run.data.metrics["fid.n"] for run in settings) == [1, 3, 3]
 
 
+def of_whom(results):
+    """Return by identity the runs in the database beside some results, deleted ones left out."""
+    found = {}
+    for run in client(results).search_runs(["1"], max_results=1000):
+        found.setdefault(run.data.tags["gan_bench.results"], []).append(run)
+    return found
+
+
+def test_what_others_bring_into_the_database_beside_the_results_stays_theirs(results, tmp_path):
+    """The folder's next sync took the trials of others for its own made twice, and deleted one of each."""
+    before = {run.info.run_id for run in runs(results)[1]}
+    other = tmp_path / "other"
+    for trial in trials().values():
+        write(other, trial, 50.0)
+    write_plan(other, "test", 1, list(trials().values()))
+    refresh_summaries(other)
+    for folder in (other, results, other, results):
+        replay.replay(folder, f"sqlite:///{results / 'mlflow.db'}")
+    mine, theirs = ((folder / ".gan_bench-results").read_text().strip() for folder in (results, other))
+    found = of_whom(results)
+    assert set(found) == {mine, theirs}
+    kinds = [[sum(tag in run.data.tags for run in found[each]) for tag in (TRIAL_TAG, SETTING_TAG, "gan_bench.answer")]
+             for each in (mine, theirs)]  # fmt: skip
+    assert kinds == [[6, 2, 1], [6, 2, 1]]
+    assert before == {run.info.run_id for run in found[mine] if TRIAL_TAG in run.data.tags}
+    for identity, folder in ((mine, results), (theirs, other)):
+        places = {run.info.artifact_uri.partition("/mlartifacts/")[0] for run in found[identity]}
+        assert places == {folder.as_uri()}
+
+
+@pytest.mark.parametrize("what", ["copy", "lost"])
+def test_runs_of_an_earlier_identity_are_the_folder_s(results, tmp_path, what):
+    """Of the original that it is a copy of, with its database, and of an identity that was lost."""
+    replay.replay(results, f"sqlite:///{results / 'mlflow.db'}")  # the folder says where it is
+    if what == "copy":
+        folder = shutil.copytree(results, tmp_path / "copy")
+    else:
+        folder = results
+        (folder / ".gan_bench-results").unlink()
+    before = {run.info.run_id for run in client(folder).search_runs(["1"], max_results=1000)}
+    replay.replay(folder, f"sqlite:///{folder / 'mlflow.db'}")
+    ((identity, found),) = of_whom(folder).items()
+    assert identity == (folder / ".gan_bench-results").read_text().strip()
+    trial_runs = {run.info.run_id for run in found if TRIAL_TAG in run.data.tags}
+    assert len(trial_runs) == 6
+    assert trial_runs <= before
+
+
 def test_a_copy_deletes_no_run_of_its_original(results, tmp_path):
     """A copy in which a trial was trained again replaced the original's run, and that the copy's, at every sync."""
     uri = f"sqlite:///{tmp_path / 'shared.db'}"

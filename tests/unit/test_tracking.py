@@ -37,8 +37,8 @@ from gan_bench.terminal.conclusion import say_tracking
 from gan_bench.terminal.console import PlainConsole, console
 from gan_bench.terminal.tables import how_to_call
 from gan_bench.tracking import server, sync_process
-from gan_bench.tracking.database import check_database, point_into
-from gan_bench.tracking.entities import Position, ended_ms, metrics_of, run_name, started_ms
+from gan_bench.tracking.database import check_database, take_in
+from gan_bench.tracking.entities import Position, colour, ended_ms, metrics_of, run_name, started_ms
 from gan_bench.tracking.server import check_no_password, default_uri, refuse_memory, server_page, shown
 from gan_bench.tracking.store import OWN_TAG, of_people
 from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
@@ -241,20 +241,55 @@ def test_a_path_that_is_too_long_for_sqlite_is_refused(tmp_path):
 
 
 def test_a_moved_database_points_to_where_it_is(tmp_path):
+    """Except for what others keep elsewhere."""
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
-        database.execute("CREATE TABLE experiments (artifact_location TEXT)")
-        database.execute("CREATE TABLE runs (artifact_uri TEXT)")
-        database.execute("INSERT INTO experiments VALUES ('file:///old/results/mlartifacts/mnist'), ('s3://bucket/x')")
-        database.execute("INSERT INTO runs VALUES ('file:///old/results/mlartifacts/mnist/1/artifacts')")
-        database.execute("CREATE TABLE model_versions (source TEXT, storage_location TEXT)")
-        database.execute("INSERT INTO model_versions VALUES ('models:/m-1', 'file:///old/results/mlartifacts/m-1')")
+        database.executescript("""
+            CREATE TABLE experiments (experiment_id INTEGER, artifact_location TEXT);
+            CREATE TABLE experiment_tags (experiment_id INTEGER, key TEXT, value TEXT);
+            CREATE TABLE runs (run_uuid TEXT, artifact_uri TEXT);
+            CREATE TABLE tags (run_uuid TEXT, key TEXT, value TEXT);
+            CREATE TABLE model_versions (source TEXT, storage_location TEXT);
+            INSERT INTO experiments VALUES (1, 'file:///old/results/mlartifacts/mnist'), (2, 's3://bucket/x'),
+                (3, 'file:///of/others/mlartifacts/x');
+            INSERT INTO experiment_tags VALUES (1, 'gan_bench.results', 'mnist');
+            INSERT INTO runs VALUES ('a', 'file:///old/results/mlartifacts/mnist/1/artifacts'),
+                ('b', 'file:///of/others/mlartifacts/x/1/artifacts');
+            INSERT INTO tags VALUES ('a', 'gan_bench.results', 'mine'), ('b', 'gan_bench.results', 'others');
+            INSERT INTO model_versions VALUES ('models:/m-1', 'file:///old/results/mlartifacts/m-1'),
+                ('models:/m-2', 'file:///of/others/mlartifacts/m-2');
+        """)
     database.close()
-    point_into(tmp_path)
+    take_in(tmp_path, "mine")
     database = sqlite3.connect(tmp_path / "mlflow.db")
-    here = (tmp_path / "mlartifacts").as_uri()
-    assert database.execute("SELECT * FROM experiments").fetchall() == [(f"{here}/mnist",), ("s3://bucket/x",)]
-    assert database.execute("SELECT * FROM runs").fetchall() == [(f"{here}/mnist/1/artifacts",)]
-    assert database.execute("SELECT * FROM model_versions").fetchall() == [("models:/m-1", f"{here}/m-1")]
+    here, there = (tmp_path / "mlartifacts").as_uri(), "file:///of/others/mlartifacts"
+    places = [place for (place,) in database.execute("SELECT artifact_location FROM experiments")]
+    assert places == [f"{here}/mnist", "s3://bucket/x", f"{there}/x"]
+    places = [place for (place,) in database.execute("SELECT artifact_uri FROM runs")]
+    assert places == [f"{here}/mnist/1/artifacts", f"{there}/x/1/artifacts"]
+    found = database.execute("SELECT * FROM model_versions").fetchall()
+    assert found == [("models:/m-1", f"{here}/m-1"), ("models:/m-2", f"{there}/m-2")]
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("owners", "after"), [("one two", "one two"), ("one one", "mine mine"), ("mine one", "mine one")]
+)
+def test_where_an_identity_was_lost_the_only_one_is_the_folder_s(tmp_path, owners, after):
+    first, second = owners.split()
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        database.executescript("""
+            CREATE TABLE experiments (experiment_id INTEGER, artifact_location TEXT);
+            CREATE TABLE experiment_tags (experiment_id INTEGER, key TEXT, value TEXT);
+            CREATE TABLE runs (run_uuid TEXT, artifact_uri TEXT);
+            CREATE TABLE tags (run_uuid TEXT, key TEXT, value TEXT);
+            INSERT INTO runs VALUES ('a', ''), ('b', '');
+        """)
+        rows = [("a", "gan_bench.results", first), ("b", "gan_bench.results", second)]
+        database.executemany("INSERT INTO tags VALUES (?, ?, ?)", rows)
+    database.close()
+    take_in(tmp_path, "mine")
+    database = sqlite3.connect(tmp_path / "mlflow.db")
+    assert " ".join(value for (value,) in database.execute("SELECT value FROM tags")) == after
     database.close()
 
 
@@ -631,3 +666,13 @@ def test_what_a_report_said_on_a_run_of_an_earlier_version_is_no_person_s():
     assert of_people({**tags, "mine": "keep"}) == {"mine": "keep"}
     assert of_people({**tags, "mine": "keep", OWN_TAG: "[{}]"}) == {"mine": "keep"}, "its list was edited"
     assert of_people({**tags, OWN_TAG: "[]"}).keys() == tags.keys() - {"mlflow.user"}
+
+
+def test_what_people_wrote_below_a_note_of_an_earlier_version_and_their_colour_are_theirs():
+    ours = {"mlflow.note.content": "Record: quick--1234abcd", "mlflow.runColor": colour("", 3)}
+    theirs = {"mlflow.note.content": "Record: quick--1234abcd\n\nToo high.", "mlflow.runColor": "#ff00ff"}
+    assert of_people(ours) == {}
+    assert of_people(theirs) == theirs
+    answer = "- learning rate: a tie\n- betas: a tie"
+    assert of_people({"mlflow.note.content": answer}) == {}
+    assert of_people({"mlflow.note.content": f"{answer}\nAnna"}) == {"mlflow.note.content": f"{answer}\nAnna"}
