@@ -12,7 +12,7 @@ import pandas as pd
 
 from gan_bench.config.measures import COLLAPSED, measures_with, primary_measure
 from gan_bench.config.trial import setting_key
-from gan_bench.report.findings.sides import Sides, in_whole_seeds, scored_so, side_by_side, sides_of
+from gan_bench.report.findings.sides import Sides, attainable, in_whole_seeds, scored_so, side_by_side, sides_of
 from gan_bench.report.findings.verdicts import Judged, judge
 from gan_bench.report.study.frame import BAD, ENDED
 from gan_bench.report.study.settings import shared_parts
@@ -207,12 +207,9 @@ def leading_level(pairs: Sequence[Judged]) -> str:
 def _averaged(scored: Scored, sides: Iterable[Sides]) -> Iterator[Sides]:
     """Count a seed only when all settings that are averaged have it: a later look must not judge a part of them."""
     for recipe, first, second, pairs in sides:
-        lacking = (
-            pd.Series(False, pairs.index)
-            if scored.study.design.is_fixed
-            else ~in_whole_seeds(pairs, pairs["rest"].nunique())
-        )
-        yield recipe, first, second, pairs.assign(open=pairs["open"] | lacking)
+        kept = pairs[pairs["seed"].isin(attainable(scored, pairs))]
+        whole = scored.study.design.is_fixed | in_whole_seeds(kept, kept["rest"].nunique())
+        yield recipe, first, second, kept.assign(open=kept["open"] | ~whole)
 
 
 def _one_by_one(sides: Iterable[Sides]) -> Iterator[Sides]:

@@ -207,14 +207,34 @@ def look_at(scored: Scored, pairs: pd.DataFrame) -> tuple[Design, Look]:
     seeds = set(pairs["seed"])
     design = scored.study.design.of(seeds)
     look = design.at(seeds - set(pairs["seed"][pairs["open"]]))
-    if look.next and scored.study.gone & labels_of(pairs) and not seeds.issuperset(design.first(look.next)):
-        look = replace(look, next=None)  # the suite asks for these seeds no longer
+    if look.next and not attainable(scored, pairs).issuperset(design.first(look.next)):
+        look = replace(look, next=None)
     return design, look
+
+
+def attainable(scored: Scored, pairs: pd.DataFrame) -> set[int]:
+    """Return the seeds that a comparison has or may come to.
+
+    All settings that are compared are brought to their first look, and to all of a fixed list. Later seeds are for open
+    questions, and none is asked about a setting that the suite asks for no longer: beside such settings there are no
+    others than those that each of them is paired in.
+    """
+    seeds = set(pairs["seed"])
+    design = scored.study.design.of(seeds)
+    paired_in = [pairs["seed"][_is_of(pairs, label)] for label in scored.study.gone]
+    every = seeds.union(design.seeds)
+    if design.is_fixed:
+        return every
+    return every.intersection(*filter(len, paired_in)).union(design.first(design.looks[0]))
 
 
 def labels_of(pairs: pd.DataFrame) -> set[str]:
     """Return the labels of the settings on either side of pairs."""
     return {*pairs.get("label_a", ()), *pairs.get("label_b", ())}
+
+
+def _is_of(pairs: pd.DataFrame, label: str) -> pd.Series[bool]:
+    return (pairs[[name for name in ("label_a", "label_b") if name in pairs]] == label).any(axis=1)
 
 
 def compared(scored: Scored, side: Sides, metric: str, *, chosen: bool = False) -> Comparison | None:

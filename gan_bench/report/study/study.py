@@ -112,14 +112,15 @@ class Study:
 
     @cached_property
     def gone(self) -> frozenset[str]:
-        """Labels of settings that the suite asks for no longer: no further look comes."""
-        return frozenset(self.trials["label"][self.trials["withdrawn"]])
+        """Labels of settings that the suite asks for no longer: they keep their seeds and get no more."""
+        is_gone = self.trials.groupby("label")["withdrawn"].all()  # a run of a part may ask for some of them again
+        return frozenset(map(str, is_gone.index[is_gone]))
 
     @cached_property
     def cut_short(self) -> frozenset[str]:
         """Labels of those of them that have not come to their first look, nor will: they are in no comparison."""
-        ended = {label: set(rows["seed"]) for label, rows in self.trials[self.trials["withdrawn"]].groupby("label")}
-        return frozenset(str(label) for label, seeds in ended.items() if not self.design.of(seeds).at(seeds).number)
+        seeds = {label: set(self.trials["seed"][self.trials["label"] == label]) for label in self.gone}
+        return frozenset(label for label, own in seeds.items() if not self.design.of(own).at(own).number)
 
     @property
     def images(self) -> frozenset[str]:

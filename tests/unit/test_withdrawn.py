@@ -1,0 +1,154 @@
+"""Settings that a suite asks for no longer, and trials that have no score yet: what is compared, said and proposed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.studies import report_of, stored, table, with_lr
+from support.trials import digits_trial
+
+from gan_bench.config.design import Design
+from gan_bench.config.trial import EvaluationConfig
+from gan_bench.records import schema
+from gan_bench.report.findings.questions import questions
+
+LOOKS = Design.of_looks()
+FIVE = Design.fixed(range(5))
+NOISE = np.array([0.6, -1.1, 0.3, 1.3, -1.0, 0.7, -0.4, -0.5, 0.9, -0.7, 0.2, -0.3])
+
+
+def trial(seed, lr=3e-4, fid=None, early=None, *, step=1, status=None, **changes):
+    """A record of a setting, planned where it has neither a score nor a status."""
+    noise = np.exp(0.1 * NOISE[seed * step % 12])
+    made = with_lr(digits_trial(seed, **changes), lr)
+    if fid is None and status is None:
+        return replace(stored(made), environment=schema.NO_ENVIRONMENT, evaluations=[], record=None)
+    scores = {name: value * noise for name, value in (("fid", fid), ("early", early)) if value is not None}
+    return stored(made, status=status or "done", samples=made.config.evaluation.samples, **scores)
+
+
+def gone(*items):
+    """These trials, of a setting that the suite as it was last run does not have."""
+    return [replace(item, withdrawn=True) for item in items]
+
+
+def reported(items, design=LOOKS, command="gan-bench run test"):
+    made = report_of(items, commands={"test": command}, designs={("test", 1, "full", "digits"): design})
+    ((study, tables, answers),) = made.studies
+    return study, tables, answers
+
+
+def primary(tables, part):
+    rows = table(tables, part).rows
+    return rows[rows["key"] == "fid"].to_dict("records")
+
+
+def evaluated(*epochs, samples=64):
+    return EvaluationConfig(epochs=epochs, samples=samples, extractors=("lenet-mnist-v1",))
+
+
+# ---------------------------------------------------------------------------- looks that never come
+
+
+def test_no_look_is_announced_that_a_withdrawn_setting_of_an_average_will_not_have():
+    """It was announced for ever, with a command that trains nothing: another setting of the average had the seeds."""
+    items = []
+    for beta in (0.5, 0.9):
+        for i, rate in enumerate((1e-4, 2e-4)):
+            of_gone = (beta, rate) == (0.5, 1e-4)
+            made = [
+                trial(seed, rate, 50.0 * np.exp(0.06 * i), step=2 * i + 1, betas_g=(beta, 0.999), betas_d=(beta, 0.999))
+                for seed in range(5 if of_gone else 8)
+            ]
+            items += gone(*made) if of_gone else made
+    study, tables, (answer,) = reported(items)
+    (row,) = primary(tables, "factor-learning-rate-lenet")
+    assert (row["verdict"], row["next"], row["seeds"]) == ("undecided", None, 5)
+    (said,) = (each for each in answer.factors if each.startswith("learning rate:"))
+    assert "next look" not in said
+    (asked,) = (each for each in questions(study) if each.text.startswith("learning rate,"))
+    assert asked.next is None
+
+
+def test_an_average_without_withdrawn_settings_waits_for_the_seeds_that_some_have():
+    items = [
+        trial(seed, rate, 50.0 * np.exp(0.06 * i), step=2 * i + 1, betas_g=(beta, 0.999), betas_d=(beta, 0.999))
+        for beta in (0.5, 0.9)
+        for i, rate in enumerate((1e-4, 2e-4))
+        for seed in range(5 if (beta, rate) == (0.5, 1e-4) else 8)
+    ]
+    _, tables, _ = reported(items)
+    (row,) = primary(tables, "factor-learning-rate-lenet")
+    assert (row["verdict"], row["seeds"]) == ("undecided (next look at 8 seeds)", 5)
+
+
+@pytest.mark.parametrize("seeds", [8, 12])
+def test_epochs_wait_for_no_seeds_that_a_withdrawn_setting_will_not_have(seeds):
+    items = gone(*(trial(seed, fid=50.0, early=51.0, step=5) for seed in range(5)))
+    items += [trial(seed, 5e-4, 51.0, 53.0, step=7) for seed in range(seeds)]
+    for i, item in enumerate(items):
+        item.evaluations[1]["scores"][0]["value"] *= np.exp(0.1 * NOISE[i % 7])
+    _, tables, _ = reported(items)
+    (row,) = primary(tables, "factor-epochs")
+    assert (row["verdict"], row["seeds"]) == ("undecided", 5)
+
+
+def test_a_lost_average_beside_a_withdrawn_setting_is_no_test_to_come():
+    """Seeds that the withdrawn setting lacks held the count of tests up for ever, and the reason was not said."""
+    betas = {beta: {"betas_g": (beta, 0.999), "betas_d": (beta, 0.999)} for beta in (0.5, 0.9)}
+    items = gone(*(trial(seed, 1e-4, 50.0, **betas[0.5]) for seed in range(5)))
+    items += [trial(seed, 2e-4, 60.0, step=5, **betas[0.5]) for seed in range(8)]
+    items += [trial(seed, 1e-4, 50.0, **betas[0.9]) for seed in range(8)]
+    items += [trial(seed, 2e-4, 60.0 if seed > 4 else None, status=None if seed > 4 else "failed", **betas[0.9])
+              for seed in range(8)]  # fmt: skip
+    _, tables, _ = reported(items)
+    rows = primary(tables, "factor-learning-rate-lenet")
+    assert [(row["found"], row["next"]) for row in rows] == [("undecided", None)], rows
+
+
+def test_seeds_of_a_fixed_list_are_averaged_without_a_withdrawn_setting_that_was_lost():
+    """Each setting comes to what it has of a list, and one of its trials may be all that a withdrawn one has."""
+    items = gone(trial(0, 1e-4, status="failed", betas_g=(0.5, 0.999), betas_d=(0.5, 0.999)))
+    items += [
+        trial(seed, rate, 50.0, step=int(rate * 1e4), betas_g=(beta, 0.999), betas_d=(beta, 0.999))
+        for beta, rate in ((0.5, 2e-4), (0.9, 1e-4), (0.9, 2e-4))
+        for seed in range(5)
+    ]
+    _, tables, _ = reported(items, Design.fixed(range(3)).with_seeds(range(5)))
+    (row,) = primary(tables, "factor-learning-rate-lenet")
+    assert row["seeds"] == 5
+
+
+def test_the_first_look_comes_beside_a_withdrawn_setting_too():
+    """It was given up, "as no other shares two seeds with it"; the suite trains all settings up to their first look."""
+    items = [
+        *gone(*(trial(seed, fid=50.0) for seed in range(8))),
+        *(trial(seed, 5e-4, 51.0, step=5) for seed in range(4)),
+    ]
+    study, _, (answer,) = reported(items)
+    assert answer.headline.endswith("Which setting is best is not judged before the look at 5 seeds.")
+    assert not any("given up" in each or "no other shares" in each for each in answer.sentences)
+    assert {each.next for each in questions(study)} == {5}
+
+
+def test_later_looks_come_beside_a_withdrawn_setting_where_they_are_planned():
+    done = [
+        *gone(*(trial(seed, fid=50.0) for seed in range(8))),
+        *(trial(seed, 5e-4, 51.0, step=5) for seed in range(5)),
+    ]
+    study, _, _ = reported(done)
+    assert {each.next for each in questions(study)} == {None}
+    study, _, _ = reported([*done, *(trial(seed, 5e-4) for seed in range(5, 8))])
+    assert {each.next for each in questions(study)} == {8}
+
+
+def test_a_setting_that_is_planned_again_in_part_has_come_to_its_look():
+    """A run of a part of the suite plans some of its seeds again: without these it seemed to have been cut short."""
+    items = [*(trial(seed, fid=50.0) for seed in range(5)), trial(0, 5e-4, 51.0)]
+    items += gone(*(trial(seed, 5e-4, 51.0) for seed in range(1, 5)))
+    study, tables, (answer,) = reported(items)
+    assert (study.gone, study.cut_short) == (frozenset(), frozenset())
+    assert not any("asks for the rest" in each for each in answer.cautions)
+    assert len(primary(tables, "factor-learning-rate")) == 1
