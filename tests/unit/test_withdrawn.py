@@ -152,3 +152,43 @@ def test_a_setting_that_is_planned_again_in_part_has_come_to_its_look():
     assert (study.gone, study.cut_short) == (frozenset(), frozenset())
     assert not any("asks for the rest" in each for each in answer.cautions)
     assert len(primary(tables, "factor-learning-rate")) == 1
+
+
+# ------------------------------------------------------------------------------- what is to come
+
+
+@pytest.mark.parametrize("epochs", [(0, 1, 3), (0, 1, 2, 3)])
+@pytest.mark.parametrize("failed", [1, 4])
+def test_epochs_that_are_to_come_are_tests_and_no_rows(epochs, failed):
+    """One that failed made a row of them, and the sentence said that nothing had improved."""
+    done = [trial(seed, fid=50.0, early=70.0 + seed) for seed in range(5)]
+    later = [
+        trial(seed, epochs=3, evaluation=evaluated(*epochs), status="failed" if seed < failed else None)
+        for seed in range(5)
+    ]
+    _, tables, (answer,) = reported([*done, *later], FIVE)
+    (row,) = primary(tables, "factor-epochs")
+    assert (row["found"], row["first_level"], row["second_level"]) == ("decided", "epoch 1", "epoch 2")
+    assert row["corrected"] == pytest.approx((len(epochs) - 1) * row["p"])
+    (said,) = (each for each in answer.factors if each.startswith("epochs"))
+    assert said.startswith("epochs: FID still improved at the end of training (decided")
+
+
+def with_average(item):
+    for line in item.evaluations[1:]:
+        (score,) = line["scores"]
+        name = score["name"].replace("]", ",ema]")
+        line["scores"].append({**score, "name": name, "value": score["value"] * np.exp(-0.3 + 0.02 * len(name))})
+    return item
+
+
+@pytest.mark.parametrize(("factor", "rows"), [("factor-epochs", 1), ("factor-EMA-of-G", 1)])
+def test_trials_that_will_have_other_scores_are_waited_for_by_none(factor, rows):
+    """A verdict on epochs and on averages waited, or was corrected, for trials that will have another protocol."""
+    ema = {"ema_decay": 0.99}
+    done = [with_average(trial(seed, fid=50.0, early=70.0 + seed, **ema)) for seed in range(5)]
+    others = [trial(seed, 4e-4, evaluation=evaluated(0, 1, 2, samples=500), **ema) for seed in range(5)]
+    (alone,) = primary(reported(done, FIVE)[1], factor)
+    (beside,) = primary(reported([*done, *others], FIVE)[1], factor)
+    assert (beside["found"], beside["corrected"]) == (alone["found"], alone["corrected"])
+    assert alone["corrected"] is not None

@@ -12,7 +12,15 @@ import pandas as pd
 
 from gan_bench.config.measures import COLLAPSED, measures_with, primary_measure
 from gan_bench.config.trial import setting_key
-from gan_bench.report.findings.sides import Sides, attainable, in_whole_seeds, scored_so, side_by_side, sides_of
+from gan_bench.report.findings.sides import (
+    Sides,
+    attainable,
+    in_whole_seeds,
+    scored_so,
+    side_by_side,
+    sides_of,
+    to_come,
+)
 from gan_bench.report.findings.verdicts import Judged, judge
 from gan_bench.report.study.frame import BAD, ENDED
 from gan_bench.report.study.settings import shared_parts
@@ -156,9 +164,10 @@ def _factors(scored: Scored) -> Iterator[Factor]:
             if len(held) > len(averaged):  # some recipe has several settings that are otherwise equal
                 yield Factor(name, tuple(held), held=True)
     # A trial that failed is lost on both sides, whatever its setting: those of a seed that ended are averaged.
-    lengths = _averaged(scored, _successive_epochs(scored))
-    ended = [(recipe, first, second, pairs.drop(columns="rest")) for recipe, first, second, pairs in lengths]
-    by_epoch = judge(scored, ended, study.shown((primary_measure(),)))
+    lengths, later = _successive_epochs(scored)
+    alike = _averaged(scored, lengths)
+    ended = [(recipe, first, second, pairs.drop(columns="rest")) for recipe, first, second, pairs in alike]
+    by_epoch = judge(scored, ended, study.shown((primary_measure(),)), later)
     if by_epoch:
         yield Factor(EPOCHS, tuple(by_epoch))
     for average in study.averages:
@@ -221,15 +230,17 @@ def _one_by_one(sides: Iterable[Sides]) -> Iterator[Sides]:
             yield (name or recipe) if names[name] == 1 else f"{a} against {b}", first, second, members
 
 
-def _successive_epochs(scored: Scored) -> Iterator[Sides]:
-    """Yield every two successive evaluated epochs of the same finished trials, recipe by recipe."""
-    study, trials = scored.study, scored.study.trials
-    trials = trials[~trials["label"].isin(study.cut_short)]
+def _successive_epochs(scored: Scored) -> tuple[list[Sides], int]:
+    """Return every two successive evaluated epochs of the same finished trials, recipe by recipe.
+
+    Beside them, how many there will be of trials of which none has been evaluated so: tests that are to come.
+    """
+    study, trials, found = scored.study, scored.study.compared, list[Sides]()
     done = study.scores[study.scores["trial"].isin(trials["trial"]) & (study.scores["protocol"] == scored.protocol)]
     done = done[done["status"] == "done"]
     trained = done[done["epoch"] > 0]
     waiting = dict[tuple[str, tuple[int, ...]], set[str]]()  # settings that will be looked at so
-    for row in trials[~trials["status"].isin(ENDED)][["recipe", "config", "label"]].to_dict("records"):
+    for row in to_come(scored)[["recipe", "config", "label"]].to_dict("records"):
         planned = tuple(epoch for epoch in row["config"]["evaluation"]["epochs"] if epoch)
         waiting.setdefault((str(row["recipe"]), planned), set()).add(str(row["label"]))
     for title, epochs, alike in _looked_at_alike(trained):
@@ -250,11 +261,8 @@ def _successive_epochs(scored: Scored) -> Iterator[Sides]:
                 if (metric, epoch) in wide
             }
             both = _of_themselves(members, columns, (unscored[a], unscored[b]), (collapsed[a], collapsed[b]))
-            yield title, f"epoch {a}", f"epoch {b}", both.assign(later=True)
-    for (recipe, epochs), labels in waiting.items():
-        members = trials[trials["label"].isin(labels)]
-        for a, b in pairwise(epochs):  # tests that are to come
-            yield recipe, f"epoch {a}", f"epoch {b}", _of_themselves(members, {}, ((), ()), ((), ()))
+            found.append((title, f"epoch {a}", f"epoch {b}", both.assign(later=True)))
+    return found, sum(len(epochs[1:]) for _, epochs in waiting)
 
 
 def _looked_at_alike(trained: pd.DataFrame) -> Iterator[tuple[str, tuple[int, ...], pd.DataFrame]]:
@@ -308,9 +316,8 @@ def _of_themselves(
 
 def _with_average(scored: Scored, average: Scored) -> Iterator[Sides]:
     """Yield G with its moving average of the same trials, setting by setting."""
-    trials, tables = scored.study.trials, {"a": scored.final(), "b": average.final()}
-    trials = trials[~trials["label"].isin(scored.study.cut_short)]
-    waiting = (trials["ema_decay"] > 0) & ~trials["status"].isin(ENDED)
+    trials, tables = scored.study.compared, {"a": scored.final(), "b": average.final()}
+    waiting = (trials["ema_decay"] > 0) & trials["trial"].isin(to_come(scored)["trial"])
     averaged = set(trials["label"][trials["trial"].isin(tables["b"].index) | waiting])
     for label, members in trials[trials["label"].isin(averaged)].groupby("label", sort=True):
         columns = {

@@ -44,19 +44,23 @@ collapsed and learn."""
 
 @once
 def scored_so(scored: Scored) -> pd.DataFrame:
-    """Return the trials that have the protocol's scores, or were to have them: others can lose none.
-
-    Without those of settings that were cut short.
-    """
+    """Return the trials to compare that have the protocol's scores, or were to have them: others can lose none."""
 
     def way(config: Mapping[str, Mapping[str, object]]) -> str:
         return canonical_json([config["evaluation"].get(name) for name in ("samples", "extractors")])
 
-    trials = scored.study.trials
+    trials, every = scored.study.compared, scored.study.trials
+    ways = set(every["config"][every["trial"].isin(scored.final().index)].map(way))
     has_scores = trials["trial"].isin(scored.final().index)
-    ways = set(trials["config"][has_scores].map(way))
     is_open = (trials["status"] != "done") & trials["config"].map(lambda config: way(config) in ways)
-    return trials[(has_scores | is_open) & ~trials["label"].isin(scored.study.cut_short)]
+    return trials[has_scores | is_open]
+
+
+@once
+def to_come(scored: Scored) -> pd.DataFrame:
+    """Return those of them that are still to be trained, to the end."""
+    trials = scored_so(scored)
+    return trials[~trials["status"].isin(ENDED)]
 
 
 def sides_of(scored: Scored, trials: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:

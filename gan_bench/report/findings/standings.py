@@ -10,9 +10,8 @@ from typing import Literal
 import pandas as pd
 
 from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
-from gan_bench.report.findings.sides import CHANGED, scored_so, side_by_side, sides_of
+from gan_bench.report.findings.sides import CHANGED, side_by_side, sides_of, to_come
 from gan_bench.report.findings.verdicts import Judged, judge_rivals
-from gan_bench.report.study.frame import ENDED
 from gan_bench.report.study.stats import Interval, median_interval
 from gan_bench.report.study.study import Scored, Setting, once, values_of
 from gan_bench.report.study.table import interval_of
@@ -197,7 +196,7 @@ def standings(scored: Scored) -> Standings:
 
 def _facts(scored: Scored, setting: Setting) -> Standing:
     """Return what is known of a setting by itself."""
-    final, done, members = scored.final(), setting.done, scored_so(scored)
+    final, done = scored.final(), setting.done
     finals = final[primary_measure()].reindex(done["trial"]).dropna().astype(float)
     unscored = int(done["trial"].isin(scored.unscored()).sum())
     counts = {"failed or diverged": setting.bad, "could not be scored": unscored}
@@ -211,7 +210,7 @@ def _facts(scored: Scored, setting: Setting) -> Standing:
         lost=lost,
         collapsed=done[values_of(done, final, COLLAPSED) > 0],
         untrained=scored.untrained(primary_measure(), setting.recipe),
-        is_open=not members[members["label"] == setting.label]["status"].isin(ENDED).all(),
+        is_open=setting.label in set(to_come(scored)["label"]),
     )
 
 
@@ -219,10 +218,9 @@ def _with_the_best(
     scored: Scored, ranking: list[str], waiting: list[str]
 ) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
     """Yield the comparisons of the best setting with every other one that has a score, or is to have one."""
-    others = [label for label in (*ranking[1:], *waiting) if label not in scored.study.cut_short]
-    if not ranking or not others:
-        return
-    sides = sides_of(scored, scored.study.trials, [primary_measure()])
+    sides = sides_of(scored, scored.study.compared, [primary_measure()])
     frames = {str(label): frame for label, frame in sides.groupby("label")}
-    for label in others:
+    if not ranking or ranking[0] not in frames:
+        return
+    for label in (each for each in (*ranking[1:], *waiting) if each in frames):
         yield "", ranking[0], label, side_by_side(frames[ranking[0]], frames[label], ["seed"])

@@ -67,8 +67,8 @@ def best_of(values: Sequence[float], k: int, share: float) -> float:
 
 def arms(scored: Scored) -> list[Arm]:
     """Cut the settings whose values were drawn at random into arms that share everything else."""
-    trials = scored.study.trials
-    drawn = trials[(trials["drawn"].map(len) > 0) & ~trials["label"].isin(scored.study.cut_short)]
+    trials = scored.study.compared
+    drawn = trials[trials["drawn"].map(len) > 0]
     if drawn.empty:
         return []
     first = drawn.drop_duplicates("group")

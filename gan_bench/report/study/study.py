@@ -122,6 +122,11 @@ class Study:
         seeds = {label: set(self.trials["seed"][self.trials["label"] == label]) for label in self.gone}
         return frozenset(label for label, own in seeds.items() if not self.design.of(own).at(own).number)
 
+    @cached_property
+    def compared(self) -> pd.DataFrame:
+        """Its trials without those that are in no comparison."""
+        return self.trials[~self.trials["label"].isin(self.cut_short)]
+
     @property
     def images(self) -> frozenset[str]:
         """Digests of the images that its trials have seen: several where those were changed in between."""
