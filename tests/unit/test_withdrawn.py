@@ -192,3 +192,57 @@ def test_trials_that_will_have_other_scores_are_waited_for_by_none(factor, rows)
     (beside,) = primary(reported([*done, *others], FIVE)[1], factor)
     assert (beside["found"], beside["corrected"]) == (alone["found"], alone["corrected"])
     assert alone["corrected"] is not None
+
+
+# ---------------------------------------------------------------------------- what is proposed
+
+
+def test_seeds_of_a_withdrawn_setting_are_not_those_of_the_others():
+    """Nothing was proposed: the withdrawn setting had all seeds of the list."""
+    items = gone(*(trial(seed, fid=50.0) for seed in range(5)))
+    items += [trial(seed, rate, 60.0) for seed in range(2) for rate in (4e-4, 5e-4)]
+    _, _, (answer,) = reported(items, FIVE)
+    assert answer.headline.endswith("is not judged before the look at 5 seeds.")
+    assert answer.proposal.startswith("Next: all 5 seeds of the suite's list, which can decide, `gan-bench run test")
+
+
+def test_a_list_that_one_setting_has_in_part_is_not_complete():
+    items = [*(trial(seed, fid=50.0) for seed in range(5)), *(trial(seed, 5e-4, 60.0) for seed in range(2))]
+    assert reported(items, FIVE)[2][0].proposal.startswith("Next: all 5 seeds of the suite's list, which can decide")
+    assert reported(items, replace(FIVE, inferred=True))[2][0].proposal is None, "nobody declared a list"
+
+
+@pytest.mark.parametrize("fid", [50.0, 400.0], ids=["trained", "untrained"])
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_nothing_is_proposed_for_a_study_all_of_whose_settings_were_withdrawn(seeds, fid):
+    """ "All 5 seeds ... about 0 s" were."""
+    items = gone(*(trial(seed, rate, fid) for seed in range(seeds) for rate in (3e-4, 5e-4)))
+    assert reported(items, FIVE)[2][0].proposal is None
+
+
+def capped(seed, epochs, fid=None):
+    return trial(seed, fid=fid, profile="quick", epochs=epochs, evaluation=evaluated(0, epochs))
+
+
+def test_a_cap_that_an_earlier_run_had_not_stays_in_the_proposed_command():
+    """Without it the command would train other trials than those that are left."""
+    items = gone(*(capped(seed, 3, fid=90.0) for seed in range(3)))
+    items += [capped(0, 2, fid=50.0), capped(1, 2), capped(2, 2)]
+    designs = {("test", 1, "quick", "digits"): Design.fixed(range(3))}
+    ((_, _, (answer,)),) = report_of(items, commands={"test": "gan-bench run test --epochs 2"}, designs=designs).studies
+    assert answer.proposal == "Next: `gan-bench run test --epochs 2` continues; 2 trials left."
+
+
+def test_lengths_and_seeds_of_withdrawn_settings_are_in_no_proposal():
+    """Longer training was proposed as of several lengths, and seeds that the setting that continues does not have."""
+    long = {"epochs": 3, "evaluation": evaluated(0, 1, 3)}
+    items = [
+        *gone(*(trial(seed, fid=400.0, **long) for seed in range(8))),
+        *(trial(seed, fid=400.0) for seed in range(5)),
+    ]
+    _, _, answers = reported(items)
+    assert answers[0].proposal.startswith(
+        "Next: longer training, trained anew, `gan-bench run test --profile full --set epochs=4`"
+    )
+    _, _, answers = reported([*items, trial(5)])
+    assert "--seeds 0,1,2,3,4,5`" in answers[0].proposal

@@ -88,7 +88,7 @@ def last_command(study: Study) -> Command:
 
 
 def own_command(study: Study) -> Command | None:
-    """Return the command that trains a study's own trials.
+    """Return the command that trains a study's own trials, those that its suite asks for.
 
     A suite's plan keeps the last command alone, of whichever part of it; what it chose and changed need not be what
     this study was made with. Its other words are kept: the suite's file, the results folder, where trials run.
@@ -96,7 +96,8 @@ def own_command(study: Study) -> Command | None:
     Returns:
         The command, without seeds; None where the plan does not keep one.
     """
-    last, configs, names = last_command(study), list(study.trials["config"]), list(study.trials["name"])
+    last, trials = last_command(study), study.asked_for
+    configs, names = list(trials["config"]), list(trials["name"])
     if not study.command:
         return None
     command = replace(last, options=tuple(each for each in last.options if _is_of(configs, *each)))
@@ -114,14 +115,14 @@ def own_command(study: Study) -> Command | None:
 
 
 def whole_command(study: Study) -> Command | None:
-    """Return the command that trains all of a study's trials, with their seeds where seeds were asked for."""
-    command = own_command(study)
-    return command.of_seeds(seeds_of(study)) if command and last_command(study).value("--seeds") else command
+    """Return the command that trains all of these trials, with their seeds where seeds were asked for."""
+    command, seeds = own_command(study), seeds_of(study)
+    return command.of_seeds(seeds) if command and seeds and last_command(study).value("--seeds") else command
 
 
 def seeds_of(study: Study) -> str:
-    """Return all seeds of a study, as ``--seeds`` takes them."""
-    return ",".join(map(str, sorted({int(seed) for seed in study.trials["seed"]})))
+    """Return all seeds of these trials, as ``--seeds`` takes them."""
+    return ",".join(map(str, sorted({int(seed) for seed in study.asked_for["seed"]})))
 
 
 def _is_of(configs: list[Mapping[str, object]], name: str, value: str = "", *_: str) -> bool:

@@ -91,8 +91,7 @@ def proposal(scored: Scored) -> str | None:
     Returns:
         One sentence, or None where the records do not say with what they were made or nothing more is worth it.
     """
-    study, found = scored.study, standings(scored)
-    trials = study.trials[~study.trials["withdrawn"]]  # no command trains others
+    study, found, trials = scored.study, standings(scored), scored.study.asked_for
     left = trials["status"].isin(["planned", "unfinished", "interrupted", "damaged", "altered", "skipped"])
     command = own_command(study)
     if left.any() and command:
@@ -103,7 +102,7 @@ def proposal(scored: Scored) -> str | None:
         elif not is_until and not waiting <= set(study.design.first(study.design.looks[0])):
             command = command.of_seeds(seeds_of(study))  # the suite alone has fewer
         return f"Next: `{command}` continues; {plural(int(left.sum()), 'trial')} left."
-    if found.best is None or not command:
+    if found.best is None or not command or trials.empty:
         return None
     if all(each.is_untrained for each in found.rows if each.median.n):  # more seeds of such a training settle nothing
         return _longer(study, command)
@@ -122,7 +121,7 @@ def _beyond_tests(study: Study, found: Standings, command: Command) -> str | Non
     is_judged = not unequal or len(unequal) < len(found.rivals)
     if is_judged or study.design.extended or any(each.why.endswith(CHANGED) for each in unequal):
         return None
-    failed = int(((study.trials["status"] == "failed") & ~study.trials["withdrawn"]).sum())
+    failed = int((study.asked_for["status"] == "failed").sum())
     if failed:  # of memory, time or a kill, which the next attempt may not meet
         again = plural(failed, "failed trial")
         return f"Next: `{command} --retry-failed` tries {again} again: no test judges settings that {found.unlike}."
@@ -152,7 +151,7 @@ def _longer(study: Study, command: Command) -> str:
 
 def _with_more_epochs(study: Study, command: Command) -> str:
     """Begin a proposal of twice the epochs; of settings of several lengths, which no one number fits, by the suite."""
-    epochs = sorted({int(config["epochs"]) for config in study.trials["config"]})
+    epochs = sorted({int(config["epochs"]) for config in study.asked_for["config"]})
     if len(epochs) > 1 or 2 * epochs[0] > LIMITS["epochs"][1]:
         lengths = f"{epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else str(epochs[0])
         return f"Next: longer training, by more epochs in the suite, now {lengths}"
@@ -177,27 +176,27 @@ def _is_cut_by_profile(study: Study) -> bool:
     """True if the quick profile shortened training: ``--samples`` alone marks trials as quick, too."""
     if study.profile != "quick":
         return False
-    last = last_command(study)
-    if not last.value("--samples") or study.trials["train_limit"].notna().any():
+    last, trials = last_command(study), study.asked_for
+    if not last.value("--samples") or trials["train_limit"].notna().any():
         return True
     chosen = last.value("--profile") or "quick"
-    return chosen == "quick" and not study.trials["name"].str.contains(",epochs=").all()  # which a cut is not named by
+    return chosen == "quick" and not trials["name"].str.contains(",epochs=").all()  # which a cut is not named by
 
 
 def _next_look(scored: Scored, command: Command) -> str | None:
     """Propose the next look where a question is open; of a study of one or two seeds, in which none can be, five."""
     study, design = scored.study, scored.study.design
-    everything = set(study.trials["group"][~study.trials["withdrawn"]])
     if design.extended:
         return None
     if design.is_fixed:
-        have = {int(seed) for seed in study.trials["seed"]}
-        if len(design.seeds) >= FEWEST and not set(design.seeds) <= have:
+        everything = {str(group): set(members["seed"]) for group, members in study.asked_for.groupby("group")}
+        lacking = [own for own in everything.values() if not own.issuperset(design.of(own).seeds)]
+        if len(design.seeds) >= FEWEST and lacking:
             what = f"all {len(design.seeds)} seeds of the suite's list, which can decide"
             return _with_time(study, everything, design.seeds, what, command)
         if len(design.seeds) >= FEWEST:
             return None
-        seeds = [*design.seeds, *(seed for seed in range(LOOKS[0]) if seed not in have)][: LOOKS[0]]
+        seeds = [*design.seeds, *(seed for seed in range(LOOKS[0]) if seed not in design.seeds)][: LOOKS[0]]
         what = f"{LOOKS[0]} seeds, which can decide"
         return _with_time(study, everything, seeds, what, command.of_seeds(",".join(map(str, seeds))))
     looks = dict[str, int]()  # by setting that of the first of its questions

@@ -122,6 +122,11 @@ class Study:
         seeds = {label: set(self.trials["seed"][self.trials["label"] == label]) for label in self.gone}
         return frozenset(label for label, own in seeds.items() if not self.design.of(own).at(own).number)
 
+    @property
+    def asked_for(self) -> pd.DataFrame:
+        """Its trials that the suite asks for: no command trains others."""
+        return self.trials[~self.trials["withdrawn"]]
+
     @cached_property
     def compared(self) -> pd.DataFrame:
         """Its trials without those that are in no comparison."""
