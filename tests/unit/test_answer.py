@@ -760,7 +760,7 @@ def test_the_best_of_a_stopped_suite_is_the_best_so_far(waiting, words):
     ]
     found = answer([*begun, *rest])
     assert found.headline.startswith("Best score so far: ")
-    assert f"; {words} no finished trial yet" in found.headline
+    assert f"; {words} no score yet" in found.headline
     assert "There is no other setting" not in found.headline
     assert answer(begun).headline.startswith("Best score: ")
 

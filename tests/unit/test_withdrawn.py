@@ -13,6 +13,7 @@ from gan_bench.config.design import Design
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.records import schema
 from gan_bench.report.findings.questions import questions
+from gan_bench.report.findings.summaries import summaries
 
 LOOKS = Design.of_looks()
 FIVE = Design.fixed(range(5))
@@ -47,6 +48,10 @@ def primary(tables, part):
 
 def evaluated(*epochs, samples=64):
     return EvaluationConfig(epochs=epochs, samples=samples, extractors=("lenet-mnist-v1",))
+
+
+def words(study):
+    return {each["label"]: each["words"]["verdict"] for each in summaries(study)}
 
 
 # ---------------------------------------------------------------------------- looks that never come
@@ -192,6 +197,26 @@ def test_trials_that_will_have_other_scores_are_waited_for_by_none(factor, rows)
     (beside,) = primary(reported([*done, *others], FIVE)[1], factor)
     assert (beside["found"], beside["corrected"]) == (alone["found"], alone["corrected"])
     assert alone["corrected"] is not None
+
+
+@pytest.mark.parametrize(
+    ("status", "fid", "lost"),
+    [("failed", None, "1 of 5 failed or diverged"), ("done", np.nan, "1 of 5 could not be scored")],
+)
+def test_what_has_no_score_yet_is_not_said_to_have_no_finished_trial(status, fid, lost):
+    """A finished one that cannot be scored is one, and MLflow said nothing of it."""
+    waiting = [trial(0, 5e-4, fid, status=status), *(trial(seed, 5e-4) for seed in range(1, 5))]
+    study, _, (answer,) = reported([*(trial(seed, fid=50.0) for seed in range(5)), *waiting])
+    assert "; 1 other setting has no score yet" in answer.headline
+    assert words(study)["lr 5e-4"] == f"no score yet: {lost}"
+
+
+def test_settings_that_were_cut_short_are_not_said_not_to_be_there():
+    """The headline knew no other setting, and the next sentence named some."""
+    items = [*(trial(seed, fid=50.0) for seed in range(5)), *gone(*(trial(seed, 5e-4, 60.0) for seed in range(2)))]
+    _, _, (answer,) = reported(items)
+    assert answer.headline.endswith("(lenet-mnist-v1,train,64).")
+    assert answer.cautions[0].endswith("no longer: lr 5e-4.")
 
 
 # ---------------------------------------------------------------------------- what is proposed

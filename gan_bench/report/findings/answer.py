@@ -103,7 +103,7 @@ def _headline(found: Standings, best: Standing) -> str:
     have = "has" if waiting == 1 else "have"
     start = f"No setting is of use yet: {useless}. " if useless else ""
     start += f"{what}: {best.label}, {score_text(best.median)} over {seeds}{lost} ({best.scored})"
-    start += f"; {plural(waiting, 'other setting')} {have} no finished trial yet" if waiting else ""
+    start += f"; {plural(waiting, 'other setting')} {have} no score yet" if waiting else ""
     if not found.of("behind", "tied", "ahead", "unequal"):
         return f"{start}.{_alone(found, best, waiting)}"
     return f"{start}. {_compared_with_others(found, best, waiting)}"
@@ -245,11 +245,12 @@ def _listed(labels: list[str]) -> str:
 
 
 def _alone(found: Standings, best: Standing, waiting: int) -> str:
-    """Return why nothing is compared, or nothing where unfinished settings explain it."""
+    """Return why nothing is compared, or nothing where other sentences do."""
     unknown = found.of("unknown")
     if not unknown:
         alone = _failed(found)
-        return f" {alone}." if alone else "" if waiting else " There is no other setting to compare it with."
+        is_told = waiting or best.setting.study.cut_short  # by the sentence before, or by a caution
+        return f" {alone}." if alone else "" if is_told else " There is no other setting to compare it with."
     if looks := [each.next for each in unknown if each.next]:
         return f" Which setting is best is not judged before the look at {min(looks)} seeds."
     if any(each.against and each.against.is_tested for each in unknown):

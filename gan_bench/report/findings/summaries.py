@@ -108,11 +108,10 @@ def _against_the_best(each: Standing, table: Standings) -> str:
     best = table.best.label if table.best else ""
     if each.stand == "best":
         return _of_the_best(table)
-    if each.stand == "waiting":
-        return NO_SCORE
-    if each.stand == "unranked":
-        ways = [f"{count} of {len(each.setting.trials)} {what}" for what, count in each.lost.items()]
-        return f"failed: {', '.join(ways)}" if ways else NO_SCORE
+    if each.rank is None:
+        ways = ", ".join(f"{count} of {len(each.setting.trials)} {what}" for what, count in each.lost.items())
+        start = "failed" if ways and each.stand == "unranked" else NO_SCORE
+        return f"{start}: {ways}" if ways else start
     is_extended = each.scored.study.design.extended
     undecided = "seeds were added undeclared" if is_extended else f"may be as good as {best}"
     return {
