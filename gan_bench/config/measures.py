@@ -97,6 +97,7 @@ COLUMNS = frozenset(
             "best",
             "tied",
             "unjudged",
+            "withdrawn",
             "baseline",
             "planned",
         ),

@@ -14,6 +14,8 @@ from gan_bench.config.trial import EvaluationConfig
 from gan_bench.records import schema
 from gan_bench.report.findings.questions import questions
 from gan_bench.report.findings.summaries import summaries
+from gan_bench.report.findings.tables import study_tables
+from gan_bench.report.study.latex import to_latex
 
 LOOKS = Design.of_looks()
 FIVE = Design.fixed(range(5))
@@ -209,6 +211,27 @@ def test_what_has_no_score_yet_is_not_said_to_have_no_finished_trial(status, fid
     study, _, (answer,) = reported([*(trial(seed, fid=50.0) for seed in range(5)), *waiting])
     assert "; 1 other setting has no score yet" in answer.headline
     assert words(study)["lr 5e-4"] == f"no score yet: {lost}"
+
+
+# --------------------------------------------------------------------------------- what is said
+
+
+def test_a_setting_that_was_cut_short_has_a_mark_and_a_place_of_its_own():
+    """The caption said that it collapsed or failed more often, and its place at the end was not explained."""
+    items = [trial(seed, rate, fid) for seed in range(5) for rate, fid in ((3e-4, 50.0), (4e-4, 90.0))]
+    study, _, _ = reported([*items, *gone(*(trial(seed, 5e-4, 20.0) for seed in range(2)))], FIVE)
+    ranking = table(study_tables(study), "settings")
+    text = to_latex(ranking)
+    (row,) = (line for line in text.splitlines() if "& 5e-4 &" in line)
+    assert r"$^{\S}$" in row
+    assert "Section sign: not judged, as it was taken out of the suite before its first look." in text
+    assert "ddagger" not in text
+    assert "Double dagger" not in text
+    assert "counts as the worst; settings that are no longer planned come last." in text
+    assert ranking.rows["remarks"].tolist()[:3] == ["", "", "no longer planned"]
+    text = to_latex(table(study_tables(reported(items, FIVE)[0]), "settings"))
+    assert "Section sign" not in text
+    assert "come last" not in text
 
 
 def test_settings_that_were_cut_short_are_not_said_not_to_be_there():

@@ -12,6 +12,7 @@ import pandas as pd
 from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
 from gan_bench.report.findings.sides import CHANGED, side_by_side, sides_of, to_come
 from gan_bench.report.findings.verdicts import Judged, judge_rivals
+from gan_bench.report.study.frame import WITHDRAWN
 from gan_bench.report.study.stats import Interval, median_interval
 from gan_bench.report.study.study import Scored, Setting, once, values_of
 from gan_bench.report.study.table import interval_of
@@ -111,6 +112,8 @@ class Standing:
 
     def remarks(self) -> Iterator[str]:
         """Yield what its scores alone would hide: a collapsed generator can have the highest precision."""
+        if self.label in self.setting.study.cut_short:
+            yield WITHDRAWN
         if len(self.collapsed):
             yield f"{len(self.collapsed)} of {len(self.setting.done)} collapsed"
         if self.is_untrained:

@@ -111,7 +111,8 @@ def setting_table(scored: Scored) -> Table:
         row["remarks"] = "; ".join(each.remarks())
         row["best"] = each.stand == "best"
         row["tied"] = each.stand in ("tied", "ahead", "unknown")
-        row["unjudged"] = each.stand in ("unequal", "withdrawn")
+        row["unjudged"] = each.stand == "unequal"
+        row["withdrawn"] = each.stand == "withdrawn"
         rows.append(row)
     frame = pd.DataFrame(rows)
     frame = frame.sort_values("rank", na_position="last", kind="stable")
@@ -157,7 +158,8 @@ def setting_table(scored: Scored) -> Table:
     note = (
         f"All settings: {scored.study.values.shared}. Scores {scored}: extractor, reference split, generated images"
         f"{'' if is_of_papers else '; papers report those of Inception-v3, which are other numbers'}. "
-        f"Ranked by the median {title} over all seeds, where a failed or diverged seed counts as the worst."
+        f"Ranked by the median {title} over all seeds, where a failed or diverged seed counts as the worst"
+        f"{'; settings that are no longer planned come last' if scored.study.cut_short else ''}."
     )
     table = scored.study.table("settings", "settings", columns, frame, note, scored.protocol)
     most = max(each.median.n for each in found.rows)

@@ -12,9 +12,13 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, one_line
 from gan_bench.report.study.table import RANKED, Column, Table, cell, cells, filled, note_of, number, records
 
-TIED, UNJUDGED = r"$^{\dagger}$", r"$^{\ddagger}$"
-MARKS = "Best in bold; dagger: not decidedly worse (paired t test over seeds, corrected over all settings, 0.05)."
-UNJUDGED_MARK = "Double dagger: not judged, as it collapsed or failed more or less often, or had other data or code."
+MARKS = {"tied": r"$^{\dagger}$", "unjudged": r"$^{\ddagger}$", "withdrawn": r"$^{\S}$"}
+"""By the flag of a row."""
+_OF_ALL = "Best in bold; dagger: not decidedly worse (paired t test over seeds, corrected over all settings, 0.05)."
+_OF_SOME = {
+    "unjudged": "Double dagger: not judged, as it collapsed or failed more or less often, or had other data or code.",
+    "withdrawn": "Section sign: not judged, as it was taken out of the suite before its first look.",
+}
 _LEFT_OUT = ("rank", "fid", "sd_seeds", "sd_draws", "train_seconds", "remarks", "fid_inf", "precision", "recall")
 """Columns of a ranking that a paper seldom has room for; ``--columns`` brings them back."""
 
@@ -63,7 +67,7 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
     an asymmetric interval, stands in braces.
 
     Args:
-        table: The table; rows flagged ``best``, ``tied`` or ``unjudged`` are marked in the column that ranks them.
+        table: The table; rows flagged ``best`` or with one of ``MARKS`` are marked in the column that ranks them.
         columns: Keys of the columns to show, in order, those that the table lacks left out; None takes those that fit
             a page.
     """
@@ -77,7 +81,8 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
     )
     form = "".join(_alignment(column, [row[i] for row in written]) for i, column in enumerate(shown))
     head = " & ".join(f"{{{escape_latex(one_line(column.title))}}}" for column in shown)
-    marks = [MARKS, *([UNJUDGED_MARK] if any(row.get("unjudged") is True for row in rows) else [])] if marked else []
+    there = [words for flag, words in _OF_SOME.items() if any(row.get(flag) is True for row in rows)]
+    marks = [_OF_ALL, *there] if marked else []
     caption = " ".join([f"{table.title}.", note_of(table, [table.columns.index(c) for c in shown]), *marks])
     body = [f"{' & '.join(texts)} \\\\" for texts in written]
     if settings := next((i for i, row in enumerate(rows) if row.get("baseline") is True), 0):
@@ -140,7 +145,7 @@ def _written(row: Mapping[str, object], column: Column) -> str:
         return text
     if row.get("best") is True:
         return rf"\textbf{{{text}}}"
-    mark = TIED if row.get("tied") is True else UNJUDGED if row.get("unjudged") is True else ""
+    mark = next((mark for flag, mark in MARKS.items() if row.get(flag) is True), "")
     return f"{text} {mark}" if mark else text
 
 

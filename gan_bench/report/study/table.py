@@ -71,7 +71,7 @@ class Table:
 
     @property
     def ranking(self) -> bool:
-        """Whether it ranks the settings of a study; rows may be flagged ``best``, ``tied`` or ``unjudged``."""
+        """Whether it ranks the settings of a study; a row may be flagged ``best``, or as ``to_latex`` marks it."""
         return self.kind == "settings"
 
 
