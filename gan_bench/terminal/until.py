@@ -58,7 +58,7 @@ def look_by_look(
             return last
         first = prepared.plan.design.looks[0]
         studies = _studies(options, prepared)
-        planned = {setting_key(trial.config.to_json()) for trial in prepared.plan.trials}
+        planned = _planned(prepared)
         found = [
             replace(question, text=f"{study.dataset}: {question.text}") if len(studies) > 1 else question
             for study in studies
@@ -71,7 +71,10 @@ def look_by_look(
         for question in going_on:
             for setting in question.settings:
                 wanted[setting] = max(wanted.get(setting, first), question.next or 0)
-        _say_how_far(asked, going_on, studies, prepared, most, console)
+        if asked:
+            _say_how_far(asked, going_on, studies, prepared, most, console)
+        else:
+            console.say(f"nothing to compare: {_why_nothing(found, studies, prepared)}")
         if wanted == targets:
             return last
         targets = wanted
@@ -90,7 +93,7 @@ def _say_what_may_follow(prepared: Preparation, options: RunOptions, console: Pl
     if most <= first:
         console.say(f"this is all: the look at {first} seeds is the last")
         return
-    count = len({setting_key(trial.config.to_json()) for trial in trials}) * (most - first)
+    count = len(_planned(prepared)) * (most - first)
     seconds = prepared.estimate.seconds if prepared.estimate and len(prepared.state.todo) == len(trials) else None
     time_ = f", about {duration(seconds * count / len(trials))}" if seconds else ""
     console.say(
@@ -106,6 +109,20 @@ def _studies(options: RunOptions, prepared: Preparation) -> list[Study]:
     return [study for study in found if study.profile in profiles and not study.outdated]
 
 
+def _planned(prepared: Preparation) -> set[str]:
+    return {setting_key(trial.config.to_json()) for trial in prepared.plan.trials}
+
+
+def _why_nothing(found: list[Question], studies: list[Study], prepared: Preparation) -> str:
+    """Return why no question of some studies is of the settings alone that are planned."""
+    planned = _planned(prepared)
+    gone = {group for study in studies for group, label in study.values.labels.items() if label in study.gone}
+    if any(planned & each.settings and each.settings <= planned | gone for each in found):
+        return "every question is also of a setting that the suite asks for no longer"
+    is_one = len({trial.setting for trial in prepared.plan.trials}) == 1
+    return "this is one setting" if is_one else "no two settings have a score"
+
+
 def _say_how_far(
     asked: list[Question],
     going_on: list[Question],
@@ -115,13 +132,6 @@ def _say_how_far(
     console: PlainConsole,
 ) -> None:
     """Print what is decided, what is open, and what the rest costs at most."""
-    if not asked:
-        one = len({trial.setting for trial in prepared.plan.trials}) == 1
-        why = "this is one setting" if one else "no two settings have a score"
-        if any(study.gone for study in studies):
-            why = "questions that are left are also of settings that the suite asks for no longer"
-        console.say(f"nothing to compare: {why}")
-        return
     settled = all(each.state not in ("undecided", "not judged") or each.next is not None for each in asked)
     left = f"{len(going_on) or 'none'} open"
     if not (going_on or settled):
