@@ -133,7 +133,7 @@ def test_seeds_that_finished_and_cannot_be_scored_are_lost_too():
 def test_a_setting_none_of_whose_seeds_can_be_scored_has_a_row():
     fids = (50.0, 51.0, 52.0)
     (row,) = same_settings(side(fids), unscored(side(fids), 0, 1, 2))
-    assert (row["old"], row["new"], row["old_lost"], row["new_lost"]) == (51.0, None, 0, 3)
+    assert (row["old"], row["new"], row["old_lost"], row["new_lost"]) == (pytest.approx(stats.gmean(fids)), None, 0, 3)
 
 
 def test_a_seed_that_cannot_be_scored_where_the_shorter_training_ends_is_lost_there():
@@ -145,16 +145,52 @@ def test_a_seed_that_cannot_be_scored_where_the_shorter_training_ends_is_lost_th
     assert (row["epochs"], row["new_n"], row["new_lost"], row["verdict"]) == (2, 2, 1, "not judged")
 
 
-def test_a_seed_that_another_suite_scored_is_not_lost():
-    again = unscored(side((50.0, 51.0, 52.0), suite="other"), 1)
-    (row,) = same_settings(side((50.0, 51.0, 52.0)), [*side((50.0, 51.0, 52.0)), *again])
-    assert (row["new_lost"], row["verdict"]) == (0, "equivalent")
+@pytest.mark.parametrize("how", [lost, unscored])
+def test_a_seed_that_one_suite_lost_speaks_against_that_suite_alone(how):
+    both = [*side((50.0, 51.0, 52.0)), *how(side((50.0, 51.0, 52.0), suite="other"), 1)]
+    alone, beside = same_settings(side((50.0, 51.0, 52.0), suite="old"), both)
+    assert [(row["studies"], row["new_lost"]) for row in (alone, beside)] == [("old / other", 1), ("old / test", 0)]
+    assert (alone["verdict"], beside["verdict"]) == ("not judged", "equivalent")
 
 
-def test_a_seed_that_another_suite_finished_is_not_lost():
-    again = lost(side((50.0, 51.0, 52.0), suite="other"), 1)
-    (row,) = same_settings(side((50.0, 51.0, 52.0)), [*side((50.0, 51.0, 52.0)), *again])
-    assert (row["new_lost"], row["verdict"]) == (0, "equivalent")
+def test_no_mean_is_over_two_suites_or_two_versions_of_one():
+    """Scores of 100 and of 200 were taken seed by seed from either, whichever name's hash came last."""
+    old = side((100.0,) * 3, suite="old")
+    first, second = (side((fid,) * 3, suite="new", suite_version=v) for fid, v in ((100.0, 1), (200.0, 2)))
+    for new in ([*first, *second], [*second, *first], [*second, first[0]]):
+        (row,) = same_settings(old, new)
+        assert (row["new"], row["new_sd"], row["verdict"], row["studies"]) == (pytest.approx(200), 1, "different", "")
+    (row,) = same_settings(first, [*first, *second])
+    assert row["differs"] == "version: 1 / 2"
+    assert "Of several versions of a suite the newest counts." in equivalence_table([row]).note
+    both = [*side((100.0,) * 3, suite="a"), *side((200.0,) * 3, suite="b")]
+    for ways, studies in (
+        ((old, both), ["old / a", "old / b"]),
+        ((both, both), ["a / a", "b / b"]),
+        ((both, [*both, *old]), ["a / a", "a / old", "b / b", "b / old"]),
+    ):
+        rows = same_settings(*ways)
+        assert [row["studies"] for row in rows] == studies
+        assert {round(row[which], 9) for row in rows for which in ("old", "new")} <= {100, 200}
+        assert "suites (old / new)" in [column.title for column in equivalence_table(rows).columns]
+
+
+def test_a_quick_profile_is_a_study_of_its_own():
+    both = [*side((50.0, 51.0, 52.0)), *side((90.0,) * 5, profile="quick")]
+    rows = same_settings(side((50.0, 51.0, 52.0), suite="old"), both)
+    assert [(row["studies"], row["new_n"]) for row in rows] == [("old / test", 3), ("old / test (quick)", 5)]
+
+
+def test_means_are_those_whose_ratio_stands_beside_them():
+    """60 and 76 stood beside a ratio of 0.57, as means were not those that the ratio is of."""
+    old, new = (58.0, 60.0, 62.0, 61.0, 59.0), (20.0, 21.0, 19.0, 20.0, 300.0)
+    (row,) = same_settings(side(old), side(new))
+    assert row["new"] / row["old"] == pytest.approx(row["ratio"])
+    assert (row["old"], row["new"]) == (pytest.approx(stats.gmean(old)), pytest.approx(stats.gmean(new)))
+    assert (row["old_sd"], row["new_sd"]) == (pytest.approx(stats.gstd(old)), pytest.approx(stats.gstd(new)))
+    assert "Means are geometric" in equivalence_table([row]).note
+    (without,) = same_settings(side((0.0, 1.0, 2.0)), side((-1.0, 1.0, 2.0)))
+    assert (without["old"], without["old_sd"], without["new"], without["ratio"]) == (0, None, None, None)
 
 
 def test_a_longer_training_is_compared_where_the_shorter_one_ends():
@@ -163,7 +199,7 @@ def test_a_longer_training_is_compared_where_the_shorter_one_ends():
     second = side((10.0, 11.0, 12.0), epochs=9, early=50.0)
     (row,) = same_settings(first, second)
     assert row["epochs"] == length
-    assert row["new"] == pytest.approx(51.0)
+    assert row["new"] == pytest.approx(stats.gmean([50.0, 51.0, 52.0]))
     assert f"epochs trained: {length} / 9" in row["differs"]
 
 

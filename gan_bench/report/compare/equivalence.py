@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +35,10 @@ _NAMED = 3
 """Fields that an error proposes."""
 
 Judgement = Literal["equivalent", "different", "undecided", "not judged"]
+_Place = tuple[str, str]
+"""Suite and profile."""
+_STUDY = ["key", "suite", "profile"]
+"""Columns whose values are those of one setting of one study."""
 
 
 def welch_test(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
@@ -79,9 +84,10 @@ def welch(first: ArrayLike, second: ArrayLike, margin: float) -> tuple[float, fl
 
 @dataclass(frozen=True)
 class _Side:
-    """One folder's trials of a setting under one protocol.
+    """A study's trials of a setting under one protocol.
 
     Attributes:
+        study: Its suite, and that the profile is the quick one.
         config: The config of its first trial.
         setting: The setting's name.
         trials: Rows of the trials that were scored after training began; of a setting without any, of the lost ones.
@@ -89,6 +95,7 @@ class _Side:
         failed: Seeds all of whose trials failed or diverged.
     """
 
+    study: str
     config: Mapping[str, Any]
     setting: str
     trials: pd.DataFrame
@@ -101,7 +108,7 @@ class _Side:
         return set(self.scores.dropna(subset="value")["epoch"])
 
     def at(self, epoch: int) -> tuple[NDArray[np.float64], set[int]]:
-        """Return the scores at an epoch, one per seed, and the seeds whose images could not be scored, in no suite."""
+        """Return the scores at an epoch, one per seed, and the seeds whose images could not be scored."""
         looked = self.scores[self.scores["epoch"] == epoch]
         known = looked.dropna(subset="value").drop_duplicates("seed", keep="last")
         return known["value"].to_numpy(), set(looked["seed"]) - set(known["seed"])
@@ -121,7 +128,8 @@ def same_settings(
     Settings are the same when everything of their configs is but ``UNMATCHED``: a shorter training is the exact
     beginning of a longer one. Where fields are named, settings are the same when these are, and what else differs is
     listed; without a common epoch their last ones are compared. Seeds of two machines draw different noise, so they
-    are not paired. Scores are compared under the same protocol only.
+    are not paired. Scores are compared under the same protocol only. No mean is over two suites, or over two versions
+    of one: of these the newest counts, as where trials are compared.
 
     Args:
         before: Trials of one folder.
@@ -133,48 +141,74 @@ def same_settings(
         UserError: A field is unknown, or a folder has several settings that are equal in the named fields.
 
     Returns:
-        One row per setting and protocol: recipe, epoch, protocol, both sides' mean and numbers of scored and lost
-        seeds, the ratio of geometric means with its 95 % interval, the judgement, and what differs. A setting all of
-        whose seeds one side lost has a row too.
+        One row per setting, protocol and study of either side: recipe, epoch, protocol, both sides' geometric mean and
+        numbers of scored and lost seeds, the ratio of these means with its 95 % interval, the judgement, and what
+        differs. A setting all of whose seeds one side lost has a row too.
     """
     names = _expanded(fields)
     (first, first_lost), (second, second_lost) = (
         _by_setting(side, names, which) for side, which in ((before, "older"), (after, "newer"))
     )
-    rows = []
-    for key in sorted(first.keys() | second.keys()):
-        old, new = first.get(key) or first_lost.get(key[0]), second.get(key) or second_lost.get(key[0])
-        if not old or not new:
-            continue
-        shared = old.epochs & new.epochs
-        is_lost = any(side.lost and not side.epochs for side in (old, new))
-        if not shared and not is_lost and not (names and old.epochs and new.epochs):  # a last score may be none
-            continue
-        ends = [max(shared or side.epochs, default=0) for side in (old, new)]
-        values, unscored = zip(*(side.at(end) for side, end in zip((old, new), ends, strict=True)), strict=True)
-        images = images_changed(old.trials["made_of"], new.trials["made_of"])
-        apart = [images] * bool(images) + ([] if shared or is_lost else [f"scored at epoch: {ends[0]} / {ends[1]}"])
-        row: dict[str, object] = {
-            "recipe": printable(str(old.config["recipe"])),
-            "setting": _called(old, fields) + (", EMA of G" if key[1].endswith(",ema") else ""),
-            "dataset": printable(str(old.config["dataset"])),
-            "epochs": ends[0] if shared else max(ends) if is_lost else None,
-            "protocol": key[1],
-        }
-        for name, side in zip(("old", "new"), values, strict=True):
-            row |= {name: float(side.mean()) if len(side) else None, f"{name}_n": len(side)}
-            row[f"{name}_sd"] = float(side.std(ddof=1)) if len(side) > 1 else None
-        lost = [side.lost | gone for side, gone in zip((old, new), unscored, strict=True)]
-        row |= {"old_lost": len(lost[0]), "new_lost": len(lost[1])}
-        row["differs"] = "; ".join([*apart, *_differences(old, new, named=bool(names))])
-        interval, verdict = None, "not judged"
-        judged = not images and not any(lost)  # the seeds that are left say nothing of lost ones
-        if judged and min(map(len, values)) > 1 and min(side.min() for side in values) > 0:
-            difference, low, high, verdict = welch(np.log(values[0]), np.log(values[1]), math.log1p(margin))
-            interval = Interval(ratio_of(difference), ratio_of(low), ratio_of(high), FEW)
-        put_interval(row, "ratio", interval)
-        rows.append(row | {"verdict": verdict})
-    return rows
+    groups = []
+    for key, protocol in sorted(first.keys() | second.keys()):
+        olds = {**first_lost.get(key, {}), **first.get((key, protocol), {})}
+        news = {**second_lost.get(key, {}), **second.get((key, protocol), {})}
+        groups.append([row for pair in _paired(olds, news) if (row := _row(*pair, protocol, margin, fields))])
+    is_once = all(len(rows) < 2 for rows in groups)  # then what differs names the suites
+    return [row | {"studies": ""} if is_once else row for rows in groups for row in rows]
+
+
+def _paired(olds: Mapping[_Place, _Side], news: Mapping[_Place, _Side]) -> Iterator[tuple[_Side, _Side]]:
+    """Yield every study of one side with its own of the other; one that only one side has, with all of the other."""
+    for old, new in product(sorted(olds), sorted(news)):
+        if old == new or old not in news or new not in olds:
+            yield olds[old], news[new]
+
+
+def _row(old: _Side, new: _Side, protocol: str, margin: float, fields: Sequence[str]) -> dict[str, object] | None:
+    """Compare two sides of a setting; None where they have no score to compare."""
+    shared = old.epochs & new.epochs
+    if old.scores.empty and new.scores.empty:  # lost on both sides
+        return None
+    is_lost = any(side.lost and not side.epochs for side in (old, new))
+    if not shared and not is_lost and not (fields and old.epochs and new.epochs):  # a last score may be none
+        return None
+    ends = [max(shared or side.epochs, default=0) for side in (old, new)]
+    values, unscored = zip(*(side.at(end) for side, end in zip((old, new), ends, strict=True)), strict=True)
+    images = images_changed(old.trials["made_of"], new.trials["made_of"])
+    apart = [images] * bool(images) + ([] if shared or is_lost else [f"scored at epoch: {ends[0]} / {ends[1]}"])
+    row: dict[str, object] = {
+        "recipe": printable(str(old.config["recipe"])),
+        "setting": _called(old, fields) + (", EMA of G" if protocol.endswith(",ema") else ""),
+        "dataset": printable(str(old.config["dataset"])),
+        "epochs": ends[0] if shared else max(ends) if is_lost else None,
+        "protocol": protocol,
+        "studies": f"{old.study} / {new.study}",
+    }
+    for name, side in zip(("old", "new"), values, strict=True):
+        row |= {name: _mean(side), f"{name}_sd": _spread(side), f"{name}_n": len(side)}
+    lost = [side.lost | gone for side, gone in zip((old, new), unscored, strict=True)]
+    row |= {"old_lost": len(lost[0]), "new_lost": len(lost[1])}
+    row["differs"] = "; ".join([*apart, *_differences(old, new, named=bool(fields))])
+    interval, verdict = None, "not judged"
+    judged = not images and not any(lost)  # the seeds that are left say nothing of lost ones
+    if judged and min(map(len, values)) > 1 and min(side.min() for side in values) > 0:
+        difference, low, high, verdict = welch(np.log(values[0]), np.log(values[1]), math.log1p(margin))
+        interval = Interval(ratio_of(difference), ratio_of(low), ratio_of(high), FEW)
+    put_interval(row, "ratio", interval)
+    return row | {"verdict": verdict}
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    """Return the geometric mean, which is 0 where a score is; None of no scores, and of scores below 0."""
+    if not len(values) or values.min() < 0:
+        return None
+    return float(np.exp(np.log(values).mean())) if values.min() > 0 else 0.0
+
+
+def _spread(values: NDArray[np.float64]) -> float | None:
+    """Return the geometric standard deviation of scores above 0, a factor; None of fewer than two."""
+    return float(np.exp(np.log(values).std(ddof=1))) if len(values) > 1 and values.min() > 0 else None
 
 
 def _called(side: _Side, fields: Sequence[str]) -> str:
@@ -222,8 +256,8 @@ def _ambiguous(one: Mapping[str, object], other: Mapping[str, object], names: tu
 
 def _by_setting(
     trials: Iterable[StoredTrial], names: tuple[str, ...], which: str
-) -> tuple[dict[tuple[str, str], _Side], dict[str, _Side]]:
-    """Gather primary scores of done trials by setting and protocol, and which seeds were lost.
+) -> tuple[dict[tuple[str, str], dict[_Place, _Side]], dict[str, dict[_Place, _Side]]]:
+    """Gather primary scores of done trials by setting, protocol and study, and which seeds were lost.
 
     Raises:
         UserError: Several settings are equal in the named fields.
@@ -236,24 +270,39 @@ def _by_setting(
     whole = ended["config"].map(lambda config: setting_key(config, UNMATCHED))
     named = ended["config"].map(lambda config: canonical_json({each: config[each] for each in names}))
     ended = ended.assign(whole=whole, key=named if names else whole)
+    newest = ended.groupby(_STUDY)["suite_version"].transform("max")
+    ended = ended[ended["suite_version"] == newest]
     done, failed = ended[ended["status"] == "done"], ended[ended["status"] != "done"]
     scores = frames.scores[frames.scores["metric"] == primary_measure()].sort_values("epoch", kind="stable")
     scores = scores[["trial", "protocol", "epoch", "value"]].merge(done, on="trial", suffixes=("", "_of_trial"))
-    found = dict[tuple[str, str], _Side]()
-    for (key, protocol), mine in scores.groupby(["key", "protocol"], sort=False):
-        first, others = mine.iloc[0], mine["config"][mine["whole"] != mine["whole"].iloc[0]]
+    gone = {(str(key), _place(*at)): rows for (key, *at), rows in failed.groupby(_STUDY, sort=True)}
+    found = dict[tuple[str, str], dict[_Place, _Side]]()
+    for (key, protocol), every in scores.groupby(["key", "protocol"], sort=False):
+        others = every["config"][every["whole"] != every["whole"].iloc[0]]
         if len(others):
-            raise _ambiguous(first["config"], others.iloc[0], names, which)
-        trained = mine[mine["epoch"] > 0]
-        gone = set(failed["seed"][failed["key"] == key]) - set(trained["seed"])
-        shown = done[done["trial"].isin(trained["trial"])]
-        found[str(key), str(protocol)] = _Side(first["config"], first["suite_setting"], shown, trained, gone)
-    without = failed[~failed["key"].isin([key for key, _ in found])]
-    lost = {
-        str(key): _Side(mine["config"].iloc[0], mine["suite_setting"].iloc[0], mine, scores.iloc[:0], set(mine["seed"]))
-        for key, mine in without.groupby("key", sort=False)
-    }
+            raise _ambiguous(every["config"].iloc[0], others.iloc[0], names, which)
+        sides = found.setdefault((str(key), str(protocol)), {})
+        for at, mine in every.groupby(_STUDY[1:], sort=True):
+            trained = mine[mine["epoch"] > 0]
+            shown = done[done["trial"].isin(trained["trial"])]
+            bad = gone.get((str(key), _place(*at)), failed.iloc[:0])
+            sides[_place(*at)] = _side(mine, shown, trained, set(bad["seed"]) - set(trained["seed"]))
+    scored = {(key, place) for (key, _), sides in found.items() for place in sides}
+    lost = dict[str, dict[_Place, _Side]]()
+    for key, place in gone.keys() - scored:
+        rows = gone[key, place]
+        lost.setdefault(key, {})[place] = _side(rows, rows, scores.iloc[:0], set(rows["seed"]))
     return found, lost
+
+
+def _place(suite: object, profile: object) -> _Place:
+    return str(suite), str(profile)
+
+
+def _side(of: pd.DataFrame, shown: pd.DataFrame, scores: pd.DataFrame, failed: set[int]) -> _Side:
+    first = of.iloc[0]
+    study = printable(str(first["suite"])) + (" (quick)" if first["profile"] == "quick" else "")
+    return _Side(study, first["config"], first["suite_setting"], shown, scores, failed)
 
 
 def _differences(old: _Side, new: _Side, *, named: bool) -> Iterator[str]:
@@ -263,7 +312,9 @@ def _differences(old: _Side, new: _Side, *, named: bool) -> Iterator[str]:
             yield f"{name}: {printable(plain(value))} / {printable(plain(new.config[name]))}"
     both = [side.trials.assign(device=side.trials["device_name"].where(lambda d: d != "", side.trials["device"]))
             for side in (old, new)]  # fmt: skip
-    for what, column in (("suite", "suite"), ("device", "device"), ("epochs trained", "epochs")):
+    compared = {"suite": "suite", "device": "device", "epochs trained": "epochs"}
+    is_one_suite = old.config["suite"] == new.config["suite"]
+    for what, column in (compared | ({"version": "suite_version"} if is_one_suite else {})).items():
         one, other = (sorted({printable(str(each)) for each in trials[column]}) for trials in both)
         if one != other:
             yield f"{what}: {' and '.join(one)} / {' and '.join(other)}"
@@ -275,6 +326,7 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
     columns = (
         Column("dataset", "dataset"),
         Column("setting", "setting", essential=True),
+        Column("studies", "suites (old / new)", essential=True),
         Column("epochs", "epoch", "count", vital=True),
         Column("old", f"old mean {title}", "number", vital=True),
         Column("old_sd", "old sd", "number"),
@@ -289,7 +341,8 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
         Column("protocol", "protocol", vital=True),
         Column("differs", "what differs (old / new)", essential=bool(fields)),
     )
-    kept = [each for each in columns if not each.key.endswith("_lost") or any(row[each.key] for row in rows)]
+    filled = [each for each in columns if not each.key.endswith("_lost") and each.key != "studies"]
+    kept = [each for each in columns if each in filled or any(row[each.key] for row in rows)]
     named = ", ".join(fields)
     what = (
         f"Settings that are equal in {named}, at the last epoch that both were scored at, or at the last of each. "
@@ -297,9 +350,10 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
         else "The same settings of whatever suite, at the last epoch that both were scored at. "
     )
     note = (
-        f"{what}New / old: ratio of geometric means with its 95 % interval (Welch, unpaired: two machines draw "
-        f"different noise). Equivalent: its 90 % interval lies within a factor of {1 + margin:g}. Different: its "
-        f"95 % interval excludes 1. Fewer than {FEW} seeds of a side are not judged, nor is a "
+        f"{what}Of several versions of a suite the newest counts. Means are geometric, and so is sd, a factor. New / "
+        f"old: ratio of the means with its 95 % interval (Welch, unpaired: two machines draw different noise). "
+        f"Equivalent: its 90 % interval lies within a factor of {1 + margin:g}. Different: its 95 % interval excludes "
+        f"1. Fewer than {FEW} seeds of a side are not judged, nor is a "
         "setting that lost seeds."
     )
     head = f"settings with equal {named}" if fields else "the same settings, trained twice"
