@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from support.studies import report_of, stored, studies_of, table, with_lr
 from support.trials import digits_trial
@@ -23,9 +24,10 @@ from gan_bench.report.card.text import _place
 from gan_bench.report.findings.answer import answers_markdown
 from gan_bench.report.findings.command import Command, own_command, whole_command
 from gan_bench.report.findings.factors import factors_of
-from gan_bench.report.findings.find_setting import finished_settings
+from gan_bench.report.findings.find_setting import _champion, finished_settings
 from gan_bench.report.findings.pairs import paired
 from gan_bench.report.findings.questions import Question, _with_more_epochs, proposal
+from gan_bench.report.findings.standings import standings
 from gan_bench.report.findings.summaries import summaries
 from gan_bench.terminal.console import PlainConsole
 from gan_bench.terminal.tables import print_answers
@@ -118,6 +120,26 @@ def test_no_effect_is_undecided_with_what_it_would_take():
     assert "may be as good" in found.headline
     (lr,) = (sentence for sentence in found.factors if sentence.startswith("learning rate"))
     assert lr.startswith("learning rate: undecided between 0.0002 and 0.0003")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [(5, "not judged before the look at 8 seeds"), (12, "may be as good"), (1, "as seeds are too few")],
+)
+def test_cards_and_champions_claim_no_more_than_the_answer(seeds, said):
+    """11 settings "may be as good" on a card beside "not judged before the look at 8 seeds" in the answer."""
+    fids = 50 * np.exp(np.random.default_rng(0).normal(0, 0.1, 12))
+    items = [each for i in range(12) for each in trials(1e-4 * (i + 1), np.roll(fids, i)[:seeds])]
+    design = Design.of_looks((5, 8, 12)) if seeds > 1 else Design.fixed(range(1))
+    made = report_of(items, commands={"test": COMMAND}, designs={("test", 1, "full", "digits"): design})
+    ((study, _, (found,)),) = made.studies
+    first, *others = standings(study.scored[0]).ranked
+    assert f"11 {said}" in _place(first) or f"11 not judged, {said}" in _place(first)
+    assert f"11 others {'not judged, ' * (seeds == 1)}{said}" in _champion(study.scored[0]).why
+    assert ("may be as good" in found.headline) == (seeds == 12)
+    for each in others:
+        assert ("not decidedly worse than the best" in _place(each)) == (seeds == 12)
+        assert ("against the best, " in _place(each)) == (seeds < 12)
 
 
 def interaction(at_low, at_high):

@@ -198,8 +198,7 @@ def _sample(standing: Standing) -> Sample:
     collapsed = values_of(counted, final, COLLAPSED)
     if (collapsed > 0).any():
         return Sample((), unfit=f"{len(standing.collapsed)} of {len(done)} collapsed")  # as remarks count them
-    steady = bool(len(collapsed) and collapsed.notna().all())
-    return Sample(tuple(float(value) for value in values), steady, design.looks, look.number)
+    return Sample(tuple(float(value) for value in values), design.looks, look.number)
 
 
 def _auditors(digests: Mapping[str, str], audits: list[Audit]) -> Iterator[str]:

@@ -24,7 +24,7 @@ from gan_bench.records.record import Protocol
 from gan_bench.records.schema import ScoreLine, TrialFile
 from gan_bench.report.findings.answer import score_text
 from gan_bench.report.findings.command import own_command
-from gan_bench.report.findings.standings import Standing, standings
+from gan_bench.report.findings.standings import Standing, not_judged, standings
 from gan_bench.report.study.settings import architecture_of
 from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.study import Scored, Setting
@@ -145,7 +145,8 @@ def _place(standing: Standing) -> str:
     if standing.stand == "best":
         said = [
             (len(found.of("behind")), "decidedly better than {}"),
-            (len(found.of("tied", "unknown")), "{} may be as good"),
+            (len(found.of("tied")), "{} may be as good"),
+            (len(found.of("unknown")), f"{{}} {found.unjudged}"),
             (len(found.of("ahead")), "{} decidedly better in the mean over equal seeds"),
             (len(found.of("unequal")), f"no test judges {{}}, which {found.unlike}"),
             (len(found.of("waiting")), "{} planned and without a score yet"),
@@ -158,6 +159,7 @@ def _place(standing: Standing) -> str:
         "ahead": f"{place}; decidedly better in the mean over equal seeds than {best}, whose median is the best.",
         "withdrawn": f"{place}; compared with none, as its suite asks for the rest of its seeds no longer.",
         "behind": f"{place}: decidedly worse than the best, {best}.",
+        "unknown": f"{place}; against the best, {best}, {not_judged(standing.next)}.",
     }.get(standing.stand, f"{place}: not decidedly worse than the best, {best}.")
 
 

@@ -134,7 +134,8 @@ def _champion(scored: Scored) -> Champion:
     if best is None:
         return Champion(title, "", None, "no finished trial has a score")
     rivals = [
-        (len(found.of("tied", "unknown")), "may be as good"),
+        (len(found.of("tied")), "may be as good"),
+        (len(found.of("unknown")), found.unjudged),
         (len(found.of("ahead")), "decidedly better in the mean over equal seeds"),
         (len(found.of("waiting")), "planned and without a score yet"),
         (len(found.of("unequal")), f"{found.unlike}, which no test judges"),

@@ -171,6 +171,12 @@ class Standings:
         return next(each for each in self.rows if each.label == label)
 
     @property
+    def unjudged(self) -> str:
+        """What is said of settings of which nothing is known yet, in a few words."""
+        looks = [each.next for each in self.of("unknown") if each.next]
+        return not_judged(min(looks, default=None))
+
+    @property
     def unlike(self) -> str:
         """What settings that no test judges have in common, in a few words."""
         unequal = self.of("unequal")
@@ -180,6 +186,11 @@ class Standings:
             ("were trained on other images or code", changed),
         ]
         return " or ".join(text for text, count in words if count)
+
+
+def not_judged(look: int | None) -> str:
+    """Say of a setting that no test has looked at it: that it may be as good as the best would be a finding."""
+    return f"not judged before the look at {look} seeds" if look else "not judged, as seeds are too few"
 
 
 @once
