@@ -20,7 +20,8 @@ from gan_bench.config.design import Design
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.text import matches
-from gan_bench.report.card.text import _place
+from gan_bench.records.record import Protocol
+from gan_bench.report.card.text import ScoreRow, _place
 from gan_bench.report.findings.answer import answers_markdown
 from gan_bench.report.findings.command import Command, own_command, whole_command
 from gan_bench.report.findings.factors import factors_of
@@ -29,6 +30,7 @@ from gan_bench.report.findings.pairs import paired
 from gan_bench.report.findings.questions import Question, _with_more_epochs, proposal
 from gan_bench.report.findings.standings import standings
 from gan_bench.report.findings.summaries import summaries
+from gan_bench.report.study.stats import Interval
 from gan_bench.terminal.console import PlainConsole
 from gan_bench.terminal.tables import print_answers
 
@@ -140,6 +142,15 @@ def test_cards_and_champions_claim_no_more_than_the_answer(seeds, said):
     for each in others:
         assert ("not decidedly worse than the best" in _place(each)) == (seeds == 12)
         assert ("against the best, " in _place(each)) == (seeds < 12)
+
+
+def test_a_card_writes_the_scores_of_a_row_alike():
+    share, fid = (
+        ScoreRow(name, Protocol("lenet-mnist-v1,train,100"), Interval(*values, 5), 0.1, None)
+        for name, values in (("precision", (0.794, 0.787, 0.801)), ("fid", (50.0, 49.0, 51.0)))
+    )
+    assert share.texts[1:4] == ("0.794 ± 0.007", "0.100", "")
+    assert fid.texts[1:4] == ("50 ± 1", "0.1000", "")
 
 
 def interaction(at_low, at_high):
@@ -481,6 +492,21 @@ def test_a_difference_that_hardly_is_one_proposes_no_hundreds_of_seeds():
     items = [*trials(2e-4, (50, 60, 45, 55, 52)), *trials(3e-4, (51, 57, 47, 56, 51))]
     (said,) = [sentence for sentence in answer(items).factors if sentence.startswith("learning rate")]
     assert said.endswith("; a difference, if there is one, is too small for 30 seeds to show.")
+
+
+def test_seeds_that_are_too_few_and_looks_that_are_over_make_no_difference_small():
+    """ "Too small for 30 seeds to show" stood beside a table that said 4, and after the last of three looks."""
+    two = [*trials(2e-4, (50, 52)), *trials(3e-4, (80, 79)), *trials(4e-4, (120, 118))]
+    (said,) = [each for each in answer(two).factors if each.startswith("learning rate")]
+    assert said == "learning rate: of 3 pairs of 3 levels, 3 are undecided; fewer than 3 seeds decide nothing."
+    one = [each for each in two if each.trial["config"]["seed"] == 0]
+    (said,) = [each for each in answer(one).factors if each.startswith("learning rate")]
+    assert said == "learning rate: of 3 pairs of 3 levels, 3 are not judged with one seed."
+    noise = np.random.default_rng(1).normal(0, 0.1, (2, 12))
+    twelve = [*trials(2e-4, 50 * np.exp(noise[0])), *trials(3e-4, 53 * np.exp(noise[1]))]
+    made = report_of(twelve, designs={("test", 1, "full", "digits"): Design.of_looks((5, 8, 12), margin=None)})
+    (over,) = [each for _, _, (found,) in made.studies for each in found.factors if each.startswith("learning rate")]
+    assert over == "learning rate: undecided between 0.0002 and 0.0003; no look is left."
 
 
 def test_settings_no_better_than_untrained_are_counted():

@@ -28,7 +28,7 @@ from gan_bench.report.findings.standings import Standing, not_judged, standings
 from gan_bench.report.study.settings import architecture_of
 from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.study import Scored, Setting
-from gan_bench.report.study.table import arrow, interval_text, number, score_column
+from gan_bench.report.study.table import cell, interval_text, score_column
 
 SAMPLES = "samples.png"
 MARK = "library_name: gan_bench"
@@ -60,8 +60,9 @@ class ScoreRow:
     @property
     def texts(self) -> tuple[str, ...]:
         """What tables of a card write: measure, score, of real images, of untrained generators, protocol."""
-        known = ["" if value is None or pd.isna(value) else number(value) for value in (self.real, self.untrained)]
-        return (arrow(self.metric), interval_text(self.interval, score_column(self.metric)), *known, self.protocol)
+        column = score_column(self.metric)
+        known = (cell({self.metric: value}, column) for value in (self.real, self.untrained))
+        return (column.title, interval_text(self.interval, column), *known, self.protocol)
 
 
 @dataclass(frozen=True, kw_only=True)

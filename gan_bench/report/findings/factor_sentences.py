@@ -10,7 +10,7 @@ from gan_bench.config.design import FEWEST
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import plural, some_of
 from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, Factor
-from gan_bench.report.findings.verdicts import Judged
+from gan_bench.report.findings.verdicts import NO_LOOK, Judged
 from gan_bench.report.study.stats import ALPHA
 
 MANY_SEEDS = 30
@@ -47,7 +47,9 @@ def _rest_of_pairs(pairs: list[list[Judged]], sure: list[list[Judged]]) -> str:
         f"1 is {one}" if n == 1 else f"{n} are {many}" for kind, (one, many) in words.items() if (n := counts[kind])
     ]
     if waiting := [each for pair in left for each in pair if each.found == "not judged"]:
-        said.append(f"{_not_judged(waiting)} for {counts['not judged'] or 'a part'}")
+        some = counts["not judged"]
+        start = f"{some} {'is' if some == 1 else 'are'}" if some else "a part is"
+        said.append(f"{start} {_not_judged(waiting, 'not judged with one seed')}")
     if len(sure) > NAMED:
         said.append(f"{len(sure) - NAMED} more {'is' if len(sure) == NAMED + 1 else 'are'} decided or probable")
     undecided = [each for pair in left for each in pair if each.found == "undecided"]
@@ -123,13 +125,13 @@ def _left_out(names: Sequence[str]) -> str:
     return f"; the average leaves out {some_of(names, NAMED)}, which lost most of {whose} seeds" if names else ""
 
 
-def _not_judged(rows: Sequence[Judged]) -> str:
+def _not_judged(rows: Sequence[Judged], of_one: str = "one seed: not judged") -> str:
     following = [each.following for each in rows if each.following]
     if following:
         return f"not judged before the look at {min(following)} seeds"
     if any(each.seeds > 1 for each in rows):
         return "not judged, as these seeds are too few, and given up, as more are unlikely to decide it"
-    return "one seed: not judged"
+    return of_one
 
 
 def _needs(rows: Sequence[Judged]) -> str:
@@ -148,8 +150,16 @@ def _needs(rows: Sequence[Judged]) -> str:
         return noisy
     if needed and min(needed) <= MANY_SEEDS:
         return f"; with the spread seen here, a new study of {min(needed)} seeds would decide the clearest"
-    too_small = f"; a difference, if there is one, is too small for {MANY_SEEDS} seeds to show"
-    return too_small if any(row.more for row in rows) else ""
+    return _out_of_reach([row for row in rows if row.more])
+
+
+def _out_of_reach(asked: Sequence[Judged]) -> str:
+    """Say why none of the undecided comparisons tells how many seeds a new study needs, if there are any."""
+    if any(row.needed is not None and row.needed <= MANY_SEEDS for row in asked):  # a guess from so few seeds
+        return f"; fewer than {FEWEST} seeds decide nothing"
+    if any(row.more == NO_LOOK for row in asked):
+        return "; no look is left"
+    return f"; a difference, if there is one, is too small for {MANY_SEEDS} seeds to show" if asked else ""
 
 
 def _epochs_sentence(rows: Sequence[Judged]) -> str:

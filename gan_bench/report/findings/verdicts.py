@@ -22,6 +22,9 @@ from gan_bench.report.study.stats import (
 from gan_bench.report.study.study import Scored
 from gan_bench.report.study.table import arrow, put_interval
 
+NO_LOOK = "no look"
+"""What tables say of the seeds needed where no look that is left is likely to decide."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
@@ -251,7 +254,7 @@ def _judged(made: Comparison) -> Judged:
         early=0 < made.look.number < made.design.looks[-1] and not made.design.is_fixed,
         too_noisy=made.is_too_noisy,
         needed=needed,
-        more="" if not wanted else str(needed) if needed else f"over {MOST_SEEDS}" if is_fixed else "no look",
+        more="" if not wanted else str(needed) if needed else f"over {MOST_SEEDS}" if is_fixed else NO_LOOK,
         seeds=len(pair.values),
         pairs=known,
         lost=len(pairs) - known,
