@@ -144,6 +144,30 @@ def test_cards_and_champions_claim_no_more_than_the_answer(seeds, said):
         assert ("against the best, " in _place(each)) == (seeds < 12)
 
 
+def test_where_only_the_best_score_is_of_no_use_the_best_of_the_others_is_named():
+    """ "No setting is of use yet" stood above two of three settings that had neither collapsed nor failed to learn."""
+    items = [*trials(2e-4, (50, 52, 49, 51, 50.5)), *trials(3e-4, (80, 83, 79, 84, 81)), *trials(4e-4, (9, 9.1, 9.2))]
+    for item in items:
+        is_collapsed = item.trial["config"]["lr_g"] == 4e-4
+        score = {"metric": "collapsed", "name": "collapsed[lenet-mnist-v1,train,100]", "value": float(is_collapsed)}
+        item.evaluations[-1]["scores"].append(score)
+    made = report_of(items, commands={"test": COMMAND})
+    ((study, _, (found,)),) = made.studies
+    other = "lr 2e-4, FID 50.50 (49 to 52) over 5 seeds"
+    assert found.headline.startswith(
+        "The setting with the best score is of no use, as all of its generators collapsed; the best of the others is "
+        f"{other}. Best score: lr 4e-4, FID 9.1"
+    )
+    assert (found.usable, found.other, found.best) == (False, other, "lr 4e-4")
+    best = standings(study.scored[0]).best
+    assert _place(best).endswith("; its score is of no use, and of the others lr 2e-4 is the best.")
+    verdicts = [each["words"]["verdict"] for each in summaries(study) if each["label"] == "lr 4e-4"]
+    assert verdicts == ["best score, and of no use: all of its generators collapsed"]
+    alone = answer([item for item in items if item.trial["config"]["lr_g"] == 4e-4])
+    assert alone.headline.startswith("No setting is of use yet: all generators of the best one collapsed. Best score: ")
+    assert (alone.usable, alone.other) == (False, "")
+
+
 def test_a_card_writes_the_scores_of_a_row_alike():
     share, fid = (
         ScoreRow(name, Protocol("lenet-mnist-v1,train,100"), Interval(*values, 5), 0.1, None)

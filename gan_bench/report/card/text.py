@@ -153,6 +153,8 @@ def _place(standing: Standing) -> str:
             (len(found.of("waiting")), "{} planned and without a score yet"),
         ]
         words = "; ".join(words.format(count) for count, words in said if count)
+        if standing.is_useless and found.useful:
+            words += f"{'; ' * bool(words)}its score is of no use, and of the others {found.useful.label} is the best"
         return f"{place}{': ' * bool(words)}{words}."
     best = found.best.label
     return {

@@ -31,6 +31,7 @@ class Answer:
         best: Label of the best setting, or None where nothing has a score.
         score: Its primary score with its interval, as text.
         usable: Whether the best setting has generators that did not collapse and are better than untrained ones.
+        other: The best setting of use with its score, where the best score is of no use; else nothing.
         headline: The setting with the best score, called the best setting where that is decided; and how certain it is.
         cautions: What its rank alone would hide.
         factors: One sentence for every factor.
@@ -42,6 +43,7 @@ class Answer:
     best: str | None
     score: str
     usable: bool
+    other: str
     headline: str
     cautions: tuple[str, ...]
     factors: tuple[str, ...]
@@ -64,7 +66,8 @@ def answers(study: Study) -> Iterator[Answer]:
             protocol=scored.protocol,
             best=best.label if best else None,
             score=score_text(best.median) if best else "",
-            usable=best is not None and not _why_useless(best),
+            usable=best is not None and not best.is_useless,
+            other=_with_score(found.useful) if best and best.is_useless and found.useful else "",
             headline=_headline(found, best) if best else _without_a_score(study),
             cautions=tuple(_cautions(scored, found)),
             factors=(
@@ -98,10 +101,10 @@ def _headline(found: Standings, best: Standing) -> str:
     seeds = f"{known} of {planned} planned seeds" if known < planned else plural(best.median.n, "seed")
     lost = "".join(f", {count} {what}" for what, count in best.lost.items())
     waiting = len(found.of("waiting"))
-    useless = _why_useless(best)
-    what = ("Best setting" if found.is_decided and not useless else "Best score") + (" so far" if waiting else "")
+    what = "Best setting" if found.is_decided and not best.is_useless else "Best score"
+    what += " so far" if waiting else ""
     have = "has" if waiting == 1 else "have"
-    start = f"No setting is of use yet: {useless}. " if useless else ""
+    start = _useless(best, found.useful)
     start += f"{what}: {best.label}, {score_text(best.median)} over {seeds}{lost} ({best.scored})"
     start += f"; {plural(waiting, 'other setting')} {have} no score yet" if waiting else ""
     if not found.of("behind", "tied", "ahead", "unequal"):
@@ -109,13 +112,21 @@ def _headline(found: Standings, best: Standing) -> str:
     return f"{start}. {_compared_with_others(found, best, waiting)}"
 
 
-def _why_useless(best: Standing) -> str:
-    """Return why nobody would take the generators of the best setting, or nothing."""
+def _useless(best: Standing, useful: Standing | None) -> str:
+    """Say why nobody would take the generators of the best setting, and which ones instead; nothing of others."""
+    if not best.is_useless:
+        return ""
+    why = f"all {'of its generators' if useful else 'generators of the best one'} collapsed"
     if best.untrained is not None and best.median.estimate >= best.untrained:
-        title = MEASURES[primary_measure()].title
-        return f"the best is no better than untrained generators ({title} {number(best.untrained)})"
-    is_all = 0 < len(best.collapsed) == len(best.setting.done)
-    return "all generators of the best one collapsed" if is_all else ""
+        untrained = f"untrained generators ({MEASURES[primary_measure()].title} {number(best.untrained)})"
+        why = f"{'it' if useful else 'the best'} is no better than {untrained}"
+    if not useful:
+        return f"No setting is of use yet: {why}. "
+    return f"The setting with the best score is of no use, as {why}; the best of the others is {_with_score(useful)}. "
+
+
+def _with_score(each: Standing) -> str:
+    return f"{each.label}, {score_text(each.median)} over {plural(each.median.n, 'seed')}"
 
 
 def _collapse(best: Standing) -> str:

@@ -144,7 +144,7 @@ def _champion(scored: Scored) -> Champion:
     if not found.is_decided:
         why = why or "there is nothing to compare it with"
         return Champion(title, best.label, None, f"{best.label} is not decided: {why}")
-    if 0 < len(best.collapsed) == len(best.setting.done):
+    if best.is_collapsed:
         return Champion(title, best.label, None, f"all generators of {best.label} collapsed")
     if best.is_untrained:
         return Champion(title, best.label, None, f"{best.label} is no better than untrained generators")

@@ -90,6 +90,16 @@ class Standing:
         return self.untrained is not None and self.untrained <= self.median.estimate < math.inf
 
     @property
+    def is_collapsed(self) -> bool:
+        """Whether all of its generators collapsed."""
+        return 0 < len(self.collapsed) == len(self.setting.done)
+
+    @property
+    def is_useless(self) -> bool:
+        """Whether nobody would take its generators, whatever their score: all collapsed, or none learnt."""
+        return self.is_collapsed or (self.untrained is not None and self.untrained <= self.median.estimate)
+
+    @property
     def place(self) -> tuple[float, float]:
         """What ranks it: its median, then the mean of its final scores."""
         return self.median.estimate, float(self.finals.mean())
@@ -150,6 +160,11 @@ class Standings:
     def best(self) -> Standing | None:
         """The best one, or None where no setting has a score."""
         return next(iter(self.ranked), None)
+
+    @property
+    def useful(self) -> Standing | None:
+        """The best one that is of use, whose score need not be the best; None where none is."""
+        return next((each for each in self.ranked if not each.is_useless), None)
 
     @property
     def is_decided(self) -> bool:

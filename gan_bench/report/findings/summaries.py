@@ -126,6 +126,9 @@ def _against_the_best(each: Standing, table: Standings) -> str:
 
 def _of_the_best(table: Standings) -> str:
     """Write how the best setting stands against the others."""
+    if table.best and table.best.is_useless:
+        why = "all of its generators collapsed" if table.best.is_collapsed else "no better than untrained generators"
+        return f"best score, and of no use: {why}"
     behind, of = len(table.of("behind")), len(table.rivals) + len(table.of("waiting"))
     if len(table.of("unknown", "waiting")) == of:
         return "best so far: not judged"
