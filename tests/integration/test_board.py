@@ -148,6 +148,26 @@ class TestBoard:
         assert len(rows) == 3
         assert set(rows) <= {line.split("|", 2)[2] for line in two if line.startswith("|")}
 
+    def test_rows_of_two_versions_of_a_suite_are_told_apart_each_with_its_own_baselines(self, tmp_path):
+        """Two rows had one name, machine and folder, and untrained generators of one version stood for both."""
+        for version in (1, 2):
+            trials = [digits_trial(seed, suite_version=version) for seed in range(5)]
+            for trial in trials:
+                gain = 10.0 * version
+                write(tmp_path / "r", trial, 40.0 + 4 * version + trial.config.seed, gain=gain, collapsed=0.0)
+                end_as_a_run_does(RecordDirectory.of(tmp_path / "r", trial), EPYC, Status.DONE)
+            write_plan(tmp_path / "r", "test", version, trials, "gan-bench run test")
+        build_board([tmp_path / "r"], tmp_path / "site")
+        cells = [[cell.strip() for cell in line.split("|")] for line in table_lines(tmp_path / "site")]
+        (older, newer, *baselines), origins = [row[2] for row in cells], [row[5] for row in cells]
+        assert older == f"{newer} (version 1)"
+        assert origins == ["r/test version 1", "r/test", "r/test", "r/test version 1"]
+        assert baselines == ["untrained generators"] * 2
+        assert [float(row[3]) for row in cells[2:]] == [90, 66]
+        text = (tmp_path / "site" / "board.md").read_text()
+        assert "All settings of test in this table: " in text
+        assert "All settings of test version 1 in this table: " in text
+
     def test_a_setting_whose_generators_collapsed_has_no_group(self):
         """A median FID of 447 stood in the group of 24: no test parts from it what spreads so far."""
         rows, _ = read_board([PUBLISHED / "amd-epyc-2-cores"])

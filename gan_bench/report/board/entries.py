@@ -82,6 +82,18 @@ class Entry:
         """The setting."""
         return self.standing.setting
 
+    @property
+    def suite(self) -> str:
+        """Its suite, with the version where the folder's suite has a newer one."""
+        study = self.setting.study
+        return f"{study.suite} version {study.outdated}" if study.outdated else study.suite
+
+    @property
+    def label(self) -> str:
+        """The setting's name in tables: of two versions of a suite the older one's says which it is."""
+        study = self.setting.study
+        return f"{self.setting.label} (version {study.outdated})" if study.outdated else self.setting.label
+
 
 @dataclass(frozen=True)
 class LeftOut:

@@ -141,7 +141,7 @@ def card_name(entry: Entry) -> str:
 
 
 def _from(entry: Entry) -> str:
-    return f"{Path(entry.folder).name}/{entry.setting.study.suite}"
+    return f"{Path(entry.folder).name}/{entry.suite}"
 
 
 # ------------------------------------------------------------------------------------------------ tables
@@ -166,7 +166,7 @@ def _row(group: int | None, entry: Entry) -> dict[str, object]:
         "not_grouped": entry.sample.why_not,
         "grouped": str(group) if group else f"not grouped: {entry.sample.why_not}",
         "setting": setting.name,
-        "label": setting.label,
+        "label": entry.label,
         "machine": entry.machine,
         "from": _from(entry),
         "seeds": score.n,
@@ -203,7 +203,7 @@ def _said(together: Sequence[tuple[int | None, Entry]]) -> Iterator[str]:
         if len(members) > 1:
             best = members[0]
             yield (
-                f"Group {group}: {best.setting.label} on {best.machine} ({_from(best)}), and "
+                f"Group {group}: {best.label} on {best.machine} ({_from(best)}), and "
                 f"{plural(len(members) - 1, 'setting')} that cannot be told apart from it."
             )
 
@@ -211,11 +211,11 @@ def _said(together: Sequence[tuple[int | None, Entry]]) -> Iterator[str]:
 def _shared(rows: Sequence[Entry]) -> Iterator[str]:
     """Yield what all settings of a suite have in common, with their recipe where they have one."""
     found: dict[tuple[str, str], None] = {}
-    for study in sorted((entry.setting.study for entry in rows), key=lambda study: study.suite):
-        values = study.values
+    for entry in sorted(rows, key=lambda entry: entry.suite):
+        values = entry.setting.study.values
         recipes = dict.fromkeys(values.recipes.values())
         text = ", ".join([*(recipes if len(recipes) == 1 else ()), values.shared])
-        found[study.suite, printable(text)] = None
+        found[entry.suite, printable(text)] = None
     for suite, text in found:
         yield f"All settings of {suite} in this table: {text}."
 
