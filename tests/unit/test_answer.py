@@ -21,6 +21,7 @@ from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.text import matches
 from gan_bench.records.record import Protocol
+from gan_bench.records.schema import NO_ENVIRONMENT
 from gan_bench.report.card.text import ScoreRow, _place
 from gan_bench.report.findings.answer import answers_markdown
 from gan_bench.report.findings.command import Command, own_command, whole_command
@@ -663,6 +664,28 @@ def test_of_a_quick_profile_the_whole_protocol_comes_before_more_seeds():
     assert found.proposal == "Next: the suite's whole protocol, `gan-bench run test --profile full`."
     found = answer(items, "gan-bench run test --only lr")
     assert found.proposal == "Next: the whole protocol of these trials, `gan-bench run test --profile full --only lr`."
+
+
+@pytest.mark.parametrize("quick_fid", [50.0, 500.0])
+def test_the_whole_protocol_is_not_proposed_once_it_has_been_trained(quick_fid):
+    """After quick and full runs the quick answer's "Next" was the command that had just ended."""
+    quick = [
+        stored(with_lr(digits_trial(0, profile="quick", train_limit=50), lr), fid=quick_fid + 1e5 * lr)
+        for lr in (2e-4, 3e-4)
+    ]
+    whole = [*trials(2e-4, (50, 52, 49)), *trials(3e-4, (80, None, 79))]
+    proposals = []
+    for beside in ([], whole[:-1], whole[:3], whole):
+        items = [*quick, *beside, *([planned_again(whole[-1])] if len(beside) == 5 else [])]
+        made = report_of(items, commands={"test": COMMAND}).studies
+        proposals += [found.proposal for study, _, (found,) in made if study.profile == "quick"]
+    assert [each is None for each in proposals] == [False, False, False, True]
+    assert all("--profile full" in each for each in proposals[:-1])
+
+
+def planned_again(item):
+    """The trial of a record as it is before it begins."""
+    return replace(item, environment=NO_ENVIRONMENT, evaluations=[], record=None)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from gan_bench.config.design import FEWEST, LOOKS
-from gan_bench.config.trial import LIMITS
+from gan_bench.config.trial import LIMITS, setting_key
 from gan_bench.core.text import duration, plural
 from gan_bench.report.findings.command import (
     CAPS,
@@ -23,6 +24,7 @@ from gan_bench.report.findings.command import (
 from gan_bench.report.findings.factors import WITHIN, factors_of
 from gan_bench.report.findings.sides import CHANGED
 from gan_bench.report.findings.standings import Standings, standings
+from gan_bench.report.study.frame import ENDED
 from gan_bench.report.study.study import Scored, Study
 
 WORDS = ("decided", "equivalent", "tie", "undecided", "not judged")
@@ -102,7 +104,7 @@ def proposal(scored: Scored) -> str | None:
         elif not is_until and not waiting <= set(study.design.first(study.design.looks[0])):
             command = command.of_seeds(seeds_of(study))  # the suite alone has fewer
         return f"Next: `{command}` continues; {plural(int(left.sum()), 'trial')} left."
-    if found.best is None or not command or trials.empty:
+    if found.best is None or not command or trials.empty or _has_ended_whole(study):
         return None
     if all(each.is_untrained for each in found.rows if each.median.n):  # more seeds of such a training settle nothing
         return _longer(study, command)
@@ -127,6 +129,16 @@ def _beyond_tests(study: Study, found: Standings, command: Command) -> str | Non
         return f"Next: `{command} --retry-failed` tries {again} again: no test judges settings that {found.unlike}."
     longer = _with_more_epochs(study, command)
     return f"{longer}: more seeds would not help, as no test compares settings that {found.unlike}."
+
+
+def _has_ended_whole(study: Study) -> bool:
+    """True if the suite's own trials of all settings of a quick study have ended: their answer says what is next."""
+    if study.profile != "quick":
+        return False
+    key = partial(setting_key, without=("profile", "evaluation", "epochs", "train_limit"))
+    keys, status = study.whole["config"].map(key), study.whole["status"]
+    ended, left = set(keys[status.isin(ENDED)]), set(keys[~status.isin(ENDED)])
+    return set(study.trials["config"].map(key)) <= ended - left
 
 
 def _whole_protocol(command: Command) -> Command:

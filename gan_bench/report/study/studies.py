@@ -36,6 +36,9 @@ def studies(frames: Frames, suites: Suites, *, versions_apart: bool = True) -> l
         others = others[outdated[others.index] == older]
         found.append(Study(trials, frames, suites, others, int(str(older)) or None))
     _add_withdrawn(found, withdrawn)
+    for study in found:
+        is_whole = (everything["suite"] == study.suite) & (everything["profile"] == "full")
+        study.whole = everything[is_whole & (outdated == (study.outdated or 0))]
     return found
 
 

@@ -48,6 +48,7 @@ class Study:
         design: Which seeds its verdicts are made at; where none is declared a fixed list, those of its trials.
         withdrawn: Rows of trials that have not ended and are no longer planned: nothing waits for them. Those of a
             dataset that has no study any more are with another one of their suite.
+        whole: Rows of the trials of its suite that are not cut down: of a quick study those that it is a trial run of.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Study:
         self.suite, self.profile, self.dataset = (str(trials[name].iloc[0]) for name in ("suite", "profile", "dataset"))
         self.image_size = int(trials["image_size"].iloc[0])
         self.trials, self.others, self.outdated = trials, others, outdated
-        self.withdrawn = trials.iloc[:0]
+        self.withdrawn = self.whole = trials.iloc[:0]
         self.draw(frames.history, frames.steps)
         self.baselines = suites.baselines.get(self.suite, [])
         self.command = None if outdated else suites.commands.get(self.suite)
