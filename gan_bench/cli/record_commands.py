@@ -42,6 +42,8 @@ def report(
     made, lines = build_report(results, out, html=not no_html, columns=chosen), console()
     print_tables(made, table_console(lines), everything=tables == "all")
     print_answers(made, lines)
+    for message in made.lacking:
+        lines.say(message, style="yellow")
 
 
 def compare(

@@ -6,7 +6,7 @@ import gc
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gan_bench.core.atomic import remove_leftovers, write_atomically
@@ -25,7 +25,7 @@ from gan_bench.report.page.collect import Collected, collect, with_histories
 from gan_bench.report.page.drawing import standalone
 from gan_bench.report.page.page import Chapter, page
 from gan_bench.report.study.frame import quick_text
-from gan_bench.report.study.latex import check_columns, to_latex
+from gan_bench.report.study.latex import left_out, to_latex
 from gan_bench.report.study.studies import studies
 from gan_bench.report.study.study import Study
 from gan_bench.report.study.table import Table, table_markdown, to_csv
@@ -46,6 +46,7 @@ class Report:
         unreadable: One line for every record that was left out: damaged, unreadable or not what was saved.
         folder: Where it was written.
         page: Its page, or None when it was left out.
+        lacking: One line for every ranking that lacks a column that was asked for in LaTeX.
     """
 
     tables: list[Table]
@@ -53,6 +54,7 @@ class Report:
     unreadable: list[str]
     folder: Path
     page: Path | None
+    lacking: list[str] = field(default_factory=list)
 
 
 def build_report(
@@ -78,8 +80,7 @@ def build_report(
         chapters, articles = [Chapter(study) for study in found], list(article_tables(collected.frames))
         tables = [*(table for chapter in chapters for table in chapter.tables), *articles]
         answers = [(chapter.study.suite, answer) for chapter in chapters for answer in chapter.answers]
-        if columns:
-            check_columns(tables, columns)
+        lacking = left_out(tables, columns) if columns else []
         files = _ReportFiles(folder)
         if out is not None:  # the other place is a report's own
             files.refuse_a_users_own()
@@ -96,7 +97,7 @@ def build_report(
                 f"the report cannot be written to {folder} ({error.strerror}); {remedy}choose another folder with --out"
             )
             raise UserError(said) from None
-        return Report(tables, answers, collected.unreadable, folder, written)
+        return Report(tables, answers, collected.unreadable, folder, written, lacking)
 
 
 @contextmanager

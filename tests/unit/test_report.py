@@ -22,11 +22,12 @@ from support.studies import report_of, stored, studies_of, table, with_lr
 from support.trials import digits_trial
 
 from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.core.errors import UserError
 from gan_bench.core.text import slug
 from gan_bench.report.findings.factors import FACTORS
 from gan_bench.report.findings.pairs import paired
 from gan_bench.report.findings.tables import _round_up, _targets
-from gan_bench.report.study.latex import _number, to_latex
+from gan_bench.report.study.latex import _number, left_out, to_latex
 from gan_bench.report.study.stats import mean_interval
 from gan_bench.report.study.table import Column, Table, cell, cells, number, table_markdown, to_csv
 from gan_bench.terminal.tables import broken, print_table
@@ -491,6 +492,25 @@ def test_a_caption_explains_what_the_chosen_columns_show(study):
     assert halves in means
     assert not any(text in means for text in (marks, brackets, r"\textbf{"))
     assert halves not in to_latex(found, ["lr", "median"])
+
+
+def test_columns_are_asked_for_by_either_name_and_what_a_ranking_lacks_is_said():
+    """`--columns loss` wrote a table without columns and no word of it, and `value_lr` of the CSV was refused."""
+    one = report_of([stored(digits_trial(seed), fid=50.0 + seed) for seed in range(3)]).all
+    two = report_of(
+        [stored(with_lr(digits_trial(seed), lr), fid=50.0 + seed) for seed in range(3) for lr in (2e-4, 3e-4)]
+    )
+    assert to_latex(table(two.all, "settings"), ["value_lr", "lr"]) == to_latex(table(two.all, "settings"), ["lr"])
+    assert left_out(two.all, ["recipe", "value_lr", "median"]) == []
+    (said,) = left_out(one, ["recipe", "lr", "loss"])
+    assert said == "test, digits: settings (full profile): LaTeX without lr, loss, of which it has no column"
+    for wanted, tables in ((["lr"], one), (["loss"], two.all), (["value_loss", "beta1"], two.all)):
+        with pytest.raises(
+            UserError, match=rf"settings \(full profile\): no column {', '.join(wanted)}; there are rank"
+        ):
+            left_out(tables, wanted)
+    with pytest.raises(UserError, match='no column "value_lrx"; there are rank, recipe, lr'):
+        left_out(two.all, ["recipe", "value_lrx"])
 
 
 def test_a_recipe_s_target_is_near_the_median_by_which_it_is_ranked():

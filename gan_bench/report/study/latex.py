@@ -107,18 +107,26 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
     )
 
 
-def check_columns(tables: Sequence[Table], columns: Sequence[str]) -> None:
-    """Refuse a column that no ranking has; one that some have is left out of the others.
-
-    A value in which no settings differ is left out too: the caption says it for all.
+def left_out(tables: Sequence[Table], columns: Sequence[str]) -> list[str]:
+    """Say which of the columns that are asked for a ranking lacks, as one in which its settings do not differ.
 
     Raises:
-        UserError: There is no such column.
+        UserError: A column is of no ranking, nor a value in which settings may differ; or a ranking has none of them.
     """
-    known = dict.fromkeys(name for table in tables if table.ranking for name in _names(table))
+    rankings = [table for table in tables if table.ranking]
+    there = ", ".join(dict.fromkeys(name for table in rankings for name in _names(table)))
     for name in columns:
-        if name not in known and name not in TITLES:
-            raise UserError(f'--columns: no column "{as_typed(name)}"; there are {", ".join(known)}')
+        if name.removeprefix("value_") not in TITLES and not any(_column(table, name) for table in rankings):
+            raise UserError(f'--columns: no column "{as_typed(name)}"; there are {there}')
+    said = []
+    for table in rankings:
+        lacking = [name for name in columns if not _column(table, name)]
+        if len(lacking) == len(columns):
+            names = as_typed(", ".join(lacking))
+            raise UserError(f"--columns: {table.title}: no column {names}; there are {', '.join(_names(table))}")
+        if lacking:
+            said.append(f"{table.title}: LaTeX without {', '.join(lacking)}, of which it has no column")
+    return said
 
 
 def _chosen(table: Table, columns: Sequence[str] | None) -> list[Column]:
@@ -127,12 +135,17 @@ def _chosen(table: Table, columns: Sequence[str] | None) -> list[Column]:
         # of a ranking, without values of settings that stand elsewhere in other words
         aside = {*_LEFT_OUT, *(each.key for each in some if each.detail and each.key.startswith("value_"))}
         return [column for column in some if not table.ranking or column.key not in aside]
-    by_key = _names(table)
-    return [by_key[name] for name in columns if name in by_key]
+    return list(dict.fromkeys(found for name in columns if (found := _column(table, name))))
+
+
+def _column(table: Table, name: str) -> Column | None:
+    """Return the column that is asked for by either of its names."""
+    by_key = {column.key: column for column in table.columns}
+    return _names(table).get(name) or by_key.get(name)
 
 
 def _names(table: Table) -> dict[str, Column]:
-    """Return what columns are asked for by: a setting's value by its field, but where a measure is called so."""
+    """Return what columns are called beside their CSV names: a value by its field, but where a measure is called so."""
     keys = {column.key for column in table.columns}
     short = {column.key: column.key.removeprefix("value_") for column in table.columns}
     return {column.key if short[column.key] in keys else short[column.key]: column for column in table.columns}
