@@ -494,6 +494,31 @@ def test_a_caption_explains_what_the_chosen_columns_show(study):
     assert halves not in to_latex(found, ["lr", "median"])
 
 
+@pytest.mark.parametrize("width", [50, 60, 70])
+def test_a_narrow_terminal_keeps_what_answers_a_tables_question(width):
+    """Score, A and B were left of a factor, and neither ratio nor verdict; the last epoch went before the first."""
+    items = []
+    for seed in range(5):
+        for lr in (1e-4, 3e-4, 1e-3):
+            items.append(stored(with_lr(digits_trial(seed), lr), fid=5e4 * lr + seed, early=90.0 + seed))
+            score = {"metric": "collapsed", "name": "collapsed[lenet-mnist-v1,train,100]", "value": 0.0}
+            items[-1].evaluations[-1]["scores"].append(score)
+    tables = report_of(items).all
+    for part, titles in {
+        "factor-learning": ("A", "B", "better"),
+        "factor-epochs": ("A", "B", "better"),
+        "health": ("setting", "collapsed"),
+        "full-digits-epochs": ("setting", "epoch 2"),
+        "best": ("setting", "gap"),
+        "cost": ("setting", "train s"),
+    }.items():
+        console = Console(file=io.StringIO(), width=width)
+        print_table(table(tables, part), console)
+        head = console.file.getvalue().partition("┡")[0]
+        words = {word for line in head.splitlines()[1:] for word in line.replace("┃", " ").split()}
+        assert {word for title in titles for word in title.split()} <= words, f"{part}: {head}"
+
+
 def test_columns_are_asked_for_by_either_name_and_what_a_ranking_lacks_is_said():
     """`--columns loss` wrote a table without columns and no word of it, and `value_lr` of the CSV was refused."""
     one = report_of([stored(digits_trial(seed), fid=50.0 + seed) for seed in range(3)]).all

@@ -44,10 +44,10 @@ _NAMED = 5
 
 TRIAL_COLUMNS = (
     Column("study", "study"),
-    Column("name", "trial", vital=True),
+    Column("name", "trial", essential=True),
     Column("old_status", "old", vital=True),
     Column("new_status", "new", vital=True),
-    Column("verdict", "verdict", vital=True),
+    Column("verdict", "verdict", essential=True),
 )
 _OLD = {"name": "name_old", "status": "status_old"}
 

@@ -85,7 +85,7 @@ _COLUMNS = [
         note="better: decided when the corrected p is at most 0.05; a tie when the whole interval is smaller than the "
         "noise of scoring, undecided when the mean is, or when one side collapsed or failed more often. Verdicts are "
         "made at the looks that were declared before the first seed, over the seeds of the last complete one.",
-        vital=True,
+        essential=True,
     ),
     Column("seeds", "seeds", "count"),
     Column("p", "p", "p", "p: Student's paired t test over seeds, at least 2 / 4^seeds."),
@@ -104,6 +104,8 @@ _COLUMNS = [
     Column("pairs", "pairs", "count"),
     Column("lost", "lost", "count", "lost: pairs with a trial that failed, diverged, has not run or cannot be scored."),
 ]  # fmt: skip
+_TELLING = ("recipe", "metric", "first_level", "second_level")
+"""Columns that tell comparisons apart, those that differ between them."""
 _NOTE = (
     "Pairs have equal seeds and otherwise equal settings; differences are averaged within a seed, and the 95 % "
     "interval is over seeds; all looks together hold the mean."
@@ -150,6 +152,8 @@ def factor_tables(scored: Scored) -> Iterator[Table]:
         if factor.held:
             columns = [replace(_COLUMNS[0], title="held"), *_COLUMNS[1:]]
             note = f"Scores {scored}. Pairs have equal seeds; settings that differ in other values are not averaged."
+        telling = [each for each in _TELLING if frame[each].nunique() > 1] or _TELLING[2:]
+        columns = [replace(each, essential=each.essential or each.key in telling) for each in columns]
         yield scored.study.table("factor", factor.title, columns, frame, note, factor.title, scored.protocol)
 
 

@@ -213,13 +213,13 @@ def best_table(scored: Scored) -> Iterator[Table]:
         row["at"] = done["trial"].map(best["epoch"]).median() if len(done) else None
         rows.append(row)
     columns = [
-        Column("setting", "setting", vital=True),
+        Column("setting", "setting", essential=True),
         Column("seeds", "seeds"),
         Column("final", f"{title} at the end ↓", "interval"),
         Column("best", f"best {title} ↓", "interval"),
-        Column("gap", "gap", "interval"),
+        Column("gap", "gap", "interval", vital=True),
         Column("epochs", "epochs", "count"),
-        Column("at", "best at epoch (median)", "count"),
+        Column("at", "best at epoch (median)", "count", vital=True),
     ]
     note = f"Scores {scored}. Best is the lowest of the evaluated epochs, so it is biased downwards by choice."
     yield scored.study.table("best", "best epoch against the last", columns, pd.DataFrame(rows), note, scored.protocol)
@@ -244,12 +244,12 @@ def health_table(scored: Scored) -> Table:
         rows.append(row)
     frame = pd.concat([pd.DataFrame(rows), pd.DataFrame(scored.baseline_rows(health))], ignore_index=True)
     columns = [
-        Column("setting", "setting", vital=True),
+        Column("setting", "setting", essential=True),
         Column("planned", "planned", "count"),
         Column("done", "done", "count"),
-        Column("bad", "diverged or failed", "count"),
+        Column("bad", "diverged or failed", "count", vital=True),
         *[score_column(name) for name in scored.study.shown(health) if name != COLLAPSED],
-        Column("collapses", "collapsed"),
+        Column("collapses", "collapsed", vital=True),
         Column("saturated", "D saturated", "count"),
         Column("d_real", "D(real)", "interval"),
         Column("d_fake", "D(fake)", "interval"),
@@ -295,8 +295,8 @@ def cost_table(scored: Scored) -> Table:
         "first evaluation at or below; seconds are of training until then, over the trials that reached it."
     )
     columns = [
-        Column("setting", "setting", vital=True),
-        Column("train_seconds", "train s", "seconds"),
+        Column("setting", "setting", essential=True),
+        Column("train_seconds", "train s", "seconds", vital=True),
         Column("evaluate_seconds", "scoring s", "seconds"),
         Column("images_per_second", "images/s", "count"),
         Column("peak_megabytes", "peak MB", "count", peak),
@@ -351,8 +351,8 @@ def epoch_table(scored: Scored) -> Iterator[Table]:
             put_interval(row, f"epoch_{epoch}", interval_of(values, MEASURES[primary_measure()].bounds))
         rows.append(row)
     columns = [
-        Column("setting", "setting", vital=True),
-        *[Column(f"epoch_{e}", f"epoch {e}", "interval") for e in epochs],
+        Column("setting", "setting", essential=True),
+        *[Column(f"epoch_{e}", f"epoch {e}", "interval", vital=e == epochs[-1]) for e in epochs],
     ]
     primary = primary_measure()
     note = f"{arrow(primary)} {scored} after so many epochs of the same finished trials; 95 % intervals over seeds."
