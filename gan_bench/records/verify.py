@@ -21,7 +21,7 @@ from gan_bench.records.folders import (
     trial_folders,
 )
 from gan_bench.records.json_files import read_file
-from gan_bench.records.layout import CHECKPOINT_MAGIC, RECORD, SAMPLES, TRIAL, TRIALS, WEIGHTS, RecordDirectory
+from gan_bench.records.layout import CHECKPOINT_MAGIC, DAMAGED, RECORD, SAMPLES, TRIAL, TRIALS, WEIGHTS, RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial, check_saved, read_header
@@ -147,7 +147,9 @@ def _faults(stored: StoredTrial, left_out: frozenset[str]) -> Iterator[str]:
     if stored.record is not None:
         record = TrialRecord.from_json(stored.record)
         yield from _digest_faults(directory, record, left_out)
-        if record.status is not Status.SKIPPED:
+        if record.status is Status.SKIPPED:
+            yield from _skip_faults(stored, directory, config)
+        else:
             yield from _end_faults(stored, record, config)
 
 
@@ -231,6 +233,17 @@ def _end_faults(stored: StoredTrial, record: TrialRecord, config: TrialConfig) -
         yield f"its record counts {record.epochs} epochs, its history {len(epochs)}"
     if record.status is Status.DONE:
         yield from _summary_faults(stored, record)
+
+
+def _skip_faults(stored: StoredTrial, directory: RecordDirectory, config: TrialConfig) -> Iterator[str]:
+    """Yield what a trial that was not run cannot have left; an interrupted one has its checkpoint beside the rest."""
+    epochs = sum(line["kind"] == "epoch" for line in stored.history)
+    if directory.has_checkpoint:
+        return
+    if directory.weights.exists():
+        yield f"it is skipped, and has a generator; the next run keeps it in {DAMAGED} and trains the trial"
+    elif epochs == config.epochs:
+        yield f"it is skipped, and its history tells of all {plural(epochs, 'epoch')}"
 
 
 def _summary_faults(stored: StoredTrial, record: TrialRecord) -> Iterator[str]:

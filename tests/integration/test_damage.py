@@ -37,7 +37,7 @@ from gan_bench.execution.workers.work import Work
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import scan
-from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.layout import DAMAGED, RecordDirectory
 from gan_bench.records.lock import Lock
 from gan_bench.records.plan import write_plan
 from gan_bench.records.reader import StoredTrial, read_trial
@@ -393,6 +393,7 @@ def test_a_lost_worker_promises_no_checkpoint_that_is_not_there(finished):
     directory = RecordDirectory.of(results, third)
     directory.path.mkdir()
     directory.checkpoint.write_bytes(b"")
+    shutil.copy(RecordDirectory.of(results, trial).environment, directory.environment)
     lost = write_lost(Work(trials=[third], results=results), third, "the worker died")
     assert lost.reason == "the worker died; --retry-failed continues from its checkpoint"
 
@@ -425,6 +426,63 @@ def test_fail_fast_under_fresh_keeps_the_ends_of_earlier_runs(finished):
         Status.SKIPPED,
         "not run: --fail-fast, and a trial failed",
     )
+
+
+def test_fail_fast_writes_no_row_over_what_is_damaged(finished):
+    results, trial, directory = finished
+    damaged = directory.record.read_bytes()[:-40]
+    directory.record.write_bytes(damaged)
+    broken = replace(trial, config=replace(trial.config, seed=1))
+    records = train(results, [broken, trial], context(), ignore, Policy(fail_fast=True, time_limit=1e-6)).records
+    assert (records[trial.id].status, records[trial.id].reason) == (
+        Status.SKIPPED,
+        "not run: --fail-fast, and a trial failed",
+    )
+    assert directory.record.read_bytes() == damaged
+    assert any("record.json is damaged" in fault for verdict in verify(results) for fault in verdict.faults)
+    writer.skip(directory, trial, "as an earlier version wrote it there")
+    (faults,) = (verdict.faults for verdict in verify(results) if verdict.faults)
+    assert faults == ("it is skipped, and has a generator; the next run keeps it in .damaged and trains the trial",)
+    assert decision_on(results, trial).keep == DAMAGED
+
+
+def test_fail_fast_leaves_the_unfinished_record_of_another_trial_alone(tmp_path):
+    first, other, broken = digits_trial(), digits_trial(2), digits_trial(1)
+    source, _ = run(tmp_path, first, stop=stop_after(8))
+    directory = RecordDirectory.of(tmp_path / "results", other)
+    shutil.copytree(source.path, directory.path)
+    before = {path.name: path.read_bytes() for path in directory.path.iterdir() if path.is_file()}
+    train(tmp_path / "results", [broken, other], context(), ignore, Policy(fail_fast=True, time_limit=1e-6))
+    assert {path.name: path.read_bytes() for path in directory.path.iterdir() if path.is_file()} == before
+
+
+def test_a_row_that_fail_fast_cannot_write_ends_no_run(tmp_path, monkeypatch):
+    """The rows of the others are written, and the report is made."""
+    trials = [digits_trial(seed) for seed in range(3)]
+    real = writer.write_trial
+
+    def full(directory, trial):
+        if trial is trials[1]:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(directory, trial)
+
+    monkeypatch.setattr(writer, "write_trial", full)
+    records = train(tmp_path, trials, context(), ignore, Policy(fail_fast=True, time_limit=1e-6)).records
+    assert [records[trial.id].status for trial in trials] == [Status.FAILED, Status.SKIPPED, Status.SKIPPED]
+    assert "Input/output error" in records[trials[1].id].reason
+    assert Earlier(RecordDirectory.of(tmp_path, trials[2])).status is Status.SKIPPED
+
+
+def test_the_row_of_a_lost_worker_is_not_written_over_what_is_damaged(finished):
+    results, trial, directory = finished
+    damaged = directory.record.read_bytes()[:-40]
+    directory.record.write_bytes(damaged)
+    lost = write_lost(Work(trials=[trial], results=results), trial, "the worker died")
+    assert (lost.status, lost.reason) == (
+        Status.FAILED,
+        "the worker died; what is there stays as it was",
+    )
+    assert directory.record.read_bytes() == damaged
 
 
 def test_a_worker_that_dies_before_it_replaces_an_end_does_not_report_it(finished, monkeypatch):

@@ -89,6 +89,11 @@ class Decision:
     keep: str | None = None
     had_begun: bool = False
 
+    @property
+    def is_written_over(self) -> bool:
+        """Whether a row may be written where the trial is not run: nothing that is worth keeping is lost by that."""
+        return self.action in (Action.BEGIN, Action.RESUME)
+
 
 def decide(earlier: Earlier, config: TrialConfig, policy: Policy, identify: Identify | None) -> Decision:
     """Decide what is to be done with a trial, from what an earlier run left; nothing is written.

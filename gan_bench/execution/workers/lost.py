@@ -9,7 +9,7 @@ from dataclasses import replace
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import DiskFullError, RecordError, UnreadableError
 from gan_bench.execution.trial.claim import Claim, blocked
-from gan_bench.execution.trial.decision import Policy
+from gan_bench.execution.trial.decision import Action, Policy, decide
 from gan_bench.execution.workers.work import Work
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
@@ -32,7 +32,8 @@ def write_lost(work: Work, trial: Trial, loss: str | None) -> Claim:
     """Write the row of a trial whose worker died without an answer.
 
     Where an earlier run trained it to its end, and the worker died before it put that aside, nothing is written: the
-    records of a suite whose images are away for a moment are worth more than the news of it.
+    records of a suite whose images are away for a moment are worth more than the news of it. Nor is it where something
+    is damaged, or is deleted when the trial starts: that stays as it was for the next run.
 
     Args:
         work: What it is of; an end that was there then is of an earlier run, which this one was to replace.
@@ -51,13 +52,16 @@ def write_lost(work: Work, trial: Trial, loss: str | None) -> Claim:
             earlier = Earlier(directory)
             if work.policy.is_terminal(earlier) and earlier.record != before:
                 return earlier.record
-            earlier.require_access()
+            decision = decide(earlier, trial.config, work.policy, None)
+            if decision.action is Action.REFUSE:
+                raise UnreadableError(str(decision.why))
         except UnreadableError as error:
             return blocked(str(error))
         except DiskFullError as error:
             return TrialRecord(status=Status.FAILED, failure=Failure.DISK_FULL, reason=f"{reason}; {error}")
-        if earlier.record == before and earlier.status in (Status.DONE, Status.DIVERGED):
-            reason += "; it had not begun, and its earlier record stays as it was"
+        is_end = earlier.record == before and earlier.status in (Status.DONE, Status.DIVERGED)
+        if is_end or not decision.is_written_over:
+            reason += f"; {'it had not begun, and its earlier record' if is_end else 'what is there'} stays as it was"
             return TrialRecord(status=Status.FAILED, failure=failure, reason=reason)
         if directory.has_checkpoint and loss is not None:
             reason += "; --retry-failed continues from its checkpoint"

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gan_bench.config.trial import Trial, TrialConfig
-from gan_bench.core.errors import DiskFullError, UnreadableError
-from gan_bench.execution.trial.claim import Claim
-from gan_bench.execution.trial.decision import Policy
+from gan_bench.core.errors import UnreadableError, UserError
+from gan_bench.execution.trial.claim import Claim, blocked
+from gan_bench.execution.trial.decision import Action, Policy, decide
 from gan_bench.execution.trial.events import Listener, ignore
 from gan_bench.execution.workers.job import group_trials
 from gan_bench.records import writer
@@ -114,7 +114,7 @@ class Results:
             first = next(record for record in self.records.values() if record.status in _BAD)
             for trial in work.trials:
                 if trial.id not in self.records and (
-                    row := _skip(work.results, trial, f"not run: --fail-fast, and a trial {first.status}")
+                    row := _skip(work, trial, f"not run: --fail-fast, and a trial {first.status}")
                 ):
                     self.records[trial.id] = row
 
@@ -128,10 +128,23 @@ class Results:
                 yield left
 
 
-def _skip(results: Path, trial: Trial, reason: str) -> TrialRecord | None:
-    """Leave a row for a trial that was not run, unless an earlier run left one, whatever becomes of that later."""
-    directory = RecordDirectory.of(results, trial)
-    with contextlib.suppress(UnreadableError, DiskFullError), trial_lock(directory) as lock:
-        if lock.acquire() is None and Earlier(directory).status not in (Status.DONE, *_BAD):
+def _skip(work: Work, trial: Trial, reason: str) -> TrialRecord | None:
+    """Leave a row for a trial that was not run, where nothing or the beginning of a run is; all else stays as it is.
+
+    Returns:
+        The row, which may be written nowhere; None where an earlier run left one, whatever becomes of that later.
+    """
+    directory = RecordDirectory.of(work.results, trial)
+    try:
+        with trial_lock(directory) as lock:
+            if lock.acquire() is not None:
+                return None
+            earlier = Earlier(directory)
+            if earlier.status in (Status.DONE, *_BAD):
+                return None
+            decision = decide(earlier, trial.config, work.policy, None)
+            if not decision.is_written_over:
+                return blocked(f"{reason}; {decision.why}" if decision.action is Action.REFUSE else reason)
             return writer.skip(directory, trial, reason)
-    return None
+    except (UserError, OSError) as error:  # the report is made all the same
+        return blocked(f"{reason} ({error})")
