@@ -45,8 +45,9 @@ from gan_bench.execution.workers.job import Site
 from gan_bench.execution.workers.pool import run_processes
 from gan_bench.execution.workers.work import Results, Work
 from gan_bench.records import schema
+from gan_bench.records.earlier import Earlier
 from gan_bench.records.json_files import is_gone, read_sound
-from gan_bench.records.layout import BASELINES, PLAN
+from gan_bench.records.layout import BASELINES, PLAN, RecordDirectory
 from gan_bench.records.plan import write_plan, write_suite_text
 from gan_bench.records.shared import has_damaged_baselines, write_baselines
 from gan_bench.run_options import RunOptions
@@ -240,7 +241,7 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
         read_sound(options.folder / plan.suite / BASELINES, schema.BASELINES)
     group = 1 if options.join and options.group is None else options.group  # a group would take all that is free
     if isinstance(place, ThisMachine):
-        place = replace(place, sites=_workers(options, place.context, plan, found, len(todo)))
+        place = replace(place, sites=_workers(options, place.context, plan, found, state))
     workers = place.jobs(len(todo)) if place.cluster or place.sites else None
     finished = (trial for trial in plan.trials if trial.id in state.ended)
     return replace(
@@ -262,10 +263,12 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     )
 
 
-def _workers(options: RunOptions, context: RunContext, plan: Plan, found: Survey, count: int) -> tuple[Site, ...]:
+def _workers(options: RunOptions, context: RunContext, plan: Plan, found: Survey, state: PlanState) -> tuple[Site, ...]:
     """Choose where worker processes run: a thread each on a CPU, one process per GPU, never more than there are trials.
 
     Beside other work, one thread per process is also the robust choice: threads of one operation wait for the slowest.
+    The bits of a CPU depend on threads. So the plan says whether there are workers, and not what is left of it: a trial
+    that an earlier run of the same command left alone has the thread that it would have had there.
 
     Returns:
         The site of each; none when trials run in this process.
@@ -273,17 +276,26 @@ def _workers(options: RunOptions, context: RunContext, plan: Plan, found: Survey
     Raises:
         UserError: Worker processes are asked for and would not know a part.
     """
-    cuda = context.device.type == "cuda"
+    cuda, count = context.device.type == "cuda", len(state.todo)
     several = cuda and options.device in ("auto", "cuda")
     devices = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if several else [str(context.device)]
-    number = max(1, min(options.workers or (len(devices) if cuda else cores()), count))
-    inline_is_better = number == 1 or (options.group or 1) > 1  # a group is one process's
+    most = options.workers or (len(devices) if cuda else cores())
+    number = max(1, min(most, count))
+    has_workers = min(most, count if cuda else len(plan.trials)) > 1 or _began_in_a_worker(options, plan, state)
+    inline_is_better = not has_workers or not count or (options.group or 1) > 1  # a group is one process's
     if options.executor == "inline" or (options.executor == "auto" and (inline_is_better or found.own_part())):
         return ()
     found.require_known()
     threads = None if cuda else 1
     sites = (Site.of(context, devices[i % len(devices)], threads) for i in range(number))
     return tuple(site.knowing(plan.folders, plan.plugins) for site in sites)
+
+
+def _began_in_a_worker(options: RunOptions, plan: Plan, state: PlanState) -> bool:
+    """True if all trials that are resumed had one thread, and this process has more; the plan may be a part of one."""
+    places = (RecordDirectory.of(options.folder, trial) for trial in plan.trials if trial.id in state.kept)
+    threads = {Earlier(place).environment.get("threads") for place in places if options.workers != 1}
+    return threads == {1} and torch.get_num_threads() > 1
 
 
 def carry_out(

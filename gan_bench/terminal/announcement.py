@@ -63,6 +63,12 @@ def announce_work(prepared: Preparation, options: RunOptions, console: PlainCons
     plan, todo = prepared.plan, prepared.state.todo
     if options.workers and not prepared.place.sites and options.executor == "inline":
         console.say("--workers has no effect with --executor inline", style="yellow")
+    if threads := _threads_instead_of_workers(prepared, options):
+        console.say(
+            f"--workers 1 trains in this process, with {threads} threads, where workers have one each: the last bits "
+            "of scores differ from those of runs with more workers; --executor processes trains in one worker",
+            style="yellow",
+        )
     of_ray = ("ray_address", "gpus_per_trial", "cpus_per_trial")
     if options.executor != "ray" and any(getattr(options, name) != getattr(RunOptions, name) for name in of_ray):
         console.say(
@@ -86,6 +92,14 @@ def announce_work(prepared: Preparation, options: RunOptions, console: PlainCons
         console.say(remark, style="yellow")
     for line in _retrainings(prepared, options):
         console.say(line, style="yellow")
+
+
+def _threads_instead_of_workers(prepared: Preparation, options: RunOptions) -> int:
+    """Return how many threads train in this process where trials would have one each in several workers, else 0."""
+    is_asked = options.workers == 1 and options.executor == "auto" and len(prepared.plan.trials) > 1
+    threads = torch.get_num_threads()
+    is_here = prepared.place.device == "cpu" and not prepared.place.sites and not prepared.place.cluster
+    return threads if is_asked and is_here and prepared.state.todo and threads > 1 else 0
 
 
 def _retrainings(prepared: Preparation, options: RunOptions) -> Iterator[str]:

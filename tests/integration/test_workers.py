@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
+import torch
 from support import warm
-from support.runs import context, sites, train, train_in_processes
+from support.records import edit
+from support.runs import context, run, sites, stop_after, train, train_in_processes
+from support.suites import train_small
 from support.trials import digits_trial
 
+from gan_bench import bench
+from gan_bench.bench import prepare
 from gan_bench.core.channel import spawn
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.events import Scored, ignore
 from gan_bench.execution.workers import lost
 from gan_bench.execution.workers import pool as worker_pool
+from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status
+from gan_bench.run_options import RunOptions
+from gan_bench.terminal.announcement import announce_work
+from gan_bench.terminal.console import console
 
 pytestmark = pytest.mark.starts_children
 
@@ -147,3 +158,38 @@ def test_a_reader_that_goes_ends_the_run_and_fails_no_trial(tmp_path):
     assert (process.returncode, "Traceback" in said) == (141, False), said
     (record,) = (read_trial(path.parent).record for path in tmp_path.glob("r/*/*/record.json"))
     assert record["status"] == "interrupted"
+
+
+def test_what_is_left_of_a_plan_has_the_threads_of_its_workers(tmp_path, monkeypatch):
+    """A trial that a run left alone was resumed in its own process, with all threads: other bits."""
+    monkeypatch.setattr(bench, "cores", lambda: 2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    results = train_small(tmp_path)
+    command = {"suite": str(tmp_path / "small.yaml"), "profile": "full", "results": str(results), "no_estimate": True}
+
+    def sites_of(**options):
+        prepared = prepare(RunOptions(**command, **options), lambda: False)
+        said = io.StringIO()
+        announce_work(prepared, RunOptions(**command, **options), console(file=said))
+        return len(prepared.state.todo), [site.threads for site in prepared.place.sites], said.getvalue()
+
+    assert sites_of()[:2] == (0, [])
+    left = sorted((results / "small").glob("*--*"))
+    for path in left[:2]:
+        shutil.rmtree(path)
+    assert sites_of()[:2] == (2, [1, 1])
+    first, *_ = prepare(RunOptions(**command), lambda: False).state.todo
+    only = first.name
+    assert sites_of(only=only)[:2] == (1, []), "a plan of one trial has no workers"
+    run(tmp_path, first, stop=stop_after(8))
+    assert sites_of(only=only)[:2] == (1, []), "begun here, with as many threads"
+    edit(RecordDirectory.of(results, first).environment, threads=1)
+    assert sites_of(only=only)[:2] == (1, [1]), "begun in a worker"
+    shutil.rmtree(RecordDirectory.of(results, first).path)
+    train(results, prepare(RunOptions(**command), lambda: False).state.todo[1:], context())
+    found, threads, said = sites_of()
+    assert (found, threads) == (1, [1])
+    assert "--workers 1" not in said
+    found, threads, said = sites_of(workers=1)
+    assert (found, threads) == (1, [])
+    assert "--workers 1 trains in this process, with 2 threads, where workers have one each" in said
