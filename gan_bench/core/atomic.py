@@ -47,7 +47,7 @@ def write_atomically(path: Path, content: bytes | str, mode: int | None = None) 
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def move_aside(path: Path, folder: Path) -> Path:
@@ -172,7 +172,7 @@ def own_copy(path: Path) -> None:
     write_atomically(path, path.read_bytes(), mode)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename survive a power cut, where the platform can."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)

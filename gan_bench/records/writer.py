@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_bench.config.trial import Trial
-from gan_bench.core.atomic import CLEARED, move_aside, open_own, remove_leftovers, write_atomically
-from gan_bench.records.json_files import finite, read_file, write_object
+from gan_bench.core.atomic import CLEARED, move_aside, open_own, remove_leftovers, sync_folder, write_atomically
+from gan_bench.records.json_files import finite, is_regular, read_file, write_object
 from gan_bench.records.layout import (
     ADDED,
     CHECKPOINT,
@@ -131,15 +131,27 @@ def keep_weights(directory: RecordDirectory, epoch: int, data: bytes, *, average
 
 
 def finish(directory: RecordDirectory, record: TrialRecord) -> TrialRecord:
-    """Write the end of the trial, atomically and last, with the digests of its other files.
+    """Write the end of the trial, atomically and last, with the digests of its other files, which are on disk by then.
+
+    Its checkpoint is removed once this is there: after a power cut the end must not vouch for lines that are lost.
 
     Returns:
         The record with those digests, and with this moment as its end unless it has one.
     """
+    _force_to_disk(directory)
     ended = record.ended or datetime.now(UTC).isoformat(timespec="milliseconds")
     complete = replace(record, files=digests(directory), ended=ended)
     write_object(directory.record, complete.to_json())
     return complete
+
+
+def _force_to_disk(directory: RecordDirectory) -> None:
+    """Force the growing files to disk, and the name of their directory; all others were when they were written."""
+    for name in GROWING:
+        if is_regular(directory.path / name):
+            with open_own(directory.path / name, os.O_RDONLY) as file:
+                os.fsync(file.fileno())
+    sync_folder(directory.path.parent)
 
 
 def skip(directory: RecordDirectory, trial: Trial, reason: str) -> TrialRecord:

@@ -96,6 +96,28 @@ def test_status_is_none_until_the_end(directory):
     assert Earlier(directory).status is None
 
 
+def test_an_end_vouches_for_nothing_that_a_power_cut_may_lose(directory, monkeypatch):
+    """record.json has the digests of lines that the system may not have written yet; the checkpoint goes after it."""
+    writer.append(directory.history, [STEP])
+    calls, force, replace_ = [], os.fsync, Path.replace
+
+    def forced(handle):
+        calls.append(("forced", os.fstat(handle).st_ino))
+        force(handle)
+
+    def renamed(path, target):
+        calls.append(("renamed to", Path(target).name))
+        return replace_(path, target)
+
+    monkeypatch.setattr(os, "fsync", forced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    writer.finish(directory, RECORD)
+    end = calls.index(("renamed to", "record.json"))
+    for path in (directory.history, directory.evaluations, directory.path.parent):
+        assert ("forced", path.stat().st_ino) in calls[:end], path
+    assert ("forced", directory.path.stat().st_ino) in calls[end:]
+
+
 def test_an_end_has_the_moment_at_which_it_was_written(directory):
     before = datetime.now(UTC)
     first = writer.finish(directory, RECORD)
