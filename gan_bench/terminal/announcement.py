@@ -103,17 +103,23 @@ def _threads_instead_of_workers(prepared: Preparation, options: RunOptions) -> i
 
 
 def _retrainings(prepared: Preparation, options: RunOptions) -> Iterator[str]:
-    """Say which trials are trained again and why: each reason once, with the first trial that has it."""
+    """Say which trials are trained again or not continued, and why: each reason once, with the first that has it."""
+    state = prepared.state
+    yield from _why_each(prepared, options, state.retrain, "retraining {}")
+    yield from _why_each(prepared, options, state.restart, "starting again from epoch 0: {}")
+
+
+def _why_each(prepared: Preparation, options: RunOptions, reasons: Mapping[str, str], what: str) -> Iterator[str]:
     names = short_names(prepared.plan.trials)
     alike: dict[str, list[Trial]] = {}
     for trial in prepared.state.todo:
-        if (why := prepared.state.retrain.get(trial.id)) and trial.id not in prepared.state.held:
+        if (why := reasons.get(trial.id)) and trial.id not in prepared.state.held:
             alike.setdefault(why.replace(str(RecordDirectory.of(options.folder, trial).path), ""), []).append(trial)
     for first, *others in list(alike.values())[:MOST_REASONS]:
         more = f"; {len(others)} more for the same reason" if others else ""
-        yield f"retraining {names[first.id]}: {prepared.state.retrain[first.id]}{more}"
+        yield f"{what.format(names[first.id])}: {reasons[first.id]}{more}"
     if left := sum(map(len, list(alike.values())[MOST_REASONS:])):
-        yield f"retraining {left} more for other reasons"
+        yield f"{what.format(left)} more for other reasons"
 
 
 def profile_line(plan: Plan, asked: PlanOptions) -> str:
@@ -201,7 +207,9 @@ def list_trials(prepared: Preparation, console: PlainConsole) -> None:
     rows: dict[tuple[str, str, int, str], list[int]] = {}
     for trial in prepared.plan.trials:
         kept = prepared.state.kept.get(trial.id) if trial.id not in prepared.state.held else None
-        resumed = "" if kept is None else f", resumed after about {kept}" if kept else ", resumed in the first"
+        is_restarted = trial.id in prepared.state.restart and trial.id not in prepared.state.held
+        again = ", from epoch 0" if is_restarted else ""
+        resumed = again if kept is None else f", resumed after about {kept}" if kept else ", resumed in the first"
         setting = names[trial.id].rpartition(",seed=")[0]
         rows.setdefault((_mark(trial, prepared), setting, trial.config.epochs, resumed), []).append(trial.config.seed)
     indent = 4 + max((len(mark) for mark, *_ in rows), default=0)

@@ -604,6 +604,26 @@ def test_a_plan_says_how_each_trial_stands(tmp_path):
     assert first.exists()
 
 
+def test_a_plan_says_which_interrupted_trials_start_again(tmp_path):
+    """Those of a GPU were trained from epoch 0 on a CPU, and the plan said that they were to run."""
+    train_small(tmp_path)
+    records = sorted((tmp_path / "results" / "small").glob("*--*/record.json"))
+    for record in records[:2]:
+        record.unlink()
+        record.with_name("generator.safetensors").unlink()
+        record.with_name("checkpoint.pt").write_bytes(b"")
+        edit(record.with_name("environment.json"), device="cuda:0")
+    before = {path: path.read_bytes() for path in (tmp_path / "results").rglob("*.json*")}
+    plan = ("run", tmp_path / "small.yaml", "--results", tmp_path / "results", "--profile", "full", "--dry-run")
+    said = gan_bench(*plan).stdout
+    (why,) = re.findall(r"^starting again from epoch 0: .*$", said, re.M)
+    assert "it was interrupted on cuda and cannot be resumed on cpu (its earlier record goes to " in why
+    assert why.endswith("/small/.superseded); 1 more for the same reason")
+    assert "2 finished, 2 to run\n" in said
+    assert re.search(r"^  to run .*: 2 epochs, from epoch 0, seeds? ", said, re.M)
+    assert {path: path.read_bytes() for path in (tmp_path / "results").rglob("*.json*")} == before
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

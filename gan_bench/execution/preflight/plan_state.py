@@ -36,6 +36,7 @@ class PlanState:
         todo: Trials to run.
         blocked: Why trials can neither be read nor run here, by trial id.
         retrain: Why trials that had ended are trained again, by trial id.
+        restart: Why trials that had begun are trained from their start, by trial id.
         ended: How trials ended that need no further run, by trial id.
         held: Trials to run that another process is at now, by trial id.
         kept: Epochs, as far as is known, that trials are resumed after, by trial id.
@@ -45,6 +46,7 @@ class PlanState:
     todo: list[Trial] = field(default_factory=list)
     blocked: Mapping[str, str] = field(default_factory=dict)
     retrain: Mapping[str, str] = field(default_factory=dict)
+    restart: Mapping[str, str] = field(default_factory=dict)
     ended: Mapping[str, Status] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
     kept: Mapping[str, int] = field(default_factory=dict)
@@ -65,14 +67,16 @@ def find_plan_state(results: Path, plan: Plan, policy: Policy, identify: Identif
     todo = [t for t in plan.trials if found[t.id].action not in (Action.NOTHING, Action.REFUSE)]
     begun = [trial for trial in todo if earlier[trial.id].directory.path.exists()]
     resumed = [trial_id for trial_id, decision in found.items() if identify and decision.action is Action.RESUME]
+    replaced = {
+        trial_id: (decision.had_begun, _why_retrained(decision, results / plan.suite))
+        for trial_id, decision in found.items()
+        if decision.action is Action.REPLACE
+    }
     return PlanState(
         todo=todo,
         blocked={trial_id: str(each.why) for trial_id, each in found.items() if each.action is Action.REFUSE},
-        retrain={
-            trial_id: _why_retrained(decision, results / plan.suite)
-            for trial_id, decision in found.items()
-            if decision.action is Action.REPLACE and not decision.had_begun
-        },
+        retrain={trial_id: why for trial_id, (had_begun, why) in replaced.items() if not had_begun},
+        restart={trial_id: why for trial_id, (had_begun, why) in replaced.items() if had_begun},
         ended={
             trial_id: record.status
             for trial_id, decision in found.items()

@@ -80,8 +80,8 @@ class Decision:
         action: What.
         why: Why a record is refused or replaced, else None.
         keep: The suite's folder in which a replaced record is kept, else None.
-        had_begun: Whether a replaced record is of an interrupted or killed run, which is said when the trial starts;
-            of others it is said before a run.
+        had_begun: Whether a replaced record is of an interrupted or killed run, which is said before a run and
+            again when the trial starts; of others it is said before alone.
     """
 
     action: Action
