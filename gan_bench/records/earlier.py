@@ -14,8 +14,16 @@ from gan_bench.core.errors import DamagedError, RecordError, UnreadableError
 from gan_bench.core.text import printable
 from gan_bench.records import schema
 from gan_bench.records.folders import excused, read_left_out, read_or_error
-from gan_bench.records.json_files import parse_lines, read_if_there, read_optional, read_sound, unreadable
-from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.json_files import (
+    other_version,
+    parse_lines,
+    read_if_there,
+    read_optional,
+    read_sound,
+    read_start,
+    unreadable,
+)
+from gan_bench.records.layout import CHECKPOINT_FORMAT, CHECKPOINT_KIND, RecordDirectory
 from gan_bench.records.reader import STEP_LINE, refuse_links
 from gan_bench.records.record import Status, TrialRecord
 from gan_bench.records.writer import digests
@@ -39,6 +47,17 @@ class Identity(TypedDict):
     torch: str
     device: str
     parts: dict[str, schema.Part]
+
+
+def refuse_other_format(checkpoint: Path) -> None:
+    """Refuse a checkpoint that another version of gan_bench wrote.
+
+    Raises:
+        UnreadableError: It has the first line of one, with another number.
+    """
+    kind, _, number = read_start(checkpoint, 64).partition(b"\n")[0].rpartition(b" ")
+    if kind == CHECKPOINT_KIND.rstrip() and number.isdigit() and int(number) != CHECKPOINT_FORMAT:
+        raise other_version(checkpoint, "checkpoint format", int(number), CHECKPOINT_FORMAT)
 
 
 @dataclass(frozen=True)
@@ -94,6 +113,15 @@ class Earlier:
                         raise unreadable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)), done)
         except OSError as error:
             raise unreadable(self.directory.path, error) from None
+
+    def require_known_checkpoints(self) -> None:
+        """Make sure that no checkpoint is of another version of gan_bench: with that, it can be continued.
+
+        Raises:
+            UnreadableError: One is; it is no damage, and stays.
+        """
+        for file in (self.directory.checkpoint, self.directory.previous_checkpoint):
+            refuse_other_format(file)
 
     def content_fault(self) -> str | None:
         """Return why the content of an unfinished trial cannot be resumed, or None.

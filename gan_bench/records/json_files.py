@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from gan_bench.core.atomic import write_atomically
+from gan_bench.core.atomic import open_own, write_atomically
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import DamagedError, RecordError, UnreadableError
 from gan_bench.records.schema import VERSION, Form
@@ -82,6 +82,13 @@ def read_if_there(path: Path) -> bytes | None:
         return read_file(path)
     except FileNotFoundError:
         return None
+
+
+def read_start(path: Path, count: int) -> bytes:
+    """Read the first bytes of a file of a record; nothing where it cannot be read, or is a link or no file."""
+    with contextlib.suppress(OSError), open_own(path, os.O_RDONLY) as file:
+        return file.read(count)
+    return b""
 
 
 def unreadable(path: Path, error: OSError, done: str = "read") -> UnreadableError:
@@ -220,8 +227,7 @@ def parse_known(path: Path, text: bytes, form: Form[T]) -> T:
     content = parse_object(path, text)
     version = content.get("schema")
     if type(version) is int and version != VERSION:
-        told = f"{path} has record version {str(version)[:20]}, and this gan_bench reads {VERSION}"
-        raise UnreadableError(f"{told}; use the one that wrote it, or another results folder")
+        raise other_version(path, "record version", version, VERSION)
     unknown = set(content) - form.keys
     if unknown and SEAL not in content:
         raise DamagedError(f"{path} is damaged: unknown key {min(unknown)[:40]!r}; {REMEDY}")
@@ -229,6 +235,12 @@ def parse_known(path: Path, text: bytes, form: Form[T]) -> T:
         return form.validate(content)
     except ValidationError as error:
         raise DamagedError(f"{path} is damaged: {first_problem(error)}; {REMEDY}") from None
+
+
+def other_version(path: Path, what: str, version: int, known: int) -> UnreadableError:
+    """Make the error for a file that another version of gan_bench wrote: it is no damage, and stays."""
+    told = f"{path} has {what} {str(version)[:20]}, and this gan_bench reads {known}"
+    return UnreadableError(f"{told}; use the one that wrote it, or another results folder")
 
 
 def first_problem(error: ValidationError) -> str:

@@ -28,7 +28,10 @@ IDENTITY = ".gan_bench-results"
 PLACE = ".gan_bench-place"
 """Where the results folder that has the identity lies, or lay last: a copy of it lies elsewhere."""
 
-CHECKPOINT_MAGIC = b"gan_bench checkpoint 2\n"
+CHECKPOINT_FORMAT = 2
+CHECKPOINT_KIND = b"gan_bench checkpoint "
+"""How checkpoint files of every version of gan_bench begin; the number of their format follows."""
+CHECKPOINT_MAGIC = CHECKPOINT_KIND + b"%d\n" % CHECKPOINT_FORMAT
 """First line of a checkpoint file; its checksum and its content follow."""
 
 TRIALS = "*--????????"

@@ -12,6 +12,7 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.atomic import unseal
 from gan_bench.core.errors import AlteredError, RecordError, UnreadableError
 from gan_bench.core.text import plural
+from gan_bench.records.earlier import refuse_other_format
 from gan_bench.records.folders import (
     baselines_fault,
     excused,
@@ -142,8 +143,8 @@ def _faults(stored: StoredTrial, left_out: frozenset[str]) -> Iterator[str]:
         yield f"it is the record of another trial, {config.id}; a run sets it aside where its directory is planned"
     yield from _history_faults(stored, config, left_out)
     for file in (directory.checkpoint, directory.previous_checkpoint):
-        if file.exists() and not _is_whole(file, config.id):
-            yield f"{file.name} is damaged; the next run sets it aside"
+        if fault := _checkpoint_fault(file, config.id):
+            yield fault
     if stored.record is not None:
         record = TrialRecord.from_json(stored.record)
         yield from _digest_faults(directory, record, left_out)
@@ -153,15 +154,19 @@ def _faults(stored: StoredTrial, left_out: frozenset[str]) -> Iterator[str]:
             yield from _end_faults(stored, record, config)
 
 
-def _is_whole(checkpoint: Path, trial_id: str) -> bool:
-    """True if a checkpoint is what was written, for this trial; torch alone can read more of it."""
+def _checkpoint_fault(checkpoint: Path, trial_id: str) -> str:
+    """Return that a checkpoint is not what was written, for this trial, or nothing; torch alone can read more of it."""
+    damaged = f"{checkpoint.name} is damaged; the next run sets it aside"
     try:
+        refuse_other_format(checkpoint)
         payload = unseal(read_file(checkpoint), CHECKPOINT_MAGIC)
-    except FileNotFoundError:  # its trial has just ended
-        return True
+    except FileNotFoundError:  # there is none, or its trial has just ended
+        return ""
+    except UnreadableError as error:
+        return str(error)
     except RecordError:
-        return False
-    return payload is not None and trial_id.encode() in payload
+        return damaged
+    return "" if payload is not None and trial_id.encode() in payload else damaged
 
 
 def _history_faults(stored: StoredTrial, config: TrialConfig, left_out: frozenset[str]) -> Iterator[str]:

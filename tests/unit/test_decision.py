@@ -7,12 +7,14 @@ from support.records import edit
 from support.runs import context, decision_on, run, stop_after, train
 from support.trials import digits_trial
 
-from gan_bench.core.errors import DataError
+from gan_bench.core.errors import DataError, UnreadableError
+from gan_bench.execution.trial import checkpoints
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Action, Decision, Policy
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import DAMAGED, SUPERSEDED, RecordDirectory
 from gan_bench.records.record import Status
+from gan_bench.records.verify import verify
 
 TRIAL = digits_trial(epochs=3)
 FRESH = Policy(ignored=frozenset({""}))
@@ -82,6 +84,24 @@ DECISIONS = {
     ),
 }
 
+OTHER_FORMAT = (
+    "{path}/checkpoint.pt has checkpoint format 3, and this gan_bench reads 2; use the one that wrote it, or another "
+    "results folder"
+)
+
+
+def of_another_version(directory):
+    kind, rest = directory.checkpoint.read_bytes().split(b"\n", 1)
+    assert kind == b"gan_bench checkpoint 2"
+    directory.checkpoint.write_bytes(b"gan_bench checkpoint 3\n" + rest)
+
+
+DECISIONS["its checkpoint is of another version"] = (
+    "interrupted",
+    of_another_version,
+    Decision(Action.REFUSE, OTHER_FORMAT),
+)
+
 
 @pytest.mark.parametrize(("name", "change", "decision"), DECISIONS.values(), ids=DECISIONS)
 def test_the_decision_on_what_an_earlier_run_left(results, name, change, decision):
@@ -107,6 +127,34 @@ def test_what_is_not_resumed_is_kept_as_it_was(results):
     assert records[TRIAL.id].status is Status.DONE
     (folder,) = directory.path.parent.glob(f"{SUPERSEDED}/*")
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+def test_a_checkpoint_of_another_version_is_no_damage(results):
+    """It was set aside as damaged, and the run went on from an older one or from epoch 0."""
+    directory = RecordDirectory.of(results / "interrupted", TRIAL)
+    of_another_version(directory)
+    before = {path: path.read_bytes() for path in directory.path.rglob("*") if path.is_file()}
+    said = OTHER_FORMAT.format(path=directory.path)
+    assert (said,) in [verdict.faults for verdict in verify(results / "interrupted")]
+    (record,) = train(results / "interrupted", [TRIAL], context()).records.values()
+    assert (record.status, record.reason) == (Status.SKIPPED, said)
+    assert {path: path.read_bytes() for path in directory.path.rglob("*") if path.is_file()} == before
+    with pytest.raises(UnreadableError):  # nor where it came meanwhile
+        checkpoints.read(directory.checkpoint, TRIAL.id)
+
+
+def test_every_damaged_checkpoint_that_is_set_aside_stays(results):
+    directory = RecordDirectory.of(results / "interrupted", TRIAL)
+    for content in (b"first", b"second", b"third"):
+        directory.checkpoint.write_bytes(content)
+        directory.previous_checkpoint.unlink(missing_ok=True)
+        assert not list(checkpoints.candidates(directory, TRIAL.id))
+    kept = {path.name: path.read_bytes() for path in directory.path.glob("*.broken")}
+    assert kept == {
+        "checkpoint.pt.broken": b"first",
+        "checkpoint.pt.2.broken": b"second",
+        "checkpoint.pt.3.broken": b"third",
+    }
 
 
 def test_a_trial_whose_images_are_away_fails_and_keeps_its_checkpoint(results, monkeypatch):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +22,7 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import ASIDE, seal, unseal, write_atomically
 from gan_bench.core.errors import DamagedError
 from gan_bench.records import writer
-from gan_bench.records.earlier import Earlier
+from gan_bench.records.earlier import Earlier, refuse_other_format
 from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import CHECKPOINT_MAGIC, RecordDirectory
 from gan_bench.records.schema import EnvironmentFile
@@ -99,20 +100,27 @@ def candidates(directory: RecordDirectory, trial_id: str) -> Iterator[Checkpoint
             continue
         found = read(file, trial_id)
         if found is None:
-            os.replace(file, file.with_name(f"{file.name}.broken"))  # noqa: PTH105
+            os.replace(file, _free_name(file))  # noqa: PTH105
         else:
             yield found
+
+
+def _free_name(file: Path) -> Path:
+    """Return a name for a checkpoint that cannot be used; what was set aside before keeps its own."""
+    names = (file.with_name(f"{file.name}{f'.{number}' if number > 1 else ''}.broken") for number in itertools.count(1))
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def read(path: Path, trial_id: str) -> Checkpoint | None:
     """Read a checkpoint.
 
     Returns:
-        None when it is damaged, of another version or of another trial.
+        None when it is damaged or of another trial.
 
     Raises:
-        UnreadableError: The system does not let this process read it.
+        UnreadableError: The system does not let this process read it, or another version of gan_bench wrote it.
     """
+    refuse_other_format(path)
     try:
         payload = unseal(read_file(path), CHECKPOINT_MAGIC)
     except DamagedError:  # it is no file

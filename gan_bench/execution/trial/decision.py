@@ -133,6 +133,7 @@ def _of_unfinished(earlier: Earlier, config: TrialConfig, policy: Policy, identi
         return Decision(Action.REPLACE, fault, DAMAGED)
     if policy.is_outdated(earlier):
         return Decision(Action.DELETE)
+    earlier.require_known_checkpoints()
     if not earlier.directory.has_checkpoint:
         more = _more_than_a_beginning(earlier, config.epochs)
         return Decision(Action.REPLACE, more, DAMAGED, had_begun=True) if more else Decision(Action.BEGIN)
