@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,7 +39,7 @@ from gan_bench.execution.preflight.plan_state import (
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.environment import choose_device, cores, fix_bits
-from gan_bench.execution.trial.events import Listener
+from gan_bench.execution.trial.events import Interrupted, Listener
 from gan_bench.execution.workers.inline import run_inline
 from gan_bench.execution.workers.job import Site
 from gan_bench.execution.workers.pool import run_processes
@@ -328,7 +328,8 @@ def carry_out(
     )
     write_suite_text(results, plan.suite, plan.text)
     if todo or has_damaged_baselines(results, plan.suite):
-        write_baselines(results, plan.suite, plan.version, place.call(real_baselines, plan.trials))
+        with suppress(Interrupted):  # no trial is begun either
+            write_baselines(results, plan.suite, plan.version, place.call(real_baselines, plan.trials))
     mirror: SyncProcess | None = None
     answer: MirrorResult | None = None
     if options.tracking_uri is not None:

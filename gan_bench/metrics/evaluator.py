@@ -169,15 +169,24 @@ class Evaluator:
             metrics.free()
         return scores
 
-    def score_images(self, images: Tensor, limit: int | None = None) -> list[Score]:
+    def score_images(
+        self, images: Tensor, limit: int | None = None, between: Callable[[], None] = lambda: None
+    ) -> list[Score]:
         """Score images that are all there, in a fixed random order: blocks and splits must not be classes.
 
         Args:
             images: (N, C, H, W) uint8.
             limit: Score a random subset of this size.
+            between: Called before every chunk of images; what it raises ends the evaluation.
         """
         order = random_order(len(images), limit)
-        return self.score(chunks(images, order), len(order))
+
+        def pieces() -> Iterator[Tensor]:
+            for chunk in chunks(images, order):
+                between()
+                yield chunk
+
+        return self.score(pieces(), len(order))
 
 
 def _with_spread(score: Score, others: list[Score]) -> Score:

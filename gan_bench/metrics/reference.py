@@ -81,6 +81,7 @@ def reference(
     split: str,
     extractor: Extractor,
     progress: Callable[[float], None] = lambda _: None,
+    between: Callable[[], None] = lambda: None,
 ) -> Reference:
     """Return the statistics of real images, from the cache when it has them.
 
@@ -93,6 +94,7 @@ def reference(
         split: The name scores carry.
         extractor: The frozen network.
         progress: Called with how much is done, in [0, 1], when statistics are computed.
+        between: Called before every chunk of images then; what it raises ends the computation.
     """
     path = _cache_path(images, held_out, extractor)
     found = _read_cache(path, split, extractor)
@@ -100,7 +102,8 @@ def reference(
         found = replace(found, nearest=_nearest(found.features))
         _write_cache(path, found)
     if found is None:
-        found = compute(images.images, None if held_out is None else held_out.images, split, extractor, progress)
+        outside = None if held_out is None else held_out.images
+        found = compute(images.images, outside, split, extractor, progress, between)
         _write_cache(path, found)
     return found.to(extractor.device)
 
@@ -132,6 +135,7 @@ def compute(
     split: str,
     extractor: Extractor,
     progress: Callable[[float], None] = lambda _: None,
+    between: Callable[[], None] = lambda: None,
 ) -> Reference:
     """Run real images through the extractor and gather their statistics, chunk by chunk.
 
@@ -141,6 +145,7 @@ def compute(
         split: The name scores carry.
         extractor: The frozen network.
         progress: Called with how much is done, in [0, 1].
+        between: Called before every chunk; what it raises ends the computation.
     """
     device = extractor.device
     total = len(images)
@@ -152,6 +157,7 @@ def compute(
     outer = torch.zeros(extractor.feature_dim, extractor.feature_dim, dtype=torch.float64, device=device)
     classes = torch.zeros(extractor.classes, dtype=torch.int64, device=device)
     for start, chunk in zip(range(0, total, CHUNK), chunks(images), strict=True):
+        between()
         progress(start / total)
         seen = extractor(chunk)
         add_to_sums(sums, outer, seen.features)
@@ -162,7 +168,10 @@ def compute(
         kept[place[chosen].to(device)] = seen.features[chosen.to(device)].float()
     copy_distance = None
     if held_out is not None:
-        sample = [extractor(chunk).features.float() for chunk in chunks(held_out[:MAX_PAIRWISE_FEATURES])]
+        sample = []
+        for chunk in chunks(held_out[:MAX_PAIRWISE_FEATURES]):
+            between()
+            sample.append(extractor(chunk).features.float())
         copy_distance = float(nearest_distances(torch.cat(sample), kept).quantile(COPY_QUANTILE))
     return Reference(split, moments_of_sums(total, sums, outer), kept, _nearest(kept), classes, copy_distance)
 

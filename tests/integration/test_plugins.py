@@ -295,3 +295,48 @@ def test_a_script_s_own_part_is_trained_by_the_script(tmp_path):
     lines = done.stdout.splitlines()
     assert "{'done': 2}" in lines
     assert lines[-1].startswith('worker processes do not know the architecture "linear", which this program registered')
+
+
+COUNTING = """
+import hashlib, os, pathlib, signal
+import gan_bench as gb
+import torch
+
+
+class Counting:
+    name, feature_dim, classes, sha256 = "counting", 8, 2, hashlib.sha256(b"counting").hexdigest()
+
+    def __init__(self, device):
+        self.device = device
+
+    def __call__(self, images):
+        with pathlib.Path(__file__).with_name("chunks").open("a") as file:
+            file.write("1")
+        os.kill(os.getpid(), signal.SIGINT if STOPS else 0)
+        features = images.float().flatten(1)[:, :8] / 255
+        return gb.Features(features, features[:, :2])
+
+
+gb.EXTRACTORS.register("counting", gb.ExtractorEntry(description="x", channels=None, load=Counting))
+"""
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_a_stop_while_real_images_are_scored_is_heard(tmp_path, stops):
+    """Nothing looked at it: a run with a slow extractor was aborted after its period of grace, without a word."""
+    (tmp_path / "counting.py").write_text(COUNTING.replace("STOPS", str(stops)))
+    (tmp_path / "counted.yaml").write_text(
+        "suite: counted\nversion: 1\nplugins: [./counting.py]\ntrials:\n  - recipe: mnist-mlp-z100\n"
+        "    set: {dataset: digits, epochs: 1}\n"
+        "evaluate: {epochs: [1], samples: 64, extractors: [counting]}\n"
+    )
+    words = ["run", tmp_path / "counted.yaml", "--allow-plugins", "--train-limit", "64", "--results", tmp_path / "r"]
+    env = {**os.environ, "GAN_BENCH_CACHE": str(tmp_path / "cache")}
+    done = gan_bench(*words, "--no-tracking", "--executor", "inline", env=env)
+    chunks = len((tmp_path / "chunks").read_text())
+    if stops:
+        assert (done.returncode, chunks) == (130, 1), done.stdout + done.stderr
+        assert "interrupted: 0 of 5 trials done; the same command continues" in done.stdout
+        assert not (tmp_path / "r" / "counted" / "anchors.json").exists()
+    else:
+        assert (done.returncode, chunks > 4) == (0, True), done.stdout + done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -12,6 +13,7 @@ from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.preparing import tell
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.events import Interrupted
 from gan_bench.metrics.evaluator import Evaluator
 from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.metrics.reference import compute
@@ -30,7 +32,15 @@ def real_baselines(trials: tuple[Trial, ...], context: RunContext) -> list[Basel
 
     Returns:
         Rows for ``anchors.json``, whose keys are documented in ``gan_bench.records.schema``.
+
+    Raises:
+        Interrupted: A stop was asked for.
     """
+
+    def halt() -> None:
+        if context.stop():
+            raise Interrupted
+
     rows: dict[tuple[object, ...], Baseline] = {}
     for config in (trial.config for trial in trials):
         key = (config.dataset, config.image_size, config.evaluation.samples, config.evaluation.extractors)
@@ -40,12 +50,12 @@ def real_baselines(trials: tuple[Trial, ...], context: RunContext) -> list[Basel
         tell(f"scoring real images of {config.dataset}: what a perfect generator would reach", 0.0)
         if held_out is not None:
             count, what = min(len(held_out.images), config.evaluation.samples), "held-out images"
-            evaluator = context.evaluator(config)
-            found = evaluator.score_images(held_out.images, count)
+            evaluator = context.evaluator(config, halt)
+            found = evaluator.score_images(held_out.images, count, halt)
             if context.device.type == "cuda" or not any(EXTRACTORS[each.name].slow for each in evaluator.extractors):
-                found = _with_resampling_sd(found, held_out.images, count, evaluator)
+                found = _with_resampling_sd(found, held_out.images, count, evaluator, halt)
         else:
-            count, found = _halves(config, context)
+            count, found = _halves(config, context, halt)
             what = "images against the other half"
         rows[key] = {
             "dataset": config.dataset,
@@ -59,12 +69,15 @@ def real_baselines(trials: tuple[Trial, ...], context: RunContext) -> list[Basel
     return list(rows.values())
 
 
-def _with_resampling_sd(found: list[Score], images: Tensor, count: int, evaluator: Evaluator) -> list[Score]:
+def _with_resampling_sd(
+    found: list[Score], images: Tensor, count: int, evaluator: Evaluator, halt: Callable[[], None]
+) -> list[Score]:
     """Add the spread over bootstrap resamples of the real images: what a difference must exceed."""
     resampled = []
     for draw in range(RESAMPLES):
         source = generator_for(0, f"floor/{draw}")
-        resampled.append(evaluator.score_images(images[torch.randint(len(images), (count,), generator=source)]))
+        drawn = images[torch.randint(len(images), (count,), generator=source)]
+        resampled.append(evaluator.score_images(drawn, between=halt))
     spreads = [[scores[i].value for scores in resampled] for i in range(len(found))]
     return [
         replace(score, draw_std=statistics.stdev(v for v in values if v is not None))
@@ -74,14 +87,14 @@ def _with_resampling_sd(found: list[Score], images: Tensor, count: int, evaluato
     ]
 
 
-def _halves(config: TrialConfig, context: RunContext) -> tuple[int, list[Score]]:
+def _halves(config: TrialConfig, context: RunContext, halt: Callable[[], None]) -> tuple[int, list[Score]]:
     images = context.images(config.dataset, "train", config.image_size).images
     first_of_each = {image.numpy().tobytes(): i for i, image in reversed(list(enumerate(images)))}
     distinct = images[torch.tensor(sorted(first_of_each.values()))]
     scored, against = shuffled(distinct).tensor_split(2)
     extractors = context.extractors(config)
-    references = {e.name: compute(against, None, "train", e) for e in extractors}
+    references = {e.name: compute(against, None, "train", e, between=halt) for e in extractors}
     count = min(len(scored), config.evaluation.samples)
     return count, Evaluator(extractors, references, DATASETS[config.dataset].class_extractor).score_images(
-        scored, count
+        scored, count, halt
     )

@@ -93,15 +93,24 @@ class RunContext:
         names = resolve(config.evaluation.extractors, DATASETS[config.dataset].channels, self.device)
         return [self.extractor(name) for name in names]
 
-    def reference(self, config: TrialConfig, extractor: Extractor) -> Reference:
-        """Return what the trial's images are compared with: the whole training split, limited or not."""
+    def reference(
+        self, config: TrialConfig, extractor: Extractor, between: Callable[[], None] = lambda: None
+    ) -> Reference:
+        """Return what the trial's images are compared with: the whole training split, limited or not.
+
+        Args:
+            config: The trial.
+            extractor: The frozen network.
+            between: Called before every chunk of images where it is computed; what it raises ends that.
+        """
 
         def compute() -> Reference:
             train = self.images(config.dataset, "train", config.image_size)
             what = (
                 f"running {len(train.images):,} {config.dataset} images through {extractor.name}, kept for later runs"
             )
-            return reference(train, self.held_out(config), "train", extractor, lambda fraction: tell(what, fraction))
+            held_out = self.held_out(config)
+            return reference(train, held_out, "train", extractor, lambda fraction: tell(what, fraction), between)
 
         return self._once(("reference", config.dataset, config.image_size, extractor.name), compute)
 
@@ -110,15 +119,15 @@ class RunContext:
         train, held_out = self.images(config.dataset, "train", config.image_size), self.held_out(config)
         return all(is_cached(train, held_out, extractor) for extractor in self.extractors(config))
 
-    def evaluator(self, config: TrialConfig) -> Evaluator:
-        """Return what scores a trial's generators.
+    def evaluator(self, config: TrialConfig, between: Callable[[], None] = lambda: None) -> Evaluator:
+        """Return what scores a trial's generators; ``between`` as ``reference`` takes it.
 
         Raises:
             DataError: Its images cannot be read or fetched.
             UserError: A part of it is unknown, or weights of an extractor cannot be had.
         """
         extractors = self.extractors(config)
-        references = {extractor.name: self.reference(config, extractor) for extractor in extractors}
+        references = {extractor.name: self.reference(config, extractor, between) for extractor in extractors}
         return Evaluator(extractors, references, DATASETS[config.dataset].class_extractor)
 
     def parts(self, config: TrialConfig) -> list[tuple[str, str]]:
