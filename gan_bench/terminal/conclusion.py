@@ -98,9 +98,11 @@ def conclude(
     statuses = [_status(trial, outcome, options) for trial in trials]
     done = statuses.count(Status.DONE)
     is_interrupted = stop.asked and report is None  # later ones end nothing but the waiting for MLflow
-    if is_interrupted and (done < len(statuses) or options.fresh):
+    if is_interrupted and (done < len(statuses) or options.fresh or not options.join):  # a share makes no report
         say_tracking(outcome.mirror, options, console)
-        console.say(f"interrupted: {done} of {plural(len(statuses), 'trial')} done; {_advice(options)}", style="yellow")
+        is_left = done < len(statuses) or options.fresh or options.until == "decided"
+        advice = _advice(options) if is_left else _advice_on_report(options)
+        console.say(f"interrupted: {done} of {plural(len(statuses), 'trial')} done; {advice}", style="yellow")
         return 130
     if options.join:
         share = _conclude_share(outcome, statuses, options, console, spent=stop.is_spent)
@@ -150,6 +152,11 @@ def _conclude_share(
     console.say(f"Once all have ended, `{report}` makes the report{mirror}.")
     fine = {Status.DONE, Status.INTERRUPTED} if spent else {Status.DONE}
     return 1 if any(record.status not in fine for record in mine) else 0
+
+
+def _advice_on_report(options: RunOptions) -> str:
+    command = shlex.join(["gan-bench", "report", str(options.folder)])
+    return f"`{command}` makes the report"
 
 
 def _advice(options: RunOptions) -> str:

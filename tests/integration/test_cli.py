@@ -135,6 +135,37 @@ print(json.dumps(out))
         assert len([p for p in grids if "last_samples" in p]) == 1, grids
 
 
+INTERRUPTED_AT_THE_END = """
+import os, signal, sys
+import gan_bench.records.writer as writer
+from gan_bench.cli.app import main
+
+finish = writer.finish
+
+
+def interrupted(*arguments):
+    found = finish(*arguments)
+    os.kill(os.getpid(), signal.SIGINT)
+    return found
+
+
+writer.finish = interrupted
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with Ctrl-C ignored
+main(sys.argv[1:])
+"""
+
+
+def test_an_interrupt_as_the_last_trial_ends_says_what_makes_the_report(tmp_path):
+    """The exit code was 0, without a ranking, and an older report stayed."""
+    words = ["run", "quickstart", "--results", tmp_path / "r", "--only", "lr=0.001", "--seeds", "0", "--epochs", "1"]
+    words += ["--train-limit", "100", "--samples", "64", "--no-tracking", "--executor", "inline"]
+    done = python_code(INTERRUPTED_AT_THE_END, *words)
+    assert done.returncode == 130, done.stdout + done.stderr
+    said = f"interrupted: 1 of 1 trial done; `gan-bench report {tmp_path / 'r'}` makes the report"
+    assert said in done.stdout
+    assert not (tmp_path / "r" / "report").exists()
+
+
 def test_interrupt_checkpoints_and_goes_on(tmp_path, suite):
     suite.write_text(SUITE.replace("epochs: 2", "epochs: 400"))
     results = tmp_path / "results"
