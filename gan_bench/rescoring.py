@@ -15,7 +15,7 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core import __version__
-from gan_bench.core.errors import RecordError, UserError
+from gan_bench.core.errors import DamagedError, RecordError, UserError
 from gan_bench.core.registry import did_you_mean
 from gan_bench.core.text import as_typed, printable
 from gan_bench.data.datasets import DATASETS
@@ -28,7 +28,7 @@ from gan_bench.records.json_files import finite, read_optional, write_object
 from gan_bench.records.layout import KEPT, SUITE, RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.plan import suite_files
-from gan_bench.records.reader import StoredTrial
+from gan_bench.records.reader import ADD_AGAIN, StoredTrial
 from gan_bench.records.record import Score
 from gan_bench.sampling import load_generator
 
@@ -139,8 +139,8 @@ def register_parts(suite: Path, *, allow_plugins: bool) -> str:
 
 def _of_trial(stored: StoredTrial, names: Sequence[str], context: RunContext, *, allow_plugins: bool) -> Added:
     name, directory = printable(stored.trial["name"]), RecordDirectory(stored.path)
-    if stored.fault:
-        return Added(trial=name, fault=str(stored.fault))
+    if fault := stored.fault or stored.added_fault:  # before anything is scored that could not be written
+        return Added(trial=name, fault=str(fault))
     try:
         with trial_lock(directory) as lock:
             if (holder := lock.acquire()) is not None:
@@ -257,7 +257,10 @@ def _differs(line: schema.EvaluationLine, scores: Sequence[Score], *, same: bool
 
 
 def _write(directory: RecordDirectory, found: dict[int, list[Score]], device: torch.device) -> None:
-    earlier = read_optional(directory.added, schema.ADDED)
+    try:
+        earlier = read_optional(directory.added, schema.ADDED)
+    except DamagedError as error:  # since it was looked at
+        raise DamagedError(f"{str(error).partition(';')[0]}; {ADD_AGAIN}") from None
     at = datetime.now(UTC).isoformat(timespec="seconds")
     how = {"at": at, "version": __version__, "device": device.type}
     new = [{"epoch": epoch, **how, "scores": [score.to_json() for score in scores]} for epoch, scores in found.items()]

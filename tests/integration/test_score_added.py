@@ -7,12 +7,15 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from support.commands import gan_bench
 from support.records import edit, reseal
 
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import RecordError
+from gan_bench.execution.trial.context import RunContext
 from gan_bench.records.folders import scan
 from gan_bench.records.json_files import SEAL, write_object
 from gan_bench.records.layout import RecordDirectory
@@ -21,6 +24,7 @@ from gan_bench.records.verify import verify
 from gan_bench.report.build import build_report
 from gan_bench.report.findings.summaries import summaries
 from gan_bench.report.study.studies import read_studies
+from gan_bench.rescoring import add_scores
 
 SUITE = """
 suite: kept
@@ -220,6 +224,18 @@ def test_weights_that_score_otherwise_are_refused_though_their_digests_fit(resul
     assert done.returncode == 1
     assert "not what they were" in " ".join(done.stdout.split())
     assert not (first / "added.json").exists()
+
+
+def test_nothing_is_scored_beside_added_scores_that_are_damaged(results, monkeypatch):
+    """All was scored, and the remedy that was named, to run the suite again, did nothing."""
+    first, second = records(results)
+    shutil.rmtree(second)
+    (first / "added.json").write_text('{"schema": 1, "additions": [')
+    monkeypatch.setattr(RunContext, "evaluator", lambda *_: pytest.fail("it was scored"))
+    (added,) = add_scores(results, ["density"], DataRoot(results, given=True), torch.device("cpu"))
+    assert added.fault.startswith(f"{first / 'added.json'} is damaged")
+    assert added.fault.endswith("; delete it, and add the scores again with `gan-bench score --add`")
+    assert (first / "added.json").read_text() == '{"schema": 1, "additions": ['
 
 
 def doctored(path, by):
