@@ -10,6 +10,7 @@ from typing import Any
 import gan_bench as gb
 from gan_bench.config.suite import suites_folder
 from gan_bench.config.yaml_document import scalar
+from gan_bench.core.atomic import write_new as write_files
 from gan_bench.core.errors import UserError, writing
 from gan_bench.core.registry import Registry
 from gan_bench.core.text import as_typed, with_article
@@ -91,7 +92,5 @@ def write_new(kind: str, name: str, folder: Path) -> list[Path]:
         raise UserError(f"{there[0]} is there already, and stays as it is; choose another name")
     with writing(folder, "another folder"):
         folder.mkdir(parents=True, exist_ok=True)
-        for path, text in texts.items():
-            with path.open("x", encoding="utf-8") as out:
-                out.write(text)
+        write_files(texts)
     return list(texts)

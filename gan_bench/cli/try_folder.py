@@ -16,6 +16,7 @@ from gan_bench.config.recipes import RECIPES
 from gan_bench.config.suite import named_files, suites_folder
 from gan_bench.config.trial import RESERVED_NAMES
 from gan_bench.config.yaml_document import scalar
+from gan_bench.core.atomic import write_new
 from gan_bench.core.errors import UserError, writing
 from gan_bench.core.text import as_typed, at_home, is_utf8, plural, printable, some_of
 from gan_bench.data.datasets import DATASETS
@@ -102,8 +103,7 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
     text = suite_text(proposal, source, file)
     with writing(file, "another"):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("x", encoding="utf-8") as target:
-            target.write(text)
+        write_new({file: text})
     console.say(f"{file}: a suite for them")
     for field, why in proposal.reasons.items():
         console.say(f"  {field}: {why}")

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -48,6 +48,29 @@ def write_atomically(path: Path, content: bytes | str, mode: int | None = None) 
         aside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def write_new(texts: Mapping[Path, str]) -> None:
+    """Write text files that are not there yet: whole and all of them, or none.
+
+    Args:
+        texts: What is written as UTF-8, by file; their folders must exist.
+
+    Raises:
+        FileExistsError: One is there, and stays as it is.
+        OSError: One cannot be written; nothing is left of any.
+    """
+    written = list[Path]()
+    try:
+        for path, text in texts.items():
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+            write_atomically(path, text)
+            written.append(path)
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def move_aside(path: Path, folder: Path) -> Path:

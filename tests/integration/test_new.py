@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -14,10 +17,46 @@ from support.commands import gan_bench
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.suite_file import read
+from gan_bench.core.atomic import write_new
 from gan_bench.core.errors import SuiteError
 
 KEYWORDS = ("true", "null", "on")
 KINDS = ("architecture", "loss", "dataset", "measure", "extractor")
+
+
+FULL = """
+import resource, sys
+from gan_bench.cli.app import main
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("words", [("new", "suite", "mine"), ("new", "loss", "mine"), ("try", "images", "--look")])
+def test_a_full_disk_leaves_nothing_that_the_same_command_takes_for_the_users(tmp_path, words):
+    """An empty file was left, which stayed as it is: the command that was typed again refused it."""
+    (tmp_path / "images").mkdir()
+    for i in range(8):
+        Image.radial_gradient("L").rotate(7 * i).resize((32, 32)).save(tmp_path / "images" / f"{i}.png")
+    out = tmp_path / "mine.yaml" if words[0] == "try" else tmp_path
+    env = {**os.environ, "GAN_BENCH_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", FULL, *words, "--out", out]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, "cannot be written" in done.stderr) == (2, True), done.stdout + done.stderr
+    assert not [path for path in tmp_path.iterdir() if path.is_file()]
+    again = gan_bench(*words, "--out", out, cwd=tmp_path, env=env)
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "mine.yaml").read_text().startswith("suite: mine")
+
+
+def test_of_several_new_files_all_are_written_or_none(tmp_path):
+    (tmp_path / "there").write_text("mine")
+    for second in (tmp_path / "no folder" / "b", tmp_path / "there"):
+        with pytest.raises(OSError):  # noqa: PT011 - of either kind
+            write_new({tmp_path / "a": "text", second: "text"})
+        assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    assert (tmp_path / "there").read_text() == "mine"
 
 
 @pytest.mark.parametrize("kind", KINDS)
