@@ -191,15 +191,54 @@ def test_what_was_not_known_before_a_run_is_compared_within_it(results, monkeypa
 
 
 def test_a_checkpoint_stays_where_a_run_cannot_start(results, monkeypatch):
-    """It was put aside before that was known: images that were put back could not be trained on from there."""
+    """It was put aside before that was known: images that were put back could not be trained on from there.
+
+    The first run left a failed row, which the second one took for an end: it put all of it aside, without a word.
+    """
 
     def away(*_):
         raise DataError("the weights are away")
 
-    monkeypatch.setattr(RunContext, "evaluator", away)
     directory = RecordDirectory.of(results / "interrupted", TRIAL)
-    edit(directory.environment, device="cuda:0")
-    (record,) = train(results / "interrupted", [TRIAL], context()).records.values()
-    assert (record.status, record.reason) == (Status.FAILED, "the weights are away")
-    assert directory.has_checkpoint
-    assert not list(directory.path.parent.glob(f"{SUPERSEDED}/*"))
+    environment = directory.environment.read_bytes()
+    edit(directory.environment, data_sha256="0" * 64)
+    with monkeypatch.context() as patched:
+        patched.setattr(RunContext, "evaluator", away)
+        for _ in range(3):
+            (record,) = train(results / "interrupted", [TRIAL], context()).records.values()
+            assert (record.status, record.reason) == (Status.FAILED, "the weights are away")
+            assert directory.has_checkpoint
+            assert not list(directory.path.parent.glob(f"{SUPERSEDED}/*"))
+    directory.environment.write_bytes(environment)  # and the images are back
+    heard = []
+    (record,) = train(
+        results / "interrupted", [TRIAL], context(), heard.append, Policy(retry_failed=True)
+    ).records.values()
+    assert record.status is Status.DONE
+    assert heard[0].resumed_at is not None
+
+
+def test_a_checkpoint_that_is_put_aside_after_a_failed_run_is_said(results):
+    directory = RecordDirectory.of(results / "interrupted", TRIAL)
+    edit(directory.environment, data_sha256="0" * 64)
+    edit(directory.record, status="failed", reason="the weights are away")
+    with pytest.warns(RuntimeWarning, match=r"the training images changed; training from the start, what was there is"):
+        (record,) = train(results / "interrupted", [TRIAL], context()).records.values()
+    assert record.status is Status.DONE
+    (kept,) = directory.path.parent.glob(f"{SUPERSEDED}/*")
+    assert (kept / "checkpoint.pt").exists()
+
+
+def test_a_finished_record_beside_a_checkpoint_that_a_kill_left_is_kept_before_its_trial_starts(results, monkeypatch):
+    """A run that cannot start writes its row over none."""
+
+    def away(*_):
+        raise DataError("the weights are away")
+
+    directory = RecordDirectory.of(results / "finished", TRIAL)
+    edit(directory.environment, data_sha256="0" * 64)
+    directory.checkpoint.write_bytes(b"left by a kill between the end and this one")
+    monkeypatch.setattr(RunContext, "evaluator", away)
+    train(results / "finished", [TRIAL], context())
+    (kept,) = directory.path.parent.glob(f"{SUPERSEDED}/*")
+    assert Earlier(RecordDirectory(kept)).status is Status.DONE

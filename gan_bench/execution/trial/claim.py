@@ -47,7 +47,8 @@ def _take_up(trial: Trial, directory: RecordDirectory, context: RunContext, poli
     Raises:
         UnreadableError: What is there can neither be read nor replaced.
     """
-    decision = decide(Earlier(directory), trial.config, policy, context.identity)
+    earlier = Earlier(directory)
+    decision = decide(earlier, trial.config, policy, context.identity)
     if decision.action is Action.REFUSE:
         raise UnreadableError(str(decision.why))
     replaces = decision.action in (Action.DELETE, Action.REPLACE)
@@ -55,13 +56,21 @@ def _take_up(trial: Trial, directory: RecordDirectory, context: RunContext, poli
         return False
     if decision.action is Action.DELETE:
         writer.clear(directory)
-    elif decision.had_begun and decision.keep == SUPERSEDED:
+    elif decision.keep == SUPERSEDED and _may_be_resumed(earlier):
         pass  # the run keeps it aside once it has all that it needs: else a checkpoint lay aside for nothing
     elif decision.had_begun:
         keep_aside(trial, directory, str(decision.why), str(decision.keep))
     elif replaces:
         writer.set_aside(directory, str(decision.keep))
     return True
+
+
+def _may_be_resumed(earlier: Earlier) -> bool:
+    """True if a record has a checkpoint that is of use where what changed since is changed back.
+
+    Of a trial that is done nothing is resumed, and the run writes no row over its end: its record is worth more.
+    """
+    return earlier.directory.has_checkpoint and earlier.status not in (Status.DONE, Status.DIVERGED)
 
 
 def claim_and_run(
