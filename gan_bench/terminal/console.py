@@ -203,6 +203,7 @@ class StopRequest:
     Attributes:
         asked: Whether a signal asked for a stop.
         is_spent: Whether a budget of time did.
+        hears: As given.
         grace: As given; it may be changed until then.
         last_words: What a signal is answered with.
         deadline: When the budget is spent, on the monotonic clock, or None.
@@ -214,6 +215,7 @@ class StopRequest:
         self.deadline: float | None = None
         self._console, self.grace = console, grace
         self._timer: threading.Timer | None = None
+        self.hears = hears
         self._listens = not hears  # then nothing is left to take
 
     def __call__(self) -> bool:
