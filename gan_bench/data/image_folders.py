@@ -46,7 +46,7 @@ DARK = 32
 """Greatest value of 255 below which images are nearly black: those of 10 or 12 bits in files of 16 are."""
 NAMED = 3
 """Most images that cannot be used that are named beside the first."""
-_FORM = 11
+_FORM = 12
 _OR_RANGE = ", or write range: [0, 4095] where a suite names them"
 
 
@@ -286,7 +286,7 @@ def _prepare(
         },
         brightest=brightest,
         white=white,
-        doubts=(*layout.doubts, *doubts(kept), *_same_classes(folders, digests)),
+        doubts=(*(layout.doubts if split == "train" else ()), *doubts(kept), *_same_classes(folders, digests)),
     )
 
 

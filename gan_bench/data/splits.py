@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from gan_bench.core.errors import DataError
-from gan_bench.core.text import plural, printable
+from gan_bench.core.text import plural, printable, some_of
 
 Split = Literal["train", "test"]
 Words = tuple[str, ...]
@@ -44,7 +45,7 @@ class Layout:
         folders: How the names of the images of every split begin: with the folder of it, or with anything where all
             images are for training.
         left_out: How many images are in no split, by reason.
-        doubts: What may be wrong with training on all images, where no folder is a split.
+        doubts: What may be wrong with training on all images that are not known to be held out.
     """
 
     folders: Mapping[Split, str] = field(default_factory=lambda: {"train": ""})
@@ -76,9 +77,10 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
 
     They are splits when one is for training and all others are held out. What nearly surely is split in another way
     is asked for: a folder ``test`` beside images, beside nothing but ``images``, or with the classes beside it;
-    ``trainA`` beside ``testA``; ``faces`` beside ``faces_test``; ``cat/train`` beside ``cat/test``. Elsewhere such a
-    folder is a class, with a doubt where it is called like a held-out split: held-out images must not be trained on
-    without a word.
+    ``trainA`` beside ``testA``; ``faces`` beside ``faces_test``; ``cat/train`` beside ``cat/test``; ``train`` beside a
+    folder of the same classes. Elsewhere such a folder is a class, with a doubt where it is called like a held-out
+    split or holds the classes of another: held-out images must not be trained on without a word. In a training folder
+    beside a held-out one, what that holds too are classes, and ``train`` beside ``test`` alone is asked for.
 
     Args:
         names: Its images, with forward slashes.
@@ -112,11 +114,11 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
     below = {path[depth + 1] for path in paths if len(path) > depth + 1 and path[depth] in held_out}
     if training and not others and not loose and len(training) == 1:
         inside = (*within, training[0])
-        ours = [path for path in paths if path[: depth + 1] == inside and below.isdisjoint(path[depth + 1 :][:1])]
-        split = all(_plain(each) in TRAINING | HELD_OUT for path in ours for each in path[depth + 1 : depth + 2])
-        if below or split:  # in a flat test/ nothing tells which other folders of train are classes
-            _doubts(ours, inside, source)
-        return _layout(tops, training[0], held_out, within, where)
+        kept = [path[depth + 1 :] for path in paths if path[depth : depth + 1] != inside[-1:]]
+        layout = _layout(tops, training[0], held_out, within, where)
+        ours = {path for path in paths if path[: depth + 1] == inside}
+        classes = {path[:end] for path in kept for end in range(1, len(path) + 1)}
+        return replace(layout, doubts=_doubts(ours, inside, source, classes if held_out else None))
     if (training and (held_out or not others)) or (held_out and (loose or not below.isdisjoint(others))):
         beside = [*others, *training[1:], *([plural(loose, "image")] if loose else [])]
         raise DataError(
@@ -194,58 +196,90 @@ def _layout(tops: Mapping[str, int], training: str, held_out: list[str], within:
     return Layout(folders, unused)
 
 
-def _doubts(paths: Collection[Words], first: Words, source: str) -> tuple[str, ...]:
-    """Return what is said of the first folder that is called like a held-out split, where none is known to be one.
+def _doubts(
+    paths: Collection[Words], first: Words, source: str, classes: Collection[Words] | None = None
+) -> tuple[str, ...]:
+    """Return what is said of the first folders that may be held out, where none is known to be so.
 
     Args:
         paths: All folders of images.
         first: The folder that the first level is in.
         source: Named in errors.
+        classes: Folders below it that a held-out split has too, if there is one.
 
     Raises:
         DataError: Folders beside each other are nearly surely splits.
     """
-    beside: dict[Words, dict[str, list[str]]] = {}
+    every: dict[Words, dict[str, list[str]]] = {}
     for path in paths:
         for depth, name in enumerate(path):
-            folders = beside.setdefault(path[:depth], {})
+            folders = every.setdefault(path[:depth], {})
             if name not in folders:
                 folders[name] = words_of(name)
-    doubts: list[str] = []
+    beside = {
+        place: {each: words for each, words in folders.items() if (*place, each)[len(first) :] not in (classes or ())}
+        for place, folders in every.items()
+    }
     pairs = {place: pair for place, folders in beside.items() if (pair := _pair(folders))}
     pairs = {place: pair for place, pair in pairs.items() if not _has_masks(place[len(first) :])} or pairs
+    doubts: list[str] = []
     for place, folders in sorted(beside.items()):
         where = printable("/".join((source, *place)))
+        images = [each for each, words in folders.items() if place == first and MASKS.isdisjoint(words)]
+        inside = {each: _classes(beside.get((*place, each), {})) for each in images}
+        called = _held_out(folders)
+        remedy = ""
         if pair := pairs.get(place):
-            training, held_out = map(printable, pair)
-            exact = _plain(pair[0]) in TRAINING and all(_plain(each) in HELD_OUT for each in {*folders} - {pair[0]})
-            elsewhere = [path for path in paths if path[: len(place)] != place and path != place[: len(path)]]
-            remedy = f": {_EITHER}; {_REMEDY}, or rename classes"
-            if place and exact and all(path[: len(place)] == place for path in paths):
-                remedy = f": {_EITHER}; name {where} if they are splits, or rename classes"
-            elif place and exact and all(_has_masks(path[len(first) :]) for path in elsewhere):
-                remedy = f", and images lie beside it; name {where}, or remove these images"
-            elif place and exact and len(pairs) > 1:
-                remedy = f": {_EITHER}; {_REMEDY}, or name {where} alone if the others hold the same images"
-            raise DataError(f"{where} holds {training} and {held_out}{remedy}")
-        classes = {each: _classes(beside.get((*place, each), {})) for each in folders}
-        others, called = _held_out(folders, classes)
-        if place == first and others:
-            other, held_out = printable(others[0]), printable(called[0])
-            to_test = "" if _plain(called[0]) in HELD_OUT else f" and {held_out} to test"
-            rename = f"rename {other} to train{to_test} if {held_out} is held out, or {held_out} if it is a class"
-            remedy = rename if len(folders) == 2 else f"{_REMEDY}, or rename classes"
-            raise DataError(f"{where} holds {other} and {held_out}: {_EITHER}; {remedy}")
-        doubts += (
-            f"held-out images may be among them: those in {printable('/'.join((*place, each)))} are trained on; "
-            f"{_REMEDY}, if they are held out"
-            for each in called
-        )
+            called = [pair[1]]
+            exact = _plain(pair[0]) in TRAINING and place not in paths
+            exact = exact and all(_plain(each) in HELD_OUT for each in {*every[place]} - {pair[0]})
+            if exact or classes is None:
+                remedy = _remedy(place if exact else (), where, paths, first, len(pairs) > 1)
+        elif classes is None and (pair := _alike(folders, inside, called)):
+            remedy = f": {_EITHER}; {_renaming(pair, called) if len(folders) == 2 else f'{_REMEDY}, or rename classes'}"
+        if pair and remedy:
+            raise DataError(f"{where} holds {printable(pair[0])} and {printable(pair[1])}{remedy}")
+        doubts += (_MAYBE.format(f"those in {printable('/'.join((*place, each)))} are trained on") for each in called)
+        of_each = Counter(filter(None, inside.values()))
+        if twins := sorted(each for each, found in inside.items() if found and of_each[found] > 1):
+            some = some_of([printable("/".join((*place, each))) for each in twins], 3)
+            merged = "are merged and " if len(twins) == len(folders) else ""
+            doubts.append(_MAYBE.format(f"folders of the same names in {some} {merged}are trained on"))
     return tuple(doubts[:1])
+
+
+def _remedy(place: Words, where: str, paths: Collection[Words], first: Words, more: bool) -> str:
+    """Return what to do about splits in a folder.
+
+    Args:
+        place: The folder, if it holds nothing but ``train`` and held-out splits; else nothing.
+        where: What it is called in errors.
+        paths: All folders of images.
+        first: The folder that the first level is in.
+        more: Whether there are such splits elsewhere.
+    """
+    elsewhere = [path for path in paths if path[: len(place)] != place and path != place[: len(path)]]
+    if place and all(path[: len(place)] == place for path in paths):
+        return f": {_EITHER}; name {where} if they are splits, or rename classes"
+    if place and all(_has_masks(path[len(first) :]) for path in elsewhere):
+        return f", and images lie beside it; name {where}, or remove these images"
+    if place and more:
+        return f": {_EITHER}; {_REMEDY}, or name {where} alone if the others hold the same images"
+    return f": {_EITHER}; {_REMEDY}, or rename classes"
+
+
+def _renaming(pair: tuple[str, str], called: Collection[str]) -> str:
+    """Return how to rename two folders that lie alone, of which the second may be held out."""
+    training, held_out = map(printable, pair)
+    renames = [f"{training} to train"] * (_plain(pair[0]) not in TRAINING)
+    renames += [f"{held_out} to test"] * (_plain(pair[1]) not in HELD_OUT)
+    others = f"{held_out} if it is a class" if pair[1] in called else f"{training} to another name if it is not"
+    return f"rename {' and '.join(renames)} if {held_out} is held out, or {others}"
 
 
 _EITHER = "these may be splits or classes"
 _REMEDY = "put splits alone into one folder as train and test, with their classes below"
+_MAYBE = f"held-out images may be among them: {{}}; {_REMEDY}, if they are held out"
 
 
 def _pair(folders: Mapping[str, Collection[str]]) -> tuple[str, str] | None:
@@ -275,33 +309,52 @@ def _pair(folders: Mapping[str, Collection[str]]) -> tuple[str, str] | None:
     return None
 
 
-def _held_out(folders: Mapping[str, Collection[str]], classes: Mapping[str, object]) -> tuple[list[str], list[str]]:
-    """Return the folders that others are nearly surely held out of, if that holds for all, and those that may be.
+def _held_out(folders: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the folders that may be held out by their names: what follows the word for it is of data, or of others.
 
-    These are ``test`` beside anything, and ``faces_test`` beside ``faces`` or a folder of the same classes; beside
-    names that share no word with it, it may be one, as ``test_tubes`` beside ``beakers``, both full and empty.
+    These are ``test``, ``celeb_test`` and ``test_faces`` beside ``faces``, and no ``test_tubes`` beside ``beakers``.
 
     Args:
         folders: Their names, with the words of these.
-        classes: The names of the classes in each, where it has several.
     """
     plain = set(map(_plain, folders))
-    rests = {
-        each: rest
-        for each, rest in _rests(folders, _HELD_OUT).items()
-        if plain.isdisjoint(f"{no}{_plain(each)}" for no in ("in", "un", "no", "non", "not"))
+    opposites = ((each, f"{no}{each}") for each in plain for no in ("in", "un", "no", "non", "not"))
+    not_splits = {each for pair in opposites if pair[1] in plain for each in pair}
+    rests = _rests(folders, _HELD_OUT)
+    known = {word for each, words in folders.items() if each not in rests for word in words}
+    return sorted(
+        each
+        for each in rests
+        if known.issuperset(_more(itertools.takewhile(lambda word: not _HELD_OUT.fullmatch(word), folders[each][::-1])))
+        and _plain(each) not in not_splits
+    )
+
+
+def _alike(
+    folders: Mapping[str, Collection[str]], inside: Mapping[str, object], called: Collection[str]
+) -> tuple[str, str] | None:
+    """Return a training and a held-out folder that hold the same, as far as names tell, if there are such.
+
+    They are where every folder has a held-out one of its classes or its name, if that says more than that it holds
+    data; and where ``train`` has the classes of another.
+
+    Args:
+        folders: The names of folders of the first level, with the words of these.
+        inside: The names of the classes in each that is not of masks, where it has several.
+        called: Those that may be held out by their names.
+    """
+    others = {each: folders[each] for each in inside}
+    for training in (each for each, rest in _rests(others, _TRAINING).items() if not rest and inside[each]):
+        if twins := [each for each in others if each != training and inside[each] == inside[training]]:
+            return training, min(twins)
+    rests = _rests({each: folders[each] for each in called}, _HELD_OUT)
+    theirs = {*rests.values(), *(inside.get(each) for each in called)} - {None}
+    ours = {
+        each: {inside[each], *([rest] if (rest := _more(words)) or not DATA.isdisjoint(words) else [])}
+        for each, words in others.items()
+        if each not in called
     }
-    others = {
-        each: {called for called in (_more(words), classes[each]) if called or (called == () and DATA & {*words})}
-        for each, words in folders.items()
-        if each not in rests and MASKS.isdisjoint(words)
-    }
-    ours = set[object]().union(*others.values())
-    called = sorted(each for each, rest in rests.items() if not rest or {rest, classes[each]} & ours)
-    shared = {word for each in others for word in folders[each]}
-    kin = [each for each in called if not rests[each] or shared & {*rests[each]}]
-    theirs = {rests[each] for each in called} | {classes[each] for each in kin}
-    return sorted(others) if all(theirs & signs for signs in others.values()) else [], called
+    return (min(ours), min(called)) if ours and all(theirs & signs for signs in ours.values()) else None
 
 
 def _classes(folders: Mapping[str, Collection[str]]) -> frozenset[str] | None:

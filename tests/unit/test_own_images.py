@@ -48,6 +48,7 @@ def names(*folders, each=4):
 EITHER = "these may be splits or classes"
 MOVE = "put splits alone into one folder as train and test, with their classes below"
 REMARK = "held-out images may be among them: those in"
+MERGED = "held-out images may be among them: folders of the same names in"
 
 
 def outcome_of(listed):
@@ -56,10 +57,10 @@ def outcome_of(listed):
         layout = layout_of(listed, "source")
     except DataError as error:
         return f"refused: {error}"
+    found = [f"remark: {doubt}" for doubt in layout.doubts]
     if layout.folders["train"]:
-        assert not layout.doubts
-        return f"split: {' | '.join(each.removesuffix('/') for each in layout.folders.values())}"
-    return f"remark: {' '.join(layout.doubts)}" if layout.doubts else "classes"
+        found.insert(0, f"split: {' | '.join(each.removesuffix('/') for each in layout.folders.values())}")
+    return "; ".join(found) or "classes"
 
 
 HELD_OUT_NAMES = (
@@ -74,10 +75,39 @@ LAYOUTS = {
     "data/train, data/test": "split: data/train | data/test",
     "a/b/train/cat, a/b/train/dog, a/b/test/cat": "split: a/b/train | a/b/test",
     "train, val, test": "split: train | test",
-    "train/car, train/train, train/test_tube, test": "split: train | test",
-    "train/blood, train/blood_test, test": "split: train | test",
-    "test_tubes/full, test_tubes/empty, beakers/full, beakers/empty": "remark: held-out images may be among them",
-    "train/a, train/b, train/test": "split: train",
+    "train/blood, train/blood_test, test/blood, test/blood_test": "split: train | test",
+    "train/cat/train, train/cat/val, test/cat/train, test/cat/val": "split: train | test",
+    "train/2019/a, train/2019/b, train/2020/a, train/2020/b, test/2019/a, test/2020/b": "split: train | test",
+    # splits, of which the training one may hold others
+    **{
+        f"train/{one}, train/{other}, test": f"split: train | test; remark: {REMARK} train/{other} are trained on"
+        for one, other in (
+            *(("faces", "faces_test"), ("train_images", "val_images"), ("train2017", "val2017"), ("trainA", "testA")),
+            *(("imagesTr", "imagesTs"), ("images", "val"), ("cats", "test"), ("train, train/car", "test_tube")),
+        )
+    },
+    "train/a, train/b, train/val, test/a, test/b": f"split: train | test; remark: {REMARK} train/val ",
+    "train/a, train/a_val, train/b, test/a, test/b": f"split: train | test; remark: {REMARK} train/a_val ",
+    "train/a, train/train, train/val, test/a": f"split: train | test; remark: {REMARK} train/val ",
+    "train, train/train, train/val, test": f"split: train | test; remark: {REMARK} train/val ",
+    "train, train/val, test": f"split: train | test; remark: {REMARK} train/val ",
+    "train/a, train/b, train/test": f"split: train; remark: {REMARK} train/test ",
+    "train/A/a, train/A/b, train/B/a, train/B/b, test": f"split: train | test; remark: {MERGED} train/A, train/B are "
+    "merged and are trained on",
+    **{
+        f"train/{one}, train/{other}": f"refused: source/train holds {one} and {other}: {EITHER}; {remedy}"
+        for one, other, remedy in (
+            *(("faces", "faces_test", "rename"), ("train_images", "val_images", MOVE), ("train2017", "val2017", MOVE)),
+            ("imagesTr", "imagesTs", MOVE),
+        )
+    },
+    **{
+        f"train/{each}/train, train/{each}/val{beside}": f"refused: source/train/{each} holds train and val: {EITHER}; "
+        f"name source/train/{each} if they are splits, or rename classes"
+        for each, beside in (("images", ", test"), ("images", ""), ("cat", ", test/cat"))
+    },
+    "train/cat/train, train/cat/val, train/dog/train, train/dog/val, test": "refused: source/train/cat holds train and "
+    f"val: {EITHER}; {MOVE}, or name source/train/cat alone if the others hold the same images",
     # classes
     "cat": "classes",
     "boat, bus, car, train": "classes",
@@ -98,10 +128,11 @@ LAYOUTS = {
     "valid, invalid": "classes",
     "a/valid, a/invalid, b/valid, b/not valid": "classes",
     "valid images, invalid images": "classes",
-    "valid/a, valid/b, invalid/a, invalid/b": "classes",
     "trainer, contest, pencil, latest, devil": "classes",
     "faces, contest_faces": "classes",
-    "control/a, control/b, prod/a, prod/b": "classes",
+    "test_tubes, beakers": "classes",
+    "2019/a, 2020/a": "classes",
+    "images/a, images/b, masks/a, masks/b": "classes",
     "train/tr, train/te, test/tr, test/te": "split: train | test",
     "train/a, train/b, train/val, test/a, test/b, test/val": "split: train | test",
     # classes one of which may be held out
@@ -124,6 +155,27 @@ LAYOUTS = {
     "a/cat, a/cat_test, b/dog": f"remark: {REMARK} a/cat_test ",
     "a/x, a/y, a_val/x, a_val/y, b/z": f"remark: {REMARK} a_val ",
     "dev/images, dev/masks, prod/images, prod/masks": f"remark: {REMARK} dev ",
+    "a, b, asl_alphabet_test": f"remark: {REMARK} asl_alphabet_test ",
+    # folders of the same classes
+    **{
+        ", ".join(f"{folder}/{each}" for folder in folders for each in ("cat", "dog")): f"remark: {MERGED} "
+        f"{', '.join(folders)} are merged and are trained on; {MOVE}, if they are held out"
+        for folders in (
+            *(("2019", "2020"), ("entrenamiento", "prueba"), ("teste", "treino"), ("Testdaten", "Trainingsdaten")),
+            *(("seen", "unseen"), ("invalid", "valid"), ("control", "prod"), ("color", "grayscale", "segmented")),
+            ("beakers", "test_tubes"),
+        )
+    },
+    "a/x, a/y, b/x, b/y, c": f"remark: {MERGED} a, b are trained on",
+    **{
+        f"{train}/cat, {train}/dog, {other}/cat, {other}/dog": f"refused: source holds {train} and {other}: {EITHER}; "
+        f"rename {other} to test if {other} is held out, or {train} to another name if it is not"
+        for train, other in (
+            *(("train", "prueba"), ("train", "validación"), ("train", "测试集"), ("train", "тест")),
+            *(("Training", "Testdaten"), ("train", "extra")),
+        )
+    },
+    "train/a, train/b, x/a, x/b, y": f"refused: source holds train and x: {EITHER}; {MOVE}, or rename classes",
     # held out beside what is no class
     "images, test": f"refused: source holds images and test: {EITHER}; rename images to train if test is held out, "
     "or test if it is a class",
@@ -144,6 +196,8 @@ LAYOUTS = {
         for ours, theirs, one, other in (
             *(("rps", "rps-test-set", "paper", "rock"), ("horse-or-human", "validation-horse-or-human", "0", "1")),
             *(("FER", "FER_PublicTest", "sad", "happy"), ("our485", "eval15", "low", "high"), ("A", "test", "x", "y")),
+            *(("celeba", "celeb_test", "m", "f"), ("flowers17", "flower_val", "rose", "tulip")),
+            *(("source", "target_test", "cat", "dog"), ("faces", "people_test", "m", "f")),
         )
     },
     **{
@@ -225,6 +279,8 @@ def test_what_is_split_asked_and_said(folders):
 def test_a_remedy_ends_the_question():
     assert outcome_of(names("train", "test")) == "split: train | test"  # of images beside test, or photos_test
     assert outcome_of(names("train/cat", "test/cat", "train/dog", "test/dog")) == "split: train | test"  # of cat/train
+    both = outcome_of(names("all/cat", "all/dog", "extra/cat", "extra/dog"))  # of train and extra
+    assert both.startswith(f"remark: {MERGED} all, extra ")
 
 
 def test_what_may_be_held_out_is_said_with_the_images(tmp_path):
@@ -232,6 +288,14 @@ def test_what_may_be_held_out_is_said_with_the_images(tmp_path):
     assert (
         dataset_of(folder, "doubtful").contents[1].startswith("train: held-out images may be among them: those in test")
     )
+
+
+def test_what_may_be_held_out_of_a_training_split_is_said_once(tmp_path):
+    folders = ("train/faces", "train/faces_test", "test")
+    folder = pictures(tmp_path / "a", *(f"{name}/{i}.png" for name in folders for i in range(4)))
+    said = [line for line in dataset_of(folder, "doubtful-split").contents if "held-out images" in line]
+    assert len(said) == 1
+    assert said[0].startswith(f"train: {REMARK} train/faces_test ")
 
 
 def test_a_second_held_out_folder_is_said_to_be_left_out():
