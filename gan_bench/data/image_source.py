@@ -144,7 +144,7 @@ def refuse_results(source: Path) -> None:
     Raises:
         DataError: It holds them or lies among them, and not for images that ``gan-bench sample`` wrote there.
     """
-    place = Path(os.path.abspath(source))  # noqa: PTH100 - without `..`, and links as they are
+    place = Path(os.path.realpath(source))  # what `..` leads to depends on the links before it
     with contextlib.suppress(OSError):  # a name too long for a file, or a closed folder: reading it says so
         is_drawn = any(place.glob("image-*.png"))
         for folder in (place, *([] if is_drawn else place.parents)):

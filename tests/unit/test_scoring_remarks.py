@@ -23,6 +23,7 @@ from gan_bench.cli.try_folder import try_folder
 from gan_bench.config.image_folder import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.data.datasets import load
+from gan_bench.data.image_source import refuse_results
 from gan_bench.metrics.extractors import load_extractor
 from gan_bench.metrics.reference import import_moments
 from gan_bench.scoring import prepare
@@ -399,6 +400,20 @@ def test_results_are_no_images_to_score(results, colours, tmp_path, monkeypatch)
     for i, file in enumerate(sorted(drawn.iterdir())):
         file.rename(drawn / f"image-{i:05d}.png")
     assert not remarks("drawn", colours, ["efficientnet-lite0"])
+
+
+def test_results_are_found_where_links_lead(results, tmp_path, monkeypatch):
+    trial, photos = next(results.glob("*--*")), tmp_path / "photos"
+    (photos / "cats").mkdir(parents=True)
+    (trial / "link").symlink_to(photos / "cats")
+    (photos / "record").symlink_to(trial)
+    (photos / "grids").symlink_to(trial / "samples")
+    monkeypatch.chdir(photos)
+    for named in ("record", "record/..", "record/samples", "grids", "grids/..", "../photos/record/../" + trial.name):
+        with pytest.raises(UserError, match="holds results of gan_bench"):
+            refuse_results(Path(named))
+    for named in (trial / "link" / "..", trial / "link", Path("cats/..")):
+        refuse_results(named)
 
 
 def several(path, count, width, height=None):
