@@ -221,11 +221,20 @@ def _state(path: Path) -> str:
     return f"{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}\0{stat.st_ino}"
 
 
+_whole: set[tuple[Path, str]] = set()
+"""Files of prepared images that have the digest of their pixels, as this process found them."""
+
+
 def _from_cache(stem: Path) -> Prepared | None:
+    """Return prepared images, if they are there and what was written: a disk may have lost some of their blocks."""
     try:
         facts: dict[str, Any] = json.loads(stem.with_suffix(".json").read_text())
         # Copy-on-write: torch wants a writable array, and nothing may reach the file.
         images = np.lib.format.open_memmap(stem.with_suffix(".npy"), mode="c")
+        file = (stem, _state(stem.with_suffix(".npy")))
+        if file not in _whole and hashlib.sha256(images.data).hexdigest() != facts["sha256"]:
+            return None
+        _whole.add(file)
         labels = facts.pop("labels")
         facts = {name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
         known = None if labels is None else np.asarray(labels, dtype=np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import stat
@@ -512,9 +513,28 @@ def test_a_damaged_cache_is_made_again(tmp_path):
     source = folder_of(tmp_path / "f")
     first = prepare_images(source, None, COLOUR).sha256
     (kept,) = (tmp_path / "cache" / "prepared").glob("*.npy")
-    for content in (b"", b"\x93NUMPY", b"PK\3\4 no zip"):
+    whole = kept.read_bytes()
+    for content in (b"", b"\x93NUMPY", b"PK\3\4 no zip", whole[:128] + bytes(len(whole) - 128)):
         kept.write_bytes(content)
-        assert prepare_images(source, None, COLOUR).sha256 == first
+        found = prepare_images(source, None, COLOUR)
+        assert found.sha256 == first
+        assert kept.read_bytes() == whole, "what lost blocks of a disk leave is not trained on"
+
+
+def test_a_cache_is_read_once_by_a_process_to_see_that_it_is_whole(tmp_path, monkeypatch):
+    source = folder_of(tmp_path / "f")
+    prepare_images(source, None, COLOUR)
+    read, digest = [], hashlib.sha256
+
+    def counted(data=b""):
+        read.append(isinstance(data, memoryview))
+        return digest(data)
+
+    monkeypatch.setattr(image_folders.hashlib, "sha256", counted)
+    monkeypatch.setattr(image_folders, "_whole", set())
+    for _ in range(3):
+        prepare_images(source, None, COLOUR)
+    assert sum(read) == 1
 
 
 # ---------------------------------------------------------------------------------------------- names and folders
