@@ -10,7 +10,7 @@ import shlex
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -56,6 +56,8 @@ _OF_SUITE = ("plan.json", "suite.yaml")
 """Files that a folder of gan_bench's own records has: its sample grids and plots are no images of the set."""
 _OF_RECORD = ("trial.json", "environment.json")
 """Files that each record in such a folder has, wherever it was copied."""
+_OF_REPORT = ("answer.md", "files.txt")
+"""Files that the folder of a report has."""
 _OF_RESULTS = ("report", "mlartifacts")
 """Folders beside such a folder that hold what is made of it."""
 MAX_BYTES = 128 * 2**20
@@ -169,43 +171,60 @@ def open_source(path: Path) -> Iterator[ImageSource]:
     Raises:
         DataError: It is neither, is damaged, or holds names that point outside.
     """
-    others: dict[str, list[str]] = {}
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be entered
-        left_out = Counter[str]()
+        left_out, others = Counter[str](), dict[str, list[str]]()
         names, folders = image_tree(path, left_out, others)
-        images = _without_masks(_without_sheets(names, left_out), left_out)
+        images, folders = _without_sheets(_without_masks(names, left_out), folders, left_out)
         yield ImageSource(images, folders, lambda name: _read_file(path, name), left_out, others)
         return
     with _open_archive(path) as archive:
-        members: dict[str, str] = {}
-        again = 0
-        for own, name in _member_names(archive):
-            if ".." in PurePosixPath(name).parts:
-                raise DataError(f"{path} holds {own!r}, a name that leaves its folder; do not use this file")
-            plain = "/".join(part for part in name.split("/") if part not in ("", "."))
-            is_folder = name.endswith("/")
-            again += bool(plain) and not is_folder and plain in members
-            if plain:
-                members.setdefault(plain + "/" * is_folder, own)
-        below = {name.rstrip("/") for name in members if name.endswith("/")}
-        for name in members:  # not every archive lists its folders
-            below.update(map(str, PurePosixPath(name).parents))
-        reasons = {
-            name: LINKS if stat.S_ISLNK(archive.getinfo(own).external_attr >> 16) else _why_not(name)
-            for name, own in members.items()
-            if not name.endswith("/")
-        }
-        left_out = Counter(filter(None, reasons.values()))
-        if again:
-            left_out["members of a name that another has"] = again
-        for name, reason in reasons.items():
-            if reason and _is_note(name):
-                others.setdefault(str(PurePosixPath(name).parent), []).append(name)
-        images = sorted(name for name, reason in reasons.items() if not reason)
-        images = _without_masks(_without_sheets(images, left_out), left_out)
-        _refuse_lost_links(path, [name for name, reason in reasons.items() if reason == LINKS], images)
-        folders = sorted(folder for folder in below - {"."} if _is_visible(folder))
-        yield ImageSource(images, folders, lambda name: _read_member(path, archive, members[name]), left_out, others)
+        yield _archived(path, archive)
+
+
+def _archived(path: Path, archive: zipfile.ZipFile) -> ImageSource:
+    """List what an open zip file holds.
+
+    Raises:
+        DataError: A name points outside, or a link hides a folder.
+    """
+    others: dict[str, list[str]] = {}
+    members: dict[str, str] = {}
+    again = 0
+    for own, name in _member_names(archive):
+        if ".." in PurePosixPath(name).parts:
+            raise DataError(f"{path} holds {own!r}, a name that leaves its folder; do not use this file")
+        plain = "/".join(part for part in name.split("/") if part not in ("", "."))
+        is_folder = name.endswith("/")
+        again += bool(plain) and not is_folder and plain in members
+        if plain:
+            members.setdefault(plain + "/" * is_folder, own)
+    below = {name.rstrip("/") for name in members if name.endswith("/")}
+    for name in members:  # not every archive lists its folders
+        below.update(map(str, PurePosixPath(name).parents))
+    results = _written_in(members, below)
+    reasons = {
+        name: LINKS if stat.S_ISLNK(archive.getinfo(own).external_attr >> 16) else _why_not(name)
+        for name, own in members.items()
+        if not name.endswith("/") and not _is_below(name, results)
+    }
+    left_out = Counter(filter(None, reasons.values()))
+    for folder in results:
+        left_out[RESULTS] += 1
+        notes = (f"{folder}/{files[0]}" for files in (_OF_SUITE, _OF_RECORD, _OF_REPORT))
+        # Of nothing else, the folders above it would be empty classes.
+        others.setdefault(str(PurePosixPath(folder).parent), []).extend(note for note in notes if note in members)
+    if again:
+        left_out["members of a name that another has"] = again
+    for name, reason in reasons.items():
+        if reason and _is_note(name):
+            others.setdefault(str(PurePosixPath(name).parent), []).append(name)
+    names = sorted(name for name, reason in reasons.items() if not reason)
+    folders = sorted(
+        folder for folder in below - {"."} if _is_visible(folder) and not _is_below(f"{folder}/x", results)
+    )
+    images, folders = _without_sheets(_without_masks(names, left_out), folders, left_out)
+    _refuse_lost_links(path, [name for name, reason in reasons.items() if reason == LINKS], images)
+    return ImageSource(images, folders, lambda name: _read_member(path, archive, members[name]), left_out, others)
 
 
 LINKS = "links"
@@ -277,17 +296,62 @@ def _without_masks(names: list[str], left_out: Counter[str]) -> list[str]:
     return images
 
 
-_SHEETS = ("grid.png", "interpolation.png", "epochs.gif")
-"""Names of what ``gan-bench sample`` writes beside single images, ``image-00000.png``."""
+_SHEETS = ("grid.png", "interpolation.png", "epochs.gif", "samples.png")
+"""Names of what ``gan-bench sample`` writes beside single images, ``image-00000.png``, and ``gan-bench card`` alone."""
 
 
-def _without_sheets(names: list[str], left_out: Counter[str]) -> list[str]:
-    """Leave out what ``gan-bench sample`` wrote beside its images, and count it."""
+def _without_sheets(names: list[str], folders: list[str], left_out: Counter[str]) -> tuple[list[str], list[str]]:
+    """Leave out grids and animations beside images that ``gan-bench sample`` wrote, or beside none, and count them.
+
+    Folders of nothing else go, too: they are no empty classes.
+    """
+    sheets = [name for name in names if name.rpartition("/")[2] in _SHEETS]
     drawn = {name.rpartition("/")[0] for name in names if re.search(r"(^|/)image-\d{5,}\.png$", name)}
-    images = [name for name in names if not (PurePosixPath(name).name in _SHEETS and name.rpartition("/")[0] in drawn)]
-    if len(images) < len(names):
-        left_out["what `gan-bench sample` wrote beside its images"] += len(names) - len(images)
-    return images
+    of_users = {name.rpartition("/")[0] for name in {*names}.difference(sheets)} - drawn
+    ours = {name for name in sheets if name.rpartition("/")[0] not in of_users}
+    if not ours:
+        return names, folders
+    images = [name for name in names if name not in ours]
+    filled = {str(folder) for name in images for folder in PurePosixPath(name).parents}
+    emptied = {str(folder) for name in ours for folder in PurePosixPath(name).parents} - filled
+    left_out["grids and animations of `gan-bench sample` or `card`"] += len(ours)
+    return images, [folder for folder in folders if folder not in emptied]
+
+
+RESULTS = "folders of results of gan_bench"
+"""Why what gan_bench wrote among images is left out, which is counted by folders."""
+
+
+def _written(folders: Mapping[str, str], is_file: Callable[[str], bool]) -> set[str]:
+    """Return those of the folders beside each other that gan_bench wrote: suites and what is beside, records, reports.
+
+    Args:
+        folders: Their names, each with its path.
+        is_file: Tells whether there is a file of a path.
+    """
+    suites, *others = (
+        {name for name, path in folders.items() if all(is_file(f"{path}/{file}") for file in files)}
+        for files in (_OF_SUITE, _OF_RECORD, _OF_REPORT)
+    )
+    return suites.union(*others, folders.keys() & {*_OF_RESULTS} if suites else ())
+
+
+def _written_in(members: Collection[str], folders: Iterable[str]) -> set[str]:
+    """Return the outermost folders in an archive that gan_bench wrote; the dot is all of it."""
+    beside: dict[str, dict[str, str]] = {}
+    for folder in folders:
+        path = PurePosixPath(folder)
+        beside.setdefault(str(path.parent), {})[path.name] = folder
+    found = {
+        near[name]
+        for near in beside.values()
+        for name in _written(near, lambda file: file.removeprefix("./") in members)
+    }
+    return {each for each in found if not _is_below(each, found)}
+
+
+def _is_below(name: str, folders: Collection[str]) -> bool:
+    return any(str(above) in folders for above in PurePosixPath(name).parents) if folders else False
 
 
 HIDDEN_FOLDERS = "hidden folders and those that systems leave behind"
@@ -318,14 +382,15 @@ def image_tree(top: Path, left_out: Counter[str], others: dict[str, list[str]]) 
     while left:
         folder, above, is_linked = left.pop()
         listed = _listed(top / folder)
-        ours = _of_results(listed)
+        may_be_folders = {entry.name: entry.path for entry in listed if not entry.is_file(follow_symlinks=False)}
+        ours = _written(may_be_folders, os.path.isfile)
         if ours and folder:  # of nothing else, it and those above it would be empty classes
             folders.remove(folder)
             others[folder] = [f"{folder}/{name}" for name in sorted(ours)]
         for entry in listed:
             name = f"{folder}/{entry.name}" if folder else entry.name
             if entry.name in ours:
-                left_out["folders of results of gan_bench"] += 1
+                left_out[RESULTS] += 1
             elif not os.path.isdir(entry.path):  # noqa: PTH112 - see open_source
                 if reason := _why_no_image(entry):
                     left_out[reason] += 1
@@ -380,13 +445,6 @@ def _why_no_image(entry: os.DirEntry[str]) -> str:
                 f"{printable(entry.path)} is a link that {why}; lead it to its folder or remove it"
             ) from None
     return reason
-
-
-def _of_results(listed: list[os.DirEntry[str]]) -> set[str]:
-    """Return the names of folders that gan_bench wrote: records of suites, and what is made of them beside."""
-    here = {entry.name for entry in listed}
-    suites = {entry.name for entry in listed if _holds(entry.path, _OF_SUITE)}
-    return suites | (here & set(_OF_RESULTS)) if suites else set()
 
 
 def _is_readable_kind(entry: os.DirEntry[str]) -> bool:

@@ -1434,6 +1434,56 @@ def test_results_among_images_are_not_trained_on(tmp_path, monkeypatch, below):
     assert inspect_images(folder).usable == 9, "a folder of another's report"
 
 
+OF_GAN_BENCH = {
+    "sample": ["trial-samples/grid.png"],
+    "sample --gif": ["film/epochs.gif"],
+    "sample --interpolate": ["deep/er/ways/interpolation.png", "deep/er/ways/grid.png"],
+    "sample --out .": ["grid.png"],
+    "card of a publication": ["card/README.md", "card/samples.png"],
+    "card": ["card/README.md", "card/samples.png", "card/trial.json", "card/environment.json"],
+    "record": ["deep/a/trial.json", "deep/a/environment.json", "deep/a/samples/1.png", "deep/a/samples/2.png"],
+    "report --out": [
+        "deep/report of mine/answer.md",
+        "deep/report of mine/files.txt",
+        "deep/report of mine/plots/a.gif",
+    ],
+    "suite": ["results/a/suite.yaml", "results/a/plan.json", "results/a/b/samples/1.png", "results/report/plots/a.gif"],
+}
+
+
+@pytest.mark.parametrize("packed", [False, True, "with its folders"])
+@pytest.mark.parametrize("files", OF_GAN_BENCH.values(), ids=OF_GAN_BENCH)
+def test_what_gan_bench_wrote_among_images_is_no_class(tmp_path, files, packed):
+    folder = pictures(tmp_path / "a", *(f"{kind}/{i}.png" for kind in ("cat", "dog") for i in range(3)))
+    pictures(folder, *(name for name in files if name.endswith((".png", ".gif"))))
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if not (folder / name).exists():
+            (folder / name).write_text("{}")
+    if packed:
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+            for path in sorted(folder.rglob("*")):
+                if path.is_file() or packed is not True:
+                    archive.write(path, path.relative_to(folder))
+    found = inspect_images(tmp_path / "a.zip" if packed else folder)
+    assert found.classes == {"train": {"cat": 3, "dog": 3}}
+    assert sum(count for reason, count in found.left_out.items() if "gan_bench" in reason or "gan-bench" in reason) > 0
+
+
+def test_single_images_that_sample_wrote_are_images_among_others(tmp_path):
+    drawn = [f"drawn/image-{i:05d}.png" for i in range(3)]
+    folder = pictures(tmp_path / "a", "cat/0.png", "cat/1.png", *drawn, "drawn/grid.png")
+    assert inspect_images(folder).classes == {"train": {"cat": 2, "drawn": 3}}
+
+
+def test_an_archive_of_a_record_holds_no_images(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("trial.json", "environment.json", "samples/epoch-0001.png", "samples/epoch-0002.png"):
+            archive.writestr(name, "{}")
+    with pytest.raises(DataError, match=r"holds no images, only folders of results of gan_bench \(1\)"):
+        inspect_images(tmp_path / "a.zip")
+
+
 @pytest.mark.parametrize("with_folders", [True, False])
 def test_a_class_that_is_not_read_is_refused_in_every_archive(tmp_path, with_folders):
     """An archive that lists no folders trained on, without the class."""
