@@ -228,17 +228,15 @@ def _doubts(
         images = [each for each, words in folders.items() if place == first and MASKS.isdisjoint(words)]
         inside = {each: _classes(beside.get((*place, each), {})) for each in images}
         called = _held_out(folders)
-        remedy = ""
-        if pair := pairs.get(place):
-            called = [pair[1]]
-            exact = _plain(pair[0]) in TRAINING and place not in paths
-            exact = exact and all(_plain(each) in HELD_OUT for each in {*every[place]} - {pair[0]})
+        if pair := pairs.get(place) or _alike(folders, inside, called):
+            exact = {_plain(each) in HELD_OUT for each in {*every[place]} - {pair[0]}} == {True}
+            exact = exact and _plain(pair[0]) in TRAINING and place not in paths
             if exact or classes is None:
                 remedy = _remedy(place if exact else (), where, paths, first, len(pairs) > 1)
-        elif classes is None and (pair := _alike(folders, inside, called)):
-            remedy = f": {_EITHER}; {_renaming(pair, called) if len(folders) == 2 else f'{_REMEDY}, or rename classes'}"
-        if pair and remedy:
-            raise DataError(f"{where} holds {printable(pair[0])} and {printable(pair[1])}{remedy}")
+                if place not in pairs and len(folders) == 2:
+                    remedy = f": {_EITHER}; {_renaming(pair, called)}"
+                raise DataError(f"{where} holds {printable(pair[0])} and {printable(pair[1])}{remedy}")
+            called = [pair[1]]
         doubts += (_MAYBE.format(f"those in {printable('/'.join((*place, each)))} are trained on") for each in called)
         of_each = Counter(filter(None, inside.values()))
         if twins := sorted(each for each, found in inside.items() if found and of_each[found] > 1):
@@ -352,7 +350,7 @@ def _alike(
     ours = {
         each: {inside[each], *([rest] if (rest := _more(words)) or not DATA.isdisjoint(words) else [])}
         for each, words in others.items()
-        if each not in called
+        if each not in rests
     }
     return (min(ours), min(called)) if ours and all(theirs & signs for signs in ours.values()) else None
 
