@@ -16,6 +16,7 @@ from gan_bench.config.plugins import forget_plugin, load_plugin
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import DamagedError, DataError, UserError
 from gan_bench.core.fields import whole
+from gan_bench.core.program_code import is_other_code
 from gan_bench.core.sources import calling
 from gan_bench.execution.trial.environment import as_in_a_command
 from gan_bench.metrics.evaluator import to_uint8
@@ -194,7 +195,7 @@ def _require_plugins(stored: StoredTrial, name: str, *, allowed: bool) -> None:
             forget_plugin(known.path)
         load_plugin(file, part["sha256"])
     source = ARCHITECTURES.source(name)
-    if part and source and source.sha256 != part["sha256"]:
+    if part and source and is_other_code(part, vars(source), vars(ARCHITECTURES.in_program(name))):
         raise UserError(f"the code of {source.name} is not what {stored.path} was trained with; restore it")
 
 

@@ -14,6 +14,7 @@ from gan_bench.audit.standards import Noise, apart, drift, score_gaps
 from gan_bench.config.measures import primary_measure
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import DataError, UserError
+from gan_bench.core.program_code import is_other_code
 from gan_bench.core.registry import REGISTRIES
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.workers.inline import run_alone, steps_until
@@ -280,8 +281,9 @@ def require_code(stored: StoredTrial) -> None:
     """
     for key, part in stored.environment.get("parts", {}).items():
         kind, _, name = key.partition("/")
-        here = REGISTRIES[kind].source(name) if kind in REGISTRIES and name in REGISTRIES[kind] else None
-        if here is not None and here.sha256 != part["sha256"]:
+        registry = REGISTRIES[kind] if kind in REGISTRIES and name in REGISTRIES[kind] else None
+        here = registry.source(name) if registry else None
+        if registry and here and is_other_code(part, vars(here), vars(registry.in_program(name))):
             raise UserError(
                 f"the code of {key} here is not that of the record ({here.sha256[:12]}, not {part['sha256'][:12]}); "
                 f"put what {part['name']} was in its place"

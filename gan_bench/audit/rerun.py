@@ -13,6 +13,7 @@ from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.naming import chosen_trials
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
+from gan_bench.core.program_code import PROGRAM, is_other_code
 from gan_bench.core.registry import REGISTRIES
 from gan_bench.core.text import names_instead
 from gan_bench.core.torch_settings import torch_settings_kept
@@ -66,7 +67,8 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
         raise UserError(f"{stored.trial['name']} ran on {before['device'][:20]}: {error}") from None
     fix_bits(device)
     context = RunContext(data, device, lambda: False, before["engine"])
-    now = describe_environment(device, before["engine"], context.identity(config))
+    identity = context.identity(config)
+    now = describe_environment(device, before["engine"], identity)
     logged = stored.history[0]
     engine = context.engine(config, lone_way(stored.record or NO_RECORD))
     seen = finite(run_alone(steps_until(engine, logged["step"])).last)
@@ -74,11 +76,11 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
     wanted = {name: line[name] for name in STATISTICS}
     watched = ("device", "device_name", "libraries", "data_sha256", "networks_sha256", "engine", "threads")
     others = [name for name in watched if before.get(name, now.get(name)) != now.get(name)]  # older records lack some
-    parts, kinds = now["parts"], ("architectures/", "losses/", "datasets/")
+    parts, own, kinds = now["parts"], identity["in_program"], ("architectures/", "losses/", "datasets/")
     others += [
         f"code of {key}"
         for key, part in before.get("parts", {}).items()
-        if key.startswith(kinds) and not (key in parts and part["sha256"] == parts[key]["sha256"])
+        if key.startswith(kinds) and (key not in parts or is_other_code(part, parts[key], own[key]))
     ]
     if (stored.record or NO_RECORD).get("group", 1) > 1:
         others.append("step: it trained in a group, and this one alone")
@@ -117,6 +119,9 @@ def missing_part(config: TrialConfig, before: EnvironmentFile) -> str | None:
         if part and part.get("path"):
             remedy = "read it, then allow it with `gan-bench audit --allow-plugins`"
             return f"{plural}/{name} is of the file {part['path']}, which only its suite runs; {remedy}"
+        if part and part["name"] == PROGRAM:
+            remedy = "put it into a file that the suite names under plugins:, and run the suite again"
+            return f"{plural}/{name} was registered by the program that trained it; {remedy}"
         if part and part["name"]:
             return f"{plural}/{name} is of the package {part['name']}, which is not installed"
         return f"{plural}/{name} is known to its suite file alone; run the suite"

@@ -12,12 +12,14 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from importlib.metadata import EntryPoint
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from gan_bench.core.errors import UserError
 from gan_bench.core.fields import wrong_fields
+from gan_bench.core.program_code import PROGRAM, program_digest
 from gan_bench.core.sources import Source, current_source, distribution_of, load_point, points_of
 from gan_bench.core.text import as_typed, with_article
 
@@ -89,7 +91,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self._sources: dict[str, Source] = {}
         self._shipped = frozenset(shipped)
         self._provisional: set[str] = set()
-        self._of_main: set[str] = set()
+        self._of_program: dict[str, str] = {}
         self._found: dict[str, list[EntryPoint]] | None = None
         self._all_count = all_count
         REGISTRIES[plural] = self
@@ -109,8 +111,8 @@ class Registry(Mapping[str, T], Generic[T]):
             wanted = with_article(self.form.__name__)
             raise TypeError(f'the {self.kind} "{name}" must be {wanted}, not {with_article(type(entry).__name__)}')
         self._check_fields(name, entry)
-        is_main = sys._getframe(1).f_globals.get("__name__") == "__main__"
-        is_again = is_main and name in self._of_main
+        module = str(sys._getframe(1).f_globals.get("__name__"))
+        is_again = module == PROGRAM and self._of_program.get(name) == PROGRAM
         if name in self._entries and name not in self._provisional and not is_again:
             owner = self._sources.get(name)
             of = f" by {owner.name}" if owner else " by gan_bench" if name in self._shipped else ""
@@ -120,10 +122,11 @@ class Registry(Mapping[str, T], Generic[T]):
             raise ValueError(f'the {self.kind} name "{name}" is taken by the package {owner_name}')
         self._provisional.discard(name)
         self._entries[name] = entry
-        if is_main:
-            self._of_main.add(name)
         if source := current_source():
             self._sources[name] = source
+        elif module.partition(".")[0] != "gan_bench":  # which registers a suite's own images
+            self._of_program[name] = module
+            self.in_program(name)  # reads the sources of its functions, which may be edited later
         return entry
 
     def _fault_of_name(self, name: object) -> str | None:
@@ -173,9 +176,28 @@ class Registry(Mapping[str, T], Generic[T]):
         return name in self._shipped
 
     def source(self, name: str) -> Source | None:
-        """Return where an entry was loaded from; None for one that is shipped or registered by this program itself."""
+        """Return where an entry was loaded from; None for one that is shipped, or a suite's own images."""
         self[name]
-        return self._sources.get(name)
+        return self.in_program(name) if name in self._of_program else self._sources.get(name)
+
+    def in_program(self, name: str) -> Source:
+        """Return the source of an entry as one that this program registered itself, by its code as it is now."""
+        digest, version = program_digest(self._code_of(self[name]))
+        return Source(name=PROGRAM, version=version, sha256=digest)
+
+    def is_of_program(self, name: str) -> bool:
+        """True if this program registered an entry itself, so that other processes do not know it."""
+        return name in self._entries and not (name in self._shipped or name in self._sources)
+
+    def _code_of(self, entry: T) -> Iterator[object]:
+        """Yield what an entry calls: its functions and classes, and the class that it names."""
+        module = self._also(entry)
+        for field in fields(entry) if is_dataclass(entry) else ():
+            value = getattr(entry, field.name)
+            if callable(value):
+                yield value
+            elif module and isinstance(value, str) and value.startswith(f"{module}:"):
+                yield getattr(sys.modules.get(module), value.partition(":")[2], None)
 
     def of_file(self, path: str) -> list[str]:
         """Return the names that a local file registered."""
@@ -191,6 +213,7 @@ class Registry(Mapping[str, T], Generic[T]):
         if name not in self._shipped:
             self._entries.pop(name, None)
             self._sources.pop(name, None)
+            self._of_program.pop(name, None)
 
     def points(self) -> Mapping[str, list[EntryPoint]]:
         """Return what installed packages offer, by name; nothing is imported."""
@@ -280,7 +303,7 @@ def foreign_sources(names: Iterable[tuple[str, str]]) -> dict[str, Source]:
         names: Plurals of registries and names in them.
 
     Returns:
-        Sources by ``PLURAL/NAME``; parts that are shipped or that the program itself registered are left out.
+        Sources by ``PLURAL/NAME``; parts that are shipped are left out.
     """
     found = {f"{plural}/{name}": REGISTRIES[plural].source(name) for plural, name in names}
     return {key: source for key, source in found.items() if source is not None}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from gan_bench.core.errors import DamagedError, RecordError, UnreadableError
+from gan_bench.core.program_code import is_other_code
 from gan_bench.core.text import printable
 from gan_bench.records import schema
 from gan_bench.records.folders import excused, read_left_out, read_or_error
@@ -39,6 +40,7 @@ class Identity(TypedDict):
         torch: Version of PyTorch.
         device: Where it is trained: ``cpu`` or ``cuda:N``.
         parts: Sources of the parts that gan_bench does not ship, by ``KINDS/NAME``.
+        in_program: What these were, had the running program registered them itself.
     """
 
     data_sha256: str | None
@@ -47,6 +49,7 @@ class Identity(TypedDict):
     torch: str
     device: str
     parts: dict[str, schema.Part]
+    in_program: dict[str, schema.Part]
 
 
 def refuse_other_format(checkpoint: Path) -> None:
@@ -198,7 +201,7 @@ class Earlier:
             reasons.append("the training images")
         if same_torch and known.get("networks_sha256") not in (None, now["networks_sha256"]):
             reasons.append("the layers of the networks")
-        parts, before = now["parts"], known.get("parts", {})
-        changed = [key for key in before if key in parts and before[key].get("sha256") != parts[key]["sha256"]]
+        parts, own, before = now["parts"], now["in_program"], known.get("parts", {})
+        changed = [key for key in before if key in parts and is_other_code(before[key], parts[key], own[key])]
         reasons += [f"the code of {', '.join(changed)}"] if changed else []
         return f"{' and '.join(reasons)} changed" if reasons else None

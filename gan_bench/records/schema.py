@@ -78,11 +78,13 @@ class TrialFile(Strict):
 
 
 class Part(Strict):
-    """What a part of another package or of a local file was loaded from."""
+    """What a part was loaded from that gan_bench does not ship."""
 
-    name: Annotated[str, doc("name of the distribution, or of the local file")]
-    version: Annotated[str, doc("version of the distribution; empty for a file")]
-    sha256: Annotated[str, doc("digest of the code")]
+    name: Annotated[str, doc("name of the distribution or local file; __main__ for what the program registered")]
+    version: Annotated[str, doc("version of the distribution; of bytecode, the Python; empty for other code")]
+    sha256: Annotated[
+        str, doc("digest of the code; of what the program registered, of its functions and what they stand on")
+    ]
     path: NotRequired[Annotated[str | None, doc("the local file, or null")]]
 
 
@@ -106,7 +108,7 @@ class EnvironmentFile(Strict):
     parts: NotRequired[
         Annotated[
             dict[str, Part],
-            doc("parts of other packages and of local files by KINDS/NAME: name, version, sha256 of the code, path"),
+            doc("parts that gan_bench does not ship, by KINDS/NAME: name, version, sha256 of the code, path"),
         ]
     ]
     engine: NotRequired[Annotated[str, doc("how the update was executed")]]

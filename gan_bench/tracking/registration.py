@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import UserError
+from gan_bench.core.program_code import PROGRAM
 from gan_bench.records.folders import suite_of
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_saved
@@ -61,6 +62,11 @@ def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
         raise UserError(
             f"the architecture {config['architecture']} is of the file {part['path']}, which a model would not find; "
             "offer it as a package to register its generator"
+        )
+    if part and part["name"] == PROGRAM:
+        raise UserError(
+            f"the architecture {config['architecture']} was registered by the program that trained it, and a model "
+            "would not find it; offer it as a package to register its generator"
         )
     if part:
         needed.append(f"{part['name']}=={part['version']}")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -20,8 +21,10 @@ import pytest
 import torch
 from PIL import Image
 from support.commands import HANG, gan_bench
+from support.parts import registered
 from support.studies import write
 from support.trials import digits_trial
+from torch.nn.functional import relu
 
 import gan_bench as gb
 from gan_bench.core.torch_settings import precisions_kept
@@ -57,6 +60,36 @@ def test_the_notebook_runs_and_what_it_makes_is_sound(tmp_path):
 
 def shows_what_it_says(names, shown):
     statuses, trials, fid, (shape, dtype), scores, after, code = shown
+def test_a_loss_that_a_program_registers_again_with_other_code_is_trained_again(tmp_path, capsys):
+    """It gave the scores of the earlier code without a word."""
+
+    def cell(margin):
+        def discriminator(real, fake):
+            return relu(margin - real).mean(-1) + relu(margin + fake).mean(-1)
+
+        def generator(fake):
+            return -margin * fake.mean(-1)
+
+        return replace(gb.LOSSES["hinge"], discriminator=discriminator, generator=generator)
+
+    def ends(margin):
+        with registered(gb.LOSSES, "of_a_cell", cell(margin)):
+            done = gb.run("digits", results=tmp_path, only="mlp", seeds=[0], epochs=1, samples=64, train_limit=128,
+                          changes={"loss": "of_a_cell"}, executor="auto", workers=2, join=True, tracking=False,
+                          no_estimate=True, quiet=False)  # fmt: skip
+        (end,) = done.folder.glob("*/record.json")
+        (environment,) = done.folder.glob("*/environment.json")
+        part = json.loads(environment.read_text())["parts"]["losses/of_a_cell"]
+        assert (part["name"], part["version"], part["path"]) == ("__main__", "", None)
+        return end.read_bytes(), capsys.readouterr().out
+
+    first, _ = ends(1.0)
+    again, _ = ends(1.0)
+    other, said = ends(500.0)
+    assert again == first != other
+    assert "the code of losses/of_a_cell changed" in said
+
+
     assert statuses == {"done": 2}
     assert list(trials["epochs_done"]) == [4, 4]
     assert list(fid.columns) == [0, 1]

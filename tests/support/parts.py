@@ -12,7 +12,7 @@ def temporary(registry, **entries):
 
     The given entries stand under their names in the block, also in the place of those that are there.
     """
-    kept = {name: copy(vars(registry)[name]) for name in ("_entries", "_sources", "_provisional", "_of_main")}
+    kept = {name: copy(vars(registry)[name]) for name in ("_entries", "_sources", "_provisional", "_of_program")}
     try:
         registry._entries.update(entries)
         yield

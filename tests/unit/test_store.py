@@ -182,19 +182,20 @@ def test_digests_are_of_the_records_own_files_and_of_nothing_behind_links(direct
         ({"networks_sha256": "b"}, "the layers of the networks changed"),
         ({"networks_sha256": "b", "torch": "3"}, None),  # another PyTorch describes the same layers in other words
         ({"data_sha256": "b", "networks_sha256": "b"}, "the training images and the layers of the networks changed"),
-        ({"parts": {"losses/mine": {"sha256": "b"}}}, "the code of losses/mine changed"),
+        ({"parts": {"losses/mine": {"name": "mine.py", "sha256": "b"}}}, "the code of losses/mine changed"),
         (
-            {"networks_sha256": "b", "parts": {"losses/mine": {"sha256": "b"}}},
+            {"networks_sha256": "b", "parts": {"losses/mine": {"name": "mine.py", "sha256": "b"}}},
             "the layers of the networks and the code of losses/mine changed",
         ),
     ],
 )
 def test_what_changed_since_an_earlier_run_is_named(directory, now, said):
-    parts = {"losses/mine": {"sha256": "a"}}
+    parts = {"losses/mine": {"name": "mine.py", "version": "", "sha256": "a"}}
     known = {"data_sha256": "a", "networks_sha256": "a", "parts": parts, "libraries": {"torch": "2"}}
     earlier = Earlier(directory)
     vars(earlier)["environment"] = known
     there = {"data_sha256": "a", "networks_sha256": "a", "d_output": "logit", "torch": "2", "parts": parts}
+    there |= {"in_program": {key: {} for key in parts}}
     assert earlier.changed({**there, **now}) == said
 
 

@@ -316,7 +316,7 @@ class Survey:
         for plural_, name in self.parts:
             registry = REGISTRIES[plural_]
             folder = plural_ == "datasets" and DATASETS[name].folder is not None
-            if not (folder or registry.is_shipped(name) or registry.source(name)):
+            if not folder and registry.is_of_program(name):
                 return f'{registry.kind} "{name}"'
         return None
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.preparing import tell
-from gan_bench.core.registry import foreign_sources
+from gan_bench.core.registry import REGISTRIES, foreign_sources
 from gan_bench.core.sources import Source
 from gan_bench.data.datasets import DATASETS, ImageSet, load
 from gan_bench.data.splits import Split
@@ -152,7 +152,7 @@ class RunContext:
             "d_output": LOSSES[config.loss].output,
             "torch": str(torch.__version__),
             "device": str(self.device),
-            "parts": {key: _part(source) for key, source in foreign_sources(self.parts(config)).items()},
+            **self._once(("parts", *(used := tuple(self.parts(config)))), lambda: _sources_of(used)),
         }
 
     def engine(self, config: TrialConfig, way: str | None = None) -> Engine:
@@ -179,6 +179,21 @@ class RunContext:
             self._shared[key] = make()
         found: T = self._shared[key]  # type: ignore[assignment]
         return found
+
+
+class _Sources(TypedDict):
+    parts: dict[str, Part]
+    in_program: dict[str, Part]
+
+
+def _sources_of(parts: Iterable[tuple[str, str]]) -> _Sources:
+    """Return what parts are of, as an identity has it: once for a run, in which no part changes."""
+    found = foreign_sources(parts)
+    own = {key: REGISTRIES[key.partition("/")[0]].in_program(key.partition("/")[2]) for key in found}
+    return {
+        "parts": {key: _part(source) for key, source in found.items()},
+        "in_program": {key: _part(source) for key, source in own.items()},
+    }
 
 
 def _part(source: Source) -> Part:

@@ -173,6 +173,7 @@ NO_TRIAL: Identity = {
     "torch": str(torch.__version__),
     "device": "",
     "parts": {},
+    "in_program": {},
 }
 """Identity where an environment is described and no trial."""
 

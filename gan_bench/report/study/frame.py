@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gan_bench.config.trial import TrialConfig, setting_key
+from gan_bench.core.program_code import PROGRAM
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
@@ -170,17 +171,22 @@ def _trial_row(item: StoredTrial) -> dict[str, object]:
 
 
 IMAGES = "the images of "
+IN_PROGRAM = " in the program"
 MadeOf = tuple[tuple[str, str], ...]
 """What a trial was trained and scored with that may have changed under the same name, each with its digest."""
 
 
 def made_of(item: StoredTrial) -> MadeOf:
-    """Return a trial's images and the local files of its parts; those of packages tell their versions."""
+    """Return a trial's images and the code of its parts; those of packages tell their versions.
+
+    Bytecode tells nothing, as it is another under another Python.
+    """
     images = item.environment.get("data_sha256")
     own = {
-        f"the code of {printable(name)}": part["sha256"]
+        f"the code{IN_PROGRAM if part['name'] == PROGRAM else ''} of {printable(name)}": part["sha256"]
         for name, part in item.environment.get("parts", {}).items()
-        if part.get("path") and not name.startswith(("measures/", "datasets/"))  # of datasets the images count
+        if (part.get("path") or (part["name"] == PROGRAM and not part["version"]))
+        and not name.startswith(("measures/", "datasets/"))  # of datasets the images count
     }
     found = {**({IMAGES + printable(item.trial["config"]["dataset"]): images} if images else {}), **own}
     return tuple(sorted((name, str(digest)) for name, digest in found.items()))
