@@ -167,7 +167,8 @@ class RunResult:
     """What a run of a suite came to.
 
     Attributes:
-        exit_code: 0 when all trials are done, 1 when one failed or diverged, 130 when interrupted.
+        exit_code: 0 when no trial failed or diverged; 1 when one did or cannot be read. Trials that another thread or
+            process was training are its own to speak of: ``statuses`` counts what is not done.
         folder: The suite's folder in the results folder.
         has_report: Whether it made a report; a plan alone makes none, nor does a run whose budget does not suffice, and
             one that lies there is of another run.

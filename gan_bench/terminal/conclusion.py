@@ -128,7 +128,7 @@ def conclude(
     say_tracking(outcome.mirror, options, console)
     if left:
         console.say(f"{plural(len(left), 'trial')} left when the budget was spent; {_advice(options)}", style="yellow")
-    return 1 if bad else 0
+    return 1 if any(trial.id not in outcome.results.held for trial in bad) else 0  # others' exit codes speak of theirs
 
 
 def _conclude_share(

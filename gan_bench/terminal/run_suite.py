@@ -49,7 +49,8 @@ def run_suite(options: RunOptions, console: PlainConsole, *, all_tables: bool = 
             installed, and a trial under way continues from its last checkpoint.
 
     Returns:
-        0 when all trials are done, 1 when one failed or diverged, 130 when interrupted.
+        0 when no trial failed or diverged, 1 when one did or cannot be read, 130 when interrupted. Trials that others
+        were training count for nothing.
 
     Raises:
         UserError: Something asked for cannot be.

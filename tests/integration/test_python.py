@@ -29,6 +29,8 @@ from torch.nn.functional import relu
 import gan_bench as gb
 from gan_bench.core.torch_settings import precisions_kept
 from gan_bench.data.image_source import open_source
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.lock import trial_lock
 from gan_bench.sampling import interpolation, load_generator
 
 NOTEBOOK = Path("benchmarks/notebooks/first-look.ipynb")
@@ -58,8 +60,6 @@ def test_the_notebook_runs_and_what_it_makes_is_sound(tmp_path):
     a_generator_s_folder_need_not_be_utf_8(names["tables"], tmp_path)
 
 
-def shows_what_it_says(names, shown):
-    statuses, trials, fid, (shape, dtype), scores, after, code = shown
 def test_a_loss_that_a_program_registers_again_with_other_code_is_trained_again(tmp_path, capsys):
     """It gave the scores of the earlier code without a word."""
 
@@ -90,6 +90,8 @@ def test_a_loss_that_a_program_registers_again_with_other_code_is_trained_again(
     assert "the code of losses/of_a_cell changed" in said
 
 
+def shows_what_it_says(names, shown):
+    statuses, trials, fid, (shape, dtype), scores, after, code = shown
     assert statuses == {"done": 2}
     assert list(trials["epochs_done"]) == [4, 4]
     assert list(fid.columns) == [0, 1]
@@ -328,10 +330,21 @@ def test_another_call_may_have_other_images_under_the_same_name(tmp_path):
 def test_a_folder_without_records_is_refused_as_by_a_report(tmp_path):
     """It gave empty frames without a word, where the path was wrong."""
     (tmp_path / "pictures").mkdir()
-    write(tmp_path / "one", digits_trial(), 50.0)
-    for folder in (tmp_path / "pictures", next((tmp_path / "one").glob("*/*--*"))):
-        with pytest.raises(gb.UserError, match="holds no trial records; run a suite first, for example `gan-bench run"):
-            gb.load(folder)
+    with pytest.raises(gb.UserError, match="holds no trial records; run a suite first, for example `gan-bench run"):
+        gb.load(tmp_path / "pictures")
+
+
+def test_a_trial_that_another_process_has_is_no_failure(tmp_path, capsys):
+    """The only trial of a call was under way elsewhere, and the exit code said that it had failed."""
+    asked = {"only": "mlp", "seeds": [0], "epochs": 1, "samples": 64, "train_limit": 128, "executor": "inline"}
+    gb.run("digits", results=tmp_path, no_estimate=True, **asked)
+    (record,) = tmp_path.glob("digits/*--*")
+    (record / "record.json").unlink()
+    with trial_lock(RecordDirectory(record)) as lock:
+        assert lock.acquire() is None
+        held = gb.run("digits", results=tmp_path, no_estimate=True, quiet=False, **asked)
+    assert "locked by " in capsys.readouterr().out
+    assert (held.exit_code, held.statuses()) == (0, {"unfinished": 1})
 
 
 def test_a_folder_of_damaged_records_has_the_columns_of_one_of_sound_ones(tmp_path):
