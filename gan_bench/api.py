@@ -26,7 +26,7 @@ import io
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path, PurePath
@@ -313,11 +313,11 @@ def generator(path: PathLike, *, average: bool = False, allow_plugins: bool = Fa
 @_as_in_a_command
 def score(
     generated: PathLike | NDArray[Any] | torch.Tensor | Sequence[Any] | nn.Module,
-    reference: str,
+    reference: PathLike,
     *,
     value_range: tuple[float, float] | None = None,
     size: int | None = None,
-    extractors: Sequence[str] = (),
+    extractors: Iterable[str] = (),
     samples: int | None = None,
     data: PathLike | None = None,
     device: str = "auto",
@@ -361,7 +361,7 @@ def score(
 
     where = choose_device(checked("device", device, str))
     fix_bits(where)
-    names = checked("extractors", extractors, Sequence[str])
+    names = checked("extractors", extractors, Iterable[str])
     samples = checked("samples", samples, int | None, least=2)
     size = checked("size", size, int | None, least=8, most=1024)
     value_range = checked("value_range", value_range, tuple[float, float] | None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import KW_ONLY, MISSING, dataclass, field, fields
 from functools import cached_property
 from numbers import Integral, Real
@@ -94,7 +94,7 @@ class RunOptions:
         int | None, Option("Generated images per evaluation.", least=2, same_trials=True, panel=_WHAT)
     ] = None
     seeds: Annotated[
-        Sequence[int] | None,
+        Iterable[int] | None,
         Option(
             "Seeds, such as 0,1,2 or 0-4.",
             python="Seeds instead of the suite's.",
@@ -150,7 +150,7 @@ class RunOptions:
         ),
     ] = "auto"
     extractors: Annotated[
-        Sequence[str],
+        Iterable[str],
         Option(
             "Score with this extractor; may be repeated.",
             python="Names of extractors instead of the suite's.",
@@ -346,7 +346,7 @@ def declared() -> dict[str, tuple[Any, Option]]:
     return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Annotated}
 
 
-def _seeds(given: Sequence[int]) -> tuple[int, ...]:
+def _seeds(given: Iterable[int]) -> tuple[int, ...]:
     found = tuple(whole("seed", seed) for seed in given)
     if not found:
         raise UserError("seeds is empty; leave it out for the suite's own")

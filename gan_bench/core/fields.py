@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import operator
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -87,6 +88,7 @@ def checked(
     Raises:
         UserError: It is of another type, or outside these bounds.
     """
+    kind = _listed(kind)
     kinds = get_args(kind) if get_origin(kind) is UnionType else (kind,)
     if value is None and NoneType in kinds:
         return None
@@ -114,6 +116,13 @@ def checked(
 def short(value: object) -> str:
     """Write what was passed in one line, cut."""
     return " ".join(repr(value).split())[:100]
+
+
+def _listed(kind: Any) -> Any:  # noqa: ANN401 - a type
+    """Return a type with sequences, as which an argument is returned, in the place of iterables."""
+    if get_origin(kind) is UnionType:
+        return functools.reduce(operator.or_, map(_listed, get_args(kind)))
+    return Sequence[get_args(kind)] if get_origin(kind) is Iterable else kind  # type: ignore[misc]
 
 
 def _converted(name: str, value: Any, kinds: Sequence[Any]) -> Any:  # noqa: ANN401 - what somebody passed
