@@ -110,9 +110,10 @@ def load(results: PathLike) -> ResultTables:
     """Read the records of a results folder, or of one suite's folder in it.
 
     Raises:
-        UserError: There is no such folder, or it holds no trial records, neither planned nor damaged ones.
+        UserError: There is no such folder, or it is one trial's, or it holds no trial records, neither planned nor
+            damaged ones.
     """
-    folder = existing(_path(results))
+    folder = existing(_path(results)).absolute()  # paths in frames lead there from any folder
     declare_foreign_measures(folder)
     found = list(scan(folder))
     if not found:

@@ -13,7 +13,7 @@ from gan_bench.config.trial import RESERVED_NAMES, directory_name
 from gan_bench.core.errors import CopiedError, DamagedError, PutAsideError, RecordError, UnreadableError, UserError
 from gan_bench.records import schema
 from gan_bench.records.json_files import REMEDY, read_known, read_optional, read_usable, unreadable
-from gan_bench.records.layout import BASELINES, LEFT_OUT, PLAN, TRIALS, check_name, is_safe_name
+from gan_bench.records.layout import BASELINES, LEFT_OUT, PLAN, TRIAL, TRIALS, check_name, is_safe_name
 from gan_bench.records.reader import Steps, StoredTrial, read_trial, with_config
 
 
@@ -21,10 +21,13 @@ def existing(results: Path) -> Path:
     """Return a results folder that must be there.
 
     Raises:
-        UserError: It is not.
+        UserError: It is not, or it is a record in one.
     """
     if not results.is_dir():
         raise UserError(f"{results} is no folder; name the results folder of an earlier run")
+    place = results.absolute()
+    if fnmatchcase(place.name, TRIALS) and (results / TRIAL).is_file():
+        raise UserError(f"{results} is the record of one trial; name its suite's folder, {place.parent}")
     return results
 
 

@@ -334,6 +334,27 @@ def test_a_folder_without_records_is_refused_as_by_a_report(tmp_path):
         gb.load(tmp_path / "pictures")
 
 
+def test_the_folder_of_one_record_is_refused_with_that_of_its_suite(tmp_path):
+    """It was said to hold no records; run a suite first."""
+    write(tmp_path / "one", digits_trial(), 50.0)
+    (record,) = (tmp_path / "one").glob("*/*--*")
+    with pytest.raises(gb.UserError, match="is the record of one trial; name its suite's folder, ") as refused:
+        gb.load(record)
+    named = str(refused.value).rpartition(", ")[2]
+    assert gb.load(named).trials["path"].tolist() == [record]
+    for command in ("report", "verify"):
+        done = gan_bench(command, ".", cwd=record)
+        assert (done.returncode, f"name its suite's folder, {named}" in " ".join(done.stderr.split())) == (2, True)
+
+
+def test_paths_in_frames_lead_to_records_from_any_folder(tmp_path, monkeypatch):
+    write(tmp_path / "one", digits_trial(), 50.0)
+    monkeypatch.chdir(tmp_path)
+    tables = gb.load("one")
+    monkeypatch.chdir("/")
+    assert all(path.is_absolute() and path.is_dir() for path in tables.trials["path"])
+
+
 def test_a_trial_that_another_process_has_is_no_failure(tmp_path, capsys):
     """The only trial of a call was under way elsewhere, and the exit code said that it had failed."""
     asked = {"only": "mlp", "seeds": [0], "epochs": 1, "samples": 64, "train_limit": 128, "executor": "inline"}
