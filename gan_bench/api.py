@@ -24,7 +24,6 @@ from __future__ import annotations
 import inspect
 import io
 import os
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,6 +34,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import pandas as pd
 
 from gan_bench.config.image_folder import data_root
+from gan_bench.core.caller import warn_caller
 from gan_bench.core.errors import UserError
 from gan_bench.core.fields import checked
 from gan_bench.core.registry import did_you_mean
@@ -383,7 +383,7 @@ def score(
     against = at_home(os.fsdecode(reference))
     found = scoring.prepare(given, against, list(names), root, where, samples, size=size, allow_plugins=allow_plugins)
     for remark in found.remarks:
-        warnings.warn(remark, stacklevel=3)
+        warn_caller(remark)
     rows = [each.to_json() for each in found.scores()]
     columns = ["metric", "value", "std", "extractor", "split", "real", "generated", "note"]
     return pd.DataFrame(rows)[columns].astype({"value": float, "std": float})

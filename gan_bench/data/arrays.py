@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from gan_bench.core.caller import warn_caller
 from gan_bench.core.errors import DataError, UserError, brief
 from gan_bench.core.text import plural, printable
 from gan_bench.data.eight_bit import WIDE, UnknownRangeError, as_meant, eight_bit
@@ -65,7 +65,7 @@ def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tens
         )
     found = _converted(array, left)
     if remark := _darkness(int(found.max()), value_range, is_bytes=array.dtype == np.uint8):
-        warnings.warn(remark, stacklevel=4)
+        warn_caller(remark)
     return found
 
 
@@ -84,10 +84,9 @@ def _converted(array: NDArray[Any], value_range: tuple[float, float] | None) -> 
             "value_range=(LOW, HIGH)"
         )
     if least >= 0 and most > 0:
-        warnings.warn(
+        warn_caller(
             "no value of the images is below 0, and they are taken to be in [-1, 1]; if they are in [0, 1], pass "
-            "value_range=(0, 1)",
-            stacklevel=5,
+            "value_range=(0, 1)"
         )
     return _scaled(array, -1.0, 1.0)
 
@@ -205,9 +204,7 @@ def _read_pictures(
     ]
     if white := sum(each.size > 0 and int(each.min()) == 255 for each in read):
         are = "are" if white > 1 else "is"
-        warnings.warn(
-            f"{plural(white, 'image')} {are} white all over; what is transparent is laid over white", stacklevel=5
-        )
+        warn_caller(f"{plural(white, 'image')} {are} white all over; what is transparent is laid over white")
     return [each[None] if grey else each.transpose(2, 0, 1) for each in read], None if is_wide else value_range
 
 

@@ -388,6 +388,21 @@ def test_the_types_of_arguments_are_those_that_are_taken(tmp_path):
     assert checked.returncode == 0, checked.stdout
 
 
+def test_a_warning_of_scores_names_the_line_that_called(tmp_path):
+    """It named a line of gan_bench, so that no filter of the caller's module took it."""
+    calls = [
+        lambda: gb.score(torch.rand(16, 1, 28, 28), "digits"),
+        lambda: gb.score([Image.new("L", (28, 28), 255)] * 16, "digits"),
+        lambda: gb.score(torch.zeros(16, 1, 28, 28, dtype=torch.uint8), "digits"),
+    ]
+    for call in calls:
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            call()
+        assert found
+        assert {each.filename for each in found} == {__file__}
+
+
 def test_a_folder_of_damaged_records_has_the_columns_of_one_of_sound_ones(tmp_path):
     for name in ("one", "damaged"):
         write(tmp_path / name, digits_trial(), 50.0)
