@@ -85,6 +85,10 @@ def code_of(name, digest, path="/my.py"):
     return {"parts": {name: {"name": "my.py", "version": "", "sha256": digest, "path": path}}}
 
 
+def in_program(name, digest, version=""):
+    return {"parts": {name: {"name": "__main__", "version": version, "sha256": digest, "path": None}}}
+
+
 @pytest.mark.parametrize(
     ("before", "after", "changed"),
     [
@@ -92,6 +96,9 @@ def code_of(name, digest, path="/my.py"):
         (code_of("losses/mine", "a"), code_of("losses/mine", "b"), "the code of losses/mine"),
         (code_of("losses/mine", "a"), code_of("losses/other", "b"), ""),
         (code_of("measures/mine", "a"), code_of("measures/mine", "b"), ""),
+        (in_program("losses/mine", "a"), in_program("losses/mine", "b"), "the code in the program of losses/mine"),
+        (in_program("losses/mine", "a"), code_of("losses/mine", "b"), ""),  # it may have moved into a file
+        (in_program("losses/mine", "a", "bytecode"), in_program("losses/mine", "b", "bytecode"), ""),  # of two Pythons
         (code_of("losses/packaged", "a", None), code_of("losses/packaged", "b", None), ""),
         ({}, {"data_sha256": "b"}, ""),
     ],
@@ -107,6 +114,24 @@ def test_trials_of_other_images_or_code_are_not_compared(before, after, changed)
     assert f"No test judges lr 2e-4: {changed} changed between them." in found.headline
     assert lr.startswith("learning rate: undecided between 0.0002 and 0.0003")
     assert f"Trials are of different times: {changed} changed" in found.cautions[0]
+
+
+def test_no_command_is_proposed_for_a_part_that_the_program_registered():
+    """It said "Next: `gan-bench run … --set loss=mine`", which knows no such loss."""
+    items = [*trials(2e-4, (50, 60, 45, 51, 52)), *trials(3e-4, (55, 52, 50, 51, 53))]
+    assert proposal_of(of(items, **in_program("losses/mine", "a"))) is None
+    items[0] = replace(items[0], record=None)
+    assert "`gan-bench run" in proposal_of(items)
+    said = proposal_of([items[0], *of(items[1:], **in_program("losses/mine", "a"))])
+    assert said.startswith("Next: no command knows losses/mine, which the program that trained these trials")
+    assert "put it into a file that the suite names under plugins:" in said
+    (study,) = studies_of(of(items, **in_program("losses/mine", "a")), commands={"test": COMMAND})
+    assert whole_command(study) is None, "the page and the card name it"
+
+
+def proposal_of(items):
+    (study,) = studies_of(items, commands={"test": COMMAND})
+    return proposal(study.scored[0])
 
 
 def test_trials_of_several_machines_are_named():

@@ -88,6 +88,11 @@ def last_command(study: Study) -> Command:
 
 
 def own_command(study: Study) -> Command | None:
+    """Return the command that trains a study's own trials, or None where no command knows a part of them."""
+    return None if study.of_program else planned_command(study)
+
+
+def planned_command(study: Study) -> Command | None:
     """Return the command that trains a study's own trials, those that its suite asks for.
 
     A suite's plan keeps the last command alone, of whichever part of it; what it chose and changed need not be what

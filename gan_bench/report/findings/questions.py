@@ -18,7 +18,7 @@ from gan_bench.report.findings.command import (
     Command,
     last_command,
     named_seeds,
-    own_command,
+    planned_command,
     seeds_of,
 )
 from gan_bench.report.findings.factors import WITHIN, factors_of
@@ -88,6 +88,17 @@ def counted(asked: Iterable[Question]) -> str:
 
 
 def proposal(scored: Scored) -> str | None:
+    """Propose what would settle most of a study, as ``_proposal`` does, by no command where none knows its parts."""
+    said, own = _proposal(scored), scored.study.of_program
+    if own is None or said is None:
+        return said
+    return (
+        f"Next: no command knows {own}, which the program that trained these trials registered itself; put it into a "
+        "file that the suite names under plugins:, or go on in that program."
+    )
+
+
+def _proposal(scored: Scored) -> str | None:
     """Propose the run that would settle most of a study under one protocol, with its expected time.
 
     Returns:
@@ -95,7 +106,7 @@ def proposal(scored: Scored) -> str | None:
     """
     study, found, trials = scored.study, standings(scored), scored.study.asked_for
     left = trials["status"].isin(["planned", "unfinished", "interrupted", "damaged", "altered", "skipped"])
-    command = own_command(study)
+    command = planned_command(study)
     if left.any() and command:
         seeds, waiting = last_command(study).value("--seeds"), {int(seed) for seed in trials["seed"][left]}
         is_until = command.value("--until") is not None and not study.design.extended

@@ -134,6 +134,11 @@ class Study:
         return self.trials[~self.trials["label"].isin(self.cut_short)]
 
     @property
+    def of_program(self) -> str | None:
+        """A part of its trials that no command knows, as the program that trained them registered it, or None."""
+        return next(filter(None, self.trials["of_program"]), None)
+
+    @property
     def images(self) -> frozenset[str]:
         """Digests of the images that its trials have seen: several where those were changed in between."""
         made = set(self.trials["made_of"])
