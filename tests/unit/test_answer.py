@@ -754,6 +754,7 @@ def test_seeds_are_not_added_to_a_cut_training_in_which_nothing_was_learned(opti
     worse = 0 if learned else 300  # than untrained generators
     (study,) = studies_of([*trials(2e-4, (worse + 50, worse + 60)), *trials(3e-4, (worse + 55, worse + 52))])
     study.command, study.profile = f"gan-bench run test {options}", profile
+    study.whole = study.trials.iloc[:0]
     study.trials["config"] = [{**config, "epochs": 3} for config in study.trials["config"]]
     if "--samples" in options:
         study.trials["train_limit"] = None
@@ -772,6 +773,7 @@ def test_seeds_are_not_added_to_a_cut_training_in_which_nothing_was_learned(opti
 def test_epochs_that_a_suite_sets_are_not_taken_for_cut_where_samples_alone_made_trials_quick():
     (study,) = studies_of([*trials(2e-4, (350, 360)), *trials(3e-4, (355, 352))])
     study.command, study.profile = "gan-bench run test --samples 100", "quick"
+    study.whole = study.trials.iloc[:0]
     study.trials["train_limit"] = None
     study.trials["name"] += ",epochs=5"
     assert "--set epochs=4`: more seeds would not help." in proposal(study.scored[0])

@@ -128,6 +128,19 @@ def test_seeds_of_a_fixed_list_are_averaged_without_a_withdrawn_setting_that_was
     assert row["seeds"] == 5
 
 
+def test_no_part_of_an_average_is_judged_beside_a_withdrawn_setting():
+    """A setting of which later seeds alone are there will have those of the first look."""
+    items = gone(*(trial(seed, 1e-4, 50.0, betas_g=(0.5, 0.999), betas_d=(0.5, 0.999)) for seed in range(5)))
+    items += [
+        trial(seed, rate, 60.0, step=5, betas_g=(beta, 0.999), betas_d=(beta, 0.999))
+        for beta, rate, seeds in ((0.5, 2e-4, range(5)), (0.9, 1e-4, range(5, 8)), (0.9, 2e-4, range(5, 8)))
+        for seed in seeds
+    ]
+    _, tables, _ = reported(items)
+    found = [(row["found"], row["next"]) for row in primary(tables, "factor-learning-rate-lenet")]
+    assert found == [("not judged", 5)]
+
+
 def test_the_first_look_comes_beside_a_withdrawn_setting_too():
     """It was given up, "as no other shares two seeds with it"; the suite trains all settings up to their first look."""
     items = [

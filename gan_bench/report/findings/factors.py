@@ -221,7 +221,7 @@ def _averaged(scored: Scored, sides: Iterable[Sides]) -> Iterator[Sides]:
     """Count a seed only when all settings that are averaged have it: a later look must not judge a part of them."""
     for recipe, first, second, pairs in sides:
         kept = pairs[pairs["seed"].isin(attainable(scored, pairs))]
-        whole = scored.study.design.is_fixed | in_whole_seeds(kept, kept["rest"].nunique())
+        whole = scored.study.design.is_fixed | in_whole_seeds(kept, pairs["rest"].nunique())
         yield recipe, first, second, kept.assign(open=kept["open"] | ~whole)
 
 
