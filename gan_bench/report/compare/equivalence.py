@@ -203,7 +203,8 @@ def _mean(values: NDArray[np.float64]) -> float | None:
     """Return the geometric mean, which is 0 where a score is; None of no scores, and of scores below 0."""
     if not len(values) or values.min() < 0:
         return None
-    return float(np.exp(np.log(values).mean())) if values.min() > 0 else 0.0
+    first = values[0]  # equal scores have themselves as their mean, to the last digit
+    return float(first * np.exp(np.log(values / first).mean())) if values.min() > 0 else 0.0
 
 
 def _spread(values: NDArray[np.float64]) -> float | None:
