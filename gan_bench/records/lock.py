@@ -8,6 +8,7 @@ messages alone.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -17,7 +18,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from gan_bench.core.atomic import open_own
-from gan_bench.core.errors import FULL, DiskFullError, RecordError, UnreadableError, UserError
+from gan_bench.core.errors import CLOSED, FULL, DiskFullError, RecordError, UnreadableError, UserError
 from gan_bench.core.preparing import tell
 from gan_bench.records.json_files import is_link, is_regular, read_file, unreadable
 from gan_bench.records.layout import LOCKS, RecordDirectory
@@ -56,6 +57,15 @@ def _kernel_lock(path: Path) -> BaseFileLock:
         return FileLock(path, thread_local=False, fallback_to_soft=False)
     except TypeError:  # an older version has no such fallback
         return FileLock(path, thread_local=False)
+
+
+def _remedy(error: Exception) -> str:
+    """Say what helps where no lock can be made; a command that adds to records needs them where it may write."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number not in CLOSED:
+        return "make it writable, or choose another results folder"
+    copied = "copy the folder of the results to where you may write, and name the copy"
+    return copied if number == errno.EROFS else f"make it writable, or {copied}"
 
 
 class Lock:
@@ -100,10 +110,8 @@ class Lock:
                 raise UnreadableError(f"{self.file} is no file, so that nothing can be locked; remove it") from None
             if isinstance(error, OSError) and error.errno in FULL:
                 raise DiskFullError(f"no space left at {self.folder} (bytes or files); free some") from None
-            raise UserError(
-                f"{self.folder} cannot hold locks ({getattr(error, 'strerror', None) or error}); make it writable, or "
-                "choose another results folder"
-            ) from None
+            why = getattr(error, "strerror", None) or error
+            raise UserError(f"{self.folder} cannot hold locks ({why}); {_remedy(error)}") from None
         with contextlib.suppress(OSError), open_own(self._owner_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as file:
             file.write(json.dumps(asdict(Owner.me())).encode())  # the name is a courtesy
         return None

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from support.commands import HANG
@@ -102,6 +103,28 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot hold locks .* choose another results folder"):
         Lock(tmp_path / "file", "trial").acquire()
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EROFS, "copy the folder of the results to where you may write, and name the copy"),
+        (
+            errno.EACCES,
+            "make it writable, or copy the folder of the results to where you may write, and name the copy",
+        ),
+    ],
+)
+def test_a_folder_that_is_closed_is_to_be_copied(tmp_path, monkeypatch, number, remedy):
+    """sync and score --add named another results folder, which has none of the records."""
+
+    def closed(path, **_):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "mkdir", closed)
+    with pytest.raises(UserError) as raised:
+        Lock(tmp_path / ".locks", "trial").acquire()
+    assert str(raised.value) == f"{tmp_path / '.locks'} cannot hold locks ({os.strerror(number)}); {remedy}"
 
 
 def test_of_many_that_try_at_once_one_becomes_the_owner(folder):
