@@ -27,6 +27,17 @@ from gan_bench.tracking.server import DATABASE, check_no_password, default_uri, 
 MAYBE_ELSEWHERE = "where runs of these records kept MLflow elsewhere, name that place with --tracking-uri"
 """Records name no server: they are shared, and its address may hold a password."""
 WAIT_SECONDS = 90.0
+_SERVER = """import os, runpy, signal, threading
+
+def end():
+    while os.read(0, 1):
+        pass
+    os.killpg(0, signal.SIGKILL)
+
+threading.Thread(target=end, daemon=True).start()
+runpy.run_module("mlflow", run_name="__main__", alter_sys=True)"""
+"""Runs MLflow as ``python -m`` does, until standard input ends, as it does however this process ends: its server, which
+leads a group of its own, would keep the port of a process that was killed."""
 END_SECONDS = 5.0
 """Seconds that MLflow's server has to end by itself."""
 BLOCKED = frozenset({5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6697})
@@ -125,7 +136,7 @@ def serve(
     links = _links(uri, base)
     ours = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONSAFEPATH": "1"}
     environment = {**os.environ, **ours}  # the last: a file mlflow.py in the current folder is not MLflow
-    command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", "--backend-store-uri", uri]
+    command = [sys.executable, "-c", _SERVER, "ui", "--workers", "1", "--backend-store-uri", uri]
     command += ["--host", host, "--port", str(found)]
     console.say(f"MLflow starts on {base} (Ctrl-C ends it)")
     if host not in ("127.0.0.1", "localhost", "::1") and "MLFLOW_SERVER_ALLOWED_HOSTS" not in os.environ:
@@ -139,7 +150,9 @@ def serve(
     if (quit_ := getattr(signal, "SIGQUIT", None)) is not None:  # not on every system; its default ends us alone
         signal.signal(quit_, _stop)
     # A session of its own: of the terminal's Ctrl-C its server would print tracebacks.
-    with subprocess.Popen(command, env=environment, start_new_session=True) as process:  # noqa: S603
+    with subprocess.Popen(  # noqa: S603
+        command, env=environment, stdin=subprocess.PIPE, start_new_session=True
+    ) as process:
         try:
             if open_page and _wait(base, process):
                 webbrowser.open(links[0].rpartition(" ")[2] if links and "http" in links[0] else base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import threading
 import time
 import urllib.request
 from base64 import b64encode
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -383,3 +385,60 @@ def test_a_database_server_is_shown_the_certificates_that_mlflow_shows_it(monkey
 @pytest.mark.parametrize("uri", ["sqlite:///x.db", "http://127.0.0.1:9", "mlruns", "file:///x", "databricks"])
 def test_other_locations_are_not_connected_to(uri):
     database.probe(uri)
+
+
+SERVES = """
+import pathlib, sys
+from gan_bench.cli import mlflow_commands
+from gan_bench.terminal.console import console
+
+mlflow_commands.refuse_broken = lambda *_: None
+mlflow_commands._links = lambda *_: []
+mlflow_commands.serve(pathlib.Path(sys.argv[1]), None, "127.0.0.1", int(sys.argv[2]), console(), open_page=False)
+"""
+IDLE = """
+import os, signal, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+with open(os.environ["PIDS"] + ".new", "w") as file:
+    file.write(f"{os.getpid()} {child.pid} {sys.argv[1]}")
+os.rename(os.environ["PIDS"] + ".new", os.environ["PIDS"])
+signal.pause()
+"""
+
+
+def test_the_server_of_a_page_that_is_killed_keeps_no_port(tmp_path):
+    """MLflow's server, and what it started, stayed for good."""
+    (tmp_path / "mlflow").mkdir()
+    (tmp_path / "mlflow" / "__init__.py").touch()
+    (tmp_path / "mlflow" / "__main__.py").write_text(IDLE)
+    (tmp_path / "mlflow.db").touch()
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "PYTHONPATH": paths, "PIDS": str(tmp_path / "pids")}
+    command = [sys.executable, "-c", SERVES, str(tmp_path), str(free_port())]
+    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL) as process:
+        wait_for((tmp_path / "pids").exists, process)
+        server, child, word = (tmp_path / "pids").read_text().split()
+        assert word == "ui"
+        assert os.getpgid(int(child)) == int(server) != os.getpgid(process.pid)
+        process.kill()
+
+    def is_over():
+        try:
+            os.killpg(int(server), 0)
+        except ProcessLookupError:
+            return True
+        return all(is_zombie(pid) for pid in (server, child))
+
+    try:
+        wait_for(is_over)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(int(server), signal.SIGKILL)
+
+
+def is_zombie(pid):
+    """True if a process has ended, and nobody has asked for its end yet, or is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
