@@ -221,7 +221,8 @@ def verify(
     _check_rerun(rerun, results)
     root, out = data_root(data), console()
     bad = count = planned = withdrawn = partial = 0
-    for verdict in verify_records(existing(results)):
+    folder = results if results.is_dir() else existing(results)  # one record, or a card, can be verified as well
+    for verdict in verify_records(folder):
         bad += bool(verdict.faults)
         count += verdict.checked
         planned += verdict.planned and not verdict.withdrawn

@@ -342,9 +342,9 @@ def test_the_folder_of_one_record_is_refused_with_that_of_its_suite(tmp_path):
         gb.load(record)
     named = str(refused.value).rpartition(", ")[2]
     assert gb.load(named).trials["path"].tolist() == [record]
-    for command in ("report", "verify"):
-        done = gan_bench(command, ".", cwd=record)
-        assert (done.returncode, f"name its suite's folder, {named}" in " ".join(done.stderr.split())) == (2, True)
+    done = gan_bench("report", ".", cwd=record)
+    assert (done.returncode, f"name its suite's folder, {named}" in " ".join(done.stderr.split())) == (2, True)
+    assert "1 checked: " in gan_bench("verify", ".", cwd=record).stdout, "one record can be verified"
 
 
 def test_paths_in_frames_lead_to_records_from_any_folder(tmp_path, monkeypatch):

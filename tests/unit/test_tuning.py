@@ -146,6 +146,7 @@ def test_where_all_random_settings_were_lost_none_leads():
     ]
 
 
+@pytest.mark.draws_plots
 def test_the_plot_draws_the_best_of_k(study, monkeypatch):
     lines, bands = {}, []
     plot, fill = Axes.plot, Axes.fill_between
@@ -176,6 +177,7 @@ def test_the_plot_draws_the_best_of_k(study, monkeypatch):
     assert all(low <= high for band in bands for low, high in zip(*band, strict=True))
 
 
+@pytest.mark.draws_plots
 def test_logarithmic_axes_are_labelled_with_numbers(study):
     """They were labelled with TeX, which an SVG of plain text shows as it is."""
     pictures = list(plots.study_plots(study))

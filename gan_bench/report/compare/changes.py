@@ -21,7 +21,7 @@ GROSS = 1.0
 """Relative change that is judged even when nothing is known of the spread over seeds: a factor of two."""
 SETTING_COLUMNS = (
     Column("study", "study", vital=True),
-    Column("setting", "setting", vital=True),
+    Column("setting", "setting", essential=True),
     Column("metric", "score", vital=True),
     Column("protocol", "protocol"),
     Column("old", "old mean", "number", vital=True),
@@ -31,7 +31,7 @@ SETTING_COLUMNS = (
     Column("seeds", "seeds", "count"),
     Column("corrected", "p (Holm)", "p"),
     Column("tolerance", "tolerance", "share"),
-    Column("verdict", "verdict", vital=True),
+    Column("verdict", "verdict", essential=True),
     Column("why", "why"),
 )
 

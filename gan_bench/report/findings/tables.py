@@ -110,7 +110,8 @@ def setting_table(scored: Scored) -> Table:
         row["train_seconds"] = median_of(done["train_seconds"])
         row["remarks"] = "; ".join(each.remarks())
         row["best"] = each.stand == "best"
-        row["tied"] = each.stand in ("tied", "ahead", "unknown")
+        row["tied"] = each.stand in ("tied", "ahead")
+        row["unknown"] = each.stand == "unknown"
         row["unjudged"] = each.stand == "unequal"
         row["withdrawn"] = each.stand == "withdrawn"
         rows.append(row)

@@ -12,12 +12,13 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, one_line
 from gan_bench.report.study.table import RANKED, Column, Table, cell, cells, filled, note_of, number, records
 
-MARKS = {"tied": r"$^{\dagger}$", "unjudged": r"$^{\ddagger}$", "withdrawn": r"$^{\S}$"}
+MARKS = {"tied": r"$^{\dagger}$", "unjudged": r"$^{\ddagger}$", "withdrawn": r"$^{\S}$", "unknown": r"$^{\P}$"}
 """By the flag of a row."""
 _OF_ALL = "Best in bold; dagger: not decidedly worse (paired t test over seeds, corrected over all settings, 0.05)."
 _OF_SOME = {
     "unjudged": "Double dagger: not judged, as it collapsed or failed more or less often, or had other data or code.",
     "withdrawn": "Section sign: not judged, as it was taken out of the suite before its first look.",
+    "unknown": "Paragraph sign: not judged, as too few seeds of it and of the best have ended.",
 }
 _LEFT_OUT = ("rank", "fid", "sd_seeds", "sd_draws", "train_seconds", "remarks", "fid_inf", "precision", "recall")
 """Columns of a ranking that a paper seldom has room for; ``--columns`` brings them back."""
