@@ -151,6 +151,16 @@ def test_the_guide_for_contributors_names_what_there_is():
     ]
 
 
+@pytest.mark.parametrize(("option", "after"), [("only", "`only` chooses"), ("fail_fast", "`fail_fast` is a rule")])
+def test_the_guide_for_contributors_names_files_that_an_option_acts_in(option, after):
+    """It named three that never mention its own examples."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    sentence = text[text.index(after) :]
+    files = re.findall(r"`([\w/]+\.py)`", sentence[: re.search(r"(applies it|ask for it)\.", sentence).end()])
+    assert len(files) >= 3
+    assert [name for name in files if option not in (ROOT / "gan_bench" / name).read_text()] == []
+
+
 def test_generated_pages_are_up_to_date():
     done = python_file(ROOT / "docs" / "generate.py", "--check")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
