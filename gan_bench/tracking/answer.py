@@ -17,7 +17,16 @@ from gan_bench.records.layout import PLAN, SUITE, TRIALS
 from gan_bench.records.reader import read_trial
 from gan_bench.records.summary import ComparedFile, SettingSummary, answer_file, kept_comparisons, read_summary
 from gan_bench.tracking import entities
-from gan_bench.tracking.entities import CURVES_TAG, NAME_TAG, NOTE_TAG, PARENT_TAG, RESULTS_TAG, SHOWN_TAG, digest
+from gan_bench.tracking.entities import (
+    ANSWER_TAG,
+    CURVES_TAG,
+    NAME_TAG,
+    NOTE_TAG,
+    PARENT_TAG,
+    RESULTS_TAG,
+    SHOWN_TAG,
+    digest,
+)
 from gan_bench.tracking.images import LOGGED_TAG
 from gan_bench.tracking.mirror import Mirror, MirroredRun, SettingRun, SuiteRuns
 from gan_bench.tracking.store import OWN_TAG, TrackingStore, link_into, listed, may_be_copied, own_of
@@ -25,8 +34,6 @@ from gan_bench.tracking.views import NOTE_MARK, View, note, stale_views, views
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
-
-ANSWER_TAG = "gan_bench.answer"
 
 
 def save_views(store: TrackingStore, runs: SuiteRuns) -> list[View]:

@@ -11,8 +11,7 @@ import re
 import secrets
 import sqlite3
 import time
-import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,9 +19,7 @@ from gan_bench.core.atomic import ASIDE, STALE_SECONDS, own_copy
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import printable
 from gan_bench.records.json_files import unreadable
-from gan_bench.records.shared import identity_of_copy
-from gan_bench.tracking.entities import RESULTS_TAG
-from gan_bench.tracking.server import ARTIFACTS, DATABASE, is_default
+from gan_bench.tracking.server import DATABASE, is_default
 
 _BROKEN = ("already exists", "no such table", "no such column", "duplicate column", "malformed", "not a database")
 """Words of SQLite about a database that is cut, foreign, or was killed while MLflow made or changed its tables."""
@@ -250,67 +247,6 @@ def move_run(uri: str, run_id: str, location: str) -> None:
         change = sqlalchemy.text("UPDATE runs SET artifact_uri = :location WHERE run_uuid = :run")
         connection.execute(change, {"location": location, "run": run_id})
     engine.dispose()
-
-
-_LOCATIONS = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "source"),
-    ("model_versions", "storage_location"),
-    ("trace_tags", "value"),
-)
-"""Tables and columns in which MLflow keeps where files are; earlier versions of it lack some."""
-
-
-_RUN_OWNERS = "SELECT r.artifact_uri, t.value FROM runs r LEFT JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = ?"
-_OWN_EXPERIMENTS = (
-    "SELECT e.artifact_location FROM experiments e JOIN experiment_tags t"
-    " ON t.experiment_id = e.experiment_id AND t.key = ?"
-)
-
-
-def take_in(results: Path, identity: str) -> None:
-    """Let the runs of a results folder, in the database beside it, be of its present identity and lie where it lies.
-
-    Others may have brought records of their own into that database, by its path or through a server: these stay as
-    they are. Runs of this folder's earlier identities are its own: of the original that it is a copy of, or the only
-    one that is there where its own was lost. MLflow has no call for either change.
-    """
-    here = (results.resolve() / ARTIFACTS).as_uri()
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(results / DATABASE)) as database:
-        runs = database.execute(_RUN_OWNERS, (RESULTS_TAG,)).fetchall()
-        there = {str(owner) for _, owner in runs if owner}
-        mine = {each for each in there if _is_identity(each) and identity_of_copy(each, results) == identity}
-        mine |= {identity} if identity in there or len(there) != 1 else there
-        for each in mine - {identity}:
-            database.execute("UPDATE tags SET value = ? WHERE key = ? AND value = ?", (identity, RESULTS_TAG, each))
-        own = [uri for uri, owner in runs if owner in mine or not owner]
-        own += [uri for (uri,) in database.execute(_OWN_EXPERIMENTS, (RESULTS_TAG,))]
-        places = {found[1] for uri in own if (found := _KEPT.fullmatch(str(uri)))} - {here}
-        for table, column in _LOCATIONS if places else ():
-            with contextlib.suppress(sqlite3.OperationalError):
-                _point_column(database, table, column, places, here)
-        database.commit()
-
-
-_KEPT = re.compile(rf"(file:.*/{ARTIFACTS})((?:/.*)?)")
-"""Where files of runs lie: the folder of all of them, and the way from there."""
-
-
-def _is_identity(text: str) -> bool:
-    with contextlib.suppress(ValueError):
-        return bool(uuid.UUID(text))
-    return False
-
-
-def _point_column(database: sqlite3.Connection, table: str, column: str, places: Collection[str], here: str) -> None:
-    rows = database.execute(f"SELECT DISTINCT {column} FROM {table}").fetchall()  # noqa: S608 - our own names
-    for (location,) in rows:
-        found = _KEPT.fullmatch(str(location))
-        if found and found[1] in places:
-            change = f"UPDATE {table} SET {column} = ? WHERE {column} = ?"  # noqa: S608 - our own names
-            database.execute(change, (here + found[2], location))
 
 
 def probe(uri: str) -> None:

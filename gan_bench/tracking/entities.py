@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 TRIAL_TAG = "gan_bench.trial"
 STARTED_TAG = "gan_bench.started"
 RESULTS_TAG = "gan_bench.results"
+ANSWER_TAG = "gan_bench.answer"
 SETTING_TAG = "gan_bench.setting"
 """Marks the parent run of a setting, and says which: no trial's run has it."""
 PARENT_TAG = "mlflow.parentRunId"

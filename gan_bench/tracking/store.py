@@ -22,8 +22,9 @@ from gan_bench.records.layout import LOCKS
 from gan_bench.records.lock import Lock
 from gan_bench.records.shared import results_identity
 from gan_bench.tracking import server
-from gan_bench.tracking.database import database_file, move_run, prepare_database, probe, take_in
+from gan_bench.tracking.database import database_file, move_run, prepare_database, probe
 from gan_bench.tracking.entities import NAME_TAG, NOTE_TAG, RESULTS_TAG, colour, digest
+from gan_bench.tracking.own_runs import take_in
 from gan_bench.tracking.server import ARTIFACTS, is_default, server_page
 
 if TYPE_CHECKING:
@@ -144,8 +145,9 @@ class TrackingStore:
         with self._creation_lock():
             found = self._tagged_experiment(name) or self.client.get_experiment_by_name(name)
             if found and found.lifecycle_stage == "deleted":
-                if not self.is_own and self._has_runs_of_others(found.experiment_id):
-                    what = f"the MLflow experiment {name} was deleted, with runs that gan_bench did not make"
+                if self._has_runs_of_others(found.experiment_id):
+                    whose = "of other results" if self.is_own else "that gan_bench did not make"
+                    what = f"the MLflow experiment {name} was deleted, with runs {whose}"
                     raise UserError(f"{what}; restore it there, or choose another name with --experiment-prefix")
                 self.client.restore_experiment(found.experiment_id)
                 self.notices.append(f"the MLflow experiment {name} was deleted; it is restored, with all of its runs")
@@ -164,6 +166,8 @@ class TrackingStore:
         from mlflow.entities import ViewType
 
         found = self._found(experiment, run_view_type=ViewType.ALL)
+        if self.is_own:
+            return not all(map(self.is_mine, found))
         return any(RESULTS_TAG not in run.data.tags for run in found)
 
     def _create_experiment(self, name: str, suite: str) -> str:
@@ -286,7 +290,7 @@ class TrackingStore:
         that are still there stay the run's: this folder is a copy, which may be removed again.
         """
         found = re.fullmatch(rf"file:.*/{ARTIFACTS}(/.*)", str(run.info.artifact_uri))
-        if found is None or self.on_server or self.is_own:
+        if found is None or self.on_server:
             return
         here = (self.results.resolve() / ARTIFACTS).as_uri() + found[1]
         if here != found[0] and not _place(found[0]).exists():
@@ -318,8 +322,8 @@ def own_of(tags: Mapping[str, str]) -> set[str]:
     except (KeyError, ValueError, TypeError):
         said, of_trials = ("verdict.", "baseline."), ("status", "reason", "command", "look")
         is_ours = {
-            NOTE_TAG: re.fullmatch(r"Record: .+|- .+(\n- .+)*", tags.get(NOTE_TAG, "")),
-            COLOUR_TAG: tags.get(COLOUR_TAG) in _colours(),
+            NOTE_TAG: re.fullmatch(r"Record: .+|- .+(\n(- .*)?)*", tags.get(NOTE_TAG, "")),
+            COLOUR_TAG: tags.get(COLOUR_TAG) in {*_colours(), colour(tags.get("setting", ""))},
         }
         edited = {mark(name, tags[name]) for name, ours in is_ours.items() if ours and name in tags}
         return edited | {name for name in tags if name.startswith(said) or name in of_trials}

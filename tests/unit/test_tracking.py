@@ -37,7 +37,7 @@ from gan_bench.terminal.conclusion import say_tracking
 from gan_bench.terminal.console import PlainConsole, console
 from gan_bench.terminal.tables import how_to_call
 from gan_bench.tracking import server, sync_process
-from gan_bench.tracking.database import check_database, take_in
+from gan_bench.tracking.database import check_database
 from gan_bench.tracking.entities import Position, colour, ended_ms, metrics_of, run_name, started_ms
 from gan_bench.tracking.server import check_no_password, default_uri, refuse_memory, server_page, shown
 from gan_bench.tracking.store import OWN_TAG, of_people
@@ -238,59 +238,6 @@ def test_a_path_that_is_too_long_for_sqlite_is_refused(tmp_path):
     aside = folder / ".mlflow.db.01234567.aside"
     with contextlib.closing(sqlite3.connect(aside)) as database:
         database.execute("CREATE TABLE journalled (x)")
-
-
-def test_a_moved_database_points_to_where_it_is(tmp_path):
-    """Except for what others keep elsewhere."""
-    with sqlite3.connect(tmp_path / "mlflow.db") as database:
-        database.executescript("""
-            CREATE TABLE experiments (experiment_id INTEGER, artifact_location TEXT);
-            CREATE TABLE experiment_tags (experiment_id INTEGER, key TEXT, value TEXT);
-            CREATE TABLE runs (run_uuid TEXT, artifact_uri TEXT);
-            CREATE TABLE tags (run_uuid TEXT, key TEXT, value TEXT);
-            CREATE TABLE model_versions (source TEXT, storage_location TEXT);
-            INSERT INTO experiments VALUES (1, 'file:///old/results/mlartifacts/mnist'), (2, 's3://bucket/x'),
-                (3, 'file:///of/others/mlartifacts/x');
-            INSERT INTO experiment_tags VALUES (1, 'gan_bench.results', 'mnist');
-            INSERT INTO runs VALUES ('a', 'file:///old/results/mlartifacts/mnist/1/artifacts'),
-                ('b', 'file:///of/others/mlartifacts/x/1/artifacts');
-            INSERT INTO tags VALUES ('a', 'gan_bench.results', 'mine'), ('b', 'gan_bench.results', 'others');
-            INSERT INTO model_versions VALUES ('models:/m-1', 'file:///old/results/mlartifacts/m-1'),
-                ('models:/m-2', 'file:///of/others/mlartifacts/m-2');
-        """)
-    database.close()
-    take_in(tmp_path, "mine")
-    database = sqlite3.connect(tmp_path / "mlflow.db")
-    here, there = (tmp_path / "mlartifacts").as_uri(), "file:///of/others/mlartifacts"
-    places = [place for (place,) in database.execute("SELECT artifact_location FROM experiments")]
-    assert places == [f"{here}/mnist", "s3://bucket/x", f"{there}/x"]
-    places = [place for (place,) in database.execute("SELECT artifact_uri FROM runs")]
-    assert places == [f"{here}/mnist/1/artifacts", f"{there}/x/1/artifacts"]
-    found = database.execute("SELECT * FROM model_versions").fetchall()
-    assert found == [("models:/m-1", f"{here}/m-1"), ("models:/m-2", f"{there}/m-2")]
-    database.close()
-
-
-@pytest.mark.parametrize(
-    ("owners", "after"), [("one two", "one two"), ("one one", "mine mine"), ("mine one", "mine one")]
-)
-def test_where_an_identity_was_lost_the_only_one_is_the_folder_s(tmp_path, owners, after):
-    first, second = owners.split()
-    with sqlite3.connect(tmp_path / "mlflow.db") as database:
-        database.executescript("""
-            CREATE TABLE experiments (experiment_id INTEGER, artifact_location TEXT);
-            CREATE TABLE experiment_tags (experiment_id INTEGER, key TEXT, value TEXT);
-            CREATE TABLE runs (run_uuid TEXT, artifact_uri TEXT);
-            CREATE TABLE tags (run_uuid TEXT, key TEXT, value TEXT);
-            INSERT INTO runs VALUES ('a', ''), ('b', '');
-        """)
-        rows = [("a", "gan_bench.results", first), ("b", "gan_bench.results", second)]
-        database.executemany("INSERT INTO tags VALUES (?, ?, ?)", rows)
-    database.close()
-    take_in(tmp_path, "mine")
-    database = sqlite3.connect(tmp_path / "mlflow.db")
-    assert " ".join(value for (value,) in database.execute("SELECT value FROM tags")) == after
-    database.close()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,138 @@
+"""Whose the runs in the database beside some results are, and where their files lie after a move or a copy."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sqlite3
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from gan_bench.core.errors import UserError
+from gan_bench.records.shared import identity_of_copy
+from gan_bench.tracking.database import refused
+from gan_bench.tracking.entities import ANSWER_TAG, PARENT_TAG, RESULTS_TAG, SETTING_TAG, TRIAL_TAG
+from gan_bench.tracking.server import ARTIFACTS, DATABASE
+
+_LOCATIONS = (
+    ("experiments", "artifact_location"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+    ("trace_tags", "value"),
+)
+"""Tables and columns in which MLflow keeps where files are; earlier versions of it lack some."""
+
+
+_OWNERS = """
+    SELECT r.run_uuid, r.artifact_uri, o.value, p.value, t.value IS NOT NULL OR s.value IS NOT NULL,
+        a.value IS NOT NULL, r.experiment_id
+    FROM runs r
+    LEFT JOIN tags o ON o.run_uuid = r.run_uuid AND o.key = :owner
+    LEFT JOIN tags p ON p.run_uuid = r.run_uuid AND p.key = :parent
+    LEFT JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = :trial
+    LEFT JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = :setting
+    LEFT JOIN tags a ON a.run_uuid = r.run_uuid AND a.key = :answer
+    WHERE r.lifecycle_stage = 'active'
+"""
+_OWN_EXPERIMENTS = """
+    SELECT e.artifact_location FROM experiments e
+    JOIN experiment_tags t ON t.experiment_id = e.experiment_id AND t.key = ?
+"""
+_KEPT = re.compile(rf"(file:.*/{ARTIFACTS})((?:/.*)?)")
+"""Where files of runs lie: the folder of all of them, and the way from there."""
+
+
+class _Run(NamedTuple):
+    """A run as the database has it: where its files lie, whose it is, and of what."""
+
+    id: str
+    uri: str | None
+    owner: str | None
+    parent: str | None
+    is_of_records: bool
+    is_answer: bool
+    experiment: int
+
+    @property
+    def place(self) -> str:
+        """The folder of all files that it lies in, or nothing."""
+        found = _KEPT.fullmatch(str(self.uri))
+        return found[1] if found else ""
+
+
+def take_in(results: Path, identity: str) -> None:
+    """Let the runs of a results folder, in the database beside it, be of its present identity and lie where it lies.
+
+    Others may have brought records of their own into that database, by its path or through a server: these stay as
+    they are. MLflow has no call for either change.
+
+    Raises:
+        UserError: Another process has locked it.
+    """
+    here, file = (results.resolve() / ARTIFACTS).as_uri(), results / DATABASE
+    names = {"owner": RESULTS_TAG, "parent": PARENT_TAG, "trial": TRIAL_TAG, "setting": SETTING_TAG}
+    try:
+        with contextlib.closing(sqlite3.connect(file)) as database, database:
+            runs = [_Run(*row) for row in database.execute(_OWNERS, {**names, "answer": ANSWER_TAG})]
+            adopted = _of_earlier_identities(runs, results, here, identity)
+            change = "UPDATE tags SET value = ? WHERE key = ? AND run_uuid = ?"
+            database.executemany(change, [(identity, RESULTS_TAG, run.id) for run in adopted if run.owner])
+            mine = [*adopted, *(run for run in runs if run.owner == identity)]
+            places = {run.place for run in mine} - {"", here}
+            moved = [(here + str(run.uri)[len(run.place) :], run.id) for run in mine if run.place in places]
+            database.executemany("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", moved)
+            own = [str(uri) for (uri,) in database.execute(_OWN_EXPERIMENTS, (RESULTS_TAG,))]
+            places |= {found[1] for uri in own if (found := _KEPT.fullmatch(uri)) and not _place_exists(found[1])}
+            for table, column in _LOCATIONS:
+                with contextlib.suppress(sqlite3.OperationalError):
+                    _point_column(database, table, column, places - {here}, here)
+    except sqlite3.Error as error:  # without these tables, there is nothing to take in
+        if why := refused(file, error):
+            raise UserError(why) from None
+
+
+def _of_earlier_identities(runs: list[_Run], results: Path, here: str, identity: str) -> list[_Run]:
+    """Return the runs of a folder that do not have its identity.
+
+    Those of early versions have none. A folder that has none of its own there is a copy, and has those of its
+    original, or its identity was lost, and it has those whose files lie in it, or lay where no folder is any more.
+    An earlier version of gan_bench gave the present identity to runs of trials alone: their parents are found by
+    these, and the answer beside the parents.
+    """
+    others = [run for run in runs if run.owner not in (None, identity)]
+    found = [run for run in runs if run.owner is None and (run.is_of_records or run.is_answer)]
+    if len(others) == len([run for run in runs if run.owner]):
+        is_copy = {owner: _is_copy_of(owner, results, identity) for owner in {str(run.owner) for run in others}}
+        is_alone = len(is_copy) == 1
+        return found + [
+            run
+            for run in others
+            if is_copy[str(run.owner)] or run.place == here or (is_alone and not _place_exists(run.place))
+        ]
+    children = {run.parent for run in runs if run.owner == identity and run.parent}
+    parents = [run for run in others if run.id in children]
+    beside = {(run.owner, run.experiment) for run in parents}
+    return found + parents + [run for run in others if run.is_answer and (run.owner, run.experiment) in beside]
+
+
+def _place_exists(place: str) -> bool:
+    """True if there is a folder that files of runs lie in; of files elsewhere than on this machine it is there."""
+    return not place.startswith("file:") or Path(unquote(urlsplit(place).path)).parent.exists()
+
+
+def _is_copy_of(original: str, results: Path, identity: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return identity_of_copy(original, results) == identity
+    return False
+
+
+def _point_column(database: sqlite3.Connection, table: str, column: str, places: Collection[str], here: str) -> None:
+    for place in places:
+        change = (
+            f"UPDATE {table} SET {column} = ? || substr({column}, ?)"  # noqa: S608 - our own names
+            f" WHERE {column} = ? OR substr({column}, 1, ?) = ?"
+        )
+        database.execute(change, (here, len(place) + 1, place, len(place) + 1, f"{place}/"))
