@@ -123,7 +123,7 @@ def load(results: PathLike) -> ResultTables:
     sound = [item for item in stored if not item.fault]
     return ResultTables(
         trials=frames.trials.drop(
-            columns=["config", "group", "probabilities", "made_of", "of_program", "withdrawn"], errors="ignore"
+            columns=["config", "group", "probabilities", "made_of", "parts", "withdrawn"], errors="ignore"
         ).rename(columns={"suite_setting": "setting"}),
         epochs=frames.history,
         steps=pd.DataFrame(

@@ -98,6 +98,7 @@ COLUMNS = frozenset(
             "tied",
             "unjudged",
             "withdrawn",
+            "unknown",
             "baseline",
             "planned",
         ),

@@ -21,13 +21,14 @@ from scipy import stats as scipy_stats
 from support.studies import report_of, stored, studies_of, table, with_lr
 from support.trials import digits_trial
 
+from gan_bench.config.measures import COLUMNS
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import slug
 from gan_bench.report.findings.factors import FACTORS
 from gan_bench.report.findings.pairs import paired
 from gan_bench.report.findings.tables import _round_up, _targets
-from gan_bench.report.study.latex import _number, left_out, to_latex
+from gan_bench.report.study.latex import MARKS, _number, left_out, to_latex
 from gan_bench.report.study.stats import mean_interval
 from gan_bench.report.study.table import Column, Table, cell, cells, number, table_markdown, to_csv
 from gan_bench.terminal.tables import broken, print_table
@@ -529,6 +530,9 @@ def test_columns_are_asked_for_by_either_name_and_what_a_ranking_lacks_is_said()
     assert left_out(two.all, ["recipe", "value_lr", "median"]) == []
     (said,) = left_out(one, ["recipe", "lr", "loss"])
     assert said == "test, digits: settings (full profile): LaTeX without lr, loss, of which it has no column"
+    both = [*one, *two.all]
+    assert left_out(both, ["lr"]) == [f"{table(one, 'settings').title}: LaTeX with its usual columns, as it has no lr"]
+    assert to_latex(table(one, "settings"), ["lr"]) == to_latex(table(one, "settings"))
     for wanted, tables in ((["lr"], one), (["loss"], two.all), (["value_loss", "beta1"], two.all)):
         with pytest.raises(
             UserError, match=rf"settings \(full profile\): no column {', '.join(wanted)}; there are rank"
@@ -536,6 +540,11 @@ def test_columns_are_asked_for_by_either_name_and_what_a_ranking_lacks_is_said()
             left_out(tables, wanted)
     with pytest.raises(UserError, match='no column "value_lrx"; there are rank, recipe, lr'):
         left_out(two.all, ["recipe", "value_lrx"])
+
+
+def test_no_measure_can_be_called_like_a_mark_of_a_ranking():
+    """Its scores were overwritten by the mark."""
+    assert {*MARKS, "best"} <= COLUMNS
 
 
 def test_a_recipe_s_target_is_near_the_median_by_which_it_is_ranked():

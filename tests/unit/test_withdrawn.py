@@ -307,3 +307,45 @@ def test_lengths_and_seeds_of_withdrawn_settings_are_in_no_proposal():
     )
     _, _, answers = reported([*items, trial(5)])
     assert "--seeds 0,1,2,3,4,5`" in answers[0].proposal
+
+
+def test_the_best_of_the_others_is_one_that_is_compared():
+    """A setting that was cut short was named, with a better score than the best."""
+    bad = [trial(seed, 3e-4, 60.0) for seed in range(5)]
+    others = [trial(seed, 4e-4, 90.0, step=5) for seed in range(5)]
+    for item in (*bad, *others):
+        (score,) = item.evaluations[-1]["scores"]
+        name = score["name"].replace("fid", "collapsed")
+        item.evaluations[-1]["scores"].append({"metric": "collapsed", "name": name, "value": float(item in bad)})
+    _, _, answers = reported([*bad, *others, *gone(trial(0, 5e-4, 30.0, step=7))])
+    assert "the best of the others is lr 4e-4" in answers[0].headline
+
+
+PROGRAM = {"parts": {"losses/mine": {"name": "__main__", "version": "", "sha256": "a" * 64}}}
+FILE = {"parts": {"losses/mine": {"name": "mine.py", "version": "", "sha256": "b" * 64, "path": "mine.py"}}}
+
+
+def of(item, parts):
+    return replace(item, environment={**item.environment, **parts})
+
+
+@pytest.mark.parametrize(("later", "is_known"), [(PROGRAM, False), (FILE, True)])
+def test_a_part_that_moved_into_a_file_is_known_to_commands(later, is_known):
+    """No command was proposed ever again, with the remedy that had been taken."""
+    items = [
+        of(trial(seed, lr, fid, step=step), PROGRAM if seed < 5 else later)
+        for lr, fid, step in ((3e-4, 50.0, 1), (5e-4, 52.5, 5))
+        for seed in range(8)
+    ]
+    _, _, answers = reported(items)
+    assert ("`gan-bench run test" in answers[0].proposal) == is_known
+    assert ("no command knows losses/mine" in answers[0].proposal) != is_known
+
+
+def test_a_part_of_a_setting_that_left_the_suite_is_no_matter_of_commands():
+    left = gone(*(of(trial(seed, 4e-4, 50.0), PROGRAM) for seed in range(5)))
+    rest = [
+        trial(seed, lr, fid, step=step) for lr, fid, step in ((3e-4, 50.0, 1), (5e-4, 52.5, 5)) for seed in range(5)
+    ]
+    _, _, answers = reported([*left, *rest])
+    assert "`gan-bench run test" in answers[0].proposal

@@ -101,7 +101,8 @@ def planned_command(study: Study) -> Command | None:
     Returns:
         The command, without seeds; None where the plan does not keep one.
     """
-    last, trials = last_command(study), study.asked_for
+    last, asked = last_command(study), study.asked_for
+    trials = study.trials if asked.empty else asked  # of what is asked for no longer: what trained it
     configs, names = list(trials["config"]), list(trials["name"])
     if not study.command:
         return None

@@ -155,7 +155,7 @@ def _needs(rows: Sequence[Judged]) -> str:
 
 def _out_of_reach(asked: Sequence[Judged]) -> str:
     """Say why none of the undecided comparisons tells how many seeds a new study needs, if there are any."""
-    if any(row.needed is not None and row.needed <= MANY_SEEDS for row in asked):  # a guess from so few seeds
+    if asked and all(row.seeds < FEWEST for row in asked):  # what they need would be a guess
         return f"; fewer than {FEWEST} seeds decide nothing"
     if any(row.more == NO_LOOK for row in asked):
         return "; no look is left"

@@ -164,7 +164,7 @@ class Standings:
     @property
     def useful(self) -> Standing | None:
         """The best one that is of use, whose score need not be the best; None where none is."""
-        return next((each for each in self.ranked if not each.is_useless), None)
+        return next((each for each in self.ranked if not each.is_useless and each.stand != "withdrawn"), None)
 
     @property
     def is_decided(self) -> bool:

@@ -96,7 +96,7 @@ def build_frames(stored: Iterable[StoredTrial]) -> Frames:
 _TRIAL_COLUMNS = [
     *(each.name for each in fields(TrialConfig)),
     *("trial", "name", "suite_setting", "config", "drawn", "group", "status", "reason", "epochs_done", *STATISTICS),
-    *(*COSTS, "device", "device_name", "threads", "probabilities", "made_of", "of_program", "withdrawn", "path"),
+    *(*COSTS, "device", "device_name", "threads", "probabilities", "made_of", "parts", "withdrawn", "path"),
 ]
 """What ``_trial_row`` has, for where there is none."""
 
@@ -165,16 +165,12 @@ def _trial_row(item: StoredTrial) -> dict[str, object]:
         "threads": item.environment.get("threads"),
         "probabilities": item.environment.get("d_output", "logit") == "logit",
         "made_of": made_of(item),
-        "of_program": _of_program(item),
+        "parts": tuple(
+            (printable(name), part["name"] == PROGRAM) for name, part in item.environment.get("parts", {}).items()
+        ),
         "withdrawn": item.withdrawn,
         "path": item.path,
     }
-
-
-def _of_program(item: StoredTrial) -> str:
-    """Return a part that the program registered itself that trained a trial, as ``losses/mine``, or nothing."""
-    parts = item.environment.get("parts", {})
-    return next((printable(name) for name, part in parts.items() if part["name"] == PROGRAM), "")
 
 
 IMAGES = "the images of "

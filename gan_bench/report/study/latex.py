@@ -69,8 +69,8 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
 
     Args:
         table: The table; rows flagged ``best`` or with one of ``MARKS`` are marked in the column that ranks them.
-        columns: Keys of the columns to show, in order, those that the table lacks left out; None takes those that fit
-            a page.
+        columns: Keys of the columns to show, in order, those that the table lacks left out; where it has none of
+            them, or for None, those that fit a page.
     """
     shown = _chosen(table, columns)
     rows = records(table)
@@ -112,31 +112,35 @@ def left_out(tables: Sequence[Table], columns: Sequence[str]) -> list[str]:
     """Say which of the columns that are asked for a ranking lacks, as one in which its settings do not differ.
 
     Raises:
-        UserError: A column is of no ranking, nor a value in which settings may differ; or a ranking has none of them.
+        UserError: A column is of no ranking, nor a value in which settings may differ; or no ranking has any of them.
     """
     rankings = [table for table in tables if table.ranking]
     there = ", ".join(dict.fromkeys(name for table in rankings for name in _names(table)))
     for name in columns:
         if name.removeprefix("value_") not in TITLES and not any(_column(table, name) for table in rankings):
             raise UserError(f'--columns: no column "{as_typed(name)}"; there are {there}')
-    said = []
-    for table in rankings:
-        lacking = [name for name in columns if not _column(table, name)]
-        if len(lacking) == len(columns):
-            names = as_typed(", ".join(lacking))
-            raise UserError(f"--columns: {table.title}: no column {names}; there are {', '.join(_names(table))}")
-        if lacking:
-            said.append(f"{table.title}: LaTeX without {', '.join(lacking)}, of which it has no column")
-    return said
+    lacking = [(table, [name for name in columns if not _column(table, name)]) for table in rankings]
+    if rankings and all(len(names) == len(columns) for _, names in lacking):
+        first, names = lacking[0]
+        wanted = as_typed(", ".join(names))
+        raise UserError(f"--columns: {first.title}: no column {wanted}; there are {', '.join(_names(first))}")
+    return [
+        f"{table.title}: LaTeX with its usual columns, as it has no {', '.join(names)}"
+        if len(names) == len(columns)
+        else f"{table.title}: LaTeX without {', '.join(names)}, of which it has no column"
+        for table, names in lacking
+        if names
+    ]
 
 
 def _chosen(table: Table, columns: Sequence[str] | None) -> list[Column]:
-    if columns is None:
+    asked = list(dict.fromkeys(found for name in columns or () if (found := _column(table, name))))
+    if not asked:
         some = [table.columns[i] for i in filled(table, cells(table))]
         # of a ranking, without values of settings that stand elsewhere in other words
         aside = {*_LEFT_OUT, *(each.key for each in some if each.detail and each.key.startswith("value_"))}
         return [column for column in some if not table.ranking or column.key not in aside]
-    return list(dict.fromkeys(found for name in columns if (found := _column(table, name))))
+    return asked
 
 
 def _column(table: Table, name: str) -> Column | None:

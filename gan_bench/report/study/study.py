@@ -135,8 +135,12 @@ class Study:
 
     @property
     def of_program(self) -> str | None:
-        """A part of its trials that no command knows, as the program that trained them registered it, or None."""
-        return next(filter(None, self.trials["of_program"]), None)
+        """A part that no command knows, as the program that trained its trials registered it, or None.
+
+        None of the trials that the suite asks for has it from a file or package: there it was moved since.
+        """
+        found = {part for parts in self.asked_for["parts"] for part in parts}
+        return next((name for name, is_own in sorted(found) if is_own and (name, False) not in found), None)
 
     @property
     def images(self) -> frozenset[str]:
