@@ -1,9 +1,9 @@
 """Digests of the code of parts that a running program registered itself, from functions and classes alone.
 
-A function counts by its source and by what that names: default arguments, variables of the functions around it and of
-its module. Of these, numbers, texts and tuples of them count by their values, functions and classes that are not
-installed by their own code, and everything else by its name. A lambda, and a function without source as in
-``python -c``, count by their bytecode, which every version of Python compiles anew.
+A function counts by its source, and so do the functions and classes that it names, also of modules that are not
+installed; of what it names, numbers count by their values, and of default arguments, variables of the functions around
+it and what it is bound to, texts as well. Everything else counts by its name or not at all. A lambda, and a function
+without source as in ``python -c``, count by their bytecode, which every version of Python compiles anew.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import dis
 import functools
 import hashlib
 import inspect
+import linecache
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from numbers import Number
 from pathlib import Path
-from types import CodeType, FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 PROGRAM = "__main__"
@@ -33,10 +35,19 @@ def program_digest(code: Iterable[object]) -> tuple[str, str]:
         The digest, the same in every process; and the version of Python outside which it says nothing, as
         ``bytecode of Python 3.12``, or an empty text.
     """
-    reader = _Reader()
-    text = "\n".join(reader.describe(each) for each in code)
-    version = f"bytecode of Python {sys.version_info.major}.{sys.version_info.minor}" if reader.has_bytecode else ""
-    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest(), version
+    waiting, seen, digest = list(code), dict[int, object](), hashlib.sha256()
+    has_bytecode = False
+    while waiting:  # breadth first, so that functions that call each other are described once
+        value = waiting.pop(0)
+        if id(value) in seen:
+            continue
+        seen[id(value)] = value  # kept, as another object could have its id
+        text, inner = _described(value)
+        has_bytecode |= text.startswith(_BYTECODE)
+        digest.update(f"{text}\n".encode("utf-8", "backslashreplace"))
+        waiting += inner
+    version = f"bytecode of Python {sys.version_info.major}.{sys.version_info.minor}" if has_bytecode else ""
+    return digest.hexdigest(), version
 
 
 def is_other_code(recorded: Mapping[str, Any], now: Mapping[str, Any], in_program: Mapping[str, Any]) -> bool:
@@ -53,100 +64,103 @@ def is_other_code(recorded: Mapping[str, Any], now: Mapping[str, Any], in_progra
     return bool(recorded["version"] == in_program["version"] and recorded["sha256"] != in_program["sha256"])
 
 
-class _Reader:
-    """Describes code as text; functions and classes that refer to each other are described once."""
-
-    def __init__(self) -> None:
-        self.has_bytecode = False
-        self._seen: dict[int, int] = {}
-
-    def describe(self, value: Any) -> str:  # noqa: ANN401 - whatever code names
-        """Return the same text for the same code."""
-        if isinstance(value, (FunctionType, type)):
-            return self._defined(value)
-        if (inner := _inner(value)) is not None:
-            return self._joined(type(value).__name__, *inner)
-        if _is_own(type(value)):
-            simple = {name: each for name, each in getattr(value, "__dict__", {}).items() if _is_simple(each)}
-            return self._joined("object", type(value), *_pairs(simple))
-        if _is_simple(value):
-            return _written(value)
-        return _name(value) if callable(value) else ""
-
-    def _joined(self, kind: str, *values: object) -> str:
-        return f"{kind}({', '.join(map(self.describe, values))})"
-
-    def _defined(self, value: FunctionType | type) -> str:
-        if not _is_own(value):
-            return _name(value)
-        if id(value) in self._seen:
-            return f"again {self._seen[id(value)]}"
-        self._seen[id(value)] = len(self._seen)
-        return self._class(value) if isinstance(value, type) else self._function(value)
-
-    def _class(self, value: type) -> str:
-        members = {
-            name: each
-            for name, each in vars(value).items()
-            if isinstance(each, (FunctionType, staticmethod, classmethod, property)) or not name.startswith("__")
-        }
-        return self._joined("class", *value.__bases__, *_pairs(members))
-
-    def _function(self, value: FunctionType) -> str:
-        code = value.__code__
-        text = source_text(code, code.co_filename)
-        if text is None:
-            self.has_bytecode = True
-            text = _bytecode(code)
-        used = _names(code, "LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL")
-        named = {name: value.__globals__[name] for name in used if name in value.__globals__}
-        defaults = (*(value.__defaults__ or ()), *_pairs(value.__kwdefaults__ or {}))
-        return self._joined("function", text, *defaults, *_pairs(_around(value)), *_pairs(named))
+_BYTECODE = "bytecode "
 
 
-def _inner(value: object) -> Iterable[object] | None:
-    """Return what Python's own wrappers of functions wrap; None for what is none."""
+def _described(value: Any) -> tuple[str, list[object]]:  # noqa: ANN401 - whatever code names
+    """Return what is written of a value, and what it stands on, in an order that is the same in every process."""
+    if (text := _written(value)) is not None:
+        return text, []
+    inner = list(_inner(value))
+    if isinstance(value, FunctionType) and _is_own(value):
+        return _text_of(value.__code__), [*inner, *_used(value)]
+    if isinstance(value, type) and _is_own(value):
+        members = {name: each for name, each in sorted(vars(value).items()) if _is_code(each) or _is_number(each)}
+        return f"class {value.__qualname__} {list(members)}", [*inner, *value.__bases__, *members.values()]
+    if _is_own(type(value)) and not isinstance(value, type):
+        simple = {name: each for name, each in sorted(vars(value).items()) if _written(each) is not None}
+        return f"object {list(simple)}", [*inner, type(value), *simple.values()]
+    return _name(value) if callable(value) else "", inner
+
+
+def _inner(value: Any) -> Iterator[object]:  # noqa: ANN401 - whatever code names
+    """Yield what wrappers of functions wrap."""
     if isinstance(value, functools.partial):
-        return value.func, *value.args, *_pairs(value.keywords)
-    if isinstance(value, MethodType):
-        return value.__func__, value.__self__
-    if isinstance(value, (staticmethod, classmethod)):
-        return (value.__func__,)
-    if isinstance(value, property):
-        return value.fget, value.fset, value.fdel
-    return None
+        yield from (value.func, *value.args, *_values(value.keywords))
+    elif isinstance(value, MethodType):
+        yield from (value.__func__, value.__self__)
+    elif isinstance(value, (staticmethod, classmethod)):
+        yield value.__func__
+    elif isinstance(value, property):
+        yield from (each for each in (value.fget, value.fset, value.fdel) if each)
+    elif isinstance(value, functools.cached_property):
+        yield value.func
+    elif not isinstance(value, type) and callable(wrapped := getattr(value, "__wrapped__", None)):
+        yield wrapped
 
 
-def _pairs(values: Mapping[str, object]) -> Iterator[object]:
-    for name in sorted(values):
-        yield name
-        yield values[name]
-
-
-def _around(function: FunctionType) -> dict[str, object]:
-    """Return the variables of the functions around a function that it reads and does not set itself."""
-    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    read = _names(function.__code__, "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF", "STORE_DEREF")
-    found = {}
-    for name, cell in cells:
+def _used(function: FunctionType) -> Iterator[object]:
+    """Yield what a function stands on: defaults, variables around it, and what it names in modules."""
+    yield from function.__defaults__ or ()
+    yield from _values(function.__kwdefaults__ or {})
+    for cell in function.__closure__ or ():
         try:
-            found[name] = cell.cell_contents
+            yield cell.cell_contents
         except ValueError:  # it has no value yet
             continue
-    return {name: value for name, value in found.items() if name in read}
+    names = _names(function.__code__)
+    for name in sorted(names & function.__globals__.keys()):
+        value = function.__globals__[name]
+        if isinstance(value, ModuleType) and _is_own(value):
+            yield from (each for used in sorted(names & vars(value).keys()) if _counts(each := vars(value)[used]))
+        elif _counts(value):
+            yield value
 
 
-def _names(code: CodeType, *operations: str) -> set[str]:
-    """Return the variables of some operations in code and in the functions in it, without those that it sets."""
-    found, stored = set[str](), set[str]()
-    waiting = [code]
-    while waiting:
-        each = waiting.pop()
-        for step in dis.get_instructions(each):
-            if step.opname in operations and isinstance(step.argval, str):
-                (stored if step.opname.startswith("STORE") else found).add(step.argval)
-        waiting += [const for const in each.co_consts if isinstance(const, CodeType)]
-    return found - stored
+def _names(code: CodeType) -> set[str]:
+    """Return the names of variables and attributes in code and in the functions in it, but for what these set."""
+    inside = [each for each in code.co_consts if isinstance(each, CodeType)]
+    set_here = {str(step.argval) for step in dis.get_instructions(code) if step.opname == "STORE_GLOBAL"}
+    return {*code.co_names}.union(*map(_names, inside)) - set_here
+
+
+def _values(named: Mapping[str, object]) -> Iterator[object]:
+    for name in sorted(named):
+        yield name
+        yield named[name]
+
+
+def _is_code(value: object) -> bool:
+    wraps = (functools.partial, staticmethod, classmethod, property, functools.cached_property)
+    return isinstance(value, (FunctionType, type, *wraps)) or hasattr(value, "__wrapped__")
+
+
+def _counts(value: object) -> bool:
+    """True for what counts of a module's variables: texts are often paths, devices or dates."""
+    return _is_code(value) or _is_number(value) or _is_own(type(value))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Number) or (isinstance(value, tuple) and all(map(_is_number, value)))
+
+
+def _written(value: object) -> str | None:
+    """Return the text of a value that nothing can change, the same in every process; None for all others."""
+    if isinstance(value, (tuple, frozenset)):
+        texts = [_written(each) for each in value]
+        if None in texts:
+            return None
+        inside = sorted(map(str, texts)) if isinstance(value, frozenset) else map(str, texts)
+        return f"{'set' if isinstance(value, frozenset) else 'tuple'} {', '.join(inside)}"
+    if isinstance(value, Number) and hasattr(value, "item"):  # NumPy's say their type, another in other versions
+        value = value.item()
+    return repr(value) if value is None or isinstance(value, (Number, str, bytes)) else None
+
+
+def _text_of(code: CodeType) -> str:
+    """Return the source of a function, or what it runs where there is none."""
+    found = source_text(code, code.co_filename)
+    return _BYTECODE + _bytecode(code) if found is None else found
 
 
 @functools.cache
@@ -159,8 +173,8 @@ def source_text(code: CodeType, file: str) -> str | None:
         code: What the function runs.
         file: Where it stands: code is equal wherever it stands.
     """
-    if code.co_name == "<lambda>":  # its lines are those of the whole call around it
-        return None
+    if code.co_name == "<lambda>" or (file.startswith("<") and file not in linecache.cache):
+        return None  # the lines of a lambda are those of the whole call around it
     try:
         return textwrap.dedent(inspect.getsource(code)).rstrip()
     except Exception:  # no file, or one that is no Python any more
@@ -172,27 +186,18 @@ def _bytecode(code: CodeType) -> str:
     constants = [_bytecode(each) if isinstance(each, CodeType) else _written(each) for each in code.co_consts]
     counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
     names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-    return f"{code.co_code.hex()} {counts} {names} [{', '.join(constants)}]"
-
-
-def _is_simple(value: object) -> bool:
-    """True for values that nothing can change, and whose text is the same in every process."""
-    if isinstance(value, (tuple, frozenset)):
-        return type(value) in (tuple, frozenset) and all(map(_is_simple, value))
-    return type(value) in (bool, int, float, complex, str, bytes)
-
-
-def _written(value: object) -> str:
-    return f"{{{', '.join(sorted(map(repr, value)))}}}" if isinstance(value, frozenset) else repr(value)
+    return f"{code.co_code.hex()} {counts} {names} [{', '.join(map(str, constants))}]"
 
 
 def _name(value: object) -> str:
     return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
 
 
-def _is_own(value: object) -> bool:
-    """True for what neither Python, nor an installed package, nor gan_bench brings."""
-    name = str(getattr(value, "__module__", None) or "builtins")
+def _is_own(value: Any) -> bool:  # noqa: ANN401 - whatever code names
+    """True for what neither Python, nor an installed package, nor gan_bench brings; a decorator's is its package's."""
+    module = value.__globals__ if isinstance(value, FunctionType) else {}
+    called = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+    name = str(module.get("__name__") or called or "builtins")
     if name == PROGRAM:
         return True
     if name.partition(".")[0] in {*sys.stdlib_module_names, "gan_bench"}:

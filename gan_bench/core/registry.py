@@ -92,6 +92,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self._shipped = frozenset(shipped)
         self._provisional: set[str] = set()
         self._of_program: dict[str, str] = {}
+        self._digests: dict[str, tuple[T, str, str]] = {}
         self._found: dict[str, list[EntryPoint]] | None = None
         self._all_count = all_count
         REGISTRIES[plural] = self
@@ -181,8 +182,11 @@ class Registry(Mapping[str, T], Generic[T]):
         return self.in_program(name) if name in self._of_program else self._sources.get(name)
 
     def in_program(self, name: str) -> Source:
-        """Return the source of an entry as one that this program registered itself, by its code as it is now."""
-        digest, version = program_digest(self._code_of(self[name]))
+        """Return the source of an entry as one that this program registered itself, by its code when it did."""
+        entry = self[name]
+        if name not in self._digests or self._digests[name][0] is not entry:  # once: what it counts later is no code
+            self._digests[name] = entry, *program_digest(self._code_of(entry))
+        _, digest, version = self._digests[name]
         return Source(name=PROGRAM, version=version, sha256=digest)
 
     def is_of_program(self, name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import linecache
 import os
@@ -14,6 +13,7 @@ from itertools import count
 from types import ModuleType
 
 import pytest
+import torch
 from support.parts import registered, temporary
 from torch import nn
 from torch.nn import functional as F
@@ -195,14 +195,48 @@ def test_what_grows_while_code_runs_does_not_count():
     assert program_digest([discriminator, object_]) == before
 
 
-def test_a_helper_that_was_run_again_counts_without_another_registration():
-    text = CELL.replace("nn.LeakyReLU(SLOPE)", "nn.ReLU()")
+def test_what_changes_after_the_registration_is_no_code():
+    """A number that another function counts, a counter of a class, an attribute: the trials were trained again."""
     cells = {"__name__": PROGRAM}
     exec(compile(CELL, "<cells>", "exec"), cells)  # noqa: S102 - a cell
     before = gb.ARCHITECTURES.source("of_a_cell")
-    helper = ast.Module([each for each in ast.parse(text).body if getattr(each, "name", "") == "activation"], [])
-    exec(compile(helper, "<cells>", "exec"), cells)  # noqa: S102 - a cell
-    assert gb.ARCHITECTURES.source("of_a_cell") != before
+    cells["SLOPE"] = 7.0
+    cells["Generator"].count = 3
+    assert gb.ARCHITECTURES.source("of_a_cell") == before
+
+
+def test_texts_of_a_module_are_no_code_and_those_given_to_a_function_are():
+    """Paths, devices and dates are others at each start."""
+    text = CELL.replace("SLOPE = 0.2", "SLOPE = 0.2\nHERE = '/a'").replace(
+        "nn.LeakyReLU(SLOPE)", "(nn.ReLU(), HERE)[0]"
+    )
+    assert run_cell(text).sha256 == run_cell(text.replace("'/a'", "'/b'")).sha256
+    assert program_digest([margin_loss("a")]) != program_digest([margin_loss("b")])
+
+
+def test_own_modules_are_followed_and_decorators_of_packages_are_not(tmp_path, monkeypatch):
+    module = ModuleType("helpers_of_tests")
+    module.__file__ = str(tmp_path / "helpers_of_tests.py")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    def digest(text):
+        exec(compile(text, "<helpers>", "exec"), vars(module))  # noqa: S102 - an import
+        cell = {"__name__": PROGRAM, "helpers": module, "torch": torch}
+        code = "@torch.no_grad()\ndef loss(fake):\n    return helpers.margin() - fake\n"
+        exec(compile(code, "<loss>", "exec"), cells := cell)  # noqa: S102 - a cell
+        return program_digest([cells["loss"]])
+
+    assert digest("def margin():\n    return 1.0\n") == digest("def margin():\n    return 1.0\n")
+    assert digest("def margin():\n    return 1.0\n") != digest("def margin():\n    return 50.0\n")
+    cached = "import functools\n@functools.cache\ndef margin():\n    return {}\n"
+    assert digest(cached.format(1.0)) != digest(cached.format(50.0))
+
+
+def test_a_long_chain_of_functions_ends():
+    cells = {"__name__": PROGRAM}
+    text = "def f0(x): return x\n" + "".join(f"def f{i}(x): return f{i - 1}(x)\n" for i in range(1, 3000))
+    exec(compile(text, "<chain>", "exec"), cells)  # noqa: S102 - a cell
+    assert program_digest([cells["f2999"]]) != program_digest([cells["f2998"]])
 
 
 def test_source_is_that_of_the_code_that_runs_though_its_file_was_edited_since(tmp_path, monkeypatch):
@@ -256,7 +290,7 @@ def test_the_class_that_a_measure_names_counts(monkeypatch):
 def test_a_digest_is_the_same_in_every_process():
     text = "import sys; print(sorted({'a', 'b', 'c'})[0], end=''); " + (
         "from gan_bench.core.program_code import program_digest\n"
-        "def work(real, names=frozenset({'a', 'b', 'c'})): return real in {'x', 'y', 'z'}\n"
+        "def work(real, names=(frozenset({'a', 'b', 'c'}), 1)): return real in {'x', 'y', 'z'}\n"
         "print(program_digest([work, lambda x: x in {'x', 'y', 'z'}])[0])\n"
     )
     found = {
