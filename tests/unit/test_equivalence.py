@@ -12,7 +12,10 @@ from support.commands import gan_bench
 from support.studies import stored, with_lr, write
 from support.trials import digits_trial
 
+from gan_bench.config.design import Design
 from gan_bench.core.errors import UserError
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.plan import Suites, write_plan
 from gan_bench.report.compare.comparison import compare
 from gan_bench.report.compare.equivalence import common_settings, equivalence_table, same_settings, welch
 
@@ -162,7 +165,9 @@ def test_no_mean_is_over_two_suites_or_two_versions_of_one():
         assert (row["new"], row["new_sd"], row["verdict"], row["studies"]) == (pytest.approx(200), 1, "different", "")
     (row,) = same_settings(first, [*first, *second])
     assert row["differs"] == "version: 1 / 2"
-    assert "Of several versions of a suite the newest counts." in equivalence_table([row]).note
+    assert "the newest of which all seeds of the first look, or all that were planned, have ended" in (
+        equivalence_table([row]).note
+    )
     both = [*side((100.0,) * 3, suite="a"), *side((200.0,) * 3, suite="b")]
     for ways, studies in (
         ((old, both), ["old / a", "old / b"]),
@@ -173,6 +178,83 @@ def test_no_mean_is_over_two_suites_or_two_versions_of_one():
         assert [row["studies"] for row in rows] == studies
         assert {round(row[which], 9) for row in rows for which in ("old", "new")} <= {100, 200}
         assert "suites (old / new)" in [column.title for column in equivalence_table(rows).columns]
+
+
+def declared(design, *, suite="new", version=2):
+    return Suites(versions={suite: version}, designs={(suite, version, "full", "digits"): design})
+
+
+LATER, FIVE = {"suite": "new", "suite_version": 2}, Design.fixed(range(5))
+BEFORE = side((100.0,) * 5, suite="new")
+
+
+def waiting(trials):
+    return [replace(each, environment={}, evaluations=[], record=None) for each in trials]
+
+
+@pytest.mark.parametrize("begun", [side((200.0,), **LATER), lost(side((200.0,), **LATER), 0)], ids=["done", "failed"])
+@pytest.mark.parametrize(
+    "plan", [declared(FIVE), declared(Design.of_looks()), Suites()], ids=["fixed", "looks", "lost"]
+)
+@pytest.mark.parametrize("rest", [[], waiting(side((0.0,) * 5, **LATER)[1:])], ids=["unplanned", "planned"])
+def test_a_version_that_has_just_begun_hides_no_finished_seeds_of_the_one_before(begun, plan, rest):
+    """One failed seed of it stood for five of the other: "0 seeds, 1 lost", not judged."""
+    for trials in ([*BEFORE, *begun, *rest], [*rest, *begun, *BEFORE]):
+        (row,) = same_settings(side((100.0,) * 5, suite="old"), trials, plans=(Suites(), plan))
+        assert (row["new"], row["new_n"], row["new_lost"]) == (pytest.approx(100), 5, 0)
+        assert row["differs"] == "suite: old / new; version: 1 / 1 (newest: 2)"
+
+
+@pytest.mark.parametrize(
+    ("after", "plan", "seeds"),
+    [
+        (side((200.0,) * 5, **LATER), declared(Design.of_looks()), (5, 0)),  # of looks at 5, 8 and 12
+        (lost(side((200.0,) * 5, **LATER), 3), declared(FIVE), (4, 1)),
+        (lost(side((200.0,) * 3, **LATER), 0, 1, 2), declared(Design.fixed(range(3))), (0, 3)),
+        (side((200.0,) * 3, **LATER), Suites(versions={"new": 2}), (3, 0)),  # planned before there were designs
+        (side((200.0,) * 5, **LATER), Suites(), (5, 0)),  # not known, and as many as before
+    ],
+)
+def test_the_newest_version_counts_that_has_come_to_its_seeds(after, plan, seeds):
+    longer = [*side((100.0,) * 5, suite="new")]
+    (row,) = same_settings(side((100.0,) * 5, suite="old"), [*longer, *after], plans=(Suites(), plan))
+    assert (row["new_n"], row["new_lost"]) == seeds
+    assert (row["differs"], row["older_version"]) == ("suite: old / new", False)
+
+
+def test_a_plan_without_a_declaration_waits_for_all_that_it_has():
+    undeclared = Suites(versions={"new": 2})
+    three, five = side((200.0,) * 3, **LATER), side((200.0,) * 5, **LATER)
+    (row,) = same_settings(BEFORE, [*BEFORE, *three, *waiting(five[3:])], plans=(Suites(), undeclared))
+    assert row["new"] == pytest.approx(100)
+    given_up = [replace(each, withdrawn=True) for each in waiting(five[3:])]
+    (row,) = same_settings(BEFORE, [*BEFORE, *three, *given_up], plans=(Suites(), undeclared))
+    assert (row["new"], row["differs"]) == (pytest.approx(200), "version: 1 / 2")
+
+
+def test_a_setting_that_the_newest_version_lacks_is_said_to_be_of_an_older_one():
+    both = [*side((50.0, 51.0, 52.0)), *side((60.0, 61.0, 62.0), lr_g=9e-4, suite_version=2)]
+    known = same_settings(both, side((50.0, 51.0, 52.0)))
+    assert [row["differs"] for row in known] == ["version: 1 (newest: 2) / 1"]
+    (row,) = same_settings(both, both, fields=["recipe", "lr"])[:1]
+    assert row["differs"] == "version: 1 (newest: 2) / 1 (newest: 2)"
+    assert equivalence_table(known).columns[-1].essential, "a narrow terminal does not hide it"
+    assert not equivalence_table(same_settings(BEFORE, BEFORE)).columns[-1].essential
+
+
+def test_a_damaged_record_of_the_newest_version_is_not_waited_for(tmp_path):
+    for version, fid in ((1, 60.0), (2, 80.0)):
+        configs = [replace(digits_trial(seed).config, suite_version=version) for seed in range(4)]
+        trials = [replace(digits_trial(config.seed), config=config) for config in configs]
+        for side_of in ("old", "new"):
+            write_plan(tmp_path / side_of, "test", version, trials, design=Design.fixed(range(4)))
+            for trial in trials:
+                write(tmp_path / side_of, trial, fid + trial.config.seed)
+    RecordDirectory.of(tmp_path / "new", trials[0]).record.write_text("{")
+    found = compare(tmp_path / "old", tmp_path / "new", match="settings")
+    (row,) = found.tables[0].rows.to_dict("records")
+    assert (row["old_n"], row["new_n"], row["differs"]) == (4, 3, "")
+    assert found.exit_code == 3
 
 
 def test_a_quick_profile_is_a_study_of_its_own():

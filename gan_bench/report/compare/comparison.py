@@ -184,7 +184,7 @@ def _apart(before: _Folder, after: _Folder, fields: tuple[str, ...]) -> str:
             f": their scores are of {one} in the first, and of {other} in the second, which are no comparable numbers; "
             "train one of them again with --samples or --extractor as the other was"
         )
-    if not fields and common_settings(before.trials, after.trials):
+    if not fields and common_settings(before.trials, after.trials, (before.suites, after.suites)):
         return ": they were scored at no common epoch; --match recipe,lr,betas compares the last of each"
     more = "fewer" if fields else "the"
     return f"; name {more} fields that must be equal with --match, such as recipe,lr"
@@ -278,7 +278,8 @@ def _compare_settings(before: _Folder, after: _Folder, margin: float, fields: tu
         UserError: A field is unknown, or does not tell settings apart.
     """
     left_out = [*before.faults.values(), *after.faults.values()]
-    rows = same_settings(before.trials, after.trials, margin, fields)
+    old, new = ([*side.trials, *side.faulty] for side in (before, after))  # both say how far a version has come
+    rows = same_settings(old, new, margin, fields, (before.suites, after.suites))
     counted = Counter(str(row["verdict"]) for row in rows)
     tables = [equivalence_table(rows, margin, fields)] if rows else []
     aside = before.aside + after.aside
@@ -294,13 +295,15 @@ class _Folder:
 
     Attributes:
         trials: Trials that can be believed.
-        faults: A sentence for each of the other records, by name of its directory, or of its suite's folder.
+        faulty: Those that were planned or can be read, and whose records cannot be believed.
+        faults: A sentence for each record that cannot be believed, by name of its directory, or of its suite's folder.
         planned: Names of the suites whose plan is there.
         suites: What is known of its suites besides.
         aside: One sentence for every folder with records that count nowhere, as their suite has one of its name.
     """
 
     trials: list[StoredTrial]
+    faulty: list[StoredTrial]
     faults: dict[str, str]
     planned: frozenset[str]
     suites: Suites
@@ -309,7 +312,8 @@ class _Folder:
     @classmethod
     def read(cls, results: Path) -> _Folder:
         declare_foreign_measures(existing(results))
-        trials, faults, aside = list[StoredTrial](), dict[str, str](), list[PutAsideError]()
+        trials, faulty = list[StoredTrial](), list[StoredTrial]()
+        faults, aside = dict[str, str](), list[PutAsideError]()
         for item in scan(results, steps=False):
             if isinstance(item, CopiedError):
                 aside += [item] if isinstance(item, PutAsideError) else []
@@ -317,13 +321,14 @@ class _Folder:
                 faults.setdefault(item.folder or str(item), _left_out(item))
             elif item.fault:
                 faults[item.path.name] = _left_out(item.fault)
+                faulty.append(item)
             else:
                 trials.append(item)
         if not trials and not faults:
             raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
         suites = folders_by_suite(results).items()
         planned = frozenset(name for name, each in suites if any(is_regular(folder / PLAN) for folder in each.read))
-        return cls(trials, faults, planned, read_suites(results), list(_put_aside(aside)))
+        return cls(trials, faulty, faults, planned, read_suites(results), list(_put_aside(aside)))
 
     def without(self, faults: Collection[str]) -> _Folder:
         """Return the folder without the trials whose records are faulty in the other one."""

@@ -22,8 +22,9 @@ from gan_bench.config.trial import BOTH, TrialConfig, setting_key
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, printable
+from gan_bench.records.plan import Suites
 from gan_bench.records.reader import StoredTrial
-from gan_bench.report.study.frame import BAD, build_frames, images_changed
+from gan_bench.report.study.frame import BAD, ENDED, WITHDRAWN, build_frames, images_changed
 from gan_bench.report.study.stats import ALPHA, FEW, Interval, ratio_of
 from gan_bench.report.study.table import Column, Table, put_interval
 
@@ -39,6 +40,13 @@ _Place = tuple[str, str]
 """Suite and profile."""
 _STUDY = ["key", "suite", "profile"]
 """Columns whose values are those of one setting of one study."""
+_VERSIONS = (
+    "Of several versions of a suite one counts, for each setting and side: the newest of which all seeds of the first "
+    "look, or all that were planned, have ended; where that is known of none, the one with most finished seeds, the "
+    "newer of equals."
+)
+"""What is said of versions below the table."""
+_NO_PLANS = Suites(), Suites()
 
 
 def welch_test(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
@@ -93,6 +101,7 @@ class _Side:
         trials: Rows of the trials that were scored after training began; of a setting without any, of the lost ones.
         scores: The primary scores of these, epoch after epoch of a trial, NaN where its images cannot be scored.
         failed: Seeds all of whose trials failed or diverged.
+        newest: The newest version of its suite in the folder, which may be another than that of its trials.
     """
 
     study: str
@@ -101,6 +110,13 @@ class _Side:
     trials: pd.DataFrame
     scores: pd.DataFrame
     failed: set[int]
+    newest: int
+
+    @property
+    def version(self) -> str:
+        """Its suite's version, and the newest one where that is another."""
+        own = int(self.config["suite_version"])
+        return str(own) if own == self.newest else f"{own} (newest: {self.newest})"
 
     @property
     def epochs(self) -> set[int]:
@@ -121,7 +137,11 @@ class _Side:
 
 
 def same_settings(
-    before: Iterable[StoredTrial], after: Iterable[StoredTrial], margin: float = MARGIN, fields: Sequence[str] = ()
+    before: Iterable[StoredTrial],
+    after: Iterable[StoredTrial],
+    margin: float = MARGIN,
+    fields: Sequence[str] = (),
+    plans: tuple[Suites, Suites] = _NO_PLANS,
 ) -> list[dict[str, object]]:
     """Compare the primary scores of settings that two folders have in common, at the last epoch both were scored at.
 
@@ -129,25 +149,28 @@ def same_settings(
     beginning of a longer one. Where fields are named, settings are the same when these are, and what else differs is
     listed; without a common epoch their last ones are compared. Seeds of two machines draw different noise, so they
     are not paired. Scores are compared under the same protocol only. No mean is over two suites, or over two versions
-    of one: of these the newest counts, as where trials are compared.
+    of one: of a setting's versions the newest counts that has come to its declared seeds, as one that has just begun
+    says less than the finished one before it.
 
     Args:
-        before: Trials of one folder.
+        before: Trials of one folder, also planned ones and those whose records are faulty.
         after: Trials of the other.
         margin: Largest relative difference that counts as none.
         fields: Names of fields, as suites have them; none for all but ``UNMATCHED``.
+        plans: What is known of the suites of either folder besides, such as which seeds they declare.
 
     Raises:
         UserError: A field is unknown, or a folder has several settings that are equal in the named fields.
 
     Returns:
-        One row per setting, protocol and study of either side: recipe, epoch, protocol, both sides' geometric mean and
-        numbers of scored and lost seeds, the ratio of these means with its 95 % interval, the judgement, and what
-        differs. A setting all of whose seeds one side lost has a row too.
+        One row per setting, protocol and study of either side: recipe, epoch, protocol, both
+        sides' geometric mean and numbers of scored and lost seeds, the ratio of these means with its 95 % interval, the
+        judgement, and what differs. A setting all of whose seeds one side lost has a row too.
     """
     names = _expanded(fields)
     (first, first_lost), (second, second_lost) = (
-        _by_setting(side, names, which) for side, which in ((before, "older"), (after, "newer"))
+        _by_setting(side, names, which, plan)
+        for side, which, plan in zip((before, after), ("older", "newer"), plans, strict=True)
     )
     groups = []
     for key, protocol in sorted(first.keys() | second.keys()):
@@ -190,6 +213,7 @@ def _row(old: _Side, new: _Side, protocol: str, margin: float, fields: Sequence[
     lost = [side.lost | gone for side, gone in zip((old, new), unscored, strict=True)]
     row |= {"old_lost": len(lost[0]), "new_lost": len(lost[1])}
     row["differs"] = "; ".join([*apart, *_differences(old, new, named=bool(fields))])
+    row["older_version"] = any(int(side.config["suite_version"]) != side.newest for side in (old, new))
     interval, verdict = None, "not judged"
     judged = not images and not any(lost)  # the seeds that are left say nothing of lost ones
     if judged and min(map(len, values)) > 1 and min(side.min() for side in values) > 0:
@@ -220,9 +244,12 @@ def _called(side: _Side, fields: Sequence[str]) -> str:
     return printable(", ".join(f"{name}={'/'.join(found)}" for name, found in values.items()))
 
 
-def common_settings(before: Iterable[StoredTrial], after: Iterable[StoredTrial]) -> bool:
+def common_settings(
+    before: Iterable[StoredTrial], after: Iterable[StoredTrial], plans: tuple[Suites, Suites] = _NO_PLANS
+) -> bool:
     """True if two folders have a setting in common that was scored in the same way, at whatever epochs."""
-    return bool(_by_setting(before, (), "older")[0].keys() & _by_setting(after, (), "newer")[0].keys())
+    first, second = _by_setting(before, (), "older", plans[0])[0], _by_setting(after, (), "newer", plans[1])[0]
+    return bool(first.keys() & second.keys())
 
 
 def _expanded(fields: Sequence[str]) -> tuple[str, ...]:
@@ -256,7 +283,7 @@ def _ambiguous(one: Mapping[str, object], other: Mapping[str, object], names: tu
 
 
 def _by_setting(
-    trials: Iterable[StoredTrial], names: tuple[str, ...], which: str
+    trials: Iterable[StoredTrial], names: tuple[str, ...], which: str, plan: Suites
 ) -> tuple[dict[tuple[str, str], dict[_Place, _Side]], dict[str, dict[_Place, _Side]]]:
     """Gather primary scores of done trials by setting, protocol and study, and which seeds were lost.
 
@@ -267,12 +294,9 @@ def _by_setting(
         Settings with scores, and by all but the protocol those of which no trial was done.
     """
     frames = build_frames(trials)
-    ended = frames.trials[frames.trials["status"].isin(("done", *BAD))]
-    whole = ended["config"].map(lambda config: setting_key(config, UNMATCHED))
-    named = ended["config"].map(lambda config: canonical_json({each: config[each] for each in names}))
-    ended = ended.assign(whole=whole, key=named if names else whole)
-    newest = ended.groupby(_STUDY)["suite_version"].transform("max")
-    ended = ended[ended["suite_version"] == newest]
+    whole = frames.trials["config"].map(lambda config: setting_key(config, UNMATCHED))
+    named = frames.trials["config"].map(lambda config: canonical_json({each: config[each] for each in names}))
+    ended = _counted(frames.trials.assign(whole=whole, key=named if names else whole), plan)
     done, failed = ended[ended["status"] == "done"], ended[ended["status"] != "done"]
     scores = frames.scores[frames.scores["metric"] == primary_measure()].sort_values("epoch", kind="stable")
     scores = scores[["trial", "protocol", "epoch", "value"]].merge(done, on="trial", suffixes=("", "_of_trial"))
@@ -296,6 +320,35 @@ def _by_setting(
     return found, lost
 
 
+def _counted(trials: pd.DataFrame, plan: Suites) -> pd.DataFrame:
+    """Return the ended trials of every setting and study, of several versions of the suite those of one.
+
+    It is the newest that has come to its seeds; where none has, the one with most finished seeds, the newer of equals.
+    """
+    trials = trials.assign(newest=trials.groupby("suite")["suite_version"].transform("max"))
+    is_ended, counted = trials["status"].isin(("done", *BAD)), list[object]()
+    for _, rows in trials.groupby(_STUDY, sort=False):
+        versions = [each for _, each in rows.groupby("suite_version") if is_ended[each.index].any()]
+        if versions:
+            counted.extend(max(versions, key=lambda each: _rank(each, plan)).index)
+    return trials[is_ended & trials.index.isin(counted)]
+
+
+def _rank(rows: pd.DataFrame, plan: Suites) -> tuple[bool, int, int]:
+    """Return how far a version of a setting counts before others: see ``_counted``."""
+    version, finished = int(rows["suite_version"].iloc[0]), rows["seed"][rows["status"] == "done"].nunique()
+    return (True, version, 0) if _has_come_to_its_seeds(rows, plan) else (False, finished, version)
+
+
+def _has_come_to_its_seeds(rows: pd.DataFrame, plan: Suites) -> bool:
+    """True if all seeds of the first look of a version's setting have ended, or all planned where none is declared."""
+    ended, config = set(rows["seed"][rows["status"].isin(ENDED)]), rows["config"].iloc[0]
+    design = plan.design(*(config[name] for name in ("suite", "suite_version", "profile", "dataset")))
+    if design is None:  # planned before there were designs
+        return set(rows["seed"][rows["status"] != WITHDRAWN]) <= ended
+    return not design.extended and design.at(ended).number > 0
+
+
 def _place(suite: object, profile: object) -> _Place:
     return str(suite), str(profile)
 
@@ -303,7 +356,7 @@ def _place(suite: object, profile: object) -> _Place:
 def _side(of: pd.DataFrame, shown: pd.DataFrame, scores: pd.DataFrame, failed: set[int]) -> _Side:
     first = of.iloc[0]
     study = printable(str(first["suite"])) + (" (quick)" if first["profile"] == "quick" else "")
-    return _Side(study, first["config"], first["suite_setting"], shown, scores, failed)
+    return _Side(study, first["config"], first["suite_setting"], shown, scores, failed, int(first["newest"]))
 
 
 def _differences(old: _Side, new: _Side, *, named: bool) -> Iterator[str]:
@@ -313,17 +366,19 @@ def _differences(old: _Side, new: _Side, *, named: bool) -> Iterator[str]:
             yield f"{name}: {printable(plain(value))} / {printable(plain(new.config[name]))}"
     both = [side.trials.assign(device=side.trials["device_name"].where(lambda d: d != "", side.trials["device"]))
             for side in (old, new)]  # fmt: skip
-    compared = {"suite": "suite", "device": "device", "epochs trained": "epochs"}
-    is_one_suite = old.config["suite"] == new.config["suite"]
-    for what, column in (compared | ({"version": "suite_version"} if is_one_suite else {})).items():
+    for what, column in {"suite": "suite", "device": "device", "epochs trained": "epochs"}.items():
         one, other = (sorted({printable(str(each)) for each in trials[column]}) for trials in both)
         if one != other:
             yield f"{what}: {' and '.join(one)} / {' and '.join(other)}"
+    is_one_suite, versions = old.config["suite"] == new.config["suite"], [old.version, new.version]
+    if (is_one_suite and len(set(versions)) > 1) or any("newest" in version for version in versions):
+        yield f"version: {' / '.join(versions)}"
 
 
 def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fields: Sequence[str] = ()) -> Table:
     """Make the table of settings that two folders have in common, or that are equal in some fields."""
     title = MEASURES[primary_measure()].title
+    tells = bool(fields) or any(row["older_version"] for row in rows)
     columns = (
         Column("dataset", "dataset"),
         Column("setting", "setting", essential=True),
@@ -340,7 +395,7 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
         Column("ratio", "new / old", "range", essential=True),
         Column("verdict", "verdict", essential=True),
         Column("protocol", "protocol", vital=True),
-        Column("differs", "what differs (old / new)", essential=bool(fields)),
+        Column("differs", "what differs (old / new)", essential=tells),
     )
     filled = [each for each in columns if not each.key.endswith("_lost") and each.key != "studies"]
     kept = [each for each in columns if each in filled or any(row[each.key] for row in rows)]
@@ -351,7 +406,7 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
         else "The same settings of whatever suite, at the last epoch that both were scored at. "
     )
     note = (
-        f"{what}Of several versions of a suite the newest counts. Means are geometric, and so is sd, a factor. New / "
+        f"{what}{_VERSIONS} Means are geometric, and so is sd, a factor. New / "
         f"old: ratio of the means with its 95 % interval (Welch, unpaired: two machines draw different noise). "
         f"Equivalent: its 90 % interval lies within a factor of {1 + margin:g}. Different: its 95 % interval excludes "
         f"1. Fewer than {FEW} seeds of a side are not judged, nor is a "
