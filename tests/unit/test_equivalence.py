@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import replace
 
@@ -18,6 +19,8 @@ from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import Suites, write_plan
 from gan_bench.report.compare.comparison import compare
 from gan_bench.report.compare.equivalence import common_settings, equivalence_table, same_settings, welch
+from gan_bench.terminal.console import PlainConsole
+from gan_bench.terminal.tables import print_table
 
 FIRST = (3.9, 4.4, 4.1, 4.6, 4.0)
 
@@ -242,6 +245,25 @@ def test_a_setting_that_the_newest_version_lacks_is_said_to_be_of_an_older_one()
     assert not equivalence_table(same_settings(BEFORE, BEFORE)).columns[-1].essential
 
 
+def of_suites(results, *fids):
+    for suite, fid in zip("ab", fids, strict=False):
+        for seed in range(3):
+            trial = digits_trial(seed)
+            write(results, replace(trial, config=replace(trial.config, suite=suite)), fid + seed)
+    return results
+
+
+def test_settings_are_counted_and_not_their_comparisons(tmp_path):
+    """One setting in two suites of either folder was "2 settings in common"."""
+    old, new = of_suites(tmp_path / "old", 60.0, 61.0), of_suites(tmp_path / "new", 60.2, 61.2)
+    found = compare(old, new, match="settings")
+    assert found.settings == {"equivalent": 2}
+    assert repr(found) == "1 setting in common, in 2 comparisons: 2 equivalent"
+    assert found.to_json()["in_common"] == 1
+    alone = of_suites(tmp_path / "alone", 60.0)
+    assert repr(compare(alone, alone, match="recipe,lr")) == "1 setting in common: 1 equivalent"
+
+
 def test_a_damaged_record_of_the_newest_version_is_not_waited_for(tmp_path):
     for version, fid in ((1, 60.0), (2, 80.0)):
         configs = [replace(digits_trial(seed).config, suite_version=version) for seed in range(4)]
@@ -255,6 +277,18 @@ def test_a_damaged_record_of_the_newest_version_is_not_waited_for(tmp_path):
     (row,) = found.tables[0].rows.to_dict("records")
     assert (row["old_n"], row["new_n"], row["differs"]) == (4, 3, "")
     assert found.exit_code == 3
+
+
+@pytest.mark.parametrize("width", [40, 60, 70, 80, 90, 100, 120])
+def test_both_means_are_shown_or_none(width):
+    """At 80 columns the old mean stood without the new one."""
+    old, new = ([*side((fid, fid, fid + 1), suite="a"), *side((fid, fid, fid + 2), suite="b")] for fid in (60.0, 70.0))
+    for fields in ((), ("recipe", "lr")):
+        table = equivalence_table(same_settings(old, new, fields=fields), fields=fields)
+        console = PlainConsole(width=width, file=io.StringIO())
+        print_table(table, console, filed=False)
+        text = console.file.getvalue()
+        assert ("60.33" in text) == ("70.33" in text)
 
 
 def test_a_quick_profile_is_a_study_of_its_own():

@@ -64,7 +64,8 @@ class Comparison:
         differences: One sentence for each condition in which the folders differ: libraries, code, data, networks.
         tests: Comparisons of the primary score that were tested; p values are corrected for so many.
         unchanged: How many comparisons were identical, and how many within the tolerance.
-        settings: Where settings were compared and not trials: how many came to which verdict.
+        settings: Where settings were compared and not trials: how many comparisons came to which verdict.
+        in_common: Of how many settings these are: one may be in several suites, or scored in several ways.
     """
 
     tables: list[Table]
@@ -75,6 +76,7 @@ class Comparison:
     tests: int = 0
     unchanged: Mapping[str, int] = field(default_factory=dict)
     settings: Mapping[str, int] | None = None
+    in_common: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -116,7 +118,9 @@ class Comparison:
         yield from (("differs", text) for text in self.differences)
         if self.settings is not None:
             found = ", ".join(f"{count} {verdict}" for verdict, count in self.settings.items())
-            yield "", f"{plural(sum(self.settings.values()), 'setting')} in common: {found or 'none'}"
+            compared = sum(self.settings.values())
+            times = f", in {plural(compared, 'comparison')}" if compared != self.in_common else ""
+            yield "", f"{plural(self.in_common, 'setting')} in common{times}: {found or 'none'}"
             return
         same = ", ".join(f"{plural(count, 'setting')} {what}" for what, count in self.unchanged.items() if count)
         title = MEASURES[primary_measure()].title
@@ -282,8 +286,8 @@ def _compare_settings(before: _Folder, after: _Folder, margin: float, fields: tu
     rows = same_settings(old, new, margin, fields, (before.suites, after.suites))
     counted = Counter(str(row["verdict"]) for row in rows)
     tables = [equivalence_table(rows, margin, fields)] if rows else []
-    aside = before.aside + after.aside
-    return Comparison(tables, worse=[], unsure=left_out, differences=aside, settings=counted)
+    aside, number = before.aside + after.aside, len({row["number"] for row in rows})
+    return Comparison(tables, worse=[], unsure=left_out, differences=aside, settings=counted, in_common=number)
 
 
 # ---------------------------------------------------------------------------------------------- reading

@@ -163,7 +163,7 @@ def same_settings(
         UserError: A field is unknown, or a folder has several settings that are equal in the named fields.
 
     Returns:
-        One row per setting, protocol and study of either side: recipe, epoch, protocol, both
+        One row per setting, protocol and study of either side: the setting's number, recipe, epoch, protocol, both
         sides' geometric mean and numbers of scored and lost seeds, the ratio of these means with its 95 % interval, the
         judgement, and what differs. A setting all of whose seeds one side lost has a row too.
     """
@@ -172,11 +172,12 @@ def same_settings(
         _by_setting(side, names, which, plan)
         for side, which, plan in zip((before, after), ("older", "newer"), plans, strict=True)
     )
-    groups = []
+    groups, numbers = [], dict[str, int]()
     for key, protocol in sorted(first.keys() | second.keys()):
         olds = {**first_lost.get(key, {}), **first.get((key, protocol), {})}
         news = {**second_lost.get(key, {}), **second.get((key, protocol), {})}
-        groups.append([row for pair in _paired(olds, news) if (row := _row(*pair, protocol, margin, fields))])
+        rows = [row for pair in _paired(olds, news) if (row := _row(*pair, protocol, margin, fields))]
+        groups.append([row | {"number": numbers.setdefault(key, len(numbers) + 1)} for row in rows])
     is_once = all(len(rows) < 2 for rows in groups)  # then what differs names the suites
     return [row | {"studies": ""} if is_once else row for rows in groups for row in rows]
 
@@ -384,11 +385,11 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
         Column("setting", "setting", essential=True),
         Column("studies", "suites (old / new)", essential=True),
         Column("epochs", "epoch", "count", vital=True),
-        Column("old", f"old mean {title}", "number", vital=True),
+        Column("old", f"old mean {title}", "number", essential=True),
         Column("old_sd", "old sd", "number"),
         Column("old_n", "old seeds", "count"),
         Column("old_lost", "old lost", "count", vital=True),
-        Column("new", f"new mean {title}", "number", vital=True),
+        Column("new", f"new mean {title}", "number", essential=True),
         Column("new_sd", "new sd", "number"),
         Column("new_n", "new seeds", "count"),
         Column("new_lost", "new lost", "count", vital=True),
