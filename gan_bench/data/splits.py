@@ -6,7 +6,7 @@ import itertools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -77,9 +77,9 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
 
     They are splits when one is for training and all others are held out. What nearly surely is split in another way
     is asked for: a folder ``test`` beside images, beside nothing but ``images``, or with the classes beside it;
-    ``trainA`` beside ``testA``; ``faces`` beside ``faces_test``; ``cat/train`` beside ``cat/test``; ``train`` beside a
+    ``trainA`` beside ``testA``; ``faces`` beside ``faces_test``; ``cat/train`` beside ``cat/test``; ``train`` beside one
     folder of the same classes. Elsewhere such a folder is a class, with a doubt where it is called like a held-out
-    split or holds the classes of another: held-out images must not be trained on without a word. In a training folder
+    split or its classes are merged with another's: held-out images must not be trained on without a word. In a training folder
     beside a held-out one, what that holds too are classes, and ``train`` beside ``test`` alone is asked for.
 
     Args:
@@ -225,7 +225,8 @@ def _doubts(
     doubts: list[str] = []
     for place, folders in sorted(beside.items()):
         where = printable("/".join((source, *place)))
-        images = [each for each, words in folders.items() if place == first and MASKS.isdisjoint(words)]
+        is_asked = place == first and classes is None
+        images = [each for each, words in folders.items() if is_asked and MASKS.isdisjoint(words)]
         inside = {each: _classes(beside.get((*place, each), {})) for each in images}
         called = _held_out(folders)
         if pair := pairs.get(place) or _alike(folders, inside, called):
@@ -238,12 +239,35 @@ def _doubts(
                 raise DataError(f"{where} holds {printable(pair[0])} and {printable(pair[1])}{remedy}")
             called = [pair[1]]
         doubts += (_MAYBE.format(f"those in {printable('/'.join((*place, each)))} are trained on") for each in called)
-        of_each = Counter(filter(None, inside.values()))
-        if twins := sorted(each for each, found in inside.items() if found and of_each[found] > 1):
-            some = some_of([printable("/".join((*place, each))) for each in twins], 3)
-            merged = "are merged and " if len(twins) == len(folders) else ""
-            doubts.append(_MAYBE.format(f"folders of the same names in {some} {merged}are trained on"))
+        if any(inside.values()):
+            doubts += _doubts_of_classes(paths, place, folders, inside)
     return tuple(doubts[:1])
+
+
+def _doubts_of_classes(
+    paths: Iterable[Words],
+    place: Words,
+    folders: Mapping[str, Collection[str]],
+    inside: Mapping[str, object],
+) -> Iterator[str]:
+    """Say which folders have one class together, or the classes of one that is named for training.
+
+    Args:
+        paths: All folders of images.
+        place: The folder that the first level is in.
+        folders: The names of folders of the first level, with the words of these.
+        inside: The names of the classes in each that is not of masks, where it has several.
+    """
+    below = [path[len(place) :] for path in paths if len(path) > len(place)]
+    holders: dict[str, set[str]] = {}
+    for path, called in zip(below, classes_of("/".join((*path, "")) for path in below), strict=True):
+        if inside.get(path[0]):
+            holders.setdefault(called, set()).add(path[0])
+    merged = {each for found in holders.values() if len(found) > 1 for each in found}
+    twins = sorted(merged or (each for some in _twins(folders, inside).items() for each in (some[0], *some[1])))
+    if not {*twins} <= {*_rests({each: folders[each] for each in twins}, _TRAINING)}:
+        some = some_of([printable("/".join((*place, each))) for each in twins], 3)
+        yield _MAYBE.format(f"folders of the same names in {some} {'are merged and ' if merged else ''}are trained on")
 
 
 def _remedy(place: Words, where: str, paths: Collection[Words], first: Words, more: bool) -> str:
@@ -334,25 +358,34 @@ def _alike(
     """Return a training and a held-out folder that hold the same, as far as names tell, if there are such.
 
     They are where every folder has a held-out one of its classes or its name, if that says more than that it holds
-    data; and where ``train`` has the classes of another.
+    data; and where ``train`` has the classes of one other, or of several that say no more than that they hold data.
 
     Args:
         folders: The names of folders of the first level, with the words of these.
         inside: The names of the classes in each that is not of masks, where it has several.
         called: Those that may be held out by their names.
     """
-    others = {each: folders[each] for each in inside}
-    for training in (each for each, rest in _rests(others, _TRAINING).items() if not rest and inside[each]):
-        if twins := [each for each in others if each != training and inside[each] == inside[training]]:
+    for training, twins in _twins(folders, inside).items():
+        if len(twins) == 1 or not any(_more(folders[each]) for each in twins):
             return training, min(twins)
     rests = _rests({each: folders[each] for each in called}, _HELD_OUT)
     theirs = {*rests.values(), *(inside.get(each) for each in called)} - {None}
     ours = {
         each: {inside[each], *([rest] if (rest := _more(words)) or not DATA.isdisjoint(words) else [])}
-        for each, words in others.items()
+        for each, words in ((each, folders[each]) for each in inside)
         if each not in rests
     }
     return (min(ours), min(called)) if ours and all(theirs & signs for signs in ours.values()) else None
+
+
+def _twins(folders: Mapping[str, Collection[str]], inside: Mapping[str, object]) -> dict[str, list[str]]:
+    """Return folders that are called ``train``, each with those of its classes that are not named for training."""
+    named = _rests({each: folders[each] for each in inside}, _TRAINING)
+    others: dict[object, list[str]] = {}
+    for each, classes in inside.items():
+        if classes and each not in named:
+            others.setdefault(classes, []).append(each)
+    return {each: found for each, rest in named.items() if not rest and (found := others.pop(inside[each], []))}
 
 
 def _classes(folders: Mapping[str, Collection[str]]) -> frozenset[str] | None:

@@ -92,8 +92,11 @@ LAYOUTS = {
     "train, train/train, train/val, test": f"split: train | test; remark: {REMARK} train/val ",
     "train, train/val, test": f"split: train | test; remark: {REMARK} train/val ",
     "train/a, train/b, train/test": f"split: train; remark: {REMARK} train/test ",
-    "train/A/a, train/A/b, train/B/a, train/B/b, test": f"split: train | test; remark: {MERGED} train/A, train/B are "
-    "merged and are trained on",
+    **{
+        f"train/{one}/a, train/{one}/b, train/{other}/a, train/{other}/b, {test}": "split: train | test"
+        for one, other in (("summer", "winter"), ("train_0", "train_1"), ("bus", "train"))
+        for test in ("test", "test/a, test/b")
+    },
     **{
         f"train/{one}, train/{other}": f"refused: source/train holds {one} and {other}: {EITHER}; {remedy}"
         for one, other, remedy in (
@@ -166,7 +169,19 @@ LAYOUTS = {
             ("beakers", "test_tubes"),
         )
     },
-    "a/x, a/y, b/x, b/y, c": f"remark: {MERGED} a, b are trained on",
+    "images/a, images/b, photos/a, photos/b, train/a, train/b": f"refused: source holds train and images: {EITHER}",
+    **{
+        ", ".join(f"{folder}/{each}" for folder in ("bus", "car", "train", "truck") for each in ("front", "rear"))
+        + beside: f"remark: {MERGED} bus, car, train and 1 more {merged}are trained on; {MOVE}, if they are held out"
+        for beside, merged in (("", "are merged and "), (", van", ""))
+    },
+    # folders of the same names whose classes stay apart, and those that are all for training
+    "a/x, a/y, b/x, b/y, c": "classes",
+    "cat/young/a, cat/young/b, cat/old/a, cat/old/b, dog/young/c, dog/young/d, dog/old/c, dog/old/d": "classes",
+    **{
+        ", ".join(f"{folder}/{each}" for folder in folders for each in ("cat", "dog")): "classes"
+        for folders in (("train_1", "train_2"), ("train_0", "train_1", "train_2"), ("train2014", "train2017"))
+    },
     **{
         f"{train}/cat, {train}/dog, {other}/cat, {other}/dog": f"refused: source holds {train} and {other}: {EITHER}; "
         f"rename {other} to test if {other} is held out, or {train} to another name if it is not"
