@@ -75,11 +75,11 @@ class Layout:
 def layout_of(names: Iterable[str], source: str) -> Layout:
     """Find the splits of a source: the folders of its first level, or of that below a single folder that holds all.
 
-    They are splits when one is for training and all others are held out. What nearly surely is split in another way
-    is asked for: a folder ``test`` beside images, beside nothing but ``images``, or with the classes beside it;
-    ``trainA`` beside ``testA``; ``faces`` beside ``faces_test``; ``cat/train`` beside ``cat/test``; ``train`` beside one
-    folder of the same classes. Elsewhere such a folder is a class, with a doubt where it is called like a held-out
-    split or its classes are merged with another's: held-out images must not be trained on without a word. In a training folder
+    They are splits when one is for training and all others are held out. What nearly surely is split in another way is
+    asked for: a folder ``test`` beside images, beside nothing but ``images``, or with the classes beside it; ``trainA``
+    beside ``testA``; ``faces`` beside ``faces_test``; ``cat/train`` beside ``cat/test``; ``train`` beside one folder of
+    the same classes. Elsewhere such a folder is a class, with a doubt where it is called like a held-out split or its
+    classes are merged with another's: held-out images must not be trained on without a word. In a training folder
     beside a held-out one, what that holds too are classes, and ``train`` beside ``test`` alone is asked for.
 
     Args:
