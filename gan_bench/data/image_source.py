@@ -11,7 +11,7 @@ import stat
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from gan_bench.core.errors import DataError, brief
@@ -174,8 +174,9 @@ def open_source(path: Path) -> Iterator[ImageSource]:
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be entered
         left_out, others = Counter[str](), dict[str, list[str]]()
         names, folders = image_tree(path, left_out, others)
-        images, folders = _without_sheets(_without_masks(names, left_out), folders, left_out)
-        yield ImageSource(images, folders, lambda name: _read_file(path, name), left_out, others)
+        images = _without_masks(names, left_out)
+        found = ImageSource(images, folders, lambda name: _read_file(path, name), left_out, others)
+        yield _without_sheets(found, os.path.realpath(path))
         return
     with _open_archive(path) as archive:
         yield _archived(path, archive)
@@ -222,9 +223,11 @@ def _archived(path: Path, archive: zipfile.ZipFile) -> ImageSource:
     folders = sorted(
         folder for folder in below - {"."} if _is_visible(folder) and not _is_below(f"{folder}/x", results)
     )
-    images, folders = _without_sheets(_without_masks(names, left_out), folders, left_out)
-    _refuse_lost_links(path, [name for name, reason in reasons.items() if reason == LINKS], images)
-    return ImageSource(images, folders, lambda name: _read_member(path, archive, members[name]), left_out, others)
+    images = _without_masks(names, left_out)
+    found = ImageSource(images, folders, lambda name: _read_member(path, archive, members[name]), left_out, others)
+    found = _without_sheets(found, path.stem)
+    _refuse_lost_links(path, [name for name, reason in reasons.items() if reason == LINKS], found.names)
+    return found
 
 
 LINKS = "links"
@@ -296,26 +299,49 @@ def _without_masks(names: list[str], left_out: Counter[str]) -> list[str]:
     return images
 
 
-_SHEETS = ("grid.png", "interpolation.png", "epochs.gif", "samples.png")
-"""Names of what ``gan-bench sample`` writes beside single images, ``image-00000.png``, and ``gan-bench card`` alone."""
+_DRAWN = {"grid.png", "interpolation.png", "epochs.gif"}
+"""Names of what ``gan-bench sample`` writes, also beside single images, ``image-00000.png``."""
+_IN_CARD = "samples.png"
+"""The name of the one picture that ``gan-bench card`` writes."""
+_OF_CARD = {"README.md", "generator.safetensors", "architecture.py"}
+"""Names of what lies beside it."""
 
 
-def _without_sheets(names: list[str], folders: list[str], left_out: Counter[str]) -> tuple[list[str], list[str]]:
-    """Leave out grids and animations beside images that ``gan-bench sample`` wrote, or beside none, and count them.
+def _without_sheets(source: ImageSource, top: str) -> ImageSource:
+    """Leave out grids and animations that ``gan-bench sample`` or ``card`` wrote, and count them.
 
-    Folders of nothing else go, too: they are no empty classes.
+    They lie beside single images of ``sample``; or beside no image but each other, in a folder that has the name that
+    ``sample`` gives one, two of them, or with a file of a card. One alone may be somebody's own. Folders of nothing
+    else go, too: they are no empty classes.
+
+    Args:
+        source: A folder or archive.
+        top: What it is called.
     """
-    sheets = [name for name in names if name.rpartition("/")[2] in _SHEETS]
-    drawn = {name.rpartition("/")[0] for name in names if re.search(r"(^|/)image-\d{5,}\.png$", name)}
-    of_users = {name.rpartition("/")[0] for name in {*names}.difference(sheets)} - drawn
-    ours = {name for name in sheets if name.rpartition("/")[0] not in of_users}
+    inside: dict[str, set[str]] = {}
+    for name in source.names:
+        inside.setdefault(name.rpartition("/")[0], set()).add(name.rpartition("/")[2])
+    notes = {note for found in source.others.values() for note in found}
+    ours = set[str]()
+    for folder, files in inside.items():
+        place = f"{folder}/" if folder else ""
+        is_sampled = f"{top}/{folder}".rstrip("/").endswith("-samples") or len(files & _DRAWN) > 1
+        known = _DRAWN if is_sampled else set[str]()
+        if any(place + note in notes for note in _OF_CARD):
+            known = known | {_IN_CARD}
+        if any(re.fullmatch(r"image-\d{5,}\.png", file) for file in files):
+            known = _DRAWN | {_IN_CARD}
+        elif not files <= known:
+            continue
+        ours |= {place + file for file in files & known}
     if not ours:
-        return names, folders
-    images = [name for name in names if name not in ours]
+        return source
+    images = [name for name in source.names if name not in ours]
     filled = {str(folder) for name in images for folder in PurePosixPath(name).parents}
     emptied = {str(folder) for name in ours for folder in PurePosixPath(name).parents} - filled
-    left_out["grids and animations of `gan-bench sample` or `card`"] += len(ours)
-    return images, [folder for folder in folders if folder not in emptied]
+    folders = [folder for folder in source.folders if folder not in emptied]
+    left_out = {**source.left_out, "grids and animations of `gan-bench sample` or `card`": len(ours)}
+    return replace(source, names=images, folders=folders, left_out=left_out)
 
 
 RESULTS = "folders of results of gan_bench"
