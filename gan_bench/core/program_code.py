@@ -78,7 +78,8 @@ def _described(value: Any) -> tuple[str, list[object]]:  # noqa: ANN401 - whatev
         members = {name: each for name, each in sorted(vars(value).items()) if _is_code(each) or _is_number(each)}
         return f"class {value.__qualname__} {list(members)}", [*inner, *value.__bases__, *members.values()]
     if _is_own(type(value)) and not isinstance(value, type):
-        simple = {name: each for name, each in sorted(vars(value).items()) if _written(each) is not None}
+        kept = getattr(value, "__dict__", {})  # an object with slots has none
+        simple = {name: each for name, each in sorted(kept.items()) if _written(each) is not None}
         return f"object {list(simple)}", [*inner, type(value), *simple.values()]
     return _name(value) if callable(value) else "", inner
 
@@ -95,8 +96,13 @@ def _inner(value: Any) -> Iterator[object]:  # noqa: ANN401 - whatever code name
         yield from (each for each in (value.fget, value.fset, value.fdel) if each)
     elif isinstance(value, functools.cached_property):
         yield value.func
-    elif not isinstance(value, type) and callable(wrapped := getattr(value, "__wrapped__", None)):
+    elif not isinstance(value, type) and callable(wrapped := _wrapped(value)):
         yield wrapped
+
+
+def _wrapped(value: object) -> object:
+    """Return what a wrapper says that it wraps; objects that have every name one asks for say nothing."""
+    return inspect.getattr_static(value, "__wrapped__", None)
 
 
 def _used(function: FunctionType) -> Iterator[object]:
@@ -132,7 +138,7 @@ def _values(named: Mapping[str, object]) -> Iterator[object]:
 
 def _is_code(value: object) -> bool:
     wraps = (functools.partial, staticmethod, classmethod, property, functools.cached_property)
-    return isinstance(value, (FunctionType, type, *wraps)) or hasattr(value, "__wrapped__")
+    return isinstance(value, (FunctionType, type, *wraps)) or callable(_wrapped(value))
 
 
 def _counts(value: object) -> bool:

@@ -232,6 +232,34 @@ def test_own_modules_are_followed_and_decorators_of_packages_are_not(tmp_path, m
     assert digest(cached.format(1.0)) != digest(cached.format(50.0))
 
 
+class Slots:
+    __slots__ = ("scale",)
+
+    def __init__(self, scale):
+        self.scale = scale
+
+    def __call__(self, fake):
+        return -self.scale * fake
+
+
+class Everything:
+    """Has every name that it is asked for, as stand-ins of modules do."""
+
+    def __getattr__(self, name):
+        return Everything()
+
+    def __call__(self):
+        return self
+
+
+@pytest.mark.parametrize("given", [Slots(1.0), Everything(), (len, "a")])
+def test_objects_of_any_kind_have_a_digest(given):
+    def discriminator(real, fake):
+        return given, real - fake
+
+    assert program_digest([discriminator]) == program_digest([discriminator])
+
+
 def test_a_long_chain_of_functions_ends():
     cells = {"__name__": PROGRAM}
     text = "def f0(x): return x\n" + "".join(f"def f{i}(x): return f{i - 1}(x)\n" for i in range(1, 3000))
