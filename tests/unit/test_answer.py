@@ -711,6 +711,19 @@ def test_the_whole_protocol_is_not_proposed_once_it_has_been_trained(quick_fid):
     assert all("--profile full" in each for each in proposals[:-1])
 
 
+@pytest.mark.parametrize("status", ["failed", "diverged"])
+def test_the_whole_protocol_is_not_proposed_where_it_has_failed(status):
+    """The command had nothing to do: what failed or diverged has ended."""
+    quick = [
+        stored(with_lr(digits_trial(seed, profile="quick", train_limit=50), lr), fid=50.0 + 1e5 * lr)
+        for lr in (2e-4, 3e-4)
+        for seed in (0, 1)
+    ]
+    whole = [stored(with_lr(digits_trial(seed), lr), status=status) for lr in (2e-4, 3e-4) for seed in (0, 1)]
+    made = report_of([*quick, *whole], commands={"test": COMMAND}).studies
+    assert [found.proposal for study, _, (found,) in made if study.profile == "quick"] == [None]
+
+
 def planned_again(item):
     """The trial of a record as it is before it begins."""
     return replace(item, environment=NO_ENVIRONMENT, evaluations=[], record=None)

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.studies import report_of, stored, table, with_lr
+from support.studies import report_of, stored, studies_of, table, with_lr
 from support.trials import digits_trial
 
 from gan_bench.config.design import Design
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.records import schema
+from gan_bench.report.findings.command import own_command
 from gan_bench.report.findings.questions import questions
 from gan_bench.report.findings.summaries import summaries
 from gan_bench.report.findings.tables import study_tables
@@ -325,21 +326,29 @@ PROGRAM = {"parts": {"losses/mine": {"name": "__main__", "version": "", "sha256"
 FILE = {"parts": {"losses/mine": {"name": "mine.py", "version": "", "sha256": "b" * 64, "path": "mine.py"}}}
 
 
-def of(item, parts):
-    return replace(item, environment={**item.environment, **parts})
+def of(item, parts, day=1):
+    return replace(item, environment={**item.environment, **parts, "started": f"2026-01-0{day}T10:00:00+00:00"})
 
 
-@pytest.mark.parametrize(("later", "is_known"), [(PROGRAM, False), (FILE, True)])
-def test_a_part_that_moved_into_a_file_is_known_to_commands(later, is_known):
+@pytest.mark.parametrize(
+    ("first", "later", "is_known"), [(PROGRAM, PROGRAM, False), (PROGRAM, FILE, True), (FILE, PROGRAM, False)]
+)
+def test_a_part_is_known_to_commands_where_the_last_trial_has_it_from_a_file(first, later, is_known):
     """No command was proposed ever again, with the remedy that had been taken."""
     items = [
-        of(trial(seed, lr, fid, step=step), PROGRAM if seed < 5 else later)
+        of(trial(seed, lr, fid, step=step), *((first, 1) if seed < 5 else (later, 2)))
         for lr, fid, step in ((3e-4, 50.0, 1), (5e-4, 52.5, 5))
         for seed in range(8)
     ]
     _, _, answers = reported(items)
     assert ("`gan-bench run test" in answers[0].proposal) == is_known
     assert ("no command knows losses/mine" in answers[0].proposal) != is_known
+
+
+def test_no_command_trains_a_study_of_a_program_that_its_suite_asks_for_no_longer():
+    items = [of(trial(seed, lr, 50.0), PROGRAM) for lr in (3e-4, 5e-4) for seed in range(5)]
+    (study,) = studies_of(gone(*items), commands={"test": "gan-bench run test"})
+    assert own_command(study) is None
 
 
 def test_a_part_of_a_setting_that_left_the_suite_is_no_matter_of_commands():

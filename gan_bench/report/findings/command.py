@@ -93,7 +93,7 @@ def own_command(study: Study) -> Command | None:
 
 
 def planned_command(study: Study) -> Command | None:
-    """Return the command that trains a study's own trials, those that its suite asks for.
+    """Return the command that trains a study's own trials.
 
     A suite's plan keeps the last command alone, of whichever part of it; what it chose and changed need not be what
     this study was made with. Its other words are kept: the suite's file, the results folder, where trials run.
@@ -101,8 +101,7 @@ def planned_command(study: Study) -> Command | None:
     Returns:
         The command, without seeds; None where the plan does not keep one.
     """
-    last, asked = last_command(study), study.asked_for
-    trials = study.trials if asked.empty else asked  # of what is asked for no longer: what trained it
+    last, trials = last_command(study), study.of_command
     configs, names = list(trials["config"]), list(trials["name"])
     if not study.command:
         return None

@@ -143,13 +143,13 @@ def _beyond_tests(study: Study, found: Standings, command: Command) -> str | Non
 
 
 def _has_ended_whole(study: Study) -> bool:
-    """True if the suite's own trials of all settings of a quick study are done: their answer says what is next."""
+    """True if the suite's own trials of all settings of a quick study have ended: their answer says what is next."""
     if study.profile != "quick":
         return False
     key = partial(setting_key, without=("profile", "evaluation", "epochs", "train_limit"))
     keys, status = study.whole["config"].map(key), study.whole["status"]
-    done, left = set(keys[status == "done"]), set(keys[~status.isin(ENDED)])
-    return set(study.trials["config"].map(key)) <= done - left
+    ended, left = set(keys[status.isin(ENDED)]), set(keys[~status.isin(ENDED)])
+    return set(study.trials["config"].map(key)) <= ended - left
 
 
 def _whole_protocol(command: Command) -> Command:

@@ -166,7 +166,8 @@ def _trial_row(item: StoredTrial) -> dict[str, object]:
         "probabilities": item.environment.get("d_output", "logit") == "logit",
         "made_of": made_of(item),
         "parts": tuple(
-            (printable(name), part["name"] == PROGRAM) for name, part in item.environment.get("parts", {}).items()
+            (printable(name), str(item.environment.get("started", "")), part["name"] == PROGRAM)
+            for name, part in item.environment.get("parts", {}).items()
         ),
         "withdrawn": item.withdrawn,
         "path": item.path,

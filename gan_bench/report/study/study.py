@@ -128,6 +128,12 @@ class Study:
         """Its trials that the suite asks for: no command trains others."""
         return self.trials[~self.trials["withdrawn"]]
 
+    @property
+    def of_command(self) -> pd.DataFrame:
+        """The trials that its command is to train: those that the suite asks for, or all where it asks for none."""
+        asked = self.asked_for
+        return self.trials if asked.empty else asked
+
     @cached_property
     def compared(self) -> pd.DataFrame:
         """Its trials without those that are in no comparison."""
@@ -135,12 +141,14 @@ class Study:
 
     @property
     def of_program(self) -> str | None:
-        """A part that no command knows, as the program that trained its trials registered it, or None.
+        """A part that no command knows, as a program registered it itself when the last trial with it began, or None.
 
-        None of the trials that the suite asks for has it from a file or package: there it was moved since.
+        Where that trial has it from a file or package, it was moved there since.
         """
-        found = {part for parts in self.asked_for["parts"] for part in parts}
-        return next((name for name, is_own in sorted(found) if is_own and (name, False) not in found), None)
+        latest = dict[str, tuple[str, bool]]()
+        for name, started, is_own in (part for parts in self.of_command["parts"] for part in parts):
+            latest[name] = max(latest.get(name, ("", False)), (started, is_own))
+        return next((name for name, (_, is_own) in sorted(latest.items()) if is_own), None)
 
     @property
     def images(self) -> frozenset[str]:
