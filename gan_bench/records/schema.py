@@ -81,7 +81,10 @@ class Part(Strict):
     """What a part was loaded from that gan_bench does not ship."""
 
     name: Annotated[str, doc("name of the distribution or local file; __main__ for what the program registered")]
-    version: Annotated[str, doc("version of the distribution; of bytecode, the Python; empty for other code")]
+    version: Annotated[
+        str,
+        doc("version of the distribution; for what the program registered, the rule of its digest; else empty"),
+    ]
     sha256: Annotated[
         str, doc("digest of the code; of what the program registered, of its functions and what they stand on")
     ]

@@ -80,7 +80,7 @@ def test_a_loss_that_a_program_registers_again_with_other_code_is_trained_again(
         (end,) = done.folder.glob("*/record.json")
         (environment,) = done.folder.glob("*/environment.json")
         part = json.loads(environment.read_text())["parts"]["losses/of_a_cell"]
-        assert (part["name"], part["version"], part["path"]) == ("__main__", "", None)
+        assert (part["name"], part["version"], part["path"]) == ("__main__", "rule 2", None)
         return end.read_bytes(), capsys.readouterr().out
 
     first, _ = ends(1.0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import linecache
 import os
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -103,10 +105,10 @@ def test_what_no_function_stands_on_is_no_code(old, new):
 def test_code_without_source_says_of_which_python_its_digest_is():
     """Another Python compiles the same code to other bytes, so that nothing can be told."""
     known, bare = run_cell(CELL), run_cell(CELL, source=False)
-    assert known.version == ""
-    assert bare.version == f"bytecode of Python {sys.version_info.major}.{sys.version_info.minor}"
+    assert known.version == "rule 2"
+    assert bare.version == f"rule 2, bytecode of Python {sys.version_info.major}.{sys.version_info.minor}"
     assert not is_other_code(vars(known), vars(bare), vars(bare))
-    other = vars(replace(bare, version="bytecode of Python 3.0", sha256="0"))
+    other = vars(replace(bare, version="rule 2, bytecode of Python 3.0", sha256="0"))
     assert not is_other_code(other, vars(bare), vars(bare))
     assert is_other_code({**other, "version": bare.version}, vars(bare), vars(bare))
 
@@ -252,12 +254,144 @@ class Everything:
         return self
 
 
-@pytest.mark.parametrize("given", [Slots(1.0), Everything(), (len, "a")])
-def test_objects_of_any_kind_have_a_digest(given):
-    def discriminator(real, fake):
-        return given, real - fake
+class OutOfContext:
+    """Fails when it is looked at, as proxies of web servers do outside a request."""
 
-    assert program_digest([discriminator]) == program_digest([discriminator])
+    @property
+    def __class__(self):
+        raise RuntimeError("working outside of the context")
+
+
+def deep(depth):
+    given = ()
+    for _ in range(depth):
+        given = (given, given)
+    return given
+
+
+class Text(int):
+    def __repr__(self):
+        raise RuntimeError("its text is of no use")
+
+
+def test_objects_of_any_kind_keep_no_change_from_being_seen():
+    """A number of 5,000 digits, a proxy whose object is gone, and what fails when it is looked at raised an error."""
+    gone = weakref.proxy(Scaled(1.0))
+    for given in (Everything(), (len, "a"), OutOfContext(), gone, 1 << 20_000, deep(24), deep(5000), Text(3)):
+        texts = [f"def discriminator(real, fake): return given, real {sign} fake" for sign in "+-"]
+        found = []
+        for text in (*texts, texts[0]):
+            cells = {"__name__": PROGRAM, "given": given}
+            exec(text, cells)  # noqa: S102 - a cell
+            found.append(program_digest([cells["discriminator"]]))
+        assert found[0] == found[2] != found[1]
+
+
+D = "def part(x): return "
+CHANGED = {  # a program, what is changed in it, and into what
+    "one of equal numbers": ("A, B, C = 64, 64, 128\n" + D + "A + B + C", "64, 64, 128", "64, 128, 128"),
+    "one of equal flags": ("A, B, C = True, True, False\n" + D + "A, B, C", "True, True", "True, False"),
+    "numbers of two names": ("A = 1.0\nB = 2.0\n" + D + "A - B", "A = 1.0\nB = 2.0", "A = 2.0\nB = 1.0"),
+    "an argument of equal ones": (
+        "from functools import partial\ndef f(a, b, c): return a\npart = partial(f, 64, 64, 128)", "64, 64", "64, 128"
+    ),
+    "one of two functions": (
+        "def f(x): return x\ndef g(x): return -x\nA, B, C = f, g, f\n" + D + "A(B(C(x)))", "f, g, f", "f, g, g"
+    ),
+    "a text of a class": ("class part:\n  act = 'relu'", "relu", "tanh"),
+    "a function of a class": ("import torch\nclass part:\n  act = torch.relu", "relu", "tanh"),
+    "a property": ("class part:\n  @property\n  def width(self): return 64", "64", "128"),
+    "a class method": ("class part:\n  @classmethod\n  def width(cls): return 64", "64", "128"),
+    "a member of an enum": ("import enum\nclass W(enum.Enum):\n  A = 64\n" + D + "W.A", "64", "128"),
+    "an own descriptor": (
+        "class Clamp:\n  def __init__(self, v): self.v = v\nclass part:\n  w = Clamp(0.1)", "0.1", "0.5"
+    ),
+    "another name of a function": ("from torch import tanh as act\n" + D + "act(x)", "import tanh", "import relu"),
+    "a network": ("from torch import nn\nact = nn.ReLU()\n" + D + "act(x)", "ReLU", "Tanh"),
+    "a bound method": ("class H:\n  def f(self, x): return 2 * x\nh = H().f\n" + D + "h(x)", "2 * x", "9 * x"),
+    "a gradient": (
+        "import torch\nclass R(torch.autograd.Function):\n  @staticmethod\n  def backward(ctx, g): return -0.5 * g\n"
+        "rev = R.apply\n" + D + "rev(x)", "0.5", "5.0"
+    ),
+    "an index of a lambda": ("part = lambda r, f: r[..., 0] - f[..., 0]", "r[..., 0]", "r[..., 1]"),
+    "a slot": (
+        "class S:\n  __slots__ = ('scale',)\n  def __init__(self, scale): self.scale = scale\npart = S(1.0)",
+        "1.0", "5.0",
+    ),
+    "an option": (
+        "import argparse\nargs = argparse.Namespace(width=64)\n" + D + "args.width * x", "64", "128"
+    ),
+    "a named tuple": (
+        "from typing import NamedTuple\nclass C(NamedTuple):\n  w: int\nc = C(64)\n" + D + "c.w * x", "64", "128"
+    ),
+    "a data class in another": (
+        "from dataclasses import dataclass\n@dataclass\nclass In:\n  w: int\n@dataclass\nclass Out:\n  i: In\n"
+        "c = Out(In(64))\n" + D + "c.i.w * x", "64", "128"
+    ),
+    "a function that an object keeps": (
+        "def hinge(x): return 1 - x\nclass W:\n  def __init__(self, f): self.f = f\npart = W(hinge)", "1 - x", "2 - x"
+    ),
+    "a number type": ("import torch\nkind = torch.float32\n" + D + "x.to(kind)", "float32", "float64"),
+    "a helper with a default": ("def f(x, k=1): return x\n" + D + "f(x)", "k=1", "k=2"),
+}  # fmt: skip
+SAME = {
+    "a variable called like an attribute": ("mean = 0.5\n" + D + "x.mean()", "0.5", "0.6"),
+    "an equal number of its own": ("A = 0.5\nB = 0.5\n" + D + "A + B", "B = 0.5", "B = float('0.5')"),
+    "what is asked of no option": (
+        "import argparse\nargs = argparse.Namespace(width=64, seed=3)\n" + D + "args.width * x",
+        "seed=3",
+        "seed=4",
+    ),
+    "lines above a class": ("\nclass part:\n  def f(self): return 1", "\nclass", "\n\n\nclass"),
+    "a list": ("seen = [1]\n" + D + "seen", "[1]", "[1, 2]"),
+}
+
+
+def of_program(text, file):
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    cells = {"__name__": PROGRAM}
+    exec(compile(text, file, "exec"), cells)  # noqa: S102 - a cell
+    return program_digest([cells["part"]])
+
+
+@pytest.mark.parametrize(
+    ("case", "counts"), [*((case, True) for case in CHANGED.values()), *((case, False) for case in SAME.values())],
+    ids=[*CHANGED, *SAME],
+)  # fmt: skip
+def test_what_counts(case, counts):
+    text, old, new = case
+    assert old in text
+    before = of_program(text, f"<cell {next(numbers)}>")
+    assert of_program(text, f"<cell {next(numbers)}>") == before
+    assert (of_program(text.replace(old, new), f"<cell {next(numbers)}>") != before) == counts
+
+
+def test_own_modules_are_followed_through_others_and_lazy_ones_stay_so(tmp_path, monkeypatch):
+    (tmp_path / "nets_of_tests").mkdir()
+    (tmp_path / "nets_of_tests" / "__init__.py").touch()
+    (tmp_path / "nets_of_tests" / "losses.py").write_text("def hinge(x): return MARGIN - x\nMARGIN = 1.0\n")
+    (tmp_path / "lazy_of_tests.py").write_text("raise AssertionError('it was imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("nets_of_tests.losses")
+    spec = importlib.util.find_spec("lazy_of_tests")
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    lazy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(lazy)
+    try:
+        for text in (
+            "import nets_of_tests\ndef part(x): return lazy.a, nets_of_tests.losses.hinge(x)\n",
+            "def part(x):\n    from nets_of_tests.losses import hinge\n    return hinge(x)\n",
+        ):
+            found = []
+            for margin in (1.0, 2.0, 1.0):
+                module.MARGIN = margin
+                cells = {"__name__": PROGRAM, "lazy": lazy}
+                exec(text, cells)  # noqa: S102 - a cell
+                found.append(program_digest([cells["part"]]))
+            assert found[0] == found[2] != found[1]
+    finally:
+        for name in ("nets_of_tests", "nets_of_tests.losses"):
+            del sys.modules[name]
 
 
 def test_a_long_chain_of_functions_ends():
@@ -281,7 +415,7 @@ def test_source_is_that_of_the_code_that_runs_though_its_file_was_edited_since(t
 def test_what_gan_bench_ships_or_python_installs_counts_by_its_name():
     with registered(gb.LOSSES, "of_tests", replace(gb.LOSSES["hinge"], description="d")):
         first = gb.LOSSES.source("of_tests")
-    assert first.version == "", "its source was not looked at"
+    assert first.version == "rule 2", "its source was not looked at"
     with registered(gb.LOSSES, "of_tests", replace(gb.LOSSES["wasserstein"], description="d")):
         assert gb.LOSSES.source("of_tests").sha256 != first.sha256
     assert gb.LOSSES.source("hinge") is None

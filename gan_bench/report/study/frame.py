@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gan_bench.config.trial import TrialConfig, setting_key
-from gan_bench.core.program_code import PROGRAM
+from gan_bench.core.program_code import PROGRAM, is_of_source
 from gan_bench.core.text import printable
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
@@ -189,7 +189,7 @@ def made_of(item: StoredTrial) -> MadeOf:
     own = {
         f"the code{IN_PROGRAM if part['name'] == PROGRAM else ''} of {printable(name)}": part["sha256"]
         for name, part in item.environment.get("parts", {}).items()
-        if (part.get("path") or (part["name"] == PROGRAM and not part["version"]))
+        if (part.get("path") or (part["name"] == PROGRAM and is_of_source(part)))
         and not name.startswith(("measures/", "datasets/"))  # of datasets the images count
     }
     found = {**({IMAGES + printable(item.trial["config"]["dataset"]): images} if images else {}), **own}
