@@ -85,7 +85,7 @@ def code_of(name, digest, path="/my.py"):
     return {"parts": {name: {"name": "my.py", "version": "", "sha256": digest, "path": path}}}
 
 
-def in_program(name, digest, version=""):
+def in_program(name, digest, version="rule 2"):
     return {"parts": {name: {"name": "__main__", "version": version, "sha256": digest, "path": None}}}
 
 
@@ -965,3 +965,22 @@ def test_a_collapse_is_told_with_its_seed_and_its_classes():
         (said,) = (each for each in found.cautions if "collapsed" in each)
         told = f": seed 1, {why}." if why else f" (seed 1): {meaning}"
         assert said == f"1 of 3 generators of the best setting counts as collapsed{told}"
+
+
+@pytest.mark.parametrize(
+    ("pictures", "score", "why"),
+    [
+        (24, 60.0, "fewer images have a worse FID, and 24 are fewer than were generated"),
+        (100, 60.0, "its generators may repeat the images that they are compared with"),
+        (24, 40.0, None),
+    ],
+)
+def test_a_score_better_than_that_of_real_images_is_explained(pictures, score, why):
+    """Real images in the last row seemed to be what no generator can reach, and were."""
+    real = {"dataset": "digits", "image_size": 28, "samples": 100, "pictures": pictures, "what": "held-out images"}
+    lenet = {"extractor": "lenet-mnist-v1", "split": "train", "name": "fid[lenet-mnist-v1,train,100]"}
+    real["scores"] = [{"metric": "fid", "value": score, **lenet}]
+    items = [*trials(2e-4, (50, 52, 49)), *trials(3e-4, (80, 83, 79))]
+    ((_, _, (found,)),) = report_of(items, baselines={"test": [real]}).studies
+    said = [each for each in found.cautions if "real images" in each]
+    assert said == ([f"The best score is better than that of real images (FID 60): {why}."] if why else [])

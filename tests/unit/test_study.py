@@ -87,18 +87,26 @@ def test_the_noise_of_scoring_is_pooled_and_relative_where_the_measure_is_of_rat
     assert scored.measurement_sd("is", relative=False) == pytest.approx(((0.3**2 + 0.4**2) / 2) ** 0.5, rel=1e-12)
 
 
-def test_noise_of_one_draw_is_that_of_real_images_and_no_larger_share_of_a_score():
-    """Their FID is near 0: as a share of that, any noise would make ties of what differs."""
+@pytest.mark.parametrize(("pictures", "noise"), [(100, 0.3), (99, 0.0)])
+def test_noise_of_one_draw_is_that_of_as_many_real_images_and_no_larger_share_of_a_score(pictures, noise):
+    """Their FID is near 0: as a share of that, any noise would make ties of what differs; few images have more."""
     score = {
         "metric": "fid", "name": "fid[cifar-v1,train,100]", "value": 1.5, "draw_std": 0.3, "extractor": "cifar-v1",
         "split": "train",
     }  # fmt: skip
-    real = {"dataset": "cats", "image_size": 64, "samples": 100, "pictures": 50, "what": "held", "scores": [score]}
+    real = {
+        "dataset": "cats",
+        "image_size": 64,
+        "samples": 100,
+        "pictures": pictures,
+        "what": "held",
+        "scores": [score],
+    }
     trials = [finished(own_trial("cats-dcgan", seed), 60.0) for seed in range(3)]
     (study,) = studies_of(trials, baselines={"test": [real]})
     (scored,) = study.scored
-    assert scored.measurement_sd("fid", relative=True) == pytest.approx(0.3 / 60)
-    assert scored.measurement_sd("fid", relative=False) == pytest.approx(0.3)
+    assert scored.measurement_sd("fid", relative=True) == pytest.approx(noise / 60)
+    assert scored.measurement_sd("fid", relative=False) == pytest.approx(noise)
 
 
 def test_real_rows_belong_to_their_dataset_and_protocol():

@@ -303,6 +303,7 @@ def _cautions(scored: Scored, found: Standings) -> Iterator[str]:
         )
     if found.best is None:
         return
+    yield from _beyond_real(scored, found.best)
     if collapse := _collapse(found.best):
         yield collapse
     useless = [each for each in found.rows if each.is_untrained]
@@ -318,6 +319,18 @@ def _cautions(scored: Scored, found: Standings) -> Iterator[str]:
         if count:
             counts = "counts" if count == 1 else "count"
             yield f"{plural(count, 'trial')} {what} and {counts} as worst in the ranking."
+
+
+def _beyond_real(scored: Scored, best: Standing) -> Iterator[str]:
+    """Yield why the best score may be better than that of real images, which no generator is expected to reach."""
+    title = MEASURES[primary_measure()].title
+    for baseline, scores in scored.real():
+        real = scores[primary_measure()]["value"] if primary_measure() in scores else None
+        if real is not None and best.median.estimate < real:
+            few = f"fewer images have a worse {title}, and {baseline['pictures']:,} are fewer than were generated"
+            is_few = baseline["pictures"] < scored.protocol.generated
+            why = few if is_few else "its generators may repeat the images that they are compared with"
+            yield f"The best score is better than that of real images ({title} {number(real)}): {why}."
 
 
 def _withdrawn(study: Study) -> Iterator[str]:

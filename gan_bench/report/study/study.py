@@ -335,8 +335,8 @@ class Scored:
 
         It is pooled over the trials of a setting whose finished generators were scored several times, and of settings
         it is the median: one with wild scores must not make ties of others. Where none was scored several times, it is
-        that of real images, drawn several times, which is less than a generator's; as a share it is one of the median
-        score, as scores of real images are near 0.
+        that of as many real images, drawn several times, which is less than a generator's: fewer ones, as a small
+        folder has, spread more. As a share it is one of the median score, as scores of real images are near 0.
         """
         sds = self.final("draw_std")[metric].astype(float)
         values = self.final()[metric].astype(float)
@@ -344,7 +344,8 @@ class Scored:
         if len(known):
             group = dict(zip(self.study.trials["trial"], self.study.trials["group"], strict=True))
             return math.sqrt(float((known**2).groupby([group[trial] for trial in known.index]).mean().median()))
-        floors = [scores[metric].get("draw_std") for _, scores in self.real() if metric in scores]
+        real = [scores for baseline, scores in self.real() if baseline["pictures"] >= self.protocol.generated]
+        floors = [scores[metric].get("draw_std") for scores in real if metric in scores]
         scale = float(values.abs().median()) if relative else 1.0
         return max((float(sd) for sd in floors if sd is not None), default=0.0) / scale if scale > 0 else 0.0
 
