@@ -6,7 +6,7 @@ import itertools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -78,7 +78,7 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
     They are splits when one is for training and all others are held out. What nearly surely is split in another way is
     asked for: a folder ``test`` beside images, beside nothing but ``images``, or with the classes beside it; ``trainA``
     beside ``testA``; ``faces`` beside ``faces_test``; ``cat/train`` beside ``cat/test``; ``train`` beside one folder of
-    the same classes. Elsewhere such a folder is a class, with a doubt where it is called like a held-out split or its
+    its classes. Elsewhere such a folder is a class, with a doubt where it is called like a held-out split or its
     classes are merged with another's: held-out images must not be trained on without a word. In a training folder
     beside a held-out one, what that holds too are classes, and ``train`` beside ``test`` alone is asked for.
 
@@ -222,14 +222,14 @@ def _doubts(
     }
     pairs = {place: pair for place, folders in beside.items() if (pair := _pair(folders))}
     pairs = {place: pair for place, pair in pairs.items() if not _has_masks(place[len(first) :])} or pairs
+    tops = beside.get(first, {})
+    inside = {each: _classes(every, (*first, each)) for each, words in tops.items() if MASKS.isdisjoint(words)}
     doubts: list[str] = []
     for place, folders in sorted(beside.items()):
         where = printable("/".join((source, *place)))
-        is_asked = place == first and classes is None
-        images = [each for each, words in folders.items() if is_asked and MASKS.isdisjoint(words)]
-        inside = {each: _classes(beside.get((*place, each), {})) for each in images}
         called = _held_out(folders)
-        if pair := pairs.get(place) or _alike(folders, inside, called):
+        is_asked = place == first and classes is None
+        if pair := pairs.get(place) or (_alike(folders, inside, called) if is_asked else None):
             exact = {_plain(each) in HELD_OUT for each in {*every[place]} - {pair[0]}} == {True}
             exact = exact and _plain(pair[0]) in TRAINING and place not in paths
             if exact or classes is None:
@@ -239,35 +239,19 @@ def _doubts(
                 raise DataError(f"{where} holds {printable(pair[0])} and {printable(pair[1])}{remedy}")
             called = [pair[1]]
         doubts += (_MAYBE.format(f"those in {printable('/'.join((*place, each)))} are trained on") for each in called)
-        if any(inside.values()):
-            doubts += _doubts_of_classes(paths, place, folders, inside)
+    names = ["/".join((*path[len(first) :], "")) for path in paths]
+    merged = classes is None and len(inside) > 1 and len({*classes_of(names)}) < len(names)
+    together = sorted(inside if merged else itertools.chain(*_twins(tops, inside)))
+    if not all(map(_is_training, together)):
+        some = some_of([printable("/".join((*first, each))) for each in together], 3)
+        said = f"folders of the same names in {some} {'are merged and ' if merged else ''}are trained on"
+        doubts.append(_MAYBE.format(said))
     return tuple(doubts[:1])
 
 
-def _doubts_of_classes(
-    paths: Iterable[Words],
-    place: Words,
-    folders: Mapping[str, Collection[str]],
-    inside: Mapping[str, object],
-) -> Iterator[str]:
-    """Say which folders have one class together, or the classes of one that is named for training.
-
-    Args:
-        paths: All folders of images.
-        place: The folder that the first level is in.
-        folders: The names of folders of the first level, with the words of these.
-        inside: The names of the classes in each that is not of masks, where it has several.
-    """
-    below = [path[len(place) :] for path in paths if len(path) > len(place)]
-    holders: dict[str, set[str]] = {}
-    for path, called in zip(below, classes_of("/".join((*path, "")) for path in below), strict=True):
-        if inside.get(path[0]):
-            holders.setdefault(called, set()).add(path[0])
-    merged = {each for found in holders.values() if len(found) > 1 for each in found}
-    twins = sorted(merged or (each for some in _twins(folders, inside).items() for each in (some[0], *some[1])))
-    if not {*twins} <= {*_rests({each: folders[each] for each in twins}, _TRAINING)}:
-        some = some_of([printable("/".join((*place, each))) for each in twins], 3)
-        yield _MAYBE.format(f"folders of the same names in {some} {'are merged and ' if merged else ''}are trained on")
+def _is_training(name: str) -> bool:
+    """True if a name says no more than that it is for training, as ``train_1``; ``trainA`` may be of a kind."""
+    return "".join(each for each in words_of(name) if each not in DATA and not each.isdecimal()) in TRAINING
 
 
 def _remedy(place: Words, where: str, paths: Collection[Words], first: Words, more: bool) -> str:
@@ -353,23 +337,26 @@ def _held_out(folders: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _alike(
-    folders: Mapping[str, Collection[str]], inside: Mapping[str, object], called: Collection[str]
+    folders: Mapping[str, Collection[str]], inside: Mapping[str, frozenset[str]], called: Collection[str]
 ) -> tuple[str, str] | None:
     """Return a training and a held-out folder that hold the same, as far as names tell, if there are such.
 
     They are where every folder has a held-out one of its classes or its name, if that says more than that it holds
-    data; and where ``train`` has the classes of one other, or of several that say no more than that they hold data.
+    data; and where ``train`` has the classes of one other, or of several one of which may be held out by its name or
+    none of which says more than that it holds data.
 
     Args:
         folders: The names of folders of the first level, with the words of these.
         inside: The names of the classes in each that is not of masks, where it has several.
         called: Those that may be held out by their names.
     """
-    for training, twins in _twins(folders, inside).items():
-        if len(twins) == 1 or not any(_more(folders[each]) for each in twins):
-            return training, min(twins)
+    training, twins = _twins(folders, inside)
+    words = {each: folders[each] for each in twins}
+    maybe = _rests(words, _MAYBE_HELD_OUT)
+    if maybe or len(twins) == 1 or (twins and not any(map(_more, words.values()))):
+        return min(training), min(maybe or twins)
     rests = _rests({each: folders[each] for each in called}, _HELD_OUT)
-    theirs = {*rests.values(), *(inside.get(each) for each in called)} - {None}
+    theirs = {*rests.values(), *(inside.get(each) for each in called)} - {None, frozenset()}
     ours = {
         each: {inside[each], *([rest] if (rest := _more(words)) or not DATA.isdisjoint(words) else [])}
         for each, words in ((each, folders[each]) for each in inside)
@@ -378,20 +365,24 @@ def _alike(
     return (min(ours), min(called)) if ours and all(theirs & signs for signs in ours.values()) else None
 
 
-def _twins(folders: Mapping[str, Collection[str]], inside: Mapping[str, object]) -> dict[str, list[str]]:
-    """Return folders that are called ``train``, each with those of its classes that are not named for training."""
+def _twins(folders: Mapping[str, Collection[str]], inside: Mapping[str, frozenset[str]]) -> tuple[list[str], list[str]]:
+    """Return folders called ``train``, and those not named for training that hold nothing but classes of these."""
     named = _rests({each: folders[each] for each in inside}, _TRAINING)
-    others: dict[object, list[str]] = {}
-    for each, classes in inside.items():
-        if classes and each not in named:
-            others.setdefault(classes, []).append(each)
-    return {each: found for each, rest in named.items() if not rest and (found := others.pop(inside[each], []))}
+    training = [each for each, rest in named.items() if not rest]
+    known = frozenset().union(*(inside[each] for each in training))
+    twins = [each for each, classes in inside.items() if each not in named and classes and classes <= known]
+    shared = frozenset().union(*(inside[each] for each in twins))
+    return [each for each in training if shared & inside[each]], twins
 
 
-def _classes(folders: Mapping[str, Collection[str]]) -> frozenset[str] | None:
-    """Return the names of folders that may be classes, if there are several."""
-    found = frozenset(each for each, words in folders.items() if DATA.isdisjoint(words) and MASKS.isdisjoint(words))
-    return found if len(found) > 1 else None
+def _classes(below: Mapping[Words, Mapping[str, Collection[str]]], place: Words) -> frozenset[str]:
+    """Return the names of folders in a place that may be classes, or in the only one there, if there are several."""
+    while True:
+        folders = {each: words for each, words in below.get(place, {}).items() if MASKS.isdisjoint(words)}
+        if len(folders) != 1:
+            found = frozenset(each for each, words in folders.items() if DATA.isdisjoint(words))
+            return found if len(found) > 1 else frozenset()
+        place = (*place, *folders)
 
 
 def _has_masks(path: Words) -> bool:

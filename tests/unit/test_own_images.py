@@ -162,21 +162,33 @@ LAYOUTS = {
         for folders in (
             *(("2019", "2020"), ("entrenamiento", "prueba"), ("teste", "treino"), ("Testdaten", "Trainingsdaten")),
             *(("seen", "unseen"), ("invalid", "valid"), ("control", "prod"), ("color", "grayscale", "segmented")),
-            ("beakers", "test_tubes"),
+            *(("beakers", "test_tubes"), ("bullet_train", "steam_train"), ("train_station", "train_track")),
+            *(("train_horse", "train_zebra"), ("train_hr", "train_lr"), ("train_cats", "train_dogs")),
+            *(("trainA", "trainB"), ("train_a", "train_b"), ("train_1", "train_clean")),
+            *(("old", "private", "public"), ("private", "public", "train")),
         )
     },
+    "2019/x/a, 2019/x/b, 2020/y/a, 2020/y/b": f"remark: {MERGED} 2019, 2020 are merged and ",
+    "cat/images, cat/masks, dog/images, dog/masks": f"remark: {MERGED} cat, dog are merged and ",
     "images/a, images/b, photos/a, photos/b, train/a, train/b": f"refused: source holds train and images: {EITHER}",
     **{
         ", ".join(f"{folder}/{each}" for folder in ("bus", "car", "train", "truck") for each in ("front", "rear"))
         + beside: f"remark: {MERGED} bus, car, train and 1 more {merged}are trained on; {MOVE}, if they are held out"
-        for beside, merged in (("", "are merged and "), (", van", ""))
+        for beside, merged in (("", "are merged and "), (", van", ""), (", .", ""))
     },
+    "bus/a, bus/b, tram/a, tram/b, train/a, train/b, train/c": f"remark: {MERGED} bus, train, tram are trained on",
+    "train/bus/a, train/bus/b, train/train/a, train/train/b, test/a, test/b": f"split: train | test; remark: {MERGED} "
+    f"train/bus, train/train are trained on; {MOVE}, if they are held out",
     # folders of the same names whose classes stay apart, and those that are all for training
     "a/x, a/y, b/x, b/y, c": "classes",
+    "1/a, 1/b, 2/a, 2/b, 3/a, 3/b, .": "classes",
     "cat/young/a, cat/young/b, cat/old/a, cat/old/b, dog/young/c, dog/young/d, dog/old/c, dog/old/d": "classes",
     **{
         ", ".join(f"{folder}/{each}" for folder in folders for each in ("cat", "dog")): "classes"
-        for folders in (("train_1", "train_2"), ("train_0", "train_1", "train_2"), ("train2014", "train2017"))
+        for folders in (
+            *(("train_1", "train_2"), ("train_0", "train_1", "train_2"), ("train2014", "train2017")),
+            *(("train", "train_2"), ("train_images_1", "train_images_2")),
+        )
     },
     **{
         f"{train}/cat, {train}/dog, {other}/cat, {other}/dog": f"refused: source holds {train} and {other}: {EITHER}; "
@@ -185,6 +197,15 @@ LAYOUTS = {
             *(("train", "prueba"), ("train", "validación"), ("train", "测试集"), ("train", "тест")),
             *(("Training", "Testdaten"), ("train", "extra")),
         )
+    },
+    "train/images/a, train/images/b, rest/x/a, rest/x/b": f"refused: source holds train and rest: {EITHER}; rename",
+    "train/a, train/b, train/c, prueba/a, prueba/b": f"refused: source holds train and prueba: {EITHER}; rename prueba",
+    "train_1/a, train_1/b, train_2/c, train_2/d, x/c, x/d": f"refused: source holds train_2 and x: {EITHER}; {MOVE}",
+    **{
+        ", ".join(
+            f"{folder}/{each}" for folder in ("train", other, held_out) for each in ("a", "b")
+        ): f"refused: source holds train and {held_out}: {EITHER}; {MOVE}, or rename classes"
+        for other, held_out in (("seen", "unseen"), ("extra", "query"), ("cat", "gallery"))
     },
     "train/a, train/b, x/a, x/b, y": f"refused: source holds train and x: {EITHER}; {MOVE}, or rename classes",
     # held out beside what is no class
@@ -288,7 +309,7 @@ def test_what_is_split_asked_and_said(folders):
 
 
 @pytest.mark.parametrize("held_out", [["test"], ["test/a", "test/b"]])
-@pytest.mark.parametrize("pair", [("summer", "winter"), ("train_0", "train_1"), ("bus", "train")])
+@pytest.mark.parametrize("pair", [("summer", "winter"), ("train_0", "train_1")])
 def test_folders_of_the_same_names_are_no_doubt_where_others_are_held_out(pair, held_out):
     listed = names(*(f"train/{folder}/{each}" for folder in pair for each in ("a", "b")), *held_out)
     assert outcome_of(listed) == "split: train | test"
