@@ -21,7 +21,7 @@ from gan_bench.report.findings.questions import questions
 from gan_bench.report.findings.standings import standings
 from gan_bench.report.study.frame import Frames
 from gan_bench.report.study.stats import ALPHA
-from gan_bench.report.study.study import Scored, Study
+from gan_bench.report.study.study import ScoredStudy, Study
 
 Array = NDArray[np.float64]
 FIVE = 5
@@ -54,7 +54,7 @@ class Spread:
         return np.where(collapsed, self.collapsed, self.clean[0]) + generator.normal(0, self.clean[1], seeds), collapsed
 
 
-def final_logs(scored: Scored, fewest: int = FIVE) -> Iterator[tuple[str, Array, NDArray[np.bool_]]]:
+def final_logs(scored: ScoredStudy, fewest: int = FIVE) -> Iterator[tuple[str, Array, NDArray[np.bool_]]]:
     """Yield group, final log FIDs and collapses of every setting of which so many runs were scored."""
     final = scored.final()
     for setting in scored.study.settings:
@@ -65,7 +65,7 @@ def final_logs(scored: Scored, fewest: int = FIVE) -> Iterator[tuple[str, Array,
             yield str(done["group"].iloc[0]), np.log(values.to_numpy(dtype=float)), flags.to_numpy()
 
 
-def spreads_of(scored: Scored) -> list[Spread]:
+def spreads_of(scored: ScoredStudy) -> list[Spread]:
     """Return how the settings of a study spread; where all runs collapsed, that is how the setting is."""
     found = []
     for group, logs, flags in final_logs(scored):
@@ -87,7 +87,7 @@ class Drawn:
     """
 
     def __init__(
-        self, scored: Scored, spreads: list[Spread], generator: np.random.Generator, looks: tuple[int, ...]
+        self, scored: ScoredStudy, spreads: list[Spread], generator: np.random.Generator, looks: tuple[int, ...]
     ) -> None:
         self._scored, self._design = scored, Design.of_looks(looks)
         runs = {each.group: each.draw(generator, looks[-1]) for each in spreads}
@@ -137,7 +137,7 @@ def claims(study: Study) -> Iterator[tuple[str, str]]:
                     yield _ordered(study, scored, sides)
 
 
-def _ordered(study: Study, scored: Scored, sides: list[str]) -> tuple[str, str]:
+def _ordered(study: Study, scored: ScoredStudy, sides: list[str]) -> tuple[str, str]:
     """Return two settings, the one with the less log FID over the seeds that both have first."""
     final = scored.final()[primary_measure()]
     wide = study.trials.assign(value=study.trials["trial"].map(final)).pivot_table(
@@ -161,7 +161,7 @@ def until_decided(drawn: Drawn, looks: tuple[int, ...]) -> tuple[Study, int]:
         seeds = wanted
 
 
-def until(scored: Scored, studies: int, designs: tuple[tuple[int, ...], ...]) -> Iterator[dict[str, object]]:
+def until(scored: ScoredStudy, studies: int, designs: tuple[tuple[int, ...], ...]) -> Iterator[dict[str, object]]:
     """Yield what ``--until decided`` costs and claims beside a fixed study of as many seeds."""
     spreads = spreads_of(scored)
     truth = {each.group: each.mean for each in spreads}
@@ -193,7 +193,7 @@ def until(scored: Scored, studies: int, designs: tuple[tuple[int, ...], ...]) ->
         }
 
 
-def measures(all_scored: list[Scored]) -> Iterator[dict[str, object]]:
+def measures(all_scored: list[ScoredStudy]) -> Iterator[dict[str, object]]:
     """Yield by measure how many of the pairs of settings five seeds tell apart, and how noisy scoring is.
 
     Pairs are all of two settings of a study whose first five seeds were scored and neither of which collapsed. The
@@ -234,7 +234,7 @@ def measures(all_scored: list[Scored]) -> Iterator[dict[str, object]]:
         }
 
 
-def _first_five(scored: Scored, values: pd.Series[float]) -> Iterator[tuple[str, Array]]:
+def _first_five(scored: ScoredStudy, values: pd.Series[float]) -> Iterator[tuple[str, Array]]:
     collapsed = scored.final()[COLLAPSED]
     for setting in scored.study.settings:
         first = setting.done.sort_values("seed")[:FIVE]

@@ -31,7 +31,7 @@ from gan_bench.core.atomic import write_atomically
 from gan_bench.report.findings.verdicts import correct_for_choice
 from gan_bench.report.study.stats import ALPHA, paired_test
 from gan_bench.report.study.studies import read_studies
-from gan_bench.report.study.study import Scored
+from gan_bench.report.study.study import ScoredStudy
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
@@ -104,7 +104,7 @@ def share_below(first: Draw, second: Draw, n: int, tests: int, scale: str, studi
     return hits / studies_
 
 
-def residuals_of(all_scored: list[Scored]) -> Array:
+def residuals_of(all_scored: list[ScoredStudy]) -> Array:
     """Return how final log FIDs differ from the mean of their setting, widened to the spread they estimate."""
     values = [logs for scored in all_scored for _, logs, _ in records.final_logs(scored, fewest=2)]
     return np.concatenate([(logs - logs.mean()) * np.sqrt(len(logs) / (len(logs) - 1)) for logs in values])

@@ -27,7 +27,7 @@ from gan_bench.report.findings.command import own_command
 from gan_bench.report.findings.standings import Standing, not_judged, standings
 from gan_bench.report.study.settings import architecture_of
 from gan_bench.report.study.stats import Interval
-from gan_bench.report.study.study import Scored, Setting
+from gan_bench.report.study.study import ScoredStudy, Setting
 from gan_bench.report.study.table import cell, interval_text, score_column
 
 SAMPLES = "samples.png"
@@ -115,7 +115,7 @@ def card_of(standing: Standing, stored: StoredTrial) -> Card:
     )
 
 
-def _score_of(stored: StoredTrial, scored: Scored) -> str:
+def _score_of(stored: StoredTrial, scored: ScoredStudy) -> str:
     """Return the primary score of a trial as text, or nothing where it has none."""
     score = scored.final()[primary_measure()].get(stored.trial["id"])
     return "" if score is None or pd.isna(score) else score_text(Interval(float(score), None, None, 1))

@@ -18,7 +18,7 @@ from gan_bench.report.findings.pairs import Paired, paired
 from gan_bench.report.study.frame import ENDED, images_changed
 from gan_bench.report.study.looks import level_at
 from gan_bench.report.study.stats import verdict_of
-from gan_bench.report.study.study import Scored, Study, values_of
+from gan_bench.report.study.study import ScoredStudy, Study, values_of
 from gan_bench.report.study.table import number
 
 Studies = dict[tuple[str, ...], Study]
@@ -141,7 +141,7 @@ def measured(before: Studies, after: Studies) -> Iterator[Measured | Gone]:
     """Yield what was measured of every setting that both folders have scores of, measure by measure."""
     for old, new, both in matched(before, after):
         for earlier in old.scored:
-            later, spreads = Scored(new, earlier.protocol), _spreads(earlier)
+            later, spreads = ScoredStudy(new, earlier.protocol), _spreads(earlier)
             for metric in old.shown(measures_with("compared")):
                 if metric in new.metrics or metric == primary_measure():
                     a, b = both["trial_old"].map(earlier.final()[metric]), both["trial_new"].map(later.final()[metric])
@@ -151,7 +151,7 @@ def measured(before: Studies, after: Studies) -> Iterator[Measured | Gone]:
                         yield from _measured(subject, earlier, later, trials, spreads)
 
 
-def _gone(subject: Subject, earlier: Scored, trials: pd.DataFrame) -> Iterator[Gone]:
+def _gone(subject: Subject, earlier: ScoredStudy, trials: pd.DataFrame) -> Iterator[Gone]:
     """Yield how many scores of done trials are gone; of those that were added later a run has none."""
     gone = int((trials["old"].notna() & trials["new"].isna() & (trials["status_new"] == "done")).sum())
     if gone and subject.is_primary and not earlier.added:
@@ -159,7 +159,7 @@ def _gone(subject: Subject, earlier: Scored, trials: pd.DataFrame) -> Iterator[G
 
 
 def _measured(
-    subject: Subject, earlier: Scored, later: Scored, trials: pd.DataFrame, spreads: Spreads
+    subject: Subject, earlier: ScoredStudy, later: ScoredStudy, trials: pd.DataFrame, spreads: Spreads
 ) -> Iterator[Measured]:
     """Yield what both folders have over the seeds of the last complete look, or before the first over all."""
     known, (design, look) = trials.dropna(subset=["old", "new"]), _look(earlier.study, later.study, trials)
@@ -200,7 +200,7 @@ Spreads = tuple[Mapping[str, float], int]
 """Standard deviations of a log primary score over seeds, by label, and their degrees of freedom, 0 without any."""
 
 
-def _spreads(scored: Scored) -> Spreads:
+def _spreads(scored: ScoredStudy) -> Spreads:
     """Return a study's spreads: each setting's own, and at least the median of all.
 
     One with a collapsed or wild seed must not make others tolerate what is no chance. Variances over few seeds have a
@@ -215,7 +215,7 @@ def _spreads(scored: Scored) -> Spreads:
     return {label: math.sqrt(each) for label, each in variances.items()}, sum(n for _, n in own.values())
 
 
-def _always_worse(earlier: Scored, later: Scored, trials: pd.DataFrame) -> str:
+def _always_worse(earlier: ScoredStudy, later: ScoredStudy, trials: pd.DataFrame) -> str:
     """Return why a setting is worse without a test: no better than untrained, or newly collapsed; else nothing.
 
     Findings ask otherwise, as their sides are no older and newer one: collapses at different rates withhold a test

@@ -17,7 +17,7 @@ from gan_bench.report.findings.standings import Standing, Standings, standings
 from gan_bench.report.findings.tuning import tuning_sentences
 from gan_bench.report.study.frame import BAD, FAULTY, changed_between
 from gan_bench.report.study.stats import Interval
-from gan_bench.report.study.study import Scored, Study, values_of
+from gan_bench.report.study.study import ScoredStudy, Study, values_of
 from gan_bench.report.study.table import Column, interval_text, number
 
 
@@ -281,7 +281,7 @@ def _named(settings: Iterable[Standing]) -> str:
     return some_of([each.label for each in settings], NAMED, "; ")
 
 
-def _cautions(scored: Scored, found: Standings) -> Iterator[str]:
+def _cautions(scored: ScoredStudy, found: Standings) -> Iterator[str]:
     """Yield what a good rank alone would hide."""
     if faulty := int(scored.study.trials["status"].isin(FAULTY).sum()):
         yield (
@@ -321,7 +321,7 @@ def _cautions(scored: Scored, found: Standings) -> Iterator[str]:
             yield f"{plural(count, 'trial')} {what} and {counts} as worst in the ranking."
 
 
-def _beyond_real(scored: Scored, best: Standing) -> Iterator[str]:
+def _beyond_real(scored: ScoredStudy, best: Standing) -> Iterator[str]:
     """Yield why the best score may be better than that of real images, which no generator is expected to reach."""
     title = MEASURES[primary_measure()].title
     for baseline, scores in scored.real():

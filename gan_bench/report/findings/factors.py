@@ -24,7 +24,7 @@ from gan_bench.report.findings.sides import (
 from gan_bench.report.findings.verdicts import Judged, judge
 from gan_bench.report.study.frame import BAD, ENDED
 from gan_bench.report.study.settings import shared_parts
-from gan_bench.report.study.study import Scored, once, values_of
+from gan_bench.report.study.study import ScoredStudy, once, values_of
 from gan_bench.report.study.table import Column, Table
 
 MANY_LEVELS = 8
@@ -138,12 +138,12 @@ class Factor:
 
 
 @once
-def factors_of(scored: Scored) -> list[Factor]:
+def factors_of(scored: ScoredStudy) -> list[Factor]:
     """Compare the levels of every factor over equal seeds and otherwise equal settings, for each recipe."""
     return list(_factors(scored))
 
 
-def factor_tables(scored: Scored) -> Iterator[Table]:
+def factor_tables(scored: ScoredStudy) -> Iterator[Table]:
     """Set the comparisons of every factor's levels below each other."""
     for factor in factors_of(scored):
         frame = pd.DataFrame([each.row() for each in factor.comparisons])
@@ -157,7 +157,7 @@ def factor_tables(scored: Scored) -> Iterator[Table]:
         yield scored.study.table("factor", factor.title, columns, frame, note, factor.title, scored.protocol)
 
 
-def _factors(scored: Scored) -> Iterator[Factor]:
+def _factors(scored: ScoredStudy) -> Iterator[Factor]:
     study, compared = scored.study, _compared(scored)
     for name, fields in FACTORS.items():
         sides = list(compared_levels(scored, fields, apart=name in APART))
@@ -179,11 +179,11 @@ def _factors(scored: Scored) -> Iterator[Factor]:
             yield Factor(AVERAGE_FACTOR, tuple(judge(scored, _with_average(scored, average), compared)))
 
 
-def _compared(scored: Scored) -> list[str]:
+def _compared(scored: ScoredStudy) -> list[str]:
     return scored.study.shown(measures_with("compared"))
 
 
-def _judge_levels(scored: Scored, sides: Sequence[Sides], *, held: bool = False) -> list[Judged]:
+def _judge_levels(scored: ScoredStudy, sides: Sequence[Sides], *, held: bool = False) -> list[Judged]:
     """Judge every two levels of a factor, recipe by recipe.
 
     Differences are averaged within a seed before they meet the interval: seeds are what is resampled, settings
@@ -217,7 +217,7 @@ def leading_level(pairs: Sequence[Judged]) -> str:
     return pairs[0].second_level if 2 * lower > len(pairs) else pairs[0].first_level
 
 
-def _averaged(scored: Scored, sides: Iterable[Sides]) -> Iterator[Sides]:
+def _averaged(scored: ScoredStudy, sides: Iterable[Sides]) -> Iterator[Sides]:
     """Count a seed only when all settings that are averaged have it: a later look must not judge a part of them."""
     for recipe, first, second, pairs in sides:
         kept = pairs[pairs["seed"].isin(attainable(scored, pairs))]
@@ -234,7 +234,7 @@ def _one_by_one(sides: Iterable[Sides]) -> Iterator[Sides]:
             yield (name or recipe) if names[name] == 1 else f"{a} against {b}", first, second, members
 
 
-def _successive_epochs(scored: Scored) -> tuple[list[Sides], int]:
+def _successive_epochs(scored: ScoredStudy) -> tuple[list[Sides], int]:
     """Return every two successive evaluated epochs of the same finished trials, recipe by recipe.
 
     Beside them, how many there will be of trials of which none has been evaluated so: tests that are to come.
@@ -318,7 +318,7 @@ def _of_themselves(
     )
 
 
-def _with_average(scored: Scored, average: Scored) -> Iterator[Sides]:
+def _with_average(scored: ScoredStudy, average: ScoredStudy) -> Iterator[Sides]:
     """Yield G with its moving average of the same trials, setting by setting."""
     trials, tables = scored.study.compared, {"a": scored.final(), "b": average.final()}
     waiting = (trials["ema_decay"] > 0) & trials["trial"].isin(to_come(scored)["trial"])
@@ -334,7 +334,7 @@ def _with_average(scored: Scored, average: Scored) -> Iterator[Sides]:
         yield str(label), "G", "EMA of G", _of_themselves(members, columns, unscored, (first, second))
 
 
-def compared_levels(scored: Scored, fields: tuple[str, ...], *, apart: bool = False) -> Iterator[Sides]:
+def compared_levels(scored: ScoredStudy, fields: tuple[str, ...], *, apart: bool = False) -> Iterator[Sides]:
     """Yield every two levels of a factor that a recipe has, with their trials of equal seeds side by side.
 
     Args:

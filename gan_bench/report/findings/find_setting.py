@@ -14,7 +14,7 @@ from gan_bench.core.text import as_typed, plural, some_of
 from gan_bench.report.findings.standings import Standing, standings
 from gan_bench.report.study.frame import FAULTY
 from gan_bench.report.study.studies import read_studies
-from gan_bench.report.study.study import Scored, Study
+from gan_bench.report.study.study import ScoredStudy, Study
 
 BEST = "best"
 """Stands for the best setting."""
@@ -128,7 +128,7 @@ def champions(results: Path) -> Iterator[Champion]:
             yield _champion(scored)
 
 
-def _champion(scored: Scored) -> Champion:
+def _champion(scored: ScoredStudy) -> Champion:
     found, title = standings(scored), scored.study.title
     best = found.best
     if best is None:

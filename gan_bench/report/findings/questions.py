@@ -25,7 +25,7 @@ from gan_bench.report.findings.factors import WITHIN, factors_of
 from gan_bench.report.findings.sides import CHANGED
 from gan_bench.report.findings.standings import Standings, standings
 from gan_bench.report.study.frame import ENDED
-from gan_bench.report.study.study import Scored, Study
+from gan_bench.report.study.study import ScoredStudy, Study
 
 WORDS = ("decided", "equivalent", "tie", "undecided", "not judged")
 """States of questions, in the order in which they are counted."""
@@ -55,7 +55,7 @@ def questions(study: Study) -> Iterator[Question]:
             yield from questions_of(scored)
 
 
-def questions_of(scored: Scored) -> Iterator[Question]:
+def questions_of(scored: ScoredStudy) -> Iterator[Question]:
     """Yield every two levels of a factor in every recipe, and every rival of the best setting.
 
     Epochs and moving averages are compared within trials, and settings with other values held are details of a factor:
@@ -87,7 +87,7 @@ def counted(asked: Iterable[Question]) -> str:
     return ", ".join(f"{found[word]} {word}" for word in WORDS if found[word])
 
 
-def proposal(scored: Scored) -> str | None:
+def proposal(scored: ScoredStudy) -> str | None:
     """Propose what would settle most of a study, as ``_proposal`` does, by no command where none knows its parts."""
     said, own = _proposal(scored), scored.study.of_program
     if own is None or said is None:
@@ -98,7 +98,7 @@ def proposal(scored: Scored) -> str | None:
     )
 
 
-def _proposal(scored: Scored) -> str | None:
+def _proposal(scored: ScoredStudy) -> str | None:
     """Propose the run that would settle most of a study under one protocol, with its expected time.
 
     Returns:
@@ -206,7 +206,7 @@ def _is_cut_by_profile(study: Study) -> bool:
     return chosen == "quick" and not trials["name"].str.contains(",epochs=").all()  # which a cut is not named by
 
 
-def _next_look(scored: Scored, command: Command) -> str | None:
+def _next_look(scored: ScoredStudy, command: Command) -> str | None:
     """Propose the next look where a question is open; of a study of one or two seeds, in which none can be, five."""
     study, design = scored.study, scored.study.design
     if design.extended:

@@ -28,7 +28,7 @@ from gan_bench.report.study.stats import (
     seeds_needed,
     verdict_of,
 )
-from gan_bench.report.study.study import Scored, once, values_of
+from gan_bench.report.study.study import ScoredStudy, once, values_of
 
 MOST_SEEDS = 1000
 """No study of more seeds is proposed."""
@@ -43,7 +43,7 @@ collapsed and learn."""
 
 
 @once
-def scored_so(scored: Scored) -> pd.DataFrame:
+def scored_so(scored: ScoredStudy) -> pd.DataFrame:
     """Return the trials to compare that have the protocol's scores, or were to have them: others can lose none."""
 
     def way(config: Mapping[str, Mapping[str, object]]) -> str:
@@ -57,13 +57,13 @@ def scored_so(scored: Scored) -> pd.DataFrame:
 
 
 @once
-def to_come(scored: Scored) -> pd.DataFrame:
+def to_come(scored: ScoredStudy) -> pd.DataFrame:
     """Return those of them that are still to be trained, to the end."""
     trials = scored_so(scored)
     return trials[~trials["status"].isin(ENDED)]
 
 
-def sides_of(scored: Scored, trials: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
+def sides_of(scored: ScoredStudy, trials: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
     """Return trials as sides of comparisons have them, with their final scores by these measures."""
     final, unscored = scored.final(), trials["trial"].isin(scored.unscored())
     return trials[["seed", "label", "made_of"]].assign(
@@ -206,7 +206,7 @@ class Comparison:
         return ("not judged" if is_early and not can_decide(design, look, look.number, self.tests) else found), ""
 
 
-def look_at(scored: Scored, pairs: pd.DataFrame) -> tuple[Design, Look]:
+def look_at(scored: ScoredStudy, pairs: pd.DataFrame) -> tuple[Design, Look]:
     """Return the design of a comparison, and where in it the comparison stands."""
     seeds = set(pairs["seed"])
     design = scored.study.design.of(seeds)
@@ -216,7 +216,7 @@ def look_at(scored: Scored, pairs: pd.DataFrame) -> tuple[Design, Look]:
     return design, look
 
 
-def attainable(scored: Scored, pairs: pd.DataFrame) -> set[int]:
+def attainable(scored: ScoredStudy, pairs: pd.DataFrame) -> set[int]:
     """Return the seeds that a comparison has or may come to.
 
     All settings that are compared are brought to their first look, and to all of a fixed list. Later seeds are for open
@@ -241,7 +241,7 @@ def _is_of(pairs: pd.DataFrame, label: str) -> pd.Series[bool]:
     return (pairs[[name for name in ("label_a", "label_b") if name in pairs]] == label).any(axis=1)
 
 
-def compared(scored: Scored, side: Sides, metric: str, *, chosen: bool = False) -> Comparison | None:
+def compared(scored: ScoredStudy, side: Sides, metric: str, *, chosen: bool = False) -> Comparison | None:
     """Compare two sides over the seeds of the last complete look, or before the first over all that are there.
 
     Args:

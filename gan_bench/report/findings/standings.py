@@ -14,7 +14,7 @@ from gan_bench.report.findings.sides import CHANGED, side_by_side, sides_of, to_
 from gan_bench.report.findings.verdicts import Judged, judge_rivals
 from gan_bench.report.study.frame import WITHDRAWN
 from gan_bench.report.study.stats import Interval, median_interval
-from gan_bench.report.study.study import Scored, Setting, once, values_of
+from gan_bench.report.study.study import ScoredStudy, Setting, once, values_of
 from gan_bench.report.study.table import interval_of
 
 Stand = Literal["best", "behind", "tied", "ahead", "unequal", "unknown", "waiting", "withdrawn", "unranked"]
@@ -41,7 +41,7 @@ class Standing:
     """
 
     setting: Setting
-    scored: Scored
+    scored: ScoredStudy
     finals: pd.Series[float]
     median: Interval
     lost: Mapping[str, int]
@@ -209,7 +209,7 @@ def not_judged(look: int | None) -> str:
 
 
 @once
-def standings(scored: Scored) -> Standings:
+def standings(scored: ScoredStudy) -> Standings:
     """Rank the settings of a study by their medians, and judge each against the best."""
     facts = {setting.label: _facts(scored, setting) for setting in scored.study.settings}
     cut_short = scored.study.cut_short
@@ -223,7 +223,7 @@ def standings(scored: Scored) -> Standings:
     return Standings(rows=tuple((facts | ranked).values()), ranked=tuple(ranked.values()))
 
 
-def _facts(scored: Scored, setting: Setting) -> Standing:
+def _facts(scored: ScoredStudy, setting: Setting) -> Standing:
     """Return what is known of a setting by itself."""
     final, done = scored.final(), setting.done
     finals = final[primary_measure()].reindex(done["trial"]).dropna().astype(float)
@@ -244,7 +244,7 @@ def _facts(scored: Scored, setting: Setting) -> Standing:
 
 
 def _with_the_best(
-    scored: Scored, ranking: list[str], waiting: list[str]
+    scored: ScoredStudy, ranking: list[str], waiting: list[str]
 ) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
     """Yield the comparisons of the best setting with every other one that has a score, or is to have one."""
     sides = sides_of(scored, scored.study.compared, [primary_measure()])

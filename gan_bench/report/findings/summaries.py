@@ -19,7 +19,7 @@ from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.standings import Standing, Standings, standings
 from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.study.frame import MEANS
-from gan_bench.report.study.study import Scored, Study
+from gan_bench.report.study.study import ScoredStudy, Study
 from gan_bench.report.study.table import number
 
 NO_SCORE = "no score yet"
@@ -54,7 +54,7 @@ def summaries(study: Study) -> Iterator[SettingSummary]:
 # --------------------------------------------------------------------------------------------- numbers
 
 
-def _add_numbers(numbers: Mapping[str, dict[str, float]], scored: Scored, mark: str) -> None:
+def _add_numbers(numbers: Mapping[str, dict[str, float]], scored: ScoredStudy, mark: str) -> None:
     """Add what a ranking says of every setting; ``mark`` tells protocols beside the ranking's apart."""
     start = f"{primary_measure()}{mark}."
     by_label = dict(iter(scored.by_epoch(unscored=True)[["label", "epoch", "value"]].groupby("label")))
@@ -90,7 +90,7 @@ def _medians_by_epoch(rows: pd.DataFrame, failed: int) -> pd.Series[float]:
 # ----------------------------------------------------------------------------------------------- words
 
 
-def _verdicts(scored: Scored) -> dict[str, dict[str, str]]:
+def _verdicts(scored: ScoredStudy) -> dict[str, dict[str, str]]:
     """Return by label how a setting stands against the best, and every decided comparison that it takes part in."""
     table = standings(scored)
     found = {each.label: {"verdict": _against_the_best(each, table)} for each in table.rows}

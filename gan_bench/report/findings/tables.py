@@ -18,7 +18,7 @@ from gan_bench.report.findings.standings import standings
 from gan_bench.report.findings.tuning import tuning_table
 from gan_bench.report.study.frame import COSTS
 from gan_bench.report.study.stats import ENCLOSED
-from gan_bench.report.study.study import Scored, Study, values_of
+from gan_bench.report.study.study import ScoredStudy, Study, values_of
 from gan_bench.report.study.table import (
     RANKED,
     Column,
@@ -94,7 +94,7 @@ def trial_table(study: Study) -> Table:
 # ------------------------------------------------------------------------------------------- per setting
 
 
-def setting_table(scored: Scored) -> Table:
+def setting_table(scored: ScoredStudy) -> Table:
     """Settings ranked by the primary measure, with the two baseline rows."""
     draws, quality, primary = scored.final("draw_std"), measures_with("quality"), primary_measure()
     title = MEASURES[primary].title
@@ -167,7 +167,7 @@ def setting_table(scored: Scored) -> Table:
     return replace(table, brief=_brief(scored, most, is_of_papers=is_of_papers))
 
 
-def _brief(scored: Scored, most: int, *, is_of_papers: bool) -> str:
+def _brief(scored: ScoredStudy, most: int, *, is_of_papers: bool) -> str:
     """Say of the scores what no reader may miss: what they are of, and what they may be compared with."""
     ends = "lowest to highest seed" if most < ENCLOSED else f"95 % interval; below {ENCLOSED} seeds, lowest to highest"
     middle = f": median ({ends})" if most > 1 else ""
@@ -195,7 +195,7 @@ def _one(rows: Sequence[Mapping[str, object]], key: str) -> bool:
     return len({row[key] for row in rows}) == 1
 
 
-def best_table(scored: Scored) -> Iterator[Table]:
+def best_table(scored: ScoredStudy) -> Iterator[Table]:
     """Best evaluated epoch against the last one: what stopping early would have given."""
     scores, primary = scored.by_epoch(), primary_measure()
     if scores["epoch"].nunique() < 2:
@@ -226,7 +226,7 @@ def best_table(scored: Scored) -> Iterator[Table]:
     yield scored.study.table("best", "best epoch against the last", columns, pd.DataFrame(rows), note, scored.protocol)
 
 
-def health_table(scored: Scored) -> Table:
+def health_table(scored: ScoredStudy) -> Table:
     """Modes, memorisation and the state of the game, per setting."""
     final, health = scored.final(), measures_with("health")
     rows = []
@@ -273,7 +273,7 @@ def _outputs(study: Study) -> str:
     return f"D(real) and D(fake) of {named} are scores without bounds, no probabilities. "
 
 
-def cost_table(scored: Scored) -> Table:
+def cost_table(scored: ScoredStudy) -> Table:
     """What settings cost, training and scoring apart, and how soon they come near the best of their recipe."""
     primary = primary_measure()
     title, scores = MEASURES[primary].title, scored.by_epoch()
@@ -316,7 +316,7 @@ def cost_table(scored: Scored) -> Table:
     return scored.study.table("cost", "cost", columns, pd.DataFrame(rows), note, scored.protocol)
 
 
-def _targets(scored: Scored) -> dict[str, tuple[float | None, ...]]:
+def _targets(scored: ScoredStudy) -> dict[str, tuple[float | None, ...]]:
     """Return the primary scores that count as near the best, by recipe; None where untrained generators reach it."""
     best = {each.setting.recipe: each.median.estimate for each in reversed(standings(scored).ranked)}
     found = {}
@@ -337,7 +337,7 @@ def _round_up(value: float) -> float:
 # -------------------------------------------------------------------------------------------- per epoch
 
 
-def epoch_table(scored: Scored) -> Iterator[Table]:
+def epoch_table(scored: ScoredStudy) -> Iterator[Table]:
     """Every setting's primary score epoch by epoch."""
     kept = scored.by_epoch()  # finished trials only: others at each epoch would be different seeds
     epochs = sorted(int(e) for e in kept["epoch"].unique())

@@ -17,7 +17,7 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.naming import title, value_text
 from gan_bench.config.trial import setting_key
 from gan_bench.report.findings.standings import standings
-from gan_bench.report.study.study import Scored
+from gan_bench.report.study.study import ScoredStudy
 from gan_bench.report.study.table import Column, Table
 
 BUDGETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -65,7 +65,7 @@ def best_of(values: Sequence[float], k: int, share: float) -> float:
     return ordered[-1]
 
 
-def arms(scored: Scored) -> list[Arm]:
+def arms(scored: ScoredStudy) -> list[Arm]:
     """Cut the settings whose values were drawn at random into arms that share everything else."""
     trials = scored.study.compared
     drawn = trials[trials["drawn"].map(len) > 0]
@@ -108,7 +108,7 @@ def budgets(found: Sequence[Arm]) -> list[int]:
     return sorted({k for k in BUDGETS if k <= most} | {most})
 
 
-def tuning_table(scored: Scored) -> Iterator[Table]:
+def tuning_table(scored: ScoredStudy) -> Iterator[Table]:
     """Lay out the best of k random settings, one row per arm; none without such settings."""
     found = arms(scored)
     if not found:
@@ -138,7 +138,7 @@ def tuning_table(scored: Scored) -> Iterator[Table]:
     yield scored.study.table("tuning", "best of k random settings", columns, pd.DataFrame(rows), note, scored.protocol)
 
 
-def tuning_sentences(scored: Scored) -> Iterator[str]:
+def tuning_sentences(scored: ScoredStudy) -> Iterator[str]:
     """Name the arm that leads with one random setting, and with as many as all arms have."""
     found = arms(scored)
     if len(found) < 2:

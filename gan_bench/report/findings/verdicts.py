@@ -19,7 +19,7 @@ from gan_bench.report.study.stats import (
     holm,
     improvement_probability,
 )
-from gan_bench.report.study.study import Scored
+from gan_bench.report.study.study import ScoredStudy
 from gan_bench.report.study.table import arrow, put_interval
 
 NO_LOOK = "no look"
@@ -143,7 +143,7 @@ def correct_for_choice(p_values: Sequence[float | None]) -> list[float]:
     return [min(1.0, factor * p) for p in holm([1.0 if p is None else p for p in p_values])]
 
 
-def judge(scored: Scored, sides: Iterable[Sides], metrics: Sequence[str], beside: int = 0) -> list[Judged]:
+def judge(scored: ScoredStudy, sides: Iterable[Sides], metrics: Sequence[str], beside: int = 0) -> list[Judged]:
     """Judge comparisons that share a table.
 
     Args:
@@ -170,7 +170,7 @@ def judge(scored: Scored, sides: Iterable[Sides], metrics: Sequence[str], beside
     return [*_judge_family(made, values, len(values)), *lost]
 
 
-def judge_rivals(scored: Scored, sides: Iterable[Sides]) -> list[Judged]:
+def judge_rivals(scored: ScoredStudy, sides: Iterable[Sides]) -> list[Judged]:
     """Judge comparisons of the best setting, side A, with every other one by the primary measure.
 
     Args:
@@ -194,7 +194,7 @@ def _judge_family(made: Iterable[Comparison], p_values: Iterable[float], tests: 
         yield _judged(replace(each, corrected=next(own) if each.in_family else None, tests=max(1, tests)))
 
 
-def _without_mean(scored: Scored, side: Sides) -> Judged | None:
+def _without_mean(scored: ScoredStudy, side: Sides) -> Judged | None:
     """Judge two levels that no seed has of all settings, as one was lost in every seed, or each seed lost some setting.
 
     A later look may have such seeds. Levels of which nothing is known are not judged.

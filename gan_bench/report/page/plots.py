@@ -18,7 +18,7 @@ from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.page.curves import ACCENT, TITLES, Style, best_first, style, styles, training_curves
 from gan_bench.report.page.drawing import INK, STYLE, WRAP, Plot, finish, log_scale, name_parts, new_plot
 from gan_bench.report.study.stats import Interval
-from gan_bench.report.study.study import Scored, Study
+from gan_bench.report.study.study import ScoredStudy, Study
 from gan_bench.report.study.table import median_of
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _line(axis: Axes, x: ArrayLike, y: ArrayLike, style: Style, label: str) -> N
 # --------------------------------------------------------------------------------------------------- scores
 
 
-def _score_plots(scored: Scored) -> Iterator[Plot]:
+def _score_plots(scored: ScoredStudy) -> Iterator[Plot]:
     found, primary = scored.by_epoch(), primary_measure()
     there = set(found["label"])
     labels = [each.label for each in standings(scored).ranked if each.label in there][:LINES]
@@ -139,7 +139,7 @@ def _score_plots(scored: Scored) -> Iterator[Plot]:
         yield finish(figure, scored.study, f"{primary}-{what}-{scored}", title, text)
 
 
-def _tuning_plot(scored: Scored) -> Iterator[Plot]:
+def _tuning_plot(scored: ScoredStudy) -> Iterator[Plot]:
     found = arms(scored)
     if not found or max(len(arm.values) for arm in found) < 2:
         return
@@ -161,7 +161,7 @@ def _tuning_plot(scored: Scored) -> Iterator[Plot]:
     yield finish(figure, scored.study, f"tuning-{scored}", "Best of k random settings", text, "tuning")
 
 
-def _factor_plots(scored: Scored) -> Iterator[Plot]:
+def _factor_plots(scored: ScoredStudy) -> Iterator[Plot]:
     measure = MEASURES[primary_measure()].title
     order = [*FACTORS, AVERAGE_FACTOR, EPOCHS]
     for factor in sorted(factors_of(scored), key=lambda each: order.index(each.name)):
@@ -237,7 +237,7 @@ def _log_ratio(axis: Axes) -> None:
     axis.xaxis.set_minor_locator(NullLocator())
 
 
-def _cost_plot(scored: Scored) -> Iterator[Plot]:
+def _cost_plot(scored: ScoredStudy) -> Iterator[Plot]:
     primary = primary_measure()
     measure = MEASURES[primary].title
     found = standings(scored)

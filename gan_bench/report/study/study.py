@@ -77,7 +77,7 @@ class Study:
         found = sorted(
             map(Protocol, added.index), key=lambda each: (bool(added[each]), _place(each.extractor, named), each)
         )
-        self.protocols = [Scored(self, protocol, added=bool(added[protocol])) for protocol in found]
+        self.protocols = [ScoredStudy(self, protocol, added=bool(added[protocol])) for protocol in found]
         there = set(self.scores["metric"])
         self.metrics = [name for name in MEASURES if name in there]
 
@@ -157,12 +157,12 @@ class Study:
         return frozenset(digest for each in made for name, digest in each if name.startswith(IMAGES))
 
     @cached_property
-    def scored(self) -> list[Scored]:
+    def scored(self) -> list[ScoredStudy]:
         """Its scores of networks, those that may rank its settings; the first ranks them."""
         return [each for each in self.protocols if each.is_whole and not each.protocol.average]
 
     @cached_property
-    def averages(self) -> list[Scored]:
+    def averages(self) -> list[ScoredStudy]:
         """Its scores of moving averages of networks."""
         return [each for each in self.protocols if each.protocol.average]
 
@@ -240,11 +240,11 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-def once(compute: Callable[Concatenate[Scored, _P], _T]) -> Callable[Concatenate[Scored, _P], _T]:
+def once(compute: Callable[Concatenate[ScoredStudy, _P], _T]) -> Callable[Concatenate[ScoredStudy, _P], _T]:
     """Let a function of scores, which many tables ask for, compute once."""
 
     @wraps(compute)
-    def remembered(scored: Scored, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    def remembered(scored: ScoredStudy, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         key = (compute, args, *kwargs.items())
         if key not in scored.memory:
             scored.memory[key] = compute(scored, *args, **kwargs)
@@ -257,7 +257,7 @@ def once(compute: Callable[Concatenate[Scored, _P], _T]) -> Callable[Concatenate
 UNTRAINED = "untrained generators"
 
 
-class Scored:
+class ScoredStudy:
     """A study under one of its protocols.
 
     Args:
