@@ -38,8 +38,8 @@ DRAWN = 10_000
 
 
 @dataclass(frozen=True)
-class Side:
-    """What people must know of the images on one side of a comparison.
+class ImageSetInfo:
+    """What people must know of the images that are scored, or of those that they are compared with.
 
     Attributes:
         label: What they are called.
@@ -60,17 +60,17 @@ class Side:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
+class ImagesToScore:
     """Images to score.
 
     Attributes:
-        side: Who they are.
+        info: What is known of them.
         count: How many.
         chunks: Gives them, as (n, C, H, W) uint8.
         seed: Seeds the subsets of the extrapolated FID: that of the generator's trial.
     """
 
-    side: Side
+    info: ImageSetInfo
     count: int
     chunks: Callable[[], Iterable[Tensor]]
     seed: int = 0
@@ -82,14 +82,14 @@ class Compared:
 
     Attributes:
         named: How they were named, a dataset with its split.
-        side: Who they are; None of statistics from a file, which do not say.
+        info: What is known of them; None of statistics from a file, which do not say.
         reference: Gives their statistics under an extractor.
         class_extractor: Name of the extractor that knows the classes of a dataset.
         held_out: Real images outside the training split of a dataset.
     """
 
     named: str
-    side: Side | None
+    info: ImageSetInfo | None
     reference: Callable[[Extractor], Reference]
     class_extractor: str | None = None
     held_out: ImageSet | None = None
@@ -106,7 +106,7 @@ class Scoring:
         remarks: What of the files was left out, and why the scores may say little, in lines.
     """
 
-    generated: Drawn
+    generated: ImagesToScore
     against: Compared
     extractors: list[Extractor]
     remarks: tuple[str, ...]
@@ -171,26 +171,26 @@ def prepare(
     dataset = DATASETS.get(against.partition(":")[0])
     other = dataset.size if dataset else None
     drawn, left_out = _generated(generated, device, samples, size, other, whole_path=one_name)
-    if not isinstance(generated, str) and size not in (None, drawn.side.size[1]):
+    if not isinstance(generated, str) and size not in (None, drawn.info.size[1]):
         what = "generator makes" if isinstance(generated, Generator) else "array holds"
         raise UserError(
-            f"the {what} images of {drawn.side.pixels}, and size={size} scales files alone; size={drawn.side.size[1]} "
+            f"the {what} images of {drawn.info.pixels}, and size={size} scales files alone; size={drawn.info.size[1]} "
             "brings those that they are compared with to theirs"
         )
-    fitting = [name for name, entry in EXTRACTORS.shipped().items() if entry.channels == drawn.side.channels]
+    fitting = [name for name, entry in EXTRACTORS.shipped().items() if entry.channels == drawn.info.channels]
     names = list(dict.fromkeys(extractors)) or fitting
     if several := next((name for name in names if "," in name), None):
         raise UserError(f'"{several}" is no extractor; name each with an --extractor of its own (a list in Python)')
     loaded = [load_extractor(name, device) for name in names]
-    compared, more = _compared_with(against, root, drawn.side, size, whole_path=one_name)
+    compared, more = _compared_with(against, root, drawn.info, size, whole_path=one_name)
     of_files = isinstance(generated, str) and size is not None
-    remarks = scoring_remarks(drawn.side, compared.side, against, names, scaled=of_files)
+    remarks = scoring_remarks(drawn.info, compared.info, against, names, scaled=of_files)
     said = (*left_out, *more, *remarks)
     return Scoring(generated=drawn, against=compared, extractors=loaded, remarks=said)
 
 
 def scoring_remarks(
-    generated: Side, against: Side | None, named: str, extractors: list[str], *, scaled: bool = False
+    generated: ImageSetInfo, against: ImageSetInfo | None, named: str, extractors: list[str], *, scaled: bool = False
 ) -> Iterator[str]:
     """Yield why scores may say little: an extractor that was made for other images, or images of two sizes.
 
@@ -257,7 +257,7 @@ def _generated(
     other: int | None,
     *,
     whole_path: bool,
-) -> tuple[Drawn, list[str]]:
+) -> tuple[ImagesToScore, list[str]]:
     """Return the images to score, and what of their files was left out."""
     if isinstance(generated, Generator):
         channels, height, width = generated.image_shape
@@ -267,26 +267,26 @@ def _generated(
         def draw() -> Iterator[Tensor]:
             return generated_chunks(network, config, count, "evaluation/0")
 
-        side = Side("the generator", channels, (width, height))
-        return Drawn(side=side, count=count, chunks=draw, seed=config.seed), []
+        info = ImageSetInfo("the generator", channels, (width, height))
+        return ImagesToScore(info=info, count=count, chunks=draw, seed=config.seed), []
     if isinstance(generated, Tensor):
-        side, images, left_out = _side("the array of images", generated), generated, list[str]()
+        info, images, left_out = _info_of("the array of images", generated), generated, list[str]()
     else:
         if not generated.strip():
             raise UserError("name the images to score: a folder, a zip file or a generator.safetensors")
-        side, images, left_out = _read(generated, size, other, whole_path=whole_path)
-    label = side.label
+        info, images, left_out = _read(generated, size, other, whole_path=whole_path)
+    label = info.label
     if len(images) < 2:
         raise UserError(f"{label} holds {plural(len(images), 'image')}, and scores need at least 2; give more of them")
     if samples and samples > len(images):
         raise UserError(f"{label} holds {plural(len(images), 'image')}, fewer than --samples {samples} (samples=)")
     order = random_order(len(images), samples)
-    return Drawn(side=side, count=len(order), chunks=lambda: chunks(images, order)), left_out
+    return ImagesToScore(info=info, count=len(order), chunks=lambda: chunks(images, order)), left_out
 
 
-def _side(label: str, images: Tensor, files: Iterable[str] = ()) -> Side:
+def _info_of(label: str, images: Tensor, files: Iterable[str] = ()) -> ImageSetInfo:
     _, channels, height, width = images.shape
-    return Side(label, channels, (width, height), frozenset(files))
+    return ImageSetInfo(label, channels, (width, height), frozenset(files))
 
 
 def _named(text: str) -> Path:
@@ -306,7 +306,9 @@ def without_equal_channels(images: Tensor) -> Tensor:
     return images[:, :1].contiguous() if is_grey else images
 
 
-def _read(named: str, size: int | None, other: int | None, *, whole_path: bool) -> tuple[Side, Tensor, list[str]]:
+def _read(
+    named: str, size: int | None, other: int | None, *, whole_path: bool
+) -> tuple[ImageSetInfo, Tensor, list[str]]:
     """Read a folder or zip as ``_prepared`` does, in colour where there is any, and say what people must know of it."""
     path = _named(named)
     refuse_results(path)
@@ -319,7 +321,7 @@ def _read(named: str, size: int | None, other: int | None, *, whole_path: bool) 
     with open_source(path) as opened:
         said += (f"{name}: {each}" for each in _of_splits(opened.names, path, name))
     images = without_equal_channels(torch.from_numpy(prepared.images))
-    return _side(_label(named, whole_path=whole_path), images, prepared.digests), images, said
+    return _info_of(_label(named, whole_path=whole_path), images, prepared.digests), images, said
 
 
 def _of_splits(names: list[str], path: Path, label: str) -> Iterator[str]:
@@ -390,7 +392,7 @@ def _dataset(named: str, root: DataRoot, size: int | None = None) -> Compared:
     images, held_out = splits[split], splits.get("test") if split == "train" else None
     return Compared(
         named=f"{name}:{split}",
-        side=Side(name, entry.channels, (entry.size, entry.size)),
+        info=ImageSetInfo(name, entry.channels, (entry.size, entry.size)),
         reference=partial(reference, images, held_out, split),
         class_extractor=entry.class_extractor,
         held_out=held_out,
@@ -403,7 +405,7 @@ def _moments(path: Path, extractor: Extractor) -> Reference:
 
 
 def _compared_with(
-    against: str, root: DataRoot, generated: Side, size: int | None, *, whole_path: bool
+    against: str, root: DataRoot, generated: ImageSetInfo, size: int | None, *, whole_path: bool
 ) -> tuple[Compared, list[str]]:
     """Find what images are compared with, and what of its files was left out."""
     if against.partition(":")[0] in DATASETS:
@@ -412,7 +414,7 @@ def _compared_with(
     if path.suffix.lower() == ".npy":
         raise UserError(f"{path} is one array; statistics are an .npz with the arrays mu and sigma")
     if path.suffix.lower() == ".npz":
-        return Compared(named=printable(against), side=None, reference=partial(_moments, path)), []
+        return Compared(named=printable(against), info=None, reference=partial(_moments, path)), []
     if not path.exists():
         splits = (f"{name}:{split}" for name, entry in DATASETS.shipped().items() for split in entry.counts)
         meant = did_you_mean(against.replace("/", ":"), [*DATASETS, *splits])
@@ -421,9 +423,9 @@ def _compared_with(
             f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file'
             f"{remedy and f'; {remedy}'}"
         )
-    side, images, left_out = _read(against, size, generated.size[1], whole_path=whole_path)
+    info, images, left_out = _read(against, size, generated.size[1], whole_path=whole_path)
     if len(images) < 2:
         raise DataError(f"{path} has 1 image, and scores compare with at least two; name a folder of more")
     name = printable(path.stem)
     found = partial(compute, images, None, name)
-    return Compared(named=printable(against), side=side, reference=found), left_out
+    return Compared(named=printable(against), info=info, reference=found), left_out

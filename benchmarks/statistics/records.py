@@ -1,4 +1,4 @@
-"""What our own records say about looks: ``run --until decided`` drawn from their spreads, and which measure decides."""
+"""What our own records say of looks: ``run --until decided`` on runs simulated from them, and which measure decides."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def spreads_of(scored: ScoredStudy) -> list[Spread]:
     return found
 
 
-class Drawn:
+class SimulatedRuns:
     """A study of invented runs, of settings that spread as those of records.
 
     Args:
@@ -147,11 +147,11 @@ def _ordered(study: Study, scored: ScoredStudy, sides: list[str]) -> tuple[str, 
     return (sides[0], sides[1]) if gap > 0 else (sides[1], sides[0])
 
 
-def until_decided(drawn: Drawn, looks: tuple[int, ...]) -> tuple[Study, int]:
+def until_decided(simulated: SimulatedRuns, looks: tuple[int, ...]) -> tuple[Study, int]:
     """Give settings seeds look by look as ``run --until decided`` does; return the study and its trials."""
-    seeds = dict.fromkeys(drawn.groups, looks[0])
+    seeds = dict.fromkeys(simulated.groups, looks[0])
     while True:
-        study = drawn.study(seeds)
+        study = simulated.study(seeds)
         wanted = dict(seeds)
         for question in questions(study):
             for setting in question.settings:
@@ -169,10 +169,10 @@ def until(scored: ScoredStudy, studies: int, designs: tuple[tuple[int, ...], ...
         trials, right, said, found, known = 0, 0, 0, 0, 0
         generator = np.random.default_rng(len(looks))
         for _ in range(studies):
-            drawn = Drawn(scored, spreads, generator, looks)
-            study, count = until_decided(drawn, looks)
+            simulated = SimulatedRuns(scored, spreads, generator, looks)
+            study, count = until_decided(simulated, looks)
             made = set(claims(study))
-            whole = drawn.study(dict.fromkeys(drawn.groups, looks[-1]))
+            whole = simulated.study(dict.fromkeys(simulated.groups, looks[-1]))
             whole.design = Design.fixed(range(looks[-1]))
             every = set(claims(whole))
             trials += count

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gan_bench.records.record import Score
     from gan_bench.report.study.table import Table
     from gan_bench.rescoring import Added
-    from gan_bench.scoring import Side
+    from gan_bench.scoring import ImageSetInfo
 
 
 def score(
@@ -78,7 +78,7 @@ def score(
         for each in scores:
             sys.stdout.write(json.dumps(finite(each.to_json()), allow_nan=False) + "\n")
         return
-    for table in score_tables(scores, found.real(), found.generated.side, found.against.named):
+    for table in score_tables(scores, found.real(), found.generated.info, found.against.named):
         print_table(table, table_console(out), filed=False)
 
 
@@ -100,13 +100,15 @@ def _say_added(made: Iterable[Added], results: str) -> int:
     return min(faults, 1)
 
 
-def score_tables(scores: Iterable[Score], real: Iterable[Score], side: Side, reference: str) -> Iterator[Table]:
+def score_tables(
+    scores: Iterable[Score], real: Iterable[Score], images: ImageSetInfo, reference: str
+) -> Iterator[Table]:
     """Lay out scores for people: a table for each extractor, whose title has what they depend on.
 
     Args:
         scores: The scores.
         real: What as many held-out real images score; nothing where there are none.
-        side: The images that were scored.
+        images: The images that were scored.
         reference: What they were compared with, a dataset with its split.
     """
     import pandas as pd
@@ -134,9 +136,9 @@ def score_tables(scores: Iterable[Score], real: Iterable[Score], side: Side, ref
             }
             for each in group
         ]
-        counts = f"{group[0].generated:,} images of {side.pixels}"
+        counts = f"{group[0].generated:,} images of {images.pixels}"
         against = f"{group[0].real:,} of {reference}" if group[0].real else reference
-        title = f"{side.label}: {counts}, compared with {against} by {extractor}"
+        title = f"{images.label}: {counts}, compared with {against} by {extractor}"
         yield Table("", title, columns, pd.DataFrame(rows))
 
 

@@ -118,7 +118,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Bounds = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
 
-class Drawn(Strict):
+class RandomValues(Strict):
     """Values drawn at random, each between two bounds or out of a list; the first ones stay when the count grows."""
 
     count: Annotated[int, whole("count")]
@@ -128,7 +128,7 @@ class Drawn(Strict):
     seed: Seed = 0
 
     @model_validator(mode="after")
-    def _one_distribution(self) -> Drawn:
+    def _one_distribution(self) -> RandomValues:
         given = [name for name in ("log", "uniform", "choice") if getattr(self, name) is not None]
         if len(given) != 1:
             raise PydanticCustomError("distribution", "give one of log, uniform and choice")
@@ -180,7 +180,7 @@ def _swept() -> type[BaseModel]:
         number = BOTH.get(name, (name,))[0] in (*RATES, *LIMITS, *BELOW)
         between: Any = Bounds | None if number else Annotated[None, BeforeValidator(_refuse_bounds)]
         forms: dict[str, Any] = {"choice": (values | None, None), "log": (between, None), "uniform": (between, None)}
-        drawn = create_model(f"Drawn_{name}", __base__=Drawn, **forms)
+        drawn = create_model(f"RandomValues_{name}", __base__=RandomValues, **forms)
         either: Any = Annotated[values, Tag("a list")] | Annotated[drawn, Tag("drawn at random")]
         tag = Discriminator(lambda value: "drawn at random" if isinstance(value, dict) else "a list")
         lists[name] = (Annotated[either, tag], Field([]))

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gan_bench.config.changes import Changes, Drawn, Several, both, clash
+from gan_bench.config.changes import Changes, RandomValues, Several, both, clash
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.suite_file import SuiteFile, TrialEntry
 from gan_bench.config.trial import LIMITS
@@ -19,15 +19,15 @@ from gan_bench.core.text import as_typed, plural
 MAX_TRIALS = 100_000
 
 
-def listed_and_drawn(entry: TrialEntry) -> tuple[dict[str, list[Any]], dict[str, Drawn]]:
+def listed_and_drawn(entry: TrialEntry) -> tuple[dict[str, list[Any]], dict[str, RandomValues]]:
     """Return the lists and the random values under an entry's sweep, in the order of the fields."""
     given: set[str] = entry.sweep.model_fields_set  # type: ignore[attr-defined]
     values = {name: getattr(entry.sweep, name) for name in Changes.model_fields if name in given}
-    drawn = {name: each for name, each in values.items() if isinstance(each, Drawn)}
+    drawn = {name: each for name, each in values.items() if isinstance(each, RandomValues)}
     return {name: each for name, each in values.items() if name not in drawn}, drawn
 
 
-def _draws(fields: Mapping[str, Drawn], where: str) -> list[dict[str, object]]:
+def _draws(fields: Mapping[str, RandomValues], where: str) -> list[dict[str, object]]:
     """Return the random values of an entry, one dict for each setting; fields are drawn together, not multiplied.
 
     Raises:
@@ -129,5 +129,5 @@ def check_datasets(suite: SuiteFile, changes: Mapping[str, object], document: Ya
 def _datasets_of(entry: TrialEntry) -> list[object]:
     """Return the datasets that an entry names; random ones may be any of a choice."""
     swept = getattr(entry.sweep, "dataset", None)
-    found = (swept.choice or ()) if isinstance(swept, Drawn) else (swept or ())
+    found = (swept.choice or ()) if isinstance(swept, RandomValues) else (swept or ())
     return [*found, *([entry.set.dataset] if entry.set.dataset else [])]

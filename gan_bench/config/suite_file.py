@@ -16,10 +16,10 @@ from pydantic_core import PydanticCustomError
 
 from gan_bench.config.changes import (
     Changes,
-    Drawn,
     Epochs,
     ImageSize,
     Name,
+    RandomValues,
     Samples,
     Seed,
     Strict,
@@ -324,6 +324,10 @@ def _fields_at(place: Location) -> list[str]:
     }
     named = len(names) == 2 and names[0] == "datasets"
     model = (
-        FolderEntry if named else Drawn if names[:2] == ["trials", "sweep"] and names[2:] else models.get(tuple(names))
+        FolderEntry
+        if named
+        else RandomValues
+        if names[:2] == ["trials", "sweep"] and names[2:]
+        else models.get(tuple(names))
     )
     return sorted(model.model_fields) if model else []

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gan_bench.cli.options import seeds_of
-from gan_bench.config.changes import Changes, Drawn, Several, parse_change, parse_changes
+from gan_bench.config.changes import Changes, RandomValues, Several, parse_change, parse_changes
 from gan_bench.config.cuts import PlanOptions, idle_caps
 from gan_bench.config.plugins import keep_plugins
 from gan_bench.config.recipes import RECIPES, Fact
@@ -312,7 +312,7 @@ def test_adam_s_epsilon_is_drawn_between_bounds_as_other_numbers_are(tmp_path):
 )
 def test_random_whole_numbers_have_the_same_room(bounds, shares):
     """Numbers at the bounds had half of it."""
-    values = Drawn(count=4000, **bounds).values("d_steps", whole=True)
+    values = RandomValues(count=4000, **bounds).values("d_steps", whole=True)
     found = {value: values.count(value) / len(values) for value in sorted(set(values))}
     assert found == pytest.approx(shares, abs=0.03)
     assert all(isinstance(value, int) for value in values)
