@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gan_bench.audit import again, whole
-from gan_bench.audit.plan import AuditOptions, AuditPlan, Check, finding_of
+from gan_bench.audit.plan import AuditCheck, AuditOptions, AuditPlan, finding_of
 from gan_bench.audit.rerun import use_threads_of
 from gan_bench.core import __version__
 from gan_bench.core.errors import UserError, brief
@@ -67,7 +67,7 @@ def carry_out(plan: AuditPlan, options: AuditOptions) -> Iterator[tuple[str, Aud
 
 
 @torch_settings_kept(random=False)
-def _carried_out(check: Check, context: RunContext, options: AuditOptions) -> AuditFinding:
+def _carried_out(check: AuditCheck, context: RunContext, options: AuditOptions) -> AuditFinding:
     started, stored = time.perf_counter(), check.stored
     try:
         use_threads_of(stored, options.device)
@@ -77,7 +77,7 @@ def _carried_out(check: Check, context: RunContext, options: AuditOptions) -> Au
     return finding_of(check.level, stored, check.name, verdict, text, time.perf_counter() - started, check.seeds)
 
 
-def _ask(check: Check, context: RunContext, options: AuditOptions) -> again.Judgement:
+def _ask(check: AuditCheck, context: RunContext, options: AuditOptions) -> again.Judgement:
     if check.cannot:
         return "not audited", check.cannot
     stored = check.stored

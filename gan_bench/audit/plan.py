@@ -28,7 +28,7 @@ from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import AuditFinding, AuditLevel, AuditMachine, AuditVerdict
-from gan_bench.records.verify import Verdict, verified_suite
+from gan_bench.records.verify import RecordCheck, verified_suite
 from gan_bench.rescoring import register_parts
 from gan_bench.training.draws import steps_per_epoch
 
@@ -83,7 +83,7 @@ class AuditOptions:
 
 
 @dataclass(frozen=True)
-class Setting:
+class AuditedSetting:
     """The trials of a setting in one suite's folder that may be trained again.
 
     Attributes:
@@ -107,7 +107,7 @@ class Setting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class AuditCheck:
     """One level for one trial.
 
     Attributes:
@@ -121,7 +121,7 @@ class Check:
     """
 
     level: AuditLevel
-    setting: Setting
+    setting: AuditedSetting
     stored: StoredTrial
     name: str
     seconds: float = 0.0
@@ -140,8 +140,8 @@ class AuditPlan:
         machine: What it runs on.
     """
 
-    checks: list[Check]
-    left: list[Check]
+    checks: list[AuditCheck]
+    left: list[AuditCheck]
     consistent: list[tuple[Path, AuditFinding]]
     machine: AuditMachine
 
@@ -153,22 +153,22 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
         UserError: There is no trial that has ended, or none is called so.
     """
     declare_foreign_measures(existing(options.results))
-    ended = [(suite, verdict) for suite in suite_folders(options.results) for verdict in _ended(suite)]
+    ended = [(suite, check) for suite in suite_folders(options.results) for check in _ended(suite)]
     configs = [(each.stored.trial["name"], each.stored.trial["config"]) for _, each in ended if each.stored]
     names = dict(configs)
     asked = frozenset(names) if options.only is None else chosen_trials(configs, options.only)
-    settings: dict[tuple[Path, str], Setting] = {}
-    for suite, verdict in ended:
-        stored = verdict.stored
+    settings: dict[tuple[Path, str], AuditedSetting] = {}
+    for suite, check in ended:
+        stored = check.stored
         if stored is not None and stored.record and not stored.fault and stored.record["status"] in TRAINED:
             key = setting_key(stored.trial["config"])
-            settings.setdefault((suite, key), Setting(suite, key, [])).trials.append(stored)
+            settings.setdefault((suite, key), AuditedSetting(suite, key, [])).trials.append(stored)
     trials = [(each, stored) for each in settings.values() for stored in each.trials if stored.trial["name"] in asked]
     consistent = [
-        (suite, _consistency(verdict))
-        for suite, verdict in ended
+        (suite, _consistency(check))
+        for suite, check in ended
         if "consistent" in options.asked
-        and (options.only is None or (verdict.stored and verdict.stored.trial["name"] in asked))
+        and (options.only is None or (check.stored and check.stored.trial["name"] in asked))
     ]
     if not consistent and not trials:
         raise UserError(f"{options.results} holds no trial that has ended{_and_matches(options.only, names)}")
@@ -180,11 +180,11 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
     return AuditPlan(bought, left, consistent, machine)
 
 
-def _ended(suite: Path) -> Iterator[Verdict]:
+def _ended(suite: Path) -> Iterator[RecordCheck]:
     """Yield what is found out about every record of a suite that has ended or is faulty."""
-    for verdict in verified_suite(suite):
-        if (verdict.checked or verdict.faults) and (verdict.stored is None or verdict.stored.record is not None):
-            yield verdict
+    for check in verified_suite(suite):
+        if (check.checked or check.faults) and (check.stored is None or check.stored.record is not None):
+            yield check
 
 
 def _and_matches(only: str | None, names: Collection[str]) -> str:
@@ -195,12 +195,12 @@ def _and_matches(only: str | None, names: Collection[str]) -> str:
     return f' and matches --only "{as_typed(only)}"' + (f"; {hint}" if hint else "")
 
 
-def _consistency(verdict: Verdict) -> AuditFinding:
+def _consistency(check: RecordCheck) -> AuditFinding:
     """Return what ``verify`` found as a finding of an audit."""
-    stored, faults = verdict.stored, "; ".join(verdict.faults)
-    judged: AuditVerdict = "not audited" if verdict.unreadable else "contradicted" if faults else "holds"
+    stored, faults = check.stored, "; ".join(check.faults)
+    judged: AuditVerdict = "not audited" if check.unreadable else "contradicted" if faults else "holds"
     text = faults or "digests, history, scores and end agree"
-    return finding_of("consistent", stored, stored.trial["name"] if stored else verdict.name, judged, text, 0.0)
+    return finding_of("consistent", stored, stored.trial["name"] if stored else check.name, judged, text, 0.0)
 
 
 def _machine(device: torch.device) -> AuditMachine:
@@ -222,10 +222,12 @@ def _rank(nonce: str, *what: str) -> str:
     return hashlib.sha256("\0".join([nonce, *what]).encode()).hexdigest()
 
 
-def _laid_out(options: AuditOptions, trials: list[tuple[Setting, StoredTrial]], costs: _Costs) -> Iterator[Check]:
+def _laid_out(
+    options: AuditOptions, trials: list[tuple[AuditedSetting, StoredTrial]], costs: _Costs
+) -> Iterator[AuditCheck]:
     """Yield all checks, the most telling first: a beginning of every setting, weights, then whole trainings in turn."""
     everything = sorted(trials, key=lambda each: _rank(options.nonce, each[1].trial["id"]))
-    first = dict[int, tuple[Setting, StoredTrial]]()
+    first = dict[int, tuple[AuditedSetting, StoredTrial]]()
     for setting, stored in everything:
         first.setdefault(id(setting), (setting, stored))
     others = [each for each in everything if first[id(each[0])][1] is not each[1]]
@@ -242,9 +244,9 @@ def _laid_out(options: AuditOptions, trials: list[tuple[Setting, StoredTrial]], 
             yield costs.check("repeated", *of_one)
 
 
-def _bought(checks: Iterable[Check], budget: float | None) -> tuple[list[Check], list[Check]]:
+def _bought(checks: Iterable[AuditCheck], budget: float | None) -> tuple[list[AuditCheck], list[AuditCheck]]:
     """Take checks in their order as long as they fit; a dearer one is passed over for cheaper ones after it."""
-    bought, left, rest = list[Check](), list[Check](), math.inf if budget is None else budget
+    bought, left, rest = list[AuditCheck](), list[AuditCheck](), math.inf if budget is None else budget
     for check in checks:
         if check.seconds <= rest:
             bought.append(check)
@@ -262,10 +264,10 @@ class _Costs:
         self._context = RunContext(options.data, options.device, lambda: False)
         self._known: dict[object, tuple[float, float] | str] = {}
 
-    def check(self, level: AuditLevel, setting: Setting, stored: StoredTrial) -> Check:
+    def check(self, level: AuditLevel, setting: AuditedSetting, stored: StoredTrial) -> AuditCheck:
         """Return a check of one trial."""
         name, config = printable(stored.trial["name"]), again.config_of(stored)
-        check, cost = Check(level=level, setting=setting, stored=stored, name=name), self._cost(stored, config)
+        check, cost = AuditCheck(level=level, setting=setting, stored=stored, name=name), self._cost(stored, config)
         if isinstance(cost, str):
             return replace(check, cannot=cost)
         step, evaluation = cost
@@ -281,7 +283,7 @@ class _Costs:
             seconds = self._whole(config, step, evaluation)
         return replace(check, seconds=seconds)
 
-    def drawn(self, setting: Setting, stored: StoredTrial) -> Check:
+    def drawn(self, setting: AuditedSetting, stored: StoredTrial) -> AuditCheck:
         """Return the check of a setting by further seeds."""
         one, options = self.check("repeated", setting, stored), self._options
         taken = {trial.trial["config"]["seed"] for trial in setting.trials}

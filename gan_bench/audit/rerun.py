@@ -24,13 +24,13 @@ from gan_bench.records.folders import scan
 from gan_bench.records.json_files import finite
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import NO_RECORD, STATISTICS, EnvironmentFile, Statistics
-from gan_bench.records.verify import Verdict
+from gan_bench.records.verify import RecordCheck
 
 MOST_THREADS = 1024
 """More threads than a record may ask for: a library that starts too many ends the process."""
 
 
-def rerun(results: Path, pattern: str, data: DataRoot) -> Iterator[Verdict]:
+def rerun(results: Path, pattern: str, data: DataRoot) -> Iterator[RecordCheck]:
     """Train the first steps of trials again and compare them with their history.
 
     Args:
@@ -39,8 +39,8 @@ def rerun(results: Path, pattern: str, data: DataRoot) -> Iterator[Verdict]:
         data: Where the images are.
 
     Yields:
-        A verdict for every trial that matches. On the same device, engine, threads and libraries the bits must be
-        the same; otherwise the verdict names the difference.
+        What was found of every trial that matches. On the same device, engine, threads and libraries the bits must be
+        the same; otherwise a remark names the difference.
 
     Raises:
         UserError: No trial with a logged step matches, or its data or device is not there.
@@ -54,12 +54,12 @@ def rerun(results: Path, pattern: str, data: DataRoot) -> Iterator[Verdict]:
 
 
 @torch_settings_kept(random=False)
-def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
+def _again(stored: StoredTrial, data: DataRoot) -> RecordCheck:
     config, before = TrialConfig.from_json(stored.trial["config"]), stored.environment
     if missing := missing_part(config, before):
-        return Verdict(stored.trial["name"], (), (f"not trained again: {missing}",))
+        return RecordCheck(stored.trial["name"], (), (f"not trained again: {missing}",))
     if not {"threads", "device", "engine"} <= set(before):
-        return Verdict(stored.trial["name"], ("environment.json does not say on what it ran",))
+        return RecordCheck(stored.trial["name"], ("environment.json does not say on what it ran",))
     try:
         device = choose_device(before["device"])
         use_threads_of(stored, device)
@@ -86,14 +86,14 @@ def _again(stored: StoredTrial, data: DataRoot) -> Verdict:
         others.append("step: it trained in a group, and this one alone")
     name, step = stored.trial["name"], logged["step"]
     if seen == wanted:
-        return Verdict(name, (), (f"step {step} is the same to the bit",))
+        return RecordCheck(name, (), (f"step {step} is the same to the bit",))
     apart = max(
         (abs(seen[key] - value) for key, value in wanted.items() if None not in (value, seen[key])), default=math.inf
     )
     text = f"step {step} differs by up to {apart:.3g}"
     if others:
-        return Verdict(name, (), (f"{text}, as it may: other {', '.join(others)}",))
-    return Verdict(name, (f"{text} on the same machine",))
+        return RecordCheck(name, (), (f"{text}, as it may: other {', '.join(others)}",))
+    return RecordCheck(name, (f"{text} on the same machine",))
 
 
 def use_threads_of(stored: StoredTrial, device: torch.device) -> None:

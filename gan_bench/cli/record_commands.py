@@ -222,18 +222,18 @@ def verify(
     root, out = data_root(data), console()
     bad = count = planned = withdrawn = partial = 0
     folder = results if results.is_dir() else existing(results)  # one record, or a card, can be verified as well
-    for verdict in verify_records(folder):
-        bad += bool(verdict.faults)
-        count += verdict.checked
-        planned += verdict.planned and not verdict.withdrawn
-        withdrawn += verdict.withdrawn
-        partial += verdict.partial
-        if verdict.planned and not verbose:
+    for check in verify_records(folder):
+        bad += bool(check.faults)
+        count += check.checked
+        planned += check.planned and not check.withdrawn
+        withdrawn += check.withdrawn
+        partial += check.partial
+        if check.planned and not verbose:
             continue
-        for fault in verdict.faults:
-            out.say(f"{verdict.name}: {fault}", style="red")
-        for remark in verdict.remarks:
-            out.say(f"{verdict.name}: {remark}", style="yellow")
+        for fault in check.faults:
+            out.say(f"{check.name}: {fault}", style="red")
+        for remark in check.remarks:
+            out.say(f"{check.name}: {remark}", style="yellow")
     if not verbose:
         _count_not_begun(out, planned, "planned and not begun")
         _count_not_begun(out, withdrawn, "no longer planned and never began")
@@ -242,10 +242,10 @@ def verify(
     if rerun:
         from gan_bench.audit.rerun import rerun as rerun_trials
 
-        for verdict in rerun_trials(results, rerun, root):
-            bad += bool(verdict.faults)
-            for text in (*verdict.faults, *verdict.remarks):
-                out.say(f"{verdict.name}: {text}", style="red" if verdict.faults else None)
+        for check in rerun_trials(results, rerun, root):
+            bad += bool(check.faults)
+            for text in (*check.faults, *check.remarks):
+                out.say(f"{check.name}: {text}", style="red" if check.faults else None)
     whole = "what is there is as it was saved" if partial else "every record is whole"
     out.say(f"{count} checked: {f'{bad} invalid' if bad else whole}")
     raise typer.Exit(min(bad, 1))

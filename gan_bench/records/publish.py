@@ -143,12 +143,12 @@ def _ended(suite: Path) -> Iterator[StoredTrial]:
     Raises:
         UserError: A record is invalid: what is broken is not to be published.
     """
-    for verdict in verified_suite(suite):
-        stored = verdict.stored
+    for check in verified_suite(suite):
+        stored = check.stored
         if stored is not None and _status(stored) in (None, Status.INTERRUPTED):
             continue
-        if verdict.faults:
-            raise UserError(f"{verdict.name} is invalid ({verdict.faults[0]}); mend it before it is published")
+        if check.faults:
+            raise UserError(f"{check.name} is invalid ({check.faults[0]}); mend it before it is published")
         if stored is not None:
             yield stored
 

@@ -31,7 +31,7 @@ from gan_bench.records.writer import digests
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RecordCheck:
     """What was found out about one record.
 
     Attributes:
@@ -57,11 +57,11 @@ class Verdict:
     stored: StoredTrial | None = field(default=None, repr=False, compare=False)
 
 
-def verify(results: Path) -> Iterator[Verdict]:
+def verify(results: Path) -> Iterator[RecordCheck]:
     """Check every record under a results folder, one record, or what a card has of one.
 
     Yields:
-        A verdict for every planned trial, for every directory that cannot be read, and for damaged shared files.
+        What was found of every planned trial, for every directory that cannot be read, and for damaged shared files.
     """
     if (results / TRIAL).is_file():
         yield _verified_alone(results.resolve())
@@ -69,31 +69,31 @@ def verify(results: Path) -> Iterator[Verdict]:
     declare_foreign_measures(results)
     folders = folders_by_suite(results).values()
     for suite in sorted(each for found in folders for each in (*found.read, *found.aside)):  # one of links to one
-        for verdict in verified_suite(suite):
-            yield replace(verdict, stored=None)  # who keeps all verdicts need not keep all histories
+        for check in verified_suite(suite):
+            yield replace(check, stored=None)  # who keeps all checks need not keep all histories
 
 
-def _verified_alone(path: Path) -> Verdict:
+def _verified_alone(path: Path) -> RecordCheck:
     """Check a record beside its plan, or a folder that has some files of a record."""
     if fnmatchcase(path.name, TRIALS):
         declare_foreign_measures(path.parent)
-        for verdict in verified_suite(path.parent):
-            if verdict.name == path.name:
-                return replace(verdict, stored=None)
+        for check in verified_suite(path.parent):
+            if check.name == path.name:
+                return replace(check, stored=None)
     try:
         record = read_header(path).record
         if record is None:
-            return Verdict(path.name, (f"it has no {RECORD}, and nothing vouches for its files",))
+            return RecordCheck(path.name, (f"it has no {RECORD}, and nothing vouches for its files",))
         files = record.get("files") or (WEIGHTS,)
         check_saved(path, record, files)
     except RecordError as error:
-        return Verdict(path.name, (str(error),), unreadable=isinstance(error, UnreadableError))
+        return RecordCheck(path.name, (str(error),), unreadable=isinstance(error, UnreadableError))
     here = sum((path / name).exists() for name in files)
     remarks = (f"has {here} of the record's {len(files)} files",) if here < len(files) else ()
-    return Verdict(path.name, (), remarks, partial=bool(remarks))
+    return RecordCheck(path.name, (), remarks, partial=bool(remarks))
 
 
-def verified_suite(suite: Path) -> Iterator[Verdict]:
+def verified_suite(suite: Path) -> Iterator[RecordCheck]:
     """Check one suite's folder: its shared files, every record, and every planned trial without one."""
     try:
         trial_folders(suite)
@@ -109,29 +109,29 @@ def verified_suite(suite: Path) -> Iterator[Verdict]:
         yield _refused(suite.name, error)
     if left_out:
         missed = plural(sum(map(len, left_out.values())), "file")
-        yield Verdict(suite.name, (), (f"was published without {missed}",), checked=False)
+        yield RecordCheck(suite.name, (), (f"was published without {missed}",), checked=False)
     yield from _renamed(suite)
     for stored in scan_suite(suite):
         if isinstance(stored, RecordError):
             yield _refused("record", stored)
         elif isinstance(stored.fault, AlteredError) or (stored.fault is None and stored.path.is_dir()):
             faults = _faults(stored, excused(left_out, stored))
-            yield Verdict(stored.path.name, tuple(faults), tuple(_remarks(stored)), stored=stored)
+            yield RecordCheck(stored.path.name, tuple(faults), tuple(_remarks(stored)), stored=stored)
         elif not stored.fault:
             remark = f"is {'no longer planned' if stored.withdrawn else 'planned'} and has no record"
-            yield Verdict(stored.path.name, (), (remark,), checked=False, planned=True, withdrawn=stored.withdrawn)
+            yield RecordCheck(stored.path.name, (), (remark,), checked=False, planned=True, withdrawn=stored.withdrawn)
 
 
-def _renamed(suite: Path) -> Iterator[Verdict]:
+def _renamed(suite: Path) -> Iterator[RecordCheck]:
     """Yield a remark for every record that nothing reads."""
     why = "holds a trial's record and nothing reads it, as its name does not end in --ID; rename it back"
     for path in sorted(suite.glob(f"[!.]*/{TRIAL}")):
         if not fnmatchcase(path.parent.name, TRIALS):
-            yield Verdict(path.parent.name, (), (why,), checked=False)
+            yield RecordCheck(path.parent.name, (), (why,), checked=False)
 
 
-def _refused(name: str, error: RecordError) -> Verdict:
-    return Verdict(name, (str(error),), checked=bool(error.folder), unreadable=isinstance(error, UnreadableError))
+def _refused(name: str, error: RecordError) -> RecordCheck:
+    return RecordCheck(name, (str(error),), checked=bool(error.folder), unreadable=isinstance(error, UnreadableError))
 
 
 def _faults(stored: StoredTrial, left_out: frozenset[str]) -> Iterator[str]:

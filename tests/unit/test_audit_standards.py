@@ -16,7 +16,7 @@ from support.studies import with_lr, write
 from support.trials import digits_trial
 
 from gan_bench.audit import standards, whole
-from gan_bench.audit.plan import Check, _bought
+from gan_bench.audit.plan import AuditCheck, _bought
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records.audits import read_audits, record_digest, standing, write_audit
 from gan_bench.records.layout import AUDIT, RecordDirectory
@@ -152,7 +152,8 @@ class TestFurtherSeeds:
 class TestBudget:
     def checks(self, *seconds):
         return [
-            Check(level="begun", setting=None, stored=None, name=str(i), seconds=each) for i, each in enumerate(seconds)
+            AuditCheck(level="begun", setting=None, stored=None, name=str(i), seconds=each)
+            for i, each in enumerate(seconds)
         ]
 
     def test_without_one_everything_is_done(self):

@@ -134,7 +134,7 @@ def entries(folder: Path) -> Iterator[Entry | LeftOut]:
         UserError: The folder or its audits cannot be read.
     """
     name = printable(str(folder))
-    faults = [f"{verdict.name}: {fault}" for verdict in verify(folder) for fault in verdict.faults]
+    faults = [f"{check.name}: {fault}" for check in verify(folder) for fault in check.faults]
     if faults:
         more = f", and {plural(len(faults) - 1, 'fault')} more" if len(faults) > 1 else ""
         yield LeftOut(name, f"it does not verify: {faults[0]}{more}")

@@ -102,7 +102,7 @@ def _mostly_lost(pairs: pd.DataFrame, sides: Sequence[str]) -> set[str]:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """Two sides at the look that they have reached.
 
     Attributes:
@@ -241,7 +241,7 @@ def _is_of(pairs: pd.DataFrame, label: str) -> pd.Series[bool]:
     return (pairs[[name for name in ("label_a", "label_b") if name in pairs]] == label).any(axis=1)
 
 
-def compared(scored: ScoredStudy, side: Sides, metric: str, *, chosen: bool = False) -> Comparison | None:
+def compared(scored: ScoredStudy, side: Sides, metric: str, *, chosen: bool = False) -> PairedComparison | None:
     """Compare two sides over the seeds of the last complete look, or before the first over all that are there.
 
     Args:
@@ -271,7 +271,7 @@ def compared(scored: ScoredStudy, side: Sides, metric: str, *, chosen: bool = Fa
     repeated = repeated_p(design.looks, look.number, pair.p) if design.may_decide(look) else pair.p
     tested = look.number > 0 and len(pair.values) > 1
     noise = scored.measurement_sd(metric, relative=pair.ratio)
-    return Comparison(side, pair, counted, look, design, repeated if tested else None, noise, aside, chosen)
+    return PairedComparison(side, pair, counted, look, design, repeated if tested else None, noise, aside, chosen)
 
 
 def _unequal(pairs: pd.DataFrame, first: str, second: str) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from gan_bench.config.design import Design
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import some_of
-from gan_bench.report.findings.sides import MOST_SEEDS, Comparison, Sides, compared, how_lost, labels_of, look_at
+from gan_bench.report.findings.sides import MOST_SEEDS, PairedComparison, Sides, compared, how_lost, labels_of, look_at
 from gan_bench.report.study.settings import shared_parts
 from gan_bench.report.study.stats import (
     Interval,
@@ -187,7 +187,7 @@ def judge_rivals(scored: ScoredStudy, sides: Iterable[Sides]) -> list[Judged]:
     return list(_judge_family(made, values, 2 * len(values) if len(values) > 1 else 1))
 
 
-def _judge_family(made: Iterable[Comparison], p_values: Iterable[float], tests: int) -> Iterator[Judged]:
+def _judge_family(made: Iterable[PairedComparison], p_values: Iterable[float], tests: int) -> Iterator[Judged]:
     """Yield the verdicts on comparisons, given the corrected p values of those of the family."""
     own = iter(p_values)
     for each in made:
@@ -229,7 +229,7 @@ def _without_mean(scored: ScoredStudy, side: Sides) -> Judged | None:
     return replace(judged, verdict=_words(judged, design))
 
 
-def _judged(made: Comparison) -> Judged:
+def _judged(made: PairedComparison) -> Judged:
     (recipe, first, second, _), pair, pairs = made.side, made.pair, made.pairs
     known = int(pairs[[f"{pair.metric}_a", f"{pair.metric}_b"]].notna().all(axis=1).sum())
     tested, is_fixed, is_declared = made.repeated is not None, made.design.is_fixed, not made.design.extended
