@@ -78,14 +78,14 @@ def _alone(suite: Path) -> Iterator[None]:
         yield
 
 
-Standing = dict[str, dict[schema.AuditLevel, schema.AuditFinding]]
-"""By trial and level the finding that stands."""
+CurrentFindings = dict[str, dict[schema.AuditLevel, schema.AuditFinding]]
+"""By trial and level the finding that counts."""
 
 
-def standing(audits: list[schema.Audit], digests: Mapping[str, str]) -> Standing:
-    """Return what stands of audits of the records that are there.
+def current_findings(audits: list[schema.Audit], digests: Mapping[str, str]) -> CurrentFindings:
+    """Return the findings of audits that count for the records that are there.
 
-    The worst finding of a level stands; of further seeds, where chance alone makes one of twenty doubtful, that of the
+    The worst finding of a level counts; of further seeds, where chance alone makes one of twenty doubtful, that of the
     most seeds, and of as many the latest.
 
     Args:
@@ -93,7 +93,7 @@ def standing(audits: list[schema.Audit], digests: Mapping[str, str]) -> Standing
         digests: ``record_digest`` of its trials, by id; what was found out about other records is left out.
     """
     order = ("not audited", "holds", "doubtful", "contradicted")
-    found: Standing = {}
+    found: CurrentFindings = {}
     for finding in (finding for audit in audits for finding in audit["findings"]):
         if digests.get(finding["trial"]) != finding["record_sha256"]:
             continue

@@ -18,7 +18,7 @@ from support.trials import digits_trial
 from gan_bench.audit import standards, whole
 from gan_bench.audit.plan import AuditCheck, _bought
 from gan_bench.core.errors import RecordError, UserError
-from gan_bench.records.audits import read_audits, record_digest, standing, write_audit
+from gan_bench.records.audits import current_findings, read_audits, record_digest, write_audit
 from gan_bench.records.layout import AUDIT, RecordDirectory
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Score
@@ -312,8 +312,8 @@ class TestAuditFile:
             self.audit(trial, digest, "doubtful"),
             self.audit(trial, "other", "contradicted"),
         ]
-        assert standing(audits, {trial.id: digest})[trial.id]["begun"]["verdict"] == "doubtful"
-        assert standing(audits, {trial.id: "changed since"}) == {}
+        assert current_findings(audits, {trial.id: digest})[trial.id]["begun"]["verdict"] == "doubtful"
+        assert current_findings(audits, {trial.id: "changed since"}) == {}
 
     def test_of_further_seeds_the_most_stand_and_then_the_latest(self, tmp_path):
         write(tmp_path / "results", trial := digits_trial(), 40.0)
@@ -322,10 +322,10 @@ class TestAuditFile:
         for seeds, verdict in (([7], "doubtful"), ([1, 2, 3], "holds"), ([8], "doubtful")):
             audits.append(self.audit(trial, digest, verdict, level="drawn again"))
             audits[-1]["findings"][0]["seeds"] = seeds
-        assert standing(audits, {trial.id: digest})[trial.id]["drawn again"]["verdict"] == "holds"
+        assert current_findings(audits, {trial.id: digest})[trial.id]["drawn again"]["verdict"] == "holds"
         audits.append(self.audit(trial, digest, "doubtful", level="drawn again"))
         audits[-1]["findings"][0]["seeds"] = [4, 5, 6]
-        assert standing(audits, {trial.id: digest})[trial.id]["drawn again"]["verdict"] == "doubtful"
+        assert current_findings(audits, {trial.id: digest})[trial.id]["drawn again"]["verdict"] == "doubtful"
 
     def test_a_damaged_one_is_said_and_stays(self, tmp_path):
         trial = digits_trial()

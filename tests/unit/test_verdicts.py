@@ -362,7 +362,7 @@ def test_a_setting_that_failed_in_every_seed_but_one_is_no_setting_of_one_seed(d
     )
     assert "No test judges lr 1e-4: lr 2e-4 failed in none, lr 1e-4 in 4 of 5." in answer.headline
     found = standings(answered(items, design)[0].scored[0])
-    assert [each.stand for each in found.ranked] == ["best", "unequal"]
+    assert [each.rank_status for each in found.ranked] == ["best", "unequal"]
 
 
 def test_one_seed_alone_is_not_judged_even_where_it_failed():
@@ -883,7 +883,7 @@ def test_a_setting_that_the_test_calls_better_is_not_said_to_be_as_good():
         items.append(trial(seed, 2e-4, (1.001 if seed < 7 else 1.25) * base))
     study, rows, answer = answered(items, WITHOUT_MARGIN)
     found = standings(study.scored[0])
-    assert [(each.label, each.stand) for each in found.ranked] == [("lr 1e-4", "best"), ("lr 2e-4", "ahead")]
+    assert [(each.label, each.rank_status) for each in found.ranked] == [("lr 1e-4", "best"), ("lr 2e-4", "ahead")]
     assert rows[0]["verdict"] == "0.0002"
     assert "lr 2e-4 is decidedly better in the mean over equal seeds, with a worse median" in answer.headline
     assert "as good" not in answer.headline

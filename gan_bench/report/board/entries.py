@@ -10,7 +10,7 @@ from pathlib import Path
 from gan_bench.config.measures import COLLAPSED, primary_measure
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import clip, plural, printable
-from gan_bench.records.audits import LEVELS, read_audits, record_digest, standing
+from gan_bench.records.audits import LEVELS, current_findings, read_audits, record_digest
 from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
@@ -229,7 +229,7 @@ def _audited(digests: Mapping[str, str], audits: list[Audit]) -> tuple[str, tupl
         digests: ``record_digest`` of its trials, by id.
         audits: The audits of its folder.
     """
-    found = [finding for levels in standing(audits, digests).values() for finding in levels.values()]
+    found = [finding for levels in current_findings(audits, digests).values() for finding in levels.values()]
     counts = Counter(finding["level"] for finding in found if finding["verdict"] == "holds")
     said = [
         "drawn again" if level == "drawn again" else f"{level} {counts[level]} of {len(digests)}"

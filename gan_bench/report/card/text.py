@@ -143,7 +143,7 @@ def _place(standing: Standing) -> str:
         return f"The only ranked setting of suite {study.suite} on {study.dataset}{name}."
     among = f"{plural(count, 'setting')} of suite {study.suite} on {study.dataset}{name}"
     place = f"Place {standing.rank} of {among}, by the median {MEASURES[primary_measure()].title}"
-    if standing.stand == "best":
+    if standing.rank_status == "best":
         said = [
             (len(found.of("behind")), "decidedly better than {}"),
             (len(found.of("tied")), "{} may be as good"),
@@ -163,7 +163,7 @@ def _place(standing: Standing) -> str:
         "withdrawn": f"{place}; compared with none, as its suite asks for the rest of its seeds no longer.",
         "behind": f"{place}: decidedly worse than the best, {best}.",
         "unknown": f"{place}; against the best, {best}, {not_judged(standing.next)}.",
-    }.get(standing.stand, f"{place}: not decidedly worse than the best, {best}.")
+    }.get(standing.rank_status, f"{place}: not decidedly worse than the best, {best}.")
 
 
 def _cost(setting: Setting, stored: StoredTrial) -> str:

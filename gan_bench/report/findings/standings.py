@@ -17,7 +17,7 @@ from gan_bench.report.study.stats import Interval, median_interval
 from gan_bench.report.study.study import ScoredStudy, Setting, once, values_of
 from gan_bench.report.study.table import interval_of
 
-Stand = Literal["best", "behind", "tied", "ahead", "unequal", "unknown", "waiting", "withdrawn", "unranked"]
+RankStatus = Literal["best", "behind", "tied", "ahead", "unequal", "unknown", "waiting", "withdrawn", "unranked"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -57,8 +57,8 @@ class Standing:
         return self.setting.label
 
     @property
-    def stand(self) -> Stand:
-        """Where it stands: ``best``, or against the best.
+    def rank_status(self) -> RankStatus:
+        """Whether it is the ``best``, or what it is against the best.
 
         ``behind``, decidedly worse; ``ahead``, decidedly better over equal seeds, where ratios of means are compared,
         with a worse median; ``tied``, compared and neither; ``unequal``, where no test judges it, as it collapsed or
@@ -72,7 +72,7 @@ class Standing:
             return "best"
         if self.label in self.setting.study.cut_short:
             return "withdrawn"
-        return _stand_of(self.against)
+        return _rank_status_of(self.against)
 
     @property
     def why(self) -> str:
@@ -134,7 +134,7 @@ class Standing:
             yield f"{self.setting.faulty} damaged, altered or unreadable"
 
 
-def _stand_of(against: Judged | None) -> Stand:
+def _rank_status_of(against: Judged | None) -> RankStatus:
     if against is None or against.found == "not judged":
         return "unknown"
     if against.why:
@@ -164,7 +164,7 @@ class Standings:
     @property
     def useful(self) -> Standing | None:
         """The best one that is of use, whose score need not be the best; None where none is."""
-        return next((each for each in self.ranked if not each.is_useless and each.stand != "withdrawn"), None)
+        return next((each for each in self.ranked if not each.is_useless and each.rank_status != "withdrawn"), None)
 
     @property
     def is_decided(self) -> bool:
@@ -174,12 +174,12 @@ class Standings:
     @property
     def rivals(self) -> list[Standing]:
         """Those with a score that are compared with the best."""
-        return [each for each in self.ranked if each.stand not in ("best", "withdrawn")]
+        return [each for each in self.ranked if each.rank_status not in ("best", "withdrawn")]
 
-    def of(self, *stands: Stand) -> list[Standing]:
-        """Return those that stand so, in the order of their ranks, then of the study."""
+    def of(self, *statuses: RankStatus) -> list[Standing]:
+        """Return those of one of these rank statuses, in the order of their ranks, then of the study."""
         unranked = (each for each in self.rows if each.rank is None)
-        return [each for each in (*self.ranked, *unranked) if each.stand in stands]
+        return [each for each in (*self.ranked, *unranked) if each.rank_status in statuses]
 
     def row(self, label: str) -> Standing:
         """Return a setting by its name in tables."""

@@ -106,11 +106,11 @@ def _verdicts(scored: ScoredStudy) -> dict[str, dict[str, str]]:
 def _against_the_best(each: Standing, table: Standings) -> str:
     """Write how a setting stands against the best, or why it has no score."""
     best = table.best.label if table.best else ""
-    if each.stand == "best":
+    if each.rank_status == "best":
         return _of_the_best(table)
     if each.rank is None:
         ways = ", ".join(f"{count} of {len(each.setting.trials)} {what}" for what, count in each.lost.items())
-        start = "failed" if ways and each.stand == "unranked" else NO_SCORE
+        start = "failed" if ways and each.rank_status == "unranked" else NO_SCORE
         return f"{start}: {ways}" if ways else start
     is_extended = each.scored.study.design.extended
     undecided = "seeds were added undeclared" if is_extended else f"may be as good as {best}"
@@ -121,7 +121,7 @@ def _against_the_best(each: Standing, table: Standings) -> str:
         "unequal": f"not judged: {each.why}",
         "unknown": "not judged yet",
         "withdrawn": "not judged: no longer planned",
-    }[each.stand]
+    }[each.rank_status]
 
 
 def _of_the_best(table: Standings) -> str:
