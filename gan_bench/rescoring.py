@@ -127,7 +127,7 @@ def register_parts(suite: Path, *, allow_plugins: bool) -> str:
         if file.is_file():
             try:
                 options = PlanOptions(allow_plugins=allow_plugins)
-                plan = make_plan(find_suite(str(file)), options, look=True, has_run=True)
+                plan = make_plan(find_suite(str(file)), options, may_skip_plugins=True, has_run=True)
                 for folder in plan.folders:
                     register_folder(folder, anew=True)
             except UserError as error:

@@ -53,8 +53,8 @@ def _suites() -> Iterator[tuple[str, str]]:
 
 
 def _suite_line(path: Path) -> str:
-    plan = make_plan(path, PlanOptions(), look=True)
-    quick = make_plan(path, PlanOptions(profile="quick"), look=True)
+    plan = make_plan(path, PlanOptions(), may_skip_plugins=True)
+    quick = make_plan(path, PlanOptions(profile="quick"), may_skip_plugins=True)
     cut = f"{len(quick.trials)} quick" if quick.has_quick else "no quick profile"
     first_sentence = re.split(r"(?<=[.?!])\s", plan.description.strip(), maxsplit=1)[0].removesuffix(".")
     return f"{plural(len(plan.trials), 'trial')} ({cut}): {first_sentence}"
@@ -143,7 +143,7 @@ def _describe_recipe(name: str) -> Description:
 
 
 def _describe_suite(name: str, *, allow_plugins: bool) -> Description:
-    plan = make_plan(find_suite(name), PlanOptions(allow_plugins=allow_plugins), look=True)
+    plan = make_plan(find_suite(name), PlanOptions(allow_plugins=allow_plugins), may_skip_plugins=True)
     settings: dict[str, list[TrialConfig]] = {}
     for trial in plan.trials:
         settings.setdefault(trial.setting, []).append(trial.config)

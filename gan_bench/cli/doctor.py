@@ -103,15 +103,15 @@ def _needs(suite: str, data: DataRoot, device: torch.device, *, allow_plugins: b
 
     path = find_suite(suite)
     try:
-        plan = make_plan(path, PlanOptions(allow_plugins=allow_plugins), look=True)
+        plan = make_plan(path, PlanOptions(allow_plugins=allow_plugins), may_skip_plugins=True)
     except UnrunPluginsError as error:
         files, folders = named_files(path)
         there = (_dataset(folder.name, data, is_needed=True, folder=folder) for folder in folders)
         return chain(map(_plugin, files), there, [Finding(f"not looked at: what else the suite needs: {error}")])
-    return _look_at(plan, data, device, [] if allow_plugins else [file.name for file in plan.files])
+    return _findings_of(plan, data, device, [] if allow_plugins else [file.name for file in plan.files])
 
 
-def _look_at(plan: Plan, data: DataRoot, device: torch.device, unrun: Sequence[str]) -> Iterator[Finding]:
+def _findings_of(plan: Plan, data: DataRoot, device: torch.device, unrun: Sequence[str]) -> Iterator[Finding]:
     """Look at what a plan needs, but at no parts that may be of files that did not run."""
     from gan_bench.data.datasets import DATASETS
     from gan_bench.metrics.extractors import EXTRACTORS

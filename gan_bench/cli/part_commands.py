@@ -112,7 +112,7 @@ def _check_suite(suite: str, root: DataRoot, *, allow_plugins: bool) -> None:
     from gan_bench.execution.trial.environment import choose_device
 
     options = PlanOptions(profile="full", allow_plugins=allow_plugins)
-    plan, out = make_plan(find_suite(suite), options, look=True), console()
+    plan, out = make_plan(find_suite(suite), options, may_skip_plugins=True), console()
     check_sources(plan)
     is_whole = allow_plugins or not plan.files
     if is_whole:

@@ -107,13 +107,16 @@ def find_suite(suite: str | SuiteSource) -> SuiteSource:
     raise SuiteError(f'unknown suite "{as_typed(name)}" ({hint}); a path to a YAML file works too')
 
 
-def make_plan(source: SuiteSource, options: PlanOptions, *, look: bool = False, has_run: bool = False) -> Plan:
+def make_plan(
+    source: SuiteSource, options: PlanOptions, *, may_skip_plugins: bool = False, has_run: bool = False
+) -> Plan:
     """Read a suite and expand it.
 
     Args:
         source: The suite.
         options: What the command line adds.
-        look: Whether it is looked at alone: then plug-ins that may not run are left out, which is an error else.
+        may_skip_plugins: Whether plug-ins that may not run are left out, as where nothing is trained; else they are an
+            error.
         has_run: Whether it is one whose records are there: images that no trial uses are no mistake any more.
 
     Raises:
@@ -125,7 +128,7 @@ def make_plan(source: SuiteSource, options: PlanOptions, *, look: bool = False, 
     suite, document = read(source)
     files = _files(suite, document)
     plugins: tuple[Source, ...] = ()
-    if options.allow_plugins or not look:
+    if options.allow_plugins or not may_skip_plugins:
         if suite.plugins and not options.allow_plugins:
             at = document.nearest(("plugins", 0), key=False)
             raise SuiteError(

@@ -120,7 +120,7 @@ class ImageSource:
         Raises:
             DataError: There are some.
         """
-        unnamed = next(filter(self._is_image, _to_look_at(notes)), None)
+        unnamed = next(filter(self._is_image, _possible_images(notes)), None)
         if unnamed is not None:
             raise DataError(
                 f"{where} holds images without the ending of one, such as {printable(PurePosixPath(unnamed).name)}; "
@@ -589,7 +589,7 @@ def _is_note(name: str) -> bool:
     return _is_visible(name) and PurePosixPath(name).suffix.lower() not in UNREAD
 
 
-def _to_look_at(notes: Sequence[str]) -> list[str]:
+def _possible_images(notes: Sequence[str]) -> list[str]:
     """Return those of a folder's notes that may be images: some without an ending, then one of each other ending."""
     plain = [note for note in notes if not PurePosixPath(note).suffix]
     one_of_each = {PurePosixPath(note).suffix: note for note in notes}

@@ -49,7 +49,7 @@ def _resolved(folder: ImageFolder) -> ImageFolder:
     return replace(folder, path=Path(os.path.realpath(folder.path)))
 
 
-def look_at(folder: ImageFolder) -> Layout:
+def find_layout(folder: ImageFolder) -> Layout:
     """Find a folder's splits and classes by the names in it; no image is read.
 
     Raises:
@@ -105,7 +105,7 @@ def prepare_folder(folder: ImageFolder) -> dict[Split, Prepared]:
         DataError: There are fewer than ``LEAST_DISTINCT`` different images, or one cannot be used.
     """
     folder = _resolved(folder)
-    prepared = {split: prepare_images(folder.path, split, folder.transform) for split in look_at(folder).folders}
+    prepared = {split: prepare_images(folder.path, split, folder.transform) for split in find_layout(folder).folders}
     for split, found in prepared.items():
         _check_distinct(found, split, folder)
     if "test" in prepared:

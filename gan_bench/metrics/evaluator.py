@@ -34,7 +34,7 @@ def to_uint8(images: Tensor) -> Tensor:
     return images.float().add(1).mul(127.5).round().clamp(0, 255).nan_to_num(0).to(torch.uint8)
 
 
-def _to_look_at(generator: nn.Module) -> nn.Module:
+def _eval_copy(generator: nn.Module) -> nn.Module:
     """Copy a generator into eval mode and into the memory of a fresh one.
 
     Engines lay weights out as suits them, and kernels round by layout and alignment: with the copy a generator gives
@@ -58,7 +58,7 @@ def generated_chunks(generator: nn.Module, config: TrialConfig, count: int, purp
     Yields:
         (n, C, H, W) uint8 on G's device.
     """
-    network = _to_look_at(generator)
+    network = _eval_copy(generator)
     parameter = next(network.parameters())
     source = generator_for(config.seed, purpose, parameter.device)
     is_own = ARCHITECTURES.is_shipped(config.architecture)

@@ -22,7 +22,7 @@ from gan_bench.core.sources import calling
 from gan_bench.core.text import plural
 from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.data.datasets import DATASETS
-from gan_bench.data.own_images import look_at, registered
+from gan_bench.data.own_images import find_layout, registered
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
 from gan_bench.models.architectures import ARCHITECTURES, build, construct
@@ -102,7 +102,7 @@ def check_sources(plan: Plan) -> None:
         read_plugin(file)
     for folder in plan.folders:
         registered(folder)
-        look_at(folder)
+        find_layout(folder)
 
 
 def refuse_to_fetch(plan: Plan) -> None:

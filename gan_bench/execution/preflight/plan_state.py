@@ -115,7 +115,7 @@ def other_file_remark(results: Path, plan: Plan) -> Iterator[str]:
         rows = [row for row in read_plan(folder) if not row.get("withdrawn")]
     with suppress(UserError):  # the file, or what it names, cannot be read any more
         if read_if_there(folder / SUITE) not in (None, plan.text.encode(errors="backslashreplace")):
-            kept = make_plan(folder / SUITE, PlanOptions(profile=plan.profile), look=True, has_run=True)
+            kept = make_plan(folder / SUITE, PlanOptions(profile=plan.profile), may_skip_plugins=True, has_run=True)
             before = settings_of(trial.config for trial in kept.trials) - settings
     asked = {_uncut(trial.config) for trial in plan.trials}
     profiles = {trial.config.profile for trial in plan.trials}

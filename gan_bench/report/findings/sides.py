@@ -206,7 +206,7 @@ class PairedComparison:
         return ("not judged" if is_early and not can_decide(design, look, look.number, self.tests) else found), ""
 
 
-def look_at(scored: ScoredStudy, pairs: pd.DataFrame) -> tuple[Design, Look]:
+def design_and_look(scored: ScoredStudy, pairs: pd.DataFrame) -> tuple[Design, Look]:
     """Return the design of a comparison, and where in it the comparison stands."""
     seeds = set(pairs["seed"])
     design = scored.study.design.of(seeds)
@@ -256,7 +256,7 @@ def compared(scored: ScoredStudy, side: Sides, metric: str, *, chosen: bool = Fa
     a, b, pairs = f"{metric}_a", f"{metric}_b", side[-1]
     if a not in pairs or b not in pairs:
         return None
-    design, look = look_at(scored, pairs)
+    design, look = design_and_look(scored, pairs)
     counted = pairs[pairs["seed"].isin(look.seeds)] if look.number else pairs
     aside, averaged = counted.iloc[:0], counted
     if "rest" in counted:

@@ -10,7 +10,15 @@ import pandas as pd
 from gan_bench.config.design import Design
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import some_of
-from gan_bench.report.findings.sides import MOST_SEEDS, PairedComparison, Sides, compared, how_lost, labels_of, look_at
+from gan_bench.report.findings.sides import (
+    MOST_SEEDS,
+    PairedComparison,
+    Sides,
+    compared,
+    design_and_look,
+    how_lost,
+    labels_of,
+)
 from gan_bench.report.study.settings import shared_parts
 from gan_bench.report.study.stats import (
     Interval,
@@ -202,7 +210,7 @@ def _without_mean(scored: ScoredStudy, side: Sides) -> Judged | None:
     recipe, first, second, pairs = side
     if pairs.empty:
         return None
-    design, look = look_at(scored, pairs)
+    design, look = design_and_look(scored, pairs)
     columns = [f"{primary_measure()}_{each}" for each in "ab"]
     known = int(pairs[columns].notna().all(axis=1).sum()) if {*columns} <= {*pairs} else 0
     bad = pairs["bad_a"] | pairs["bad_b"]
