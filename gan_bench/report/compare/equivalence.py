@@ -91,7 +91,7 @@ def welch(first: ArrayLike, second: ArrayLike, margin: float) -> tuple[float, fl
 
 
 @dataclass(frozen=True)
-class _Side:
+class _ScoredSetting:
     """A study's trials of a setting under one protocol.
 
     Attributes:
@@ -182,14 +182,18 @@ def same_settings(
     return [row | {"studies": ""} if is_once else row for rows in groups for row in rows]
 
 
-def _paired(olds: Mapping[_Place, _Side], news: Mapping[_Place, _Side]) -> Iterator[tuple[_Side, _Side]]:
+def _paired(
+    olds: Mapping[_Place, _ScoredSetting], news: Mapping[_Place, _ScoredSetting]
+) -> Iterator[tuple[_ScoredSetting, _ScoredSetting]]:
     """Yield every study of one side with its own of the other; one that only one side has, with all of the other."""
     for old, new in product(sorted(olds), sorted(news)):
         if old == new or old not in news or new not in olds:
             yield olds[old], news[new]
 
 
-def _row(old: _Side, new: _Side, protocol: str, margin: float, fields: Sequence[str]) -> dict[str, object] | None:
+def _row(
+    old: _ScoredSetting, new: _ScoredSetting, protocol: str, margin: float, fields: Sequence[str]
+) -> dict[str, object] | None:
     """Compare two sides of a setting; None where they have no score to compare."""
     shared = old.epochs & new.epochs
     if old.scores.empty and new.scores.empty:  # lost on both sides
@@ -237,7 +241,7 @@ def _spread(values: NDArray[np.float64]) -> float | None:
     return float(np.exp(np.log(values).std(ddof=1))) if len(values) > 1 and values.min() > 0 else None
 
 
-def _called(side: _Side, fields: Sequence[str]) -> str:
+def _called(side: _ScoredSetting, fields: Sequence[str]) -> str:
     """Return what tells a row from others: the setting's name, or its values of the named fields."""
     if not fields:
         return side.setting
@@ -285,7 +289,7 @@ def _ambiguous(one: Mapping[str, object], other: Mapping[str, object], names: tu
 
 def _by_setting(
     trials: Iterable[StoredTrial], names: tuple[str, ...], which: str, plan: Suites
-) -> tuple[dict[tuple[str, str], dict[_Place, _Side]], dict[str, dict[_Place, _Side]]]:
+) -> tuple[dict[tuple[str, str], dict[_Place, _ScoredSetting]], dict[str, dict[_Place, _ScoredSetting]]]:
     """Gather primary scores of done trials by setting, protocol and study, and which seeds were lost.
 
     Raises:
@@ -302,7 +306,7 @@ def _by_setting(
     scores = frames.scores[frames.scores["metric"] == primary_measure()].sort_values("epoch", kind="stable")
     scores = scores[["trial", "protocol", "epoch", "value"]].merge(done, on="trial", suffixes=("", "_of_trial"))
     gone = {(str(key), _place(*at)): rows for (key, *at), rows in failed.groupby(_STUDY, sort=True)}
-    found = dict[tuple[str, str], dict[_Place, _Side]]()
+    found = dict[tuple[str, str], dict[_Place, _ScoredSetting]]()
     for (key, protocol), every in scores.groupby(["key", "protocol"], sort=False):
         others = every["config"][every["whole"] != every["whole"].iloc[0]]
         if len(others):
@@ -312,12 +316,12 @@ def _by_setting(
             trained = mine[mine["epoch"] > 0]
             shown = done[done["trial"].isin(trained["trial"])]
             bad = gone.get((str(key), _place(*at)), failed.iloc[:0])
-            sides[_place(*at)] = _side(mine, shown, trained, set(bad["seed"]) - set(trained["seed"]))
+            sides[_place(*at)] = _scored_setting(mine, shown, trained, set(bad["seed"]) - set(trained["seed"]))
     scored = {(key, place) for (key, _), sides in found.items() for place in sides}
-    lost = dict[str, dict[_Place, _Side]]()
+    lost = dict[str, dict[_Place, _ScoredSetting]]()
     for key, place in gone.keys() - scored:
         rows = gone[key, place]
-        lost.setdefault(key, {})[place] = _side(rows, rows, scores.iloc[:0], set(rows["seed"]))
+        lost.setdefault(key, {})[place] = _scored_setting(rows, rows, scores.iloc[:0], set(rows["seed"]))
     return found, lost
 
 
@@ -354,13 +358,13 @@ def _place(suite: object, profile: object) -> _Place:
     return str(suite), str(profile)
 
 
-def _side(of: pd.DataFrame, shown: pd.DataFrame, scores: pd.DataFrame, failed: set[int]) -> _Side:
+def _scored_setting(of: pd.DataFrame, shown: pd.DataFrame, scores: pd.DataFrame, failed: set[int]) -> _ScoredSetting:
     first = of.iloc[0]
     study = printable(str(first["suite"])) + (" (quick)" if first["profile"] == "quick" else "")
-    return _Side(study, first["config"], first["suite_setting"], shown, scores, failed, int(first["newest"]))
+    return _ScoredSetting(study, first["config"], first["suite_setting"], shown, scores, failed, int(first["newest"]))
 
 
-def _differences(old: _Side, new: _Side, *, named: bool) -> Iterator[str]:
+def _differences(old: _ScoredSetting, new: _ScoredSetting, *, named: bool) -> Iterator[str]:
     """Yield the differences between two sides of a setting: suites, devices, lengths; of named fields, the others."""
     for name, value in old.config.items() if named else ():
         if name not in ("seed", *UNMATCHED) and value != new.config[name]:

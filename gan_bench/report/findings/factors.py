@@ -13,7 +13,7 @@ import pandas as pd
 from gan_bench.config.measures import COLLAPSED, measures_with, primary_measure
 from gan_bench.config.trial import setting_key
 from gan_bench.report.findings.sides import (
-    Sides,
+    LevelPair,
     attainable,
     in_whole_seeds,
     scored_so,
@@ -160,17 +160,17 @@ def factor_tables(scored: ScoredStudy) -> Iterator[Table]:
 def _factors(scored: ScoredStudy) -> Iterator[Factor]:
     study, compared = scored.study, _compared(scored)
     for name, fields in FACTORS.items():
-        sides = list(compared_levels(scored, fields, apart=name in APART))
-        averaged = _judge_levels(scored, sides)
+        level_pairs = list(compared_levels(scored, fields, apart=name in APART))
+        averaged = _judge_levels(scored, level_pairs)
         if averaged:
             yield Factor(name, tuple(averaged))
-            held = _judge_levels(scored, sides, held=True)
+            held = _judge_levels(scored, level_pairs, held=True)
             if len(held) > len(averaged):  # some recipe has several settings that are otherwise equal
                 yield Factor(name, tuple(held), held=True)
     # A trial that failed is lost on both sides, whatever its setting: those of a seed that ended are averaged.
     lengths, later = _successive_epochs(scored)
     alike = _averaged(scored, lengths)
-    ended = [(recipe, first, second, pairs.drop(columns="rest")) for recipe, first, second, pairs in alike]
+    ended = [each._replace(pairs=each.pairs.drop(columns="rest")) for each in alike]
     by_epoch = judge(scored, ended, study.shown((primary_measure(),)), later)
     if by_epoch:
         yield Factor(EPOCHS, tuple(by_epoch))
@@ -183,7 +183,7 @@ def _compared(scored: ScoredStudy) -> list[str]:
     return scored.study.shown(measures_with("compared"))
 
 
-def _judge_levels(scored: ScoredStudy, sides: Sequence[Sides], *, held: bool = False) -> list[Judged]:
+def _judge_levels(scored: ScoredStudy, level_pairs: Sequence[LevelPair], *, held: bool = False) -> list[Judged]:
     """Judge every two levels of a factor, recipe by recipe.
 
     Differences are averaged within a seed before they meet the interval: seeds are what is resampled, settings
@@ -191,16 +191,17 @@ def _judge_levels(scored: ScoredStudy, sides: Sequence[Sides], *, held: bool = F
 
     Args:
         scored: The study under one of its protocols.
-        sides: What ``compared_levels`` yields.
+        level_pairs: What ``compared_levels`` yields.
         held: Whether settings that differ in other values are compared one by one, not averaged: where betas help at
             one learning rate alone, the average hides it. Their names are what both levels share.
     """
     beside = sum(
         max(0, MANY_LEVELS * (MANY_LEVELS - 1) // 2 - count)
-        for recipe, count in Counter(side[0] for side in sides).items()
-        if len({level for side in sides if side[0] == recipe for level in side[1:3]}) > MANY_LEVELS
+        for recipe, count in Counter(each.recipe for each in level_pairs).items()
+        if len({level for each in level_pairs if each.recipe == recipe for level in (each.first, each.second)})
+        > MANY_LEVELS
     )
-    shown = _one_by_one(sides) if held else _averaged(scored, sides)
+    shown = _one_by_one(level_pairs) if held else _averaged(scored, level_pairs)
     return judge(scored, shown, _compared(scored), beside)
 
 
@@ -217,29 +218,30 @@ def leading_level(pairs: Sequence[Judged]) -> str:
     return pairs[0].second_level if 2 * lower > len(pairs) else pairs[0].first_level
 
 
-def _averaged(scored: ScoredStudy, sides: Iterable[Sides]) -> Iterator[Sides]:
+def _averaged(scored: ScoredStudy, level_pairs: Iterable[LevelPair]) -> Iterator[LevelPair]:
     """Count a seed only when all settings that are averaged have it: a later look must not judge a part of them."""
-    for recipe, first, second, pairs in sides:
+    for recipe, first, second, pairs in level_pairs:
         kept = pairs[pairs["seed"].isin(attainable(scored, pairs))]
         whole = scored.study.design.is_fixed | in_whole_seeds(kept, pairs["rest"].nunique())
-        yield recipe, first, second, kept.assign(open=kept["open"] | ~whole)
+        yield LevelPair(recipe, first, second, kept.assign(open=kept["open"] | ~whole))
 
 
-def _one_by_one(sides: Iterable[Sides]) -> Iterator[Sides]:
-    for recipe, first, second, pairs in sides:
+def _one_by_one(level_pairs: Iterable[LevelPair]) -> Iterator[LevelPair]:
+    for recipe, first, second, pairs in level_pairs:
         found = [(str(a), str(b), members) for (a, b), members in pairs.groupby(["label_a", "label_b"], sort=True)]
         names = Counter(shared_parts(a, b) for a, b, _ in found)
         for a, b, members in found:
             name = shared_parts(a, b)
-            yield (name or recipe) if names[name] == 1 else f"{a} against {b}", first, second, members
+            title = (name or recipe) if names[name] == 1 else f"{a} against {b}"
+            yield LevelPair(title, first, second, members)
 
 
-def _successive_epochs(scored: ScoredStudy) -> tuple[list[Sides], int]:
+def _successive_epochs(scored: ScoredStudy) -> tuple[list[LevelPair], int]:
     """Return every two successive evaluated epochs of the same finished trials, recipe by recipe.
 
     Beside them, how many there will be of trials of which none has been evaluated so: tests that are to come.
     """
-    study, trials, found = scored.study, scored.study.compared, list[Sides]()
+    study, trials, found = scored.study, scored.study.compared, list[LevelPair]()
     done = study.scores[study.scores["trial"].isin(trials["trial"]) & (study.scores["protocol"] == scored.protocol)]
     done = done[done["status"] == "done"]
     trained = done[done["epoch"] > 0]
@@ -265,7 +267,7 @@ def _successive_epochs(scored: ScoredStudy) -> tuple[list[Sides], int]:
                 if (metric, epoch) in wide
             }
             both = _of_themselves(members, columns, (unscored[a], unscored[b]), (collapsed[a], collapsed[b]))
-            found.append((title, f"epoch {a}", f"epoch {b}", both.assign(later=True)))
+            found.append(LevelPair(title, f"epoch {a}", f"epoch {b}", both.assign(later=True)))
     return found, sum(len(epochs[1:]) for _, epochs in waiting)
 
 
@@ -318,7 +320,7 @@ def _of_themselves(
     )
 
 
-def _with_average(scored: ScoredStudy, average: ScoredStudy) -> Iterator[Sides]:
+def _with_average(scored: ScoredStudy, average: ScoredStudy) -> Iterator[LevelPair]:
     """Yield G with its moving average of the same trials, setting by setting."""
     trials, tables = scored.study.compared, {"a": scored.final(), "b": average.final()}
     waiting = (trials["ema_decay"] > 0) & trials["trial"].isin(to_come(scored)["trial"])
@@ -331,10 +333,10 @@ def _with_average(scored: ScoredStudy, average: ScoredStudy) -> Iterator[Sides]:
         }
         first, second = (set(members["trial"][values_of(members, table, COLLAPSED) > 0]) for table in tables.values())
         unscored = scored.unscored(), average.unscored()
-        yield str(label), "G", "EMA of G", _of_themselves(members, columns, unscored, (first, second))
+        yield LevelPair(str(label), "G", "EMA of G", _of_themselves(members, columns, unscored, (first, second)))
 
 
-def compared_levels(scored: ScoredStudy, fields: tuple[str, ...], *, apart: bool = False) -> Iterator[Sides]:
+def compared_levels(scored: ScoredStudy, fields: tuple[str, ...], *, apart: bool = False) -> Iterator[LevelPair]:
     """Yield every two levels of a factor that a recipe has, with their trials of equal seeds side by side.
 
     Args:
@@ -366,7 +368,8 @@ def compared_levels(scored: ScoredStudy, fields: tuple[str, ...], *, apart: bool
         levels = sorted(by_level, key=_natural)
         # Beyond MANY_LEVELS neighbours alone are compared; a level that is added must not make the others' tests fewer.
         for first, second in combinations(levels, 2) if len(levels) <= MANY_LEVELS else pairwise(levels):
-            yield recipe, first, second, side_by_side(by_level[first], by_level[second], ["seed", "rest"])
+            pairs = side_by_side(by_level[first], by_level[second], ["seed", "rest"])
+            yield LevelPair(recipe, first, second, pairs)
 
 
 def _text(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -34,12 +35,26 @@ MOST_SEEDS = 1000
 """No study of more seeds is proposed."""
 CHANGED = "changed between them"
 """The end of a sentence that says why trials with other images or code are not compared."""
-Sides = tuple[str, str, str, pd.DataFrame]
-"""A comparison: recipe, level A, level B, and pairs with a seed and whether anything of the pair is left to train,
-``open``; for each side, with the endings ``_a`` and ``_b``, a column ``METRIC``, and whether the trial was lost,
-``bad``, as its images cannot be scored, ``unscored``, or its generator ``collapsed``; where settings are averaged, what
-each is beside the level, ``rest``. A column ``later`` says that B is a later epoch of the trials of A: many begin
-collapsed and learn."""
+
+
+class LevelPair(NamedTuple):
+    """Two levels, A and B, with the trials of each, seed by seed.
+
+    Attributes:
+        recipe: What both have in common: a recipe, or parts of a setting's label.
+        first: Level A.
+        second: Level B.
+        pairs: Pairs with a seed and whether anything of the pair is left to train, ``open``; for each level, with the
+            endings ``_a`` and ``_b``, a column ``METRIC``, and whether the trial was lost, ``bad``, as its images
+            cannot be scored, ``unscored``, or its generator ``collapsed``; where settings are averaged, what each is
+            beside the level, ``rest``. A column ``later`` says that B is a later epoch of the trials of A: many begin
+            collapsed and learn.
+    """
+
+    recipe: str
+    first: str
+    second: str
+    pairs: pd.DataFrame
 
 
 @once
@@ -76,7 +91,7 @@ def sides_of(scored: ScoredStudy, trials: pd.DataFrame, metrics: Iterable[str]) 
 
 
 def side_by_side(first: pd.DataFrame, second: pd.DataFrame, on: list[str]) -> pd.DataFrame:
-    """Return the pairs of two frames of ``sides_of`` that are alike in some columns, as ``Sides`` has them."""
+    """Return the pairs of two frames of ``sides_of`` that are alike in some columns, as ``LevelPair`` has them."""
     pairs = first.merge(second, on=on, suffixes=("_a", "_b"))
     return pairs.assign(open=pairs["left_a"] | pairs["left_b"])
 
@@ -106,7 +121,7 @@ class PairedComparison:
     """Two sides at the look that they have reached.
 
     Attributes:
-        side: The two sides.
+        levels: The two sides.
         pair: Their difference over the seeds that count.
         pairs: The pairs of these seeds.
         look: Where they stand in the design.
@@ -119,7 +134,7 @@ class PairedComparison:
         tests: How many tests it is corrected for.
     """
 
-    side: Sides
+    levels: LevelPair
     pair: Paired
     pairs: pd.DataFrame
     look: Look
@@ -189,7 +204,7 @@ class PairedComparison:
 
     def verdict(self) -> tuple[Verdict, str]:
         """Return the verdict, and why none is made where the test's is withheld."""
-        look, design, (_, *names, _) = self.look, self.design, self.side
+        look, design, names = self.look, self.design, (self.levels.first, self.levels.second)
         if self.repeated is None:
             lost = (
                 _unequal(self.pairs, *names) if self.is_primary and look.number > 1 else ""
@@ -241,19 +256,19 @@ def _is_of(pairs: pd.DataFrame, label: str) -> pd.Series[bool]:
     return (pairs[[name for name in ("label_a", "label_b") if name in pairs]] == label).any(axis=1)
 
 
-def compared(scored: ScoredStudy, side: Sides, metric: str, *, chosen: bool = False) -> PairedComparison | None:
+def compared(scored: ScoredStudy, levels: LevelPair, metric: str, *, chosen: bool = False) -> PairedComparison | None:
     """Compare two sides over the seeds of the last complete look, or before the first over all that are there.
 
     Args:
         scored: The study under one of its protocols.
-        side: The two sides.
+        levels: The two sides.
         metric: The measure.
         chosen: Whether side A is the best of all, chosen from the same data.
 
     Returns:
         The comparison, or None where no seed has a pair with values of every setting that is averaged.
     """
-    a, b, pairs = f"{metric}_a", f"{metric}_b", side[-1]
+    a, b, pairs = f"{metric}_a", f"{metric}_b", levels.pairs
     if a not in pairs or b not in pairs:
         return None
     design, look = design_and_look(scored, pairs)
@@ -271,7 +286,7 @@ def compared(scored: ScoredStudy, side: Sides, metric: str, *, chosen: bool = Fa
     repeated = repeated_p(design.looks, look.number, pair.p) if design.may_decide(look) else pair.p
     tested = look.number > 0 and len(pair.values) > 1
     noise = scored.measurement_sd(metric, relative=pair.ratio)
-    return PairedComparison(side, pair, counted, look, design, repeated if tested else None, noise, aside, chosen)
+    return PairedComparison(levels, pair, counted, look, design, repeated if tested else None, noise, aside, chosen)
 
 
 def _unequal(pairs: pd.DataFrame, first: str, second: str) -> str:

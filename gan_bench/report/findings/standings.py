@@ -10,7 +10,7 @@ from typing import Literal
 import pandas as pd
 
 from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
-from gan_bench.report.findings.sides import CHANGED, side_by_side, sides_of, to_come
+from gan_bench.report.findings.sides import CHANGED, LevelPair, side_by_side, sides_of, to_come
 from gan_bench.report.findings.verdicts import Judged, judge_rivals
 from gan_bench.report.study.frame import WITHDRAWN
 from gan_bench.report.study.stats import Interval, median_interval
@@ -243,13 +243,11 @@ def _facts(scored: ScoredStudy, setting: Setting) -> Standing:
     )
 
 
-def _with_the_best(
-    scored: ScoredStudy, ranking: list[str], waiting: list[str]
-) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
+def _with_the_best(scored: ScoredStudy, ranking: list[str], waiting: list[str]) -> Iterator[LevelPair]:
     """Yield the comparisons of the best setting with every other one that has a score, or is to have one."""
     sides = sides_of(scored, scored.study.compared, [primary_measure()])
     frames = {str(label): frame for label, frame in sides.groupby("label")}
     if not ranking or ranking[0] not in frames:
         return
     for label in (each for each in (*ranking[1:], *waiting) if each in frames):
-        yield "", ranking[0], label, side_by_side(frames[ranking[0]], frames[label], ["seed"])
+        yield LevelPair("", ranking[0], label, side_by_side(frames[ranking[0]], frames[label], ["seed"]))

@@ -12,8 +12,8 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import some_of
 from gan_bench.report.findings.sides import (
     MOST_SEEDS,
+    LevelPair,
     PairedComparison,
-    Sides,
     compared,
     design_and_look,
     how_lost,
@@ -151,12 +151,14 @@ def correct_for_choice(p_values: Sequence[float | None]) -> list[float]:
     return [min(1.0, factor * p) for p in holm([1.0 if p is None else p for p in p_values])]
 
 
-def judge(scored: ScoredStudy, sides: Iterable[Sides], metrics: Sequence[str], beside: int = 0) -> list[Judged]:
+def judge(
+    scored: ScoredStudy, level_pairs: Iterable[LevelPair], metrics: Sequence[str], beside: int = 0
+) -> list[Judged]:
     """Judge comparisons that share a table.
 
     Args:
         scored: The study under one of its protocols.
-        sides: The comparisons.
+        level_pairs: What is compared.
         metrics: Measures to compare; the tests of the primary one are corrected for their number, the others are
             exploratory.
         beside: Tests that count though they are not shown.
@@ -164,33 +166,33 @@ def judge(scored: ScoredStudy, sides: Iterable[Sides], metrics: Sequence[str], b
     Returns:
         Every comparison that has scores, then those whose failures leave nothing to compare.
     """
-    known = list(sides)
-    made = [found for side in known for each in metrics if (found := compared(scored, side, each))]
-    there = [each.side for each in made if each.is_primary]
-    without = [(side, _without_mean(scored, side)) for side in known if not any(side is each for each in there)]
+    known = list(level_pairs)
+    made = [found for levels in known for each in metrics if (found := compared(scored, levels, each))]
+    there = [each.levels for each in made if each.is_primary]
+    without = [(levels, _without_mean(scored, levels)) for levels in known if not any(levels is each for each in there)]
     lost = [each for _, each in without if each is not None]
     # What is planned and has no score yet is a test, too: else it would take back what is decided before.
-    to_come = sum(bool(side[-1]["open"].any()) or (each is not None and each.open) for side, each in without)
-    to_come += sum(each.is_primary and not each.in_family and bool(each.side[-1]["open"].any()) for each in made)
+    to_come = sum(bool(levels.pairs["open"].any()) or (each is not None and each.open) for levels, each in without)
+    to_come += sum(each.is_primary and not each.in_family and bool(each.levels.pairs["open"].any()) for each in made)
     p_values = [each.repeated for each in made if each.in_family]
     waiting = [None] * (beside + to_come) if p_values else []
     values = corrected([*p_values, *waiting], scored.study.design)
     return [*_judge_family(made, values, len(values)), *lost]
 
 
-def judge_rivals(scored: ScoredStudy, sides: Iterable[Sides]) -> list[Judged]:
+def judge_rivals(scored: ScoredStudy, level_pairs: Iterable[LevelPair]) -> list[Judged]:
     """Judge comparisons of the best setting, side A, with every other one by the primary measure.
 
     Args:
         scored: The study under one of its protocols.
-        sides: The comparisons.
+        level_pairs: What is compared.
 
     Returns:
         Every comparison that has scores.
     """
-    found = [(side, compared(scored, side, primary_measure(), chosen=True)) for side in sides]
+    found = [(levels, compared(scored, levels, primary_measure(), chosen=True)) for levels in level_pairs]
     made = [each for _, each in found if each]
-    to_come = sum(bool(side[-1]["open"].any()) and not (each and each.in_family) for side, each in found)
+    to_come = sum(bool(levels.pairs["open"].any()) and not (each and each.in_family) for levels, each in found)
     values = correct_for_choice([*(each.repeated for each in made if each.in_family), *[None] * to_come])
     return list(_judge_family(made, values, 2 * len(values) if len(values) > 1 else 1))
 
@@ -202,12 +204,12 @@ def _judge_family(made: Iterable[PairedComparison], p_values: Iterable[float], t
         yield _judged(replace(each, corrected=next(own) if each.in_family else None, tests=max(1, tests)))
 
 
-def _without_mean(scored: ScoredStudy, side: Sides) -> Judged | None:
+def _without_mean(scored: ScoredStudy, levels: LevelPair) -> Judged | None:
     """Judge two levels that no seed has of all settings, as one was lost in every seed, or each seed lost some setting.
 
     A later look may have such seeds. Levels of which nothing is known are not judged.
     """
-    recipe, first, second, pairs = side
+    recipe, first, second, pairs = levels
     if pairs.empty:
         return None
     design, look = design_and_look(scored, pairs)
@@ -238,7 +240,7 @@ def _without_mean(scored: ScoredStudy, side: Sides) -> Judged | None:
 
 
 def _judged(made: PairedComparison) -> Judged:
-    (recipe, first, second, _), pair, pairs = made.side, made.pair, made.pairs
+    (recipe, first, second, _), pair, pairs = made.levels, made.pair, made.pairs
     known = int(pairs[[f"{pair.metric}_a", f"{pair.metric}_b"]].notna().all(axis=1).sum())
     tested, is_fixed, is_declared = made.repeated is not None, made.design.is_fixed, not made.design.extended
     found, why = made.verdict()
