@@ -29,7 +29,7 @@ from gan_bench.tracking.entities import (
 )
 from gan_bench.tracking.images import LOGGED_TAG
 from gan_bench.tracking.mirror import Mirror, MirroredRun, SettingRun, SuiteRuns
-from gan_bench.tracking.store import OWN_TAG, TrackingStore, link_into, listed, may_be_copied, own_of
+from gan_bench.tracking.store import OWN_TAG, TrackingStore, link_into, may_be_copied, own_tag_value, tags_we_wrote
 from gan_bench.tracking.views import NOTE_MARK, View, note, stale_views, views
 
 if TYPE_CHECKING:
@@ -168,9 +168,9 @@ def _short(value: float) -> float:
 def _words(store: TrackingStore, run: SettingRun, words: Mapping[str, str]) -> dict[str, str]:
     """Return tags with what a report says of a setting; verdicts of an earlier one are emptied, tags of people stay."""
     there = store.client.get_run(run.run_id).data.tags
-    own = own_of(there)
+    own = tags_we_wrote(there)
     earlier = {name for name in own if name.startswith("verdict.")}
-    return {**dict.fromkeys(earlier & set(there), ""), **words, OWN_TAG: listed(own - earlier | set(words))}
+    return {**dict.fromkeys(earlier & set(there), ""), **words, OWN_TAG: own_tag_value(own - earlier | set(words))}
 
 
 def _make_again(store: TrackingStore, suite: SuiteRuns, run: SettingRun) -> None:

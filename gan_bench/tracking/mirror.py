@@ -28,7 +28,7 @@ from gan_bench.records.reader import StoredTrial, read_header
 from gan_bench.records.summary import setting_id, size_and_time
 from gan_bench.tracking import entities, images, server
 from gan_bench.tracking.entities import ALTERED_TAG, PARENT_TAG, POSITION_TAG, Position
-from gan_bench.tracking.store import EDITED, TrackingStore, link_into, of_people
+from gan_bench.tracking.store import EDITED, TrackingStore, link_into, user_tags
 from gan_bench.tracking.views import differing_params
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Mirror:
         def worth(run: Run) -> tuple[str, bool, bool, int, int, int]:
             tags, position = run.data.tags, Position.from_tag(run.data.tags.get(POSITION_TAG))
             has_most = bool(position.end or tags.get(entities.SHOWN_TAG)), position.epoch, len(run.data.metrics)
-            return tags.get(entities.STARTED_TAG, ""), bool(of_people(tags)), *has_most, run.info.start_time
+            return tags.get(entities.STARTED_TAG, ""), bool(user_tags(tags)), *has_most, run.info.start_time
 
         best, *others = sorted(found, key=worth, reverse=True)
         self.store.supersede(best.info.run_id, others)

@@ -63,11 +63,12 @@ class _Run(NamedTuple):
         return found[1] if found else ""
 
 
-def take_in(results: Path, identity: str) -> None:
-    """Let the runs of a results folder, in the database beside it, be of its present identity and lie where it lies.
+def adopt_runs(results: Path, identity: str) -> None:
+    """Rewrite the owner and the artifact paths of runs after their results folder was moved or copied.
 
-    Others may have brought records of their own into that database, by its path or through a server: these stay as
-    they are. MLflow has no call for either change.
+    Runs of the folder, in the database beside it, get its present identity and place. Others may have brought records
+    of their own into that database, by its path or through a server: these stay as they are. MLflow has no call for
+    either change.
 
     Raises:
         UserError: Another process has locked it.
@@ -89,7 +90,7 @@ def take_in(results: Path, identity: str) -> None:
             for table, column in _LOCATIONS:
                 with contextlib.suppress(sqlite3.OperationalError):
                     _point_column(database, table, column, places - {here}, here)
-    except sqlite3.Error as error:  # without these tables, there is nothing to take in
+    except sqlite3.Error as error:  # without these tables, there is nothing to adopt
         if why := refused(file, error):
             raise UserError(why) from None
 

@@ -24,7 +24,7 @@ from gan_bench.records.shared import results_identity
 from gan_bench.tracking import server
 from gan_bench.tracking.database import database_file, move_run, prepare_database, probe
 from gan_bench.tracking.entities import NAME_TAG, NOTE_TAG, RESULTS_TAG, colour, digest
-from gan_bench.tracking.own_runs import take_in
+from gan_bench.tracking.own_runs import adopt_runs
 from gan_bench.tracking.server import ARTIFACTS, is_default, server_page
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class TrackingStore:
             probe(uri)
             self.client: MlflowClient = MlflowClient(tracking_uri=uri)
             if self.is_own:
-                take_in(results, self.identity)
+                adopt_runs(results, self.identity)
 
     @contextlib.contextmanager
     def _creation_lock(self) -> Iterator[None]:
@@ -196,7 +196,7 @@ class TrackingStore:
         Returns:
             Its id.
         """
-        own = listed({*(mark(*tag) for tag in tags.items()), *later})
+        own = own_tag_value({*(_own_tag_entry(*tag) for tag in tags.items()), *later})
         marked = {OWN_TAG: own, **tags, _MADE_TAG: secrets.token_hex(8)}
 
         def sent() -> str:
@@ -224,7 +224,7 @@ class TrackingStore:
     def supersede(self, kept: str, others: Iterable[Run]) -> None:
         """Delete runs that another one stands for; what people wrote on them goes along."""
         for other in others:
-            for name, value in taken_over(self.client.get_run(kept).data.tags, other.data.tags).items():
+            for name, value in merged_user_tags(self.client.get_run(kept).data.tags, other.data.tags).items():
                 self.client.set_tag(kept, name, value)
             self.client.delete_run(other.info.run_id)
 
@@ -307,13 +307,13 @@ class TrackingStore:
                 return
 
 
-def listed(own: Iterable[str]) -> str:
+def own_tag_value(own: Iterable[str]) -> str:
     """Return the value of ``OWN_TAG``."""
     return json.dumps(sorted(own))
 
 
-def own_of(tags: Mapping[str, str]) -> set[str]:
-    """Return what gan_bench wrote on a run, as ``OWN_TAG`` lists it.
+def tags_we_wrote(tags: Mapping[str, str]) -> set[str]:
+    """Return the tags that gan_bench wrote on a run, as ``OWN_TAG`` lists them.
 
     Runs of earlier versions have no list: of these it is what a report says, as the next one says it otherwise.
     """
@@ -325,7 +325,7 @@ def own_of(tags: Mapping[str, str]) -> set[str]:
             NOTE_TAG: re.fullmatch(r"Record: .+|- .+(\n(- .*)?)*", tags.get(NOTE_TAG, "")),
             COLOUR_TAG: tags.get(COLOUR_TAG) in {*_colours(), colour(tags.get("setting", ""))},
         }
-        edited = {mark(name, tags[name]) for name, ours in is_ours.items() if ours and name in tags}
+        edited = {_own_tag_entry(name, tags[name]) for name, ours in is_ours.items() if ours and name in tags}
         return edited | {name for name in tags if name.startswith(said) or name in of_trials}
 
 
@@ -335,29 +335,33 @@ def _colours() -> frozenset[str]:
     return frozenset(colour("", place) for place in range(_MOST_COLOURS))
 
 
-def mark(name: str, value: str) -> str:
+def _own_tag_entry(name: str, value: str) -> str:
     """Return how ``OWN_TAG`` lists a tag."""
     return digest([name, value]) if name in EDITED else name
 
 
-def of_people(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return what people wrote on a run, as tags: their own, and name, note and colour where these are theirs."""
-    own = own_of(tags)
+def user_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags that users wrote on a run: their own, and name, note and colour where they changed these."""
+    own = tags_we_wrote(tags)
     return {
         name: value
         for name, value in tags.items()
-        if value and mark(name, value) not in own and (name in EDITED or not name.startswith(("mlflow.", "gan_bench.")))
+        if value
+        and _own_tag_entry(name, value) not in own
+        and (name in EDITED or not name.startswith(("mlflow.", "gan_bench.")))
     }
 
 
-def taken_over(tags: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags that a run takes over from another one, which it stands for.
+def merged_user_tags(tags: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags of users that a run gets from another one, which it replaces.
 
     Args:
         tags: Those that it has: of what people wrote on both, theirs stay; of two notes it gets both.
         other: Those of the other one.
     """
-    own, kept, theirs = own_of(tags), of_people(tags), of_people(other)
-    taken = {name: value for name, value in theirs.items() if name not in kept and mark(name, value) not in own}
+    own, kept, theirs = tags_we_wrote(tags), user_tags(tags), user_tags(other)
+    taken = {
+        name: value for name, value in theirs.items() if name not in kept and _own_tag_entry(name, value) not in own
+    }
     notes = kept.get(NOTE_TAG, ""), theirs.get(NOTE_TAG, "")
     return taken if notes[1] in notes[0] else {**taken, NOTE_TAG: "\n\n".join(filter(None, notes))}

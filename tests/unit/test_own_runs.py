@@ -9,7 +9,7 @@ import pytest
 
 from gan_bench.core.errors import UserError
 from gan_bench.records.shared import identity_of_copy
-from gan_bench.tracking.own_runs import take_in
+from gan_bench.tracking.own_runs import adopt_runs
 
 MINE, OTHER = "0e984725-c51c-4bf4-9960-e1c80e27aba0", "1f3870be-274f-4c49-b3e3-1a0c6728957f"
 TABLES = """
@@ -73,7 +73,7 @@ def test_runs_of_a_moved_folder_lie_where_it_lies_and_those_of_others_where_they
         database.execute("INSERT INTO experiment_tags VALUES (1, 'gan_bench.results', 'mnist')")
         rows = [("models:/m-1", f"{place(old)}/m-1"), ("models:/m-2", f"{place(theirs)}/m-2")]
         database.executemany("INSERT INTO model_versions VALUES (?, ?)", rows)
-    take_in(results, MINE)
+    adopt_runs(results, MINE)
     assert found(results) == {"a": (MINE, results.as_uri()), "b": (OTHER, theirs.as_uri())}
     with tables(results) as database:
         kept = [uri for (uri,) in database.execute("SELECT artifact_location FROM experiments")]
@@ -88,12 +88,12 @@ def test_a_copy_takes_in_the_runs_of_its_original_once(results, tmp_path):
     original.mkdir()
     mine = identity_of_copy(OTHER, results)
     put(results, ("a", OTHER, original, trial()))
-    take_in(results, mine)
+    adopt_runs(results, mine)
     assert found(results) == {"a": (mine, results.as_uri())}
     with tables(results) as database:
         database.execute("INSERT INTO runs VALUES ('b', ?, 1, 'active')", (f"{place(original)}/x/b",))
         database.execute("INSERT INTO tags VALUES ('b', 'gan_bench.results', ?)", (OTHER,))
-    take_in(results, mine)
+    adopt_runs(results, mine)
     assert found(results)["b"] == (OTHER, original.as_uri())
 
 
@@ -103,7 +103,7 @@ def test_where_an_identity_was_lost_its_files_tell(results, tmp_path, of, is_min
     there.mkdir()
     folder = {"here": results, "nowhere": tmp_path / "gone", "there": there}[of]
     put(results, ("a", OTHER, folder, trial()))
-    take_in(results, MINE)
+    adopt_runs(results, MINE)
     assert found(results) == {"a": (MINE, results.as_uri()) if is_mine else (OTHER, folder.as_uri())}
 
 
@@ -111,7 +111,7 @@ def test_beside_runs_of_others_those_whose_files_lie_here_are_the_folder_s(resul
     there = tmp_path / "there"
     there.mkdir()
     put(results, ("a", "lost", results, trial()), ("b", OTHER, there, trial()))
-    take_in(results, MINE)
+    adopt_runs(results, MINE)
     assert found(results) == {"a": (MINE, results.as_uri()), "b": (OTHER, there.as_uri())}
 
 
@@ -125,20 +125,20 @@ def test_what_an_earlier_version_left_with_an_earlier_identity_is_found_by_its_t
         ("answer", "lost", results, {"gan_bench.answer": "x"}),
         ("b", OTHER, there, {"gan_bench.answer": "x"}),
     )
-    take_in(results, MINE)
+    adopt_runs(results, MINE)
     owners = {name: owner for name, (owner, _) in found(results).items()}
     assert owners == {"a": MINE, "s": MINE, "answer": MINE, "b": OTHER}
 
 
 def test_runs_without_an_owner_are_the_folder_s_where_gan_bench_made_them(results, tmp_path):
     put(results, ("a", None, tmp_path / "gone", trial()), ("b", None, tmp_path / "project", {}))
-    take_in(results, MINE)
+    adopt_runs(results, MINE)
     assert found(results) == {"a": (None, results.as_uri()), "b": (None, (tmp_path / "project").as_uri())}
 
 
 def test_a_run_of_others_that_was_deleted_keeps_no_lost_identity_from_being_found(results, tmp_path):
     put(results, ("a", "lost", tmp_path / "gone", trial()), ("b", OTHER, tmp_path / "x", trial(stage="deleted")))
-    take_in(results, MINE)
+    adopt_runs(results, MINE)
     assert found(results)["a"] == (MINE, results.as_uri())
 
 
@@ -149,6 +149,6 @@ def test_a_locked_database_is_said_and_changed_by_nobody(results, monkeypatch):
     with contextlib.closing(connect(results / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(UserError, match="is locked by another process"):
-            take_in(results, MINE)
-    take_in(results, MINE)
+            adopt_runs(results, MINE)
+    adopt_runs(results, MINE)
     assert found(results)["a"][0] == MINE

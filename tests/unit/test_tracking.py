@@ -40,7 +40,7 @@ from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import check_database
 from gan_bench.tracking.entities import Position, colour, ended_ms, metrics_of, run_name, started_ms
 from gan_bench.tracking.server import check_no_password, default_uri, refuse_memory, server_page, shown
-from gan_bench.tracking.store import OWN_TAG, of_people
+from gan_bench.tracking.store import OWN_TAG, user_tags
 from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
 
 TALKS = """
@@ -610,16 +610,16 @@ def test_a_database_that_was_cut_is_a_broken_one(tmp_path):
 
 def test_what_a_report_said_on_a_run_of_an_earlier_version_is_no_person_s():
     tags = {"verdict.betas": "decided", "baseline.old": "worse", "mlflow.note.content": "- best", "mlflow.user": "me"}
-    assert of_people({**tags, "mine": "keep"}) == {"mine": "keep"}
-    assert of_people({**tags, "mine": "keep", OWN_TAG: "[{}]"}) == {"mine": "keep"}, "its list was edited"
-    assert of_people({**tags, OWN_TAG: "[]"}).keys() == tags.keys() - {"mlflow.user"}
+    assert user_tags({**tags, "mine": "keep"}) == {"mine": "keep"}
+    assert user_tags({**tags, "mine": "keep", OWN_TAG: "[{}]"}) == {"mine": "keep"}, "its list was edited"
+    assert user_tags({**tags, OWN_TAG: "[]"}).keys() == tags.keys() - {"mlflow.user"}
 
 
 def test_what_people_wrote_below_a_note_of_an_earlier_version_and_their_colour_are_theirs():
     ours = {"mlflow.note.content": "Record: quick--1234abcd", "mlflow.runColor": colour("", 3)}
     theirs = {"mlflow.note.content": "Record: quick--1234abcd\n\nToo high.", "mlflow.runColor": "#ff00ff"}
-    assert of_people(ours) == {}
-    assert of_people(theirs) == theirs
+    assert user_tags(ours) == {}
+    assert user_tags(theirs) == theirs
     answer = "- learning rate: a tie\n- betas: a tie"
-    assert of_people({"mlflow.note.content": answer}) == {}
-    assert of_people({"mlflow.note.content": f"{answer}\nAnna"}) == {"mlflow.note.content": f"{answer}\nAnna"}
+    assert user_tags({"mlflow.note.content": answer}) == {}
+    assert user_tags({"mlflow.note.content": f"{answer}\nAnna"}) == {"mlflow.note.content": f"{answer}\nAnna"}
