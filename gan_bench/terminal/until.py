@@ -116,8 +116,10 @@ def _planned(prepared: Preparation) -> set[str]:
 def _why_nothing(found: list[Question], studies: list[Study], prepared: Preparation) -> str:
     """Return why no question of some studies is of the settings alone that are planned."""
     planned = _planned(prepared)
-    gone = {group for study in studies for group, label in study.values.labels.items() if label in study.gone}
-    if any(planned & each.settings and each.settings <= planned | gone for each in found):
+    withdrawn = {
+        group for study in studies for group, label in study.values.labels.items() if label in study.withdrawn_labels
+    }
+    if any(planned & each.settings and each.settings <= planned | withdrawn for each in found):
         return "every question is also of a setting that the suite asks for no longer"
     is_one = len({trial.setting for trial in prepared.plan.trials}) == 1
     return "this is one setting" if is_one else "no two settings have a score"

@@ -170,7 +170,7 @@ def test_a_setting_that_is_planned_again_in_part_has_come_to_its_look():
     items = [*(trial(seed, fid=50.0) for seed in range(5)), trial(0, 5e-4, 51.0)]
     items += gone(*(trial(seed, 5e-4, 51.0) for seed in range(1, 5)))
     study, tables, (answer,) = reported(items)
-    assert (study.gone, study.cut_short) == (frozenset(), frozenset())
+    assert (study.withdrawn_labels, study.withdrawn_before_first_look) == (frozenset(), frozenset())
     assert not any("asks for the rest" in each for each in answer.cautions)
     assert len(primary(tables, "factor-learning-rate")) == 1
 

@@ -221,7 +221,10 @@ def _failed(found: Standings) -> str:
     """Name settings of which no trial came to its end with a score."""
     by_words: dict[str, list[Standing]] = {}
     for each in found.rows:
-        if sum(each.lost.values()) == len(each.setting.trials) and each.label not in each.setting.study.cut_short:
+        if (
+            sum(each.lost.values()) == len(each.setting.trials)
+            and each.label not in each.setting.study.withdrawn_before_first_look
+        ):
             how = next(iter(each.lost)) if len(each.lost) == 1 else "failed, diverged or could not be scored"
             said = f"{how} in {'any' if how == 'could not be scored' else 'every'} seed"
             by_words.setdefault(said, []).append(each)
@@ -260,7 +263,7 @@ def _alone(found: Standings, best: Standing, waiting: int) -> str:
     unknown = found.of("unknown")
     if not unknown:
         alone = _failed(found)
-        is_told = waiting or best.setting.study.cut_short  # by the sentence before, or by a caution
+        is_told = waiting or best.setting.study.withdrawn_before_first_look  # by the sentence before, or by a caution
         return f" {alone}." if alone else "" if is_told else " There is no other setting to compare it with."
     if looks := [each.next for each in unknown if each.next]:
         return f" Which setting is best is not judged before the look at {min(looks)} seeds."
@@ -350,6 +353,6 @@ def _withdrawn(study: Study) -> Iterator[str]:
         if count:
             are, them = ("is", "it") if count == 1 else ("are", "them")
             yield f"{plural(count, 'trial')} that {never} {are} {what}, and nothing waits for {them}{named}."
-    if study.cut_short:
-        named = some_of(sorted(study.cut_short), NAMED, "; ")
+    if study.withdrawn_before_first_look:
+        named = some_of(sorted(study.withdrawn_before_first_look), NAMED, "; ")
         yield f"In no comparison, as the suite as it was last run asks for the rest of its seeds no longer: {named}."

@@ -14,8 +14,8 @@ from gan_bench.config.measures import COLLAPSED, measures_with, primary_measure
 from gan_bench.config.trial import setting_key
 from gan_bench.report.findings.sides import (
     LevelPair,
-    attainable,
     in_whole_seeds,
+    reachable_seeds,
     scored_so,
     side_by_side,
     sides_of,
@@ -221,7 +221,7 @@ def leading_level(pairs: Sequence[Judged]) -> str:
 def _averaged(scored: ScoredStudy, level_pairs: Iterable[LevelPair]) -> Iterator[LevelPair]:
     """Count a seed only when all settings that are averaged have it: a later look must not judge a part of them."""
     for recipe, first, second, pairs in level_pairs:
-        kept = pairs[pairs["seed"].isin(attainable(scored, pairs))]
+        kept = pairs[pairs["seed"].isin(reachable_seeds(scored, pairs))]
         whole = scored.study.design.is_fixed | in_whole_seeds(kept, pairs["rest"].nunique())
         yield LevelPair(recipe, first, second, kept.assign(open=kept["open"] | ~whole))
 

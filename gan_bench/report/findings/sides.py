@@ -226,12 +226,12 @@ def design_and_look(scored: ScoredStudy, pairs: pd.DataFrame) -> tuple[Design, L
     seeds = set(pairs["seed"])
     design = scored.study.design.of(seeds)
     look = design.at(seeds - set(pairs["seed"][pairs["open"]]))
-    if look.next and not attainable(scored, pairs).issuperset(design.first(look.next)):
+    if look.next and not reachable_seeds(scored, pairs).issuperset(design.first(look.next)):
         look = replace(look, next=None)
     return design, look
 
 
-def attainable(scored: ScoredStudy, pairs: pd.DataFrame) -> set[int]:
+def reachable_seeds(scored: ScoredStudy, pairs: pd.DataFrame) -> set[int]:
     """Return the seeds that a comparison has or may come to.
 
     All settings that are compared are brought to their first look, and to all of a fixed list. Later seeds are for open
@@ -240,7 +240,7 @@ def attainable(scored: ScoredStudy, pairs: pd.DataFrame) -> set[int]:
     """
     seeds = set(pairs["seed"])
     design = scored.study.design.of(seeds)
-    paired_in = [pairs["seed"][_is_of(pairs, label)] for label in scored.study.gone]
+    paired_in = [pairs["seed"][_is_of(pairs, label)] for label in scored.study.withdrawn_labels]
     every = seeds.union(design.seeds)
     if design.is_fixed:
         return every

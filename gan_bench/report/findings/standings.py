@@ -70,7 +70,7 @@ class Standing:
             return "waiting" if self.is_open else "unranked"
         if self.rank == 1:
             return "best"
-        if self.label in self.setting.study.cut_short:
+        if self.label in self.setting.study.withdrawn_before_first_look:
             return "withdrawn"
         return _rank_status_of(self.against)
 
@@ -122,7 +122,7 @@ class Standing:
 
     def remarks(self) -> Iterator[str]:
         """Yield what its scores alone would hide: a collapsed generator can have the highest precision."""
-        if self.label in self.setting.study.cut_short:
+        if self.label in self.setting.study.withdrawn_before_first_look:
             yield WITHDRAWN
         if len(self.collapsed):
             yield f"{len(self.collapsed)} of {len(self.setting.done)} collapsed"
@@ -212,9 +212,9 @@ def not_judged(look: int | None) -> str:
 def standings(scored: ScoredStudy) -> Standings:
     """Rank the settings of a study by their medians, and judge each against the best."""
     facts = {setting.label: _facts(scored, setting) for setting in scored.study.settings}
-    cut_short = scored.study.cut_short
+    withdrawn_before_first_look = scored.study.withdrawn_before_first_look
     ranking = [label for label, each in facts.items() if len(each.finals)]
-    ranking.sort(key=lambda label: (label in cut_short, facts[label].place))
+    ranking.sort(key=lambda label: (label in withdrawn_before_first_look, facts[label].place))
     waiting = [label for label, each in facts.items() if each.is_open and label not in ranking]
     against = {each.second_level: each for each in judge_rivals(scored, _with_the_best(scored, ranking, waiting))}
     ranked = {

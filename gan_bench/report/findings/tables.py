@@ -160,7 +160,7 @@ def setting_table(scored: ScoredStudy) -> Table:
         f"All settings: {scored.study.values.shared}. Scores {scored}: extractor, reference split, generated images"
         f"{'' if is_of_papers else '; papers report those of Inception-v3, which are other numbers'}. "
         f"Ranked by the median {title} over all seeds, where a failed or diverged seed counts as the worst"
-        f"{'; settings that are no longer planned come last' if scored.study.cut_short else ''}."
+        f"{'; settings that are no longer planned come last' if scored.study.withdrawn_before_first_look else ''}."
     )
     table = scored.study.table("settings", "settings", columns, frame, note, scored.protocol)
     most = max(each.median.n for each in found.rows)

@@ -112,15 +112,15 @@ class Study:
         return name_table(self.names, kind, title, columns, rows, note, *about)
 
     @cached_property
-    def gone(self) -> frozenset[str]:
+    def withdrawn_labels(self) -> frozenset[str]:
         """Labels of settings that the suite asks for no longer: they keep their seeds and get no more."""
-        is_gone = self.trials.groupby("label")["withdrawn"].all()  # a run of a part may ask for some of them again
-        return frozenset(map(str, is_gone.index[is_gone]))
+        withdrawn = self.trials.groupby("label")["withdrawn"].all()  # a run of a part may ask for some of them again
+        return frozenset(map(str, withdrawn.index[withdrawn]))
 
     @cached_property
-    def cut_short(self) -> frozenset[str]:
-        """Labels of those of them that have not come to their first look, nor will: they are in no comparison."""
-        seeds = {label: set(self.trials["seed"][self.trials["label"] == label]) for label in self.gone}
+    def withdrawn_before_first_look(self) -> frozenset[str]:
+        """Labels of the withdrawn settings that have no seeds for a first look, nor will: they are in no comparison."""
+        seeds = {label: set(self.trials["seed"][self.trials["label"] == label]) for label in self.withdrawn_labels}
         return frozenset(label for label, own in seeds.items() if not self.design.of(own).at(own).number)
 
     @property
@@ -137,7 +137,7 @@ class Study:
     @cached_property
     def compared(self) -> pd.DataFrame:
         """Its trials without those that are in no comparison."""
-        return self.trials[~self.trials["label"].isin(self.cut_short)]
+        return self.trials[~self.trials["label"].isin(self.withdrawn_before_first_look)]
 
     @property
     def of_program(self) -> str | None:
