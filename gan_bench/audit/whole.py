@@ -31,7 +31,7 @@ from gan_bench.audit.again import (
 from gan_bench.audit.standards import apart, drift
 from gan_bench.config.measures import primary_measure
 from gan_bench.config.trial import Trial, TrialConfig
-from gan_bench.core.preparing import tell
+from gan_bench.core.preparing import report_progress
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Event, Progress
 from gan_bench.execution.trial.run import run_trial
@@ -75,7 +75,7 @@ def train_whole(stored: StoredTrial, seed: int, context: RunContext, folder: Pat
 def _tell(event: Event) -> None:
     """Say how far a training is, as what is being prepared."""
     if isinstance(event, Progress):
-        tell(f"training {event.trial.name} from its seed", event.fraction)
+        report_progress(f"training {event.trial.name} from its seed", event.fraction)
 
 
 def repeated(stored: StoredTrial, again: StoredTrial, published: Published, context: RunContext) -> Judgement:

@@ -24,7 +24,7 @@ from gan_bench.cli.options import Results, Tables, TrackingUri, seeds_of, with_r
 from gan_bench.core import GARBAGE_THRESHOLD, __version__
 from gan_bench.core.cache import ensure_home
 from gan_bench.core.errors import UserError
-from gan_bench.core.preparing import told_to
+from gan_bench.core.preparing import progress_listener
 from gan_bench.core.text import as_typed, at_home
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.console import PreparationLines, console, write_any_text
@@ -266,7 +266,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ["MPLBACKEND"] = "agg"  # plots go to files; a name that Matplotlib does not know would end its import
     words = [at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     try:
-        with told_to(PreparationLines(console(stderr=True))):
+        with progress_listener(PreparationLines(console(stderr=True))):
             _check_words(words)
             _check_folder()
             sys.exit(_commands(words, prog_name="gan-bench", standalone_mode=False))

@@ -14,8 +14,8 @@ _listener: ContextVar[Notify] = ContextVar("preparing", default=lambda what, fra
 
 
 @contextmanager
-def told_to(notify: Notify) -> Iterator[None]:
-    """Tell a function what is being prepared for as long as the block runs, below any number of calls."""
+def progress_listener(notify: Notify) -> Iterator[None]:
+    """Report to a function what is prepared while the block runs, below any number of calls."""
     token = _listener.set(notify)
     try:
         yield
@@ -23,6 +23,6 @@ def told_to(notify: Notify) -> Iterator[None]:
         _listener.reset(token)
 
 
-def tell(what: str, fraction: float) -> None:
-    """Tell the listener what is being prepared, and how much of it is done, in [0, 1]."""
+def report_progress(what: str, fraction: float) -> None:
+    """Report to the listener what is being prepared, and how much of it is done, in [0, 1]."""
     _listener.get()(what, fraction)

@@ -162,7 +162,7 @@ class Registry(Mapping[str, T], Generic[T]):
         if name not in self._shipped and (fault := self._refuse(entry)):
             raise ValueError(f"{what} cannot be: {fault}")
 
-    def declare(self, name: str, entry: T) -> None:
+    def register_placeholder(self, name: str, entry: T) -> None:
         """Add an entry that stands in for one that is not there; the next registration of its name replaces it."""
         if name not in self or name in self._provisional:
             self._entries[name] = entry

@@ -21,7 +21,7 @@ from gan_bench.core.atomic import new_file_beside, remove_leftovers, write_atomi
 from gan_bench.core.cache import cache_folder
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import DataError
-from gan_bench.core.preparing import tell
+from gan_bench.core.preparing import report_progress
 from gan_bench.core.text import plural, printable, some_of
 from gan_bench.data.doubts import doubts, doubts_of_notes
 from gan_bench.data.eight_bit import SET_RANGE
@@ -403,7 +403,7 @@ def _decoded(
     done, what = 0, f"preparing {len(names):,} images of {printable(source.name)}"
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for jobs in _pieces(opened, names, transform.channels * transform.size**2):
-            tell(what, done / len(names))
+            report_progress(what, done / len(names))
             done += len(jobs)
             for (name, _), (found, digest, more) in zip(jobs, pool.map(work, jobs), strict=True):
                 if isinstance(found, DataError):

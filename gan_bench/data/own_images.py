@@ -17,7 +17,7 @@ from PIL import Image
 
 from gan_bench.config.image_folder import ImageFolder
 from gan_bench.core.errors import DataError, UserError
-from gan_bench.core.preparing import tell
+from gan_bench.core.preparing import report_progress
 from gan_bench.core.text import plural, printable
 from gan_bench.data.datasets import DATASETS, Dataset
 from gan_bench.data.image_files import decode, more_frames
@@ -278,7 +278,7 @@ def _seen(opened: ImageSource, names: list[str], split: Split, size: int | None)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(names), _CHUNK):  # few at a time: they are large
-            tell(f"looking at the {split} images", start / len(names))
+            report_progress(f"looking at the {split} images", start / len(names))
             yield from pool.map(look, names[start : start + _CHUNK])
 
 

@@ -19,7 +19,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from gan_bench.core.atomic import open_own
 from gan_bench.core.errors import CLOSED, FULL, DiskFullError, RecordError, UnreadableError, UserError
-from gan_bench.core.preparing import tell
+from gan_bench.core.preparing import report_progress
 from gan_bench.records.json_files import is_link, is_regular, read_file, unreadable
 from gan_bench.records.layout import LOCKS, RecordDirectory
 
@@ -123,7 +123,7 @@ class Lock:
             UserError: As ``acquire`` says.
         """
         while owner := self.acquire(TOLD_AFTER_SECONDS):
-            tell(f"waiting for {owner}, which holds {self.file}", 0.0)
+            report_progress(f"waiting for {owner}, which holds {self.file}", 0.0)
 
     def holder(self) -> Owner | None:
         """Return who holds the lock now, or None; a folder that is only read has no owner."""

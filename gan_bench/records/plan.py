@@ -218,7 +218,7 @@ def declare_foreign_measures(results: Path) -> None:
     for suite in suite_folders(results):
         for name, plain in plan_of(suite).get("measures", {}).items():
             if name not in COLUMNS and name.isidentifier():
-                MEASURES.declare(name, Measure.from_json(plain))
+                MEASURES.register_placeholder(name, Measure.from_json(plain))
 
 
 @dataclass(frozen=True)

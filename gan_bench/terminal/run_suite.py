@@ -11,7 +11,7 @@ from functools import partial
 
 from gan_bench.bench import Outcome, Preparation, carry_out, cluster_of, prepare
 from gan_bench.core.errors import UserError
-from gan_bench.core.preparing import told_to
+from gan_bench.core.preparing import progress_listener
 from gan_bench.core.text import duration
 from gan_bench.execution.cluster.connection import Cluster
 from gan_bench.execution.workers.pool import paused_with_this_process
@@ -61,7 +61,7 @@ def run_suite(options: RunOptions, console: PlainConsole, *, all_tables: bool = 
     with stop.listening() if on_cluster else nullcontext():
         try:
             with (
-                told_to(PreparationLines(console)),
+                progress_listener(PreparationLines(console)),
                 cluster_of(options) as cluster,
                 stop.listening() if by_looks else nullcontext(),  # also between looks
             ):

@@ -27,7 +27,7 @@ from typing import IO, Any
 from gan_bench.core import GARBAGE_THRESHOLD
 from gan_bench.core.channel import Sender, spawn
 from gan_bench.core.errors import RecordError
-from gan_bench.core.preparing import tell
+from gan_bench.core.preparing import report_progress
 from gan_bench.core.text import plural
 from gan_bench.records.folders import trial_folders
 from gan_bench.records.layout import RecordDirectory
@@ -249,7 +249,7 @@ class SyncProcess:
                 self._changed.wait(min(TICK_SECONDS, max(0.0, self._heard + patience - time.monotonic())))
                 is_left = until == math.inf and leave()
                 if not (is_told or is_left or self._is_over()) and time.monotonic() - begun > SILENT_SECONDS:
-                    tell("waiting for MLflow (Ctrl-C ends the waiting)", 0.0)
+                    report_progress("waiting for MLflow (Ctrl-C ends the waiting)", 0.0)
                     is_told = True
             result, ended = self._result, self._heard < 0
         code = self._end(END_SECONDS if result or ended else 0.0)

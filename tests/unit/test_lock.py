@@ -14,7 +14,7 @@ import pytest
 from support.commands import HANG
 
 from gan_bench.core.errors import DiskFullError, UserError
-from gan_bench.core.preparing import told_to
+from gan_bench.core.preparing import progress_listener
 from gan_bench.records.lock import Lock, Owner
 
 HOLD = """
@@ -165,7 +165,7 @@ def test_who_holds_a_lock_that_is_waited_for_is_told(folder, monkeypatch):
             first.release()
         told.append(what)
 
-    with told_to(hear), second:
+    with progress_listener(hear), second:
         second.wait()
         assert second.holder() == Owner.me()
     assert told[0] == f"waiting for {Owner.me()}, which holds {folder / 'suite.lock'}"

@@ -164,9 +164,9 @@ def test_where_all_count_a_broken_one_is_left_out_and_said(offered):
 
 
 def test_a_lent_entry_gives_way(fruits):
-    fruits.declare("kiwi", 0)
+    fruits.register_placeholder("kiwi", 0)
     assert fruits["kiwi"] == 0
-    fruits.declare("apple", 0)
+    fruits.register_placeholder("apple", 0)
     assert fruits["apple"] == 1
     fruits.register("kiwi", 5)
     assert fruits["kiwi"] == 5

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from gan_bench.config.suite import Plan
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import UserError
-from gan_bench.core.preparing import tell
+from gan_bench.core.preparing import report_progress
 from gan_bench.execution.cluster.connection import Cluster, answer_of, live_nodes, on_node, question
 from gan_bench.execution.cluster.dispatcher import Dispatcher, make_bundles
 from gan_bench.execution.cluster.task import call
@@ -135,7 +135,7 @@ class OnCluster:
                 asked = time.monotonic()
             elif not told and time.monotonic() - asked > QUIET_SECONDS:
                 told = True
-                tell("waiting for a free place on the cluster", 0.0)
+                report_progress("waiting for a free place on the cluster", 0.0)
         _repeat(answer_of(driver.mailbox.take.remote()))
         try:
             return ray.get(pending)
@@ -149,7 +149,7 @@ def _repeat(said: Iterable[tuple[Any, Any]]) -> None:
     """Tell here what tasks say that they prepare."""
     for _, event in said:
         if event["event"] == "prepares":
-            tell(event["what"], event["fraction"])
+            report_progress(event["what"], event["fraction"])
 
 
 class _TaskLostError(UserError):

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from gan_bench.core.errors import StopProcess, UserError
-from gan_bench.core.preparing import told_to
+from gan_bench.core.preparing import progress_listener
 from gan_bench.execution.cluster.node import SharedFolder, ask, versions
 from gan_bench.execution.workers.job import Contexts, Job, Site
 from gan_bench.execution.workers.worker import run_job
@@ -236,7 +236,7 @@ def _telling(driver: Driver, handle: Handle) -> Iterator[EventSender]:
     sender = EventSender(driver.mailbox, handle)
     with (
         warnings.catch_warnings(),
-        told_to(lambda what, fraction: sender("prepares", what=what, fraction=fraction)),
+        progress_listener(lambda what, fraction: sender("prepares", what=what, fraction=fraction)),
     ):
         warnings.showwarning = lambda message, *_: sender("warning", text=str(message))
         try:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gan_bench.config.trial import Trial, TrialConfig
-from gan_bench.core.preparing import tell
+from gan_bench.core.preparing import report_progress
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.events import Interrupted
@@ -47,7 +47,7 @@ def real_baselines(trials: tuple[Trial, ...], context: RunContext) -> list[Basel
         if key in rows:
             continue
         held_out = context.held_out(config)
-        tell(f"scoring real images of {config.dataset}: what a perfect generator would reach", 0.0)
+        report_progress(f"scoring real images of {config.dataset}: what a perfect generator would reach", 0.0)
         if held_out is not None:
             count, what = min(len(held_out.images), config.evaluation.samples), "held-out images"
             evaluator = context.evaluator(config, halt)

@@ -16,7 +16,7 @@ import torch
 
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import is_out_of_memory
-from gan_bench.core.preparing import tell
+from gan_bench.core.preparing import report_progress
 from gan_bench.core.sources import calling
 from gan_bench.core.text import trained_parts
 from gan_bench.core.torch_settings import torch_settings_kept
@@ -185,7 +185,7 @@ def _pace(trial: Trial, count: int, context: RunContext, group: int | None, work
         workers: Processes that share them.
     """
     config, each = trial.config, -(-count // workers)
-    tell(f"measuring how fast {trained_parts(trial.setting)} trains and is scored here", 0.0)
+    report_progress(f"measuring how fast {trained_parts(trial.setting)} trains and is scored here", 0.0)
     with _of_own_parts(config):
         step = _unless_too_large(lambda: _seconds_per_step(config, context)) or 0.0
     image = _unless_too_large(lambda: _seconds_per_image(config, context)) or 0.0

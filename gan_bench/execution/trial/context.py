@@ -12,7 +12,7 @@ from torch import Tensor
 from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import TrialConfig
-from gan_bench.core.preparing import tell
+from gan_bench.core.preparing import report_progress
 from gan_bench.core.registry import REGISTRIES, foreign_sources
 from gan_bench.core.sources import Source
 from gan_bench.data.datasets import DATASETS, ImageSet, load
@@ -59,7 +59,7 @@ class RunContext:
         """
 
         def read() -> ImageSet:
-            tell(f"reading the {split} images of {dataset}", 0.0)
+            report_progress(f"reading the {split} images of {dataset}", 0.0)
             return load(dataset, self.data, split, size)
 
         return self._once(("pictures", dataset, split, size), read)
@@ -110,7 +110,9 @@ class RunContext:
                 f"running {len(train.images):,} {config.dataset} images through {extractor.name}, kept for later runs"
             )
             held_out = self.held_out(config)
-            return reference(train, held_out, "train", extractor, lambda fraction: tell(what, fraction), between)
+            return reference(
+                train, held_out, "train", extractor, lambda fraction: report_progress(what, fraction), between
+            )
 
         return self._once(("reference", config.dataset, config.image_size, extractor.name), compute)
 

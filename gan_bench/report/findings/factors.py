@@ -24,7 +24,7 @@ from gan_bench.report.findings.sides import (
 from gan_bench.report.findings.verdicts import Judged, judge
 from gan_bench.report.study.frame import BAD, ENDED
 from gan_bench.report.study.settings import shared_parts
-from gan_bench.report.study.study import ScoredStudy, once, values_of
+from gan_bench.report.study.study import ScoredStudy, cached_on_study, values_of
 from gan_bench.report.study.table import Column, Table
 
 MANY_LEVELS = 8
@@ -137,7 +137,7 @@ class Factor:
         return [each for each in self.comparisons if each.measure == primary_measure()]
 
 
-@once
+@cached_on_study
 def factors_of(scored: ScoredStudy) -> list[Factor]:
     """Compare the levels of every factor over equal seeds and otherwise equal settings, for each recipe."""
     return list(_factors(scored))

@@ -29,7 +29,7 @@ from gan_bench.report.study.stats import (
     seeds_needed,
     verdict_of,
 )
-from gan_bench.report.study.study import ScoredStudy, once, values_of
+from gan_bench.report.study.study import ScoredStudy, cached_on_study, values_of
 
 MOST_SEEDS = 1000
 """No study of more seeds is proposed."""
@@ -57,7 +57,7 @@ class LevelPair(NamedTuple):
     pairs: pd.DataFrame
 
 
-@once
+@cached_on_study
 def scored_so(scored: ScoredStudy) -> pd.DataFrame:
     """Return the trials to compare that have the protocol's scores, or were to have them: others can lose none."""
 
@@ -71,7 +71,7 @@ def scored_so(scored: ScoredStudy) -> pd.DataFrame:
     return trials[has_scores | is_open]
 
 
-@once
+@cached_on_study
 def to_come(scored: ScoredStudy) -> pd.DataFrame:
     """Return those of them that are still to be trained, to the end."""
     trials = scored_so(scored)

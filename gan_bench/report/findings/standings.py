@@ -14,7 +14,7 @@ from gan_bench.report.findings.sides import CHANGED, LevelPair, side_by_side, si
 from gan_bench.report.findings.verdicts import Judged, judge_rivals
 from gan_bench.report.study.frame import WITHDRAWN
 from gan_bench.report.study.stats import Interval, median_interval
-from gan_bench.report.study.study import ScoredStudy, Setting, once, values_of
+from gan_bench.report.study.study import ScoredStudy, Setting, cached_on_study, values_of
 from gan_bench.report.study.table import interval_of
 
 RankStatus = Literal["best", "behind", "tied", "ahead", "unequal", "unknown", "waiting", "withdrawn", "unranked"]
@@ -208,7 +208,7 @@ def not_judged(look: int | None) -> str:
     return f"not judged before the look at {look} seeds" if look else "not judged, as seeds are too few"
 
 
-@once
+@cached_on_study
 def standings(scored: ScoredStudy) -> Standings:
     """Rank the settings of a study by their medians, and judge each against the best."""
     facts = {setting.label: _facts(scored, setting) for setting in scored.study.settings}

@@ -165,7 +165,7 @@ def with_histories(collected: Collected, made: list[Study]) -> Collected:
             gathered.take(item)
     history, steps = gathered.histories.frames()
     for study in made:
-        study.draw(history, steps)
+        study.set_histories(history, steps)
     return replace(
         collected,
         frames=replace(collected.frames, history=history, steps=steps),

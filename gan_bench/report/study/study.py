@@ -62,7 +62,7 @@ class Study:
         self.image_size = int(trials["image_size"].iloc[0])
         self.trials, self.others, self.outdated = trials, others, outdated
         self.withdrawn = self.whole = trials.iloc[:0]
-        self.draw(frames.history, frames.steps)
+        self.set_histories(frames.history, frames.steps)
         self.baselines = suites.baselines.get(self.suite, [])
         self.command = None if outdated else suites.commands.get(self.suite)
         version = outdated or suites.versions.get(self.suite, 0)
@@ -81,8 +81,8 @@ class Study:
         there = set(self.scores["metric"])
         self.metrics = [name for name in MEASURES if name in there]
 
-    def draw(self, history: pd.DataFrame, steps: pd.DataFrame) -> None:
-        """Take histories that were read later, for what is drawn; tables are made without."""
+    def set_histories(self, history: pd.DataFrame, steps: pd.DataFrame) -> None:
+        """Set histories and steps, which plots need and tables do not, and which may be read later."""
         names = set(self.trials["trial"])
         self.history, self.steps = history[history["trial"].isin(names)], steps[steps["trial"].isin(names)]
 
@@ -240,18 +240,18 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-def once(compute: Callable[Concatenate[ScoredStudy, _P], _T]) -> Callable[Concatenate[ScoredStudy, _P], _T]:
-    """Let a function of scores, which many tables ask for, compute once."""
+def cached_on_study(compute: Callable[Concatenate[ScoredStudy, _P], _T]) -> Callable[Concatenate[ScoredStudy, _P], _T]:
+    """Keep the results of a function in the ``memory`` of its study: many tables ask for them."""
 
     @wraps(compute)
-    def remembered(scored: ScoredStudy, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    def cached(scored: ScoredStudy, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         key = (compute, args, *kwargs.items())
         if key not in scored.memory:
             scored.memory[key] = compute(scored, *args, **kwargs)
         found: _T = scored.memory[key]
         return found
 
-    return remembered
+    return cached
 
 
 UNTRAINED = "untrained generators"
@@ -268,7 +268,7 @@ class ScoredStudy:
 
     def __init__(self, study: Study, protocol: Protocol, *, added: bool = False) -> None:
         self.study, self.protocol, self.added = study, protocol, added
-        self.memory: dict[object, Any] = {}  # of what ``once`` computes
+        self.memory: dict[object, Any] = {}  # of what ``cached_on_study`` computes
 
     def __str__(self) -> str:
         """Return the protocol."""
@@ -282,7 +282,7 @@ class ScoredStudy:
         trials = self.study.trials
         return not self.added or set(trials.loc[trials["status"] == "done", "trial"]) <= set(kept["trial"])
 
-    @once
+    @cached_on_study
     def final(self, value: str = "value") -> pd.DataFrame:
         """Return the last scores of finished trials, one column per metric, indexed by trial."""
         scores = self.study.scores
@@ -291,7 +291,7 @@ class ScoredStudy:
         wide = kept.pivot_table(index="trial", columns="metric", values=value, aggfunc="last", dropna=False)
         return wide.reindex(columns=list(MEASURES))
 
-    @once
+    @cached_on_study
     def by_epoch(self, *, unscored: bool = False) -> pd.DataFrame:
         """Return the primary scores of finished trials after training began, one row per trial and evaluation.
 
@@ -302,7 +302,7 @@ class ScoredStudy:
         kept = kept[(kept["status"] == "done") & (kept["epoch"] > 0)]
         return kept if unscored else kept.dropna(subset=["value"])
 
-    @once
+    @cached_on_study
     def unscored(self) -> frozenset[str]:
         """Return the finished trials whose last images were looked at and have no primary score: they count as lost.
 
@@ -329,7 +329,7 @@ class ScoredStudy:
                 if scores:
                     yield baseline, scores
 
-    @once
+    @cached_on_study
     def measurement_sd(self, metric: str, *, relative: bool) -> float:
         """Return the standard deviation of repeated scoring of one generator, ``relative`` as a share of its score.
 
@@ -349,7 +349,7 @@ class ScoredStudy:
         scale = float(values.abs().median()) if relative else 1.0
         return max((float(sd) for sd in floors if sd is not None), default=0.0) / scale if scale > 0 else 0.0
 
-    @once
+    @cached_on_study
     def untrained(self, metric: str, recipe: str) -> float | None:
         """Return the mean score of a recipe's generators before training.
 
