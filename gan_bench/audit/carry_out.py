@@ -71,13 +71,13 @@ def _carried_out(check: AuditCheck, context: RunContext, options: AuditOptions) 
     started, stored = time.perf_counter(), check.stored
     try:
         use_threads_of(stored, options.device)
-        verdict, text = _ask(check, context, options)
+        verdict, text = _judgement_of(check, context, options)
     except Exception as error:  # of data, weights or code that is not gan_bench's own
         verdict, text = "not audited", str(error) if isinstance(error, UserError) else brief(error)
     return finding_of(check.level, stored, check.name, verdict, text, time.perf_counter() - started, check.seeds)
 
 
-def _ask(check: AuditCheck, context: RunContext, options: AuditOptions) -> again.Judgement:
+def _judgement_of(check: AuditCheck, context: RunContext, options: AuditOptions) -> again.Judgement:
     if check.cannot:
         return "not audited", check.cannot
     stored = check.stored

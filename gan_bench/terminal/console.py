@@ -249,7 +249,7 @@ class StopRequest:
             self._console.say(text, style="yellow")
 
     @contextmanager
-    def _hearing_at_once(self) -> Iterator[None]:
+    def _stopping_at_once(self) -> Iterator[None]:
         """Begin the grace period in a thread: the main one may be in a library's call, where Python takes no signal.
 
         Such a call may outlast the period.
@@ -293,7 +293,7 @@ class StopRequest:
         heard = {n for n in _STOPS if n != _HANG_UP or signal.getsignal(n) is not signal.SIG_IGN}  # as under nohup
         before = {n: signal.signal(n, self.handle) for n in heard}
         try:
-            with self._hearing_at_once():
+            with self._stopping_at_once():
                 yield
         finally:
             self._listens = False

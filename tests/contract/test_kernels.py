@@ -18,7 +18,7 @@ from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast.engine import FastEngine
 from gan_bench.training.group import group as groups
 from gan_bench.training.group.group import Group
-from gan_bench.training.group.ways import BRANCHES, STACKED, WRITTEN, make
+from gan_bench.training.group.ways import BRANCHES, STACKED, WRITTEN, make_step
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -76,10 +76,10 @@ def test_branches_have_the_bits_of_trials_trained_alone(name):
 def rehearsed(monkeypatch):
     """Rehearse on the CPU, with given ways and given times, and forget what was chosen."""
 
-    def prepare(found, seconds, made=make):
+    def prepare(found, seconds, made=make_step):
         monkeypatch.setattr(groups, "_CHOSEN", {})
         monkeypatch.setattr(groups, "ways", lambda members, device: found)
-        monkeypatch.setattr(groups, "make", made)
+        monkeypatch.setattr(groups, "make_step", made)
         monkeypatch.setattr(Group, "seconds_per_step", lambda self: seconds[self.way])
 
     return prepare
@@ -99,7 +99,7 @@ def test_another_way_is_taken_where_it_is_clearly_faster(rehearsed, seconds, cho
 
 def test_a_way_that_computes_something_else_is_left_out_with_a_sentence(rehearsed):
     def wrong(way, engines):
-        step = make(way, engines)
+        step = make_step(way, engines)
         if way == STACKED:
             return step
         return lambda batch: step(batch._replace(real=-batch.real))
@@ -115,7 +115,7 @@ def test_a_way_that_cannot_be_made_is_left_out_with_a_sentence(rehearsed):
     def refused(way, engines):
         if way == WRITTEN:
             raise RuntimeError("no compiler was found")
-        return make(way, engines)
+        return make_step(way, engines)
 
     rehearsed([STACKED, WRITTEN], {STACKED: 1.0, WRITTEN: 0.1}, refused)
     group = Group(members("mnist-mlp-z100", FastEngine))

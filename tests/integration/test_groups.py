@@ -397,9 +397,9 @@ def test_a_way_that_was_kept_and_fails_here_is_replaced_by_one_that_works(monkey
         def fail(_):
             raise RuntimeError("no compiler was found")
 
-        return ways.make(way, engines) if way == ways.STACKED else fail
+        return ways.make_step(way, engines) if way == ways.STACKED else fail
 
-    monkeypatch.setattr(groups, "make", broken)
+    monkeypatch.setattr(groups, "make_step", broken)
     monkeypatch.setattr(groups, "ways", lambda *_: [ways.STACKED, ways.WRITTEN])
     known = {4: ways.WRITTEN} if near else {}
     monkeypatch.setattr(groups, "_CHOSEN", SimpleNamespace(setdefault=lambda *_: known))

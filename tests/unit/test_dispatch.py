@@ -19,7 +19,7 @@ from support.trials import digits_trial
 from gan_bench.core.errors import UserError
 from gan_bench.execution.cluster import connection, dispatcher, task
 from gan_bench.execution.cluster.dispatcher import LEAST_SECONDS, RETRIES, Dispatcher, make_bundles
-from gan_bench.execution.cluster.node import NodeReport, SharedFolder, ask, share_of, versions
+from gan_bench.execution.cluster.node import NodeReport, SharedFolder, get_in_thread, share_of, versions
 from gan_bench.execution.cluster.transport import Bundle, Ended, loss_of
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.workers.job import claim_to_json
@@ -243,7 +243,7 @@ def test_a_task_waits_in_another_thread(monkeypatch):
 
     waited = []
     monkeypatch.setattr(ray, "get", lambda answer: (waited.append(threading.get_ident()), answer)[1])
-    assert ask("answer") == "answer"
+    assert get_in_thread("answer") == "answer"
     assert waited != [threading.get_ident()]
 
 

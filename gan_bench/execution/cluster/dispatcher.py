@@ -100,9 +100,9 @@ class Dispatcher:
             self._submit()
             over = self._transport.wait(POLL_SECONDS)
             for handle, said in self._transport.events():  # what ended tasks said last is among it
-                self._hear(handle, said)
+                self._take_event(handle, said)
             for ended in over:
-                self._end(ended)
+                self._finish_task(ended)
             self._kill_the_late()
 
     def _submit(self) -> None:
@@ -112,7 +112,7 @@ class Dispatcher:
             bundle = self._waiting.popleft()
             self._running[self._transport.submit(bundle)] = _Task(bundle)
 
-    def _hear(self, handle: Handle, said: object) -> None:
+    def _take_event(self, handle: Handle, said: object) -> None:
         task = self._running.get(handle)
         if task is None or not isinstance(said, dict):  # last words of a task that was given up
             return
@@ -120,7 +120,7 @@ class Dispatcher:
             task.first_said = self._clock()
         self._inbox.take(said)
 
-    def _end(self, ended: Ended) -> None:
+    def _finish_task(self, ended: Ended) -> None:
         task = self._running.pop(ended.handle)
         claims = self._inbox.claims
         for trial in task.bundle.trials:

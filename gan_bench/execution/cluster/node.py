@@ -77,8 +77,8 @@ def report_node(folder: SharedFolder) -> NodeReport:
     return NodeReport(socket.gethostname(), versions(), folder.is_here())
 
 
-def ask(answer: Any) -> Any:  # noqa: ANN401 - whatever an actor returns
-    """Wait for an answer in another thread: Ray lends the CPU of a task that waits in its own to the next task."""
+def get_in_thread(answer: Any) -> Any:  # noqa: ANN401 - whatever an actor returns
+    """Wait with ``ray.get`` in another thread: Ray lends the CPU of a task that waits in its own to the next task."""
     import ray
 
     with ThreadPoolExecutor(1) as thread:

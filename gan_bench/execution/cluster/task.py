@@ -17,7 +17,7 @@ from typing import Any
 
 from gan_bench.core.errors import StopProcess, UserError
 from gan_bench.core.preparing import progress_listener
-from gan_bench.execution.cluster.node import SharedFolder, ask, versions
+from gan_bench.execution.cluster.node import SharedFolder, get_in_thread, versions
 from gan_bench.execution.workers.job import Contexts, Job, Site
 from gan_bench.execution.workers.worker import run_job
 from gan_bench.records.record import Status
@@ -102,7 +102,7 @@ class EventSender:
         with contextlib.suppress(Exception):  # there may be no driver any more
             sent = self._mailbox.put.remote(self._handle, kept)
             if wait:
-                ask(sent)
+                get_in_thread(sent)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def carry(driver: Driver, handle: Handle, jobs: tuple[str, ...]) -> dict[str, di
         What came of every claim, as JSON, by trial id.
     """
     _check_node(driver)
-    if not ask(driver.mailbox.check_in.remote(handle)):
+    if not get_in_thread(driver.mailbox.check_in.remote(handle)):
         return {}
     process = _process(driver)
     with _ending_at_once(), _telling(driver, handle) as sender:
@@ -207,13 +207,13 @@ class _Process:
     def __init__(self, mailbox: Any) -> None:  # noqa: ANN401 - Ray's handles have no types
         self.contexts = Contexts(self.stop)
         self._stopping = threading.Event()
-        threading.Thread(target=self._hear, args=(mailbox,), daemon=True).start()
+        threading.Thread(target=self._await_stop, args=(mailbox,), daemon=True).start()
 
     def stop(self) -> bool:
         """True if trials are to save a checkpoint and end."""
         return self._stopping.is_set()
 
-    def _hear(self, mailbox: Any) -> None:  # noqa: ANN401 - Ray's handles have no types
+    def _await_stop(self, mailbox: Any) -> None:  # noqa: ANN401 - Ray's handles have no types
         """Wait for the request to stop, in a daemon thread: one that is joined would keep the process, and its GPU."""
         import ray
         from ray.exceptions import ActorUnavailableError

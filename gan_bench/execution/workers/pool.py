@@ -136,7 +136,7 @@ class Worker:
         inbox, late = EventInbox(trials, work.listener), threading.Event()
         whole = False
         try:
-            whole = self._hear_out(job, process, inbox, stop, late)
+            whole = self._send_and_read(job, process, inbox, stop, late)
         finally:
             if not whole:
                 self.close()
@@ -150,7 +150,7 @@ class Worker:
             self.close()
         return inbox.claims
 
-    def _hear_out(
+    def _send_and_read(
         self,
         job: Job,
         process: subprocess.Popen[str],

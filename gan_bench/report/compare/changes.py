@@ -121,7 +121,7 @@ def explore(change: Measured) -> tuple[str, str]:
     if not change.differs:
         return "identical", ""
     is_shown = change.is_decided(change.pair.p) and not change.apart
-    return ("exploratory", change.way) if is_shown else ("no change", "")
+    return ("exploratory", change.direction) if is_shown else ("no change", "")
 
 
 def judge(change: Measured, p: float, tolerance: float, *, certain: bool, tests: int) -> tuple[str, str]:
@@ -141,10 +141,10 @@ def judge(change: Measured, p: float, tolerance: float, *, certain: bool, tests:
         (not change.differs, "identical", ""),
         (bool(change.apart), "cannot judge", change.apart),
         (bool(change.always), "worse", change.always),
-        (change.is_decided(p), change.way, "decided by the test"),
+        (change.is_decided(p), change.direction, "decided by the test"),
         (size <= tolerance, "within tolerance", ""),
         (could_decide, "cannot judge", "beyond the tolerance, and the test does not decide"),
-        (certain or size > GROSS, change.way, f"beyond the tolerance of {tolerance:.0%}; {untested}"),
+        (certain or size > GROSS, change.direction, f"beyond the tolerance of {tolerance:.0%}; {untested}"),
         (True, "cannot judge", f"{untested}, and nothing is known of the spread over seeds"),
     )
     return next((verdict, why) for holds, verdict, why in rules if holds)

@@ -65,7 +65,7 @@ class Comparison:
         tests: Comparisons of the primary score that were tested; p values are corrected for so many.
         unchanged: How many comparisons were identical, and how many within the tolerance.
         settings: Where settings were compared and not trials: how many comparisons came to which verdict.
-        in_common: Of how many settings these are: one may be in several suites, or scored in several ways.
+        in_common: Of how many settings these are: one may be in several suites, or scored under several protocols.
     """
 
     tables: list[Table]
@@ -178,12 +178,12 @@ def compare(
 
 def _apart(before: _Folder, after: _Folder, fields: tuple[str, ...]) -> str:
     """Return how settings that both folders have were scored, where that is what separates them, or what to do."""
-    ways = [
+    protocols = [
         sorted({str(name) for name in build_frames(side.trials).scores.get("protocol", ())})[:3]
         for side in (before, after)
     ]
-    if ways[0] and ways[1] and not set(ways[0]) & set(ways[1]):
-        one, other = (" and ".join(_way(Protocol(name)) for name in side) for side in ways)
+    if protocols[0] and protocols[1] and not set(protocols[0]) & set(protocols[1]):
+        one, other = (" and ".join(_protocol_in_words(Protocol(name)) for name in side) for side in protocols)
         return (
             f": their scores are of {one} in the first, and of {other} in the second, which are no comparable numbers; "
             "train one of them again with --samples or --extractor as the other was"
@@ -194,7 +194,7 @@ def _apart(before: _Folder, after: _Folder, fields: tuple[str, ...]) -> str:
     return f"; name {more} fields that must be equal with --match, such as recipe,lr"
 
 
-def _way(protocol: Protocol) -> str:
+def _protocol_in_words(protocol: Protocol) -> str:
     """Return in words how scores were taken."""
     average = " of the moving average" if protocol.average else ""
     images = plural(protocol.generated, "image")

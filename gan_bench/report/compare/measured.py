@@ -113,7 +113,7 @@ class Measured:
         return bool(self.pair.values.any())
 
     @property
-    def way(self) -> str:
+    def direction(self) -> str:
         """Which way the newer folder differs."""
         return "better" if self.pair.second_is_better else "worse"
 

@@ -61,13 +61,13 @@ class LevelPair(NamedTuple):
 def scored_so(scored: ScoredStudy) -> pd.DataFrame:
     """Return the trials to compare that have the protocol's scores, or were to have them: others can lose none."""
 
-    def way(config: Mapping[str, Mapping[str, object]]) -> str:
+    def evaluation_key(config: Mapping[str, Mapping[str, object]]) -> str:
         return canonical_json([config["evaluation"].get(name) for name in ("samples", "extractors")])
 
     trials, every = scored.study.compared, scored.study.trials
-    ways = set(every["config"][every["trial"].isin(scored.final().index)].map(way))
+    keys = set(every["config"][every["trial"].isin(scored.final().index)].map(evaluation_key))
     has_scores = trials["trial"].isin(scored.final().index)
-    is_open = (trials["status"] != "done") & trials["config"].map(lambda config: way(config) in ways)
+    is_open = (trials["status"] != "done") & trials["config"].map(lambda config: evaluation_key(config) in keys)
     return trials[has_scores | is_open]
 
 

@@ -27,7 +27,7 @@ from gan_bench.training.draws import EpochDraws
 from gan_bench.training.engine import normalise
 from gan_bench.training.fast.engine import Body, Capture, FastEngine
 from gan_bench.training.group.stacked import can_stack
-from gan_bench.training.group.ways import GAIN, GAIN_ALONE, Step, make, ways
+from gan_bench.training.group.ways import GAIN, GAIN_ALONE, Step, make_step, ways
 from gan_bench.training.precision import tf32_flags
 from gan_bench.training.state import TrainState
 from gan_bench.training.step import Batch
@@ -177,7 +177,7 @@ class Group:
         if self._step is None:
             if self.way is None:
                 self.way = ways(self.members, self._images.device)[0]
-            self._step = make(self.way, self.members)
+            self._step = make_step(self.way, self.members)
         return self._step
 
     def _update(self, batch: Batch) -> Tensor:
@@ -186,7 +186,7 @@ class Group:
 
     def _ready(self, way: str) -> Body:
         """Take a way, and record it where something records."""
-        self.way, self._step = way, make(way, self.members)
+        self.way, self._step = way, make_step(way, self.members)
         return self._record(self._capture) if self._capture else self._iteration
 
     def _kept(self, way: str) -> Body:

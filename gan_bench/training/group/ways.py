@@ -62,7 +62,7 @@ def ways(members: Sequence[FastEngine], device: torch.device) -> list[str]:
     return [*found, BRANCHES + LAST] if convolutional else found
 
 
-def make(way: str, members: Sequence[FastEngine]) -> Step:
+def make_step(way: str, members: Sequence[FastEngine]) -> Step:
     """Make the step of a way. Tensors of the trials are moved to where it wants them; a step made before is void."""
     states, objective, precision = [member.state for member in members], members[0].objective, _precision(members)
     for member in members:
