@@ -256,12 +256,12 @@ def run(options: RunOptions) -> RunResult:
     name = results_name(read(find_suite(options.suite))[0].suite, options.plan)  # the file may be edited meanwhile
     folder = options.folder.absolute() / name
     result = RunResult(0, folder)
-    before = _written(result.page)
+    before = _file_state(result.page)
     code = run_suite(options, console(file=io.StringIO()) if options.quiet else console(), signals=False)
-    return replace(result, exit_code=code, has_report=_written(result.page) not in (None, before))
+    return replace(result, exit_code=code, has_report=_file_state(result.page) not in (None, before))
 
 
-def _written(file: Path) -> tuple[int, int] | None:
+def _file_state(file: Path) -> tuple[int, int] | None:
     """Return what tells a file from the one that is written in its place, or None where there is none."""
     try:
         found = file.stat()

@@ -242,7 +242,7 @@ class RunOptions:
             object.__setattr__(self, "seeds", _seeds(self.seeds))
         self._check_together()
         object.__setattr__(self, "extractors", tuple(self.extractors))
-        object.__setattr__(self, "changes", as_changes({n: _plain(value) for n, value in self.changes.items()}))
+        object.__setattr__(self, "changes", as_changes({n: _python_value(value) for n, value in self.changes.items()}))
 
     def _check_together(self) -> None:
         """Refuse options that exclude each other."""
@@ -355,11 +355,11 @@ def _seeds(given: Iterable[int]) -> tuple[int, ...]:
     return found
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - of any field
+def _python_value(value: Any) -> Any:  # noqa: ANN401 - of any field
     """Return a value of a field as Python's own types, of which NumPy's numbers are none."""
     value = as_python(value)
     if isinstance(value, (list, tuple)):
-        return type(value)(map(_plain, value))
+        return type(value)(map(_python_value, value))
     if isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
     return float(value) if isinstance(value, Real) and not isinstance(value, (bool, int)) else value

@@ -135,7 +135,7 @@ def _parting(before: Sequence[HistoryLine], now: Sequence[HistoryLine]) -> _Part
         other = b if a is None else a
         if a is None or b is None or a["kind"] != b["kind"] or a["step"] != b["step"]:
             return _Parting(alike, other["step"] if other else 0, math.inf)
-        if _plain(a) != _plain(b):
+        if _without_timing(a) != _without_timing(b):
             pairs = zip(_statistics(a), _statistics(b), strict=True)
             return _Parting(alike, a["step"], max(apart(first, second) for first, second in pairs))
         alike = a["step"]
@@ -241,6 +241,6 @@ def final_scores(trials: Iterable[StoredTrial]) -> list[float]:
     return [score for score in found if score is not None]
 
 
-def _plain(line: HistoryLine) -> str:
+def _without_timing(line: HistoryLine) -> str:
     """Return a line as text without what differs between two runs of a trial."""
     return json.dumps({name: value for name, value in line.items() if name not in TIMING}, sort_keys=True)

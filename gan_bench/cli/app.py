@@ -42,7 +42,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            _end(130, "interrupted")
+            _exit_with(130, "interrupted")
 
 
 app = typer.Typer(
@@ -271,27 +271,27 @@ def main(arguments: list[str] | None = None) -> None:
             _check_folder()
             sys.exit(_commands(words, prog_name="gan-bench", standalone_mode=False))
     except UserError as error:
-        _end(2, f"error: {error}")
+        _exit_with(2, f"error: {error}")
     except UsageError as error:
-        _end(2, _usage(error, words))
+        _exit_with(2, _usage(error, words))
     except KeyboardInterrupt:
         sys.exit(130)
     except SystemExit as stop:
         if isinstance(stop.__context__, BrokenPipeError):  # which typer makes a 1, and that is a verdict
-            _end(BROKEN_PIPE)
+            _exit_with(BROKEN_PIPE)
         raise
     except BrokenPipeError:
-        _end(BROKEN_PIPE)
+        _exit_with(BROKEN_PIPE)
     except OSError as error:
         what = f"the file {error.filename} cannot be used" if error.filename else "something cannot be written"
-        _end(2, f"error: {what} ({error.strerror or error}); check space, rights, and where output goes")
+        _exit_with(2, f"error: {what} ({error.strerror or error}); check space, rights, and where output goes")
 
 
 BROKEN_PIPE = 128 + 13
 """What shells show of a process that SIGPIPE ended."""
 
 
-def _end(code: int, text: str = "") -> NoReturn:
+def _exit_with(code: int, text: str = "") -> NoReturn:
     """Say why, if that can be written, and end; what no stream takes any more does not change the exit code."""
     with contextlib.suppress(OSError):
         if text:

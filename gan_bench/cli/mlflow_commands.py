@@ -158,7 +158,7 @@ def serve(
                 webbrowser.open(links[0].rpartition(" ")[2] if links and "http" in links[0] else base)
             code = process.wait()
         except (KeyboardInterrupt, StopProcess):
-            _end(process)
+            _end_server(process)
             raise
     if code:
         raise UserError(f"MLflow's server ended with exit code {code}; what it printed above says why")
@@ -168,7 +168,7 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise StopProcess(128 + number)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end_server(process: subprocess.Popen[bytes]) -> None:
     """End a server and all that it started, which are gone when this returns."""
     try:
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):

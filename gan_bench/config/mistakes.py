@@ -141,7 +141,7 @@ def _as_bounds(given: object, place: tuple[str | int, ...]) -> str:
 
 def _as_pairs(given: object) -> str:
     """Return what to write for the pairs of numbers that a single value or a text means."""
-    numbers = _listed(given, is_whole=False) if isinstance(given, str) else []
+    numbers = _listed_numbers(given, is_whole=False) if isinstance(given, str) else []
     if len(numbers) == 2:
         return f"write [[{', '.join(numbers)}]]"
     is_first = isinstance(given, float) and 0 <= given < 1
@@ -170,13 +170,13 @@ def _as_list(given: object, place: tuple[str | int, ...]) -> str:
     if field == "seeds" and (bounds := re.fullmatch(r"(?a:(\d{1,4})\s*(-|\N{EN DASH}|\.\.|:)\s*(\d{1,4}))", text)):
         named = [*range(int(bounds[1]), int(bounds[3]) + (bounds[2] != ":"))]  # a colon is Python's, without its end
         return f"write {named}" if 0 < len(named) <= 20 else example
-    if numbers := _listed(text, is_whole=is_whole):
+    if numbers := _listed_numbers(text, is_whole=is_whole):
         return f"write [{', '.join(numbers)}]"
     kind, decimals = ("whole numbers", "") if is_whole else ("numbers", ", and points for decimals")
     return example or f"write {kind} in brackets, with commas between them alone{decimals}"
 
 
-def _listed(text: str, *, is_whole: bool) -> list[str]:
+def _listed_numbers(text: str, *, is_whole: bool) -> list[str]:
     """Return the numbers that a text lists beyond doubt, or none: 64,128 and 1 500 may be one number, 0,5 too."""
     text = text.strip("()[] ")
     parts = re.split(r"\s*;\s*|\s*,\s+", text)

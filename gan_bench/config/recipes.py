@@ -121,7 +121,7 @@ class Recipe:
     def facts(self) -> Mapping[str, Fact[Any]]:
         """Return the facts by field name, in the order of the class; their values are those that are trained."""
         given = {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), Fact)} | dict(self.extras)
-        return {name: replace(fact, value=_plain(fact.value)) for name, fact in given.items()}
+        return {name: replace(fact, value=_exact_value(fact.value)) for name, fact in given.items()}
 
     def values(self) -> dict[str, Any]:
         """Return the plain values by field name, ready for ``TrialConfig``, without rounding errors."""
@@ -132,10 +132,10 @@ class Recipe:
         return {name: fact.provenance for name, fact in self.facts().items()}
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of a config
+def _exact_value(value: Any) -> Any:  # noqa: ANN401 - any value of a config
     """Return a value as Python has it, without the rounding error of float32 or of a product, and lists as tuples."""
     value = as_python(value)
-    return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) else value
+    return tuple(map(_exact_value, value)) if isinstance(value, (list, tuple)) else value
 
 
 DCGAN_BETAS = (0.5, 0.999)

@@ -224,7 +224,7 @@ def read(source: SuiteSource) -> tuple[SuiteFile, YamlDocument]:
         SuiteError: It cannot be read or is not valid.
     """
     if isinstance(source, Mapping):  # that a program made; its relative paths start at the current folder
-        return parse(Path("suite"), as_yaml(_plain(source, ())), is_file=False)
+        return parse(Path("suite"), as_yaml(_yaml_value(source, ())), is_file=False)
     path = source
     try:
         with path.open("rb") as file:
@@ -249,7 +249,7 @@ def read(source: SuiteSource) -> tuple[SuiteFile, YamlDocument]:
     return parse(path, text)
 
 
-def _plain(value: Any, place: Location) -> Plain:  # noqa: ANN401 - anything of a program
+def _yaml_value(value: Any, place: Location) -> Plain:  # noqa: ANN401 - anything of a program
     """Return a value of a program as YAML has it; paths are absolute, to mean the same wherever the suite is kept.
 
     Raises:
@@ -258,10 +258,10 @@ def _plain(value: Any, place: Location) -> Plain:  # noqa: ANN401 - anything of 
     if len(place) > MAX_DEPTH:
         raise SuiteError(f"suite: {dotted(place[:2])}: more than {MAX_DEPTH} levels; a suite needs 4")
     if isinstance(value, Mapping):
-        return {str(key): _plain(each, (*place, str(key))) for key, each in value.items()}
+        return {str(key): _yaml_value(each, (*place, str(key))) for key, each in value.items()}
     value = as_python(value)
     if isinstance(value, (list, tuple, range, set, frozenset)):
-        return [_plain(each, (*place, i)) for i, each in enumerate(value)]
+        return [_yaml_value(each, (*place, i)) for i, each in enumerate(value)]
     if isinstance(value, (str, Path)):
         is_path = place[:1] == ("plugins",) or (place[:1] == ("datasets",) and place[2:] == ("path",))
         is_relative = is_path and str(value) and not str(value).startswith("~")

@@ -243,10 +243,10 @@ class TrialConfig:
 
     def to_json(self) -> dict[str, object]:
         """Return the config as a JSON-able dict that ``from_json`` takes back."""
-        plain: dict[str, object] = json.loads(canonical_json(self._plain()))
+        plain: dict[str, object] = json.loads(canonical_json(self._recorded_fields()))
         return plain
 
-    def _plain(self) -> dict[str, Any]:
+    def _recorded_fields(self) -> dict[str, Any]:
         plain = {name: getattr(self, name) for name in _FIELDS}
         plain = {name: value for name, value in plain.items() if (name, value) not in UNWRITTEN_DEFAULTS.items()}
         plain["evaluation"] = dict(vars(self.evaluation))
@@ -272,7 +272,11 @@ class TrialConfig:
     @cached_property
     def id(self) -> str:
         """The trial's identity: eight hex digits of the SHA-256 of its canonical JSON without later defaults."""
-        known = {name: value for name, value in self._plain().items() if (name, value) not in LATER_DEFAULTS.items()}
+        known = {
+            name: value
+            for name, value in self._recorded_fields().items()
+            if (name, value) not in LATER_DEFAULTS.items()
+        }
         known["evaluation"].pop("keep", None)
         return hashlib.sha256(canonical_json(known).encode()).hexdigest()[:8]
 

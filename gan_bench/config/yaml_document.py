@@ -124,7 +124,7 @@ class YamlDocument:
         node = self._compose(text)
         if node is None:
             raise SuiteError(f"{path}: the suite is empty; see benchmarks/digits.yaml for an example")
-        self.content = self._plain(node, ())
+        self.content = self._value_of(node, ())
 
     def at(self, mark: yaml.Mark | None) -> str:
         """Return ``file:line:column`` of a mark."""
@@ -164,7 +164,7 @@ class YamlDocument:
         field = f"{dotted(place)}: " if place else ""
         return SuiteError(f"{self.at(mark)}: {clip(field + said, MAX_MESSAGE)}")
 
-    def _plain(self, node: yaml.Node, place: Location) -> Plain:
+    def _value_of(self, node: yaml.Node, place: Location) -> Plain:
         self._nodes += 1
         if self._nodes > MAX_NODES or len(place) > MAX_DEPTH:
             raise self._refusal(node.start_mark, (), _TOO_LARGE)
@@ -185,7 +185,7 @@ class YamlDocument:
 
     def _collection(self, node: yaml.Node, place: Location) -> Plain:
         if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
-            return [self._plain(item, (*place, i)) for i, item in enumerate(node.value)]
+            return [self._value_of(item, (*place, i)) for i, item in enumerate(node.value)]
         if not isinstance(node, yaml.MappingNode) or node.tag != _TAG + "map":
             raise self._refusal(node.start_mark, place, f"the tag {_short_tag(node)} is not supported; remove it")
         content: dict[str, Plain] = {}
@@ -194,7 +194,7 @@ class YamlDocument:
             if key in content:
                 raise self._refusal(key_node.start_mark, (), f"{dotted((key,))} is given twice; keep one")
             self.keys[(*place, key)] = key_node.start_mark
-            content[key] = self._plain(value_node, (*place, key))
+            content[key] = self._value_of(value_node, (*place, key))
         return content
 
     def _key(self, node: yaml.Node, place: Location) -> str:

@@ -88,7 +88,7 @@ def checked(
     Raises:
         UserError: It is of another type, or outside these bounds.
     """
-    kind = _listed(kind)
+    kind = _iterables_as_sequences(kind)
     kinds = get_args(kind) if get_origin(kind) is UnionType else (kind,)
     if value is None and NoneType in kinds:
         return None
@@ -118,10 +118,10 @@ def short(value: object) -> str:
     return " ".join(repr(value).split())[:100]
 
 
-def _listed(kind: Any) -> Any:  # noqa: ANN401 - a type
+def _iterables_as_sequences(kind: Any) -> Any:  # noqa: ANN401 - a type
     """Return a type with sequences, as which an argument is returned, in the place of iterables."""
     if get_origin(kind) is UnionType:
-        return functools.reduce(operator.or_, map(_listed, get_args(kind)))
+        return functools.reduce(operator.or_, map(_iterables_as_sequences, get_args(kind)))
     return Sequence[get_args(kind)] if get_origin(kind) is Iterable else kind  # type: ignore[misc]
 
 

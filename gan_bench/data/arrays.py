@@ -50,7 +50,7 @@ def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tens
     if isinstance(given, (Tensor, np.ndarray)):
         array = _array(given)
     else:
-        parts = [given] if isinstance(given, Image.Image) else _listed(given)
+        parts = [given] if isinstance(given, Image.Image) else _items_of(given)
         if parts and all(isinstance(each, Image.Image) for each in parts):
             parts, left = _read_pictures(parts, value_range)
         array = _stacked(parts)
@@ -175,7 +175,7 @@ def _array(given: Tensor | NDArray[Any]) -> NDArray[Any]:
     return given if given.dtype.isnative else given.astype(given.dtype.newbyteorder("="))
 
 
-def _listed(given: Any) -> list[Any]:  # noqa: ANN401 - of any kind
+def _items_of(given: Any) -> list[Any]:  # noqa: ANN401 - of any kind
     """Return what a sequence holds; one that only knows its length and its items, as a dataset, is read to that.
 
     Raises:

@@ -179,12 +179,14 @@ def _folders_of_masks(stems: Mapping[str, Collection[str]]) -> Iterator[str]:
     """
     paths = {folder: tuple(folder.split("/")) if folder else () for folder in sorted(stems)}
     masks = {
-        each: _place(paths[each]) for each in paths if _LIKE_MASKS.search(each) and any(map(_is_of_masks, paths[each]))
+        each: _without_mask_folders(paths[each])
+        for each in paths
+        if _LIKE_MASKS.search(each) and any(map(_is_of_masks, paths[each]))
     }
     wanted = {*masks.values()}
     images: dict[Words, tuple[Words, set[Words]]] = {}
     for folder, path in paths.items() if wanted else ():
-        if folder not in masks and (place := _place(path)) in wanted:
+        if folder not in masks and (place := _without_mask_folders(path)) in wanted:
             ends = tuple(filter(_is_of_data, path))
             short = (stem[: -len(end)] for stem in stems[folder] for end in ends if stem.endswith(end))
             images.setdefault(place, (path, set()))[1].update(map(_name, itertools.chain(stems[folder], short)))
@@ -200,7 +202,7 @@ def _folders_of_masks(stems: Mapping[str, Collection[str]]) -> Iterator[str]:
             )
 
 
-def _place(path: Words) -> Words:
+def _without_mask_folders(path: Words) -> Words:
     """Return a path without the folders of it that are of masks, of data or splits."""
     return tuple(each for each in path if not _is_of_masks(each) and not _is_of_data(each))
 

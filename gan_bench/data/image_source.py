@@ -202,7 +202,7 @@ def _archived(path: Path, archive: zipfile.ZipFile) -> ImageSource:
     below = {name.rstrip("/") for name in members if name.endswith("/")}
     for name in members:  # not every archive lists its folders
         below.update(map(str, PurePosixPath(name).parents))
-    results = _written_in(members, below)
+    results = _own_folders_in_archive(members, below)
     reasons = {
         name: LINKS if stat.S_ISLNK(archive.getinfo(own).external_attr >> 16) else _why_not(name)
         for name, own in members.items()
@@ -348,7 +348,7 @@ RESULTS = "folders of results of gan_bench"
 """Why what gan_bench wrote among images is left out, which is counted by folders."""
 
 
-def _written(folders: Mapping[str, str], is_file: Callable[[str], bool]) -> set[str]:
+def _own_folders(folders: Mapping[str, str], is_file: Callable[[str], bool]) -> set[str]:
     """Return those of the folders beside each other that gan_bench wrote: suites and what is beside, records, reports.
 
     Args:
@@ -362,7 +362,7 @@ def _written(folders: Mapping[str, str], is_file: Callable[[str], bool]) -> set[
     return suites.union(*others, folders.keys() & {*_OF_RESULTS} if suites else ())
 
 
-def _written_in(members: Collection[str], folders: Iterable[str]) -> set[str]:
+def _own_folders_in_archive(members: Collection[str], folders: Iterable[str]) -> set[str]:
     """Return the outermost folders in an archive that gan_bench wrote; the dot is all of it."""
     beside: dict[str, dict[str, str]] = {}
     for folder in folders:
@@ -371,7 +371,7 @@ def _written_in(members: Collection[str], folders: Iterable[str]) -> set[str]:
     found = {
         near[name]
         for near in beside.values()
-        for name in _written(near, lambda file: file.removeprefix("./") in members)
+        for name in _own_folders(near, lambda file: file.removeprefix("./") in members)
     }
     return {each for each in found if not _is_below(each, found)}
 
@@ -407,9 +407,9 @@ def image_tree(top: Path, left_out: Counter[str], others: dict[str, list[str]]) 
     seen = {os.path.realpath(top)}
     while left:
         folder, above, is_linked = left.pop()
-        listed = _listed(top / folder)
+        listed = _sorted_entries(top / folder)
         may_be_folders = {entry.name: entry.path for entry in listed if not entry.is_file(follow_symlinks=False)}
-        ours = _written(may_be_folders, os.path.isfile)
+        ours = _own_folders(may_be_folders, os.path.isfile)
         if ours and folder:  # of nothing else, it and those above it would be empty classes
             folders.remove(folder)
             others[folder] = [f"{folder}/{name}" for name in sorted(ours)]
@@ -440,7 +440,7 @@ def image_tree(top: Path, left_out: Counter[str], others: dict[str, list[str]]) 
     return sorted(images), sorted(folders)
 
 
-def _listed(folder: Path) -> list[os.DirEntry[str]]:
+def _sorted_entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)

@@ -97,13 +97,13 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
             if len(path) > depth:
                 tops[path[depth]] += count
         loose = paths.total() - tops.total()
-        training = [top for top in tops if _plain(top) in TRAINING]
-        held_out = [top for top in tops if _plain(top) in HELD_OUT]
+        training = [top for top in tops if _normal_name(top) in TRAINING]
+        held_out = [top for top in tops if _normal_name(top) in HELD_OUT]
         if training or held_out or loose or len(tops) != 1:
             break
         depth += 1
     rest = [top for top in tops if top not in training]
-    if training and not loose and all(_plain(top) in HELD_OUT | BESIDE_TRAINING for top in rest):
+    if training and not loose and all(_normal_name(top) in HELD_OUT | BESIDE_TRAINING for top in rest):
         held_out = rest
     others = [top for top in rest if top not in held_out]
     within = next(iter(paths))[:depth] if paths else ()
@@ -185,7 +185,7 @@ def _layout(tops: Mapping[str, int], training: str, held_out: list[str], within:
     Raises:
         DataError: It cannot be told which is held out.
     """
-    tests = [top for top in held_out if _plain(top) in TEST] or held_out
+    tests = [top for top in held_out if _normal_name(top) in TEST] or held_out
     if len(tests) > 1:
         some = " and ".join(map(printable, tests))
         raise DataError(f"{where} holds {some}, and it cannot be told which is held out; keep one of them")
@@ -230,8 +230,8 @@ def _doubts(
         called = _held_out(folders)
         is_asked = place == first and classes is None
         if pair := pairs.get(place) or (_alike(folders, inside, called) if is_asked else None):
-            exact = {_plain(each) in HELD_OUT for each in {*every[place]} - {pair[0]}} == {True}
-            exact = exact and _plain(pair[0]) in TRAINING and place not in paths
+            exact = {_normal_name(each) in HELD_OUT for each in {*every[place]} - {pair[0]}} == {True}
+            exact = exact and _normal_name(pair[0]) in TRAINING and place not in paths
             if exact or classes is None:
                 remedy = _remedy(place if exact else (), where, paths, first, len(pairs) > 1)
                 if place not in pairs and len(folders) == 2:
@@ -277,8 +277,8 @@ def _remedy(place: Words, where: str, paths: Collection[Words], first: Words, mo
 def _renaming(pair: tuple[str, str], called: Collection[str]) -> str:
     """Return how to rename two folders that lie alone, of which the second may be held out."""
     training, held_out = map(printable, pair)
-    renames = [f"{training} to train"] * (_plain(pair[0]) not in TRAINING)
-    renames += [f"{held_out} to test"] * (_plain(pair[1]) not in HELD_OUT)
+    renames = [f"{training} to train"] * (_normal_name(pair[0]) not in TRAINING)
+    renames += [f"{held_out} to test"] * (_normal_name(pair[1]) not in HELD_OUT)
     others = f"{held_out} if it is a class" if pair[1] in called else f"{training} to another name if it is not"
     return f"rename {' and '.join(renames)} if {held_out} is held out, or {others}"
 
@@ -323,7 +323,7 @@ def _held_out(folders: Mapping[str, Sequence[str]]) -> list[str]:
     Args:
         folders: Their names, with the words of these.
     """
-    plain = set(map(_plain, folders))
+    plain = set(map(_normal_name, folders))
     opposites = ((each, f"{no}{each}") for each in plain for no in ("in", "un", "no", "non", "not"))
     not_splits = {each for pair in opposites if pair[1] in plain for each in pair}
     rests = _rests(folders, _HELD_OUT)
@@ -332,7 +332,7 @@ def _held_out(folders: Mapping[str, Sequence[str]]) -> list[str]:
         each
         for each in rests
         if known.issuperset(_more(itertools.takewhile(lambda word: not _HELD_OUT.fullmatch(word), folders[each][::-1])))
-        and _plain(each) not in not_splits
+        and _normal_name(each) not in not_splits
     )
 
 
@@ -428,5 +428,5 @@ def words_of(name: str) -> list[str]:
     return _IN_TWO.sub(r"\1\2", " ".join(_WORD.findall(name)).lower()).split()
 
 
-def _plain(name: str) -> str:
+def _normal_name(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name.lower()).removesuffix("set")

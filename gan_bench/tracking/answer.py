@@ -113,7 +113,7 @@ def publish_settings(mirror: Mirror, runs: SuiteRuns, progress: Callable[[], Non
                 mirror.store.tag(run.run_id, {**words, SHOWN_TAG: ""})
                 run.shown = ""
         with mirror.noting_refusals(name):
-            _end(mirror.store, run, runs.trials_of(run))
+            _set_run_status(mirror.store, run, runs.trials_of(run))
         progress()
 
 
@@ -191,7 +191,7 @@ def _make_again(store: TrackingStore, suite: SuiteRuns, run: SettingRun) -> None
     run.run_id, run.shown, run.curves, run.status = made, "", "", "RUNNING"
 
 
-def _end(store: TrackingStore, run: SettingRun, trials: Sequence[MirroredRun]) -> None:
+def _set_run_status(store: TrackingStore, run: SettingRun, trials: Sequence[MirroredRun]) -> None:
     """Let the run of a setting stand as its trials do."""
     if any(not trial.closed for trial in trials):
         status = "RUNNING"

@@ -329,7 +329,7 @@ def metrics_of(
         for key, value, seconds, step in (
             *_training(stored.history, seconds, images, stored.trial["config"]["epochs"]),
             *_scores([*stored.evaluations, *added]),
-            *_end(stored.record),
+            *_cost_rows(stored.record),
         )
         if value is not None
     ]
@@ -365,7 +365,7 @@ def _scores(evaluations: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
             yield f"eval/{metric_key(score['name'])}", score["value"], line.get("train_seconds", 0.0), line["epoch"]
 
 
-def _end(record: Mapping[str, Any] | None) -> Iterator[Row]:
+def _cost_rows(record: Mapping[str, Any] | None) -> Iterator[Row]:
     if record is None or record["status"] not in FINAL:  # others may be resumed, which changes them
         return
     seconds, epochs = record["train_seconds"], record["epochs"]

@@ -64,7 +64,7 @@ def open_log(path: Path) -> IO[bytes]:
         raise UserError(f"{path} cannot be written ({why}); remove it, or use --no-tracking") from None
 
 
-def _place(uri: str) -> Path:
+def _local_path(uri: str) -> Path:
     return Path(unquote(urlsplit(uri).path))
 
 
@@ -269,7 +269,7 @@ class TrackingStore:
         """True if the files of a run, which lay in a folder of this machine, are gone: somebody removed that."""
         uri = str(run.info.artifact_uri)
         moved = self.results.resolve() / ARTIFACTS / uri.rpartition(f"/{ARTIFACTS}/")[2]  # since the run was found
-        return uri.startswith("file:") and not _place(uri).exists() and not moved.exists()
+        return uri.startswith("file:") and not _local_path(uri).exists() and not moved.exists()
 
     def find(self, experiment: str) -> Iterator[Run]:
         """Yield the runs of this folder in an experiment."""
@@ -293,7 +293,7 @@ class TrackingStore:
         if found is None or self.on_server:
             return
         here = (self.results.resolve() / ARTIFACTS).as_uri() + found[1]
-        if here != found[0] and not _place(found[0]).exists():
+        if here != found[0] and not _local_path(found[0]).exists():
             move_run(self.uri, run.info.run_id, here)
 
     def _found(self, experiment: str, **which: object) -> Iterator[Run]:

@@ -252,7 +252,7 @@ class SyncProcess:
                     report_progress("waiting for MLflow (Ctrl-C ends the waiting)", 0.0)
                     is_told = True
             result, ended = self._result, self._heard < 0
-        code = self._end(END_SECONDS if result or ended else 0.0)
+        code = self._end_process(END_SECONDS if result or ended else 0.0)
         if result is None:
             is_left = is_left or until < math.inf
             silent = "was not waited for any longer" if is_left else f"did not answer for {patience:g} s"
@@ -270,7 +270,7 @@ class SyncProcess:
     def _is_over(self) -> bool:
         return self._result is not None or self._heard < 0
 
-    def _end(self, patience: float) -> int:
+    def _end_process(self, patience: float) -> int:
         """End the process, killed after so many seconds, and return its exit code."""
         try:
             code = self._process.wait(timeout=patience)

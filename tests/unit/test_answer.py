@@ -22,7 +22,7 @@ from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.text import matches
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import NO_ENVIRONMENT
-from gan_bench.report.card.text import ScoreRow, _place
+from gan_bench.report.card.text import ScoreRow, _rank_in_words
 from gan_bench.report.findings.answer import answers_markdown
 from gan_bench.report.findings.command import Command, own_command, whole_command
 from gan_bench.report.findings.factors import factors_of
@@ -162,12 +162,12 @@ def test_cards_and_champions_claim_no_more_than_the_answer(seeds, said):
     made = report_of(items, commands={"test": COMMAND}, designs={("test", 1, "full", "digits"): design})
     ((study, _, (found,)),) = made.studies
     first, *others = standings(study.scored[0]).ranked
-    assert f"11 {said}" in _place(first) or f"11 not judged, {said}" in _place(first)
+    assert f"11 {said}" in _rank_in_words(first) or f"11 not judged, {said}" in _rank_in_words(first)
     assert f"11 others {'not judged, ' * (seeds == 1)}{said}" in _champion(study.scored[0]).why
     assert ("may be as good" in found.headline) == (seeds == 12)
     for each in others:
-        assert ("not decidedly worse than the best" in _place(each)) == (seeds == 12)
-        assert ("against the best, " in _place(each)) == (seeds < 12)
+        assert ("not decidedly worse than the best" in _rank_in_words(each)) == (seeds == 12)
+        assert ("against the best, " in _rank_in_words(each)) == (seeds < 12)
 
 
 def test_where_only_the_best_score_is_of_no_use_the_best_of_the_others_is_named():
@@ -186,7 +186,7 @@ def test_where_only_the_best_score_is_of_no_use_the_best_of_the_others_is_named(
     )
     assert (found.usable, found.other, found.best) == (False, other, "lr 4e-4")
     best = standings(study.scored[0]).best
-    assert _place(best).endswith("; its score is of no use, and of the others lr 2e-4 is the best.")
+    assert _rank_in_words(best).endswith("; its score is of no use, and of the others lr 2e-4 is the best.")
     verdicts = [each["words"]["verdict"] for each in summaries(study) if each["label"] == "lr 4e-4"]
     assert verdicts == ["best score, and of no use: all of its generators collapsed"]
     alone = answer([item for item in items if item.trial["config"]["lr_g"] == 4e-4])
@@ -938,8 +938,10 @@ def test_a_card_names_rivals_that_no_test_judges():
     items = [*trials(1e-4, (50, 51, 50, 52, 51)), *trials(2e-4, (60, 61, 60, 62, None))]
     (study,) = studies_of(items)
     best, other = sorted(finished_settings(study), key=lambda each: each.label)
-    assert _place(best).endswith("by the median FID: no test judges 1, which collapsed or failed at a different rate.")
-    assert "no test judges it against the best: lr 1e-4 failed in none, lr 2e-4 in 1 of 5" in _place(other)
+    assert _rank_in_words(best).endswith(
+        "by the median FID: no test judges 1, which collapsed or failed at a different rate."
+    )
+    assert "no test judges it against the best: lr 1e-4 failed in none, lr 2e-4 in 1 of 5" in _rank_in_words(other)
 
 
 def test_a_collapse_is_told_with_its_seed_and_its_classes():

@@ -514,7 +514,7 @@ def test_a_server_that_does_not_end_by_itself_is_gone_all_the_same(monkeypatch):
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE) as process:
         assert process.stdout.read(1) == b"."
-        mlflow_commands._end(process)
+        mlflow_commands._end_server(process)
         assert process.returncode == -signal.SIGKILL
 
 
@@ -528,7 +528,7 @@ def test_ctrl_backslash_ends_the_server_as_ctrl_c_does(tmp_path, monkeypatch):
         wait = lambda self: signal.raise_signal(signal.SIGQUIT)  # noqa: E731
 
     monkeypatch.setattr(mlflow_commands.subprocess, "Popen", lambda *_, **__: Server())
-    monkeypatch.setattr(mlflow_commands, "_end", ended.append)
+    monkeypatch.setattr(mlflow_commands, "_end_server", ended.append)
     monkeypatch.setattr(mlflow_commands, "refuse_broken", lambda *_: None)
     monkeypatch.setattr(mlflow_commands, "_links", lambda *_: [])
     (tmp_path / "mlflow.db").touch()

@@ -108,7 +108,7 @@ def card_of(standing: Standing, stored: StoredTrial) -> Card:
         scores=tuple(_scores(standing)),
         own_score=_score_of(stored, standing.scored),
         average_score="".join(_score_of(stored, each) for each in averages),
-        place=_place(standing),
+        place=_rank_in_words(standing),
         cautions=tuple(standing.remarks()),
         cost=_cost(standing.setting, stored),
         article=RECIPES[config["recipe"]].article if is_of_article else None,
@@ -133,7 +133,7 @@ def _scores(standing: Standing) -> Iterator[ScoreRow]:
                 yield ScoreRow(metric, scored.protocol, interval, known, untrained)
 
 
-def _place(standing: Standing) -> str:
+def _rank_in_words(standing: Standing) -> str:
     study, found = standing.setting.study, standings(standing.scored)
     label, count = standing.label, len(found.ranked)
     name = "" if label in standing.setting.name else f', there called "{label}"'

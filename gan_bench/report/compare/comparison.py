@@ -257,8 +257,10 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
         better=said["better"],
         differences=[
             *aside,
-            *_listed([t.name for t in ended if t.new_status == NOT_PLANNED], "not planned in the newer folder"),
-            *_listed(added, "only in the newer folder, not compared"),
+            *_count_with_names(
+                [t.name for t in ended if t.new_status == NOT_PLANNED], "not planned in the newer folder"
+            ),
+            *_count_with_names(added, "only in the newer folder, not compared"),
             *differences_of(old_trials, new_trials),
         ],
         tests=sum(each.corrected is not None for each in primary),
@@ -404,10 +406,10 @@ def _ended_worse(ended: list[_TrialChange]) -> Iterator[str]:
             yield f"{trial.study}: {trial.name}: {trial.old_status} -> {trial.new_status}"
     if lost := [trial.name for trial in bad if trial.new_status == MISSING]:
         are = "that was done is missing" if len(lost) == 1 else "that were done are missing"
-        yield from _listed(lost, are)
+        yield from _count_with_names(lost, are)
 
 
-def _listed(names: list[str], what: str) -> Iterator[str]:
+def _count_with_names(names: list[str], what: str) -> Iterator[str]:
     """Yield how many trials there are of a kind, and the names of the first, if there are any."""
     if names:
         yield f"{plural(len(names), 'trial')} {what}: {some_of(names, _NAMED)}"

@@ -36,7 +36,7 @@ _NAMED = 3
 """Fields that an error proposes."""
 
 Judgement = Literal["equivalent", "different", "undecided", "not judged"]
-_Place = tuple[str, str]
+_SuiteProfile = tuple[str, str]
 """Suite and profile."""
 _STUDY = ["key", "suite", "profile"]
 """Columns whose values are those of one setting of one study."""
@@ -183,7 +183,7 @@ def same_settings(
 
 
 def _paired(
-    olds: Mapping[_Place, _ScoredSetting], news: Mapping[_Place, _ScoredSetting]
+    olds: Mapping[_SuiteProfile, _ScoredSetting], news: Mapping[_SuiteProfile, _ScoredSetting]
 ) -> Iterator[tuple[_ScoredSetting, _ScoredSetting]]:
     """Yield every study of one side with its own of the other; one that only one side has, with all of the other."""
     for old, new in product(sorted(olds), sorted(news)):
@@ -289,7 +289,7 @@ def _ambiguous(one: Mapping[str, object], other: Mapping[str, object], names: tu
 
 def _by_setting(
     trials: Iterable[StoredTrial], names: tuple[str, ...], which: str, plan: Suites
-) -> tuple[dict[tuple[str, str], dict[_Place, _ScoredSetting]], dict[str, dict[_Place, _ScoredSetting]]]:
+) -> tuple[dict[tuple[str, str], dict[_SuiteProfile, _ScoredSetting]], dict[str, dict[_SuiteProfile, _ScoredSetting]]]:
     """Gather primary scores of done trials by setting, protocol and study, and which seeds were lost.
 
     Raises:
@@ -305,8 +305,8 @@ def _by_setting(
     done, failed = ended[ended["status"] == "done"], ended[ended["status"] != "done"]
     scores = frames.scores[frames.scores["metric"] == primary_measure()].sort_values("epoch", kind="stable")
     scores = scores[["trial", "protocol", "epoch", "value"]].merge(done, on="trial", suffixes=("", "_of_trial"))
-    gone = {(str(key), _place(*at)): rows for (key, *at), rows in failed.groupby(_STUDY, sort=True)}
-    found = dict[tuple[str, str], dict[_Place, _ScoredSetting]]()
+    gone = {(str(key), _suite_profile(*at)): rows for (key, *at), rows in failed.groupby(_STUDY, sort=True)}
+    found = dict[tuple[str, str], dict[_SuiteProfile, _ScoredSetting]]()
     for (key, protocol), every in scores.groupby(["key", "protocol"], sort=False):
         others = every["config"][every["whole"] != every["whole"].iloc[0]]
         if len(others):
@@ -315,10 +315,10 @@ def _by_setting(
         for at, mine in every.groupby(_STUDY[1:], sort=True):
             trained = mine[mine["epoch"] > 0]
             shown = done[done["trial"].isin(trained["trial"])]
-            bad = gone.get((str(key), _place(*at)), failed.iloc[:0])
-            sides[_place(*at)] = _scored_setting(mine, shown, trained, set(bad["seed"]) - set(trained["seed"]))
+            bad = gone.get((str(key), _suite_profile(*at)), failed.iloc[:0])
+            sides[_suite_profile(*at)] = _scored_setting(mine, shown, trained, set(bad["seed"]) - set(trained["seed"]))
     scored = {(key, place) for (key, _), sides in found.items() for place in sides}
-    lost = dict[str, dict[_Place, _ScoredSetting]]()
+    lost = dict[str, dict[_SuiteProfile, _ScoredSetting]]()
     for key, place in gone.keys() - scored:
         rows = gone[key, place]
         lost.setdefault(key, {})[place] = _scored_setting(rows, rows, scores.iloc[:0], set(rows["seed"]))
@@ -354,7 +354,7 @@ def _has_come_to_its_seeds(rows: pd.DataFrame, plan: Suites) -> bool:
     return not design.extended and design.at(ended).number > 0
 
 
-def _place(suite: object, profile: object) -> _Place:
+def _suite_profile(suite: object, profile: object) -> _SuiteProfile:
     return str(suite), str(profile)
 
 

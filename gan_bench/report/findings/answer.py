@@ -144,7 +144,7 @@ def _collapse(best: Standing) -> str:
     reasons = list(_signs(best))
     if some < count and all(reasons):
         return f"{start} as collapsed: {'; '.join(reasons)}."
-    which = f" (seed {_listed([*map(str, collapsed['seed'])])})" if some < count else ""
+    which = f" (seed {_and_joined([*map(str, collapsed['seed'])])})" if some < count else ""
     return f"{start} as collapsed{which}: half of the classes or fewer, or one class in over half of the images."
 
 
@@ -249,11 +249,11 @@ def _next_look(found: Standings) -> str:
         left = left or not each.next
     if len(by_look) == 1 and not left:
         return f"the next look is at {min(by_look)} seeds"
-    looks = [f"at {look} seeds for {_listed(labels)}" for look, labels in sorted(by_look.items())]
+    looks = [f"at {look} seeds for {_and_joined(labels)}" for look, labels in sorted(by_look.items())]
     return f"the next look is {', '.join(looks)}" if looks else ""
 
 
-def _listed(labels: list[str]) -> str:
+def _and_joined(labels: list[str]) -> str:
     named = [*labels[:NAMED], *([f"{len(labels) - NAMED} more"] if len(labels) > NAMED else [])]
     return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
 
@@ -301,7 +301,7 @@ def _cautions(scored: ScoredStudy, found: Standings) -> Iterator[str]:
     machines = sorted(set(done["device_name"]) - {""})
     if len(machines) > 1:
         yield (
-            f"Trials ran on several devices ({_listed(machines)}): their times and costs are not comparable, and "
+            f"Trials ran on several devices ({_and_joined(machines)}): their times and costs are not comparable, and "
             "equal seeds may draw other noise, which makes comparisons less sharp."
         )
     if found.best is None:

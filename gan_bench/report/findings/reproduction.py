@@ -183,7 +183,7 @@ _HERE = "; here: "
 def _entry(fact: Fact[Any] | None, field: str, configs: Sequence[Mapping[str, object]]) -> str:
     """Return what a recipe's article has in a field with its provenance, and what its trials have where they differ."""
     value = _ADDED[field] if fact is None else fact.value
-    text = _written(value) if fact is None else f"{value} ({fact.provenance})"
+    text = _as_fact(value) if fact is None else f"{value} ({fact.provenance})"
     values = list({json.dumps(config[field]): config[field] for config in configs}.values())
     if all(each == _as_read(value) for each in values):
         return text
@@ -191,11 +191,11 @@ def _entry(fact: Fact[Any] | None, field: str, configs: Sequence[Mapping[str, ob
     is_numeric = len(numbers) == len(values)
     if is_numeric and len(values) > MOST_VALUES:
         return f"{text}{_HERE}{len(values)} values from {numbers[0]} to {numbers[-1]}"
-    shown = some_of([*map(_written, numbers if is_numeric else values)], MOST_VALUES, " or ")
+    shown = some_of([*map(_as_fact, numbers if is_numeric else values)], MOST_VALUES, " or ")
     return f"{text}{_HERE}{shown}"
 
 
-def _written(value: object) -> str:
+def _as_fact(value: object) -> str:
     """Write a value as facts are written; None stands for all images."""
     return "all" if value is None else str(tuple(value) if isinstance(value, list) else value)
 

@@ -31,7 +31,7 @@ def summaries(study: Study) -> Iterator[SettingSummary]:
     ranked = study.scored[0] if study.scored else None
     numbers: dict[str, dict[str, float]] = {setting.label: {} for setting in study.settings}
     for scored in study.scored:
-        _add_numbers(numbers, scored, "" if scored is ranked else f".{_plain(scored.protocol)}")
+        _add_numbers(numbers, scored, "" if scored is ranked else f".{_name_for_mlflow(scored.protocol)}")
     verdicts = _verdicts(ranked) if ranked else {}
     best = {each.label: str(each.finals.idxmin()) for each in standings(ranked).ranked} if ranked else {}
     curves = _curves(study)
@@ -95,7 +95,7 @@ def _verdicts(scored: ScoredStudy) -> dict[str, dict[str, str]]:
     table = standings(scored)
     found = {each.label: {"verdict": _against_the_best(each, table)} for each in table.rows}
     for factor in factors_of(scored):
-        name = f"verdict.{_plain(f'{factor.name}.held' if factor.held else factor.name)}"
+        name = f"verdict.{_name_for_mlflow(f'{factor.name}.held' if factor.held else factor.name)}"
         for each in (each for each in factor.primary if each.found in ("decided", "equivalent")):
             for label in {*each.settings} - each.aside:
                 known, text = found[label].get(name), _comparison(each)
@@ -151,7 +151,7 @@ def _comparison(judged: Judged) -> str:
     return printable(f"decided: {judged.winner} is better than {judged.loser} ({where})")
 
 
-def _plain(text: str) -> str:
+def _name_for_mlflow(text: str) -> str:
     """Keep to the characters that MLflow takes in names."""
     return re.sub(r"[^\w.\- /]+", "-", text)
 

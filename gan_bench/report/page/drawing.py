@@ -86,10 +86,10 @@ def log_scale(axes: Axes, which: Literal["x", "y"], *, whole: bool = False) -> N
     ticks = [tick for tick in log_ticks(low, high) if not whole or tick == int(tick)]
     axis = getattr(axes, f"{which}axis")
     axis.set_minor_locator(NullLocator())
-    axis.set_ticks(ticks, [_plain(tick) for tick in ticks])
+    axis.set_ticks(ticks, [_tick_label(tick) for tick in ticks])
 
 
-def _plain(value: float) -> str:
+def _tick_label(value: float) -> str:
     """Write a number without an exponent, unless it would have many zeros."""
     return np.format_float_positional(value, trim="-") if 1e-4 <= value < 1e7 else f"{value:g}"
 

@@ -74,7 +74,7 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
     """
     shown = _chosen(table, columns)
     rows = records(table)
-    written = [[_written(row, column) for column in shown] for row in rows]
+    written = [[_latex_cell(row, column) for column in shown] for row in rows]
     marked = (
         any(column.key == RANKED for column in shown)
         and any(row.get("best") is True for row in rows)
@@ -156,7 +156,7 @@ def _names(table: Table) -> dict[str, Column]:
     return {column.key if short[column.key] in keys else short[column.key]: column for column in table.columns}
 
 
-def _written(row: Mapping[str, object], column: Column) -> str:
+def _latex_cell(row: Mapping[str, object], column: Column) -> str:
     """Write one cell: a number for an ``S`` column, or text that cannot do anything."""
     text = _number(row, column) if _is_numeric(column) else escape_latex(one_line(cell(row, column)))
     if column.key != RANKED or not text:

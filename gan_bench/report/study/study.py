@@ -75,7 +75,8 @@ class Study:
         added = self.scores.groupby("protocol")["added"].all()  # pandas keeps plain text
         named = list(dict.fromkeys(name for config in newest["config"] for name in config["evaluation"]["extractors"]))
         found = sorted(
-            map(Protocol, added.index), key=lambda each: (bool(added[each]), _place(each.extractor, named), each)
+            map(Protocol, added.index),
+            key=lambda each: (bool(added[each]), _extractor_order(each.extractor, named), each),
         )
         self.protocols = [ScoredStudy(self, protocol, added=bool(added[protocol])) for protocol in found]
         there = set(self.scores["metric"])
@@ -378,7 +379,7 @@ class ScoredStudy:
             yield {"setting": text, "recipe": text, "baseline": True, **more, **values, **median}
 
 
-def _place(extractor: str, named: list[str]) -> tuple[int, bool]:
+def _extractor_order(extractor: str, named: list[str]) -> tuple[int, bool]:
     """Return an extractor's place among those that a suite names; ``auto`` stands for several, Inception its last."""
     if extractor in named:
         return named.index(extractor), False

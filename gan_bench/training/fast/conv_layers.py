@@ -42,7 +42,7 @@ def forward(layers: nn.Sequential) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def _plain(layer: nn.Module) -> bool:
+def _is_replaceable(layer: nn.Module) -> bool:
     """True if a convolution is of the form that the replacements compute."""
     return (
         type(layer) in (nn.Conv2d, nn.ConvTranspose2d)
@@ -73,12 +73,12 @@ def _activate(layer: nn.Module, x: Tensor) -> Tensor:
 def _apply(layer: nn.Module, x: Tensor) -> Tensor:
     """Apply a layer, by the replacement of a convolution that has one."""
     match layer:
-        case nn.ConvTranspose2d() if _plain(layer):
+        case nn.ConvTranspose2d() if _is_replaceable(layer):
             if x.shape[2:] == (1, 1) and layer.padding == (0, 0):
                 return _conv_transpose_1x1(layer, x)
             if layer.out_channels <= THIN:
                 return _conv_transpose_thin(layer, x)
-        case nn.Conv2d() if _plain(layer):
+        case nn.Conv2d() if _is_replaceable(layer):
             if x.shape[2:] == layer.kernel_size and layer.padding == (0, 0):
                 return _conv_to_1x1(layer, x)
             if layer.in_channels <= THIN:

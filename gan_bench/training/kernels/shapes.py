@@ -76,7 +76,7 @@ def layers_of(network: nn.Sequential, size: tuple[int, int]) -> list[Layer] | No
     for index, module in enumerate(network):
         last = found[-1] if found else None
         match module:
-            case nn.Conv2d() | nn.ConvTranspose2d() if _plain(module):
+            case nn.Conv2d() | nn.ConvTranspose2d() if _is_supported(module):
                 if last is not None and last.tanh:
                     return None
                 found.append(_convolution(index, module, last.size_out if last else size))
@@ -94,7 +94,7 @@ def layers_of(network: nn.Sequential, size: tuple[int, int]) -> list[Layer] | No
     return found if bare and all(min(layer.size_out) > 0 for layer in found) else None
 
 
-def _plain(module: nn.Conv2d | nn.ConvTranspose2d) -> bool:
+def _is_supported(module: nn.Conv2d | nn.ConvTranspose2d) -> bool:
     square = all(len(set(pair)) == 1 for pair in (module.kernel_size, module.stride, module.padding))
     simple = set(module.dilation) == {1} and module.groups == 1 and set(module.output_padding) == {0}
     return square and simple and module.bias is None and module.padding_mode == "zeros"
