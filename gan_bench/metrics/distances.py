@@ -208,7 +208,11 @@ def gaussian_distance(x: Tensor, y: Tensor, width: float = GAUSSIAN_WIDTH, rows:
     return float(within(x) + within(y) - 2 * excess(x, y) / (len(x) * len(y)))
 
 
-def frechet_at_infinity(features: Tensor, real: Moments, generator: torch.Generator, points: int = 10) -> float:
+EXTRAPOLATION_POINTS = 10
+"""Distances at growing numbers of samples that the line of ``frechet_at_infinity`` goes through."""
+
+
+def frechet_at_infinity(features: Tensor, real: Moments, generator: torch.Generator) -> float:
     """Fréchet distance extrapolated to infinitely many samples (FID∞: Chong & Forsyth 2020).
 
     The bias of the distance falls as 1/N, so a line through distances at growing N, drawn over 1/N, meets 1/N = 0 at
@@ -219,7 +223,6 @@ def frechet_at_infinity(features: Tensor, real: Moments, generator: torch.Genera
         features: (N, D) generated features.
         real: Moments of the reference.
         generator: CPU source of the subsets.
-        points: Distances the line goes through.
 
     Returns:
         The intercept; it may be slightly negative.
@@ -232,7 +235,7 @@ def frechet_at_infinity(features: Tensor, real: Moments, generator: torch.Genera
     if total < 50:
         raise ValueError(f"an extrapolation needs at least 50 features, got {total}")
     smallest = max(total / 5, min(features.shape[1] + 1, total / 2))
-    sizes = torch.linspace(smallest, total, points).round().long().tolist()
+    sizes = torch.linspace(smallest, total, EXTRAPOLATION_POINTS).round().long().tolist()
     distances = []
     for size in sizes:
         chosen = torch.randperm(total, generator=generator)[:size].to(features.device)
@@ -302,13 +305,16 @@ def class_divergence(counts: Tensor, reference: Tensor) -> float:
     return float(torch.special.xlogy(p, p).sum() - torch.special.xlogy(p, q).sum())
 
 
-def covered_classes(counts: Tensor, reference: Tensor, share: float = 0.1) -> int:
-    """Number of classes that appear at least a tenth as often as among real images.
+COVERED_SHARE = 0.1
+"""How often a class appears among generated images, as a share of real ones, to count as covered."""
+
+
+def covered_classes(counts: Tensor, reference: Tensor) -> int:
+    """Number of classes that appear at least ``COVERED_SHARE`` times as often as among real images.
 
     Args:
         counts: (K,) counts of generated images by predicted class.
         reference: (K,) counts of real images by predicted class.
-        share: What counts as appearing.
     """
     p, q = counts.double() / counts.sum(), reference.double() / reference.sum()
-    return int(((p >= share * q) & (q > 0)).sum())
+    return int(((p >= COVERED_SHARE * q) & (q > 0)).sum())
