@@ -327,7 +327,7 @@ class RunOptions:
             if not option.same_trials or has_none or is_empty or str(value) == str(defaults[name]):
                 continue
             flag = option.flag or f"--{name.replace('_', '-')}"
-            words += [flag] if value is True else [word for text in _texts(value) for word in (flag, text)]
+            words += [flag] if value is True else [word for text in _argument_texts(value) for word in (flag, text)]
         return shlex.join(words if self.tracking or self.join else [*words, "--no-tracking"])
 
     def _suite_word(self) -> str:
@@ -365,18 +365,18 @@ def _python_value(value: Any) -> Any:  # noqa: ANN401 - of any field
     return float(value) if isinstance(value, Real) and not isinstance(value, (bool, int)) else value
 
 
-def _change(value: Any) -> str:  # noqa: ANN401 - of any field
+def _change_text(value: Any) -> str:  # noqa: ANN401 - of any field
     from gan_bench.config.changes import Several
 
     if isinstance(value, Several):
-        return ",".join(map(_change, value))
+        return ",".join(map(_change_text, value))
     return json.dumps(value) if isinstance(value, (list, tuple, bool)) else str(value)
 
 
-def _texts(value: Any) -> list[str]:  # noqa: ANN401 - of any option
+def _argument_texts(value: Any) -> list[str]:  # noqa: ANN401 - of any option
     """Write a value as the command line takes it: once, or once for each of its parts."""
     if isinstance(value, Mapping):
-        return [f"{name}={_change(each)}" for name, each in value.items()]
+        return [f"{name}={_change_text(each)}" for name, each in value.items()]
     if isinstance(value, Sequence) and not isinstance(value, str):
         return list(value) if isinstance(value[0], str) else [",".join(map(str, value))]
     return [str(value)]

@@ -167,7 +167,7 @@ def prepare(
         raise UserError(
             f"name what the images are compared with: a dataset ({', '.join(DATASETS)}), a folder, zip or .npz"
         )
-    one_name = isinstance(generated, str) and _named(generated).name == _named(against).name
+    one_name = isinstance(generated, str) and _named_path(generated).name == _named_path(against).name
     dataset = DATASETS.get(against.partition(":")[0])
     other = dataset.size if dataset else None
     drawn, left_out = _generated(generated, device, samples, size, other, whole_path=one_name)
@@ -274,7 +274,7 @@ def _generated(
     else:
         if not generated.strip():
             raise UserError("name the images to score: a folder, a zip file or a generator.safetensors")
-        info, images, left_out = _read(generated, size, other, whole_path=whole_path)
+        info, images, left_out = _read_images(generated, size, other, whole_path=whole_path)
     label = info.label
     if len(images) < 2:
         raise UserError(f"{label} holds {plural(len(images), 'image')}, and scores need at least 2; give more of them")
@@ -289,14 +289,14 @@ def _info_of(label: str, images: Tensor, files: Iterable[str] = ()) -> ImageSetI
     return ImageSetInfo(label, channels, (width, height), frozenset(files))
 
 
-def _named(text: str) -> Path:
+def _named_path(text: str) -> Path:
     """Return a path whose last part is a name, which . and .. are not."""
     path = Path(text)
     return path.resolve() if path.name in ("", "..") else path
 
 
 def _label(path: str, *, whole_path: bool) -> str:
-    return printable(path if whole_path else _named(path).name or path)
+    return printable(path if whole_path else _named_path(path).name or path)
 
 
 def without_equal_channels(images: Tensor) -> Tensor:
@@ -306,11 +306,11 @@ def without_equal_channels(images: Tensor) -> Tensor:
     return images[:, :1].contiguous() if is_grey else images
 
 
-def _read(
+def _read_images(
     named: str, size: int | None, other: int | None, *, whole_path: bool
 ) -> tuple[ImageSetInfo, Tensor, list[str]]:
     """Read a folder or zip as ``_prepared`` does, in colour where there is any, and say what people must know of it."""
-    path = _named(named)
+    path = _named_path(named)
     refuse_results(path)
     with named_by_no_suite():
         prepared = _prepared(path, size, other)
@@ -410,7 +410,7 @@ def _compared_with(
     """Find what images are compared with, and what of its files was left out."""
     if against.partition(":")[0] in DATASETS:
         return _dataset(against, root, generated.size[1]), []
-    path = _named(against)
+    path = _named_path(against)
     if path.suffix.lower() == ".npy":
         raise UserError(f"{path} is one array; statistics are an .npz with the arrays mu and sigma")
     if path.suffix.lower() == ".npz":
@@ -423,7 +423,7 @@ def _compared_with(
             f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file'
             f"{remedy and f'; {remedy}'}"
         )
-    info, images, left_out = _read(against, size, generated.size[1], whole_path=whole_path)
+    info, images, left_out = _read_images(against, size, generated.size[1], whole_path=whole_path)
     if len(images) < 2:
         raise DataError(f"{path} has 1 image, and scores compare with at least two; name a folder of more")
     name = printable(path.stem)

@@ -153,7 +153,7 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
         UserError: There is no trial that has ended, or none is called so.
     """
     declare_foreign_measures(existing(options.results))
-    ended = [(suite, check) for suite in suite_folders(options.results) for check in _ended(suite)]
+    ended = [(suite, check) for suite in suite_folders(options.results) for check in _checks_of_ended(suite)]
     configs = [(each.stored.trial["name"], each.stored.trial["config"]) for _, each in ended if each.stored]
     names = dict(configs)
     asked = frozenset(names) if options.only is None else chosen_trials(configs, options.only)
@@ -180,7 +180,7 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
     return AuditPlan(bought, left, consistent, machine)
 
 
-def _ended(suite: Path) -> Iterator[RecordCheck]:
+def _checks_of_ended(suite: Path) -> Iterator[RecordCheck]:
     """Yield what is found out about every record of a suite that has ended or is faulty."""
     for check in verified_suite(suite):
         if (check.checked or check.faults) and (check.stored is None or check.stored.record is not None):

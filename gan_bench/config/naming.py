@@ -145,7 +145,7 @@ def _plainly(text: str) -> str:
     return " ".join(re.sub(r"[=_]", " ", numbers).split())
 
 
-def _texts(config: Mapping[str, Any]) -> Iterator[str]:
+def _spellings(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield every way in which names and tables write a value of a config with its field."""
     flat = {**config, **flat_values(config)}
     for short, g, d in (*PAIRS, *((short, *pair) for short, pair in BOTH.items())):
@@ -157,7 +157,7 @@ def _texts(config: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"{title(name)} {value_text(value)}", f"{name}={value_text(value)}", f"{name}={plain(value)}")
 
 
-def _words(config: Mapping[str, Any]) -> Iterator[str]:
+def _bare_values(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the values of a config that names and tables write without their field."""
     yield from (value for value in config.values() if isinstance(value, str))
     yield f"{config.get('architecture')} (trained as {config.get('recipe')})"
@@ -165,7 +165,7 @@ def _words(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _has(config: Mapping[str, Any], pattern: str) -> bool:
     """True if a config has all values that a user named with their fields."""
-    texts = set(map(_plainly, _texts(config)))
+    texts = set(map(_plainly, _spellings(config)))
     return all(_plainly(term) in texts for term in _TERMS.split(pattern.strip()))
 
 
@@ -179,7 +179,7 @@ def means(name: str, config: Mapping[str, Any], pattern: str) -> bool:
     """
     if matches(name, pattern):
         return True
-    texts = set(map(_plainly, (*_texts(config), *_words(config))))
+    texts = set(map(_plainly, (*_spellings(config), *_bare_values(config))))
     return all(term and (_plainly(term) in texts or matches(name, term)) for term in _TERMS.split(pattern.strip()))
 
 

@@ -70,10 +70,10 @@ def one_line(text: str) -> str:
 
 def matches(name: str, pattern: str) -> bool:
     """True if a name matches a glob, or contains a text that is none, as it stands or as some of its parts."""
-    return _holds(name, pattern) or set(pattern.split(",")) <= set(name.split(","))
+    return _matches(name, pattern) or set(pattern.split(",")) <= set(name.split(","))
 
 
-def _holds(name: str, pattern: str) -> bool:
+def _matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) or (not set(pattern) & set("*?[") and pattern in name)
 
 
@@ -111,7 +111,7 @@ def chosen(names: Iterable[str], pattern: str) -> frozenset[str]:
             those that have further values.
     """
     known = sorted(set(names))
-    found = [name for name in known if _holds(name, pattern)]
+    found = [name for name in known if _matches(name, pattern)]
     shorter = zip(known, shortened(known), shortened(known, ()), strict=True)
     found = found or [name for name, *short in shorter if pattern in short]
     return frozenset(found or [name for name in known if matches(name, pattern)])

@@ -74,7 +74,7 @@ def _converted(array: NDArray[Any], value_range: tuple[float, float] | None) -> 
         return torch.from_numpy(np.ascontiguousarray(array).astype(np.uint8) * np.uint8(255))
     if value_range is not None:
         _check_within(array, *value_range)
-        return _scaled(array, *value_range)
+        return _to_bytes(array, *value_range)
     if array.dtype.kind in "ui":
         return _of_whole_numbers(array)
     least, most = float(array.min()), float(array.max())
@@ -88,7 +88,7 @@ def _converted(array: NDArray[Any], value_range: tuple[float, float] | None) -> 
             "no value of the images is below 0, and they are taken to be in [-1, 1]; if they are in [0, 1], pass "
             "value_range=(0, 1)"
         )
-    return _scaled(array, -1.0, 1.0)
+    return _to_bytes(array, -1.0, 1.0)
 
 
 def _darkness(brightest: int, value_range: tuple[float, float] | None, *, is_bytes: bool) -> str:
@@ -148,7 +148,7 @@ def _check_within(array: NDArray[Any], low: float, high: float) -> None:
         )
 
 
-def _scaled(array: NDArray[Any], low: float, high: float) -> Tensor:
+def _to_bytes(array: NDArray[Any], low: float, high: float) -> Tensor:
     made = np.empty(array.shape, dtype=np.uint8)
     for start in range(0, len(array), _PIECE):
         wide = array[start : start + _PIECE].astype(np.float64)

@@ -108,7 +108,7 @@ def load(name: str, root: DataRoot, split: Split, size: int) -> ImageSet:
         DataError: Files are missing, damaged or cannot be fetched.
         UserError: No dataset has that name.
     """
-    images, labels = _read(DATASETS[name], root, split)
+    images, labels = _read_or_fetch(DATASETS[name], root, split)
     images = resize(images, size).contiguous()
     if not len(images):
         raise DataError(f"{name} has no {split} images in {root.path}")
@@ -116,7 +116,7 @@ def load(name: str, root: DataRoot, split: Split, size: int) -> ImageSet:
     return ImageSet(images, labels, hashlib.sha256(images.numpy().data).hexdigest())
 
 
-def _read(dataset: Dataset, root: DataRoot, split: Split) -> tuple[Tensor, Tensor | None]:
+def _read_or_fetch(dataset: Dataset, root: DataRoot, split: Split) -> tuple[Tensor, Tensor | None]:
     """Read a split; what cannot be read is fetched and read again, unless its folder was given by the user."""
     try:
         return read_split(dataset, root.path, split)

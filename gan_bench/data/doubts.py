@@ -152,7 +152,7 @@ def _masks_beside_images(stems: Mapping[str, Collection[str]]) -> Iterator[str]:
 def _partners(stems: Collection[str]) -> list[tuple[str, str]]:
     """Return the masks of a folder with the images that they are of, where nearly all others there have one."""
     masks = {stem: _of_mask(stem) for stem in stems if _LIKE_MASKS.search(stem) and _is_like_mask(stem)}
-    images = {_name(stem): stem for stem in stems if masks and stem not in masks}
+    images = {_without_data_words(stem): stem for stem in stems if masks and stem not in masks}
     found = sorted((mask, images[name]) for mask, name in masks.items() if name in images)
     few = 4 if any(not _THINGS.isdisjoint(words_of(mask)[1:]) for mask, _ in found) else 2
     partners = len({image for _, image in found})
@@ -189,7 +189,9 @@ def _folders_of_masks(stems: Mapping[str, Collection[str]]) -> Iterator[str]:
         if folder not in masks and (place := _without_mask_folders(path)) in wanted:
             ends = tuple(filter(_is_of_data, path))
             short = (stem[: -len(end)] for stem in stems[folder] for end in ends if stem.endswith(end))
-            images.setdefault(place, (path, set()))[1].update(map(_name, itertools.chain(stems[folder], short)))
+            images.setdefault(place, (path, set()))[1].update(
+                map(_without_data_words, itertools.chain(stems[folder], short))
+            )
     for folder, place in masks.items():
         image, known = images.get(place, ((), set()))
         if known.issuperset(map(_of_mask, stems[folder])):
@@ -220,8 +222,8 @@ def _of_mask(stem: str) -> Words:
     """Return the name of the image that a mask is of: what precedes the word for masks, or follows it at the start."""
     words = words_of(stem)
     start = next((place for place, each in enumerate(words) if each in MASKS), len(words))
-    return _name(" ".join(words[:start] or words[start + 1 :]) or stem)
+    return _without_data_words(" ".join(words[:start] or words[start + 1 :]) or stem)
 
 
-def _name(stem: str) -> Words:
+def _without_data_words(stem: str) -> Words:
     return tuple(each for each in words_of(stem) if each not in DATA) or (stem,)

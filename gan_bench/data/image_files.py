@@ -83,14 +83,14 @@ def fit(image: Image.Image, size: int) -> Image.Image:
     """Scale the shorter side to ``size`` with PIL's bilinear filter and crop the centre, as torchvision does."""
     if image.size == (size, size):
         return image
-    resized = _scaled(*image.size, size)
+    resized = _scaled_size(*image.size, size)
     if resized != image.size:
         image = image.resize(resized, Image.Resampling.BILINEAR)
     left, top = round((image.width - size) / 2), round((image.height - size) / 2)
     return image.crop((left, top, left + size, top + size))
 
 
-def _scaled(width: int, height: int, size: int) -> tuple[int, int]:
+def _scaled_size(width: int, height: int, size: int) -> tuple[int, int]:
     return (size, int(size * height / width)) if width <= height else (int(size * width / height), size)
 
 
@@ -196,7 +196,7 @@ def _pixels(image: Image.Image, name: str, size: int | None) -> int:
     tags = getattr(image, "tag_v2", {})
     if tags.get(322, 1) * tags.get(323, 1) > MAX_PIXELS:  # the tile of a TIFF may be larger than its image
         raise DataError(_too_large(name, "tiles of too many"))
-    scaled = (width, height) if size is None else _scaled(width, height, size)
+    scaled = (width, height) if size is None else _scaled_size(width, height, size)
     if scaled[0] * scaled[1] > MAX_PIXELS:
         raise DataError(
             f"the image {printable(name)} of {width:,}x{height:,} pixels is too long: with its shorter side at {size} "

@@ -152,13 +152,13 @@ def refuse_results(source: Path) -> None:
         for folder in (place, *([] if is_drawn else place.parents)):
             named = source if folder == place else folder
             ours = f"{named} holds results of gan_bench, whose images are sample grids; name a folder of images"
-            if _holds(folder, _OF_RECORD):
+            if _has_all_files(folder, _OF_RECORD):
                 raise DataError(f"{ours}, such as `gan-bench sample {shlex.quote(str(named))} --images N` writes")
-            if _holds(folder, _OF_SUITE):
+            if _has_all_files(folder, _OF_SUITE):
                 raise DataError(f"{ours}, or run the suite again: {named / _OF_SUITE[1]}")
 
 
-def _holds(folder: Path | str, files: Iterable[str]) -> bool:
+def _has_all_files(folder: Path | str, files: Iterable[str]) -> bool:
     return all(os.path.isfile(f"{folder}/{file}") for file in files)  # noqa: PTH113 - see open_source
 
 

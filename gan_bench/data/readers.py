@@ -122,7 +122,7 @@ def _near(folder: Path, *names: str) -> str:
     """
     missing = folder / names[-1]
     for above in Path(os.path.abspath(folder)).parents[: max(1, names[-1].count("/"))]:  # noqa: PTH100 - links stay
-        if _holds(above, names):
+        if _holds_any(above, names):
             return f"it is in the folder above: --data {shlex.quote(str(above))}; or "
     for path in _alike(folder, names[-1]):
         target, ending = missing, path.suffix.lower()
@@ -133,7 +133,7 @@ def _near(folder: Path, *names: str) -> str:
         shown = f"{printable(str(path))} is there"
         if re.search(r"cifar.*[\W_](bin|mat)", path.name.lower()):
             return f"{shown}, of another version than cifar-10-python.tar.gz, which is read; or "
-        if path.is_dir() and _holds(path, names):
+        if path.is_dir() and _holds_any(path, names):
             remedy = f"name it: --data {shlex.quote(str(path))}"
         elif is_other_archive(b"", {ending}):
             remedy = f"unpack it into {missing.parent}"
@@ -168,7 +168,7 @@ def _matching(folder: Path, name: str) -> list[Path]:
     return []
 
 
-def _holds(folder: Path, names: Iterable[str]) -> bool:
+def _holds_any(folder: Path, names: Iterable[str]) -> bool:
     """True if a folder holds something of one of some names that is no empty folder."""
     return any((folder / name).exists() and not _is_empty(folder / name) for name in names)
 

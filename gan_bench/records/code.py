@@ -20,10 +20,10 @@ def find_code(record: Path, part: Mapping[str, Any]) -> Path | None:
         record: The record directory, or a card.
         part: What it says of the file: its path, name and SHA-256.
     """
-    return next((file for file in _places(record, part) if _digest(file) == part["sha256"]), None)
+    return next((file for file in _candidates(record, part) if _digest(file) == part["sha256"]), None)
 
 
-def _places(record: Path, part: Mapping[str, Any]) -> Iterator[Path]:
+def _candidates(record: Path, part: Mapping[str, Any]) -> Iterator[Path]:
     """Yield where it lay, then where the suite that was run names it now, and what lies beside that."""
     yield record / part["path"]  # of a card beside it, else absolute
     for suite in suite_files(record.parent):

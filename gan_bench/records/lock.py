@@ -101,7 +101,7 @@ class Lock:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=patience, poll_interval=0.01)
         except Timeout:
-            return self._named()
+            return self._read_owner()
         except (OSError, NotImplementedError) as error:
             if isinstance(error, PermissionError):
                 if os.path.exists(self.file):  # noqa: PTH110 - Path.exists raises where the folder is closed
@@ -133,7 +133,7 @@ class Lock:
             probe = _kernel_lock(self.file)
             probe.acquire(timeout=0)
         except Timeout:
-            return self._named()
+            return self._read_owner()
         except (OSError, NotImplementedError):
             return None
         probe.release()
@@ -151,7 +151,7 @@ class Lock:
         """Give the lock back."""
         self.release()
 
-    def _named(self) -> Owner:
+    def _read_owner(self) -> Owner:
         try:
             return Owner(**json.loads(read_file(self._owner_file)))
         except (OSError, RecordError, ValueError, TypeError):

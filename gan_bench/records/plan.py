@@ -102,7 +102,7 @@ StoredDesigns = dict[str, dict[str, schema.PlannedDesign]]
 """Designs as a plan has them, by profile and dataset."""
 
 
-def _places(trials: Iterable[Mapping[str, Any]]) -> dict[Place, list[int]]:
+def _seeds_by_place(trials: Iterable[Mapping[str, Any]]) -> dict[Place, list[int]]:
     """Return the seeds of planned trials by where they are compared; a row of a config that is none is left out."""
     found: dict[Place, list[int]] = {}
     for row in trials:
@@ -115,7 +115,9 @@ def _places(trials: Iterable[Mapping[str, Any]]) -> dict[Place, list[int]]:
 def _begun(suite: Path, version: int) -> frozenset[Place]:
     """Return where a suite's folder has records of a version of the suite; one that cannot be read counts nowhere."""
     trials = (read_usable(folder / TRIAL, schema.TRIAL) for folder in trial_folders(suite))
-    return frozenset(_places(each for each in trials if each and each["config"].get("suite_version") == version))
+    return frozenset(
+        _seeds_by_place(each for each in trials if each and each["config"].get("suite_version") == version)
+    )
 
 
 def declaration_lost(results: Path, suite: str, version: int) -> frozenset[Place]:
@@ -149,7 +151,7 @@ def _other_versions(plan: schema.PlanFile, version: int) -> dict[str, StoredDesi
     """Return what a plan that is to be one of a version says of all others."""
     found = {number: stored for number, stored in plan.get("earlier", {}).items() if number != str(version)}
     if plan and plan["version"] != version:
-        declared, seeds = _declared(plan.get("designs", {})), _places(plan["trials"])
+        declared, seeds = _declared(plan.get("designs", {})), _seeds_by_place(plan["trials"])
         declared |= {place: Design.fixed(sorted(mine)) for place, mine in seeds.items() if place not in declared}
         declared = {place: each.with_seeds(seeds.get(place, ())) for place, each in declared.items()}
         found[str(plan["version"])] = _stored(declared, {place for place, each in declared.items() if each.extended})
@@ -168,10 +170,10 @@ def _joined_designs(
     Trials that were planned before designs were declared stay fixed lists without one, unless seeds are added. Where an
     earlier declaration was lost, that stays so.
     """
-    before = _places(earlier)
+    before = _seeds_by_place(earlier)
     lost |= {place for place, each in found.items() if each.extended}
-    found |= dict.fromkeys(lost - found.keys() - _places(fresh).keys(), UNKNOWN)
-    for place, seeds in _places(fresh).items():
+    found |= dict.fromkeys(lost - found.keys() - _seeds_by_place(fresh).keys(), UNKNOWN)
+    for place, seeds in _seeds_by_place(fresh).items():
         asked = Design.fixed(sorted(set(seeds))) if design is None else design
         inferred = Design.fixed(before[place]) if place in before and place not in found else None
         made = asked.following(found.get(place, inferred), seeds)
@@ -296,7 +298,7 @@ def design_so_far(results: Path, suite: str, version: int, profile: str, dataset
     known = _of_version(plan, version).get((profile, dataset))
     if plan.get("version") != version:
         return known
-    seeds = _places(plan["trials"]).get((profile, dataset), [])
+    seeds = _seeds_by_place(plan["trials"]).get((profile, dataset), [])
     known = known or (Design.fixed(seeds) if seeds else None)
     return known and known.with_seeds(seeds)
 

@@ -89,7 +89,7 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
     """
     declare_foreign_measures(existing(results))
     suites = folders_by_suite(results)
-    ended = {folder: list(_ended(folder)) for each in suites.values() for folder in each.read}
+    ended = {folder: list(_ended_trials(folder)) for each in suites.values() for folder in each.read}
     trials = [stored for found in ended.values() for stored in found]
     names = [(each.trial["name"], each.trial["config"]) for each in trials]
     done = [(each.trial["name"], each.trial["config"]) for each in trials if _status(each) == Status.DONE]
@@ -137,7 +137,7 @@ class _Plan:
     left_out: Mapping[str, Mapping[str, str]]
 
 
-def _ended(suite: Path) -> Iterator[StoredTrial]:
+def _ended_trials(suite: Path) -> Iterator[StoredTrial]:
     """Yield the trials of a suite that have ended.
 
     Raises:

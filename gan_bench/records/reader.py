@@ -93,7 +93,7 @@ def read_trial(path: Path, *, steps: Steps = True, history: bool = True) -> Stor
     """
     saved = (TRIAL, ENVIRONMENT, EVALUATIONS, *((HISTORY,) if history else ()))
     for _ in range(TRIES):
-        texts = _texts(path, (RECORD, *saved, ADDED))
+        texts = _read_files(path, (RECORD, *saved, ADDED))
         stored = _parsed(path, texts, steps)
         fault = _altered(path, stored.record, texts, saved)
         if fault is None or read_if_there(path / RECORD) == texts.get(RECORD):  # else a run has just gone on with it
@@ -101,7 +101,7 @@ def read_trial(path: Path, *, steps: Steps = True, history: bool = True) -> Stor
     return replace(stored, fault=fault)
 
 
-def _texts(path: Path, names: Iterable[str]) -> dict[str, bytes]:
+def _read_files(path: Path, names: Iterable[str]) -> dict[str, bytes]:
     """Read files of a record; its end comes first, so that what it vouches for is not older."""
     refuse_links(path)
     found = {name: read_if_there(path / name) for name in names}
@@ -140,10 +140,10 @@ def _parsed(path: Path, texts: Mapping[str, bytes], steps: Steps) -> StoredTrial
     stored = StoredTrial(
         path=path,
         trial=trial,
-        environment=_known(directory.environment, texts, schema.ENVIRONMENT) or schema.NO_ENVIRONMENT,
+        environment=_parse_known(directory.environment, texts, schema.ENVIRONMENT) or schema.NO_ENVIRONMENT,
         history=parse_lines(directory.history, texts.get(HISTORY, b""), schema.HISTORY, skipped),
         evaluations=parse_lines(directory.evaluations, texts.get(EVALUATIONS, b""), schema.EVALUATIONS),
-        record=_known(directory.record, texts, schema.RECORD),
+        record=_parse_known(directory.record, texts, schema.RECORD),
     )
     if ADDED not in texts:
         return stored
@@ -188,7 +188,7 @@ def _with_added(stored: StoredTrial, added: schema.AddedFile) -> StoredTrial:
     return replace(stored, evaluations=lines, added=names, added_file=added)
 
 
-def _known(path: Path, texts: Mapping[str, bytes], form: schema.Form[T]) -> T | None:
+def _parse_known(path: Path, texts: Mapping[str, bytes], form: schema.Form[T]) -> T | None:
     text = texts.get(path.name)
     return None if text is None else parse_known(path, text, form)
 
@@ -251,7 +251,7 @@ def read_header(path: Path) -> StoredTrial:
         RecordError: It is not one, or is damaged, or is of a version this package does not know.
         UnreadableError: The system does not let this process read it.
     """
-    return _parsed(path, _texts(path, (RECORD, TRIAL, ENVIRONMENT, ADDED)), steps=False)
+    return _parsed(path, _read_files(path, (RECORD, TRIAL, ENVIRONMENT, ADDED)), steps=False)
 
 
 def read_saved(path: Path, names: Iterable[str]) -> StoredTrial:

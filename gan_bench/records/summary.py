@@ -123,11 +123,11 @@ def write_summary(path: Path, suite: str, settings: Iterable[SettingSummary], ma
 
 def read_summary(results: Path, suite: str) -> list[SettingSummary]:
     """Return what the last report said of the settings of a suite; nothing where there is none that can be read."""
-    found = _read(results, suite)
+    found = _read_summary(results, suite)
     return found["settings"] if found else []
 
 
-def _read(results: Path, suite: str) -> SuiteSummary | None:
+def _read_summary(results: Path, suite: str) -> SuiteSummary | None:
     found = read_usable(answer_file(results, suite, "json"), _FORM)
     return found if found and found["suite"] == suite else None
 
@@ -177,7 +177,7 @@ def is_outdated(results: Path, suite: str, folders: Iterable[Path]) -> bool:
         suite: Name of the suite.
         folders: What it is read from.
     """
-    found = _read(results, suite)
+    found = _read_summary(results, suite)
     return found is None or found["made_from"] != state_of(folders)
 
 

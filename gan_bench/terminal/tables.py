@@ -93,7 +93,7 @@ def print_table(
         console.print(rich)
     else:
         for row in rows:
-            for line in wrapped(_entry(table, row, wanted), console.width):
+            for line in wrapped(_row_as_text(table, row, wanted), console.width):
                 console.print(Text(line))
     for line in wrapped(caption, console.width) if caption else ():  # a command in it stays whole
         console.print(Text(line.strip(), style="dim italic"))
@@ -196,7 +196,7 @@ def _fit(widths: dict[int, tuple[int, int]], table: Table, console: int, equal: 
     return found
 
 
-def _entry(table: Table, row: list[str], wanted: list[int]) -> str:
+def _row_as_text(table: Table, row: list[str], wanted: list[int]) -> str:
     """Return a row as text: every value with its column's title, but for the place in a ranking and remarks."""
     named = [(table.columns[i], row[i]) for i in wanted if row[i]]
     plain = [text if column.key in ("rank", "remarks") else f"{column.title} {text}" for column, text in named]

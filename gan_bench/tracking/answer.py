@@ -109,7 +109,7 @@ def publish_settings(mirror: Mirror, runs: SuiteRuns, progress: Callable[[], Non
             if found is not None:
                 _show(mirror, runs, run, found, places.get(found["best_trial"] or ""))
             elif summaries and run.shown:
-                words = _words(mirror.store, run, {"verdict": "not in the last report"})
+                words = _report_tags(mirror.store, run, {"verdict": "not in the last report"})
                 mirror.store.tag(run.run_id, {**words, SHOWN_TAG: ""})
                 run.shown = ""
         with mirror.noting_refusals(name):
@@ -126,7 +126,7 @@ def _show(mirror: Mirror, suite: SuiteRuns, run: SettingRun, found: SettingSumma
     if anew and run.curves:
         _make_again(mirror.store, suite, run)
     words = {**found["words"], "label": found["label"], "study": found["study"], "protocol": found["protocol"]}
-    tags = {**_words(mirror.store, run, words), SHOWN_TAG: shown, CURVES_TAG: curves}
+    tags = {**_report_tags(mirror.store, run, words), SHOWN_TAG: shown, CURVES_TAG: curves}
     if anew:  # a kill from here on leaves values that another curve would cross
         mirror.store.tag(run.run_id, {CURVES_TAG: "partial"})
         if best is not None:
@@ -148,24 +148,24 @@ def _metrics(found: SettingSummary, now_ms: int) -> list[Metric]:
     """
     from mlflow.entities import Metric
 
-    made = [Metric(name, _short(value), now_ms, 0) for name, value in found["numbers"].items()]
+    made = [Metric(name, _rounded(value), now_ms, 0) for name, value in found["numbers"].items()]
     for name, points in found["curves"].items():
         key = f"eval/{entities.metric_key(name)}" if "[" in name else name
         end = f"interval/{key.partition('/')[2]}"  # a prefix of their own: the page makes a section of each
         for epoch, *values in points:
             for each, value in zip((key, f"{end}.low", f"{end}.high"), values, strict=True):
                 if value is not None:
-                    made.append(Metric(each, _short(value), now_ms, epoch))
+                    made.append(Metric(each, _rounded(value), now_ms, epoch))
     return made
 
 
-def _short(value: float) -> float:
+def _rounded(value: float) -> float:
     if value == round(value):  # a count
         return value
     return float(f"{value:.4g}")
 
 
-def _words(store: TrackingStore, run: SettingRun, words: Mapping[str, str]) -> dict[str, str]:
+def _report_tags(store: TrackingStore, run: SettingRun, words: Mapping[str, str]) -> dict[str, str]:
     """Return tags with what a report says of a setting; verdicts of an earlier one are emptied, tags of people stay."""
     there = store.client.get_run(run.run_id).data.tags
     own = tags_we_wrote(there)

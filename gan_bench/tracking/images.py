@@ -51,7 +51,7 @@ def stage(path: Path, folder: Path, epoch: int, time_ms: int, *, last: bool) -> 
         mark = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{key}/{epoch}/{time_ms}"))
         whole, small = (
             folder / name.replace(str(_STEP), str(epoch)).replace(str(_TIME), str(time_ms)).replace("MARK", mark)
-            for name in _names(key)
+            for name in _file_names(key)
         )
         whole.parent.mkdir(parents=True, exist_ok=True)
         whole.symlink_to(path.resolve())
@@ -59,7 +59,7 @@ def stage(path: Path, folder: Path, epoch: int, time_ms: int, *, last: bool) -> 
 
 
 @functools.cache
-def _names(key: str) -> tuple[str, str]:
+def _file_names(key: str) -> tuple[str, str]:
     """Return how MLflow names the file of an image and that of its small copy."""
     from mlflow import MlflowClient
 

@@ -153,7 +153,7 @@ class Mirror:
                 }
             suite, folders = self._read.get(folder, (folder.name, [folder]))
             experiment = self.store.experiment(suite)
-            runs, settings = self._found(experiment)
+            runs, settings = self._existing_runs(experiment)
             try:
                 trials = read_plan(folder)
             except RecordError:  # what shows runs apart does without
@@ -163,7 +163,7 @@ class Mirror:
             self._suites[folder] = known
         return self._suites[folder]
 
-    def _found(self, experiment: str) -> tuple[dict[str, MirroredRun], dict[str, SettingRun]]:
+    def _existing_runs(self, experiment: str) -> tuple[dict[str, MirroredRun], dict[str, SettingRun]]:
         """Return the runs of this results folder by trial, and by setting; of a run made twice, one stays."""
         trials: dict[str, list[Run]] = {}
         settings: dict[str, list[Run]] = {}

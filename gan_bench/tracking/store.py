@@ -165,7 +165,7 @@ class TrackingStore:
     def _has_runs_of_others(self, experiment: str) -> bool:
         from mlflow.entities import ViewType
 
-        found = self._found(experiment, run_view_type=ViewType.ALL)
+        found = self._search_runs(experiment, run_view_type=ViewType.ALL)
         if self.is_own:
             return not all(map(self.is_mine, found))
         return any(RESULTS_TAG not in run.data.tags for run in found)
@@ -274,7 +274,7 @@ class TrackingStore:
     def find(self, experiment: str) -> Iterator[Run]:
         """Yield the runs of this folder in an experiment."""
         mine = "" if self.is_own else f"tags.`{RESULTS_TAG}` = '{self.identity}'"
-        for run in self._found(experiment, filter_string=mine):
+        for run in self._search_runs(experiment, filter_string=mine):
             if self.is_mine(run):
                 self._keep_files_here(run)
                 yield run
@@ -296,7 +296,7 @@ class TrackingStore:
         if here != found[0] and not _local_path(found[0]).exists():
             move_run(self.uri, run.info.run_id, here)
 
-    def _found(self, experiment: str, **which: object) -> Iterator[Run]:
+    def _search_runs(self, experiment: str, **which: object) -> Iterator[Run]:
         """Yield the runs of an experiment, found page by page."""
         token = None
         while True:

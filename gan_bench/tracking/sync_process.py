@@ -234,7 +234,7 @@ class SyncProcess:
         Returns:
             What came of it, with the number of runs that MLflow lacks.
         """
-        started = list(_started(self._folder))  # of later ones another run's mirror takes care
+        started = list(_started_records(self._folder))  # of later ones another run's mirror takes care
         with self._changed:  # those that had ended and were resumed or trained anew are complete no more
             self._complete = {name: end for name, end in self._complete.items() if end == self._end_of(name)}
         with contextlib.suppress(OSError):
@@ -282,7 +282,7 @@ class SyncProcess:
         return code
 
 
-def _started(suite_folder: Path) -> Iterator[str]:
+def _started_records(suite_folder: Path) -> Iterator[str]:
     """Yield the names of the records that should have a run: of trials that have started."""
     with contextlib.suppress(RecordError):
         for path in trial_folders(suite_folder):

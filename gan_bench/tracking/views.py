@@ -93,7 +93,7 @@ def stale_views(tags: Mapping[str, str], made: Sequence[View]) -> list[str]:
     ours = tuple(f"{kind} (" for kind in (*KINDS, "Settings"))
     current = {view.tag for view in made}
     return [tag for tag, value in tags.items()
-            if tag.startswith(VIEW_TAG) and tag not in current and _name(value).startswith(ours)]  # fmt: skip
+            if tag.startswith(VIEW_TAG) and tag not in current and _view_name(value).startswith(ours)]  # fmt: skip
 
 
 def _setting_columns(differing: Sequence[str], measures: Sequence[str]) -> list[str]:
@@ -257,13 +257,13 @@ def saved_views(uri: str, base: str) -> list[tuple[str, str, str]]:
     found = []
     for experiment in MlflowClient(tracking_uri=uri).search_experiments():
         for tag, value in sorted(experiment.tags.items(), key=lambda item: _order(item[1])):
-            if tag.startswith(VIEW_TAG) and (name := _name(value)):
+            if tag.startswith(VIEW_TAG) and (name := _view_name(value)):
                 view = View(name, tag, value, tag.removeprefix(VIEW_TAG), name.startswith("Curves"))
                 found.append((experiment.name, name, link(experiment.experiment_id, view, base)))
     return found
 
 
-def _name(value: str) -> str:
+def _view_name(value: str) -> str:
     try:
         return str(json.loads(value)["name"])
     except (ValueError, KeyError, TypeError):
@@ -271,5 +271,5 @@ def _name(value: str) -> str:
 
 
 def _order(value: str) -> tuple[int, str]:
-    name = _name(value)
+    name = _view_name(value)
     return next((i for i, kind in enumerate(KINDS) if name.startswith(kind)), len(KINDS)), name

@@ -106,9 +106,9 @@ class RayTransport:
         ready, _ = ray.wait(list(self._answers), timeout=seconds)
         if ready:
             ready, _ = ray.wait(list(self._answers), num_returns=len(self._answers), timeout=0)
-        return [self._ended(answer) for answer in ready]
+        return [self._ended_task(answer) for answer in ready]
 
-    def _ended(self, answer: Any) -> Ended:  # noqa: ANN401 - Ray's references have no types
+    def _ended_task(self, answer: Any) -> Ended:  # noqa: ANN401 - Ray's references have no types
         import ray
 
         handle = self._answers.pop(answer)

@@ -46,18 +46,18 @@ class Policy:
 
     def is_outdated(self, earlier: Earlier) -> bool:
         """True if a record is of a run that is to be ignored; one that does not say when it began is."""
-        return self.ignored is not None and _started(earlier) in self.ignored
+        return self.ignored is not None and _start_time(earlier) in self.ignored
 
     def fresh(self, results: Path, trials: Iterable[Trial]) -> Policy:
         """Return the policy that ignores every record that is there now."""
         starts = {""}
         for trial in trials:
             with contextlib.suppress(UnreadableError):  # its own turn says so
-                starts.add(_started(Earlier(RecordDirectory.of(results, trial))))
+                starts.add(_start_time(Earlier(RecordDirectory.of(results, trial))))
         return replace(self, ignored=frozenset(starts))
 
 
-def _started(earlier: Earlier) -> str:
+def _start_time(earlier: Earlier) -> str:
     return str(earlier.environment.get("started", ""))
 
 

@@ -131,7 +131,7 @@ class Worker:
         Returns:
             What came of every claim, by trial id; for trials of a worker that died, what says so.
         """
-        process, work = self._started(), self._work
+        process, work = self._started_process(), self._work
         job = Job(trials=tuple(trials), results=work.results.resolve(), site=self._site, policy=work.policy)
         inbox, late = EventInbox(trials, work.listener), threading.Event()
         whole = False
@@ -217,7 +217,7 @@ class Worker:
         self.close()
         self._errors.close()
 
-    def _started(self) -> subprocess.Popen[str]:
+    def _started_process(self) -> subprocess.Popen[str]:
         """Return the process, started if there is none that lives."""
         if self._process is not None and self._process.poll() is None:
             return self._process

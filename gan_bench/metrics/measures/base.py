@@ -148,9 +148,9 @@ class MetricSet:
             if made and not path.startswith("gan_bench."):
                 with self._keeping(path):
                     metric = made(setup)
-                    if _given(metric):
+                    if _measures_given(metric):
                         self._others[path] = metric.to(device)
-            elif made and _given(metric := made(setup)):
+            elif made and _measures_given(metric := made(setup)):
                 key = path.replace(".", "_")  # a module's name has no dots
                 shipped[key] = metric
                 groups.setdefault((made.update, tuple(metric.metric_state)), []).append(key)
@@ -188,7 +188,7 @@ class MetricSet:
         for path, metric in list(self._others.items()):
             with self._keeping(path):
                 given, most = metric.compute(), metric.max_pairwise
-                for name in _given(metric):
+                for name in _measures_given(metric):
                     estimate, wrong = checked(given.get(name), MEASURES[name].bounds)
                     found[name] = estimate, most
                     if wrong:
@@ -209,7 +209,7 @@ class MetricSet:
             del metric.update, metric.compute
 
 
-def _given(metric: FeatureMetric) -> tuple[str, ...]:
+def _measures_given(metric: FeatureMetric) -> tuple[str, ...]:
     """Return the registered measures that a metric gives under its extractor."""
     extractor = metric.setup.extractor
     return tuple(name for name in metric.gives if name in MEASURES and MEASURES[name].is_for(extractor))

@@ -182,7 +182,7 @@ def _compared_with_others(found: Standings, best: Standing, waiting: int) -> str
     idle = [] if best.is_untrained else [each for each in undecided if each.is_untrained]
     tied = [each for each in tied if each not in idle]
     unlearned = _unlearned(len(idle), others=bool(tied or unequal or unknown))
-    as_good = f"{_named(tied)} may be as good" if tied else ""
+    as_good = f"{_named_settings(tied)} may be as good" if tied else ""
     if behind and len(behind) == compared:
         first = [f"It is decidedly better than {_others(compared, 'finished ' if waiting else '')}"]
     elif behind:
@@ -214,7 +214,7 @@ def _ahead(ahead: Sequence[Standing]) -> str:
     if not ahead:
         return ""
     are = "is" if len(ahead) == 1 else "are"
-    return f"{_named(ahead)} {are} decidedly better in the mean over equal seeds, with a worse median"
+    return f"{_named_settings(ahead)} {are} decidedly better in the mean over equal seeds, with a worse median"
 
 
 def _failed(found: Standings) -> str:
@@ -228,7 +228,7 @@ def _failed(found: Standings) -> str:
             how = next(iter(each.lost)) if len(each.lost) == 1 else "failed, diverged or could not be scored"
             said = f"{how} in {'any' if how == 'could not be scored' else 'every'} seed"
             by_words.setdefault(said, []).append(each)
-    return "; ".join(f"{_named(settings)} {how}" for how, settings in by_words.items())
+    return "; ".join(f"{_named_settings(settings)} {how}" for how, settings in by_words.items())
 
 
 def _unequal(found: Standings) -> str:
@@ -280,7 +280,7 @@ def _others(count: int, which: str) -> str:
     return f"{number} other {which}ones" if which else f"{number} others"
 
 
-def _named(settings: Iterable[Standing]) -> str:
+def _named_settings(settings: Iterable[Standing]) -> str:
     return some_of([each.label for each in settings], NAMED, "; ")
 
 

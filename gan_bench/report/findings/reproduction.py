@@ -168,7 +168,7 @@ def protocol_table(trials: pd.DataFrame) -> tuple[list[Column], pd.DataFrame]:
     rows += [
         {
             "field": field,
-            **{name: _entry(known.get(field), field, configs[name]) for name, known in facts.items()},
+            **{name: _cell(known.get(field), field, configs[name]) for name, known in facts.items()},
         }
         for field in dict.fromkeys([*(field for known in facts.values() for field in known), *later])
     ]
@@ -180,7 +180,7 @@ _ADDED: Mapping[str, object] = {**LATER_DEFAULTS, "train_limit": None}
 _HERE = "; here: "
 
 
-def _entry(fact: Fact[Any] | None, field: str, configs: Sequence[Mapping[str, object]]) -> str:
+def _cell(fact: Fact[Any] | None, field: str, configs: Sequence[Mapping[str, object]]) -> str:
     """Return what a recipe's article has in a field with its provenance, and what its trials have where they differ."""
     value = _ADDED[field] if fact is None else fact.value
     text = _as_fact(value) if fact is None else f"{value} ({fact.provenance})"

@@ -236,7 +236,7 @@ def _without_mean(scored: ScoredStudy, levels: LevelPair) -> Judged | None:
         next=look.next,
         lost=int(bad.sum()) if why else len(pairs) - known,
     )
-    return replace(judged, verdict=_words(judged, design))
+    return replace(judged, verdict=_verdict_text(judged, design))
 
 
 def _judged(made: PairedComparison) -> Judged:
@@ -268,7 +268,7 @@ def _judged(made: PairedComparison) -> Judged:
         seeds=len(pair.values),
         pairs=known,
         lost=len(pairs) - known,
-        left_out=tuple(_names(made.aside)),
+        left_out=tuple(_shared_names(made.aside)),
         collapses=int(pairs["collapsed_a"].sum() + pairs["collapsed_b"].sum()),
         numbers={
             "first": pair.first,
@@ -284,20 +284,20 @@ def _judged(made: PairedComparison) -> Judged:
         },
     )
     lost = int((pairs["bad_a"] | pairs["bad_b"]).sum())  # pairs: one trial may be both sides
-    words = _words(judged, made.design)
+    words = _verdict_text(judged, made.design)
     counts = [f"{lost} lost"] if lost and not why else []
     counts += [f"without {some_of(judged.left_out, 1)}"] if judged.left_out else []
     return replace(judged, verdict=words + (f" ({', '.join(counts)})" if counts else ""))
 
 
-def _names(pairs: pd.DataFrame) -> list[str]:
+def _shared_names(pairs: pd.DataFrame) -> list[str]:
     """Return what the two settings of pairs have in common, each once."""
     if pairs.empty:
         return []
     return sorted({shared_parts(a, b) for a, b in zip(pairs["label_a"], pairs["label_b"], strict=True)})
 
 
-def _words(judged: Judged, design: Design) -> str:
+def _verdict_text(judged: Judged, design: Design) -> str:
     """Write a verdict, and when there is another one."""
     found, winner = judged.found, judged.winner
     if judged.why:

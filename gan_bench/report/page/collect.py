@@ -153,7 +153,7 @@ def with_histories(collected: Collected, made: list[Study]) -> Collected:
         return collected
     wanted = set(own_trials(collected.frames.trials))
     for study in made:
-        wanted.update(_drawn(study))
+        wanted.update(_trials_to_draw(study))
     gathered, unreadable = _Gathered(len(collected.trials)), list[str]()
     for trial in collected.trials:
         if trial.trial["id"] not in wanted or not (trial.record or trial.environment):
@@ -188,7 +188,7 @@ class _Gathered:
         return replace(item, history=[])
 
 
-def _drawn(study: Study) -> Iterator[str]:
+def _trials_to_draw(study: Study) -> Iterator[str]:
     """Yield the trials of the settings that a page draws, as many of each setting as there is room for."""
     labels = best_first(study)[:SETTINGS]
     shown = study.trials[study.trials["label"].isin(labels)].sort_values("seed", kind="stable")

@@ -91,7 +91,7 @@ def explorer(study: Study) -> dict[str, object]:
     measures, curves = [], {}
     for key, title, log, frame in _frames(study, labels):
         drawn = []
-        for label, mine in _places(frame):
+        for label, mine in _drawn_points(frame):
             if mine["mean"].notna().any():
                 columns = [[_rounded(v) for v in mine[name]] for name in ("epoch", "seconds", "mean", "low", "high")]
                 drawn.append([place[label], *columns])
@@ -107,7 +107,7 @@ def explorer(study: Study) -> dict[str, object]:
     }
 
 
-def _places(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def _drawn_points(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield what is drawn of each setting at each place: epoch, seconds, and mean, low and high over seeds."""
     if frame.empty:
         return

@@ -70,11 +70,11 @@ def _training_plots(study: Study) -> Iterator[Plot]:
         axes[0].legend()
         figure.supxlabel("epoch", fontsize=9)
         source = "epoch means; of up to 10 epochs, single steps"
-        text = f"{title}, {source}; lines are means over seeds, bands their range. {_which(study, labels)}"
+        text = f"{title}, {source}; lines are means over seeds, bands their range. {_which_settings(study, labels)}"
         yield finish(figure, study, what, title, text)
 
 
-def _which(study: Study, labels: list[str]) -> str:
+def _which_settings(study: Study, labels: list[str]) -> str:
     count = study.trials["label"].nunique()
     title = MEASURES[primary_measure()].title
     return f"The best {len(labels)} of {count} settings by {title}." if count > len(labels) else f"{count} settings."
@@ -135,7 +135,7 @@ def _score_plots(scored: ScoredStudy) -> Iterator[Plot]:
             axis.annotate("real", (1, real), xycoords=("axes fraction", "data"), ha="right", va="bottom")
         log_scale(axis, "y")
         name_parts(figure, unit, f"{measure} (lower is better)")
-        text = f"{title}, {scored}; means over seeds{bands}. {_which(scored.study, labels)}"
+        text = f"{title}, {scored}; means over seeds{bands}. {_which_settings(scored.study, labels)}"
         yield finish(figure, scored.study, f"{primary}-{what}-{scored}", title, text)
 
 
@@ -271,5 +271,5 @@ def _cost_plot(scored: ScoredStudy) -> Iterator[Plot]:
         axis.set_ylim(bottom=0)  # an interval may reach below, a distance does not
     name_parts(figure, "seconds of training", f"{measure} at the end (lower is better)")
     text = f"Final {measure} against training time, {scored}; bars are 95 % intervals over seeds, seconds are medians."
-    text = f"{text} {_which(scored.study, labels)}"
+    text = f"{text} {_which_settings(scored.study, labels)}"
     yield finish(figure, scored.study, f"{primary}-cost-{scored}", f"{measure} against cost", text, "cost")

@@ -71,7 +71,7 @@ def strips(study: Study, labels: list[str]) -> Iterator[Strip]:
         members = study.trials[(study.trials["label"] == label) & ~study.trials["status"].isin(FAULTY)]
         members = members.sort_values("seed")
         for _, row in members.iterrows():
-            grids = _spread(list(RecordDirectory(Path(row["path"])).grids.items()))
+            grids = _evenly_chosen(list(RecordDirectory(Path(row["path"])).grids.items()))
             frames = tuple((epoch, part) for epoch, file in grids if (part := _corner(file)) is not None)
             if frames:
                 yield Strip(slug(study.slug, "samples", label), label, row["trial"], int(row["seed"]), frames)
@@ -84,7 +84,7 @@ def grid_uri(file: Path | None, *, whole: bool = False) -> str | None:
     return data_uri(image, 85 if whole else 80) if image else None
 
 
-def _spread(grids: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
+def _evenly_chosen(grids: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
     """Keep the first, the last, and some between."""
     if len(grids) <= EPOCHS:
         return grids

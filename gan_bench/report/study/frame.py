@@ -158,8 +158,8 @@ def _trial_row(item: StoredTrial) -> dict[str, object]:
         "train_seconds": seconds,
         "evaluate_seconds": record.get("evaluate_seconds"),
         "images_per_second": images / seconds if seconds else None,
-        "peak_megabytes": _scaled(record.get("peak_memory_bytes"), 1e6),
-        "kilojoules": _scaled(record.get("energy_joules"), 1e3),
+        "peak_megabytes": _in_units(record.get("peak_memory_bytes"), 1e6),
+        "kilojoules": _in_units(record.get("energy_joules"), 1e3),
         "device": item.environment.get("device", ""),
         "device_name": printable(str(item.environment.get("device_name") or "")),
         "threads": item.environment.get("threads"),
@@ -244,5 +244,5 @@ def _score_rows(item: StoredTrial) -> list[dict[str, object]]:
     ]
 
 
-def _scaled(value: float | None, unit: float) -> float | None:
+def _in_units(value: float | None, unit: float) -> float | None:
     return None if value is None else value / unit

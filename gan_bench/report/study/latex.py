@@ -115,7 +115,7 @@ def left_out(tables: Sequence[Table], columns: Sequence[str]) -> list[str]:
         UserError: A column is of no ranking, nor a value in which settings may differ; or no ranking has any of them.
     """
     rankings = [table for table in tables if table.ranking]
-    there = ", ".join(dict.fromkeys(name for table in rankings for name in _names(table)))
+    there = ", ".join(dict.fromkeys(name for table in rankings for name in _column_names(table)))
     for name in columns:
         if name.removeprefix("value_") not in TITLES and not any(_column(table, name) for table in rankings):
             raise UserError(f'--columns: no column "{as_typed(name)}"; there are {there}')
@@ -123,7 +123,7 @@ def left_out(tables: Sequence[Table], columns: Sequence[str]) -> list[str]:
     if rankings and all(len(names) == len(columns) for _, names in lacking):
         first, names = lacking[0]
         wanted = as_typed(", ".join(names))
-        raise UserError(f"--columns: {first.title}: no column {wanted}; there are {', '.join(_names(first))}")
+        raise UserError(f"--columns: {first.title}: no column {wanted}; there are {', '.join(_column_names(first))}")
     return [
         f"{table.title}: LaTeX with its usual columns, as it has no {', '.join(names)}"
         if len(names) == len(columns)
@@ -146,10 +146,10 @@ def _chosen(table: Table, columns: Sequence[str] | None) -> list[Column]:
 def _column(table: Table, name: str) -> Column | None:
     """Return the column that is asked for by either of its names."""
     by_key = {column.key: column for column in table.columns}
-    return _names(table).get(name) or by_key.get(name)
+    return _column_names(table).get(name) or by_key.get(name)
 
 
-def _names(table: Table) -> dict[str, Column]:
+def _column_names(table: Table) -> dict[str, Column]:
     """Return what columns are called beside their CSV names: a value by its field, but where a measure is called so."""
     keys = {column.key for column in table.columns}
     short = {column.key: column.key.removeprefix("value_") for column in table.columns}

@@ -29,13 +29,13 @@ def can_stack(state: TrainState) -> bool:
     """True if trials with such networks can train together: known forwards, known layers, nothing else."""
     networks = (state.generator, state.discriminator)
     known = is_sequential(state) or tuple(map(type, networks)) == (mlp.Generator, mlp.Discriminator)
-    return known and all(_known(layer) for network in networks for layer in _layers(network))
+    return known and all(_is_stackable(layer) for network in networks for layer in _layers(network))
 
 
 _KNOWN = (nn.Linear, nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)
 
 
-def _known(layer: nn.Module) -> bool:
+def _is_stackable(layer: nn.Module) -> bool:
     hooked = layer._forward_hooks or layer._forward_pre_hooks
     if type(layer) not in _KNOWN or hooked or not {n for n, _ in layer.named_parameters()} <= {"weight", "bias"}:
         return False
