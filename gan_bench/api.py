@@ -36,7 +36,7 @@ import pandas as pd
 from gan_bench.config.image_folder import data_root
 from gan_bench.core.caller import warn_caller
 from gan_bench.core.errors import UserError
-from gan_bench.core.fields import checked
+from gan_bench.core.fields import checked_argument
 from gan_bench.core.registry import did_you_mean
 from gan_bench.core.text import at_home, plural, with_article
 from gan_bench.records.folders import existing, fault_of, scan
@@ -286,9 +286,9 @@ def compare(
     Raises:
         UserError: They have nothing in common, or a field is unknown or does not tell settings apart.
     """
-    tolerance = checked("tolerance", tolerance, float | None, least=0)
-    margin = checked("margin", margin, float | None, least=0.001, most=1)
-    return compare_folders(_path(old), _path(new), tolerance, checked("match", match, str), margin)
+    tolerance = checked_argument("tolerance", tolerance, float | None, least=0)
+    margin = checked_argument("margin", margin, float | None, least=0.001, most=1)
+    return compare_folders(_path(old), _path(new), tolerance, checked_argument("match", match, str), margin)
 
 
 @_as_in_a_command
@@ -307,7 +307,7 @@ def generator(path: PathLike, *, average: bool = False, allow_plugins: bool = Fa
     from gan_bench.execution.trial.environment import choose_device
     from gan_bench.sampling import load_generator
 
-    where = choose_device(checked("device", device, str))
+    where = choose_device(checked_argument("device", device, str))
     return load_generator(_path(path), average=average, allow_plugins=allow_plugins, device=where)
 
 
@@ -360,12 +360,12 @@ def score(
     from gan_bench.execution.trial.environment import choose_device, fix_bits
     from gan_bench.sampling import Generator
 
-    where = choose_device(checked("device", device, str))
+    where = choose_device(checked_argument("device", device, str))
     fix_bits(where)
-    names = checked("extractors", extractors, Iterable[str])
-    samples = checked("samples", samples, int | None, least=2)
-    size = checked("size", size, int | None, least=8, most=1024)
-    value_range = checked("value_range", value_range, tuple[float, float] | None)
+    names = checked_argument("extractors", extractors, Iterable[str])
+    samples = checked_argument("samples", samples, int | None, least=2)
+    size = checked_argument("size", size, int | None, least=8, most=1024)
+    value_range = checked_argument("value_range", value_range, tuple[float, float] | None)
     if isinstance(generated, os.PathLike):
         generated = os.fsdecode(generated)
     is_array = not isinstance(generated, (str, Generator))

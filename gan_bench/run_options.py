@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 
 from gan_bench.config.design import FEWEST
 from gan_bench.core.errors import UserError
-from gan_bench.core.fields import as_python, checked, short, whole
+from gan_bench.core.fields import as_python, checked_argument, short, whole_number
 from gan_bench.core.text import as_typed, at_home, seconds_of
 from gan_bench.records.layout import SUITE
 
@@ -234,7 +234,7 @@ class RunOptions:
         defaults = {each.name: {} if each.default is MISSING else each.default for each in fields(self)}
         for name, (kind, option) in declared().items():
             value = getattr(self, name)
-            value = checked(name, defaults[name] if value is None else value, kind, least=option.least)
+            value = checked_argument(name, defaults[name] if value is None else value, kind, least=option.least)
             if isinstance(value, str) and not value.strip() and defaults[name] != "":  # of a variable that is not set
                 raise UserError(f"{name} is empty; leave it out where nothing is meant")
             object.__setattr__(self, name, value)
@@ -347,7 +347,7 @@ def declared() -> dict[str, tuple[Any, Option]]:
 
 
 def _seeds(given: Iterable[int]) -> tuple[int, ...]:
-    found = tuple(whole("seed", seed) for seed in given)
+    found = tuple(whole_number("seed", seed) for seed in given)
     if not found:
         raise UserError("seeds is empty; leave it out for the suite's own")
     if min(found) < 0:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gan_bench.config.plugins import forget_plugin, load_plugin
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import DamagedError, DataError, UserError
-from gan_bench.core.fields import whole
+from gan_bench.core.fields import whole_number
 from gan_bench.core.program_code import is_other_code
 from gan_bench.core.sources import calling
 from gan_bench.execution.trial.environment import as_in_a_command
@@ -66,9 +66,9 @@ class Generator(nn.Module):
         Raises:
             UserError: The count is negative, or one of both is no whole number.
         """
-        if whole("the number of images", count) < 0:
+        if whole_number("the number of images", count) < 0:
             raise UserError(f"the number of images must be 0 or more, not {count}")
-        source = generator_for(whole("seed", seed), "sample", next(self.parameters()).device)
+        source = generator_for(whole_number("seed", seed), "sample", next(self.parameters()).device)
         shape = (_BLOCK, self.config.latent_dim)  # the last numbers of a draw depend on its length
         blocks = [draw_latent(shape, self.config.latent, source) for _ in range(-(-count // _BLOCK))]
         return torch.cat(blocks)[:count] if blocks else torch.zeros(0, shape[1], device=source.device)

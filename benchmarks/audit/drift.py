@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gan_bench.cli.options import seeds_of
+from gan_bench.cli.options import parse_seeds
 from gan_bench.config.image_folder import data_root
 
 RECIPES = {"mnist-mlp-z100": 400, "mnist-mlp-z64": 400, "mnist-dcgan": 200, "cifar10-dcgan": 100}
@@ -148,7 +148,7 @@ def main() -> None:
     asked = parser.parse_args()
     data = data_root(asked.data).path
     if asked.worker:
-        for line in curves(data, list(seeds_of(asked.seeds) or ()), asked.recipes.split(",")):
+        for line in curves(data, list(parse_seeds(asked.seeds) or ()), asked.recipes.split(",")):
             print(line, flush=True)
         return
     found = {

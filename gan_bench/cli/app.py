@@ -20,7 +20,7 @@ from gan_bench.cli import images
 from gan_bench.cli import part_commands as parts
 from gan_bench.cli import record_commands as records
 from gan_bench.cli.doctor import doctor
-from gan_bench.cli.options import Results, Tables, TrackingUri, seeds_of, with_run_options
+from gan_bench.cli.options import Results, Tables, TrackingUri, parse_seeds, with_run_options
 from gan_bench.core import GARBAGE_THRESHOLD, __version__
 from gan_bench.core.cache import ensure_home
 from gan_bench.core.errors import UserError
@@ -108,7 +108,7 @@ def run(
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":  # the environment may name what other runs use
             raise UserError(f"--no-tracking and --{name.replace('_', '-')} do not go together; leave one out")
-    asked["seeds"] = seeds_of(asked["seeds"])
+    asked["seeds"] = parse_seeds(asked["seeds"])
     asked["changes"] = parse_changes(asked["changes"] or ())
     asked["extractors"] = tuple(asked["extractors"] or ())
     options = RunOptions(suite, tracking=False if no_tracking else tracking_uri or True, **asked)

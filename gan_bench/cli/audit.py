@@ -70,7 +70,7 @@ def say_plan(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> None:
         out.say(f"  {level}: {plural(len(mine), what)}, {cost}{passed} ({WHAT[level]})")
 
 
-def write_audit(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> bool:
+def run_audit(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> bool:
     """Carry an audit out, say what is found, and sum it up.
 
     Returns:

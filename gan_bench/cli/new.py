@@ -10,7 +10,7 @@ from typing import Any
 import gan_bench as gb
 from gan_bench.config.suite import suites_folder
 from gan_bench.config.yaml_document import scalar
-from gan_bench.core.atomic import write_new as write_files
+from gan_bench.core.atomic import write_new
 from gan_bench.core.errors import UserError, writing
 from gan_bench.core.registry import Registry
 from gan_bench.core.text import as_typed, with_article
@@ -61,7 +61,7 @@ def suite_for(kind: str, name: str, file: str) -> str:
     return text.replace("NAME", scalar(name)).replace("FILE", file)
 
 
-def write_new(kind: str, name: str, folder: Path) -> list[Path]:
+def write_part(kind: str, name: str, folder: Path) -> list[Path]:
     """Write what a part begins with, and a suite that trains with it; of a suite, the suite alone.
 
     Returns:
@@ -92,5 +92,5 @@ def write_new(kind: str, name: str, folder: Path) -> list[Path]:
         raise UserError(f"{there[0]} is there already, and stays as it is; choose another name")
     with writing(folder, "another folder"):
         folder.mkdir(parents=True, exist_ok=True)
-        write_files(texts)
+        write_new(texts)
     return list(texts)

@@ -69,7 +69,7 @@ ExperimentPrefix = Annotated[
 ]
 
 
-def seeds_of(text: str | None) -> tuple[int, ...] | None:
+def parse_seeds(text: str | None) -> tuple[int, ...] | None:
     """Read ``--seeds``.
 
     Raises:

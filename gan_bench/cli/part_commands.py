@@ -60,9 +60,9 @@ def new(
     out: Annotated[Path, typer.Option(help="Folder it goes to.")] = Path(),
 ) -> None:
     """Write a file to begin a part or a suite of your own with; it passes check and runs as it is."""
-    from gan_bench.cli.new import write_new
+    from gan_bench.cli.new import write_part
 
-    lines, written = console(), write_new(kind, name, out)
+    lines, written = console(), write_part(kind, name, out)
     if (made := written[-1].stem) != name:
         lines.say(f'the {kind} is called "{made}": names of its kind are columns of tables, and have no hyphen')
     for path in written:

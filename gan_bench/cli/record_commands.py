@@ -291,7 +291,7 @@ def audit(
 ) -> None:
     """Train and score records of others again, level by level; exit code 1 when something does not follow."""
     from gan_bench.audit.plan import AuditOptions, plan_audit
-    from gan_bench.cli.audit import levels_of, say_plan, write_audit
+    from gan_bench.cli.audit import levels_of, run_audit, say_plan
     from gan_bench.execution.trial.environment import choose_device, fix_bits
 
     where = choose_device(device)
@@ -310,7 +310,7 @@ def audit(
     plan, lines = plan_audit(options), console()
     say_plan(plan, options, lines)
     if not dry_run:
-        raise typer.Exit(0 if write_audit(plan, options, lines) else 1)
+        raise typer.Exit(0 if run_audit(plan, options, lines) else 1)
 
 
 def board(

@@ -70,13 +70,13 @@ Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2,
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """A mapping that takes no field it does not know, and converts nothing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Changes(Strict):
+class Changes(StrictModel):
     """Values that differ from the recipe. ``lr``, ``betas`` and ``optimizer`` set both networks."""
 
     lr: Rate | None = None
@@ -118,7 +118,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Bounds = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
 
-class RandomValues(Strict):
+class RandomValues(StrictModel):
     """Values drawn at random, each between two bounds or out of a list; the first ones stay when the count grows."""
 
     count: Annotated[int, whole("count")]
@@ -184,7 +184,7 @@ def _swept() -> type[BaseModel]:
         either: Any = Annotated[values, Tag("a list")] | Annotated[drawn, Tag("drawn at random")]
         tag = Discriminator(lambda value: "drawn at random" if isinstance(value, dict) else "a list")
         lists[name] = (Annotated[either, tag], Field([]))
-    return create_model("Sweep", __base__=Strict, **lists)
+    return create_model("Sweep", __base__=StrictModel, **lists)
 
 
 Sweep = _swept()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gan_bench.config.trial import BOTH, LATER_DEFAULTS, TrialConfig
-from gan_bench.core.text import chosen, matches, printable
+from gan_bench.core.text import matches, names_meant, printable
 
 TITLES: Mapping[str, str] = {
     "lr": "lr",
@@ -196,6 +196,6 @@ def chosen_trials(trials: Iterable[tuple[str, Mapping[str, Any]]], pattern: str)
     known = list(trials)
     return (
         frozenset(name for name, config in known if _has(config, pattern))
-        or chosen((name for name, _ in known), pattern)
+        or names_meant((name for name, _ in known), pattern)
         or frozenset(name for name, config in known if means(name, config, pattern))
     )

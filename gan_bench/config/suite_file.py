@@ -22,7 +22,7 @@ from gan_bench.config.changes import (
     RandomValues,
     Samples,
     Seed,
-    Strict,
+    StrictModel,
     Sweep,
     whole,
 )
@@ -59,7 +59,7 @@ def _unreserved(name: str) -> str:
     return name
 
 
-class TrialEntry(Strict):
+class TrialEntry(StrictModel):
     """One item of ``trials``: a recipe, fixed changes, and lists whose product is swept."""
 
     recipe: Name
@@ -67,7 +67,7 @@ class TrialEntry(Strict):
     sweep: Sweep = Sweep()  # type: ignore[valid-type]
 
 
-class Evaluate(Strict):
+class Evaluate(StrictModel):
     """When and how trials are scored."""
 
     epochs: list[Epochs] = Field(default=[])
@@ -102,7 +102,7 @@ def _form(value: object) -> str:
 _Cut = Annotated[Annotated[T, Tag("a number")] | Annotated[dict[Name, T], Tag("by recipe")], Discriminator(_form)]
 
 
-class ProfileCuts(Strict):
+class ProfileCuts(StrictModel):
     """What a profile cuts down: a number for every trial, or one for each recipe of the suite."""
 
     epochs: _Cut[Epochs] | None = None
@@ -111,7 +111,7 @@ class ProfileCuts(Strict):
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
 
 
-class Profiles(Strict):
+class Profiles(StrictModel):
     """The profiles; ``full`` is what the suite says."""
 
     quick: ProfileCuts = ProfileCuts()
@@ -132,7 +132,7 @@ def _grows(limits: tuple[float, float]) -> tuple[float, float]:
     return limits
 
 
-class FolderEntry(Strict):
+class FolderEntry(StrictModel):
     """A user's folder or zip file of images; a relative path starts at the suite file."""
 
     path: Annotated[str, Field(min_length=1, max_length=4096)]
@@ -143,7 +143,7 @@ class FolderEntry(Strict):
     range: Annotated[tuple[float, float], BeforeValidator(_pair), AfterValidator(_grows)] | None = None
 
 
-class SuiteFile(Strict):
+class SuiteFile(StrictModel):
     """A suite as its file says it."""
 
     suite: Annotated[FolderName, AfterValidator(_unreserved)]

@@ -25,11 +25,11 @@ def is_stop(error: BaseException) -> bool:
     where nobody reads any more; a pipe of its own that breaks is its own fault.
     """
     if isinstance(error, BrokenPipeError):
-        return any(map(is_broken, (1, 2)))
+        return any(map(is_broken_pipe, (1, 2)))
     return isinstance(error, (KeyboardInterrupt, StopProcess))
 
 
-def is_broken(descriptor: int) -> bool:
+def is_broken_pipe(descriptor: int) -> bool:
     """True if nobody reads any more what is written to a stream."""
     try:
         poll = select.poll()

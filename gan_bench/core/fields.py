@@ -68,7 +68,7 @@ def _members_fit(value: Any, origin: Any, arguments: tuple[Any, ...]) -> bool:  
 # ---------------------------------------------------------------------------------------------- arguments
 
 
-def checked(
+def checked_argument(
     name: str,
     value: Any,  # noqa: ANN401 - what somebody passed
     kind: Any,  # noqa: ANN401 - a type
@@ -128,7 +128,7 @@ def _iterables_as_sequences(kind: Any) -> Any:  # noqa: ANN401 - a type
 def _converted(name: str, value: Any, kinds: Sequence[Any]) -> Any:  # noqa: ANN401 - what somebody passed
     """Return a value as Python's own types, of which NumPy's numbers are none, and what can be gone over as a list."""
     if int in kinds:
-        return whole(name, value)
+        return whole_number(name, value)
     if float in kinds and not isinstance(value, (bool, str)):
         return float(value)
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Sequence, Mapping)):
@@ -200,7 +200,7 @@ def _shortest(value: float, form: str) -> float:
     return value
 
 
-def whole(name: str, value: Any) -> int:  # noqa: ANN401 - what somebody passed
+def whole_number(name: str, value: Any) -> int:  # noqa: ANN401 - what somebody passed
     """Return an argument as a whole number.
 
     Raises:

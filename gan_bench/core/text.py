@@ -101,7 +101,7 @@ def shortened(names: Sequence[str], always: tuple[str, ...] = _ALWAYS) -> list[s
     return [",".join(part for i, part in enumerate(parts) if stays(part, i, len(parts))) for parts in split]
 
 
-def chosen(names: Iterable[str], pattern: str) -> frozenset[str]:
+def names_meant(names: Iterable[str], pattern: str) -> frozenset[str]:
     """Return the names that a user means, who may have read them where they are shortened.
 
     Args:
@@ -132,7 +132,7 @@ def near_name(names: Iterable[str], pattern: str) -> str:
         return next((each for each in close if _without_numbers(each) != _without_numbers(part)), part)
 
     meant = ",".join(map(mended, pattern.split(",")))
-    return f'did you mean "{meant}"?' if meant != pattern and chosen(known, meant) else ""
+    return f'did you mean "{meant}"?' if meant != pattern and names_meant(known, meant) else ""
 
 
 def _near(part: str, known: Iterable[str]) -> list[str]:
@@ -227,7 +227,7 @@ def with_article(noun: str) -> str:
     return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
 
 
-def words_of(command: str) -> list[str]:
+def command_words(command: str) -> list[str]:
     """Return the words of a ``gan-bench run`` command; none where a quote stays open: that is no command of ours."""
     try:
         return shlex.split(command)
@@ -240,7 +240,7 @@ def without_places(command: str) -> str:
 
     Its suite's file stands for its path. The names of a group's experiments may begin with a person's.
     """
-    words, kept = iter(words_of(command)), list[str]()
+    words, kept = iter(command_words(command)), list[str]()
     for word in words:
         if word in ("--results", "--experiment-prefix"):
             next(words, None)
@@ -256,7 +256,7 @@ def at_place(command: str, results: Path) -> str:
         command: As it was run.
         results: The folder, ``results`` being the one that a command takes without a word.
     """
-    words = words_of(command)
+    words = command_words(command)
     at = words.index("--results") if "--results" in words else len(words)
     named = ["--results", str(results)] if words and results != Path("results") else []
     return shlex.join([*words[:at], *named, *words[at + 2 :]])

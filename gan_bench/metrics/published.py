@@ -144,7 +144,7 @@ do not fit; packages are imported before."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network:
+class PublishedNetwork:
     """A network with published weights.
 
     Attributes:
@@ -220,9 +220,9 @@ def _dinov2(weights: WeightsFile) -> tuple[Callable[[], nn.Module], str]:
     return partial(DinoV2, weights.extractor, tensors), digest
 
 
-def _dinov2_network(size: str, feature_dim: int, sha256: str, megabytes: int) -> Network:
+def _dinov2_network(size: str, feature_dim: int, sha256: str, megabytes: int) -> PublishedNetwork:
     file = f"dinov2_vit{size}14_pretrain.pth"
-    return Network(
+    return PublishedNetwork(
         description=f"DINOv2 ViT-{size.upper()}/14, {feature_dim} features, gan_bench[dinov2]",
         weights=WeightsFile(
             extractor=f"dinov2-vit-{size}-14",
@@ -239,7 +239,7 @@ def _dinov2_network(size: str, feature_dim: int, sha256: str, megabytes: int) ->
 
 _CLIP_SHA256 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
 
-INCEPTION = Network(
+INCEPTION = PublishedNetwork(
     description="TensorFlow-compatible Inception-v3, 2048 features",
     weights=WeightsFile(
         extractor="inception",
@@ -255,7 +255,7 @@ INCEPTION = Network(
 )
 NETWORKS = (
     INCEPTION,
-    Network(
+    PublishedNetwork(
         description="VGG16 of ImageNet, 4096 features",
         weights=WeightsFile(
             extractor="vgg16",
@@ -267,7 +267,7 @@ NETWORKS = (
         feature_dim=4096,
         build=partial(_fidelity, "feature_extractor_vgg16:FeatureExtractorVGG16", ["fc2_relu"]),
     ),
-    Network(
+    PublishedNetwork(
         description="CLIP ViT-B/32, 512 features",
         weights=WeightsFile(
             extractor="clip-vit-b-32",

@@ -14,7 +14,7 @@ from gan_bench.config.measures import COLUMNS, MEASURES, Measure
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.atomic import move_aside, write_atomically
 from gan_bench.core.errors import DamagedError
-from gan_bench.core.text import at_place, printable, without_places, words_of
+from gan_bench.core.text import at_place, command_words, printable, without_places
 from gan_bench.records import schema
 from gan_bench.records.folders import folders_by_suite, plan_of, planned_trials, suite_folders, trial_folders
 from gan_bench.records.json_files import is_regular, read_if_there, read_known, read_usable, write_object
@@ -78,20 +78,20 @@ def _withdrawn(rows: Iterable[schema.PlannedTrial], trials: Sequence[Trial]) -> 
     Seeds alone withdraw none: a declared look may need them. Trials of a profile that is not run now stay as they are,
     and full ones where a cap of the command line makes others quick.
     """
-    profiles, settings = {trial.config.profile for trial in trials}, settings_of(trial.config for trial in trials)
+    profiles, settings = {trial.config.profile for trial in trials}, setting_ids(trial.config for trial in trials)
     profiles = {"quick"} if "quick" in profiles else profiles
     found = list[schema.PlannedTrial]()
     for row in rows:
         config, marked = TrialConfig.from_json(row["config"]), row.copy()
         if config.profile in profiles:
             marked.pop("withdrawn", None)  # it may be asked for again
-            if not settings_of([config]) <= settings:
+            if not setting_ids([config]) <= settings:
                 marked["withdrawn"] = True
         found.append(marked)
     return found
 
 
-def settings_of(configs: Iterable[TrialConfig]) -> set[str]:
+def setting_ids(configs: Iterable[TrialConfig]) -> set[str]:
     """Return what names the settings of trials: the ids that they would have with one seed."""
     return {replace(config, seed=0).id for config in configs}
 
@@ -310,7 +310,7 @@ def suite_files(suite: Path) -> list[Path]:
     lie where they did; else a file of that name in the current folder is taken. Where it is known, such a file counts
     only where it says the same.
     """
-    words = words_of(plan_of(suite).get("command", ""))
+    words = command_words(plan_of(suite).get("command", ""))
     at = words.index("--results") + 1 if "--results" in words[:-1] else 0
     named, results = Path(words[at]) if at else Path("results"), suite.resolve().parent
     depth = len(named.parts)

@@ -49,7 +49,7 @@ def database_file(uri: str) -> Path | None:
     return Path(found[1]) if found and found[1] != ":memory:" else None
 
 
-def is_broken(error: BaseException) -> bool:
+def says_broken(error: BaseException) -> bool:
     """True if an error of MLflow or SQLite says that a database is not whole."""
     text = str(error).lower()
     return ("sqlite3." in text or isinstance(error, sqlite3.Error)) and any(word in text for word in _BROKEN)
@@ -89,7 +89,7 @@ def prepare_database(uri: str, file: Path, *, is_ours: bool) -> Iterator[str]:
             _let_go(uri)
             if why := refused(file, error):
                 raise UserError(why) from None
-            if not is_broken(error) and not _was_never_finished(file, error):
+            if not says_broken(error) and not _was_never_finished(file, error):
                 raise
             if not is_ours:
                 raise UserError(
@@ -183,7 +183,7 @@ def repair(uri: str, results: Path, error: BaseException) -> str | None:
     Returns:
         What was done, as a sentence; None when it is not broken, or MLflow is elsewhere.
     """
-    return _replaced(uri, results / DATABASE, error) if is_default(uri, results) and is_broken(error) else None
+    return _replaced(uri, results / DATABASE, error) if is_default(uri, results) and says_broken(error) else None
 
 
 def _replaced(uri: str, file: Path, error: BaseException) -> str:

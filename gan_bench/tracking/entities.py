@@ -108,10 +108,10 @@ def run_name(stored: StoredTrial) -> str:
 
     Pages cut long names at their end, and the run of its setting stands above it.
     """
-    return f"seed {stored.trial['config']['seed']}{SEPARATOR}{setting_name(stored)}"
+    return f"seed {stored.trial['config']['seed']}{SEPARATOR}{setting_title(stored)}"
 
 
-def setting_name(stored: StoredTrial) -> str:
+def setting_title(stored: StoredTrial) -> str:
     """Name a trial's setting for people: ``dcgan · lr 3e-4 · β₁ 0.5``."""
     config = stored.trial["config"]
     recipe, _, differs = str(stored.trial["setting"]).partition(",")
@@ -140,7 +140,7 @@ def colours_of(planned: Iterable[PlannedTrial]) -> dict[str, str]:
     return {setting: colour(setting, place) for place, setting in enumerate(settings)}
 
 
-def values_of(config: Mapping[str, object]) -> dict[str, object]:
+def config_values(config: Mapping[str, object]) -> dict[str, object]:
     """Lay out a config as single values, numbers as numbers, those that runs are compared by first."""
     flat = flat_values(config, "_")
     return {name: flat[name] for name in (*(n for n in FIRST if n in flat), *(n for n in flat if n not in FIRST))}
@@ -182,7 +182,7 @@ def end_tags_of(stored: StoredTrial) -> dict[str, str]:
 def setting_tags_of(stored: StoredTrial, identity: str, colours: Mapping[str, str]) -> dict[str, str]:
     """Return the tags of the parent run of a trial's setting, given what ``tags_of`` is given."""
     own = {
-        NAME_TAG: setting_name(stored),
+        NAME_TAG: setting_title(stored),
         SETTING_TAG: setting_id(stored.trial["config"]),
         "mlflow.source.name": "gan-bench report",
     }

@@ -323,7 +323,7 @@ class Mirror:
             found = known.settings[key] = SettingRun(made)
         lacking = [name for name in known.columns if name not in found.params]
         if lacking:  # its page shows all of them beside every image, so they are few
-            values = entities.values_of(stored.trial["config"])
+            values = entities.config_values(stored.trial["config"])
             self.store.log(found.run_id, params={name: values[name] for name in lacking if name in values})
             found.params |= set(lacking)
         return found
@@ -333,7 +333,7 @@ class Mirror:
 
     def _describe(self, run: MirroredRun, stored: StoredTrial, tags: dict[str, str]) -> None:
         """Give a run what does not change: also one that a kill, or an earlier version, left without it."""
-        params = entities.values_of(stored.trial["config"])
+        params = entities.config_values(stored.trial["config"])
         with contextlib.suppress(Exception):  # parameters of an earlier version cannot be changed
             self.store.log(run.run_id, params=params)
         if tags:

@@ -17,7 +17,7 @@ from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 from gan_bench.core.text import markdown_cell
 from gan_bench.records.schema import PlannedTrial
 from gan_bench.tracking import server
-from gan_bench.tracking.entities import SETTING_TAG, TRIAL_TAG, values_of
+from gan_bench.tracking.entities import SETTING_TAG, TRIAL_TAG, config_values
 from gan_bench.tracking.images import LAST_KEY, SAMPLES_KEY
 
 PARAMS = ("recipe", "lr_g", "lr_d", "beta1_g", "beta1_d", "epochs")
@@ -117,7 +117,7 @@ def differing_params(planned: Iterable[PlannedTrial]) -> tuple[str, ...]:
 
     Where nothing tells them apart, as without a plan, they are ``PARAMS``.
     """
-    found = [values_of(row["config"]) for row in planned]
+    found = [config_values(row["config"]) for row in planned]
     recipes: dict[object, list[dict[str, object]]] = {}
     for values in found:
         recipes.setdefault(values["recipe"], []).append(values)

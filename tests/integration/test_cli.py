@@ -27,7 +27,7 @@ from typer.main import get_command
 
 from gan_bench.cli import doctor
 from gan_bench.cli.app import app, main
-from gan_bench.cli.options import seeds_of
+from gan_bench.cli.options import parse_seeds
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.data.datasets import DATASETS
@@ -603,7 +603,7 @@ def test_data_fetch_fills_a_folder_and_checks_it(tmp_path, monkeypatch, capsys, 
 def marked(said):
     """How many trials of a printed plan stand how."""
     rows = re.findall(r"^  (to run|finished|failed|under way) +mnist.*, seeds? (\S+)$", said, re.M)
-    return Counter(mark for mark, seeds in rows for _ in seeds_of(seeds))
+    return Counter(mark for mark, seeds in rows for _ in parse_seeds(seeds))
 
 
 def test_a_plan_says_how_each_trial_stands(tmp_path):

@@ -446,7 +446,7 @@ def test_a_check_of_parts_survives_them_too():
 def test_a_part_that_prints_where_nobody_reads_fails_no_trial(tmp_path, monkeypatch, is_ours):
     """`run … | head` recorded such a trial as failed, for ever; a pipe of the part's own is a fault of its own."""
     readers = []  # a truth value that it stands on would be other code
-    monkeypatch.setattr(errors, "is_broken", lambda _: is_ours)
+    monkeypatch.setattr(errors, "is_broken_pipe", lambda _: is_ours)
 
     def forward(generator):
         if not readers and generator.training:
@@ -467,7 +467,7 @@ def test_a_part_that_prints_where_nobody_reads_fails_no_trial(tmp_path, monkeypa
 
 def test_a_stream_is_broken_when_nobody_reads_it():
     reader, writer = os.pipe()
-    assert not errors.is_broken(writer)
+    assert not errors.is_broken_pipe(writer)
     os.close(reader)
-    assert errors.is_broken(writer)
+    assert errors.is_broken_pipe(writer)
     os.close(writer)

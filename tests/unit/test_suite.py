@@ -16,7 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gan_bench.cli.options import seeds_of
+from gan_bench.cli.options import parse_seeds
 from gan_bench.config.changes import Changes, RandomValues, Several, parse_change, parse_changes
 from gan_bench.config.cuts import PlanOptions, idle_caps
 from gan_bench.config.plugins import keep_plugins
@@ -639,13 +639,13 @@ def test_names_of_other_kinds_and_cases():
     ("text", "seeds"), [("0-4", (0, 1, 2, 3, 4)), ("3, 0-1", (3, 0, 1)), ("7", (7,)), ("1,1", (1,))]
 )
 def test_ranges_of_seeds(text, seeds):
-    assert seeds_of(text) == seeds
+    assert parse_seeds(text) == seeds
 
 
 @pytest.mark.parametrize("text", ["4-0", "-1", "a", "0-", "0-99999", ""])
 def test_ranges_of_seeds_that_cannot_be(text):
     with pytest.raises(UserError, match="--seeds"):
-        seeds_of(text)
+        parse_seeds(text)
 
 
 @pytest.mark.parametrize("text", ["lr=", "loss=null", "dataset=", "epochs=~"])

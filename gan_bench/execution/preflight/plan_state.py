@@ -23,7 +23,7 @@ from gan_bench.records.folders import plan_of, read_plan
 from gan_bench.records.json_files import REMEDY, read_if_there
 from gan_bench.records.layout import PLAN, RECORD, SUITE, RecordDirectory
 from gan_bench.records.lock import trial_lock
-from gan_bench.records.plan import declaration_lost, design_so_far, settings_of
+from gan_bench.records.plan import declaration_lost, design_so_far, setting_ids
 from gan_bench.records.record import Status
 from gan_bench.records.schema import PlannedTrial
 
@@ -109,20 +109,20 @@ def other_file_remark(results: Path, plan: Plan) -> Iterator[str]:
         results: The results folder.
         plan: A plan that has all settings of its file.
     """
-    folder, settings = results / plan.suite, settings_of(trial.config for trial in plan.trials)
+    folder, settings = results / plan.suite, setting_ids(trial.config for trial in plan.trials)
     rows, before, others = list[PlannedTrial](), set[str](), dict[str, None]()
     with suppress(UserError):  # nothing is known of what was planned
         rows = [row for row in read_plan(folder) if not row.get("withdrawn")]
     with suppress(UserError):  # the file, or what it names, cannot be read any more
         if read_if_there(folder / SUITE) not in (None, plan.text.encode(errors="backslashreplace")):
             kept = make_plan(folder / SUITE, PlanOptions(profile=plan.profile), may_skip_plugins=True, has_run=True)
-            before = settings_of(trial.config for trial in kept.trials) - settings
+            before = setting_ids(trial.config for trial in kept.trials) - settings
     asked = {_uncut(trial.config) for trial in plan.trials}
     profiles = {trial.config.profile for trial in plan.trials}
     for row in rows:
         config = TrialConfig.from_json(row["config"])
         is_comparable = config.suite_version == plan.version and config.profile in profiles
-        if is_comparable and (_uncut(config) not in asked or settings_of([config]) <= before):
+        if is_comparable and (_uncut(config) not in asked or setting_ids([config]) <= before):
             others[row["setting"]] = None
     here = {trial.setting for trial in plan.trials}
     if named := [label for label in others if label not in here] or list(others):

@@ -189,7 +189,7 @@ class MetricSet:
             with self._keeping(path):
                 given, most = metric.compute(), metric.max_pairwise
                 for name in _measures_given(metric):
-                    estimate, wrong = checked(given.get(name), MEASURES[name].bounds)
+                    estimate, wrong = checked_estimate(given.get(name), MEASURES[name].bounds)
                     found[name] = estimate, most
                     if wrong:
                         _warn_of(name, wrong)
@@ -221,7 +221,7 @@ def _warn_of(measure: str, why: str) -> None:
     warnings.warn(text, RuntimeWarning, stacklevel=4)
 
 
-def checked(given: object, bounds: tuple[float | None, float | None]) -> tuple[Estimate, str]:
+def checked_estimate(given: object, bounds: tuple[float | None, float | None]) -> tuple[Estimate, str]:
     """Return an estimate that a record can hold, whatever a third-party metric gave, and what was wrong with that.
 
     Args:

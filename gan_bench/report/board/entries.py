@@ -96,7 +96,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class NotOnBoard:
     """A folder that is not on the board, or a setting of one that has no score to stand there with.
 
     Attributes:
@@ -125,7 +125,7 @@ def published_folders(folders: Sequence[Path]) -> list[Path]:
     return found
 
 
-def entries(folder: Path) -> Iterator[Entry | LeftOut]:
+def entries(folder: Path) -> Iterator[Entry | NotOnBoard]:
     """Yield the settings of a published folder; one whose records do not verify is left out as a whole.
 
     A setting all of whose seeds failed is named: that it failed is a result, which a board must not hide.
@@ -137,7 +137,7 @@ def entries(folder: Path) -> Iterator[Entry | LeftOut]:
     faults = [f"{check.name}: {fault}" for check in verify(folder) for fault in check.faults]
     if faults:
         more = f", and {plural(len(faults) - 1, 'fault')} more" if len(faults) > 1 else ""
-        yield LeftOut(name, f"it does not verify: {faults[0]}{more}")
+        yield NotOnBoard(name, f"it does not verify: {faults[0]}{more}")
         return
     found, made = read_studies(folder, history=False)
     audits = [audit for suite in suite_folders(folder) for audit in read_audits(suite)]
@@ -146,14 +146,14 @@ def entries(folder: Path) -> Iterator[Entry | LeftOut]:
     for study in made:
         for setting in study.settings:
             if lost := _all_lost(setting):
-                yield LeftOut(name, printable(f"{setting.label} ({study.title}): {lost}"))
+                yield NotOnBoard(name, printable(f"{setting.label} ({study.title}): {lost}"))
         for shown in finished_settings(study):
             for each in (standings(scored).row(shown.label) for scored in study.scored):
                 if each.rank is not None:
                     counted += 1
                     yield _entry(name, each, shown, by_id, audits)
     if not counted:
-        yield LeftOut(name, "none of its trials is finished and scored")
+        yield NotOnBoard(name, "none of its trials is finished and scored")
 
 
 def _all_lost(setting: Setting) -> str:
@@ -244,22 +244,22 @@ def _audited(digests: Mapping[str, str], audits: list[Audit]) -> tuple[str, tupl
     return ", ".join(said), tuple(dict.fromkeys(against))
 
 
-def read_board(folders: Sequence[Path]) -> tuple[list[Entry], list[LeftOut]]:
+def read_board(folders: Sequence[Path]) -> tuple[list[Entry], list[NotOnBoard]]:
     """Read the rows of a board; a setting whose records two folders hold stands once, with the most of them.
 
     Raises:
         UserError: A folder is not there, or none holds a setting that can be shown.
     """
-    shown, left = list[Entry](), list[LeftOut]()
+    shown, left = list[Entry](), list[NotOnBoard]()
     for folder in published_folders(folders):
         try:
             for each in entries(folder):
-                if isinstance(each, LeftOut):
+                if isinstance(each, NotOnBoard):
                     left.append(each)
                 elif not any(each.key == other.key and each.records == other.records for other in shown):
                     shown.append(each)
         except UserError as error:
-            left.append(LeftOut(printable(str(folder)), str(error)))
+            left.append(NotOnBoard(printable(str(folder)), str(error)))
     if not shown:
         raise UserError("; ".join(f"{each.folder}: {each.why}" for each in left) or "there is nothing to show")
     earlier = [(each, more) for each in shown if (more := _with_more(each, shown)) is not None]
@@ -273,9 +273,9 @@ def _with_more(entry: Entry, shown: Sequence[Entry]) -> Entry | None:
     return max(found, key=lambda each: len(each.records), default=None)
 
 
-def _published_again(entry: Entry, more: Entry) -> LeftOut:
+def _published_again(entry: Entry, more: Entry) -> NotOnBoard:
     """Leave out what stands with more seeds, and keep what audits say against its records."""
     name = printable(f"{entry.setting.label} ({entry.setting.study.title})")
     seeds = f"its {len(entry.records)} seeds are" if len(entry.records) > 1 else "its seed is"
     against = "".join(f"; {text}" for text in entry.contradicted)
-    return LeftOut(entry.folder, f"{name}: {seeds} among the {len(more.records)} of {more.folder}{against}")
+    return NotOnBoard(entry.folder, f"{name}: {seeds} among the {len(more.records)} of {more.folder}{against}")

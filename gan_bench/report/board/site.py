@@ -18,7 +18,7 @@ from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import markdown_cell, plain_markdown, plural, printable, slug
 from gan_bench.records.layout import PLAN, RECORD, RecordDirectory
-from gan_bench.report.board.entries import Entry, Key, LeftOut, read_board
+from gan_bench.report.board.entries import Entry, Key, NotOnBoard, read_board
 from gan_bench.report.board.tiers import tiers
 from gan_bench.report.card.text import card_values
 from gan_bench.report.page.page import filled_template, own_text, shown_table
@@ -93,7 +93,7 @@ class Board:
 
     page: Path
     tables: tuple[BoardTable, ...]
-    left: tuple[LeftOut, ...]
+    left: tuple[NotOnBoard, ...]
 
 
 @quick_text()
@@ -233,7 +233,7 @@ def _markdown(made: BoardTable) -> str:
 # ------------------------------------------------------------------------------------------------- pages
 
 
-def _page(made: Sequence[BoardTable], left: Sequence[LeftOut]) -> str:
+def _page(made: Sequence[BoardTable], left: Sequence[NotOnBoard]) -> str:
     settings = [entry for each in made for entry in each.entries]
     return filled_template(
         "gan_bench.report.board",

@@ -112,7 +112,7 @@ def _change(
     if not each.subject.is_primary:
         return SettingChange(each, *explore(each))
     tolerance, certain = tolerated(asked, each.error, each.degrees, differing)
-    verdict = judge(each, corrected.get(each, 1.0), tolerance, certain=certain, tests=max(len(corrected), 1))
+    verdict = judge_change(each, corrected.get(each, 1.0), tolerance, certain=certain, tests=max(len(corrected), 1))
     return SettingChange(each, *verdict, tolerance, certain, corrected.get(each))
 
 
@@ -124,7 +124,7 @@ def explore(change: Measured) -> tuple[str, str]:
     return ("exploratory", change.direction) if is_shown else ("no change", "")
 
 
-def judge(change: Measured, p: float, tolerance: float, *, certain: bool, tests: int) -> tuple[str, str]:
+def judge_change(change: Measured, p: float, tolerance: float, *, certain: bool, tests: int) -> tuple[str, str]:
     """Return the verdict on a primary score, and why: those of the first rule that holds.
 
     Args:

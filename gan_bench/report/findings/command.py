@@ -121,11 +121,11 @@ def planned_command(study: Study) -> Command | None:
 
 def whole_command(study: Study) -> Command | None:
     """Return the command that trains all of these trials, with their seeds where seeds were asked for."""
-    command, seeds = own_command(study), seeds_of(study)
+    command, seeds = own_command(study), seeds_argument(study)
     return command.of_seeds(seeds) if command and seeds and last_command(study).value("--seeds") else command
 
 
-def seeds_of(study: Study) -> str:
+def seeds_argument(study: Study) -> str:
     """Return all seeds of these trials, as ``--seeds`` takes them."""
     return ",".join(map(str, sorted({int(seed) for seed in study.asked_for["seed"]})))
 

@@ -19,7 +19,7 @@ from gan_bench.report.findings.command import (
     last_command,
     named_seeds,
     planned_command,
-    seeds_of,
+    seeds_argument,
 )
 from gan_bench.report.findings.factors import WITHIN, factors_of
 from gan_bench.report.findings.sides import CHANGED
@@ -113,7 +113,7 @@ def _proposal(scored: ScoredStudy) -> str | None:
         if seeds and waiting <= named_seeds(seeds):  # else it was for another part
             command = command.of_seeds(seeds)
         elif not is_until and not waiting <= set(study.design.first(study.design.looks[0])):
-            command = command.of_seeds(seeds_of(study))  # the suite alone has fewer
+            command = command.of_seeds(seeds_argument(study))  # the suite alone has fewer
         return f"Next: `{command}` continues; {plural(int(left.sum()), 'trial')} left."
     if found.best is None or not command or trials.empty or _has_ended_whole(study):
         return None
