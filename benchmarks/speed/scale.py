@@ -35,10 +35,11 @@ from gan_bench.execution.cluster.dispatcher import Dispatcher, make_bundles
 from gan_bench.execution.cluster.task import Handle
 from gan_bench.execution.cluster.transport import Bundle, Ended
 from gan_bench.execution.preflight.checks import Survey
-from gan_bench.execution.trial.claim import Claim, Policy, state_of
+from gan_bench.execution.trial.claim import Claim
+from gan_bench.execution.trial.decision import Action, Policy, decide
 from gan_bench.execution.trial.environment import describe_environment
-from gan_bench.execution.workers.inline import Results, Work
 from gan_bench.execution.workers.job import claim_to_json, group_trials
+from gan_bench.execution.workers.work import Results, Work
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
@@ -163,17 +164,24 @@ def simulate(folder: Path, trials: int, gpus: int, *, mirrored: bool) -> dict[st
     plan = planned(folder, trials)
     write_plan(results, plan.suite, plan.version, plan.trials)
     clock.note("plan")
-    identity = {"data_sha256": None, "networks_sha256": None, "torch": str(torch.__version__), "parts": {}}
+    identity = {
+        "data_sha256": None,
+        "networks_sha256": None,
+        "torch": str(torch.__version__),
+        "parts": {},
+        "in_program": {},
+    }
     known, policy = Survey({trial.config.id: identity for trial in plan.trials}), Policy()
 
     def finished(trial: Trial) -> bool:
-        return state_of(Earlier(RecordDirectory.of(results, trial)), trial, known.identity, policy).finished
+        earlier = Earlier(RecordDirectory.of(results, trial))
+        return decide(earlier, trial.config, policy, known.identity).action is Action.NOTHING
 
     todo = [trial for trial in plan.trials if not finished(trial)]
     clock.note("what is left")
-    cluster, into = PretendedCluster(results, gpus), Results()
+    cluster, into = PretendedCluster(results, gpus), Results(Work(trials=todo, results=results, policy=policy))
     bundles = make_bundles(group_trials(todo, lambda _: 1), lambda _: 60 * MINUTES, gpus)
-    Dispatcher(cluster, Work(trials=todo, results=results, policy=policy)).carry(bundles, into)
+    Dispatcher(cluster, into).carry(bundles)
     assert len(into.records) == len(plan.trials), "a trial was lost"
     clock.note("dispatcher", less=cluster.writing)
     clock.seconds["locks and records"] = cluster.writing

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
+import ast
+import importlib.util
 import json
 import os
 import subprocess
@@ -91,6 +92,35 @@ def test_the_published_simulation_holds_what_is_promised():
     until = pd.read_csv(folder / "until-decided.csv")
     assert (until["share of trials"] <= 0.7).all()
     assert (until["with the true sign"] >= 0.99).all()
+
+
+def test_the_dispatcher_s_cost_is_measured(tmp_path, monkeypatch):
+    """The script imported what had been renamed, so nobody could measure it any more."""
+    monkeypatch.syspath_prepend("benchmarks/speed")
+    scale = importlib.import_module("scale")
+    monkeypatch.setattr(scale, "_command", lambda *_: None)  # the report: `report.py` above makes one
+    measured = scale.simulate(tmp_path, 6, 2, mirrored=False)
+    assert measured["trials"] == 6
+    assert measured["hours on the GPUs"] > 0
+
+
+@pytest.mark.parametrize("file", sorted(Path("benchmarks").rglob("*.py")), ids=str)
+def test_what_a_script_imports_is_there(file):
+    """A script that takes hours, or a GPU, would notice in its first second, on somebody's machine."""
+    nodes = [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)]
+    for node in nodes:
+        if node.module and node.module.partition(".")[0] == "gan_bench":
+            module = importlib.import_module(node.module)
+            names = [each.name for each in node.names]
+            missing = [name for name in names if not hasattr(module, name) and not _is_module(f"{node.module}.{name}")]
+            assert not missing, node.module
+
+
+def _is_module(name):
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 @pytest.mark.slow
