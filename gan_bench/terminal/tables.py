@@ -44,10 +44,10 @@ def print_table(
     """Print a table to a terminal: what is filled and fits, of a long one the beginning.
 
     Numbers are never broken; their intervals go to a line of their own. Text breaks where it has commas or blanks, and
-    when that is not enough columns are left out, vital ones after all others: first those that are equal in all rows
-    (of baselines in a ranking, scores alone count),
-    whose value stands below the table, then from the last to the first. Where not even the essential ones fit, every
-    row is an entry of lines with all that it has. Of a long table, rows that are no settings are kept.
+    when that is not enough columns are left out, pairs together, vital ones after all others: first those that are
+    equal in all rows (of baselines in a ranking, scores alone count), whose value stands below the table, then from the
+    last to the first. Where not even the essential ones fit, every row is an entry of lines with all that it has. Of a
+    long table, rows that are no settings are kept.
 
     Args:
         table: The table.
@@ -183,11 +183,18 @@ def _fit(widths: dict[int, tuple[int, int]], table: Table, console: int, equal: 
     def spare() -> int:
         return console - sum(found.values()) - 3 * len(found) - 1
 
+    def pair_of(i: int) -> list[int]:
+        name = table.columns[i].pair
+        return [each for each in found if each == i or (name and table.columns[each].pair == name)]
+
+    same = {i for i in found if equal.issuperset(pair_of(i))}
     while spare() < 0:
         others = [i for i in found if i not in essential]
         if not others or len(found) <= 2:
             return {}
-        del found[max(others, key=lambda i: (not table.columns[i].vital, i in equal, -i if i in equal else i))]
+        last = max(others, key=lambda i: (not table.columns[i].vital, i in same, -i if i in same else i))
+        for i in pair_of(last):
+            del found[i]
     for i in [i for i in found if table.columns[i].kind != "text"]:
         if (lacking := widths[i][1] - found[i]) <= spare():  # an interval's column is whole, or broken before it
             found[i] += lacking

@@ -279,16 +279,32 @@ def test_a_damaged_record_of_the_newest_version_is_not_waited_for(tmp_path):
     assert found.exit_code == 3
 
 
-@pytest.mark.parametrize("width", [40, 60, 70, 80, 90, 100, 120])
+def printed(table, width):
+    console = PlainConsole(width=width, file=io.StringIO())
+    print_table(table, console, filed=False)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 60, 70, 80, 90, 100, 104, 120, 126, 140])
 def test_both_means_are_shown_or_none(width):
-    """At 80 columns the old mean stood without the new one."""
+    """At 80 columns the old mean stood without the new one, at 120 the old spread."""
     old, new = ([*side((fid, fid, fid + 1), suite="a"), *side((fid, fid, fid + 2), suite="b")] for fid in (60.0, 70.0))
     for fields in ((), ("recipe", "lr")):
-        table = equivalence_table(same_settings(old, new, fields=fields), fields=fields)
-        console = PlainConsole(width=width, file=io.StringIO())
-        print_table(table, console, filed=False)
-        text = console.file.getvalue()
-        assert ("60.33" in text) == ("70.33" in text)
+        text = printed(equivalence_table(same_settings(old, new, fields=fields), fields=fields), width)
+        for one, other in (("60.33", "70.33"), ("1.010", "1.008")):
+            assert (one in text) == (other in text)
+
+
+def test_a_comparison_is_a_table_at_80_columns():
+    """It was a list of sentences, in which nothing stands below anything."""
+    names = ("articles-cpu", "articles")
+    old, new = ([each for name in names for each in side((60.0, 61.0, fid), suite=name)] for fid in (62.0, 63.0))
+    hinge = [each for name in names for each in side((60.0, 61.0, 63.0), suite=name, loss="hinge", device="cuda")]
+    begun = [*old, *side((80.0,), suite=names[1], suite_version=2)]
+    for one, other, fields in ((old, new, ()), (old, hinge, ("recipe", "lr")), (old, begun, ()), (begun, begun, ())):
+        text = printed(equivalence_table(same_settings(one, other, fields=fields), fields=fields), 80)
+        assert "┡" in text
+        assert "equivalent" in text
 
 
 def test_a_quick_profile_is_a_study_of_its_own():

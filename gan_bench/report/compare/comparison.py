@@ -45,8 +45,8 @@ _NAMED = 5
 TRIAL_COLUMNS = (
     Column("study", "study"),
     Column("name", "trial", essential=True),
-    Column("old_status", "old", vital=True),
-    Column("new_status", "new", vital=True),
+    Column("old_status", "old", vital=True, pair="status"),
+    Column("new_status", "new", vital=True, pair="status"),
     Column("verdict", "verdict", essential=True),
 )
 _OLD = {"name": "name_old", "status": "status_old"}

@@ -383,24 +383,25 @@ def _differences(old: _ScoredSetting, new: _ScoredSetting, *, named: bool) -> It
 def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fields: Sequence[str] = ()) -> Table:
     """Make the table of settings that two folders have in common, or that are equal in some fields."""
     title = MEASURES[primary_measure()].title
-    tells = bool(fields) or any(row["older_version"] for row in rows)
+    # With fields and suites 80 columns have no room for what differs; a version that is not the newest is always said.
+    tells = any(row["older_version"] for row in rows) or bool(fields and not any(row["studies"] for row in rows))
     columns = (
         Column("dataset", "dataset"),
         Column("setting", "setting", essential=True),
         Column("studies", "suites (old / new)", essential=True),
         Column("epochs", "epoch", "count", vital=True),
-        Column("old", f"old mean {title}", "number", essential=True),
-        Column("old_sd", "old sd", "number"),
-        Column("old_n", "old seeds", "count"),
-        Column("old_lost", "old lost", "count", vital=True),
-        Column("new", f"new mean {title}", "number", essential=True),
-        Column("new_sd", "new sd", "number"),
-        Column("new_n", "new seeds", "count"),
-        Column("new_lost", "new lost", "count", vital=True),
+        Column("old", f"old mean {title}", "number", vital=True, pair="mean"),
+        Column("old_sd", "old sd", "number", pair="sd"),
+        Column("old_n", "old seeds", "count", pair="seeds"),
+        Column("old_lost", "old lost", "count", vital=True, pair="lost"),
+        Column("new", f"new mean {title}", "number", vital=True, pair="mean"),
+        Column("new_sd", "new sd", "number", pair="sd"),
+        Column("new_n", "new seeds", "count", pair="seeds"),
+        Column("new_lost", "new lost", "count", vital=True, pair="lost"),
         Column("ratio", "new / old", "range", essential=True),
         Column("verdict", "verdict", essential=True),
         Column("protocol", "protocol", vital=True),
-        Column("differs", "what differs (old / new)", essential=tells),
+        Column("differs", "what differs (old / new)", vital=bool(fields), essential=tells),
     )
     filled = [each for each in columns if not each.key.endswith("_lost") and each.key != "studies"]
     kept = [each for each in columns if each in filled or any(row[each.key] for row in rows)]

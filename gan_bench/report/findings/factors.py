@@ -73,8 +73,8 @@ APART = frozenset({"learning rates G and D"})
 _COLUMNS = [
     Column("recipe", "recipe", vital=True),
     Column("metric", "score", vital=True),
-    Column("first_level", "A", vital=True),
-    Column("second_level", "B", vital=True),
+    Column("first_level", "A", vital=True, pair="levels"),
+    Column("second_level", "B", vital=True, pair="levels"),
     Column("first", "mean at A", "number"),
     Column("second", "mean at B", "number"),
     Column("ratio", "B / A", "range", "B / A: ratio of geometric means, where ratios are compared.", vital=True),

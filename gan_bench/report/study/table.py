@@ -33,6 +33,7 @@ class Column:
         decimals: Fixed decimals of its numbers, or None for four significant digits.
         detail: Whether a terminal shows it only where everything is asked for.
         essential: Whether it is never left out: without it the table says nothing.
+        pair: Columns of the same pair are left out together; nothing for one that stands alone.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Column:
     decimals: int | None = None
     detail: bool = False
     essential: bool = False
+    pair: str = ""
 
 
 @dataclass(frozen=True)
