@@ -168,9 +168,7 @@ def test_no_mean_is_over_two_suites_or_two_versions_of_one():
         assert (row["new"], row["new_sd"], row["verdict"], row["studies"]) == (pytest.approx(200), 1, "different", "")
     (row,) = same_settings(first, [*first, *second])
     assert row["differs"] == "version: 1 / 2"
-    assert "the newest of which all seeds of the first look, or all that were planned, have ended" in (
-        equivalence_table([row]).note
-    )
+    assert "or where no seeds were declared all that were planned" in equivalence_table([row]).note
     both = [*side((100.0,) * 3, suite="a"), *side((200.0,) * 3, suite="b")]
     for ways, studies in (
         ((old, both), ["old / a", "old / b"]),
@@ -214,6 +212,8 @@ def test_a_version_that_has_just_begun_hides_no_finished_seeds_of_the_one_before
         (side((200.0,) * 5, **LATER), declared(Design.of_looks()), (5, 0)),  # of looks at 5, 8 and 12
         (lost(side((200.0,) * 5, **LATER), 3), declared(FIVE), (4, 1)),
         (lost(side((200.0,) * 3, **LATER), 0, 1, 2), declared(Design.fixed(range(3))), (0, 3)),
+        (side((200.0,) * 8, **LATER), declared(FIVE.with_seeds(range(8))), (8, 0)),  # of which three were added
+        (side((200.0,) * 13, **LATER), declared(Design.of_looks().with_seeds(range(13))), (13, 0)),
         (side((200.0,) * 3, **LATER), Suites(versions={"new": 2}), (3, 0)),  # planned before there were designs
         (side((200.0,) * 5, **LATER), Suites(), (5, 0)),  # not known, and as many as before
     ],
@@ -277,6 +277,63 @@ def test_a_damaged_record_of_the_newest_version_is_not_waited_for(tmp_path):
     (row,) = found.tables[0].rows.to_dict("records")
     assert (row["old_n"], row["new_n"], row["differs"]) == (4, 3, "")
     assert found.exit_code == 3
+
+
+def test_a_version_that_trains_at_one_length_only_counts_for_none():
+    """Five seeds of 60 epochs of the newer version stood for its 100 epochs, of which one seed had ended."""
+    lengths = [*side((95.0,) * 5, suite="new", epochs=60), *side((90.0,) * 5, suite="new", epochs=100)]
+    short, long = side((200.0,) * 5, epochs=60, **LATER), side((190.0,) * 5, epochs=100, **LATER)
+    old = side((90.0,) * 5, suite="old", epochs=100)
+    for begun in (waiting(long), [long[0], *waiting(long[1:])]):
+        (row,) = same_settings(old, [*lengths, *short, *begun], plans=(Suites(), declared(FIVE)))
+        assert (row["new"], row["new_n"], row["epochs"]) == (pytest.approx(90), 5, 100)
+    given_up = [replace(each, withdrawn=True) for each in waiting(long)]
+    for rest in (long, given_up):
+        (row,) = same_settings(lengths[:5], [*lengths, *short, *rest], plans=(Suites(), declared(FIVE)))
+        assert (row["new"], row["epochs"]) == (pytest.approx(200), 60)
+
+
+def of_data(fid, name, count=5, **changes):
+    """Trials of a data set that are scored under an extractor of its own."""
+    made = side((fid,) * count, dataset=name, **changes)
+    for score in (score for each in made for line in each.evaluations for score in line["scores"]):
+        score["name"] = f"fid[lenet-{name}-v1,train,100]"
+    return made
+
+
+def test_each_data_set_has_a_version_and_a_number_of_its_own(tmp_path):
+    """Where fields were named, one that had ended let another that had begun count, and both were one setting."""
+    old = [*of_data(100.0, "digits", suite="old"), *of_data(100.0, "fashion", suite="old")]
+    first = [*of_data(100.0, "digits", suite="new"), *of_data(100.0, "fashion", suite="new")]
+    later = [*of_data(200.0, "digits", **LATER), *of_data(200.0, "fashion", 1, **LATER)]
+    designs = {("new", 2, "full", name): FIVE for name in ("digits", "fashion")}
+    plan = Suites(versions={"new": 2}, designs=designs)
+    for fields in ((), ("lr",)):
+        rows = same_settings(old, [*first, *later], fields=fields, plans=(Suites(), plan))
+        found = {row["dataset"]: (round(row["new"], 6), row["new_n"]) for row in rows}
+        assert found == {"digits": (200, 5), "fashion": (100, 5)}
+        assert len({row["number"] for row in rows}) == 2
+    gone = lost([*of_data(1.0, "fashion", 3, suite="new")], 0, 1, 2)
+    rows = same_settings(old, [*first[:5], *gone], fields=["lr"])
+    assert [(row["dataset"], row["new_lost"]) for row in rows] == [("digits", 0), ("fashion", 3)]
+
+
+def test_a_version_that_was_scored_otherwise_hides_none_that_can_be_compared():
+    """It was "no finished setting in common; name fewer fields", which did not help."""
+    otherwise = [stored(each, fid=200.0, samples=64) for each in map(later_trial, range(5))]
+    (row,) = same_settings(BEFORE, [*BEFORE, *otherwise], plans=(Suites(), declared(FIVE)))
+    assert (row["new"], row["differs"]) == (pytest.approx(100), "version: 1 / 1 (newest: 2)")
+    both = [*BEFORE, *otherwise]
+    (row,) = same_settings(both, both, plans=(declared(FIVE), declared(FIVE)))
+    assert (row["old"], row["new"]) == (pytest.approx(200), pytest.approx(200)), "and the newest is taken where it can"
+    begun = [*BEFORE, *otherwise[:1], *waiting(otherwise[1:])]
+    (row,) = same_settings(both, begun, plans=(declared(FIVE), declared(FIVE)))
+    assert (row["old"], row["new"], row["new_n"]) == (pytest.approx(100), pytest.approx(100), 5)
+
+
+def later_trial(seed):
+    trial = digits_trial(seed)
+    return replace(trial, config=replace(trial.config, **LATER))
 
 
 def printed(table, width):

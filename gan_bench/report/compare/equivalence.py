@@ -24,7 +24,8 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, printable
 from gan_bench.records.plan import Suites
 from gan_bench.records.reader import StoredTrial
-from gan_bench.report.study.frame import BAD, ENDED, WITHDRAWN, build_frames, images_changed
+from gan_bench.report.compare.versions import VERSIONS, Version, by_preference, version_of
+from gan_bench.report.study.frame import BAD, build_frames, images_changed
 from gan_bench.report.study.stats import ALPHA, FEW, Interval, ratio_of
 from gan_bench.report.study.table import Column, Table, put_interval
 
@@ -38,14 +39,10 @@ _NAMED = 3
 Judgement = Literal["equivalent", "different", "undecided", "not judged"]
 _SuiteProfile = tuple[str, str]
 """Suite and profile."""
-_STUDY = ["key", "suite", "profile"]
-"""Columns whose values are those of one setting of one study."""
-_VERSIONS = (
-    "Of several versions of a suite one counts, for each setting and side: the newest of which all seeds of the first "
-    "look, or all that were planned, have ended; where that is known of none, the one with most finished seeds, the "
-    "newer of equals."
-)
-"""What is said of versions below the table."""
+_Data = tuple[str, str]
+"""Dataset, and the size of its images."""
+_VERSION = ["key", "dataset", "image_size", "suite", "profile", "suite_version"]
+"""Columns whose values are those of a setting in one version of a suite."""
 _NO_PLANS = Suites(), Suites()
 
 
@@ -96,7 +93,9 @@ class _ScoredSetting:
 
     Attributes:
         study: Its suite, and that the profile is the quick one.
+        data: Its dataset, and the size of its images.
         config: The config of its first trial.
+        settings: Its settings that are equal in the named fields: the first config of each, by what all of it is.
         setting: The setting's name.
         trials: Rows of the trials that were scored after training began; of a setting without any, of the lost ones.
         scores: The primary scores of these, epoch after epoch of a trial, NaN where its images cannot be scored.
@@ -105,7 +104,9 @@ class _ScoredSetting:
     """
 
     study: str
+    data: _Data
     config: Mapping[str, Any]
+    settings: Mapping[str, Mapping[str, Any]]
     setting: str
     trials: pd.DataFrame
     scores: pd.DataFrame
@@ -136,6 +137,25 @@ class _ScoredSetting:
         return self.failed | {s for s, end in zip(ends["seed"], ends["epoch"], strict=True) if s in self.at(end)[1]}
 
 
+@dataclass(frozen=True)
+class _Version:
+    """A version of a suite, as far as it has a setting.
+
+    Attributes:
+        version: Which, and how far it has come.
+        sides: Its trials by the protocol they were scored under.
+        lost: What there is of one without any score, all of whose trials failed or diverged.
+    """
+
+    version: Version
+    sides: Mapping[str, _ScoredSetting]
+    lost: _ScoredSetting | None
+
+
+_BySetting = dict[_Data, dict[_SuiteProfile, list[_Version]]]
+"""Of a setting the versions of suites, by data and by suite and profile."""
+
+
 def same_settings(
     before: Iterable[StoredTrial],
     after: Iterable[StoredTrial],
@@ -149,8 +169,7 @@ def same_settings(
     beginning of a longer one. Where fields are named, settings are the same when these are, and what else differs is
     listed; without a common epoch their last ones are compared. Seeds of two machines draw different noise, so they
     are not paired. Scores are compared under the same protocol only. No mean is over two suites, or over two versions
-    of one: of a setting's versions the newest counts that has come to its declared seeds, as one that has just begun
-    says less than the finished one before it.
+    of one: ``gan_bench.report.compare.versions`` has the rule that says which of a setting's versions counts.
 
     Args:
         before: Trials of one folder, also planned ones and those whose records are faulty.
@@ -168,31 +187,58 @@ def same_settings(
         judgement, and what differs. A setting all of whose seeds one side lost has a row too.
     """
     names = _expanded(fields)
-    (first, first_lost), (second, second_lost) = (
-        _by_setting(side, names, which, plan)
-        for side, which, plan in zip((before, after), ("older", "newer"), plans, strict=True)
-    )
-    groups, numbers = [], dict[str, int]()
-    for key, protocol in sorted(first.keys() | second.keys()):
-        olds = {**first_lost.get(key, {}), **first.get((key, protocol), {})}
-        news = {**second_lost.get(key, {}), **second.get((key, protocol), {})}
-        rows = [row for pair in _paired(olds, news) if (row := _row(*pair, protocol, margin, fields))]
-        groups.append([row | {"number": numbers.setdefault(key, len(numbers) + 1)} for row in rows])
-    is_once = all(len(rows) < 2 for rows in groups)  # then what differs names the suites
-    return [row | {"studies": ""} if is_once else row for rows in groups for row in rows]
+    first, second = (_by_setting(side, names, plan) for side, plan in zip((before, after), plans, strict=True))
+    compared = [
+        (key, *each)
+        for key in sorted(first.keys() & second.keys())
+        for each in _comparisons(first[key], second[key], margin, fields)
+    ]
+    _check_told_apart([((key, protocol), old) for key, protocol, old, _, _ in compared], names, "older")
+    _check_told_apart([((key, protocol), new) for key, protocol, _, new, _ in compared], names, "newer")
+    groups, numbers = dict[tuple[str, str], list[dict[str, object]]](), dict[object, int]()
+    for key, protocol, old, new, row in compared:
+        number = numbers.setdefault((key, old.data, new.data), len(numbers) + 1)
+        groups.setdefault((key, protocol), []).append(row | {"number": number})
+    is_once = all(len(rows) < 2 for rows in groups.values())  # then what differs names the suites
+    return [row | {"studies": ""} if is_once else row for of in sorted(groups) for row in groups[of]]
+
+
+def _comparisons(
+    olds: _BySetting, news: _BySetting, margin: float, fields: Sequence[str]
+) -> Iterator[tuple[str, _ScoredSetting, _ScoredSetting, dict[str, object]]]:
+    """Yield what can be compared of a setting: protocol, sides and row.
+
+    Of the versions of two suites it is the pair that counts, of those that have a score to compare.
+    """
+    for old_data, new_data in _paired(olds, news):
+        is_own = old_data == new_data or not olds.keys() & news.keys()
+        for old_place, new_place in _paired(olds[old_data], news[new_data]):
+            for old, new in by_preference(olds[old_data][old_place], news[new_data][new_place]):
+                sides = list(_common(old, new, lost=is_own))
+                found = [(*each, row) for each in sides if (row := _row(*each, margin, fields))]
+                if found:
+                    yield from found
+                    break
+
+
+def _common(old: _Version, new: _Version, *, lost: bool) -> Iterator[tuple[str, _ScoredSetting, _ScoredSetting]]:
+    """Yield the protocols that two versions were scored under, with both sides; one that lost all has it under each."""
+    for protocol in sorted(old.sides.keys() | new.sides.keys()):
+        one, other = (each.sides.get(protocol) or (each.lost if lost else None) for each in (old, new))
+        if one and other:
+            yield protocol, one, other
 
 
 def _paired(
-    olds: Mapping[_SuiteProfile, _ScoredSetting], news: Mapping[_SuiteProfile, _ScoredSetting]
-) -> Iterator[tuple[_ScoredSetting, _ScoredSetting]]:
-    """Yield every study of one side with its own of the other; one that only one side has, with all of the other."""
-    for old, new in product(sorted(olds), sorted(news)):
-        if old == new or old not in news or new not in olds:
-            yield olds[old], news[new]
+    olds: Iterable[tuple[str, str]], news: Iterable[tuple[str, str]]
+) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
+    """Yield the keys of either side in pairs: equal ones, and one that only one side has with all of the other."""
+    first, second = sorted(olds), sorted(news)
+    return ((a, b) for a, b in product(first, second) if a == b or a not in second or b not in first)
 
 
 def _row(
-    old: _ScoredSetting, new: _ScoredSetting, protocol: str, margin: float, fields: Sequence[str]
+    protocol: str, old: _ScoredSetting, new: _ScoredSetting, margin: float, fields: Sequence[str]
 ) -> dict[str, object] | None:
     """Compare two sides of a setting; None where they have no score to compare."""
     shared = old.epochs & new.epochs
@@ -253,8 +299,16 @@ def common_settings(
     before: Iterable[StoredTrial], after: Iterable[StoredTrial], plans: tuple[Suites, Suites] = _NO_PLANS
 ) -> bool:
     """True if two folders have a setting in common that was scored in the same way, at whatever epochs."""
-    first, second = _by_setting(before, (), "older", plans[0])[0], _by_setting(after, (), "newer", plans[1])[0]
-    return bool(first.keys() & second.keys())
+    first, second = (_by_setting(side, (), plan) for side, plan in zip((before, after), plans, strict=True))
+    return bool(_scored(first) & _scored(second))
+
+
+def _scored(found: Mapping[str, _BySetting]) -> set[tuple[str, str]]:
+    """Return settings, and how they were scored."""
+    versions = [
+        (key, each) for key, of in found.items() for by in of.values() for all_of in by.values() for each in all_of
+    ]
+    return {(key, protocol) for key, each in versions for protocol in each.sides}
 
 
 def _expanded(fields: Sequence[str]) -> tuple[str, ...]:
@@ -287,81 +341,69 @@ def _ambiguous(one: Mapping[str, object], other: Mapping[str, object], names: tu
     )
 
 
-def _by_setting(
-    trials: Iterable[StoredTrial], names: tuple[str, ...], which: str, plan: Suites
-) -> tuple[dict[tuple[str, str], dict[_SuiteProfile, _ScoredSetting]], dict[str, dict[_SuiteProfile, _ScoredSetting]]]:
-    """Gather primary scores of done trials by setting, protocol and study, and which seeds were lost.
+def _check_told_apart(
+    sides: Iterable[tuple[tuple[str, str], _ScoredSetting]], names: tuple[str, ...], which: str
+) -> None:
+    """Check that the sides of a setting and protocol are one setting.
 
     Raises:
         UserError: Several settings are equal in the named fields.
-
-    Returns:
-        Settings with scores, and by all but the protocol those of which no trial was done.
     """
+    known = dict[tuple[str, str], tuple[str, Mapping[str, Any]]]()
+    for of, side in sides:
+        for whole, config in side.settings.items():
+            first = known.setdefault(of, (whole, config))
+            if first[0] != whole:
+                raise _ambiguous(first[1], config, names, which)
+
+
+def _by_setting(trials: Iterable[StoredTrial], names: tuple[str, ...], plan: Suites) -> dict[str, _BySetting]:
+    """Gather primary scores of done trials, and which seeds were lost, by setting, data, study and version."""
     frames = build_frames(trials)
     whole = frames.trials["config"].map(lambda config: setting_key(config, UNMATCHED))
     named = frames.trials["config"].map(lambda config: canonical_json({each: config[each] for each in names}))
-    ended = _counted(frames.trials.assign(whole=whole, key=named if names else whole), plan)
-    done, failed = ended[ended["status"] == "done"], ended[ended["status"] != "done"]
+    newest = frames.trials.groupby("suite")["suite_version"].transform("max")
+    rows = frames.trials.assign(whole=whole, key=named if names else whole, newest=newest)
     scores = frames.scores[frames.scores["metric"] == primary_measure()].sort_values("epoch", kind="stable")
-    scores = scores[["trial", "protocol", "epoch", "value"]].merge(done, on="trial", suffixes=("", "_of_trial"))
-    gone = {(str(key), _suite_profile(*at)): rows for (key, *at), rows in failed.groupby(_STUDY, sort=True)}
-    found = dict[tuple[str, str], dict[_SuiteProfile, _ScoredSetting]]()
-    for (key, protocol), every in scores.groupby(["key", "protocol"], sort=False):
-        others = every["config"][every["whole"] != every["whole"].iloc[0]]
-        if len(others):
-            raise _ambiguous(every["config"].iloc[0], others.iloc[0], names, which)
-        sides = found.setdefault((str(key), str(protocol)), {})
-        for at, mine in every.groupby(_STUDY[1:], sort=True):
-            trained = mine[mine["epoch"] > 0]
-            shown = done[done["trial"].isin(trained["trial"])]
-            bad = gone.get((str(key), _suite_profile(*at)), failed.iloc[:0])
-            sides[_suite_profile(*at)] = _scored_setting(mine, shown, trained, set(bad["seed"]) - set(trained["seed"]))
-    scored = {(key, place) for (key, _), sides in found.items() for place in sides}
-    lost = dict[str, dict[_SuiteProfile, _ScoredSetting]]()
-    for key, place in gone.keys() - scored:
-        rows = gone[key, place]
-        lost.setdefault(key, {})[place] = _scored_setting(rows, rows, scores.iloc[:0], set(rows["seed"]))
-    return found, lost
+    scores = scores[["trial", "protocol", "epoch", "value"]].merge(rows, on="trial", suffixes=("", "_of_trial"))
+    scores = scores[scores["status"] == "done"]
+    by_version = dict(iter(scores.groupby(_VERSION)))
+    found = dict[str, _BySetting]()
+    for at, mine in rows.groupby(_VERSION, sort=True):
+        version = _version(mine, by_version.get(at, scores.iloc[:0]), plan)
+        if version.sides or version.lost:
+            key, dataset, size, suite, profile, _ = map(str, at)
+            found.setdefault(key, {}).setdefault((dataset, size), {}).setdefault((suite, profile), []).append(version)
+    return found
 
 
-def _counted(trials: pd.DataFrame, plan: Suites) -> pd.DataFrame:
-    """Return the ended trials of every setting and study, of several versions of the suite those of one.
-
-    It is the newest that has come to its seeds; where none has, the one with most finished seeds, the newer of equals.
-    """
-    trials = trials.assign(newest=trials.groupby("suite")["suite_version"].transform("max"))
-    is_ended, counted = trials["status"].isin(("done", *BAD)), list[object]()
-    for _, rows in trials.groupby(_STUDY, sort=False):
-        versions = [each for _, each in rows.groupby("suite_version") if is_ended[each.index].any()]
-        if versions:
-            counted.extend(max(versions, key=lambda each: _rank(each, plan)).index)
-    return trials[is_ended & trials.index.isin(counted)]
-
-
-def _rank(rows: pd.DataFrame, plan: Suites) -> tuple[bool, int, int]:
-    """Return how far a version of a setting counts before others: see ``_counted``."""
-    version, finished = int(rows["suite_version"].iloc[0]), rows["seed"][rows["status"] == "done"].nunique()
-    return (True, version, 0) if _has_come_to_its_seeds(rows, plan) else (False, finished, version)
-
-
-def _has_come_to_its_seeds(rows: pd.DataFrame, plan: Suites) -> bool:
-    """True if all seeds of the first look of a version's setting have ended, or all planned where none is declared."""
-    ended, config = set(rows["seed"][rows["status"].isin(ENDED)]), rows["config"].iloc[0]
-    design = plan.design(*(config[name] for name in ("suite", "suite_version", "profile", "dataset")))
-    if design is None:  # planned before there were designs
-        return set(rows["seed"][rows["status"] != WITHDRAWN]) <= ended
-    return not design.extended and design.at(ended).number > 0
-
-
-def _suite_profile(suite: object, profile: object) -> _SuiteProfile:
-    return str(suite), str(profile)
+def _version(trials: pd.DataFrame, scores: pd.DataFrame, plan: Suites) -> _Version:
+    """Make the sides of a version from its trials and the scores of those that are done."""
+    done, failed = trials[trials["status"] == "done"], trials[trials["status"].isin(BAD)]
+    sides = dict[str, _ScoredSetting]()
+    for protocol, every in scores.groupby("protocol", sort=False):
+        trained = every[every["epoch"] > 0]
+        shown = done[done["trial"].isin(trained["trial"])]
+        sides[str(protocol)] = _scored_setting(every, shown, trained, set(failed["seed"]) - set(trained["seed"]))
+    is_lost = not sides and len(failed) > 0
+    lost = _scored_setting(failed, failed, scores.iloc[:0], set(failed["seed"])) if is_lost else None
+    return _Version(version_of(trials, plan), sides, lost)
 
 
 def _scored_setting(of: pd.DataFrame, shown: pd.DataFrame, scores: pd.DataFrame, failed: set[int]) -> _ScoredSetting:
-    first = of.iloc[0]
+    first, settings = of.iloc[0], of.drop_duplicates("whole")
     study = printable(str(first["suite"])) + (" (quick)" if first["profile"] == "quick" else "")
-    return _ScoredSetting(study, first["config"], first["suite_setting"], shown, scores, failed, int(first["newest"]))
+    return _ScoredSetting(
+        study=study,
+        data=(str(first["dataset"]), str(first["image_size"])),
+        config=first["config"],
+        settings=dict(zip(settings["whole"], settings["config"], strict=True)),
+        setting=first["suite_setting"],
+        trials=shown,
+        scores=scores,
+        failed=failed,
+        newest=int(first["newest"]),
+    )
 
 
 def _differences(old: _ScoredSetting, new: _ScoredSetting, *, named: bool) -> Iterator[str]:
@@ -412,7 +454,7 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
         else "The same settings of whatever suite, at the last epoch that both were scored at. "
     )
     note = (
-        f"{what}{_VERSIONS} Means are geometric, and so is sd, a factor. New / "
+        f"{what}{VERSIONS} Means are geometric, and so is sd, a factor. New / "
         f"old: ratio of the means with its 95 % interval (Welch, unpaired: two machines draw different noise). "
         f"Equivalent: its 90 % interval lies within a factor of {1 + margin:g}. Different: its 95 % interval excludes "
         f"1. Fewer than {FEW} seeds of a side are not judged, nor is a "
