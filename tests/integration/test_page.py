@@ -803,9 +803,10 @@ def test_folders_without_a_common_trial_are_refused(tmp_path):
 
 def test_the_newest_of_two_versions_is_compared(tmp_path):
     old = folder(tmp_path, "old", OLD[:2])
-    for seed, fid in enumerate(OLD[:2]):
-        trial = digits_trial(seed)
-        write(old, replace(trial, config=replace(trial.config, suite_version=2)), fid + 9)
+    later = [replace(each, config=replace(each.config, suite_version=2)) for each in map(digits_trial, range(2))]
+    write_plan(old, "test", 2, later)
+    for trial, fid in zip(later, OLD[:2], strict=True):
+        write(old, trial, fid + 9)
     rows = compare(old, folder(tmp_path, "new", (20.0, 21.0))).tables[-1].rows
     assert rows["seeds"].tolist() == [2]
     assert rows["old"].tolist() == pytest.approx([geometric_mean([59.0, 61.0])])

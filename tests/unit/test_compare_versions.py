@@ -1,15 +1,16 @@
-"""Which version of a suite counts where a folder has several: the rule as a table."""
+"""Which version of a suite counts where a folder has several: the rule as a table, and trials compared by it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import pytest
-from support.studies import stored
+from support.studies import stored, write
 from support.trials import digits_trial
 
 from gan_bench.config.design import UNKNOWN, Design
-from gan_bench.records.plan import Suites
+from gan_bench.records.plan import Suites, write_plan
+from gan_bench.report.compare.comparison import compare
 from gan_bench.report.compare.versions import by_preference, version_of
 from gan_bench.report.study.frame import build_frames
 
@@ -82,3 +83,56 @@ def test_pairs_of_versions_come_in_an_order_that_no_exchange_of_folders_changes(
     numbers = [(old.version.number, new.version.number) for old, new in found]
     assert numbers == [(2, 2), (1, 2), (2, 1), (1, 1), (2, 3), (1, 3)]
     assert by_preference([second], [begun, first]) == [(second, first), (second, begun)]
+
+
+def train(results, version, planned, ended, fid=60.0):
+    write_plan(results, "test", version, [trial(seed, version) for seed in range(planned)], design=FIVE)
+    for seed in range(ended):
+        write(results, trial(seed, version), fid + seed)
+    return results
+
+
+@pytest.fixture
+def first(tmp_path):
+    return train(tmp_path / "old", 1, 5, 5)
+
+
+@pytest.mark.parametrize("ended", [0, 1])
+def test_trials_of_a_version_that_has_begun_are_not_worse_than_the_finished_ones_beside_them(first, tmp_path, ended):
+    """Of a version of which nothing was trained yet every trial was "done -> planned", exit code 1."""
+    new = train(train(tmp_path / "new", 1, 5, 5), 2, 5, ended, fid=80.0)
+    found = compare(first, new)
+    assert (found.exit_code, found.unchanged) == (0, {"identical": 1})
+    said = "version 1 of the newer folder is compared in 1 setting, as version 2 has not come as far"
+    assert found.differences == [f"test: {said}"]
+    itself = compare(new, new)
+    assert itself.exit_code == 0
+    assert [each.replace("older folder", "newer folder") for each in itself.differences] == found.differences * 2
+
+
+def test_trials_of_a_version_that_has_come_to_its_first_look_are_compared(first, tmp_path):
+    new = train(train(tmp_path / "new", 1, 5, 5), 2, 5, 5, fid=80.0)
+    found = compare(first, new)
+    assert found.exit_code == 1
+    assert "decided by the test" in found.worse[0]
+    assert found.differences == []
+
+
+def test_trials_that_were_done_and_now_wait_are_worse_whatever_the_version_before_them_is(tmp_path):
+    old = train(train(tmp_path / "old", 1, 5, 5), 2, 5, 5)
+    new = train(train(tmp_path / "new", 1, 5, 5), 2, 5, 2)
+    found = compare(old, new)
+    assert found.exit_code == 1
+    assert len(found.worse) == 3
+    assert all(each.endswith("done -> planned") for each in found.worse)
+
+
+def test_no_setting_has_seeds_of_two_versions(first, tmp_path):
+    """Seeds that the newer version no longer has were those of the version before it."""
+    new = train(tmp_path / "new", 1, 5, 5)
+    write_plan(new, "test", 2, [trial(seed, 2) for seed in range(3)], design=Design.fixed(range(3)))
+    for seed in range(3):
+        write(new, trial(seed, 2), 60.0 + seed)
+    found = compare(first, new)
+    assert found.exit_code == 0
+    assert found.differences[0].startswith("2 trials not planned in the newer folder")

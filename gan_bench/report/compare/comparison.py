@@ -7,14 +7,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from gan_bench.config.design import MARGIN
 from gan_bench.config.measures import MEASURES, primary_measure
-from gan_bench.config.trial import setting_key
 from gan_bench.core.errors import CopiedError, PutAsideError, RecordError, UserError
-from gan_bench.core.text import plain_markdown, plural, some_of
+from gan_bench.core.text import plain_markdown, plural, printable, some_of
 from gan_bench.records.folders import existing, folders_by_suite, scan
 from gan_bench.records.json_files import REMEDY, is_regular
 from gan_bench.records.layout import PLAN
@@ -31,8 +31,9 @@ from gan_bench.report.compare.equivalence import (
     equivalence_table,
     same_settings,
 )
-from gan_bench.report.compare.measured import Studies, matched, newest
-from gan_bench.report.study.frame import build_frames, quick_text
+from gan_bench.report.compare.measured import Studies, keyed, matched, same_setting
+from gan_bench.report.compare.versions import Version, version_of
+from gan_bench.report.study.frame import FAULTY, build_frames, quick_text
 from gan_bench.report.study.studies import studies
 from gan_bench.report.study.table import Column, Table, table_markdown
 
@@ -204,7 +205,8 @@ def _protocol_in_words(protocol: Protocol) -> str:
 def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) -> Comparison | None:
     """Compare the trials that two folders have in common; None where there are none.
 
-    Trials are the same by suite, profile, and config without the suite's version. A setting got worse
+    Trials are the same by suite, profile, and config without the suite's version. Of several versions one counts, as
+    ``gan_bench.report.compare.versions`` says. A setting got worse
 
     - when the paired test of its primary score over equal seeds decides so, corrected for all such tests;
     - when seeds are too few for a decision, and the change exceeds the tolerance;
@@ -223,6 +225,7 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
             cannot be judged.
     """
     left_out = [*before.faults.values(), *after.faults.values()]
+    before, after, passed_over = _one_version_each(before, after)
     before, after = before.without(after.faults), after.without(before.faults)
     aside = before.aside + after.aside
     old_studies, new_studies = before.studies, after.studies
@@ -257,6 +260,7 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
         better=said["better"],
         differences=[
             *aside,
+            *passed_over,
             *_count_with_names(
                 [t.name for t in ended if t.new_status == NOT_PLANNED], "not planned in the newer folder"
             ),
@@ -293,6 +297,13 @@ def _compare_settings(before: _Folder, after: _Folder, margin: float, fields: tu
 
 
 # ---------------------------------------------------------------------------------------------- reading
+
+_Setting = tuple[str, str]
+"""A suite, and one of its settings in whatever version."""
+
+
+def _setting(config: Mapping[str, Any]) -> _Setting:
+    return str(config["suite"]), same_setting(config)
 
 
 @dataclass(frozen=True)
@@ -344,9 +355,30 @@ class _Folder:
     @property
     def by_trial(self) -> dict[str, StoredTrial]:
         """Its trials by what makes them the same trial in both folders."""
-        return {
-            setting_key(t.trial["config"], ("suite_version",)) + str(t.trial["config"]["seed"]): t for t in self.trials
-        }
+        return {same_setting(t.trial["config"]) + str(t.trial["config"]["seed"]): t for t in self.trials}
+
+    @property
+    def has_versions(self) -> bool:
+        """Whether any of its suites is there in several versions."""
+        configs = [trial.trial["config"] for trial in self.trials]
+        versions = {(config["suite"], config["suite_version"]) for config in configs}
+        return len(versions) > len({suite for suite, _ in versions})
+
+    @property
+    def versions(self) -> dict[_Setting, list[Version]]:
+        """Of each of its settings the versions of the suite that it has trials of, and how far they have come."""
+        trials = build_frames([*self.trials, *self.faulty]).trials  # both say how far one has come
+        found = dict[_Setting, list[Version]]()
+        for _, rows in trials.groupby([trials["config"].map(same_setting), "suite_version"]):
+            if not rows["status"].isin(FAULTY).all():
+                found.setdefault(_setting(rows["config"].iloc[0]), []).append(version_of(rows, self.suites))
+        return found
+
+    def of_versions(self, versions: Mapping[_Setting, Version]) -> _Folder:
+        """Return the folder with the trials alone that are of one version for each setting."""
+        configs = [(trial, trial.trial["config"]) for trial in self.trials]
+        kept = [trial for trial, config in configs if versions[_setting(config)].number == config["suite_version"]]
+        return replace(self, trials=kept)
 
     @property
     def studies(self) -> Studies:
@@ -374,6 +406,38 @@ def _put_aside(errors: Iterable[PutAsideError]) -> Iterator[str]:
 # ----------------------------------------------------------------------------------------------- trials
 
 
+def _one_version_each(before: _Folder, after: _Folder) -> tuple[_Folder, _Folder, list[str]]:
+    """Return both folders with one version of each setting, and a sentence for each version that is passed over.
+
+    It is that which counts, and in the newer folder none below that of the older: what was done of a version and now
+    waits to be trained is worse, however well the version before it ended.
+    """
+    if not before.has_versions and not after.has_versions:
+        return before, after, []
+    first, second = before.versions, after.versions
+    olds = {setting: _counted(found, 0) for setting, found in first.items()}
+    least = {setting: each.number for setting, each in olds.items()}
+    news = {setting: _counted(found, least.get(setting, 0)) for setting, found in second.items()}
+    said = [*_passed_over(first, olds, "older"), *_passed_over(second, news, "newer")]
+    return before.of_versions(olds), after.of_versions(news), said
+
+
+def _counted(found: list[Version], least: int) -> Version:
+    return max([each for each in found if each.number >= least] or found, key=lambda each: each.rank)
+
+
+def _passed_over(
+    found: Mapping[_Setting, list[Version]], counted: Mapping[_Setting, Version], which: str
+) -> Iterator[str]:
+    """Yield which versions are the newest and not compared, and in how many settings."""
+    newest = {setting: max(each.number for each in versions) for setting, versions in found.items()}
+    passed = Counter((suite, counted[suite, key].number, number) for (suite, key), number in newest.items())
+    for (suite, number, other), count in passed.items():
+        if number < other:
+            where, older = plural(count, "setting"), f"version {number} of the {which} folder"
+            yield f"{printable(suite)}: {older} is compared in {where}, as version {other} has not come as far"
+
+
 @dataclass(frozen=True)
 class _TrialChange:
     """How a trial of the older folder ended in both; ``verdict`` is empty where it ended alike."""
@@ -387,7 +451,7 @@ class _TrialChange:
 
 
 def _trials(before: Studies, after: Studies, planned: frozenset[str]) -> Iterator[_TrialChange]:
-    gone = [(before[place], newest(before[place])) for place in sorted(before.keys() - after.keys())]
+    gone = [(before[place], keyed(before[place])) for place in sorted(before.keys() - after.keys())]
     absent = [(study, frame.rename(columns=_OLD).assign(status_new=MISSING)) for study, frame in gone]
     for study, both in [*((study, both) for study, _, both in matched(before, after)), *absent]:
         for _, row in both.fillna({"status_new": MISSING}).iterrows():

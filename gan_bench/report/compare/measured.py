@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 import pandas as pd
 from scipy import special
@@ -27,15 +28,18 @@ Studies = dict[tuple[str, ...], Study]
 def matched(before: Studies, after: Studies) -> Iterator[tuple[Study, Study, pd.DataFrame]]:
     """Yield the studies that both folders have, with the older trials and what the newer folder has of them."""
     for place in sorted(before.keys() & after.keys()):
-        old, new = newest(before[place]), newest(after[place])
+        old, new = keyed(before[place]), keyed(after[place])
         yield before[place], after[place], old.merge(new, "left", ["setting_key", "seed"], suffixes=("_old", "_new"))
 
 
-def newest(study: Study) -> pd.DataFrame:
-    """Return a study's trials, of several versions of the suite those of the last."""
-    same = [setting_key(config, ("suite_version",)) for config in study.trials["config"]]
-    trials = study.trials.assign(setting_key=same).sort_values("suite_version", kind="stable")
-    return trials.drop_duplicates(["setting_key", "seed"], keep="last")
+def same_setting(config: Mapping[str, Any]) -> str:
+    """Return what makes trials those of one setting, whichever version of their suite they are of."""
+    return setting_key(config, ("suite_version",))
+
+
+def keyed(study: Study) -> pd.DataFrame:
+    """Return a study's trials, with what makes them those of one setting in both folders."""
+    return study.trials.assign(setting_key=study.trials["config"].map(same_setting))
 
 
 @dataclass(frozen=True)

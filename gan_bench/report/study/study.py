@@ -65,9 +65,9 @@ class Study:
         self.set_histories(frames.history, frames.steps)
         self.baselines = suites.baselines.get(self.suite, [])
         self.command = None if outdated else suites.commands.get(self.suite)
-        version = outdated or suites.versions.get(self.suite, 0)
+        version = int(trials["suite_version"].max())
+        newest = trials[trials["suite_version"] == version]  # it declares for itself
         design = suites.design(self.suite, version, self.profile, self.dataset)
-        newest = trials[trials["suite_version"] == trials["suite_version"].max()]  # it declares for itself
         seeds = sorted({int(seed) for seed in newest["seed"]})
         self.design = (design or replace(Design.fixed(seeds), inferred=True)).with_seeds(seeds)
         known = trials[["trial", "recipe", "seed", "group", "label", "epochs_done", "status"]]
