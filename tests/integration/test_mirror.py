@@ -66,7 +66,7 @@ def run(results, *more, environment=None):
 @pytest.mark.starts_children
 def test_a_run_that_mirrors_over_http_ends_with_every_run(few, tmp_path):
     """MLflow printed a line for every ended run into the channel: five of thirteen arrived, and the exit code was 0."""
-    with mlflow_server(tmp_path / "server") as (uri, _):
+    with mlflow_server(tmp_path / "server") as uri:
         for attempt in range(3 if SLOW else 1):
             (few / ".gan_bench-results").unlink(missing_ok=True)  # another folder, as far as the server knows
             done = run(few, environment={"MLFLOW_TRACKING_URI": uri})
@@ -110,7 +110,7 @@ def test_a_server_that_goes_away_is_said_with_the_number_of_runs(results, tmp_pa
     assert done.returncode == 0
     assert "MLflow lacks 12 of 12 runs and the answer: " in done.stdout
     assert f"`gan-bench sync {results} --tracking-uri http://127.0.0.1:{port}` completes it" in done.stdout
-    with mlflow_server(tmp_path / "server", port=port) as (uri, _):
+    with mlflow_server(tmp_path / "server", port=port) as uri:
         assert "12 runs up to date" in gan_bench("sync", results, "--tracking-uri", uri).stdout
 
 

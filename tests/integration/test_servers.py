@@ -90,7 +90,7 @@ def folders(trained, tmp_path):
 
 @pytest.mark.postgres
 def test_two_results_folders_share_a_server_with_postgresql(folders, tmp_path):
-    with postgres() as database, mlflow_server(tmp_path / "server", backend=database) as (uri, _):
+    with postgres() as database, mlflow_server(tmp_path / "server", backend=database) as uri:
         environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
         for path in [path for folder in folders for path in folder.glob("tiny/*seed=1--*")]:
             shutil.rmtree(path)  # two runs of each do
@@ -149,7 +149,7 @@ def test_a_run_has_what_people_look_for(folders, tmp_path):
 @pytest.mark.slow
 def test_passwords_and_permissions(folders, tmp_path):
     secret = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "x", "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD}
-    with mlflow_server(tmp_path / "server", arguments=["--app-name", "basic-auth"], environment=secret) as (uri, _):
+    with mlflow_server(tmp_path / "server", arguments=["--app-name", "basic-auth"], environment=secret) as uri:
 
         def sync(user, password, *more):
             who = {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password} if user else {}
@@ -242,7 +242,7 @@ def test_of_runs_made_twice_one_stays_and_a_lost_answer_makes_none_twice(folders
     def lose_every_third(path, number):
         return "lose" if path.endswith("runs/create") and number % 3 == 1 else None
 
-    with mlflow_server(tmp_path / "server") as (uri, _), proxy(uri, lose_every_third) as lossy:
+    with mlflow_server(tmp_path / "server") as uri, proxy(uri, lose_every_third) as lossy:
         first = gan_bench("sync", folders[0], "--tracking-uri", lossy)
         assert first.returncode == 0, first.stdout + first.stderr
         whole, client = runs_at(uri), MlflowClient(uri)

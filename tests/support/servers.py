@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 from collections import Counter
@@ -38,12 +37,17 @@ def listens(port):
         return False
 
 
+def _paths():
+    """Return where Python finds ``support``, as a variable, for a process that is not forked."""
+    return os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+
+
 @contextlib.contextmanager
 def mlflow_server(folder, *, backend=None, port=None, arguments=(), environment=None):
-    """Run a tracking server with a process group of its own.
+    """Run a tracking server, MLflow's own program in a forked process.
 
     Yields:
-        Its address, and a function that sends its processes a signal.
+        Its address.
     """
     port = port or free_port()
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +55,7 @@ def mlflow_server(folder, *, backend=None, port=None, arguments=(), environment=
         backend = f"sqlite:///{folder / 'server.db'}"
         warm.copy_database(folder / "server.db")
     command = [
-        sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port),
+        *warm.command("support.mlflow_server"), "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port),
         "--backend-store-uri", backend, "--artifacts-destination", str(folder / "artifacts"), *arguments,
     ]  # fmt: skip
     with (folder / "server.log").open("wb") as log:
@@ -59,18 +63,15 @@ def mlflow_server(folder, *, backend=None, port=None, arguments=(), environment=
             command,
             stdout=log,
             stderr=log,
-            start_new_session=True,
             cwd=folder,
-            env={**os.environ, **QUIET, **(environment or {})},
+            env={**os.environ, **QUIET, "PYTHONPATH": _paths(), **(environment or {})},
         )
     try:
         wait_for(lambda: listens(port) or process.poll() is not None)
         assert process.poll() is None, (folder / "server.log").read_text()[-2000:]
-        yield f"http://127.0.0.1:{port}", lambda number: os.killpg(process.pid, number)
+        yield f"http://127.0.0.1:{port}"
     finally:
-        for number in (signal.SIGCONT, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
+        process.kill()  # and the forked one with it
         process.wait()
 
 
