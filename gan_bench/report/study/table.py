@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import pandas as pd
@@ -75,6 +76,16 @@ class Table:
     def ranking(self) -> bool:
         """Whether it ranks the settings of a study; a row may be flagged ``best``, or as ``to_latex`` marks it."""
         return self.kind == "settings"
+
+    @cached_property
+    def _records(self) -> list[dict[str, Any]]:
+        """Its rows as plain dicts, which every form of it is written from."""
+        rows: list[dict[str, Any]] = self.rows.to_dict("records")  # type: ignore[assignment]
+        return rows
+
+    @cached_property
+    def _cells(self) -> list[list[str]]:
+        return [[cell(row, column) for column in self.columns] for row in self._records]
 
 
 def arrow(metric: str) -> str:
@@ -207,15 +218,14 @@ def _half(width: float, mean: str) -> str:
     return f"{0:.{digits}f}" if hidden else number(width)
 
 
-def records(table: Table) -> list[dict[str, Any]]:
+def records(table: Table) -> Sequence[Mapping[str, Any]]:
     """Return a table's rows as plain dicts."""
-    rows: list[dict[str, object]] = table.rows.to_dict("records")  # type: ignore[assignment]
-    return rows
+    return table._records
 
 
 def cells(table: Table) -> list[list[str]]:
     """Write a whole table for people, row by row."""
-    return [[cell(row, column) for column in table.columns] for row in records(table)]
+    return [list(row) for row in table._cells]
 
 
 def filled(table: Table, rows: list[list[str]]) -> list[int]:
