@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.commands import HANG, gan_bench
+from support.commands import HANG, gan_bench, python_code
 from support.needs import SLOW, slow
 from support.records import bits, edit
 from support.runs import context, decision_on, is_finished, run, sites, stop_after, train, train_in_processes
@@ -368,6 +368,15 @@ if "gan_bench.execution.workers.worker" in sys.orig_argv:
 """
 
 
+STARTING = """
+import os, sys
+from gan_bench.cli.app import main
+os.environ["PYTHONPATH"] = os.pathsep.join([sys.argv.pop(1), os.environ.get("PYTHONPATH", "")])  # of its children
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.starts_children
 def test_a_run_whose_workers_die_early_fails_though_earlier_records_stay(tmp_path):
     """The old scores were shown as those of the run, and its exit code was 0."""
     (tmp_path / "sitecustomize.py").write_text(KILLED_WORKERS)
@@ -376,8 +385,7 @@ def test_a_run_whose_workers_die_early_fails_though_earlier_records_stay(tmp_pat
     assert gan_bench(*words, "--executor", "inline").returncode == 0
     (record,) = (tmp_path / "r").glob("quickstart/*/record.json")
     before = record.read_bytes()
-    there = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
-    done = gan_bench(*words, "--executor", "processes", "--workers", "1", "--fresh", env=there)
+    done = python_code(STARTING, tmp_path, *words, "--executor", "processes", "--workers", "1", "--fresh")
     assert done.returncode == 1, done.stdout
     end = "".join(done.stdout.splitlines()[-40:])
     assert "failed: the worker process was killed by SIGKILL" in end

@@ -93,9 +93,13 @@ def test_a_package_of_parts(tmp_path, installed):
     assert "brightness" in (results / "report/tables/mine-full-stripes-settings-pool-v1-train-64.md").read_text()
 
 
-OTHERS = """
+INSTALLED = """
 import sys
+sys.path.insert(0, sys.argv.pop(1))
 from gan_bench.cli.app import main
+"""
+"""Begins what a Python in which a package is installed does."""
+OTHERS = """
 for words in ["list"], ["run", "digits", "--results", sys.argv[1], "--dry-run", "--no-tracking"]:
     try:
         main(words)
@@ -105,19 +109,20 @@ for words in ["list"], ["run", "digits", "--results", sys.argv[1], "--dry-run", 
 
 
 def test_a_broken_package_fails_its_users_and_nobody_else(tmp_path, installed):
-    folder, there = installed
+    folder, _ = installed
     (folder / "my_parts/layers.py").write_text("raise RuntimeError('no such card')\n")
     points = folder / "my_parts-1.0.dist-info/entry_points.txt"
     points.write_text(points.read_text() + "\n[gan_bench.nothing]\nx = my_parts:x\n")
     suite = tmp_path / "mine.yaml"
     suite.write_text(SUITE.replace("EPOCHS", "2"))
-    user = gan_bench("run", suite, "--results", tmp_path / "r", "--no-tracking", env=there)
+    run = ("run", suite, "--results", tmp_path / "r", "--no-tracking")
+    user = python_code(f"{INSTALLED}main(sys.argv[1:])", folder, *run)
     assert (user.returncode, len(user.stderr.splitlines())) == (2, 1)
     assert (
         'the architecture "norms" of my-parts 1.0 cannot be loaded (RuntimeError: no such card); repair or uninstall'
         in user.stderr
     )
-    others = python_code(OTHERS, tmp_path / "r", env=there)
+    others = python_code(INSTALLED + OTHERS, folder, tmp_path / "r")
     assert (others.returncode, others.stdout.count("code 0\n")) == (0, 2), others.stderr
     assert "dcgan28" in others.stdout
     assert "broken: the architecture" in others.stdout

@@ -183,7 +183,7 @@ def test_a_user_without_a_name_and_a_home(stranger, shared):
 def test_output_that_is_not_utf_8(trained, encoding):
     from support.commands import gan_bench
 
-    commands = ("report", trained, "--tables", "all"), ("show", "fid"), ("list",), ("list", "recipes")
+    commands = ("report", trained, "--tables", "all", "--no-html"), ("show", "fid"), ("list",), ("list", "recipes")
     for arguments in commands if SLOW else commands[:2]:
         there = {**os.environ, "PYTHONIOENCODING": encoding}
         done = gan_bench(*arguments, env=there, text=False)
