@@ -131,8 +131,8 @@ def test_the_articles_networks_are_autograd(conv_stack, network, size, k, counts
 
 @pytest.mark.parametrize(("layers", "size"), [(DOWN, (11, 11)), (UP, (1, 1))], ids=["down", "up"])
 def test_bits_do_not_depend_on_how_many_train_together(conv_stack, layers, size):
-    *_, slope, alone, of_inputs, gradients, buffers = passes(conv_stack, layers, size, 1, (3, 3), torch.float32)
-    *_, same, grouped, of_all, together, moved = passes(conv_stack, layers, size, 2, (3, 3), torch.float32)
+    *_, slope, alone, of_inputs, gradients, buffers = passes(conv_stack, layers, size, 1, (3,), torch.float32)
+    *_, same, grouped, of_all, together, moved = passes(conv_stack, layers, size, 2, (3,), torch.float32)
     assert not torch.equal(grouped[0], grouped[1]), "other trials have other weights"
     assert torch.equal(slope[0], same[0])
     assert torch.equal(alone[0], grouped[0])
