@@ -552,3 +552,13 @@ def test_a_recipe_s_target_is_near_the_median_by_which_it_is_ranked():
     items = [stored(digits_trial(seed), fid=fid) for seed, fid in enumerate((10.0, 10.2, 10.1, 200.0, 10.4))]
     (scored,) = studies_of(items)[0].scored
     assert _targets(scored) == {"mnist-mlp-z100": (21.0, 13.0)}
+
+
+def test_a_table_that_is_printed_is_written_as_it_was():
+    """Printing names baselines in the remarks and shortens names of trials; files have the whole names."""
+    columns = (Column("name", "trial", "text"), Column("fid", "FID", "number"))
+    rows = pd.DataFrame([{"name": f"mnist-mlp-z100,lr=1e-4,seed={seed}", "fid": 1.0 + seed} for seed in range(2)])
+    table = Table("t", "trials", columns, rows, kind="trials")
+    before = table_markdown(table)
+    print_table(table, Console(file=io.StringIO(), width=100))
+    assert table_markdown(table) == before
