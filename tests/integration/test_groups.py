@@ -47,8 +47,9 @@ from gan_bench.training.step import Batch
 
 
 def trials(architecture="mlp", **changes):
-    """Four trials: two seeds at two learning rates."""
-    made = [digits_trial(seed, architecture=architecture, batch_size=64, **changes) for seed in (0, 1)]
+    """Four trials: two seeds at two learning rates; an epoch has five steps, the last of fewer images."""
+    small = {"architecture": architecture, "batch_size": 16, "train_limit": 76, **changes}
+    made = [digits_trial(seed, **small) for seed in (0, 1)]
     return [replace(t, config=replace(t.config, lr_g=lr, lr_d=lr)) for lr in (2e-4, 3e-4) for t in made]
 
 
@@ -256,8 +257,10 @@ def test_groups_from_the_command_line(tmp_path):
         "suite: tiny\nversion: 1\nseeds: [0, 1]\nevaluate: {samples: 64}\ntrials:\n"
         "  - {recipe: mnist-mlp-z100, set: {dataset: digits, epochs: 2}, sweep: {lr: [2e-4, 3e-4]}}\n"
     )
-    environment = {**measuring(), "OMP_NUM_THREADS": "1"}
-    done = gan_bench("run", suite, "--results", tmp_path / "r", "--group", 4, "--profile", "full", env=environment)
+    environment, few = {**measuring(), "OMP_NUM_THREADS": "1"}, ("--train-limit", 300)
+    done = gan_bench(
+        "run", suite, "--results", tmp_path / "r", "--group", 4, "--profile", "full", *few, env=environment
+    )
     assert done.returncode == 0, done.stderr
     assert "trials that train together: up to 4 (all of a kind)" in " ".join(done.stdout.split())
     records = [json.loads(path.read_text()) for path in (tmp_path / "r" / "tiny").glob("*/record.json")]

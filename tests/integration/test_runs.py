@@ -35,7 +35,7 @@ from gan_bench.training import engine
 
 @pytest.fixture(scope="module", params=["mlp", "dcgan28"])
 def trial(request):
-    return digits_trial(architecture=request.param, batch_size=32, train_limit=150)
+    return digits_trial(architecture=request.param, batch_size=8, train_limit=38)
 
 
 @pytest.fixture(scope="module")

@@ -37,13 +37,15 @@ evaluate: {epochs: [1, 3], samples: 64, draws: 2, keep: KEEP}
 """
 
 
+FEW = ("--profile", "full", "--no-tracking", "--device", "cpu", "--train-limit", "300", "--executor", "inline")
+"""Options of runs whose epochs are three steps."""
+
+
 def run(folder, keep):
     folder.mkdir(exist_ok=True)
     suite = folder / "kept.yaml"
     suite.write_text(SUITE.replace("KEEP", keep))
-    done = gan_bench(
-        "run", suite, "--results", folder / "results", "--profile", "full", "--no-tracking", "--device", "cpu"
-    )
+    done = gan_bench("run", suite, "--results", folder / "results", *FEW)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "results", done.stdout
 
@@ -106,7 +108,7 @@ def test_weights_of_every_evaluated_epoch_are_kept_and_change_nothing_else(train
             assert (kept / name).read_bytes() == (other / name).read_bytes()
     asked = tmp_path / "plain" / "kept.yaml"
     asked.write_text(SUITE.replace("KEEP", "weights"))
-    later = gan_bench("run", asked, "--results", plain, "--profile", "full", "--no-tracking", "--device", "cpu")
+    later = gan_bench("run", asked, "--results", plain, *FEW)
     assert "2 finished trials kept no weights of evaluated epochs" in " ".join(later.stdout.split())
     assert not any((path / "weights").exists() for path in records(plain)), "none was trained again"
     config = json.loads((records(plain)[0] / "trial.json").read_text())["config"]

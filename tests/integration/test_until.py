@@ -304,7 +304,7 @@ def real(tmp_path):
     return tmp_path
 
 
-OPTIONS = ("--profile", "full", "--executor", "inline", "--no-tracking")
+OPTIONS = ("--profile", "full", "--executor", "inline", "--no-tracking", "--train-limit", "300")
 
 
 def test_the_command_says_what_is_open_and_ends_with_the_answer(real):
@@ -398,7 +398,7 @@ def test_two_processes_that_join_end_with_one_study(real):
 def test_the_python_call(real, capsys):
     made = gb.run(
         real / "real.yaml", until="decided", max_seeds=4, budget="1h", results=real / "results", profile="full",
-        executor="inline", tracking=False, quiet=False,
+        executor="inline", tracking=False, quiet=False, train_limit=300,
     )  # fmt: skip
     assert made.exit_code == 0
     seeds = {json.loads(p.read_text())["config"]["seed"] for p in real.glob("results/real/*/trial.json")}
