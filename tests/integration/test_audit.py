@@ -32,17 +32,21 @@ suite: small
 version: 1
 trials:
   - recipe: mnist-mlp-z100
-    set: {dataset: digits, epochs: 3, log_every: 5, ema_decay: 0.9}
+    set: {dataset: digits, epochs: 3, log_every: 2, ema_decay: 0.9}
 seeds: [0, 1, 2]
 evaluate: {epochs: [1, 3], samples: 64, draws: 2}
 """
+
+
+FEW = ("--no-tracking", "--device", "cpu", "--train-limit", "300", "--executor", "inline")
+"""Options of runs whose epochs are three steps."""
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("audited")
     (folder / "small.yaml").write_text(SUITE)
-    done = gan_bench("run", folder / "small.yaml", "--results", folder / "results", "--no-tracking", "--device", "cpu")
+    done = gan_bench("run", folder / "small.yaml", "--results", folder / "results", *FEW)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "results"
 
@@ -290,8 +294,8 @@ def test_a_score_that_nothing_here_comes_to_never_holds(results):
 
 def test_a_beginning_without_a_logged_step_is_that_of_its_first_epoch(tmp_path):
     """Trainings with another learning rate held on "begun" where no step was logged early."""
-    (tmp_path / "s.yaml").write_text(SUITE.replace("log_every: 5", "log_every: 1000").replace("[0, 1, 2]", "[0]"))
-    run = ("--results", tmp_path / "results", "--no-tracking", "--device", "cpu", "--epochs", "1")
+    (tmp_path / "s.yaml").write_text(SUITE.replace("log_every: 2", "log_every: 1000").replace("[0, 1, 2]", "[0]"))
+    run = ("--results", tmp_path / "results", *FEW, "--epochs", "1")
     assert gan_bench("run", tmp_path / "s.yaml", *run).returncode == 0
     (record,) = records(tmp_path / "results")
     holds = audit(tmp_path / "results", "--levels", "begun")
@@ -319,7 +323,7 @@ def test_code_that_is_other_is_said_and_contradicts_nothing(tmp_path):
     results, here = tmp_path / "results", {"cwd": tmp_path}
     assert gan_bench("new", "loss", "mine", **here).returncode == 0
     (suite,), (file,) = tmp_path.glob("*.yaml"), tmp_path.glob("*.py")
-    run = ("run", suite, "--allow-plugins", "--results", results, "--no-tracking", "--device", "cpu")
+    run = ("run", suite, "--allow-plugins", "--results", results, *FEW)
     assert gan_bench(*run, "--seeds", "0", "--epochs", "1", "--samples", "64", **here).returncode == 0
     asked = ("--allow-plugins", "--levels", "begun,rescored,repeated")
     holds = audit(results, *asked, **here)

@@ -6,9 +6,10 @@ hashes. Commands that depend on how Python starts (``PYTHON...`` variables) are 
 
 The mirrors and workers that such a command starts are forked from the warm process too (``warm_client.py`` stands for
 each: what it is told, it tells on), unless ``starts_children`` is asked for, as tests that are about them do. Pages of
-reports take seconds, and are left empty unless ``draws_pages`` is asked for, and their plots unless ``draws_plots``
+reports take seconds, and are left empty unless ``draws_pages`` is asked for, and have no plots unless ``draws_plots``
 is; so do the forty migrations with which MLflow makes a database, and new ones are copies of one unless
-``makes_databases`` is asked for.
+``makes_databases`` is asked for; and the speed of training is measured for a tenth of its half second unless
+``measures_speed`` is asked for, and Git asked once for the code of a process's trials unless ``asks_git`` is.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ import time
 import warnings
 import weakref
 from contextlib import redirect_stderr, suppress
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 SLOW = bool(os.environ.get("GAN_BENCH_SLOW"))
@@ -47,10 +48,11 @@ _COLD = ("gan_bench.execution.cluster", "gan_bench.__main__", "gan_bench.report.
 """Import Ray, whose threads no fork survives, or run when they are imported."""
 _LAZY = (
     "torchmetrics", "scipy.stats", "matplotlib.backends.backend_svg", "sklearn.datasets", "safetensors.torch",
-    "torchvision.utils", "PIL.PngImagePlugin", "rich.progress", "mlflow.tracking",
-    "mlflow.store.tracking.sqlalchemy_store", "mlflow.pyfunc", "mlflow.models",
+    "torchvision.utils", "rich.progress", "mlflow.tracking",
+    "mlflow.store.tracking.sqlalchemy_store", "mlflow.pyfunc", "mlflow.models", "alembic.command",
+    "sqlalchemy.dialects.sqlite", "tabulate", "pyarrow.parquet", "pandas.io.formats.csvs", "email.policy",
 )  # fmt: skip
-"""What modules of gan_bench import where they use it."""
+"""What modules of gan_bench, or libraries, import where they use it."""
 
 
 # ------------------------------------------------------------------------------------------- the server
@@ -66,6 +68,11 @@ def _preload():
                 importlib.import_module(found.name)
         for name in _LAZY:
             importlib.import_module(name)
+        importlib.import_module("PIL.Image").init()  # readers and writers of all formats
+        importlib.import_module("gan_bench.data.readers")._digits()
+        _be_quick(())
+        _git_once()
+        sys.modules["mlflow.store.db.utils"]._get_latest_schema_revision()
     os.fsync = lambda _: None  # as in conftest.py
 
 
@@ -153,12 +160,23 @@ def _be_quick(asked):
     """Let this process do what is asked for by its marker, or something quick instead."""
     for module, name, quick, marker in (
         ("gan_bench.report.build", "_write_page", _no_page, "draws_pages"),
-        ("gan_bench.report.page.plots", "finish", _no_plot, "draws_plots"),
+        ("gan_bench.report.page.page", "study_plots", _no_plots, "draws_plots"),
         ("gan_bench.tracking.database", "open_database", _open_copy, "makes_databases"),
+        ("gan_bench.execution.preflight.estimate", "_seconds_per_step", _seconds_of_few_steps, "measures_speed"),
+        ("gan_bench.execution.trial.environment", "_git", _git_once, "asks_git"),
     ):
         place = importlib.import_module(module)
         slow = _replaced.setdefault(name, getattr(place, name))
         setattr(place, name, slow if SLOW or marker in asked else quick)
+    _remember_revision()
+
+
+def _remember_revision():
+    """Let MLflow find its newest migration once a process: it reads all seventy for every database that it opens."""
+    utils = sys.modules.get("mlflow.store.db.utils")
+    found = getattr(utils, "_get_latest_schema_revision", None)
+    if found and not hasattr(found, "cache_info"):
+        utils._get_latest_schema_revision = cache(found)
 
 
 def do_as_asked(asked):
@@ -198,12 +216,20 @@ def _no_page(files, *_):
     return files.write("report.html", "<p>This test draws no pages.</p>")
 
 
-def _no_plot(_figure, study, what, title, description, part="curves"):
-    """Stand for ``finish`` of a plot, nearly all of whose time is Matplotlib's."""
-    from gan_bench.core.text import slug
-    from gan_bench.report.page.drawing import Plot
+def _no_plots(_study):
+    """Stand for ``study_plots`` of a page, nearly all of whose time is Matplotlib's."""
+    return []
 
-    return Plot(slug(study.slug, "plot", what), title, description, "<svg></svg>", part)
+
+@cache
+def _git_once():
+    """Stand for ``_git`` of an environment, which starts three programs for every trial."""
+    return _replaced["_git"]()
+
+
+def _seconds_of_few_steps(config, context, budget=0.5):
+    """Stand for ``_seconds_per_step`` of the estimate."""
+    return _replaced["_seconds_per_step"](config, context, budget / 10)
 
 
 def _start(connection, others):
@@ -378,9 +404,9 @@ def _paths():
 
 
 _server = None
-MARKERS = ("starts_children", "draws_pages", "draws_plots", "makes_databases")
-"""Names of what costs seconds: mirrors and workers of commands start as a user's do; pages and plots are drawn; MLflow
-makes its databases."""
+MARKERS = ("starts_children", "draws_pages", "draws_plots", "makes_databases", "measures_speed", "asks_git")
+"""Names of what costs time: mirrors and workers of commands start as a user's do; pages and plots are drawn; MLflow
+makes its databases; the speed of training is measured; Git is asked for the code of each trial, not of each process."""
 _asked = ()
 """Those of them that this test asks for."""
 
