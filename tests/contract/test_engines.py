@@ -26,7 +26,7 @@ from gan_bench.training.group.group import CapturedEngine, Group, can_group
 def test_fast_is_reference(name):
     stacked = "mlp" in name
     reference, fast = engines(name)
-    steps = 50 if stacked else 10 if "mnist" in name else 4
+    steps = 50 if stacked else 10 if "mnist" in name else 3
     train(reference, steps)
     train(fast, steps)
     assert (fast.name, reference.name) == ("fast", "reference")

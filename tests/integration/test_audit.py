@@ -108,6 +108,7 @@ def test_honest_records_hold_on_every_level_and_stay_as_they_are(results):
     assert only["machine"]["libraries"]["torch"]
 
 
+@pytest.mark.measures_speed
 def test_a_dry_run_says_costs_and_writes_nothing(results):
     done = gan_bench("audit", results, "--device", "cpu", "--nonce", "test", "--dry-run", "--budget", "1h")
     said = done.stdout

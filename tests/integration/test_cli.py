@@ -461,6 +461,7 @@ def test_values_of_the_command_line_are_no_whole_protocol(tmp_path, suite):
     assert "full profile, with the values that the command line sets" in done.stdout
 
 
+@pytest.mark.measures_speed
 def test_dry_run_writes_nothing(tmp_path, suite):
     plan = ("run", suite, "--dry-run", "--results", tmp_path / "r")
     done = gan_bench(*plan, env=measuring())

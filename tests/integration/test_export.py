@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from support.commands import HANG, gan_bench
+from support import warm
+from support.commands import HANG, gan_bench, python_code
 from support.suites import SMALL, train_small
 
 import gan_bench as gb
@@ -194,12 +195,17 @@ def test_a_full_disk_is_said_without_a_traceback(results, tmp_path, capfd, monke
     assert list(tmp_path.iterdir()) == []
 
 
+WITHOUT = """
+import sys
+sys.modules[sys.argv.pop(1)] = None
+from gan_bench.cli.app import main
+main(sys.argv[1:])
+"""
+
+
 @pytest.mark.parametrize("package", ["tensorboard", "wandb"])
 def test_a_missing_package_is_named_with_its_extra(results, tmp_path, package):
-    (tmp_path / "hide").mkdir()
-    (tmp_path / "hide" / "sitecustomize.py").write_text(f"import sys\nsys.modules['{package}'] = None\n")
-    paths = os.pathsep.join([str(tmp_path / "hide"), os.environ.get("PYTHONPATH", "")])
-    done = gan_bench("export", package, results, "--out", tmp_path / "x", env={**os.environ, "PYTHONPATH": paths})
+    done = python_code(WITHOUT, package, "export", package, results, "--out", tmp_path / "x")
     assert done.returncode == 2
     assert f'pip install "gan_bench[{package}]"' in done.stderr
 
@@ -231,7 +237,7 @@ def test_a_full_standard_output_ends_no_export_and_is_not_blamed_on_the_folder(r
     with Path("/dev/full").open("w") as full:
         assert code_of("verify", results, stdout=full, stderr=full) == 2
         done = subprocess.run(
-            [sys.executable, "-m", "gan_bench", "export", "tensorboard", results, "--out", tmp_path / "boards"],
+            [*warm.command("gan_bench"), "export", "tensorboard", results, "--out", tmp_path / "boards"],
             stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=HANG,
         )  # fmt: skip
     assert (done.returncode, "where output goes" in done.stderr) == (2, True), done.stderr

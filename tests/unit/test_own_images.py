@@ -854,10 +854,11 @@ def test_a_tilde_that_no_shell_expanded_is_the_home_folder(tmp_path, monkeypatch
     monkeypatch.setenv("GAN_BENCH_CACHE", "~/cache")
     monkeypatch.chdir(here)
     words = (
-        "--only mlp --seeds 0 --epochs 1 --samples 64 --executor inline --no-tracking --results=~/res --profile full"
+        "--only mlp --seeds 0 --epochs 1 --samples 64 --train-limit 300 --executor inline --no-tracking --results=~/res"
     )
     assert gan_bench("run", "digits", *words.split()).returncode == 0
-    gb.run("digits", results="~/res2", only="mlp", seeds=[0], epochs=1, samples=64, executor="inline", tracking=False)
+    few = {"only": "mlp", "seeds": [0], "epochs": 1, "samples": 64, "train_limit": 300}
+    gb.run("digits", results="~/res2", executor="inline", tracking=False, **few)
     assert (home / "res" / "digits").is_dir()
     assert list((home / "res2").glob("digits*"))
     assert (home / "cache").is_dir()

@@ -694,6 +694,7 @@ def test_a_suite_as_a_dict_is_the_suite_of_its_file(tmp_path):
     assert len(made.trials) == 8
 
 
+@settings(max_examples=50)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(), st.lists))
 def test_values_written_as_yaml_are_read_back(value):
     text = as_yaml({"value": value})
