@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from support import warm
 from support.clusters import LocalCluster, can_stand_alone, kill_all
 from support.commands import HANG, gan_bench, wait_for
 from support.needs import SLOW
@@ -66,8 +67,8 @@ def start(cluster, suite, tmp_path):
     """Starts drivers, and kills what a failed test leaves of them."""
     started = []
 
-    def begin(*arguments):
-        command = [sys.executable, "-m", "gan_bench", "run", str(suite), "--results", str(tmp_path / "results")]
+    def begin(*arguments, program=(sys.executable, "-m", "gan_bench")):
+        command = [*program, "run", str(suite), "--results", str(tmp_path / "results")]
         command += ["--no-tracking", "--executor", "ray", "--ray-address", cluster.address, *arguments]
         path = tmp_path / f"out-{len(started)}"
         with path.open("w") as out:
@@ -198,7 +199,7 @@ def group_of(group):
 def test_what_a_cluster_cannot_do_is_said_at_once(cluster, start):
     """The head has no GPU. The node says that it has one, and torch sees none there, which the head cannot know."""
     cluster.add(num_gpus=1)
-    process = start()
+    process = start(program=warm.command("gan_bench"))
     assert process.wait(timeout=HANG) == 2, process.said()
     assert "torch sees no CUDA device" in process.said()
     if SLOW:  # tests/unit/test_dispatch.py says it of a stand-in

@@ -151,7 +151,8 @@ def scores(*arguments, **options):
 def test_grey_images_score_alike_however_they_are_passed(colours, grey, extractor):
     """An array of one channel made the reference grey: FID 3.7 in place of 239."""
     array, pictures = images(grey), [Image.open(each).convert("L") for each in sorted(Path(grey).iterdir())]
-    ways = [scores(given, colours, extractors=[extractor]) for given in (grey, array, array[:, :1], pictures)]
+    given = (grey, array[:, :1]) if extractor == "efficientnet-lite0" else (grey, array, array[:, :1], pictures)
+    ways = [scores(each, colours, extractors=[extractor]) for each in given]  # its 1,280 features take a second a way
     assert all(way == pytest.approx(ways[0], rel=1e-4, abs=1e-6) for way in ways)
 
 
