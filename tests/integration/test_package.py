@@ -81,6 +81,17 @@ def test_the_wheel_holds_what_the_checkout_holds(wheel):
     assert not [name for name in names if name.startswith(("benchmarks", "tests"))]
 
 
+REPORTS_AND_LISTS = """
+import contextlib, runpy
+with contextlib.suppress(SystemExit):
+    runpy.run_module("gan_bench.report", run_name="__main__")
+import gan_bench.cli.app as app
+print("listed by", app.__file__)
+app.main(["list", "suites"])
+"""
+"""What ``python -m gan_bench.report`` does, and a command, in a process that has imported for both."""
+
+
 def test_the_package_works_where_no_checkout_is(wheel, tmp_path):
     """The libraries are this environment's; everything of gan_bench is the wheel's."""
     shutil.unpack_archive(wheel, tmp_path / "site", "zip")
@@ -101,14 +112,13 @@ def test_the_package_works_where_no_checkout_is(wheel, tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    code = "import gan_bench.cli.app as app; print(app.__file__); app.main(['list', 'suites'])"
-    listed = run("-c", code)
-    assert listed.startswith(str(tmp_path / "site"))
-    assert all(path.stem in listed for path in (ROOT / "benchmarks").glob("*.yaml"))
     few = ("--epochs", 1, "--seeds", 0, "--train-limit", 300, "--samples", 64, "--no-estimate", "--no-tracking")
     run("-m", "gan_bench", "run", "digits", "--only", "mlp", *few)
     assert (tmp_path / "elsewhere" / "results" / "report" / "report.html").exists()
-    assert "digits" in run("-m", "gan_bench.report", "results", "--no-html")
+    reported, listed = run("-c", REPORTS_AND_LISTS, "results", "--no-html").split("listed by ")
+    assert "digits: settings" in reported
+    assert listed.startswith(str(tmp_path / "site"))
+    assert all(path.stem in listed for path in (ROOT / "benchmarks").glob("*.yaml"))
 
 
 def test_a_container_does_not_run_as_root_and_takes_nothing_along_unasked():
