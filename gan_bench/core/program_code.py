@@ -23,6 +23,7 @@ import hashlib
 import inspect
 import linecache
 import sys
+import sysconfig
 import textwrap
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -89,6 +90,9 @@ _Parts = Iterable[tuple[str, object]]
 """Values that something stands on, each under its name, in an order that is the same in every process."""
 _SIMPLE = (NoneType, EllipsisType, bool, int, float, complex, str, bytes, range)
 _CONSTANT = (bool, int, float, complex, range, tuple, frozenset)
+_BY_TEXT = (("torch", "dtype"), ("fractions", "Fraction"), ("decimal", "Decimal"), ("builtins", "slice"))
+"""Modules and names of further classes whose objects never change, and whose text says what they are."""
+_OPTIONS = (SimpleNamespace, argparse.Namespace)
 _WRAPPERS = (functools.partial, functools.partialmethod, staticmethod, classmethod, property, functools.cached_property)
 
 
@@ -131,7 +135,7 @@ class _Graph:
             return self.token(value.item())  # its own text says its type, another in other versions
         if issubclass(kind, enum.Enum) and not _is_own(kind):
             return f"{_name(kind)}.{value.name}"
-        return str(value) if (kind.__module__, kind.__qualname__) == ("torch", "dtype") else None
+        return repr(value) if (kind.__module__, kind.__qualname__) in _BY_TEXT else None
 
     def lines(self) -> Iterator[str]:
         """Yield a line for everything that tokens number."""
@@ -159,47 +163,63 @@ def _described(value: Any) -> tuple[str, _Parts]:  # noqa: ANN401 - whatever cod
     kind = type(value)
     if kind is FunctionType and _is_own(value):
         return _text_of(value.__code__), _used(value)
-    if issubclass(kind, _WRAPPERS) or kind is MethodType:
-        return _name(kind), _wrapped(value)
-    if issubclass(kind, type) and _is_own(value):
-        bases = [*enumerate(value.__bases__), ("metaclass", kind)]
-        members = ((name, each) for name, each in sorted(vars(value).items()) if _is_member(name, each))
-        return f"class {value.__qualname__}", [*((f"{name}", each) for name, each in bases), *members]
-    if callable(inner := inspect.getattr_static(value, "__wrapped__", None)) and not issubclass(kind, type):
-        return _name(kind), [("", inner)]  # of functools.cache and the like
-    return (_name(value), []) if issubclass(kind, type) else _described_object(value)
-
-
-def _described_object(value: Any) -> tuple[str, _Parts]:  # noqa: ANN401 - whatever code names
-    """Return the text of what is neither a class, nor a wrapper, nor a function of the user's."""
-    kind = type(value)
-    if _is_own(kind):
-        kept = [*(_numbered(value) if issubclass(kind, tuple) else ()), *sorted(_attributes(value).items())]
-        return "object", [("class", kind), *((name, each) for name, each in kept if _counts(each, texts=True))]
-    if kind is BuiltinFunctionType and not issubclass(type(value.__self__), ModuleType):
-        return _name(value), [("self", value.__self__)]
+    if issubclass(kind, type):
+        return (f"class {value.__qualname__}", _class_parts(value)) if _is_own(value) else (_name(value), [])
+    inside = list(_wrapped(value))
+    if _is_own(kind) or kind in _OPTIONS:
+        kept = sorted(_attributes(value).items())
+        return "object", [("class", kind), *inside, *((name, each) for name, each in kept if _counts(each, texts=True))]
+    if inside:
+        return _name(kind), inside
     return _name(value if callable(value) and hasattr(value, "__qualname__") else kind), []
 
 
-def _wrapped(value: Any) -> _Parts:  # noqa: ANN401 - one of Python's own wrappers
+def _class_parts(cls: type) -> Iterator[tuple[str, object]]:
+    """Yield what a class stands on: its bases, and what its own body gives it."""
+    yield from _numbered(cls.__bases__)
+    yield "metaclass", type(cls)
+    own = vars(cls)
+    if issubclass(type(cls), enum.EnumMeta):  # beside them it keeps what each version of Python wants
+        yield from ((name, each.value) for name, each in sorted(own["_member_map_"].items()))
+    fields = own.get("__dataclass_fields__", {})
+    for name, field in fields.items():  # whose order counts
+        yield name, (field.default, field.default_factory)
+    yield "fields", tuple(own.get("_fields", ()))
+    is_generated = "__dataclass_fields__" in own or "_fields" in own
+    for name, each in sorted(own.items()):
+        function = getattr(each, "__func__", each) if issubclass(type(each), (*_WRAPPERS, FunctionType)) else None
+        is_python_s = name.startswith("_") and name.endswith("_")
+        if type(function) is FunctionType:
+            is_own = _is_own(function) and not (is_generated and function.__code__.co_filename == "<string>")
+            if is_own or not is_python_s:
+                yield name, each
+        elif not is_python_s and name not in own.get("_member_map_", {}) and (function or _counts(each, texts=True)):
+            yield name, each
+
+
+def _wrapped(value: Any) -> _Parts:  # noqa: ANN401 - whatever code names
+    """Return what wrappers wrap, what methods are of, and what own numbers and tuples hold; nothing of others."""
     kind = type(value)
     if issubclass(kind, (functools.partial, functools.partialmethod)):
         return [("", value.func), *_numbered(value.args), *sorted(value.keywords.items())]
     if kind is MethodType:
         return [("", value.__func__), ("self", value.__self__)]
+    if kind is BuiltinFunctionType and not issubclass(type(value.__self__), ModuleType):
+        return [("name", _name(value)), ("self", value.__self__)]
     if issubclass(kind, property):
         return [("get", value.fget), ("set", value.fset), ("del", value.fdel)]
-    return [("", value.func if issubclass(kind, functools.cached_property) else value.__func__)]
+    if issubclass(kind, tuple):
+        return _numbered(value)
+    plain = next((base for base in (int, float, str, bytes) if issubclass(kind, base)), None)
+    inner = value.func if issubclass(kind, functools.cached_property) else None
+    inner = value.__func__ if issubclass(kind, (staticmethod, classmethod)) else inner
+    inner = plain.__repr__(value) if plain else inner
+    inner = inner or inspect.getattr_static(value, "__wrapped__", None)  # of functools.cache and the like
+    return [("", inner)] if callable(inner) or type(inner) is str else []
 
 
 def _numbered(values: Iterable[object]) -> _Parts:
     return ((str(number), each) for number, each in enumerate(values))
-
-
-def _is_member(name: str, value: object) -> bool:
-    """True for what a class's own body gives it: Python adds names of its own, of numbers those of lines."""
-    is_python_s = name.startswith("__") and name.endswith("__")
-    return issubclass(type(value), (FunctionType, *_WRAPPERS)) or (not is_python_s and _counts(value, texts=True))
 
 
 def _attributes(value: object) -> dict[str, object]:
@@ -212,7 +232,8 @@ def _attributes(value: object) -> dict[str, object]:
                     found[name] = slot.__get__(value)
                 except AttributeError:  # it has no value yet
                     continue
-    found.pop("training", None)  # networks are told when they train
+    if any(cls.__module__ == "torch.nn.modules.module" for cls in type(value).__mro__):
+        found.pop("training", None)  # networks are told when they train
     return found
 
 
@@ -229,8 +250,9 @@ def _counts(value: object, *, texts: bool) -> bool:
     kind = type(value)
     if kind in (str, bytes, NoneType, EllipsisType):
         return texts
-    is_number = kind in _CONSTANT or issubclass(kind, enum.Enum) or kind.__module__ == "numpy"
-    return is_number or callable(value) or _is_own(kind) or kind.__qualname__ == "dtype"
+    is_constant = kind in _CONSTANT or issubclass(kind, enum.Enum) or kind.__module__ == "numpy"
+    is_constant |= (kind.__module__, kind.__qualname__) in _BY_TEXT
+    return is_constant or callable(value) or _is_own(kind) or kind in _OPTIONS
 
 
 # ------------------------------------------------------------------------------------------- functions
@@ -248,18 +270,17 @@ def _used(function: FunctionType) -> Iterator[tuple[str, object]]:
             continue
         if name not in names["STORE_DEREF"]:  # what it counts itself is no code
             yield name, around
-    attributes = names["LOAD_ATTR"] | names["LOAD_METHOD"] | names["IMPORT_FROM"]
+    attributes = names["LOAD_ATTR"] | names["LOAD_METHOD"]
     found = {name: function.__globals__[name] for name in names["LOAD_GLOBAL"] | names["LOAD_NAME"]
              if name in function.__globals__ and name not in names["STORE_GLOBAL"]}  # fmt: skip
-    imported = {name: sys.modules[name] for name in names["IMPORT_NAME"] if name in sys.modules}
-    for name, value in sorted((imported | found).items()):
+    for name, value in sorted(found.items()):
         yield from _named(name, value, attributes, set())
 
 
 def _named(name: str, value: object, attributes: set[str], seen: set[int]) -> Iterator[tuple[str, object]]:
     """Yield what a name of a module stands for; of a module, and of what options are parsed to, what is asked of it."""
     is_module = issubclass(type(value), ModuleType)
-    if not is_module and not issubclass(type(value), (SimpleNamespace, argparse.Namespace)):
+    if not is_module and type(value) not in _OPTIONS:
         if _counts(value, texts=False):
             yield name, value
     elif id(value) not in seen and (not is_module or _is_own(value)):
@@ -269,10 +290,7 @@ def _named(name: str, value: object, attributes: set[str], seen: set[int]) -> It
                 yield from _named(f"{name}.{each}", inner, attributes, seen)
 
 
-_NAMING = (
-    *("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "LOAD_ATTR", "LOAD_METHOD", "STORE_DEREF"),
-    *("IMPORT_NAME", "IMPORT_FROM"),
-)
+_NAMING = ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "LOAD_ATTR", "LOAD_METHOD", "STORE_DEREF")
 
 
 def _names(code: CodeType) -> dict[str, set[str]]:
@@ -282,8 +300,9 @@ def _names(code: CodeType) -> dict[str, set[str]]:
     while waiting:
         each = waiting.pop()
         for step in dis.get_instructions(each):
-            if step.opname in found and isinstance(step.argval, str):
-                found[step.opname].add(step.argval)
+            is_inner = step.opname == "STORE_DEREF" and step.argval not in each.co_freevars  # a function's own variable
+            if step.opname in found and not is_inner:
+                found[step.opname].add(str(step.argval))
         waiting += [const for const in each.co_consts if isinstance(const, CodeType)]
     return found
 
@@ -335,20 +354,29 @@ def _constant(value: object) -> str:
 
 
 def _name(value: Any) -> str:  # noqa: ANN401 - a class, or something with a name
-    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
+    found = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
+    return f"{found} {value.__name__}" if "<locals>" in found else found  # of several that one function made
+
+
+_STDLIB = Path(sysconfig.get_path("stdlib"))
+
+
+@functools.cache
+def _is_installed(name: str, file: str) -> bool:
+    """True for a module of Python, of an installed package or of gan_bench; own ones may be called like Python's."""
+    if not file:
+        return name.partition(".")[0] in sys.stdlib_module_names
+    of_package = {"site-packages", "dist-packages"} & set(Path(file).parts)
+    return bool(of_package) or name.partition(".")[0] == "gan_bench" or Path(file).is_relative_to(_STDLIB)
 
 
 def _is_own(value: Any) -> bool:  # noqa: ANN401 - a function, class or module
-    """True for what neither Python, nor an installed package, nor gan_bench brings; a decorator's is its package's."""
+    """True for what no module brings that is installed; a decorator's is its package's."""
     if type(value) is FunctionType:
         name = value.__globals__.get("__name__", PROGRAM)
     elif issubclass(type(value), ModuleType):
         name = _dict_of(value).get("__name__")
     else:
         name = type.__getattribute__(value, "__module__")
-    if name == PROGRAM:
-        return True
-    if str(name).partition(".")[0] in {*sys.stdlib_module_names, "gan_bench"}:
-        return False
-    file = _dict_of(sys.modules.get(str(name))).get("__file__") or ""
-    return not {"site-packages", "dist-packages"} & set(Path(str(file)).parts)
+    places = (_dict_of(sys.modules.get(each)).get("__file__") for each in (str(name), str(name).partition(".")[0]))
+    return name == PROGRAM or not _is_installed(str(name), str(next(filter(None, places), "")))

@@ -251,7 +251,8 @@ def _doubts(
 
 def _is_training(name: str) -> bool:
     """True if a name says no more than that it is for training, as ``train_1``; ``trainA`` may be of a kind."""
-    return "".join(each for each in words_of(name) if each not in DATA and not each.isdecimal()) in TRAINING
+    said = [each for each in words_of(name) if each not in DATA and not each.isdecimal()]
+    return len(said) == 1 and _TRAINING_ALONE.fullmatch(said[0]) is not None
 
 
 def _remedy(place: Words, where: str, paths: Collection[Words], first: Words, more: bool) -> str:
@@ -389,13 +390,14 @@ def _has_masks(path: Words) -> bool:
     return not all(MASKS.isdisjoint(words_of(name)) for name in path)
 
 
-def _pattern(words: Collection[str]) -> str:
-    """Return a pattern of words, each perhaps with one of data written to it, or an A or B."""
+def _pattern(words: Collection[str], *further: str) -> str:
+    """Return a pattern of words, each perhaps with one of data, or something further, written to it."""
     data = "|".join(DATA)
-    return f"(?:{data})?(?:{'|'.join(words)})(?:{data}|[ab])?"
+    return f"(?:{data})?(?:{'|'.join(words)})(?:{'|'.join((data, *further))})?"
 
 
-_TRAINING, _HELD_OUT = re.compile(_pattern(TRAINING)), re.compile(_pattern(HELD_OUT))
+_TRAINING, _HELD_OUT = (re.compile(_pattern(words, "[ab]")) for words in (TRAINING, HELD_OUT))
+_TRAINING_ALONE = re.compile(_pattern(TRAINING))
 _MAYBE_TRAINING = re.compile(f"{_TRAINING.pattern}|tr")
 _MAYBE_HELD_OUT = re.compile("|".join((_HELD_OUT.pattern, "te", "ts", *BESIDE_TRAINING)))
 

@@ -187,7 +187,7 @@ LAYOUTS = {
         ", ".join(f"{folder}/{each}" for folder in folders for each in ("cat", "dog")): "classes"
         for folders in (
             *(("train_1", "train_2"), ("train_0", "train_1", "train_2"), ("train2014", "train2017")),
-            *(("train", "train_2"), ("train_images_1", "train_images_2")),
+            *(("train", "train_2"), ("train_images_1", "train_images_2"), ("trainset_1", "trainset_2")),
         )
     },
     **{

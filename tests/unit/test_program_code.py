@@ -331,6 +331,40 @@ CHANGED = {  # a program, what is changed in it, and into what
     "a function that an object keeps": (
         "def hinge(x): return 1 - x\nclass W:\n  def __init__(self, f): self.f = f\npart = W(hinge)", "1 - x", "2 - x"
     ),
+    "the options that a function is given": (
+        "import argparse\ndef made(o):\n  def d(x): return o.width * x\n  return d\n"
+        "part = made(argparse.Namespace(width=64))",
+        "64", "128"
+    ),
+    "a class that decorates": (
+        "import functools\nclass Twice:\n  def __init__(self, f): functools.update_wrapper(self, f)\n"
+        "  def __call__(self, x): return 2.0 * x\n@Twice\ndef part(x): return x",
+        "2.0", "50.0",
+    ),
+    "what such a class decorates": (
+        "import functools\nclass Twice:\n  def __init__(self, f): functools.update_wrapper(self, f)\n"
+        "@Twice\ndef part(x): return 2.0 * x",
+        "2.0", "50.0",
+    ),
+    "an own kind of property": (
+        "class once(property):\n  def __get__(self, o, t=None): return 2.0\nclass part:\n  w = once(len)", "2.0", "5.0"
+    ),
+    "an own number": ("class W(int): pass\nwidth = W(64)\n" + D + "width * x", "W(64)", "W(128)"),
+    "a fraction": ("from fractions import Fraction\nf = Fraction(1, 2)\n" + D + "f * x", "1, 2", "1, 3"),
+    "a default of a data class": (
+        "from dataclasses import dataclass\n@dataclass\nclass C:\n  w: int = 64\n" + D + "C().w * x", "64", "128"
+    ),
+    "a field of a data class": (
+        "from dataclasses import dataclass\n@dataclass\nclass C:\n  a: int\n  b: int\n" + D + "C(1, 2).b * x",
+        "a: int\n  b: int", "b: int\n  a: int",
+    ),
+    "an attribute that is no network's": (
+        "class C:\n  def __init__(self, v): self.training = v\nc = C(1)\n" + D + "c.training * x", "C(1)", "C(2)"
+    ),
+    "a variable that another function calls its own": (
+        "def made(k):\n  def part(x):\n    def inner():\n      k = 1\n      return lambda: k\n    return x\n"
+        "  def outer(x): return k * part(x)\n  return outer\npart = made(2)", "made(2)", "made(3)"
+    ),
     "a number type": ("import torch\nkind = torch.float32\n" + D + "x.to(kind)", "float32", "float64"),
     "a helper with a default": ("def f(x, k=1): return x\n" + D + "f(x)", "k=1", "k=2"),
 }  # fmt: skip
@@ -366,6 +400,24 @@ def test_what_counts(case, counts):
     assert (of_program(text.replace(old, new), f"<cell {next(numbers)}>") != before) == counts
 
 
+def test_classes_that_python_writes_into_are_of_source_and_stay_as_they_are():
+    """A config as a data class made a part's digest say nothing outside of one version of Python."""
+    text = (
+        "import dataclasses, enum, typing\n@dataclasses.dataclass\nclass Config:\n  width: int = 64\n"
+        "class Size(typing.NamedTuple):\n  width: int\nclass Way(enum.Flag):\n  A = 1\n  B = 2\n"
+        "class Called(typing.Protocol):\n  def __call__(self, x): ...\n"
+        "def part(x): return Config().width, Size(3), Way.A, Called\n"
+    )
+    file = f"<cell {next(numbers)}>"
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    cells = {"__name__": PROGRAM}
+    exec(compile(text, file, "exec"), cells)  # noqa: S102 - a cell
+    before = program_digest([cells["part"]])
+    assert before[1] == "rule 2"
+    assert ~cells["Way"].A == cells["Way"].B
+    assert program_digest([cells["part"]]) == before
+
+
 def test_own_modules_are_followed_through_others_and_lazy_ones_stay_so(tmp_path, monkeypatch):
     (tmp_path / "nets_of_tests").mkdir()
     (tmp_path / "nets_of_tests" / "__init__.py").touch()
@@ -378,17 +430,14 @@ def test_own_modules_are_followed_through_others_and_lazy_ones_stay_so(tmp_path,
     lazy = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(lazy)
     try:
-        for text in (
-            "import nets_of_tests\ndef part(x): return lazy.a, nets_of_tests.losses.hinge(x)\n",
-            "def part(x):\n    from nets_of_tests.losses import hinge\n    return hinge(x)\n",
-        ):
-            found = []
-            for margin in (1.0, 2.0, 1.0):
-                module.MARGIN = margin
-                cells = {"__name__": PROGRAM, "lazy": lazy}
-                exec(text, cells)  # noqa: S102 - a cell
-                found.append(program_digest([cells["part"]]))
-            assert found[0] == found[2] != found[1]
+        found = []
+        for margin in (1.0, 2.0, 1.0):
+            module.MARGIN = margin
+            cells = {"__name__": PROGRAM, "lazy": lazy}
+            text = "import nets_of_tests\ndef part(x): return lazy.a, nets_of_tests.losses.hinge(x)\n"
+            exec(text, cells)  # noqa: S102 - a cell
+            found.append(program_digest([cells["part"]]))
+        assert found[0] == found[2] != found[1]
     finally:
         for name in ("nets_of_tests", "nets_of_tests.losses"):
             del sys.modules[name]

@@ -328,12 +328,16 @@ def _beyond_real(scored: ScoredStudy, best: Standing) -> Iterator[str]:
     """Yield why the best score may be better than that of real images, which no generator is expected to reach."""
     title = MEASURES[primary_measure()].title
     for baseline, scores in scored.real():
-        real = scores[primary_measure()]["value"] if primary_measure() in scores else None
-        if real is not None and best.median.estimate < real:
-            few = f"fewer images have a worse {title}, and {baseline['pictures']:,} are fewer than were generated"
-            is_few = baseline["pictures"] < scored.protocol.generated
-            why = few if is_few else "its generators may repeat the images that they are compared with"
-            yield f"The best score is better than that of real images ({title} {number(real)}): {why}."
+        real = scores.get(primary_measure())
+        value = real["value"] if real else None
+        if real is None or value is None or best.median.estimate >= value - (real.get("draw_std") or 0.0):
+            continue
+        pictures, generated = baseline["pictures"], scored.protocol.generated
+        fewer = f"{pictures:,} images have a worse {title} than the {generated:,} generated, or "
+        yield (
+            f"The best score is better than that of real images ({title} {number(value)}): "
+            f"{fewer if pictures < generated else ''}its generators may repeat the images that they are compared with."
+        )
 
 
 def _withdrawn(study: Study) -> Iterator[str]:
