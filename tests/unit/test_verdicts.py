@@ -14,6 +14,8 @@ from support.trials import config_of, digits_trial
 from gan_bench.config.design import Design
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.records import schema
+from gan_bench.report.board.entries import _sample
+from gan_bench.report.compare.measured import measured
 from gan_bench.report.findings.find_setting import _champion
 from gan_bench.report.findings.questions import counted, questions
 from gan_bench.report.findings.standings import standings
@@ -72,6 +74,23 @@ def row_of(items, design=LOOKS):
     (row,) = rows
     (sentence,) = (each for each in answer.factors if each.startswith("learning rate"))
     return row, sentence, answer
+
+
+def also_seen_by(extractor, items):
+    """The same trials, as an extractor that knows no classes scores them, too."""
+    for item in items:
+        for line in item.evaluations:
+            name = f"fid[{extractor},train,100]"
+            line["scores"] += [{**score, "name": name} for score in line["scores"] if score["metric"] == "fid"]
+    return items
+
+
+def of_fid_alone(items):
+    """The same trials without the scores that say whether a generator collapsed."""
+    for item in items:
+        for line in item.evaluations:
+            line["scores"] = [score for score in line["scores"] if score["metric"] == "fid"]
+    return items
 
 
 # -------------------------------------------------------------------------------------- what a look says
@@ -1141,3 +1160,43 @@ def test_comparisons_within_trials_that_have_not_begun_are_tests_too(factor):
         (row,) = rows[rows["key"] == "fid"].to_dict("records")
         assert 0.025 < row["p"] < 0.05
         assert row["corrected"] == pytest.approx(tests * row["p"])
+
+
+def test_a_collapse_counts_under_every_extractor_as_it_is_the_same_generator():
+    """Under an extractor that knows no classes, trials were compared as if none had collapsed."""
+    made = report_of(
+        also_seen_by("inception", pair(5, -np.log(2), collapsed=(2, 0))),
+        designs={("test", 1, "full", "digits"): LOOKS},
+    )
+    ((study, tables, found),) = made.studies
+    assert [each.protocol.split(",")[0] for each in found] == ["lenet-mnist-v1", "inception"]
+    for scored, answer in zip(study.scored, found, strict=True):
+        assert "No test judges lr 1e-4: lr 2e-4 collapsed in none, lr 1e-4 in 2 of 5." in answer.headline
+        assert any("undecided between 0.0001 and 0.0002; 0.0001 collapsed in 2 of 5" in each for each in answer.factors)
+        assert [len(each.collapsed) for each in standings(scored).rows] == [2, 0]
+        assert _sample(standings(scored).row("lr 1e-4")).unfit == "2 of 5 collapsed"
+        assert not any("not counted" in each for each in answer.cautions)
+    health = [each.rows["collapses"].dropna().tolist() for each in tables if "-health" in each.name]
+    assert health == [["2 of 5", "0 of 5"]] * 2
+
+
+def test_a_new_collapse_is_worse_under_every_extractor():
+    old, new = (studies_of(also_seen_by("inception", pair(5, 0.5, collapsed=(some, 0)))) for some in (0, 2))
+    found = measured({(): next(iter(old))}, {(): next(iter(new))})
+    reasons = {each.subject.protocol.split(",")[0]: each.always for each in found if each.subject.setting == "lr 1e-4"}
+    assert reasons == dict.fromkeys(("lenet-mnist-v1", "inception"), "2 of 5 generators collapsed, 0 before")
+
+
+def test_a_collapse_that_was_measured_of_one_side_alone_withholds_no_test():
+    items = pair(5, -np.log(2), collapsed=(2, 0))
+    row, sentence, _ = row_of([*items[::2], *of_fid_alone(items[1::2])])
+    assert (row["found"], row["why"]) == ("decided", "")
+    assert "collapsed" not in sentence
+
+
+def test_generators_whose_collapses_nobody_counted_are_not_said_to_have_had_none():
+    """Equivalence was said to leave collapses possible "though none was seen" where nobody had looked."""
+    row, sentence, answer = row_of(of_fid_alone(pair(12, 0.0, 0.01)))
+    assert row["found"] == "equivalent"
+    assert sentence.endswith("no difference above the margin; collapses were not counted.")
+    assert [each for each in answer.cautions if each.startswith("Collapses were not counted, as no extractor")]

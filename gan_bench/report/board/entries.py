@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gan_bench.config.measures import COLLAPSED, primary_measure
+from gan_bench.config.measures import primary_measure
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import clip, plural, printable
 from gan_bench.records.audits import LEVELS, current_findings, read_audits, record_digest
@@ -207,8 +207,7 @@ def _sample(standing: Standing) -> Sample:
         return Sample((), unfit=f"{plural(len(done), 'seed')}, first look at {design.looks[0]}")
     counted = done[done["seed"].isin(look.seeds)]
     values = values_of(counted, final, primary_measure()).dropna()
-    collapsed = values_of(counted, final, COLLAPSED)
-    if (collapsed > 0).any():
+    if (setting.study.collapsed(counted["trial"]) > 0).any():
         return Sample((), unfit=f"{len(standing.collapsed)} of {len(done)} collapsed")  # as remarks count them
     return Sample(tuple(float(value) for value in values), design.looks, look.number)
 

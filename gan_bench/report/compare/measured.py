@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import special
 
 from gan_bench.config.design import UNKNOWN, Design, Look
-from gan_bench.config.measures import COLLAPSED, measures_with, primary_measure
+from gan_bench.config.measures import measures_with, primary_measure
 from gan_bench.config.trial import setting_key
 from gan_bench.core.text import plural
 from gan_bench.report.findings.pairs import Paired, paired
@@ -229,9 +229,7 @@ def _always_worse(earlier: ScoredStudy, later: ScoredStudy, trials: pd.DataFrame
     untrained = later.untrained(primary, recipe) or earlier.untrained(primary, recipe)
     if untrained is not None and float(trials["old"].mean()) < untrained <= float(trials["new"].mean()):
         return f"no better than untrained generators ({number(untrained)})"
-    if all(COLLAPSED in each.study.metrics for each in (earlier, later)):
-        sides = ("old", earlier), ("new", later)
-        once, now = ((trials[f"trial_{side}"].map(each.final()[COLLAPSED]) > 0).sum() for side, each in sides)
-        if now > once:
-            return f"{now} of {len(trials)} generators collapsed, {once} before"
-    return ""
+    old, new = earlier.study.collapsed(trials["trial_old"]), later.study.collapsed(trials["trial_new"])
+    known = old.notna() & new.notna()
+    once, now = int(old[known].sum()), int(new[known].sum())
+    return f"{now} of {known.sum()} generators collapsed, {once} before" if now > once else ""

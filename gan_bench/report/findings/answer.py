@@ -309,6 +309,8 @@ def _cautions(scored: ScoredStudy, found: Standings) -> Iterator[str]:
     yield from _beyond_real(scored, found.best)
     if collapse := _collapse(found.best):
         yield collapse
+    if not scored.study.counts_collapses and found.of("behind", "tied", "ahead"):
+        yield "Collapses were not counted, as no extractor of these scores knows classes: they withhold no verdict."
     useless = [each for each in found.rows if each.is_untrained]
     if (useless and not found.best.is_untrained) or len(useless) > 1:
         are = "is" if len(useless) == 1 else "are"

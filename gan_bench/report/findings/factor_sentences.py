@@ -107,16 +107,23 @@ def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
     left = count - len(by["equivalent"]) - len(by["tie"])
     if by["equivalent"]:
         rest = ties + (f"; {left} undecided" if left else "")
-        collapses = sum(int(row.collapses) for row in by["equivalent"])
-        share = f"{1 - ALPHA ** (1 / min(row.seeds for row in by['equivalent'])):.0%}"
-        seen = f"; collapses in up to {share} of runs are possible though none was seen"
-        seen = f"; {collapses} runs collapsed, as many on either side" if collapses else seen
         return (
             f"{name}: {first} and {second} are equivalent{within(len(by['equivalent']))}: no difference above the "
-            f"margin{rest}{seen}{tail}."
+            f"margin{rest}{_collapses(by['equivalent'])}{tail}."
         )
     where = "" if count == 1 else f" in {left} of {where}" if ties else f" in {where}"
     return f"{name}: undecided between {first} and {second}{where}{ties}{_needs(rows)}{tail}."
+
+
+def _collapses(equivalent: Sequence[Judged]) -> str:
+    """Say how far equal scores of few seeds rule out that one side collapses more often."""
+    counts = [row.collapses for row in equivalent if row.collapses is not None]
+    if len(counts) < len(equivalent):
+        return "; collapses were not counted"
+    if any(counts):
+        return f"; {sum(counts)} runs collapsed, as many on either side"
+    share = f"{1 - ALPHA ** (1 / min(row.seeds for row in equivalent)):.0%}"
+    return f"; collapses in up to {share} of runs are possible though none was seen"
 
 
 def _left_out(names: Sequence[str]) -> str:

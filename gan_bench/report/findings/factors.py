@@ -10,7 +10,7 @@ from itertools import combinations, pairwise
 
 import pandas as pd
 
-from gan_bench.config.measures import COLLAPSED, measures_with, primary_measure
+from gan_bench.config.measures import measures_with, primary_measure
 from gan_bench.config.trial import setting_key
 from gan_bench.report.findings.sides import (
     LevelPair,
@@ -24,7 +24,7 @@ from gan_bench.report.findings.sides import (
 from gan_bench.report.findings.verdicts import Judged, judge
 from gan_bench.report.study.frame import BAD, ENDED
 from gan_bench.report.study.settings import shared_parts
-from gan_bench.report.study.study import ScoredStudy, cached_on_study, values_of
+from gan_bench.report.study.study import ScoredStudy, cached_on_study
 from gan_bench.report.study.table import Column, Table
 
 MANY_LEVELS = 8
@@ -257,8 +257,7 @@ def _successive_epochs(scored: ScoredStudy) -> tuple[list[LevelPair], int]:
         members = trials[trials["label"].isin(labels) & ~trials["trial"].isin(others)]
         primary = alike[(alike["metric"] == primary_measure()) & alike["value"].isna()]
         unscored = {epoch: set(primary["trial"][primary["epoch"] == epoch]) for epoch in epochs}
-        collapses = alike[(alike["metric"] == COLLAPSED) & (alike["value"] > 0)]
-        collapsed = {epoch: set(collapses["trial"][collapses["epoch"] == epoch]) for epoch in epochs}
+        collapsed = {epoch: study.collapsed(members["trial"], epoch=epoch) for epoch in epochs}
         for a, b in pairwise(epochs):
             columns = {
                 f"{metric}_{side}": members["trial"].map(wide[(metric, epoch)])
@@ -291,7 +290,7 @@ def _of_themselves(
     trials: pd.DataFrame,
     scores: Mapping[str, pd.Series[float]],
     unscored: tuple[Collection[str], Collection[str]],
-    collapsed: tuple[Collection[str], Collection[str]],
+    collapsed: Sequence[pd.Series[float]],
 ) -> pd.DataFrame:
     """Return comparisons of trials with themselves, of which one that failed or diverged is lost on both sides.
 
@@ -299,7 +298,7 @@ def _of_themselves(
         trials: Trials that are alike, also lost ones and those that have not ended.
         scores: Columns of both sides' scores.
         unscored: Of either side the finished trials whose images cannot be scored.
-        collapsed: Of either side the finished trials whose generators collapsed.
+        collapsed: Of either side which generators collapsed.
     """
     failed = trials["status"].isin(BAD)
     first, second = (trials["trial"].isin(list(names)) for names in unscored)
@@ -311,8 +310,8 @@ def _of_themselves(
             "bad_b": failed | second,
             "unscored_a": first,
             "unscored_b": second,
-            "collapsed_a": trials["trial"].isin(list(collapsed[0])),
-            "collapsed_b": trials["trial"].isin(list(collapsed[1])),
+            "collapsed_a": collapsed[0],
+            "collapsed_b": collapsed[1],
             "label_a": trials["label"],
             "rest": trials["group"],
             **scores,
@@ -331,9 +330,9 @@ def _with_average(scored: ScoredStudy, average: ScoredStudy) -> Iterator[LevelPa
             for metric in _compared(scored)
             for side, table in tables.items()
         }
-        first, second = (set(members["trial"][values_of(members, table, COLLAPSED) > 0]) for table in tables.values())
         unscored = scored.unscored(), average.unscored()
-        yield LevelPair(str(label), "G", "EMA of G", _of_themselves(members, columns, unscored, (first, second)))
+        collapsed = [scored.study.collapsed(members["trial"], average=each) for each in (False, True)]
+        yield LevelPair(str(label), "G", "EMA of G", _of_themselves(members, columns, unscored, collapsed))
 
 
 def compared_levels(scored: ScoredStudy, fields: tuple[str, ...], *, apart: bool = False) -> Iterator[LevelPair]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from gan_bench.config.design import Design, Look
-from gan_bench.config.measures import COLLAPSED, primary_measure
+from gan_bench.config.measures import primary_measure
 from gan_bench.core.canonical import canonical_json
 from gan_bench.report.findings.pairs import Paired, paired
 from gan_bench.report.study.frame import BAD, ENDED, changed_between
@@ -46,9 +46,9 @@ class LevelPair(NamedTuple):
         second: Level B.
         pairs: Pairs with a seed and whether anything of the pair is left to train, ``open``; for each level, with the
             endings ``_a`` and ``_b``, a column ``METRIC``, and whether the trial was lost, ``bad``, as its images
-            cannot be scored, ``unscored``, or its generator ``collapsed``; where settings are averaged, what each is
-            beside the level, ``rest``. A column ``later`` says that B is a later epoch of the trials of A: many begin
-            collapsed and learn.
+            cannot be scored, ``unscored``, or its generator ``collapsed``, NaN where nobody counted; where settings
+            are averaged, what each is beside the level, ``rest``. A column ``later`` says that B is a later epoch of
+            the trials of A: many begin collapsed and learn.
     """
 
     recipe: str
@@ -85,7 +85,7 @@ def sides_of(scored: ScoredStudy, trials: pd.DataFrame, metrics: Iterable[str]) 
         bad=trials["status"].isin(BAD) | unscored,
         unscored=unscored,
         left=~trials["status"].isin(ENDED),
-        collapsed=values_of(trials, final, COLLAPSED) > 0,
+        collapsed=scored.study.collapsed(trials["trial"]),
         **{metric: values_of(trials, final, metric) for metric in metrics},
     )
 
@@ -298,10 +298,11 @@ def _unequal(pairs: pd.DataFrame, first: str, second: str) -> str:
     decides falsely in 31 % of studies of five seeds and in 8 % of twelve: most studies have not seen the collapse.
     """
     for column, what in (("bad", how_lost(pairs, "ab")), ("collapsed", "collapsed")):
-        counts = [int(pairs[f"{column}_{side}"].sum()) for side in "ab"]
+        known = pairs[[f"{column}_{side}" for side in "ab"]].dropna()
+        counts = [int(known[name].sum()) for name in known]
         has_learned = column == "collapsed" and "later" in pairs and counts[0] > counts[1]
         if counts[0] != counts[1] and not has_learned:
-            shares = [f"{count} of {len(pairs)}" if count else "none" for count in counts]
+            shares = [f"{count} of {len(known)}" if count else "none" for count in counts]
             return f"{first} {what} in {shares[0]}, {second} in {shares[1]}"
     sides = [pairs[f"made_of_{side}"] for side in "ab" if f"made_of_{side}" in pairs]
     changed = {changed_between([a], [b]) for a, b in set(zip(*sides, strict=True))} if sides else set[str]()

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
-from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
+from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.findings.sides import CHANGED, LevelPair, side_by_side, sides_of, to_come
 from gan_bench.report.findings.verdicts import Judged, judge_rivals
 from gan_bench.report.study.frame import WITHDRAWN
@@ -237,7 +237,7 @@ def _facts(scored: ScoredStudy, setting: Setting) -> Standing:
         finals=finals,
         median=median_interval(values) if values else Interval(math.nan, None, None, 0),
         lost=lost,
-        collapsed=done[values_of(done, final, COLLAPSED) > 0],
+        collapsed=done[scored.study.collapsed(done["trial"]) > 0],
         untrained=scored.untrained(primary_measure(), setting.recipe),
         is_open=setting.label in set(to_come(scored)["label"]),
     )

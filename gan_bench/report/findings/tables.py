@@ -228,14 +228,13 @@ def best_table(scored: ScoredStudy) -> Iterator[Table]:
 
 def health_table(scored: ScoredStudy) -> Table:
     """Modes, memorisation and the state of the game, per setting."""
-    final, health = scored.final(), measures_with("health")
-    rows = []
+    health, rows = measures_with("health"), []
     for each in standings(scored).rows:
         row, done = each.setting.row(), each.setting.done
         for name in scored.study.shown(health):
             put_interval(row, name, each.mean(name))
         if COLLAPSED in scored.study.metrics:
-            counted = int(values_of(done, final, COLLAPSED).count())
+            counted = int(scored.study.collapsed(done["trial"]).count())
             row["collapses"] = f"{len(each.collapsed)} of {counted}" if counted else ""
         outputs = (0, 1) if done["probabilities"].all() else (None, None)
         for name in STATISTICS:

@@ -62,7 +62,7 @@ class Judged:
         pairs: Pairs with a score on both sides.
         lost: Pairs without one.
         left_out: The same without the level that is compared, each once.
-        collapses: Generators on either side that collapsed.
+        collapses: Generators on either side that collapsed; None where not all were looked at.
         numbers: What the table alone shows, by its columns.
     """
 
@@ -88,7 +88,7 @@ class Judged:
     pairs: int = 0
     lost: int = 0
     left_out: tuple[str, ...] = ()
-    collapses: int = 0
+    collapses: int | None = 0
     numbers: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
@@ -242,6 +242,7 @@ def _without_mean(scored: ScoredStudy, levels: LevelPair) -> Judged | None:
 def _judged(made: PairedComparison) -> Judged:
     (recipe, first, second, _), pair, pairs = made.levels, made.pair, made.pairs
     known = int(pairs[[f"{pair.metric}_a", f"{pair.metric}_b"]].notna().all(axis=1).sum())
+    collapsed = pairs[["collapsed_a", "collapsed_b"]]
     tested, is_fixed, is_declared = made.repeated is not None, made.design.is_fixed, not made.design.extended
     found, why = made.verdict()
     wanted = tested and made.is_primary and not why and found in ("undecided", "not judged") and is_declared
@@ -269,7 +270,7 @@ def _judged(made: PairedComparison) -> Judged:
         pairs=known,
         lost=len(pairs) - known,
         left_out=tuple(_shared_names(made.aside)),
-        collapses=int(pairs["collapsed_a"].sum() + pairs["collapsed_b"].sum()),
+        collapses=None if collapsed.isna().to_numpy().any() else int(collapsed.to_numpy().sum()),
         numbers={
             "first": pair.first,
             "second": pair.second,

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import pandas as pd
 
 from gan_bench.config.design import Design
-from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
 from gan_bench.core.text import slug
 from gan_bench.records.plan import Suites
 from gan_bench.records.record import Protocol
@@ -123,6 +123,48 @@ class Study:
         """Labels of the withdrawn settings that have no seeds for a first look, nor will: they are in no comparison."""
         seeds = {label: set(self.trials["seed"][self.trials["label"] == label]) for label in self.withdrawn_labels}
         return frozenset(label for label, own in seeds.items() if not self.design.of(own).at(own).number)
+
+    @cached_property
+    def _collapses(self) -> Mapping[tuple[bool, str, int], bool]:
+        """Whether generators collapsed, by average, trial and epoch: as the first protocol has it that counts classes.
+
+        Only one extractor does; scores of the others are of the same generators.
+        """
+        seen = self.scores[self.scores["metric"] == COLLAPSED].dropna(subset=["value"])
+        found = dict[tuple[bool, str, int], bool]()
+        for each in reversed(self.protocols):  # what the first one has replaces what others have
+            own = seen[seen["protocol"] == each.protocol]
+            for trial, epoch, value in zip(own["trial"], own["epoch"], own["value"], strict=True):
+                found[(each.protocol.average, trial, epoch)] = value > 0
+        return found
+
+    @cached_property
+    def _last_epochs(self) -> Mapping[str, int]:
+        """Last epochs of finished trials."""
+        done = self.trials[self.trials["status"] == "done"]
+        return dict(zip(done["trial"], done["epochs_done"], strict=True))
+
+    @property
+    def counts_collapses(self) -> bool:
+        """Whether any of its scores says which generators collapsed."""
+        return bool(self._collapses)
+
+    def collapsed(self, trials: pd.Series[str], *, epoch: int | None = None, average: bool = False) -> pd.Series[float]:
+        """Return which generators collapsed, 1 or 0; NaN of finished trials of which no protocol says.
+
+        Args:
+            trials: Names of trials; those that have not finished did not collapse.
+            epoch: After which epoch; None for a trial's last one.
+            average: Whether the moving averages of generators are meant, which collapse on their own.
+        """
+        last, known = self._last_epochs, self._collapses
+        found = [
+            float(known.get((average, trial, last[trial] if epoch is None else epoch), math.nan))
+            if trial in last
+            else 0
+            for trial in trials
+        ]
+        return pd.Series(found, index=trials.index, dtype=float)
 
     @property
     def asked_for(self) -> pd.DataFrame:
