@@ -541,7 +541,19 @@ def test_a_setting_no_better_than_untrained_is_never_as_good():
 def test_a_difference_that_hardly_is_one_proposes_no_hundreds_of_seeds():
     items = [*trials(2e-4, (50, 60, 45, 55, 52)), *trials(3e-4, (51, 57, 47, 56, 51))]
     (said,) = [sentence for sentence in answer(items).factors if sentence.startswith("learning rate")]
-    assert said.endswith("; a difference, if there is one, is too small for 30 seeds to show.")
+    assert said.endswith("; a difference as small as the one seen takes over 30 seeds to show.")
+
+
+def test_what_follows_from_a_difference_in_few_seeds_is_said_on_that_condition():
+    """Of 60 simulated studies of two equal settings 12 said that a new study would decide it."""
+    items = [*trials(2e-4, (50, 60, 45, 55, 52)), *trials(3e-4, (54, 61, 55, 54, 60))]
+    (said,) = [sentence for sentence in answer(items).factors if sentence.startswith("learning rate")]
+    assert said.endswith("; a new study of 12 seeds would likely decide the clearest if the difference is as seen.")
+    items = [*trials(2e-4, (50, 60, 45, 55, 52)), *trials(3e-4, (55, 62, 53, 56, 60))]
+    designs = {("test", 1, "full", "digits"): Design.of_looks(margin=None)}
+    ((_, _, (found,)),) = report_of(items, designs=designs).studies
+    (said,) = [sentence for sentence in found.factors if sentence.startswith("learning rate")]
+    assert said.endswith("; next look at 8 seeds, likely decided at 12 if the difference is as seen.")
 
 
 def test_seeds_that_are_too_few_and_looks_that_are_over_make_no_difference_small():

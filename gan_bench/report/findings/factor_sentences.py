@@ -15,6 +15,8 @@ from gan_bench.report.study.stats import ALPHA
 
 MANY_SEEDS = 30
 """More seeds than these are not named: a difference so small beside its spread is as good as none."""
+_AS_SEEN = "if the difference is as seen"
+"""What follows from a difference in few seeds: the true one may be none, or far larger."""
 SMALL = 0.095
 """Ratios below are written with one digit that is not zero, others with two decimals."""
 NAMED = 3
@@ -146,7 +148,7 @@ def _needs(rows: Sequence[Judged]) -> str:
     following = [each.following for each in rows if each.following]
     needed = [each.needed for each in rows if each.needed is not None and each.seeds >= FEWEST]
     if following:
-        likely = f", likely decided at {min(needed)}" if needed else ""
+        likely = f", likely decided at {min(needed)} {_AS_SEEN}" if needed else ""
         some = f" for {len(following)} of {len(rows)}" if len(following) < len(rows) else ""
         return f"; next look at {min(following)} seeds{some}{likely}"
     tested = [row for row in rows if not row.why]
@@ -156,7 +158,7 @@ def _needs(rows: Sequence[Judged]) -> str:
     if noisy:
         return noisy
     if needed and min(needed) <= MANY_SEEDS:
-        return f"; with the spread seen here, a new study of {min(needed)} seeds would decide the clearest"
+        return f"; a new study of {min(needed)} seeds would likely decide the clearest {_AS_SEEN}"
     return _out_of_reach([row for row in rows if row.more])
 
 
@@ -166,7 +168,7 @@ def _out_of_reach(asked: Sequence[Judged]) -> str:
         return f"; fewer than {FEWEST} seeds decide nothing"
     if any(row.more == NO_LOOK for row in asked):
         return "; no look is left"
-    return f"; a difference, if there is one, is too small for {MANY_SEEDS} seeds to show" if asked else ""
+    return f"; a difference as small as the one seen takes over {MANY_SEEDS} seeds to show" if asked else ""
 
 
 def _epochs_sentence(rows: Sequence[Judged]) -> str:
