@@ -935,6 +935,28 @@ def test_a_setting_that_failed_in_every_seed_is_named_and_was_not_untrained():
     assert not any("untrained" in each for each in answer.cautions)
 
 
+@pytest.mark.parametrize(
+    ("seeds", "ratios", "said"),
+    [
+        (5, (0.5, 0.98), "FID still improved at the end of training in 1 of 2 kinds of training (decided, FID "
+         "\N{MULTIPLICATION SIGN} 0.50); undecided in 1; decided early"),
+        (5, (0.98, 0.98), "undecided whether FID still improved at the end of training in 2 of 2 kinds of training."),
+        (3, (0.5, 0.5), "whether FID still improved at the end of training is not judged before the look at 5 seeds."),
+        (3, (0.5,), "whether FID still improved at the end of training is not judged before the look at 5 seeds."),
+    ],
+)  # fmt: skip
+def test_epochs_improved_where_a_test_says_so(seeds, ratios, said):
+    """What the sign alone said "still improved" of all recipes, of which none was decided or judged."""
+    items = []
+    for epochs, ratio in enumerate(ratios, 2):
+        for seed in range(seeds):
+            of_length = replace(digits_trial(seed), config=replace(digits_trial(seed).config, epochs=epochs))
+            late, early = 50.0 * ratio * np.exp(0.1 * NOISE[seed]), 50.0 * np.exp(0.1 * NOISE[seed - 2])
+            items.append(stored(of_length, fid=late, early=early))
+    ((_, _, (answer,)),) = report_of(items, designs={("test", 1, "full", "digits"): LOOKS}).studies
+    assert any(each.startswith(f"epochs: {said}") for each in answer.factors), answer.factors
+
+
 def test_what_is_decided_worse_at_the_end_of_training_is_said_at_every_length():
     items = []
     for seed in range(12):

@@ -175,25 +175,33 @@ def _epochs_sentence(rows: Sequence[Judged]) -> str:
     """Summarise whether the last evaluated epochs still improved the primary score, by recipe and length."""
     title, count = MEASURES[primary_measure()].title, len(rows)
     same = [row for row in rows if row.found in ("equivalent", "tie")]
-    improved = [row for row in rows if row.winner == row.second_level and row not in same and not row.why]
+    open_, waiting = ([row for row in rows if row.found == found] for found in ("undecided", "not judged"))
+    improved = [row for row in rows if row.winner == row.second_level and row.is_sure]
+    worse = [row for row in rows if row.winner == row.first_level and row.is_sure]
     is_split = any(", " in row.recipe for row in rows)  # recipes that were trained at several lengths
     what = f"{count} kinds of training" if is_split else plural(count, "recipe")
-    start = f"{EPOCHS}: {title} still improved at the end of training in {len(improved)} of {what}"
-    worse = [row for row in rows if row.winner == row.first_level and row.is_sure]
-    if count == 1:
-        start = f"{EPOCHS}: {title} {'still improved' if improved else 'no longer improved'} at the end of training"
-        if rows[0].found == "undecided":
-            why = f": {rows[0].why}" if rows[0].why else ""
-            return f"{EPOCHS}: undecided whether {title} still improved at the end of training{why}."
-    if all(row.found == "not judged" for row in rows):
-        waiting = [row.following for row in rows if row.following and row.seeds >= row.following]
-        whole = f"not judged before all settings have the {min(waiting)} seeds of the next look" if waiting else ""
-        return f"{start}; {whole or _not_judged(rows)}."
-    said = f"{start} ({_degree(improved)})" if improved else start
-    if worse:
-        said += f"; it was better one evaluation earlier{f' in {len(worse)}' if count > 1 else ''} ({_degree(worse)})"
-    if same:
-        said += f"; no difference that matters{f' in {len(same)}' if count > 1 else ''}"
+    asked = f"{title} still improved at the end of training"
+    if len(waiting) == count:
+        whole = [row.following for row in rows if row.following and row.seeds >= row.following]
+        before = f"not judged before all settings have the {min(whole)} seeds of the next look" if whole else ""
+        return f"{EPOCHS}: whether {asked} is {before or _not_judged(rows, 'not judged with one seed')}."
+    if count == 1 and open_:
+        return f"{EPOCHS}: undecided whether {asked}{f': {open_[0].why}' if open_[0].why else ''}."
+
+    def within(some: Sequence[Judged]) -> str:
+        return f" in {len(some)}" if count > 1 else ""
+
+    if open_ and not improved:
+        said = f"{EPOCHS}: undecided whether {asked} in {len(open_)} of {what}"
+    elif count > 1:
+        said = f"{EPOCHS}: {asked} in {len(improved)} of {what}"
+    else:
+        said = f"{EPOCHS}: {asked if improved else f'{title} no longer improved at the end of training'}"
+    said += f" ({_degree(improved)})" if improved else ""
+    said += f"; it was better one evaluation earlier{within(worse)} ({_degree(worse)})" if worse else ""
+    said += f"; no difference that matters{within(same)}" if same else ""
+    said += f"; undecided in {len(open_)}" if open_ and improved else ""
+    said += f"; not judged in {len(waiting)}" if waiting else ""
     withheld = "".join(f"; {row.recipe}: {row.why}" for row in rows if row.why)
     early = _overstated([row for row in rows if row.found == "decided"])
     return f"{said}{early}{withheld}."
