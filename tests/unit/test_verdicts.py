@@ -189,13 +189,26 @@ def test_a_fixed_list_keeps_its_test_and_is_judged_when_all_its_seeds_have_ended
     assert row_of(pair(4, 0.135), Design.fixed(range(5)))[0]["found"] == "not judged"
 
 
+def test_what_is_probable_is_corrected_for_the_number_of_tests():
+    """Of five equal levels with a seed that was not declared, 12 of 40 simulated studies called one better."""
+    items, others = pair(6, 0.12), [trial(seed, 3e-4, np.exp(4 + 0.2 * NOISE[seed])) for seed in range(6)]
+    design = Design.fixed(range(5), margin=0.1)
+    _, (alone,), _ = answered(items, design)
+    _, rows, answer = answered([*items, *others], design)
+    assert (alone["found"], alone["corrected"]) == ("probable", alone["p"])
+    assert alone["p"] == pytest.approx(stats.ttest_1samp(0.12 + 0.1 * NOISE[:6], 0).pvalue)
+    assert [row["corrected"] for row in rows] == pytest.approx(holm([row["p"] for row in rows]))
+    assert [row["found"] for row in rows] == ["undecided"] * 3
+    assert not any("is better than" in each for each in answer.factors)
+
+
 def test_a_list_that_grew_is_at_most_probable_and_told_why():
     row, sentence, answer = row_of(pair(9, np.log(2)), Design.fixed(range(5)))
     assert (row["found"], row["verdict"]) == ("probable", "probably 0.0001")
     assert "(probable" in sentence
     assert (
-        "Not all of these seeds are known to have been declared before the first: nothing is decided."
-        in answer.headline
+        "Not all of these seeds are known to have been declared before the first: nothing is decided, and what is "
+        "probable allows for the number of tests, not for looks." in answer.headline
     )
     assert answer.proposal is None
 

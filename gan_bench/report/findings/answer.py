@@ -175,7 +175,10 @@ def _without_a_score(study: Study) -> str:
 def _compared_with_others(found: Standings, best: Standing, waiting: int) -> str:
     """Return how the best setting stands against those that it was compared with."""
     if best.setting.study.design.extended:
-        return "Not all of these seeds are known to have been declared before the first: nothing is decided."
+        return (
+            "Not all of these seeds are known to have been declared before the first: nothing is decided, and what is "
+            "probable allows for the number of tests, not for looks."
+        )
     behind, tied, unequal, unknown = found.of("behind"), found.of("tied"), found.of("unequal"), found.of("unknown")
     undecided = found.of("tied", "ahead")
     compared = len(behind) + len(undecided) + len(unequal)

@@ -210,7 +210,7 @@ class PairedComparison:
                 _unequal(self.pairs, *names) if self.is_primary and look.number > 1 else ""
             )  # all of one side but one
             return ("undecided", lost) if lost else ("not judged", "")
-        p = self.repeated if self.corrected is None or design.extended else self.corrected
+        p = self.repeated if self.corrected is None else self.corrected
         found = verdict_of(self.pair.interval, self.noise, p, may_decide=self.is_primary and not design.extended)
         margin = self.margin if look.number == design.looks[-1] and not design.extended else None
         if margin is not None and found != "tie" and is_equivalent(design.looks, self.pair.values, margin, self.tests):

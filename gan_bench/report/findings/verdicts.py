@@ -127,14 +127,15 @@ class Judged:
 def corrected(p_values: Sequence[float | None], design: Design) -> list[float]:
     """Correct the p values of one table for their number.
 
-    Where equivalence may be claimed as well, no step-down is valid, and each is multiplied by their number.
+    Where equivalence may be claimed as well, no step-down is valid, and each is multiplied by their number. Where seeds
+    were added that were not declared, none is claimed; looks are then corrected for by nothing.
 
     Args:
         p_values: Repeated ones; None, of a comparison whose look is to come, counts as one.
         design: Of the study.
     """
     known = [1.0 if p is None else p for p in p_values]
-    return holm(known) if design.margin is None else [min(1.0, len(known) * p) for p in known]
+    return holm(known) if design.margin is None or design.extended else [min(1.0, len(known) * p) for p in known]
 
 
 def correct_for_choice(p_values: Sequence[float | None]) -> list[float]:
