@@ -160,11 +160,14 @@ def factor_tables(scored: ScoredStudy) -> Iterator[Table]:
 def _factors(scored: ScoredStudy) -> Iterator[Factor]:
     study, compared = scored.study, _compared(scored)
     for name, fields in FACTORS.items():
-        level_pairs = list(compared_levels(scored, fields, apart=name in APART))
-        averaged = _judge_levels(scored, level_pairs)
+        apart = name in APART
+        counted = level_pairs = list(compared_levels(scored, fields, apart=apart))
+        if len(study.counted) > len(study.compared):
+            counted = list(compared_levels(scored, fields, apart=apart, counted=True))
+        averaged = _judge_levels(scored, level_pairs, counted)
         if averaged:
             yield Factor(name, tuple(averaged))
-            held = _judge_levels(scored, level_pairs, held=True)
+            held = _judge_levels(scored, level_pairs, counted, held=True)
             if len(held) > len(averaged):  # some recipe has several settings that are otherwise equal
                 yield Factor(name, tuple(held), held=True)
     # A trial that failed is lost on both sides, whatever its setting: those of a seed that ended are averaged.
@@ -176,14 +179,18 @@ def _factors(scored: ScoredStudy) -> Iterator[Factor]:
         yield Factor(EPOCHS, tuple(by_epoch))
     for average in study.averages:
         if average.protocol == f"{scored},ema":
-            yield Factor(AVERAGE_FACTOR, tuple(judge(scored, _with_average(scored, average), compared)))
+            withdrawn = study.counted[~study.counted["trial"].isin(study.compared["trial"])]
+            beside = withdrawn["label"][withdrawn["trial"].isin(average.final().index)].nunique()
+            yield Factor(AVERAGE_FACTOR, tuple(judge(scored, _with_average(scored, average), compared, beside)))
 
 
 def _compared(scored: ScoredStudy) -> list[str]:
     return scored.study.shown(measures_with("compared"))
 
 
-def _judge_levels(scored: ScoredStudy, level_pairs: Sequence[LevelPair], *, held: bool = False) -> list[Judged]:
+def _judge_levels(
+    scored: ScoredStudy, level_pairs: Sequence[LevelPair], counted: Sequence[LevelPair], *, held: bool = False
+) -> list[Judged]:
     """Judge every two levels of a factor, recipe by recipe.
 
     Differences are averaged within a seed before they meet the interval: seeds are what is resampled, settings
@@ -192,17 +199,29 @@ def _judge_levels(scored: ScoredStudy, level_pairs: Sequence[LevelPair], *, held
     Args:
         scored: The study under one of its protocols.
         level_pairs: What ``compared_levels`` yields.
+        counted: The same with settings that are not compared and count as tests.
         held: Whether settings that differ in other values are compared one by one, not averaged: where betas help at
             one learning rate alone, the average hides it. Their names are what both levels share.
     """
-    beside = sum(
+    shown = _one_by_one(level_pairs) if held else _averaged(scored, level_pairs)
+    withdrawn = _shown_and_beside(counted, held=held) - _shown_and_beside(level_pairs, held=held)
+    return judge(scored, shown, _compared(scored), _beside(level_pairs) + max(0, withdrawn))
+
+
+def _beside(level_pairs: Sequence[LevelPair]) -> int:
+    """Count the tests of many levels that are not made, and were before a level made them many."""
+    return sum(
         max(0, MANY_LEVELS * (MANY_LEVELS - 1) // 2 - count)
         for recipe, count in Counter(each.recipe for each in level_pairs).items()
         if len({level for each in level_pairs if each.recipe == recipe for level in (each.first, each.second)})
         > MANY_LEVELS
     )
-    shown = _one_by_one(level_pairs) if held else _averaged(scored, level_pairs)
-    return judge(scored, shown, _compared(scored), beside)
+
+
+def _shown_and_beside(level_pairs: Sequence[LevelPair], *, held: bool) -> int:
+    """Count the tests of a table."""
+    shown = _one_by_one(level_pairs) if held else level_pairs
+    return sum(not each.pairs.empty for each in shown) + _beside(level_pairs)
 
 
 def leading_level(pairs: Sequence[Judged]) -> str:
@@ -239,7 +258,8 @@ def _one_by_one(level_pairs: Iterable[LevelPair]) -> Iterator[LevelPair]:
 def _successive_epochs(scored: ScoredStudy) -> tuple[list[LevelPair], int]:
     """Return every two successive evaluated epochs of the same finished trials, recipe by recipe.
 
-    Beside them, how many there will be of trials of which none has been evaluated so: tests that are to come.
+    Beside them, how many there will be of trials of which none has been evaluated so, tests that are to come; and how
+    many there were of settings that are not compared and count as tests.
     """
     study, trials, found = scored.study, scored.study.compared, list[LevelPair]()
     done = study.scores[study.scores["trial"].isin(trials["trial"]) & (study.scores["protocol"] == scored.protocol)]
@@ -267,7 +287,10 @@ def _successive_epochs(scored: ScoredStudy) -> tuple[list[LevelPair], int]:
             }
             both = _of_themselves(members, columns, (unscored[a], unscored[b]), (collapsed[a], collapsed[b]))
             found.append(LevelPair(title, f"epoch {a}", f"epoch {b}", both.assign(later=True)))
-    return found, sum(len(epochs[1:]) for _, epochs in waiting)
+    counted = study.scores[(study.scores["protocol"] == scored.protocol) & (study.scores["status"] == "done")]
+    counted = counted[counted["trial"].isin(study.counted["trial"]) & (counted["epoch"] > 0)]
+    withdrawn = sum(len(epochs[1:]) for _, epochs, _ in _looked_at_alike(counted)) - len(found)
+    return found, sum(len(epochs[1:]) for _, epochs in waiting) + max(0, withdrawn)
 
 
 def _looked_at_alike(trained: pd.DataFrame) -> Iterator[tuple[str, tuple[int, ...], pd.DataFrame]]:
@@ -335,15 +358,18 @@ def _with_average(scored: ScoredStudy, average: ScoredStudy) -> Iterator[LevelPa
         yield LevelPair(str(label), "G", "EMA of G", _of_themselves(members, columns, unscored, collapsed))
 
 
-def compared_levels(scored: ScoredStudy, fields: tuple[str, ...], *, apart: bool = False) -> Iterator[LevelPair]:
+def compared_levels(
+    scored: ScoredStudy, fields: tuple[str, ...], *, apart: bool = False, counted: bool = False
+) -> Iterator[LevelPair]:
     """Yield every two levels of a factor that a recipe has, with their trials of equal seeds side by side.
 
     Args:
         scored: The study under one of its protocols.
         fields: Config fields whose common value is the level.
         apart: Whether the level is all values; recipes in which fewer than two levels are unequal ones yield nothing.
+        counted: Whether settings come with them that are not compared and count as tests.
     """
-    trials = scored_so(scored)
+    trials = scored_so(scored, counted=counted)
     by_recipe: dict[str, tuple[list[int], dict[str, Mapping[str, object]]]] = {}
     columns = (trials[name] for name in ("recipe", "group", "config", "drawn"))
     for place, (recipe, group, config, drawn) in enumerate(zip(*columns, strict=True)):

@@ -58,13 +58,18 @@ class LevelPair(NamedTuple):
 
 
 @cached_on_study
-def scored_so(scored: ScoredStudy) -> pd.DataFrame:
-    """Return the trials to compare that have the protocol's scores, or were to have them: others can lose none."""
+def scored_so(scored: ScoredStudy, *, counted: bool = False) -> pd.DataFrame:
+    """Return the trials to compare that have the protocol's scores, or were to have them: others can lose none.
+
+    Args:
+        scored: The study under one of its protocols.
+        counted: Whether those come with them that are not compared and count as tests.
+    """
 
     def evaluation_key(config: Mapping[str, Mapping[str, object]]) -> str:
         return canonical_json([config["evaluation"].get(name) for name in ("samples", "extractors")])
 
-    trials, every = scored.study.compared, scored.study.trials
+    trials, every = scored.study.counted if counted else scored.study.compared, scored.study.trials
     keys = set(every["config"][every["trial"].isin(scored.final().index)].map(evaluation_key))
     has_scores = trials["trial"].isin(scored.final().index)
     is_open = (trials["status"] != "done") & trials["config"].map(lambda config: evaluation_key(config) in keys)

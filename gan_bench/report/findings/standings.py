@@ -216,7 +216,9 @@ def standings(scored: ScoredStudy) -> Standings:
     ranking = [label for label, each in facts.items() if len(each.finals)]
     ranking.sort(key=lambda label: (label in withdrawn_before_first_look, facts[label].place))
     waiting = [label for label, each in facts.items() if each.is_open and label not in ranking]
-    against = {each.second_level: each for each in judge_rivals(scored, _with_the_best(scored, ranking, waiting))}
+    beside = scored.study.counted["label"].nunique() - scored.study.compared["label"].nunique()
+    judged = judge_rivals(scored, _with_the_best(scored, ranking, waiting), beside)
+    against = {each.second_level: each for each in judged}
     ranked = {
         label: replace(facts[label], rank=rank, against=against.get(label)) for rank, label in enumerate(ranking, 1)
     }

@@ -181,12 +181,13 @@ def judge(
     return [*_judge_family(made, values, len(values)), *lost]
 
 
-def judge_rivals(scored: ScoredStudy, level_pairs: Iterable[LevelPair]) -> list[Judged]:
+def judge_rivals(scored: ScoredStudy, level_pairs: Iterable[LevelPair], beside: int = 0) -> list[Judged]:
     """Judge comparisons of the best setting, side A, with every other one by the primary measure.
 
     Args:
         scored: The study under one of its protocols.
         level_pairs: What is compared.
+        beside: Tests that count though they are not shown.
 
     Returns:
         Every comparison that has scores.
@@ -194,7 +195,7 @@ def judge_rivals(scored: ScoredStudy, level_pairs: Iterable[LevelPair]) -> list[
     found = [(levels, compared(scored, levels, primary_measure(), chosen=True)) for levels in level_pairs]
     made = [each for _, each in found if each]
     to_come = sum(bool(levels.pairs["open"].any()) and not (each and each.in_family) for levels, each in found)
-    values = correct_for_choice([*(each.repeated for each in made if each.in_family), *[None] * to_come])
+    values = correct_for_choice([*(each.repeated for each in made if each.in_family), *[None] * (to_come + beside)])
     return list(_judge_family(made, values, 2 * len(values) if len(values) > 1 else 1))
 
 

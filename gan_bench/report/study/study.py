@@ -182,6 +182,15 @@ class Study:
         """Its trials without those that are in no comparison."""
         return self.trials[~self.trials["label"].isin(self.withdrawn_before_first_look)]
 
+    @cached_property
+    def counted(self) -> pd.DataFrame:
+        """Its trials that are compared, and those of the other settings that have a finished one.
+
+        Who withdraws a setting after its first scores must not make the tests of the others fewer.
+        """
+        done = self.trials["label"][self.trials["status"] == "done"]
+        return self.trials[self.trials["label"].isin({*self.compared["label"], *done})]
+
     @property
     def of_program(self) -> str | None:
         """A part that no command knows, as a program registered it itself when the last trial with it began, or None.
