@@ -24,7 +24,7 @@ from gan_bench.records.record import Protocol
 from gan_bench.records.schema import NO_ENVIRONMENT
 from gan_bench.report.card.text import ScoreRow, _rank_in_words
 from gan_bench.report.findings.answer import answers_markdown
-from gan_bench.report.findings.command import Command, own_command, whole_command
+from gan_bench.report.findings.command import Command, planned_command, whole_command
 from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.find_setting import _champion, finished_settings
 from gan_bench.report.findings.pairs import paired
@@ -629,7 +629,7 @@ def own(command, names, beside=(), **changes):
         for seed in (0, 1)
     ]
     found = studies_of(items, commands={"test": command} if command else {})
-    made = own_command(next(study for study in found if study.dataset == "digits"))
+    made = planned_command(next(study for study in found if study.dataset == "digits"))
     return made and str(made)
 
 
@@ -671,6 +671,9 @@ def test_the_page_names_a_command_that_trains_all_of_its_trials():
         "gan-bench run test --profile full --seeds 0,1,5"
     )
     assert named("gan-bench run test --until decided") == "gan-bench run test --until decided --profile full"
+    design = {("test", 1, "full", "digits"): Design.fixed((0, 1))}
+    (study,) = studies_of(items, commands={"test": "gan-bench run test"}, designs=design)
+    assert str(whole_command(study)) == "gan-bench run test --profile full --seeds 0,1,5", "of an earlier command"
 
 
 @pytest.mark.parametrize(
@@ -834,7 +837,7 @@ def test_longer_training_is_a_command_that_doubles_the_epochs(options, lengths, 
     ]
     (study,) = studies_of(items)
     study.command, study.profile = f"gan-bench run digits {options}", "full"
-    found = _with_more_epochs(study, own_command(study))
+    found = _with_more_epochs(study, planned_command(study))
     assert found == said
     if "`" in found:
         given = [value for option, value in pairwise(shlex.split(found.split("`")[1])) if option == "--set"]
@@ -884,7 +887,7 @@ def test_what_one_command_set_can_be_proposed_again(options):
     made = stored(digits_trial(0, suite="test+set", precision="bf16"), fid=1.0)
     for command, wanted in ((f"gan-bench run test {options}", options), ("gan-bench run test --set lr=1e-9", None)):
         (study,) = studies_of([made], commands={"test+set": command})
-        found = own_command(study)
+        found = planned_command(study)
         assert (wanted and f" {wanted} " in str(found)) or found is wanted is None
 
 

@@ -12,7 +12,7 @@ from support.trials import digits_trial
 from gan_bench.config.design import Design
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.records import schema
-from gan_bench.report.findings.command import own_command
+from gan_bench.report.findings.command import whole_command
 from gan_bench.report.findings.questions import questions
 from gan_bench.report.findings.standings import standings
 from gan_bench.report.findings.summaries import summaries
@@ -386,7 +386,7 @@ def test_a_part_is_known_to_commands_where_the_last_trial_has_it_from_a_file(fir
 def test_no_command_trains_a_study_of_a_program_that_its_suite_asks_for_no_longer():
     items = [of(trial(seed, lr, 50.0), PROGRAM) for lr in (3e-4, 5e-4) for seed in range(5)]
     (study,) = studies_of(gone(*items), commands={"test": "gan-bench run test"})
-    assert own_command(study) is None
+    assert whole_command(study) is None
 
 
 def test_a_part_of_a_setting_that_left_the_suite_is_no_matter_of_commands():

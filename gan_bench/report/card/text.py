@@ -23,7 +23,7 @@ from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import ScoreLine, TrialFile
 from gan_bench.report.findings.answer import score_text
-from gan_bench.report.findings.command import own_command
+from gan_bench.report.findings.command import whole_command
 from gan_bench.report.findings.standings import Standing, not_judged, standings
 from gan_bench.report.study.settings import architecture_of
 from gan_bench.report.study.stats import Interval
@@ -222,7 +222,7 @@ def card_markdown(card: Card, license_name: str | None = None, code: str | None 
         epochs=int(card.stored.record["epochs"]) if card.stored.record else 0,
         version=card.stored.environment.get("gan_bench", ""),
         year=str(card.stored.environment.get("started", ""))[:4],
-        command=without_places(str(own_command(card.standing.setting.study) or "")),
+        command=without_places(str(whole_command(card.standing.setting.study) or "")),
     )
     metadata = yaml.safe_dump(_metadata(card, license_name), sort_keys=False, allow_unicode=True)
     return f"---\n{metadata}---\n\n{text}"

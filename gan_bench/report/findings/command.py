@@ -87,11 +87,6 @@ def last_command(study: Study) -> Command:
     return Command.parse(study.command or "")
 
 
-def own_command(study: Study) -> Command | None:
-    """Return the command that trains a study's own trials, or None where no command knows a part of them."""
-    return None if study.of_program else planned_command(study)
-
-
 def planned_command(study: Study) -> Command | None:
     """Return the command that trains a study's own trials.
 
@@ -120,9 +115,13 @@ def planned_command(study: Study) -> Command | None:
 
 
 def whole_command(study: Study) -> Command | None:
-    """Return the command that trains all of these trials, with their seeds where seeds were asked for."""
-    command, seeds = own_command(study), seeds_argument(study)
-    return command.of_seeds(seeds) if command and seeds and last_command(study).value("--seeds") else command
+    """Return the command that trains all of these trials, or None where none does, as for parts that a program has.
+
+    It has their seeds where the last command chose some, or an earlier one did: the suite alone may have fewer.
+    """
+    command, seeds = None if study.of_program else planned_command(study), seeds_argument(study)
+    were_chosen = study.design.extended or last_command(study).value("--seeds")
+    return command.of_seeds(seeds) if command and seeds and were_chosen else command
 
 
 def seeds_argument(study: Study) -> str:
