@@ -24,6 +24,9 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural, seconds_of
 from gan_bench.terminal.console import PlainConsole, console, table_console
 
+MOST_PLACES = 5
+"""Places of this machine in a publication that are said one by one."""
+
 
 def report(
     results: Annotated[Path, typer.Argument(help="Results folder of earlier runs.")],
@@ -154,11 +157,14 @@ def publish(
                 f"  {plural(made.withdrawn, 'generator')} of the earlier publication taken out: name with --generator"
             )
             console().say(f"{said} what shall stay", style="yellow")
+        for named in made.telling[:MOST_PLACES]:
+            beside = f" and {plural(len(named.files) - 1, 'other file')}" if len(named.files) > 1 else ""
+            verb = "name" if beside else "names"
+            console().say(f"  {named.files[0]}{beside} {verb} {named.place} in {named.where}", style="yellow")
         if made.telling:
-            more = f" and {plural(len(made.telling) - 1, 'other file')}" if len(made.telling) > 1 else ""
-            verb = "name" if more else "names"
-            said = f"  {made.telling[0]}{more} {verb} a folder of this machine; read before you share the publication"
-            console().say(said, style="yellow")
+            unsaid = len(made.telling) - MOST_PLACES
+            more = f"{plural(unsaid, 'more place')} of this machine; " if unsaid > 0 else ""
+            console().say(f"  {more}read these before you share the publication", style="yellow")
     for suite, folders in folders_by_suite(results).items():
         for folder in folders.aside:
             said = f"{folder} is of the suite {suite}, too, counts in no table beside {folders.read[0]}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +36,7 @@ from gan_bench.records.layout import (
     WEIGHTS,
     RecordDirectory,
 )
+from gan_bench.records.places import NamedPlace, named_places, portable_end
 from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Status
@@ -54,8 +54,8 @@ class Publication:
         unfinished: Trials that have begun, have not ended, and are not in it.
         generators: Trials whose generators are in it.
         size: Bytes.
-        telling: Files that name something in the home, the current folder or the one that the results folder lies in:
-            a suite says where a user's images and plug-ins lie, and records where the code of a plug-in was.
+        telling: What its files name in the home, the current folder or the one that the results folder lies in: a suite
+            says where a user's images and plug-ins lie, and the end of a trial why it failed.
         withdrawn: Generators that were published before and are no more.
     """
 
@@ -64,7 +64,7 @@ class Publication:
     unfinished: int
     generators: int
     size: int
-    telling: tuple[Path, ...] = ()
+    telling: tuple[NamedPlace, ...] = ()
     withdrawn: int = 0
 
 
@@ -73,8 +73,9 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
 
     Of generators those asked for go along; of samples those of the lowest seed of every setting, which reports show,
     and those of the trials whose generators go along. What stays behind is listed, so that ``verify`` can tell it from
-    what was lost. Everything else is copied as it is: reports of both folders have the same tables, but for trials that
-    have not ended. A suite goes into a folder of its name; where it is read from several, each keeps its own name.
+    what was lost. Everything else is copied as it is, but for the folders that the files of plug-ins were in: reports
+    of both folders have the same tables, but for trials that have not ended. A suite goes into a folder of its
+    name; where it is read from several, each keeps its own name.
 
     Args:
         results: A results folder, or one suite's folder in it.
@@ -165,6 +166,7 @@ def _plan(suite: str, folder: Path, ended: Sequence[StoredTrial], target: Path, 
         is_asked = stored.trial["name"] in generators
         names = list(_copied(stored, weights=is_asked, samples=is_asked or stored.path.name in shown))
         files |= {f"{stored.path.name}/{name}": stored.path / name for name in names}
+        files |= {f"{stored.path.name}/{name}": content for name, content in portable_end(stored.path).items()}
         known = {**missed_before.get(stored.path.name, {}), **digests(RecordDirectory(stored.path))}
         if missed := {name: known[name] for name in sorted(set(known) - set(names))}:
             left_out[stored.path.name] = missed
@@ -307,20 +309,11 @@ def _carry_out(plan: _Plan) -> Publication:
         generators=_generators(plan.files),
         size=size + len(text.encode()),
         withdrawn=_generators(gone),
-        telling=tuple(plan.target / name for name, source in plan.files.items() if _names_a_place(name, source, plan)),
+        telling=named_places(
+            ((plan.target / name, _content(source)) for name, source in plan.files.items()),
+            {Path.home(), Path.cwd(), plan.records.resolve().parent.parent},
+        ),
     )
-
-
-def _names_a_place(name: str, source: Path | bytes, plan: _Plan) -> bool:
-    """True if a text names the home, the current folder or the one that the results folder lies in."""
-    if not name.endswith((".json", ".yaml")):
-        return False
-    places = {Path.home(), Path.cwd(), plan.records.resolve().parent.parent}
-    content = _content(source)
-    spelled = [
-        text for place in places if place.parent != place for text in (f"{place}/", json.dumps(f"{place}/")[1:-1])
-    ]
-    return any(text.encode(errors="replace") in content for text in spelled)
 
 
 def _lowest_seeds(trials: Iterable[StoredTrial]) -> set[str]:

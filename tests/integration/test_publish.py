@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 from support.commands import HANG, gan_bench
-from support.records import edit
+from support.records import edit, reseal
 from support.suites import train_small
 from typer.testing import CliRunner
 
@@ -22,6 +22,7 @@ import gan_bench as gb
 from gan_bench.cli.app import app
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema
+from gan_bench.records.code import find_code
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import folders_by_suite
 from gan_bench.records.layout import RecordDirectory
@@ -31,6 +32,7 @@ from gan_bench.records.record import Status, TrialRecord
 from gan_bench.records.shared import results_identity
 from gan_bench.records.verify import verify
 from gan_bench.records.writer import finish
+from gan_bench.report.board.entries import read_board
 from gan_bench.report.build import build_report
 
 
@@ -243,15 +245,47 @@ def test_generators_are_named_as_a_run_prints_them(results, tmp_path, name):
     assert directory(made.folder, "mnist-mlp-z100,dataset=digits*seed=1").weights.is_file()
 
 
+def test_the_code_of_a_plug_in_lies_nowhere_in_a_publication(copied, tmp_path):
+    """Every user of a plug-in was warned of "environment.json and 9 other files", and could do nothing."""
+    code = tmp_path / "my parts" / "my_net.py"
+    code.parent.mkdir()
+    code.write_text("# a network\n")
+    part = {"name": "my_net.py", "version": "", "sha256": file_digest(code), "path": str(code)}
+    for record in map(RecordDirectory, (copied / "small").glob("mnist*")):
+        edit(record.environment, parts={"architectures/my-net": part})
+        reseal(record)
+    before = tree(copied)
+    (made,) = publish(copied, tmp_path / "out", ["seed=0"])
+    assert made.telling == ()
+    assert not [name for name, content in tree(made.folder).items() if str(tmp_path).encode() in content]
+    assert tree(copied) == before
+    assert not faults(tmp_path / "out")
+    own = next(made.folder.glob("*seed=0--*"))
+    shutil.copy(code, own)
+    assert find_code(own, {**part, "path": "my_net.py"}) == own / code.name
+    (own / code.name).unlink()
+    published = tree(made.folder)
+    publish(copied, tmp_path / "out", ["seed=0"])
+    assert tree(made.folder) == published, "again, it is the same"
+    shown, _ = read_board([copied, tmp_path / "out"])
+    assert len(shown) == 2, "a record and its publication are one"
+
+
 def test_files_that_name_a_folder_of_this_machine_are_said(copied, tmp_path):
     assert all(made.telling == () for made in publish(copied, tmp_path / "first"))
     suite = copied / "small/suite.yaml"
     before, file = suite.read_text(), tmp_path / "second/small/suite.yaml"
     suite.write_text(f"{before}# of {tmp_path}/my images\n")
     done = gan_bench("publish", copied, "--out", tmp_path / "second")
-    assert f"{file} names a folder of this machine; read before you share" in done.stdout
+    line = before.count("\n") + 1
+    assert f"{file} names {tmp_path}/my in line {line}\n  read these before you share" in done.stdout
     suite.write_text(f"{before}# of {tmp_path}-shared/my images\n")
     assert all(made.telling == () for made in publish(copied, tmp_path / "third")), "another name begins alike"
+    for record in map(RecordDirectory, (copied / "small").glob("mnist*")):
+        edit(record.environment, determinism={"cache": [f"{tmp_path}/cache"]})
+        reseal(record)
+    done = gan_bench("publish", copied, "--out", tmp_path / "fourth")
+    assert f"environment.json and 3 other files name {tmp_path}/cache in determinism.cache\n" in done.stdout
 
 
 def test_what_cannot_be_published_is_said(results, tmp_path):

@@ -12,6 +12,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import clip, plural, printable
 from gan_bench.records.audits import LEVELS, current_findings, read_audits, record_digest
 from gan_bench.records.folders import existing, suite_folders
+from gan_bench.records.places import portable_digest
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import Audit
@@ -187,7 +188,7 @@ def _entry(
         contradicted=against,
         auditors=tuple(_auditors(digests, audits)),
         card=card_of(shown, by_id[standing.median_trial]),
-        records=frozenset(digests.values()),
+        records=frozenset(portable_digest(trial.path) for trial in mine),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +14,9 @@ from gan_bench.core.errors import UserError, brief
 from gan_bench.core.text import plural, printable
 from gan_bench.records import schema
 from gan_bench.records.code import find_code
-from gan_bench.records.json_files import SEAL, object_text, parse_object, read_file, read_optional
+from gan_bench.records.json_files import read_file, read_optional
 from gan_bench.records.layout import AVERAGE_WEIGHTS, ENVIRONMENT, RECORD, TRIAL, WEIGHTS, RecordDirectory
+from gan_bench.records.places import portable
 from gan_bench.records.reader import StoredTrial, read_saved
 from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.report.card.text import MARK, SAMPLES, card_markdown, card_of
@@ -64,7 +64,7 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
     names = [name for name in _GENERATOR if (stored.path / name).is_file()] if record.weights.is_file() else []
     shown = [f"{record.samples.name}/{grids[-1].name}"] if grids else []
     read_saved(stored.path, [*(name for name in names if name != RECORD), *shown])
-    files = _portable({name: read_file(stored.path / name) for name in names})
+    files = portable({name: read_file(stored.path / name) for name in names}, CODE)
     code = _code_of(stored, folder / CODE) if names else None
     if code is not None:
         files[CODE] = code
@@ -148,32 +148,6 @@ def _code_of(stored: StoredTrial, earlier: Path) -> bytes | None:
         if hashlib.sha256(content).hexdigest() == part["sha256"]:
             return content
     return None
-
-
-def _portable(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Return the files of a generator with names in the place of this machine's paths; the digests fit again."""
-    if ENVIRONMENT not in files or RECORD not in files:
-        return files
-    environment = parse_object(Path(ENVIRONMENT), files[ENVIRONMENT])
-    placeless = json.loads(json.dumps(environment), object_hook=_without_path)
-    if placeless == environment:
-        return files
-    text = _sealed(placeless)
-    record = parse_object(Path(RECORD), files[RECORD])
-    digests = record.get("files")
-    if isinstance(digests, dict) and ENVIRONMENT in digests:
-        digests[ENVIRONMENT] = hashlib.sha256(text).hexdigest()
-    return {**files, ENVIRONMENT: text, RECORD: _sealed(record)}
-
-
-def _without_path(part: dict[str, object]) -> dict[str, object]:
-    """Return the source of a part without the place that it has on this machine; other JSON as it is."""
-    is_file = {"path", "sha256"} <= part.keys() and isinstance(part["path"], str)
-    return {**part, "path": CODE} if is_file else part
-
-
-def _sealed(content: dict[str, object]) -> bytes:
-    return object_text({key: value for key, value in content.items() if key != SEAL}).encode()
 
 
 def _require_card(folder: Path) -> None:
