@@ -134,7 +134,7 @@ def try_(
     from gan_bench.terminal.run_suite import run_suite
 
     options = RunOptions(str(suite), results=results, profile="quick", tracking=not no_tracking)
-    code = run_suite(options, lines)
+    code = run_suite(options, lines, looked_at=Path(at_home(str(images))))
     lines.say(f"The suite's whole protocol is best trained on a GPU; {suite} is yours to change.")
     if not no_open:
         open_page(results / "report" / "report.html")

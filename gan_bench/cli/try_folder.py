@@ -95,11 +95,13 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
     proposal = propose(found, source, name_for(source if out is None else out))
     file = out or Path(f"{proposal.name}.yaml")
     if file.exists():
-        _check_of(file, source)
+        for line in _prepare(_folder_of(file, source)):
+            console.say(line)
         console.say(f"{file} is there and is used as it is; --out names another", style="yellow")
         return file
-    for line in _prepare(proposal, source):
-        console.say(line)
+    with named_by_no_suite():
+        for line in _prepare(_proposed(proposal, source)):
+            console.say(line)
     text = suite_text(proposal, source, file)
     with writing(file, "another"):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -110,30 +112,35 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
     return file
 
 
-def _prepare(proposal: Proposal, source: Path) -> Iterator[str]:
-    """Prepare the images as the proposed suite does, and yield what a run will say of them that is not said yet.
+def _proposed(proposal: Proposal, source: Path) -> ImageFolder:
+    """Return the images as the proposed suite has them."""
+    unreadable: Literal["stop", "skip"] = "skip" if "unreadable" in proposal.reasons else "stop"
+    transform = Transform(size=proposal.size, channels=proposal.channels, unreadable=unreadable)
+    return ImageFolder(name=proposal.name, path=source, transform=transform)
+
+
+def _prepare(folder: ImageFolder) -> Iterator[str]:
+    """Prepare images as a run does, and yield what it would say of them that is not said yet.
 
     Raises:
         DataError: No run could use them.
     """
-    unreadable: Literal["stop", "skip"] = "skip" if "unreadable" in proposal.reasons else "stop"
-    transform = Transform(size=proposal.size, channels=proposal.channels, unreadable=unreadable)
-    with named_by_no_suite():
-        prepared = prepare_folder(ImageFolder(name=proposal.name, path=source, transform=transform))
-    for split, found in prepared.items():
+    for split, found in prepare_folder(folder).items():
         yield from (f"{_CALLED[split]}: {line}" for line in found.remarks())
 
 
-def _check_of(file: Path, source: Path) -> None:
-    """Refuse a suite that is of other images: what was said of these would not be what is trained on.
+def _folder_of(file: Path, source: Path) -> ImageFolder:
+    """Return the images as a suite has them that is there.
 
     Raises:
-        UserError: It is, or it is no suite.
+        UserError: It is of other images, and what was said of these is not what is trained on; or it is no suite.
     """
-    there = [folder.path.resolve() for folder in named_files(file)[1]]
-    if source.resolve() not in there:
-        of = f"of {printable(str(there[0]))}" if there else "of no images of one's own"
-        raise UserError(f"{file} is there and is a suite {of}, not of {source}; name another with --out")
+    there = named_files(file)[1]
+    for folder in there:
+        if folder.path.resolve() == source.resolve():
+            return folder
+    of = f"of {printable(str(there[0].path.resolve()))}" if there else "of no images of one's own"
+    raise UserError(f"{file} is there and is a suite {of}, not of {source}; name another with --out")
 
 
 def report(found: Inspection) -> Iterator[str]:
@@ -142,12 +149,16 @@ def report(found: Inspection) -> Iterator[str]:
         named = [f"{printable(name)} {count:,}" for name, count in sorted(classes.items())]
         folders = f" in {plural(len(named), 'folder')}: {some_of(named, SHOWN)}" if len(named) > 1 else ""
         yield f"{_CALLED[split]}: {plural(found.count(split), 'image')}{folders}"
+    if "test" not in found.classes:
+        yield "held out: none, so that scores of real images are those of one half against the other"
     if found.sides:
         low, high = min(found.sides), max(found.sides)
         sizes = f"all {low}" if low == high else f"{low} to {high}, median {found.median_side}"
         kinds = ", ".join(f"{count:,} {kind.removeprefix('.')}" for kind, count in sorted(found.kinds.items()))
         yield f"shorter side in pixels: {sizes}; {found.square:,} of {found.usable:,} are square; files: {kinds}"
         yield f"colour: {found.coloured:,} of {found.usable:,} have some"
+    if found.transparent:
+        yield f"transparent: {found.transparent:,} of {found.usable:,} have some pixels, which are laid over white"
     yield from _doubts(found)
 
 

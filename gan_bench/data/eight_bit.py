@@ -127,12 +127,23 @@ def eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float,
         grey = _scaled_to_bytes(wide, known, name)
         grey = 255 - grey if is_negative else grey  # Pillow turns those of 8 bits alone
         image = Image.fromarray(grey if clear is None else np.where(clear, np.uint8(255), grey))
-    elif image.mode in _WITH_ALPHA or (image.mode in _KEYED and key is not None):
-        over = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    elif (over := with_alpha(image, key)) is not None:
         image = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
     if channels == 1 and image.mode not in ("1", "L", "RGB", "RGBA"):
         image = image.convert("RGB")  # not every colour space has a way to grey
     return image.convert("L" if channels == 1 else "RGB")
+
+
+def with_alpha(image: Image.Image, key: object) -> Image.Image | None:
+    """Return an image of 8 bits as RGBA where it may be transparent, else None.
+
+    Args:
+        image: As it is meant.
+        key: The transparent colour that its file names, or None.
+    """
+    if image.mode not in _WITH_ALPHA and (image.mode not in _KEYED or key is None):
+        return None
+    return (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
 
 
 def _grey_of(image: Image.Image, name: str, limits: tuple[float, float], bits: float) -> Image.Image:

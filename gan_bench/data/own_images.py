@@ -20,7 +20,7 @@ from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.preparing import report_progress
 from gan_bench.core.text import plural, printable
 from gan_bench.data.datasets import DATASETS, Dataset
-from gan_bench.data.image_files import decode, more_frames
+from gan_bench.data.image_files import decode, is_transparent, more_frames
 from gan_bench.data.image_folders import FRAMES, NESTED, Prepared, darkness, prepare_images, without_copies
 from gan_bench.data.image_source import ImageSource, open_source
 from gan_bench.data.readers import from_images
@@ -166,6 +166,7 @@ class Inspection:
         shared: Held-out images that are also among the training images, or nearly so: their name, and the other's.
         compared: Whether all held-out images were compared with all training images.
         brightest: The greatest value of all images.
+        transparent: How many have pixels that are transparent.
     """
 
     classes: Mapping[Split, Mapping[str, int]]
@@ -180,6 +181,7 @@ class Inspection:
     shared: tuple[tuple[str, str], ...]
     compared: bool
     brightest: int
+    transparent: int
 
     @property
     def usable(self) -> int:
@@ -211,6 +213,7 @@ class _Seen:
     brightest: int = 0
     size: tuple[int, int] = (0, 0)
     coloured: bool = False
+    transparent: bool = False
     pixels: bytes = b""
     small: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
@@ -252,6 +255,7 @@ def inspect_images(source: Path, size: int | None = None) -> Inspection:
         shared=tuple(shared_images(usable.get("test", [])[:COMPARED], usable.get("train", [])[:COMPARED])),
         compared=whole,
         brightest=max((each.brightest for each in images), default=255),
+        transparent=sum(each.transparent for each in images),
     )
 
 
@@ -272,6 +276,7 @@ def _seen(opened: ImageSource, names: list[str], split: Split, size: int | None)
             brightest=int(np.asarray(image).max()),
             size=image.size,
             coloured=_has_colour(image),
+            transparent=is_transparent(data, name),
             pixels=digest,
             small=small.reshape(-1),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import torch
 
@@ -52,13 +53,16 @@ def _cluster(cluster: Cluster) -> str:
     )
 
 
-def announce_work(prepared: Preparation, options: RunOptions, console: PlainConsole) -> None:
+def announce_work(
+    prepared: Preparation, options: RunOptions, console: PlainConsole, looked_at: Path | None = None
+) -> None:
     """Print how trials stand, the estimated time, and every warning; options without effect are named.
 
     Args:
         prepared: What ``prepare`` returned.
         options: What is asked for.
         console: Where it is printed.
+        looked_at: A folder of images whose contents were said before.
     """
     plan, todo = prepared.plan, prepared.state.todo
     if options.workers and not prepared.place.sites and options.executor == "inline":
@@ -75,7 +79,8 @@ def announce_work(prepared: Preparation, options: RunOptions, console: PlainCons
             "--ray-address, --gpus-per-trial and --cpus-per-trial have no effect without --executor ray", style="yellow"
         )
     for folder in plan.folders:
-        for line in DATASETS[folder.name].contents:
+        was_said = looked_at is not None and folder.path.resolve() == looked_at.resolve()
+        for line in () if was_said else DATASETS[folder.name].contents:
             console.say(f"  {folder.name} {line}")
     unreadable = f", {len(prepared.state.blocked)} unreadable" if prepared.state.blocked else ""
     resumed = len(prepared.state.kept.keys() - prepared.state.held)

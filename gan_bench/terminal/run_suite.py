@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from gan_bench.bench import Outcome, Preparation, carry_out, cluster_of, prepare
 from gan_bench.core.errors import UserError
@@ -38,7 +39,14 @@ PATIENCE = 2.0
 """Seconds between two looks at trials that other processes train."""
 
 
-def run_suite(options: RunOptions, console: PlainConsole, *, all_tables: bool = False, signals: bool = True) -> int:
+def run_suite(
+    options: RunOptions,
+    console: PlainConsole,
+    *,
+    all_tables: bool = False,
+    signals: bool = True,
+    looked_at: Path | None = None,
+) -> int:
     """Run a suite and say what becomes of it.
 
     Args:
@@ -47,6 +55,7 @@ def run_suite(options: RunOptions, console: PlainConsole, *, all_tables: bool = 
         all_tables: Whether every table is printed, or the ranking alone.
         signals: Whether Ctrl-C and SIGTERM end it with a checkpoint of every trial under way. Without, no handler is
             installed, and a trial under way continues from its last checkpoint.
+        looked_at: A folder of images whose contents were said before.
 
     Returns:
         0 when no trial failed or diverged, 1 when one did or cannot be read, 130 when interrupted. Trials that others
@@ -65,7 +74,7 @@ def run_suite(options: RunOptions, console: PlainConsole, *, all_tables: bool = 
                 cluster_of(options) as cluster,
                 stop.listening() if by_looks else nullcontext(),  # also between looks
             ):
-                train = partial(_train, options, stop, console, cluster)
+                train = partial(_train, options, stop, console, cluster, looked_at=looked_at)
                 last = look_by_look(options, stop, console, train) if by_looks else train()[1]
             return 0 if last is None else conclude(*last, options, console, stop, all_tables=all_tables)
         except UserError as error:
@@ -85,6 +94,7 @@ def _train(
     cluster: Cluster | None,
     targets: Mapping[str, int] | None = None,
     text: str | None = None,
+    looked_at: Path | None = None,
 ) -> tuple[Preparation, _Part | None, bool]:
     """Plan and train what is asked for, or of a run until all is decided what a look takes.
 
@@ -106,7 +116,7 @@ def _train(
                 "that, or run the same command for what it says now"
             )
         text = prepared.plan.text
-        announce_work(prepared, options, console)
+        announce_work(prepared, options, console, looked_at)
         if options.dry_run:
             list_trials(prepared, console)
             return prepared, None, False

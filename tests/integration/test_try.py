@@ -142,6 +142,8 @@ def test_a_first_answer_and_an_edited_suite_is_kept(tmp_path):
     done = gan_bench("try", tmp_path / "scans", "--no-tracking", "--no-open", "--results", tmp_path / "r", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "is used as it is" in done.stdout
+    assert "scans train: " not in done.stdout, "what the look says, the run does not say again"
+    assert done.stdout.count("files of other kinds") == 1
     assert "Best score: " in done.stdout
     assert done.stdout.count("`gan-bench run ") == 1, "one next step"
     assert re.search(rf"`gan-bench report {tmp_path / 'r'} --tables all` adds \d+ columns\.", done.stdout)
@@ -216,6 +218,18 @@ def clear(top):
         Image.new("RGBA", (48, 48), (i, 9, 9, 0)).save(top / f"clear{i}.png")
 
 
+def partly_clear(top):
+    """Of three kinds; and two with an alpha channel in which all is opaque, and with none."""
+    several(top, *numbered("{}.jpg", 4))
+    for i, (mode, alpha) in enumerate((("RGBA", 90), ("LA", 90), ("P", 0), ("RGBA", 255), ("L", 255))):
+        image = photo(50 + i).convert("RGBA")
+        image.putalpha(
+            Image.fromarray(np.where(np.arange(48 * 48).reshape(48, 48) < 99, np.uint8(alpha), np.uint8(255)))
+        )
+        named = {"transparency": 0} if mode == "P" else {}
+        image.convert(mode).save(top / f"clear{i}.png", **named)
+
+
 def copies_held_out(top):
     several(top, *numbered("train/{}.png", 5))
     several(top, *numbered("test/{}.png", 4), seed=20)
@@ -230,6 +244,7 @@ AS_IN_A_RUN = {
         "training: held-out images may be among them",
     ),
     clear: ("training: 4 images are white all over",),
+    partly_clear: ("held out: none, so that", "transparent: 3 of 9 have some pixels, which are laid over white"),
     copies_held_out: ("held out: 7 images", "copies: 3 have the very pixels of another"),
 }
 
