@@ -19,6 +19,7 @@ from typer.main import get_command
 
 from gan_bench.cli.app import app
 from gan_bench.config.recipes import RECIPES
+from gan_bench.run_options import declared
 
 RUN = {"sh", "python", "yaml"}
 NAMES = {str(page.relative_to(ROOT)): page for page in PAGES}
@@ -159,6 +160,14 @@ def test_the_guide_for_contributors_names_files_that_an_option_acts_in(option, a
     files = re.findall(r"`([\w/]+\.py)`", sentence[: re.search(r"(applies it|ask for it)\.", sentence).end()])
     assert len(files) >= 3
     assert [name for name in files if option not in (ROOT / "gan_bench" / name).read_text()] == []
+
+
+def test_the_guide_to_python_names_what_a_call_does_otherwise_than_a_command():
+    """It kept no MLflow runs, without a word, where the README promises them of every run."""
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    arguments = [name for name, (_, option) in declared().items() if not option.shell]
+    assert "tracking" in arguments
+    assert [name for name in arguments if f"`{name}=" not in text] == []
 
 
 def test_generated_pages_are_up_to_date():
