@@ -18,7 +18,11 @@ from support.pages import PAGES, ROOT, Shell, blocks, commands
 from typer.main import get_command
 
 from gan_bench.cli.app import app
+from gan_bench.config.cuts import PlanOptions
+from gan_bench.config.design import FEWEST, LOOKS
 from gan_bench.config.recipes import RECIPES
+from gan_bench.config.suite import find_suite, make_plan
+from gan_bench.report.study.stats import ALPHA, coincidence
 from gan_bench.run_options import declared
 
 RUN = {"sh", "python", "yaml"}
@@ -168,6 +172,16 @@ def test_the_guide_to_python_names_what_a_call_does_otherwise_than_a_command():
     arguments = [name for name, (_, option) in declared().items() if not option.shell]
     assert "tracking" in arguments
     assert [name for name in arguments if f"`{name}=" not in text] == []
+
+
+def test_the_start_page_says_which_seeds_can_decide():
+    """It said five, and a fixed list of three can."""
+    text = " ".join((ROOT / "docs" / "index.md").read_text(encoding="utf-8").split())
+    assert "fixed list, which needs three for one comparison and more for several" in text
+    assert "first look, five unless it says otherwise" in text
+    assert (FEWEST, LOOKS[0]) == (3, 5)
+    assert coincidence(FEWEST) <= ALPHA < 2 * coincidence(FEWEST)
+    assert {trial.config.seed for trial in make_plan(find_suite("quickstart"), PlanOptions()).trials} == set(range(5))
 
 
 def test_generated_pages_are_up_to_date():
