@@ -119,6 +119,7 @@ class TestBoard:
         frame = pd.read_csv(tmp_path / "site" / f"{table.table.name}.csv")
         assert list(frame["machine"].dropna()) == [EPYC, H200] * 3
         page = (tmp_path / "site" / "index.html").read_text()
+        assert "compares equal seeds in pairs and may find otherwise: believe it about settings of that study" in page
         cards = re.findall(r'href="(cards/[^"]+)"', page)
         assert len(cards) == len(set(cards)) == 6
         for card in cards:
