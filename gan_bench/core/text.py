@@ -191,10 +191,17 @@ def seconds_of(text: str | float, what: str) -> float:
 
 
 def duration(seconds: float) -> str:
-    """Write seconds as people say them: ``40 s``, ``12 min``, ``3.5 h``."""
+    """Write seconds as people say them: ``0.4 s``, ``40 s``, ``12 min``, ``3.5 h``."""
+    if 0.05 <= seconds < 0.95:
+        return f"{seconds:.1f} s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def rounded(value: float) -> str:
+    """Write what was measured as a whole number, small ones with two significant digits: ``1,234``, ``12``, ``1.3``."""
+    return f"{value:,.0f}" if abs(value) >= 9.95 or not abs(value) >= 1e-4 else f"{value:.2g}"
 
 
 def at_home(text: str) -> str:

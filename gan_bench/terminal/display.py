@@ -14,7 +14,7 @@ from rich.table import Column
 from gan_bench.config.measures import MEASURES, measures_with, primary_measure
 from gan_bench.config.trial import Trial
 from gan_bench.core.shared_settings import shared_warnings
-from gan_bench.core.text import duration, plural, shortened
+from gan_bench.core.text import duration, plural, rounded, shortened
 from gan_bench.execution.preflight.estimate import TimeEstimate
 from gan_bench.execution.trial.events import Event, Finished, Progress, Scored, Started
 from gan_bench.records.record import Status, TrialRecord, split_name
@@ -191,7 +191,7 @@ class ProgressDisplay:
         self._clock.note(trial.id, progress.fraction)
         self._pace[trial.id] = progress.images_per_second
         v = progress.values
-        pace = f"{progress.images_per_second:,.0f} images/s"
+        pace = f"{rounded(progress.images_per_second)} images/s"
         where = f"epoch {progress.epoch}/{trial.config.epochs}"
         everything = (
             f"{where}  loss D {number(v['loss_d'])} G {number(v['loss_g'])}  "
@@ -212,7 +212,7 @@ class ProgressDisplay:
         if self._bar and self._suite is not None:
             left = self._clock.seconds_left
             pace = sum(self._pace.values())
-            told = f"{pace:,.0f} images/s" if pace else "", f"{duration(left)} left" if left else ""
+            told = f"{rounded(pace)} images/s" if pace else "", f"{duration(left)} left" if left else ""
             name = f"{self._finished} of {plural(self.total, 'trial')} done"
             self._bar.update(
                 self._suite, description=name, completed=self._clock.fraction, now="  ".join(filter(None, told))
@@ -222,7 +222,7 @@ class ProgressDisplay:
         """Print the suite's progress from time to time, as a plain line."""
         if self.total > 1 and time.monotonic() - self._last_suite_line > SUITE_SECONDS:
             self._last_suite_line = time.monotonic()
-            running = f"{len(self._pace)} running at {sum(self._pace.values()):,.0f} images/s"
+            running = f"{len(self._pace)} running at {rounded(sum(self._pace.values()))} images/s"
             self.console.say(f"{self._clock}; {self._finished} of {plural(self.total, 'trial')} done, {running}")
 
     def _warn_if_slow(self, trial: Trial, progress: Progress) -> None:
@@ -233,8 +233,8 @@ class ProgressDisplay:
         self._is_slow = True
         remedy = "" if self.several else "; a run with --executor processes slows down less"
         self.console.say(
-            f"the machine is busy with other work: {pace:,.0f} of the {expected:,.0f} images/s measured, so this takes "
-            f"about {expected / pace:.1f} times as long{remedy}",
+            f"the machine is busy with other work: {rounded(pace)} of the {rounded(expected)} images/s measured, so "
+            f"this takes about {expected / pace:.1f} times as long{remedy}",
             style="yellow",
         )
 

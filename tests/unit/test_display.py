@@ -17,12 +17,12 @@ from support.studies import with_lr
 from support.trials import digits_trial
 
 from gan_bench.cli.describe import describe, print_description
-from gan_bench.core.text import shortened, trained_parts
+from gan_bench.core.text import duration, rounded, shortened, trained_parts
 from gan_bench.execution.preflight.estimate import Pace, TimeEstimate
 from gan_bench.execution.trial.events import Finished, Progress, Scored, Started
 from gan_bench.execution.workers.job import shape_key
 from gan_bench.records.record import Status, TrialRecord
-from gan_bench.report.study.table import Column, name_table
+from gan_bench.report.study.table import Column, cell, name_table
 from gan_bench.terminal.console import PlainConsole, PreparationLines, StopRequest, console, table_console, wrapped
 from gan_bench.terminal.display import ProgressDisplay, SuiteClock, short_names
 from gan_bench.terminal.tables import print_table
@@ -138,6 +138,37 @@ def test_plain_lines_say_how_far_the_suite_is(monkeypatch):
     assert "17% of the suite, about 200 s left" not in said
     assert "17% of the suite, about 3 min left; 0 of 3 trials done, 2 running at 100 images/s" in said
     assert "done after 50.0 s (50% of the suite, about 40 s left)" in said
+
+
+def test_slow_paces_are_told_apart_from_each_other(monkeypatch):
+    """A busy machine said "1 of the 1 images/s measured, so this takes about 2.1 times as long"."""
+    for interval in ("PLAIN_SECONDS", "SUITE_SECONDS"):
+        monkeypatch.setattr(f"gan_bench.terminal.display.{interval}", -1e9)
+    lines = PlainConsole(file=io.StringIO(), width=200)
+    with ProgressDisplay(lines, 2, several=True, estimate=measured(1.26)) as display:
+        display(Started(digits_trial(), None))
+        display(Progress(trial=digits_trial(), epoch=1, fraction=0.5, values=VALUES, images_per_second=0.6))
+    said = lines.file.getvalue()
+    assert "0.6 of the 1.3 images/s measured, so this takes about 2.1 times as long" in said
+    assert "1 running at 0.6 images/s" in said
+    assert re.search(r" 50% .* 0\.6 images/s\n", said)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (0.0449, "0.045"), (1.0, "1"), (1.26, "1.3"), (9.94, "9.9"), (9.96, "10"), (1234.5, "1,234")],
+)
+def test_measured_numbers_keep_two_digits(value, text):
+    assert rounded(value) == text
+    column = Column("pace", "images/s", "rate")
+    assert cell({"pace": value}, column) == text.replace(",", "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.0, "0 s"), (0.42, "0.4 s"), (0.96, "1 s"), (40, "40 s"), (90, "2 min")]
+)
+def test_short_times_are_not_none(seconds, text):
+    assert duration(seconds) == text
 
 
 def test_other_work_is_said_once_for_a_run():

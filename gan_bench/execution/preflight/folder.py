@@ -11,7 +11,7 @@ from torch import nn
 
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import plural
+from gan_bench.core.text import plural, rounded
 from gan_bench.metrics.evaluator import GRID
 from gan_bench.models.architectures import ARCHITECTURES, without_memory
 from gan_bench.records.layout import RecordDirectory
@@ -66,8 +66,8 @@ def check_space(trials: list[Trial], at_a_time: int, results: Path) -> None:
     free = shutil.disk_usage(results).free
     if free < needed:
         raise UserError(
-            f"the suite will write about {needed / 1e6:,.0f} MB to {results}, where {free / 1e6:,.0f} MB are free; "
-            "free some space or choose another folder with --results"
+            f"the suite will write about {rounded(needed / 1e6)} MB to {results}, where {rounded(free / 1e6)} MB are "
+            "free; free some space or choose another folder with --results"
         )
 
 
@@ -97,8 +97,8 @@ def kept_remark(trials: list[Trial], finished: Iterable[Trial], results: Path) -
     sizes = [kept_bytes(trial.config) for trial in trials]
     if total := sum(sizes):
         yield (
-            f"the weights of every evaluated epoch are kept (evaluate: keep: weights): {total / 1e6:,.0f} MB in all, "
-            f"at most {max(sizes) / 1e6:,.0f} MB a trial"
+            f"the weights of every evaluated epoch are kept (evaluate: keep: weights): {rounded(total / 1e6)} MB in "
+            f"all, at most {rounded(max(sizes) / 1e6)} MB a trial"
         )
 
 

@@ -80,7 +80,7 @@ def trial_table(study: Study) -> Table:
             columns.append(Column(key, title, "number", vital=True))
     columns += [
         Column("train_seconds", "train s", "seconds"),
-        Column("images_per_second", "images/s", "count"),
+        Column("images_per_second", "images/s", "rate"),
         Column("reason", "reason"),
     ]
     note = (
@@ -298,7 +298,7 @@ def cost_table(scored: ScoredStudy) -> Table:
         Column("setting", "setting", essential=True),
         Column("train_seconds", "train s", "seconds", vital=True),
         Column("evaluate_seconds", "scoring s", "seconds"),
-        Column("images_per_second", "images/s", "count"),
+        Column("images_per_second", "images/s", "rate"),
         Column("peak_megabytes", "peak MB", "count", peak),
         Column("kilojoules", "GPU kJ", "number", "Energy where the GPU reports its power."),
         *(

@@ -185,7 +185,7 @@ def _number(row: Mapping[str, Any], column: Column) -> str:
 
 
 def _is_numeric(column: Column) -> bool:
-    return column.kind in ("number", "interval", "count", "seconds", "value", "p")
+    return column.kind in ("number", "interval", "count", "seconds", "rate", "value", "p")
 
 
 def _alignment(column: Column, texts: list[str]) -> str:

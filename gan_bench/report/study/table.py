@@ -12,12 +12,12 @@ import pandas as pd
 
 from gan_bench.config.measures import MEASURES
 from gan_bench.config.naming import value_text
-from gan_bench.core.text import markdown_cell, slug
+from gan_bench.core.text import markdown_cell, rounded, slug
 from gan_bench.report.study.stats import FEW, Interval, mean_interval
 
 RANKED = "median"
 """Column of a ranking that says what ranks: the median of the primary measure."""
-Kind = Literal["text", "count", "number", "seconds", "share", "p", "interval", "range", "value"]
+Kind = Literal["text", "count", "number", "seconds", "rate", "share", "p", "interval", "range", "value"]
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,7 @@ _WRITTEN: dict[str, Callable[[Any], str]] = {
     "text": str,
     "count": "{:.0f}".format,
     "seconds": "{:.1f}".format,
+    "rate": lambda value: rounded(value).replace(",", ""),
     "share": "{:.0%}".format,
     "value": value_text,
     "p": _p_text,
