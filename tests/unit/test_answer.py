@@ -129,6 +129,23 @@ def test_no_command_is_proposed_for_a_part_that_the_program_registered():
     assert whole_command(study) is None, "the page and the card name it"
 
 
+@pytest.mark.parametrize(
+    ("folder", "beside"), [("", "results-seeds-5-9"), (" --results a/r-seeds-0-4", "a/r-seeds-5-9")]
+)
+def test_after_undeclared_seeds_new_ones_are_proposed_in_a_folder_of_their_own(folder, beside):
+    """The remedy was said before the training alone: the answer had no next step at all."""
+    items = [*trials(2e-4, (50, 60, 45, 51, 52)), *trials(3e-4, (55, 52, 50, 51, 53))]
+    design = {("test", 1, "full", "digits"): Design.fixed((0, 1, 2))}
+    (study,) = studies_of(items, commands={"test": f"gan-bench run test{folder} --seeds 0-4"}, designs=design)
+    said = proposal(study.scored[0])
+    assert said.startswith("Next: 5 new seeds, all declared before the first, in another folder or a new version of")
+    wanted = Command.parse(said.split("`")[1])
+    assert wanted.value("--results") == beside
+    assert wanted.value("--seeds") == "5,6,7,8,9", "scores of seeds that were seen are known"
+    assert said.endswith("about 30 s.")
+    assert not Design.fixed((0, 1, 2)).asked_for(range(5, 10)).extended, "a first run of them declares them"
+
+
 def proposal_of(items):
     (study,) = studies_of(items, commands={"test": COMMAND})
     return proposal(study.scored[0])

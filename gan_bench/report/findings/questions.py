@@ -29,6 +29,8 @@ from gan_bench.report.study.study import ScoredStudy, Study
 
 WORDS = ("decided", "equivalent", "tie", "undecided", "not judged")
 """States of questions, in the order in which they are counted."""
+_ENDINGS = re.compile(r"-(?:[0-9]+-epochs|seeds-[0-9]+-[0-9]+)$")
+"""What proposals put behind the names of results folders."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,7 @@ def _proposal(scored: ScoredStudy) -> str | None:
         return f"Next: `{command}` continues; {plural(int(left.sum()), 'trial')} left."
     if found.best is None or not command or trials.empty or _has_ended_whole(study):
         return None
-    if all(each.is_untrained for each in found.rows if each.median.n):  # more seeds of such a training settle nothing
+    if _is_untrained(found):
         return _longer(study, command)
     if study.profile == "quick":  # more seeds of a training that was cut down say little of the suite's own
         whole = _whole_protocol(command)
@@ -130,9 +132,7 @@ def _proposal(scored: ScoredStudy) -> str | None:
 
 def _beyond_tests(study: Study, found: Standings, command: Command) -> str | None:
     """Propose what helps where no test judges the best setting, as others failed or collapsed at another rate."""
-    unequal = found.of("unequal")
-    is_judged = not unequal or len(unequal) < len(found.rivals)
-    if is_judged or study.design.extended or any(each.why.endswith(CHANGED) for each in unequal):
+    if not _is_beyond_tests(found):
         return None
     failed = int((study.asked_for["status"] == "failed").sum())
     if failed:  # of memory, time or a kill, which the next attempt may not meet
@@ -140,6 +140,38 @@ def _beyond_tests(study: Study, found: Standings, command: Command) -> str | Non
         return f"Next: `{command} --retry-failed` tries {again} again: no test judges settings that {found.unlike}."
     longer = _with_more_epochs(study, command)
     return f"{longer}: more seeds would not help, as no test compares settings that {found.unlike}."
+
+
+def _is_beyond_tests(found: Standings) -> bool:
+    unequal = found.of("unequal")
+    is_judged = not unequal or len(unequal) < len(found.rivals)
+    return not is_judged and not any(each.why.endswith(CHANGED) for each in unequal)
+
+
+def _is_untrained(found: Standings) -> bool:
+    """True if no setting is better than untrained generators: more seeds of such a training settle nothing."""
+    return found.best is not None and all(each.is_untrained for each in found.rows if each.median.n)
+
+
+def _new_seeds(study: Study, command: Command) -> str:
+    """Propose seeds that nobody has seen yet, as nothing is decided any more with those that are there.
+
+    The same ones would have the same scores in any folder, and whoever has seen these declares nothing.
+    """
+    seen = {int(seed) for seed in study.trials["seed"]}
+    seeds = [max(seen) + 1 + i for i in range(max(len(seen), LOOKS[0]))]
+    aside = _results_beside(command, f"seeds-{seeds[0]}-{seeds[-1]}")
+    wanted = command.of_seeds(",".join(map(str, seeds))).having("--results", aside)
+    what = f"{len(seeds)} new seeds, all declared before the first, in another folder or a new version of the suite"
+    return _with_time(study, set(study.asked_for["group"]), seeds, what, wanted)
+
+
+def _results_beside(command: Command, ending: str) -> str:
+    """Return a results folder beside that of a command, named after it."""
+    folder = Path(command.value("--results") or "results")
+    if folder.name in ("", ".."):  # the current folder, or the one above: beside it and not in it
+        folder = folder / ".." / folder.resolve().name
+    return str(folder.with_name(f"{_ENDINGS.sub('', folder.name)}-{ending}"))
 
 
 def _has_ended_whole(study: Study) -> bool:
@@ -184,10 +216,7 @@ def _with_more_epochs(study: Study, command: Command) -> str:
     if len(kept) == len(shorter.options):
         return f"Next: longer training, trained anew, `{longer}`"
     # beside these trials they would be one study of two lengths, of which no one command is
-    folder = Path(command.value("--results") or "results")
-    if folder.name in ("", ".."):  # the current folder, or the one above: beside it and not in it
-        folder = folder / ".." / folder.resolve().name
-    aside = str(folder.with_name(f"{re.sub(r'-[0-9]+-epochs$', '', folder.name)}-{2 * epochs[0]}-epochs"))
+    aside = _results_beside(command, f"{2 * epochs[0]}-epochs")
     return f"Next: longer training, anew in a folder of its own, `{longer.having('--results', aside)}`"
 
 
@@ -207,10 +236,10 @@ def _is_cut_by_profile(study: Study) -> bool:
 
 
 def _next_look(scored: ScoredStudy, command: Command) -> str | None:
-    """Propose the next look where a question is open; of a study of one or two seeds, in which none can be, five."""
+    """Propose the next look where a question is open, five seeds where none can be, new ones after undeclared ones."""
     study, design = scored.study, scored.study.design
     if design.extended:
-        return None
+        return _new_seeds(study, command)
     if design.is_fixed:
         everything = {str(group): set(members["seed"]) for group, members in study.asked_for.groupby("group")}
         lacking = [own for own in everything.values() if not own.issuperset(design.of(own).seeds)]
