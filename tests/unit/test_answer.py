@@ -146,6 +146,23 @@ def test_after_undeclared_seeds_new_ones_are_proposed_in_a_folder_of_their_own(f
     assert not Design.fixed((0, 1, 2)).asked_for(range(5, 10)).extended, "a first run of them declares them"
 
 
+@pytest.mark.parametrize("is_of_use", [True, False])
+def test_no_seeds_are_named_where_the_proposal_says_that_they_would_not_help(is_of_use):
+    """A sentence named the seeds of a new study, and two lines later the proposal said that seeds would not help."""
+    fids = (
+        ((50, 60, 45, 51, 52), (55, 58, 52, 51, 54))
+        if is_of_use
+        else ((350, 360, 345, 351, 352), (355, 352, 350, 351, 353))
+    )
+    design = {("test", 1, "full", "digits"): Design.fixed(range(5))}
+    items = [*trials(2e-4, fids[0]), *trials(3e-4, fids[1])]
+    ((_, _, (found,)),) = report_of(items, commands={"test": COMMAND}, designs=design).studies
+    (lr,) = (sentence for sentence in found.factors if sentence.startswith("learning rate"))
+    assert lr.startswith("learning rate: undecided between 0.0002 and 0.0003")
+    assert (found.proposal or "").endswith("more seeds would not help.") != is_of_use
+    assert (" seeds" in lr) == is_of_use
+
+
 def proposal_of(items):
     (study,) = studies_of(items, commands={"test": COMMAND})
     return proposal(study.scored[0])

@@ -148,6 +148,12 @@ def _is_beyond_tests(found: Standings) -> bool:
     return not is_judged and not any(each.why.endswith(CHANGED) for each in unequal)
 
 
+def seeds_help(scored: ScoredStudy) -> bool:
+    """False where no number of seeds settles anything, so that none is proposed: see ``_proposal``."""
+    found = standings(scored)
+    return not (_is_untrained(found) or _is_beyond_tests(found))
+
+
 def _is_untrained(found: Standings) -> bool:
     """True if no setting is better than untrained generators: more seeds of such a training settle nothing."""
     return found.best is not None and all(each.is_untrained for each in found.rows if each.median.n)
