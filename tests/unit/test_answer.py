@@ -23,7 +23,7 @@ from gan_bench.core.text import matches
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import NO_ENVIRONMENT
 from gan_bench.report.card.text import ScoreRow, _rank_in_words
-from gan_bench.report.findings.answer import answers_markdown
+from gan_bench.report.findings.answer import answers, answers_markdown
 from gan_bench.report.findings.command import Command, planned_command, whole_command
 from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.find_setting import _champion, finished_settings
@@ -114,6 +114,37 @@ def test_trials_of_other_images_or_code_are_not_compared(before, after, changed)
     assert f"No test judges lr 2e-4: {changed} changed between them." in found.headline
     assert lr.startswith("learning rate: undecided between 0.0002 and 0.0003")
     assert f"Trials are of different times: {changed} changed" in found.cautions[0]
+
+
+@pytest.mark.parametrize(
+    ("last", "proposed"),
+    [
+        ("", "--profile full --seeds 0,1,2,3,4"),
+        (" --profile full --until decided --max-seeds 3", "--profile full --seeds 0,1,2,3,4"),
+        (" --profile full --only 'lr 2e-4' --seeds 0-2", "--profile full --seeds 0,1,2,3,4"),
+    ],
+)
+def test_all_seeds_are_proposed_where_trials_are_from_before_a_change(last, proposed):
+    """`--fresh` was the remedy: it deletes good records, and leaves old ones of seeds that the suite does not have."""
+    items = [*trials(2e-4, (80, 83, 79, 84, 81)), *trials(3e-4, (50, 52, 49, 51, 50.5))]
+    items = [
+        replace(each, environment={"device": "cpu", "data_sha256": "ba"[i % 5 > 2]}) for i, each in enumerate(items)
+    ]
+    (study,) = studies_of(items, commands={"test": f"gan-bench run test{last}"})
+    (found,) = answers(study)
+    assert not any("--fresh" in sentence for sentence in found.sentences)
+    wanted = f"Next: `gan-bench run test {proposed}` trains again what is from before the images of digits changed"
+    assert found.proposal == f"{wanted}."
+    items[0], lacking = replace(items[0], record=None), items.pop()
+    assert lacking.trial["config"]["seed"] == 4
+    (study,) = studies_of(items, commands={"test": f"gan-bench run test{last}"})
+    assert proposal(study.scored[0]) == f"{wanted}, and 2 more trials."
+
+
+def test_nothing_is_trained_again_for_what_the_suite_asks_for_no_longer():
+    old, new = of(trials(2e-4, (80, 83)), data_sha256="a"), of(trials(3e-4, (50, 52)), data_sha256="b")
+    (study,) = studies_of([*(replace(each, withdrawn=True) for each in old), *new], commands={"test": COMMAND})
+    assert "trains again" not in (proposal(study.scored[0]) or "")
 
 
 def test_no_command_is_proposed_for_a_part_that_the_program_registered():

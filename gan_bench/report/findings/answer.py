@@ -298,7 +298,7 @@ def _cautions(scored: ScoredStudy, found: Standings) -> Iterator[str]:
     if changed := changed_between(scored.study.trials["made_of"], scored.study.trials["made_of"]):
         yield (
             f"Trials are of different times: {changed} changed between them, and no test judges trials from before and "
-            "after; `--fresh` trains all of them again."
+            "after."
         )
     done = scored.study.trials[scored.study.trials["status"] == "done"]
     machines = sorted(set(done["device_name"]) - {""})

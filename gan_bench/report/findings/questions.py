@@ -24,7 +24,7 @@ from gan_bench.report.findings.command import (
 from gan_bench.report.findings.factors import WITHIN, factors_of
 from gan_bench.report.findings.sides import CHANGED
 from gan_bench.report.findings.standings import Standings, standings
-from gan_bench.report.study.frame import ENDED
+from gan_bench.report.study.frame import ENDED, changed_between
 from gan_bench.report.study.study import ScoredStudy, Study
 
 WORDS = ("decided", "equivalent", "tie", "undecided", "not judged")
@@ -107,16 +107,9 @@ def _proposal(scored: ScoredStudy) -> str | None:
         One sentence, or None where the records do not say with what they were made or nothing more is worth it.
     """
     study, found, trials = scored.study, standings(scored), scored.study.asked_for
-    left = trials["status"].isin(["planned", "unfinished", "interrupted", "damaged", "altered", "skipped"])
     command = planned_command(study)
-    if left.any() and command:
-        seeds, waiting = last_command(study).value("--seeds"), {int(seed) for seed in trials["seed"][left]}
-        is_until = command.value("--until") is not None and not study.design.extended
-        if seeds and waiting <= named_seeds(seeds):  # else it was for another part
-            command = command.of_seeds(seeds)
-        elif not is_until and not waiting <= set(study.design.first(study.design.looks[0])):
-            command = command.of_seeds(seeds_argument(study))  # the suite alone has fewer
-        return f"Next: `{command}` continues; {plural(int(left.sum()), 'trial')} left."
+    if unfinished := command and _unfinished(study, command):
+        return unfinished
     if found.best is None or not command or trials.empty or _has_ended_whole(study):
         return None
     if _is_untrained(found):
@@ -128,6 +121,28 @@ def _proposal(scored: ScoredStudy) -> str | None:
     if trials["group"].nunique() == 1:  # more seeds would compare it with nothing
         return None
     return _next_look(scored, command) or _beyond_tests(study, found, command)
+
+
+def _unfinished(study: Study, command: Command) -> str | None:
+    """Propose what continues a study, or trains what is from before a change of images or code; else nothing."""
+    trials = study.asked_for
+    left = trials["status"].isin(["planned", "unfinished", "interrupted", "damaged", "altered", "skipped"])
+    changed = changed_between(trials["made_of"], trials["made_of"])
+    if changed and not _has_ended_whole(study):  # a run keeps what is of today, and sets the other records aside
+        lacking = trials["group"].nunique() * trials["seed"].nunique() - len(trials)
+        count = int(left.sum()) + lacking
+        more = f", and {plural(count, 'more trial')}" if count else ""
+        command = command.of_seeds(seeds_argument(study))
+        return f"Next: `{command}` trains again what is from before {changed} changed{more}."
+    if not left.any():
+        return None
+    seeds, waiting = last_command(study).value("--seeds"), {int(seed) for seed in trials["seed"][left]}
+    is_until = command.value("--until") is not None and not study.design.extended
+    if seeds and waiting <= named_seeds(seeds):  # else it was for another part
+        command = command.of_seeds(seeds)
+    elif not is_until and not waiting <= set(study.design.first(study.design.looks[0])):
+        command = command.of_seeds(seeds_argument(study))  # the suite alone has fewer
+    return f"Next: `{command}` continues; {plural(int(left.sum()), 'trial')} left."
 
 
 def _beyond_tests(study: Study, found: Standings, command: Command) -> str | None:
