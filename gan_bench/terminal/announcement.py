@@ -194,6 +194,15 @@ def _mark(trial: Trial, prepared: Preparation) -> str:
     return "finished" if status is Status.DONE else str(status)
 
 
+def _start(trial: Trial, prepared: Preparation) -> str:
+    """Say after which epoch a trial that had begun is resumed, or that it starts again."""
+    kept = prepared.state.kept.get(trial.id)
+    if kept is None:
+        return ", from epoch 0" if trial.id in prepared.state.restart else ""
+    about = "at most" if trial.id in prepared.state.at_most else "about"
+    return f", resumed after {about} {kept}" if kept else ", resumed in the first"
+
+
 def _seeds(seeds: list[int]) -> str:
     """Write seeds as ``--seeds`` takes them: ``seed 3``, ``seeds 0-4,7``."""
     runs: list[list[int]] = []
@@ -211,10 +220,7 @@ def list_trials(prepared: Preparation, console: PlainConsole) -> None:
     names = short_names(prepared.plan.trials)
     rows: dict[tuple[str, str, int, str], list[int]] = {}
     for trial in prepared.plan.trials:
-        kept = prepared.state.kept.get(trial.id) if trial.id not in prepared.state.held else None
-        is_restarted = trial.id in prepared.state.restart and trial.id not in prepared.state.held
-        again = ", from epoch 0" if is_restarted else ""
-        resumed = again if kept is None else f", resumed after about {kept}" if kept else ", resumed in the first"
+        resumed = "" if trial.id in prepared.state.held else _start(trial, prepared)
         setting = names[trial.id].rpartition(",seed=")[0]
         rows.setdefault((_mark(trial, prepared), setting, trial.config.epochs, resumed), []).append(trial.config.seed)
     indent = 4 + max((len(mark) for mark, *_ in rows), default=0)

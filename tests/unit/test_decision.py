@@ -1,6 +1,7 @@
 """What is done with a trial that an earlier run left something of: one decision, whoever asks."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from support.records import edit
@@ -8,6 +9,7 @@ from support.runs import context, decision_on, run, stop_after, train
 from support.trials import digits_trial
 
 from gan_bench.core.errors import DataError, UnreadableError
+from gan_bench.execution.preflight.plan_state import find_plan_state
 from gan_bench.execution.trial import checkpoints
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Action, Decision, Policy
@@ -109,6 +111,27 @@ def test_the_decision_on_what_an_earlier_run_left(results, name, change, decisio
     change(directory)
     why = decision.why and decision.why.format(path=directory.path)
     assert decision_on(results / name, TRIAL) == Decision(decision.action, why, decision.keep, decision.had_begun)
+
+
+def test_a_plan_counts_the_epochs_of_the_checkpoint(results):
+    """A killed run had gone beyond it: "resumed after about 6", and the trial was resumed in its first epoch."""
+    folder = results / "interrupted"
+    directory = RecordDirectory.of(folder, TRIAL)
+    found = checkpoints.read(directory.checkpoint, TRIAL.id)
+    behind = found.state["epoch"]
+    ahead = (folder.parent / "finished" / directory.history.relative_to(folder)).read_bytes()
+    directory.history.write_bytes(ahead)
+    assert Earlier(directory).epochs_trained() == TRIAL.config.epochs > behind
+    plan = SimpleNamespace(suite=TRIAL.config.suite, trials=(TRIAL,))
+
+    def state():
+        return find_plan_state(folder, plan, Policy(), context().identity)
+
+    assert (state().kept, state().at_most) == ({TRIAL.id: behind}, frozenset())
+    whole = directory.checkpoint.read_bytes()
+    for content in (whole[:-100], whole.replace(b"batch", b"other"), b"", whole.replace(b"/data.pkl", b"/data.xyz")):
+        directory.checkpoint.write_bytes(content)
+        assert (state().kept, state().at_most) == ({TRIAL.id: TRIAL.config.epochs}, {TRIAL.id})
 
 
 @pytest.mark.parametrize("name", ["interrupted", "finished"])

@@ -39,7 +39,8 @@ class PlanState:
         restart: Why trials that had begun are trained from their start, by trial id.
         ended: How trials ended that need no further run, by trial id.
         held: Trials to run that another process is at now, by trial id.
-        kept: Epochs, as far as is known, that trials are resumed after, by trial id.
+        kept: Epochs that trials are resumed after, by trial id.
+        at_most: Those trials of them whose checkpoint does not tell its epoch: they are resumed there or before.
         deleted: Trials to run whose earlier record ``--fresh`` deletes, each when its trial starts.
     """
 
@@ -50,6 +51,7 @@ class PlanState:
     ended: Mapping[str, Status] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
     kept: Mapping[str, int] = field(default_factory=dict)
+    at_most: frozenset[str] = frozenset()
     deleted: tuple[Trial, ...] = ()
 
 
@@ -67,6 +69,7 @@ def find_plan_state(results: Path, plan: Plan, policy: Policy, identify: Identif
     todo = [t for t in plan.trials if found[t.id].action not in (Action.NOTHING, Action.REFUSE)]
     begun = [trial for trial in todo if earlier[trial.id].directory.path.exists()]
     resumed = [trial_id for trial_id, decision in found.items() if identify and decision.action is Action.RESUME]
+    behind = {trial_id: earlier[trial_id].epochs_behind() for trial_id in resumed}
     replaced = {
         trial_id: (decision.had_begun, _why_retrained(decision, results / plan.suite))
         for trial_id, decision in found.items()
@@ -83,7 +86,8 @@ def find_plan_state(results: Path, plan: Plan, policy: Policy, identify: Identif
             if decision.action is Action.NOTHING and (record := earlier[trial_id].record)
         },
         held=frozenset(trial.id for trial in begun if trial_lock(earlier[trial.id].directory).holder()),
-        kept={trial_id: _epochs_behind(earlier[trial_id]) for trial_id in resumed},
+        kept={each: _epochs_trained(earlier[each]) if known is None else known for each, known in behind.items()},
+        at_most=frozenset(each for each, known in behind.items() if known is None),
         deleted=tuple(trial for trial in todo if found[trial.id].action is Action.DELETE),
     )
 
@@ -94,8 +98,8 @@ def _why_retrained(decision: Decision, suite_folder: Path) -> str:
     return f"{why} (its earlier record goes to {suite_folder / str(decision.keep)})"
 
 
-def _epochs_behind(earlier: Earlier) -> int:
-    """Count the finished epochs that a resumed run starts from, as far as the history tells."""
+def _epochs_trained(earlier: Earlier) -> int:
+    """Count the finished epochs that the history tells of: a killed run may have gone beyond its checkpoint."""
     try:
         return earlier.epochs_trained()
     except RecordError:
