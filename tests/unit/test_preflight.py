@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +28,7 @@ from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.preflight import estimate as module
 from gan_bench.execution.preflight.checks import survey
 from gan_bench.execution.preflight.estimate import WORTH, estimate, group_size, unmeasured
-from gan_bench.execution.preflight.folder import locks_remark
+from gan_bench.execution.preflight.folder import check_space, locks_remark
 from gan_bench.execution.trial import environment
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.workers.job import group_trials
@@ -402,6 +404,28 @@ def test_a_file_system_whose_locks_stay_on_one_machine_is_named(place, kind):
 
 
 LEVEL = {1: 1.0, 4: 0.4, 16: 0.2, 25: 0.19}
+
+
+def test_a_folder_with_room_for_the_records_is_not_refused(tmp_path, monkeypatch):
+    """Six such trials were refused on 63 MB, of which they take 10: MLflow's copies counted with --no-tracking, too."""
+    trials = [digits_trial(seed, epochs=2) for seed in range(6)]
+
+    def on_a_disk_of(free, mirrored):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+        check_space(trials, 1, tmp_path, mirrored=mirrored)
+
+    def needed(mirrored):
+        with pytest.raises(UserError, match=r"free some space or choose another folder") as refused:
+            on_a_disk_of(0, mirrored)
+        numbers = re.search(r"will write about ([\d,]+) MB to .* and needs ([\d,]+) MB to spare", str(refused.value))
+        return [int(number.replace(",", "")) for number in numbers.groups()]
+
+    (alone, spare), (with_copies, same) = needed(mirrored=False), needed(mirrored=True)
+    assert spare == same
+    assert with_copies == pytest.approx(2 * alone, abs=1)
+    on_a_disk_of((alone + spare + 2) * 1e6, mirrored=False)
+    with pytest.raises(UserError, match="to spare"):
+        on_a_disk_of((alone + spare + 2) * 1e6, mirrored=True)
 
 
 @pytest.mark.parametrize(

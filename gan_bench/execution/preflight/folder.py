@@ -44,11 +44,17 @@ def check_writable(results: Path, *, make: bool) -> None:
         ) from None
 
 
-def check_space(trials: list[Trial], at_a_time: int, results: Path) -> None:
+def check_space(trials: list[Trial], at_a_time: int, results: Path, *, mirrored: bool) -> None:
     """Find out before hours are spent whether the results folder has room for what trials will write.
 
-    Counted are generators and sample grids, twice because MLflow keeps copies, history lines, and three checkpoints
-    of every trial that runs at the same time: the last, the one before, and the next while it is written.
+    Counted are generators, sample grids and history lines, and what is to spare: three checkpoints of every trial that
+    runs at the same time (the last, the one before, and the next while it is written) and ``_SPARE``.
+
+    Args:
+        trials: The trials.
+        at_a_time: How many of them run at the same time.
+        results: The results folder.
+        mirrored: Whether MLflow keeps a copy of generators and grids beside them.
 
     Raises:
         UserError: It has not.
@@ -58,16 +64,17 @@ def check_space(trials: list[Trial], at_a_time: int, results: Path) -> None:
         architecture = ARCHITECTURES[config.architecture]
         sizes = [_weight_bytes(network) for network in without_memory(architecture, config.latent_dim)]
         sizes[0] *= 2 if config.ema_decay else 1  # the moving average is another generator
-        pixels = GRID * architecture.image_shape[0] * config.image_size**2
-        lasting += 2 * (sizes[0] + len(config.evaluation.epochs) * pixels) + _LINE * config.epochs * 4
+        grids = len(config.evaluation.epochs) * GRID * architecture.image_shape[0] * config.image_size**2
+        lasting += (2 if mirrored else 1) * (sizes[0] + grids) + _LINE * config.epochs * 4
         lasting += kept_bytes(config)
         passing = max(passing, 3 * 3 * sum(sizes))  # Adam keeps two moments beside each weight
-    needed = lasting + at_a_time * passing + _SPARE
+    spare = at_a_time * passing + _SPARE
     free = shutil.disk_usage(results).free
-    if free < needed:
+    if free < lasting + spare:
         raise UserError(
-            f"the suite will write about {rounded(needed / 1e6)} MB to {results}, where {rounded(free / 1e6)} MB are "
-            "free; free some space or choose another folder with --results"
+            f"the suite will write about {rounded(lasting / 1e6)} MB to {results} and needs {rounded(spare / 1e6)} MB to spare "
+            f"for checkpoints and tables, where {rounded(free / 1e6)} MB are free; free some space or choose another "
+            "folder with --results"
         )
 
 
