@@ -23,7 +23,7 @@ from gan_bench.cli.doctor import doctor
 from gan_bench.cli.options import Results, Tables, TrackingUri, parse_seeds, with_run_options
 from gan_bench.core import GARBAGE_THRESHOLD, __version__
 from gan_bench.core.cache import ensure_home
-from gan_bench.core.errors import UserError
+from gan_bench.core.errors import FULL, UserError
 from gan_bench.core.preparing import progress_listener
 from gan_bench.core.text import as_typed, at_home
 from gan_bench.run_options import RunOptions
@@ -283,8 +283,17 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         _exit_with(BROKEN_PIPE)
     except OSError as error:
-        what = f"the file {error.filename} cannot be used" if error.filename else "something cannot be written"
-        _exit_with(2, f"error: {what} ({error.strerror or error}); check space, rights, and where output goes")
+        _exit_with(2, _refusal(error, words))
+
+
+def _refusal(error: OSError, words: list[str]) -> str:
+    """Return in a sentence what the system refused; of a full disk, that a run goes on where it was."""
+    why, file = error.strerror or error, error.filename
+    if file and error.errno in FULL:
+        then = "the same command continues" if words[:1] == ["run"] else "try again"
+        return f"error: {file} cannot be written ({why}); free some space; {then}"
+    what = f"the file {file} cannot be used" if file else "something cannot be written"
+    return f"error: {what} ({why}); check space, rights, and where output goes"
 
 
 BROKEN_PIPE = 128 + 13

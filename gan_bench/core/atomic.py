@@ -32,22 +32,35 @@ def write_atomically(path: Path, content: bytes | str, mode: int | None = None) 
         mode: Its permissions, or None for those of every new file.
 
     Raises:
-        OSError: The file cannot be written; the old one stands and nothing is left beside it.
+        OSError: The file, which the error names, cannot be written; the old one stands and nothing is left beside it.
     """
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
-    handle, aside = new_file_beside(path)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            if mode is not None:
-                aside.chmod(mode)
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+    with naming(path):
+        handle, aside = new_file_beside(path)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                if mode is not None:
+                    aside.chmod(mode)
+                os.fsync(file.fileno())
+            aside.replace(path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
     sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let what the system refuses name a file that is written: its own errors name none, or the file aside."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or str(error.filename).endswith(ASIDE):
+            error.filename = str(path)
+            error.filename2 = None
+        raise
 
 
 def write_new(texts: Mapping[Path, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.trials import digits_trial
 
+from gan_bench.cli import app
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UserError
@@ -249,10 +251,40 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as refused:
         write_atomically(path, "new")
+    assert refused.value.filename == str(path), "the system names none"
     assert [p.name for p in tmp_path.iterdir()] == ["f"]
     assert path.read_text() == "old"
+    with pytest.raises(FileNotFoundError) as refused:
+        write_atomically(tmp_path / "gone" / "f", "new")
+    assert refused.value.filename == str(tmp_path / "gone" / "f"), "it is not called as the file aside"
+
+
+@pytest.mark.parametrize(
+    ("words", "number", "said"),
+    [
+        (["run", "tiny"], errno.ENOSPC, "{} cannot be written (full); free some space; the same command continues"),
+        (["sync", "results"], errno.EDQUOT, "{} cannot be written (full); free some space; try again"),
+        (["run", "tiny"], errno.EIO, "the file {} cannot be used (full); check space, rights, and where output goes"),
+    ],
+)
+def test_a_full_disk_is_said_with_the_file_that_was_written(tmp_path, monkeypatch, capsys, words, number, said):
+    """It said "something cannot be written" where the scores of real images found no room."""
+
+    def full(*_, **__):
+        raise OSError(number, "full")
+
+    def write(*_, **__):
+        monkeypatch.setattr(os, "fsync", full)
+        write_baselines(tmp_path, "tiny", 1, [])
+
+    monkeypatch.setattr(app, "_commands", write)
+    monkeypatch.setenv("COLUMNS", "500")
+    with pytest.raises(SystemExit) as ended:
+        app.main(words)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"error: {said.format(tmp_path / 'tiny' / 'anchors.json')}\n"
 
 
 def test_only_what_nobody_writes_is_removed(tmp_path):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gan_bench.core.atomic import STALE_SECONDS
+from gan_bench.core.atomic import STALE_SECONDS, naming
 from gan_bench.core.errors import UserError, brief
 from gan_bench.execution.cluster.node import (
     NodeReport,
@@ -142,7 +142,8 @@ def connected(
     try:
         share = share_of(gpus, cpus, device, [node["Resources"] for node in live_nodes()])
         _remove_stale_marks(results)
-        mark.write_text(token, encoding="utf-8")
+        with naming(mark):
+            mark.write_text(token, encoding="utf-8")
         folder = SharedFolder(results.resolve(), mark, token)
         driver = Driver(_mailbox(), folder, versions())
         reports = _same_versions(_reports(folder, share))
