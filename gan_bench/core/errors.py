@@ -86,10 +86,12 @@ class RecordError(UserError):
     Attributes:
         status: What its row in tables says.
         folder: Name of the record directory or the suite's folder that it is about, where a reader of many set it.
+        bare: The message without what helps, where a reader of many knows that better.
     """
 
     status = "damaged"
     folder = ""
+    bare = ""
 
     @property
     def line(self) -> str:

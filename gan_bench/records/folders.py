@@ -8,13 +8,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any, TypeVar
 
-from gan_bench.config.trial import RESERVED_NAMES, directory_name
+from gan_bench.config.trial import RESERVED_NAMES, directory_name, setting_key
 from gan_bench.core.errors import CopiedError, DamagedError, PutAsideError, RecordError, UnreadableError, UserError
+from gan_bench.core.text import at_place, printable, without_places
 from gan_bench.records import schema
-from gan_bench.records.json_files import REMEDY, read_known, read_optional, read_usable, unreadable
+from gan_bench.records.command import Command
+from gan_bench.records.json_files import REMEDY, read_known, read_optional, read_usable, unreadable, without_remedy
 from gan_bench.records.layout import BASELINES, LEFT_OUT, PLAN, TRIAL, TRIALS, check_name, is_safe_name
 from gan_bench.records.reader import Steps, StoredTrial, read_trial, with_config
+
+E = TypeVar("E", bound=RecordError)
+Planned = Mapping[str, schema.PlannedTrial]
+"""Planned trials by the names of their directories."""
 
 
 def existing(results: Path) -> Path:
@@ -73,6 +80,15 @@ def suite_of(folder: Path) -> str:
     """Return the name of the suite that a folder is of: what its plan says, or its own where no plan names one."""
     named = plan_of(folder).get("suite", "")  # plans of the first versions name none
     return named if is_safe_name(named) else folder.resolve().name
+
+
+def command_of(folder: Path, plan: schema.PlanFile, suite: str) -> str:
+    """Return what continues the suite of a folder; nothing where that would begin it anew in the folder of its name."""
+    command = printable(plan.get("command", ""))
+    home = folder if folder.name == suite else folder.resolve()  # what a link of another name leads to
+    if not command or home.name != suite:
+        return ""
+    return without_places(command) if (folder / LEFT_OUT).is_file() else at_place(command, home.parent)
 
 
 @dataclass(frozen=True)
@@ -216,15 +232,16 @@ def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Ite
         yield error
         return
     rows = _planned(suite, has_records=bool(folders))
-    names = {row["directory"] for row in rows} if isinstance(rows, list) else None
-    withdrawn = {row["directory"] for row in rows if row.get("withdrawn")} if isinstance(rows, list) else set[str]()
+    known = {row["directory"]: row for row in rows} if isinstance(rows, list) else None
+    withdrawn = {name for name, row in (known or {}).items() if row.get("withdrawn")}
     for path in folders:
         found = read_or_error(path, steps=steps, history=history)
         if isinstance(found, StoredTrial):
             seen.add(path.name)
-            found = replace(found, withdrawn=path.name in withdrawn)
+            fault = found.fault and _with_remedy(found.fault, suite, known, path.name)
+            found = replace(found, withdrawn=path.name in withdrawn, fault=fault)
         else:
-            faults[path.name] = found = _with_remedy(found, is_planned=names is None or path.name in names)
+            faults[path.name] = found = _with_remedy(found, suite, known, path.name)
         yield found
     if isinstance(rows, RecordError):
         yield rows
@@ -257,14 +274,46 @@ def _planned(suite: Path, *, has_records: bool) -> list[schema.PlannedTrial] | R
         return error
 
 
-def _with_remedy(error: RecordError, *, is_planned: bool) -> RecordError:
-    """Return an error that advises to run the suite again where that helps."""
-    if is_planned or not str(error).endswith(REMEDY):
+def _with_remedy(error: E, suite: Path, known: Planned | None, directory: str) -> E:
+    """Return an error whose advice to run the suite again says how, or what helps where no run replaces the record.
+
+    Args:
+        error: What is wrong with a record.
+        suite: The suite's folder.
+        known: Its planned trials by directory, or None where they are not known.
+        directory: The record's.
+    """
+    if known is None or not str(error).endswith(REMEDY):
         return error
-    told = str(error).removesuffix(REMEDY) + "no plan has its trial, so no run replaces it; move it elsewhere"
-    moved = type(error)(told)
-    moved.folder = error.folder
+    moved = type(error)(str(error).removesuffix(REMEDY) + remedy_of(suite, known, directory))
+    moved.folder, moved.bare = error.folder, without_remedy(error)
     return moved
+
+
+def remedy_of(suite: Path, known: Planned, directory: str) -> str:
+    """Return what replaces a damaged record, of whichever part of its suite the last run was.
+
+    Args:
+        suite: The suite's folder.
+        known: Its planned trials by directory.
+        directory: The record's.
+    """
+    row: Mapping[str, Any] | None = known.get(directory)
+    if row is None and (trial := read_usable(suite / directory / TRIAL, schema.TRIAL)):
+        setting = setting_key(trial["config"])  # another seed of a planned setting is a run's, too
+        is_asked = any(setting_key(each["config"]) == setting and not each.get("withdrawn") for each in known.values())
+        row = {"config": trial["config"]} if is_asked else None
+    if row is None:
+        return "no plan has its trial, so no run replaces it; move it elsewhere"
+    if row.get("withdrawn"):
+        return "its suite asks for the trial no longer, so no run replaces it; move it elsewhere"
+    config, seed = row["config"], str(row["config"]["seed"])
+    is_published = (suite / LEFT_OUT).is_file()
+    own = "" if is_published else command_of(suite, plan_of(suite), suite_of(suite))
+    command = Command.parse(own).training([config], str(config["suite"]), str(config["profile"])) if own else None
+    if command is None:
+        return f"run the suite again with `--seeds {seed}` to replace it"
+    return f"`{command.of_seeds(seed)}` replaces it"
 
 
 def read_or_error(path: Path, *, steps: Steps = True, history: bool = True) -> StoredTrial | RecordError:

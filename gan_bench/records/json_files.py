@@ -24,6 +24,13 @@ T = TypeVar("T")
 SEAL = "sha256"
 """Key of a JSON file's own digest; files of earlier versions have none."""
 REMEDY = "run the suite again to replace it"
+
+
+def without_remedy(error: RecordError) -> str:
+    """Return what is wrong with a record, without what helps."""
+    return error.bare or str(error).removesuffix(f"; {REMEDY}")
+
+
 _NO_FILE = {errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENXIO}
 """Errors of opening that say what the thing is, not that it is kept from us."""
 

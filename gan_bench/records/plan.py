@@ -14,11 +14,18 @@ from gan_bench.config.measures import COLUMNS, MEASURES, Measure
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.atomic import move_aside, write_atomically
 from gan_bench.core.errors import DamagedError
-from gan_bench.core.text import at_place, command_words, printable, without_places
+from gan_bench.core.text import command_words
 from gan_bench.records import schema
-from gan_bench.records.folders import folders_by_suite, plan_of, planned_trials, suite_folders, trial_folders
+from gan_bench.records.folders import (
+    command_of,
+    folders_by_suite,
+    plan_of,
+    planned_trials,
+    suite_folders,
+    trial_folders,
+)
 from gan_bench.records.json_files import is_regular, read_if_there, read_known, read_usable, write_object
-from gan_bench.records.layout import DAMAGED, LEFT_OUT, PLAN, SUITE, TRIAL
+from gan_bench.records.layout import DAMAGED, PLAN, SUITE, TRIAL
 from gan_bench.records.shared import Rows, left_by_earlier, read_baselines, rewriting
 
 
@@ -271,7 +278,7 @@ def read_suites(results: Path) -> Suites:
         declared = {**plans[0].get("earlier", {}), str(versions[suite]): plans[0].get("designs", {})}
         for version, stored in declared.items():
             designs |= {(suite, int(version), *place): each for place, each in _declared(stored).items()}
-        if command := _command_of(folders.read[0], plans[0], suite):
+        if command := command_of(folders.read[0], plans[0], suite):
             commands[suite] = command
     return Suites(versions, designs, frozenset(unknown), commands, baselines)
 
@@ -279,15 +286,6 @@ def read_suites(results: Path) -> Suites:
 def _says(plan: schema.PlanFile) -> tuple[object, ...]:
     """Return what folders of one suite must agree on."""
     return plan.get("version"), plan.get("designs", {}), plan.get("earlier", {})
-
-
-def _command_of(folder: Path, plan: schema.PlanFile, suite: str) -> str:
-    """Return what continues the suite of a folder; nothing where that would begin it anew in the folder of its name."""
-    command = printable(plan.get("command", ""))
-    home = folder if folder.name == suite else folder.resolve()  # what a link of another name leads to
-    if not command or home.name != suite:
-        return ""
-    return without_places(command) if (folder / LEFT_OUT).is_file() else at_place(command, home.parent)
 
 
 def design_so_far(results: Path, suite: str, version: int, profile: str, dataset: str) -> Design | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,12 +13,14 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.atomic import unseal
 from gan_bench.core.errors import AlteredError, RecordError, UnreadableError
 from gan_bench.core.text import plural
-from gan_bench.records.earlier import refuse_other_format
+from gan_bench.records.earlier import Earlier, refuse_other_format
 from gan_bench.records.folders import (
     baselines_fault,
     excused,
     folders_by_suite,
     read_left_out,
+    read_plan,
+    remedy_of,
     scan_suite,
     trial_folders,
 )
@@ -115,8 +118,9 @@ def verified_suite(suite: Path) -> Iterator[RecordCheck]:
         if isinstance(stored, RecordError):
             yield _refused("record", stored)
         elif isinstance(stored.fault, AlteredError) or (stored.fault is None and stored.path.is_dir()):
-            faults = _faults(stored, excused(left_out, stored))
-            yield RecordCheck(stored.path.name, tuple(faults), tuple(_remarks(stored)), stored=stored)
+            faults = tuple(_faults(stored, excused(left_out, stored)))
+            remarks = (*_remarks(stored), *_remedy(suite, stored, faults))
+            yield RecordCheck(stored.path.name, faults, remarks, stored=stored)
         elif not stored.fault:
             remark = f"is {'no longer planned' if stored.withdrawn else 'planned'} and has no record"
             yield RecordCheck(stored.path.name, (), (remark,), checked=False, planned=True, withdrawn=stored.withdrawn)
@@ -262,6 +266,16 @@ def _summary_faults(stored: StoredTrial, record: TrialRecord) -> Iterator[str]:
         yield "its final values are not those of its history and evaluations"
     if dict(record.best) != best_scores(scores):
         yield "its best scores are not those of its evaluations"
+
+
+def _remedy(suite: Path, stored: StoredTrial, faults: Collection[str]) -> Iterator[str]:
+    """Yield what replaces a trial that had ended and has not the files that were saved."""
+    if not faults or stored.record is None:
+        return
+    with contextlib.suppress(RecordError):  # a file or the plan that cannot be read is named
+        if Earlier(RecordDirectory(stored.path)).damage():
+            rows = {row["directory"]: row for row in read_plan(suite)}
+            yield remedy_of(suite, rows, stored.path.name)
 
 
 def _remarks(stored: StoredTrial) -> Iterator[str]:

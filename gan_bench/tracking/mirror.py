@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
 from gan_bench.records.folders import fault_of, folders_by_suite, read_or_error, read_plan
-from gan_bench.records.json_files import REMEDY, unreadable
+from gan_bench.records.json_files import unreadable, without_remedy
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.plan import Suites, read_suites
@@ -282,7 +282,7 @@ class Mirror:
     def _mark_if_altered(self, run: MirroredRun, found: StoredTrial | RecordError) -> None:
         """Tag a run whose record is not what was saved, and take the tag back when it is again."""
         fault = fault_of(found)
-        text = "" if fault is None else printable(str(fault).removesuffix(f"; {REMEDY}"))
+        text = "" if fault is None else printable(without_remedy(fault))
         if text != run.altered:
             self.store.tag(run.run_id, {ALTERED_TAG: text})
             run.altered = text

@@ -20,11 +20,12 @@ from gan_bench.config.design import Design
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.text import matches
+from gan_bench.records.command import Command
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import NO_ENVIRONMENT
 from gan_bench.report.card.text import ScoreRow, _rank_in_words
 from gan_bench.report.findings.answer import answers, answers_markdown
-from gan_bench.report.findings.command import Command, planned_command, whole_command
+from gan_bench.report.findings.command import planned_command, whole_command
 from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.find_setting import _champion, finished_settings
 from gan_bench.report.findings.pairs import paired

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.studies import with_lr, write
 from support.trials import digits_trial
 
 from gan_bench.cli import app
@@ -23,8 +24,8 @@ from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema, writer
 from gan_bench.records.earlier import Earlier
-from gan_bench.records.folders import scan, suite_folders
-from gan_bench.records.json_files import parse_lines
+from gan_bench.records.folders import fault_of, scan, suite_folders
+from gan_bench.records.json_files import parse_lines, without_remedy
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import suite_files, write_plan
 from gan_bench.records.reader import StoredTrial, read_trial
@@ -372,3 +373,38 @@ def test_a_link_to_a_suite_beside_it_is_no_second_one(tmp_path, directory):
     assert suite_folders(tmp_path) == [tmp_path / "test"], "the suite's name"
     (tmp_path / "test").rename(tmp_path / "latest")
     assert suite_folders(tmp_path) == [moved], "the folder, where none has that name"
+
+
+LAST = "gan-bench run tiny.yaml --results there --profile full --only 'lr 3e-4' --until decided --max-seeds 8"
+
+
+@pytest.mark.parametrize(
+    ("command", "left", "remedy"),
+    [
+        (LAST, (), "`gan-bench run tiny.yaml --results {} --profile full --seeds 4` replaces it"),
+        (f"{LAST} --set lr=1e-9", (), "`gan-bench run tiny.yaml --results {} --profile full --seeds 4` replaces it"),
+        (LAST, (4,), "`gan-bench run tiny.yaml --results {} --profile full --seeds 4` replaces it"),
+        (LAST, (0, 4), "no plan has its trial, so no run replaces it; move it elsewhere"),
+        (None, (), "run the suite again with `--seeds 4` to replace it"),
+        ("withdrawn", (), "its suite asks for the trial no longer, so no run replaces it; move it elsewhere"),
+    ],
+)
+def test_what_replaces_a_damaged_record_is_a_command_that_has_its_trial(tmp_path, command, left, remedy):
+    """It was "run the suite again", which has neither a later look's seeds nor what `--only` left out."""
+    trials = [digits_trial(seed, suite="tiny") for seed in (0, 4)]
+    planned = [trial for trial in trials if trial.config.seed not in left] or [with_lr(trials[0], 1e-3)]
+    write_plan(tmp_path, "tiny", 1, planned, command)
+    for trial in trials:
+        write(tmp_path, trial, 50.0)
+    if command == "withdrawn":
+        write_plan(tmp_path, "tiny", 1, [with_lr(trials[0], 1e-3)], LAST, whole=True)
+    directory = RecordDirectory.of(tmp_path, trials[1])
+    whole = directory.evaluations.read_bytes()
+    remedy = remedy.format(tmp_path)
+    for content in (whole.replace(b"50.0", b"10.0"), b"{}\n" + whole):  # altered, and damaged
+        directory.evaluations.write_bytes(content)
+        fault = next(fault for each in scan(tmp_path) if (fault := fault_of(each)))
+        assert str(fault).endswith(f"; {remedy}")
+        assert without_remedy(fault) == str(fault).removesuffix(f"; {remedy}")
+        said = [text for check in verify(tmp_path) for text in (*check.faults, *check.remarks)]
+        assert sum(text.endswith(remedy) for text in said) == 1

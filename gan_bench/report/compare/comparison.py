@@ -16,7 +16,7 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.errors import CopiedError, PutAsideError, RecordError, UserError
 from gan_bench.core.text import plain_markdown, plural, printable, some_of
 from gan_bench.records.folders import existing, folders_by_suite, scan
-from gan_bench.records.json_files import REMEDY, is_regular
+from gan_bench.records.json_files import is_regular, without_remedy
 from gan_bench.records.layout import PLAN
 from gan_bench.records.plan import Suites, declare_foreign_measures, read_suites
 from gan_bench.records.reader import StoredTrial
@@ -388,7 +388,7 @@ class _Folder:
 
 
 def _left_out(fault: RecordError) -> str:
-    return f"left out, {fault.status}: {str(fault).removesuffix(f'; {REMEDY}')}"
+    return f"left out, {fault.status}: {without_remedy(fault)}"
 
 
 def _put_aside(errors: Iterable[PutAsideError]) -> Iterator[str]:

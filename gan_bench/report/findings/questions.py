@@ -12,10 +12,8 @@ from pathlib import Path
 from gan_bench.config.design import FEWEST, LOOKS
 from gan_bench.config.trial import LIMITS, setting_key
 from gan_bench.core.text import duration, plural
+from gan_bench.records.command import CAPS, SHORTER, Command
 from gan_bench.report.findings.command import (
-    CAPS,
-    SHORTER,
-    Command,
     last_command,
     named_seeds,
     planned_command,

@@ -1,0 +1,116 @@
+"""The command that a suite was last run with, in parts: what of it says which trials are trained."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gan_bench.config.changes import Several, parse_change
+from gan_bench.config.suite import SET_MARK
+from gan_bench.core.errors import UserError
+
+_OF_PLAN: Mapping[str, Callable[[Any, str], bool]] = {
+    "--epochs": lambda config, value: config["epochs"] <= int(value),
+    "--train-limit": lambda config, value: (config["train_limit"] or 0) <= int(value),
+    "--samples": lambda config, value: config["evaluation"]["samples"] == int(value),
+    "--extractor": lambda config, value: value in config["evaluation"]["extractors"],
+    "--precision": lambda config, value: config["precision"] == value,
+    "--set": lambda config, value: _is_set(config, value),  # noqa: PLW0108 - defined below
+}
+"""Options that change trials, with what says whether a trial has their value."""
+CAPS = ("--epochs", "--train-limit", "--samples")
+"""Options that cut a suite's protocol down."""
+SHORTER = ("--epochs", "--train-limit")
+"""Those of them that shorten training."""
+_CHOOSING = ("--only", "--seeds", "--profile")
+"""Options that choose trials: those of the study are chosen by what they are."""
+_LOOKING = ("--until", "--max-seeds")
+"""Options that a fixed list does not have."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command in parts.
+
+    Attributes:
+        words: The command itself.
+        options: Its options in order, each with its value.
+    """
+
+    words: tuple[str, ...]
+    options: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Command:
+        """Cut a command's words before each option."""
+        cut: list[list[str]] = [[]]
+        for word in shlex.split(text):
+            if word.startswith("--"):
+                cut.append([])
+            cut[-1].append(word)
+        return cls(tuple(cut[0]), tuple(map(tuple, cut[1:])))
+
+    def __str__(self) -> str:
+        """Return it as it is typed."""
+        return shlex.join([*self.words, *(word for option in self.options for word in option)])
+
+    def value(self, name: str) -> str | None:
+        """Return the value of an option, or None."""
+        return next((each[1] for each in self.options if each[0] == name and len(each) > 1), None)
+
+    def without(self, *names: str) -> Command:
+        """Return it without some options."""
+        return replace(self, options=tuple(each for each in self.options if each[0] not in names))
+
+    def having(self, name: str, value: str) -> Command:
+        """Return it with an option set."""
+        if any(each[0] == name for each in self.options):
+            options = tuple((name, value, *each[2:]) if each[0] == name else each for each in self.options)
+            return replace(self, options=options)
+        return replace(self, options=(*self.options, (name, value)))
+
+    def of_seeds(self, seeds: str) -> Command:
+        """Return it with these seeds, in the place of looks."""
+        return self.without(*_LOOKING).having("--seeds", seeds)
+
+    def training(self, configs: Iterable[Mapping[str, Any]], suite: str, profile: str) -> Command | None:
+        """Return the command that trains all of these trials: what it chose and changed need not be what made them.
+
+        Its other words are kept: the suite's file, the results folder, where trials run.
+
+        Args:
+            configs: What the trials are.
+            suite: Their suite.
+            profile: Their profile.
+
+        Returns:
+            The command, without what chooses some of the trials; None where several commands made them.
+        """
+        found = list(configs)
+        command = replace(self, options=tuple(each for each in self.options if _is_of(found, *each)))
+        is_cut = profile == "quick" and any(option[0] in CAPS for option in command.options)
+        chosen = self.value("--profile") if is_cut else profile  # trials that a cap cut are marked quick
+        command = command.having("--profile", chosen) if chosen else command
+        changes = any(option[0] in ("--set", "--precision") for option in command.options)
+        return command if changes or not suite.endswith(SET_MARK) else None
+
+
+def _is_of(configs: list[Mapping[str, object]], name: str, value: str = "", *_: str) -> bool:
+    """True if an option says nothing of trials, or what all of these trials have."""
+    fits = _OF_PLAN.get(name)
+    try:
+        return name not in _CHOOSING and (fits is None or all(fits(config, value) for config in configs))
+    except (ValueError, KeyError, TypeError, UserError):
+        return False
+
+
+def _is_set(config: Mapping[str, object], change: str) -> bool:
+    """True if a trial has a value that ``--set NAME=VALUE`` gives; of both networks where it names both."""
+    name, given = parse_change(change)
+    if isinstance(given, Several):
+        return any(_is_set(config, f"{name}={json.dumps(each)}") for each in given)
+    names = [name] if name in config else [f"{name}_g", f"{name}_d"]
+    return all(config[each] == given for each in names)
