@@ -72,8 +72,8 @@ def check_space(trials: list[Trial], at_a_time: int, results: Path, *, mirrored:
     free = shutil.disk_usage(results).free
     if free < lasting + spare:
         raise UserError(
-            f"the suite will write about {rounded(lasting / 1e6)} MB to {results} and needs {rounded(spare / 1e6)} MB to spare "
-            f"for checkpoints and tables, where {rounded(free / 1e6)} MB are free; free some space or choose another "
+            f"the suite will write about {rounded(lasting / 1e6)} MB to {results} and needs {rounded(spare / 1e6)} MB to "
+            f"spare for checkpoints and tables, where {rounded(free / 1e6)} MB are free; free some space or choose another "
             "folder with --results"
         )
 
