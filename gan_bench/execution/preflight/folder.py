@@ -71,9 +71,10 @@ def check_space(trials: list[Trial], at_a_time: int, results: Path, *, mirrored:
     spare = at_a_time * passing + _SPARE
     free = shutil.disk_usage(results).free
     if free < lasting + spare:
+        written, needed, there = (rounded(size / 1e6) for size in (lasting, spare, free))
         raise UserError(
-            f"the suite will write about {rounded(lasting / 1e6)} MB to {results} and needs {rounded(spare / 1e6)} MB to "
-            f"spare for checkpoints and tables, where {rounded(free / 1e6)} MB are free; free some space or choose another "
+            f"the suite will write about {written} MB to {results} and needs {needed} MB to spare for checkpoints and "
+            f"tables, where {there} MB are free; free some space or choose another "
             "folder with --results"
         )
 
