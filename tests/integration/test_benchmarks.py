@@ -92,6 +92,22 @@ def test_the_published_simulation_holds_what_is_promised():
     until = pd.read_csv(folder / "until-decided.csv")
     assert (until["share of trials"] <= 0.7).all()
     assert (until["with the true sign"] >= 0.99).all()
+    _check_collapses(folder, slack=0.002)
+
+
+def _check_collapses(folder, slack):
+    """What documentation promises of more collapses in the newer of two folders."""
+    errors, power = (pd.read_csv(folder / f"collapses-{name}.csv") for name in ("errors", "power"))
+    seeds = ["3 seeds", "5 seeds", "12 seeds"]
+    assert (errors[seeds] <= 0.05 + slack).all(axis=None)
+    assert (power.loc[power["collapse in"] == "0% -> 100%", seeds] == 1).all(axis=None)
+
+
+@pytest.mark.slow
+def test_the_simulation_of_collapses_writes_its_tables(tmp_path):
+    script("benchmarks/statistics/collapses.py", "--studies", 1000, "--out", tmp_path)
+    _check_collapses(tmp_path, slack=0.01)
+    assert (tmp_path / "collapses-power.md").read_text().startswith("|   settings")
 
 
 def test_the_dispatcher_s_cost_is_measured(tmp_path, monkeypatch):

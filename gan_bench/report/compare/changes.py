@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scipy import special
 
 from gan_bench.core.text import plural
-from gan_bench.report.compare.measured import Gone, Measured, Studies, measured
+from gan_bench.report.compare.collapses import Collapses, worse_settings, worse_together
+from gan_bench.report.compare.measured import Gone, Measured, Studies, collapses, measured
 from gan_bench.report.findings.pairs import Paired
 from gan_bench.report.study.looks import can_decide, repeated_p
 from gan_bench.report.study.stats import ALPHA, FARTHEST, holm
@@ -17,6 +18,7 @@ from gan_bench.report.study.table import Column, arrow, number, put_interval
 
 TOLERANCE = 0.2
 """Relative change of the primary score that is always tolerated where a test cannot decide."""
+MAY_BE_CHANCE = "may be chance"
 GROSS = 1.0
 """Relative change that is judged even when nothing is known of the spread over seeds: a factor of two."""
 SETTING_COLUMNS = (
@@ -95,25 +97,76 @@ def setting_changes(before: Studies, after: Studies, tolerance: float | None) ->
     Returns:
         The changes, judged.
     """
-    found = list(measured(before, after))
+    found, of = list(measured(before, after)), CollapseChanges.of(collapses(before, after))
     primary = [each for each in found if isinstance(each, Measured) and each.subject.is_primary]
     tested = [each for each in primary if each.is_tested]
     p_values = holm([repeated_p(each.design.looks, each.look.number, each.pair.p) for each in tested])
     corrected = dict(zip(tested, p_values, strict=True))
     differing = sum(each.differs for each in primary)
-    return [_change(each, corrected, tolerance, differing) for each in found]
+    return [_change(each, corrected, tolerance, differing, of) for each in found]
+
+
+@dataclass(frozen=True)
+class CollapseChanges:
+    """How many more runs collapsed or diverged in the newer folder.
+
+    Attributes:
+        worse: Settings in which more did than chance explains.
+        chance: Settings in which more did, which may be chance.
+        together: All settings together, where these are worse and no single one is; or nothing.
+    """
+
+    worse: Sequence[Collapses]
+    chance: Sequence[Collapses]
+    together: str
+
+    @classmethod
+    def of(cls, settings: Iterable[Collapses]) -> CollapseChanges:
+        """Judge the settings that two folders have."""
+        every = list(settings)
+        worse = worse_settings(every)
+        chance = [each for each in every if each.are_more and each not in worse]
+        return cls(worse, chance, "" if worse else worse_together(every))
+
+    def find(self, study: str, setting: str) -> tuple[str, bool]:
+        """Return what is said of a setting, or nothing, and whether it is worse."""
+        for is_worse, kind in ((True, self.worse), (False, self.chance)):
+            for each in kind:
+                if (each.study, each.setting) == (study, setting):
+                    return (f"{each}" if is_worse else f"{each}: {MAY_BE_CHANCE}"), is_worse
+        return "", False
+
+    def worse_beside(self, told: Collection[tuple[str, str]]) -> Iterator[str]:
+        """Yield sentences on what is worse, without those settings, as study and label, that are told otherwise."""
+        for each in self.worse:
+            if (each.study, each.setting) not in told:
+                yield f"{each.study}: {each.setting}: {each}"
+        if self.together:
+            yield self.together
+
+    def maybe_chance(self) -> Iterator[str]:
+        """Yield a sentence for each setting in which more collapsed, which may be chance."""
+        for each in self.chance:
+            yield f"{each.study}: {each.setting}: {each}: {MAY_BE_CHANCE}"
 
 
 def _change(
-    each: Measured | Gone, corrected: Mapping[Measured, float], asked: float | None, differing: int
+    each: Measured | Gone,
+    corrected: Mapping[Measured, float],
+    asked: float | None,
+    differing: int,
+    of: CollapseChanges,
 ) -> SettingChange:
     if isinstance(each, Gone):
         return SettingChange(each, "worse", each.always)
     if not each.subject.is_primary:
         return SettingChange(each, *explore(each))
     tolerance, certain = tolerated(asked, each.error, each.degrees, differing)
-    verdict = judge_change(each, corrected.get(each, 1.0), tolerance, certain=certain, tests=max(len(corrected), 1))
-    return SettingChange(each, *verdict, tolerance, certain, corrected.get(each))
+    tests, found = max(len(corrected), 1), of.find(each.subject.study, each.subject.setting)
+    verdict, why = judge_change(
+        each, corrected.get(each, 1.0), tolerance, certain=certain, tests=tests, collapses=found
+    )
+    return SettingChange(each, verdict, why, tolerance, certain, corrected.get(each))
 
 
 def explore(change: Measured) -> tuple[str, str]:
@@ -124,7 +177,15 @@ def explore(change: Measured) -> tuple[str, str]:
     return ("exploratory", change.direction) if is_shown else ("no change", "")
 
 
-def judge_change(change: Measured, p: float, tolerance: float, *, certain: bool, tests: int) -> tuple[str, str]:
+def judge_change(
+    change: Measured,
+    p: float,
+    tolerance: float,
+    *,
+    certain: bool,
+    tests: int,
+    collapses: tuple[str, bool] = ("", False),
+) -> tuple[str, str]:
     """Return the verdict on a primary score, and why: those of the first rule that holds.
 
     Args:
@@ -133,21 +194,27 @@ def judge_change(change: Measured, p: float, tolerance: float, *, certain: bool,
         tolerance: Relative change that is tolerated where no test decides.
         certain: Whether what exceeds it is certainly no chance.
         tests: How many tests there are, at least 1.
+        collapses: What is said of more collapses in the newer folder, and whether they are worse.
     """
-    size, untested = size_of(change.pair), change.untested
+    size, untested, (said, is_worse) = size_of(change.pair), change.untested, collapses
+    is_same = not change.differs and not change.left_out
     # Asked of the seeds that are left, where findings ask of all of a look: if too few are, the tolerance judges.
     could_decide = can_decide(change.design, change.look, change.seeds, tests)
     rules = (
-        (not change.differs, "identical", ""),
+        (is_same and not is_worse, "identical", ""),
         (bool(change.apart), "cannot judge", change.apart),
         (bool(change.always), "worse", change.always),
+        (is_worse, "worse", said),
+        (change.is_all_left_out, "cannot judge", "no seed is left that collapsed in both folders or in neither"),
+        (not change.differs, "within tolerance", ""),
         (change.is_decided(p), change.direction, "decided by the test"),
         (size <= tolerance, "within tolerance", ""),
         (could_decide, "cannot judge", "beyond the tolerance, and the test does not decide"),
         (certain or size > GROSS, change.direction, f"beyond the tolerance of {tolerance:.0%}; {untested}"),
         (True, "cannot judge", f"{untested}, and nothing is known of the spread over seeds"),
     )
-    return next((verdict, why) for holds, verdict, why in rules if holds)
+    verdict, why = next((verdict, why) for holds, verdict, why in rules if holds)
+    return verdict, "; ".join(dict.fromkeys(part for part in (why, said) if part))
 
 
 def tolerated(asked: float | None, error: float, degrees: int, differing: int) -> tuple[float, bool]:

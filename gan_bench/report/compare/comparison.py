@@ -21,7 +21,7 @@ from gan_bench.records.layout import PLAN
 from gan_bench.records.plan import Suites, declare_foreign_measures, read_suites
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
-from gan_bench.report.compare.changes import SETTING_COLUMNS, setting_changes
+from gan_bench.report.compare.changes import SETTING_COLUMNS, CollapseChanges, setting_changes
 from gan_bench.report.compare.conditions import differences_of
 from gan_bench.report.compare.equivalence import (
     AUTO,
@@ -31,7 +31,7 @@ from gan_bench.report.compare.equivalence import (
     equivalence_table,
     same_settings,
 )
-from gan_bench.report.compare.measured import Studies, keyed, matched, same_setting
+from gan_bench.report.compare.measured import DIVERGED, Studies, collapses, keyed, matched, same_setting
 from gan_bench.report.compare.versions import Version, version_of
 from gan_bench.report.study.frame import FAULTY, build_frames, quick_text
 from gan_bench.report.study.studies import studies
@@ -210,11 +210,13 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
 
     - when the paired test of its primary score over equal seeds decides so, corrected for all such tests;
     - when seeds are too few for a decision, and the change exceeds the tolerance;
-    - when it no longer beats its untrained generators, or more of its generators collapsed, whatever the tests say.
+    - when it no longer beats its untrained generators;
+    - when more of its runs collapsed or diverged than chance explains, by itself or together with all others
+      (``gan_bench.report.compare.collapses``).
 
     A change beyond the tolerance that no test decides cannot be judged. Other measures are exploratory: they are
-    listed where they differ and decide nothing. A trial got worse when it was done and now is anything else; one that
-    the newer folder's plan does not have, as after a run with ``--only``, is named and is not worse.
+    listed where they differ and decide nothing. A trial got worse when it was done and now is anything else but
+    diverged; one that the newer folder's plan does not have, as after a run with ``--only``, is named and is not worse.
 
     Args:
         before: The older folder.
@@ -234,6 +236,7 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
     if not common:
         return Comparison([], worse=[], unsure=left_out, differences=aside) if left_out else None
     settings = setting_changes(old_studies, new_studies, tolerance)
+    runs = CollapseChanges.of(collapses(old_studies, new_studies))
     ended = [trial for trial in trials if trial.verdict]
     shown = [each for each in settings if each.is_primary or each.verdict not in _UNCHANGED]
     shown.sort(key=lambda each: each.verdict in _UNCHANGED)  # stable: what changed comes first
@@ -253,9 +256,10 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
     primary = [each for each in settings if each.is_primary]
     said = {kind: [each.sentence() for each in primary if each.verdict == kind]
             for kind in ("worse", "better", "cannot judge")}  # fmt: skip
+    told = {(each.of.subject.study, each.of.subject.setting) for each in primary if each.verdict == "worse"}
     return Comparison(
         tables,
-        worse=[*_ended_worse(ended), *said["worse"]],
+        worse=[*_ended_worse(ended), *said["worse"], *runs.worse_beside(told)],
         unsure=[*left_out, *said["cannot judge"]],
         better=said["better"],
         differences=[
@@ -265,6 +269,7 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
                 [t.name for t in ended if t.new_status == NOT_PLANNED], "not planned in the newer folder"
             ),
             *_count_with_names(added, "only in the newer folder, not compared"),
+            *runs.maybe_chance(),
             *differences_of(old_trials, new_trials),
         ],
         tests=sum(each.corrected is not None for each in primary),
@@ -457,7 +462,7 @@ def _trials(before: Studies, after: Studies, planned: frozenset[str]) -> Iterato
         for _, row in both.fillna({"status_new": MISSING}).iterrows():
             old, new = row["status_old"], row["status_new"]
             new = NOT_PLANNED if new == MISSING and study.suite in planned else new
-            worse = old == "done" != new != NOT_PLANNED
+            worse = old == "done" != new and new not in (NOT_PLANNED, DIVERGED)
             better = new == "done" != old
             verdict = "worse" if worse else "better" if better else "" if old == new else "other"
             yield _TrialChange(study.title, row["name_old"], old, new, worse, verdict)

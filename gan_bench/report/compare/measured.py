@@ -15,6 +15,7 @@ from gan_bench.config.design import UNKNOWN, Design, Look
 from gan_bench.config.measures import measures_with, primary_measure
 from gan_bench.config.trial import setting_key
 from gan_bench.core.text import plural
+from gan_bench.report.compare.collapses import Collapses
 from gan_bench.report.findings.pairs import Paired, paired
 from gan_bench.report.study.frame import ENDED, images_changed
 from gan_bench.report.study.looks import level_at
@@ -23,6 +24,7 @@ from gan_bench.report.study.study import ScoredStudy, Study, values_of
 from gan_bench.report.study.table import number
 
 Studies = dict[tuple[str, ...], Study]
+DIVERGED = "diverged"
 
 
 def matched(before: Studies, after: Studies) -> Iterator[tuple[Study, Study, pd.DataFrame]]:
@@ -94,6 +96,8 @@ class Measured:
         degrees: Its degrees of freedom, 0 where no setting there has two seeds.
         apart: Why the two sides cannot be compared at all, or nothing.
         always: Why the primary score is worse whatever a test says, or nothing.
+        left_out: Seeds that collapsed on one side only, where more did in the newer folder: their scores do not count.
+        is_all_left_out: Whether these are all seeds; the pair is then over them.
     """
 
     subject: Subject
@@ -105,6 +109,8 @@ class Measured:
     degrees: int
     apart: str
     always: str
+    left_out: int = 0
+    is_all_left_out: bool = False
 
     @property
     def seeds(self) -> int:
@@ -124,7 +130,7 @@ class Measured:
     @property
     def is_tested(self) -> bool:
         """Whether a test may decide."""
-        is_fair = self.differs and not self.apart and self.seeds > 1
+        is_fair = self.differs and not self.apart and not self.is_all_left_out and self.seeds > 1
         return self.subject.is_primary and is_fair and self.design.may_decide(self.look)
 
     @property
@@ -144,15 +150,52 @@ class Measured:
 def measured(before: Studies, after: Studies) -> Iterator[Measured | Gone]:
     """Yield what was measured of every setting that both folders have scores of, measure by measure."""
     for old, new, both in matched(before, after):
+        events = both.assign(**_events(old, new, both))
         for earlier in old.scored:
             later, spreads = ScoredStudy(new, earlier.protocol), _spreads(earlier)
             for metric in old.shown(measures_with("compared")):
                 if metric in new.metrics or metric == primary_measure():
                     a, b = both["trial_old"].map(earlier.final()[metric]), both["trial_new"].map(later.final()[metric])
-                    for _, trials in both.assign(old=a, new=b).groupby("setting_key", sort=False):
+                    for _, trials in events.assign(old=a, new=b).groupby("setting_key", sort=False):
                         subject = Subject(old.title, trials["label_old"].iloc[0], earlier.protocol, metric)
                         yield from _gone(subject, earlier, trials)
                         yield from _measured(subject, earlier, later, trials, spreads)
+
+
+def collapses(before: Studies, after: Studies) -> Iterator[Collapses]:
+    """Yield how many runs collapsed or diverged of every setting of which both folders have runs that ended.
+
+    A setting that was trained on other images has none.
+    """
+    for old, new, both in matched(before, after):
+        events = both.assign(**_events(old, new, both)).dropna(subset=["event_old", "event_new"])
+        for _, trials in events.groupby("setting_key", sort=False):
+            if images_changed(trials["made_of_old"], trials["made_of_new"]):
+                continue  # nothing judges these
+            once, now = (int(trials[f"event_{side}"].sum()) for side in ("old", "new"))
+            yield Collapses(old.title, trials["label_old"].iloc[0], once, now, len(trials), _what(trials))
+
+
+def _what(trials: pd.DataFrame) -> str:
+    """Return how the runs of both sides ended that collapsed or diverged."""
+    ends = [(trials[f"status_{side}"] == DIVERGED, trials[f"event_{side}"] > 0) for side in ("old", "new")]
+    if not any(diverged.any() for diverged, _ in ends):
+        return "generators collapsed"
+    collapsed = any((event & ~diverged).any() for diverged, event in ends)
+    return "runs collapsed or diverged" if collapsed else "runs diverged"
+
+
+def _events(old: Study, new: Study, both: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return of both sides of trials whether they collapsed, by any score of theirs, or diverged: 1 or 0.
+
+    It is NaN of trials that did not end so or well, and where collapses are counted of those that were not looked at.
+    """
+    done = {side: both[f"status_{side}"] == "done" for side in ("old", "new")}
+    studies = {"old": old, "new": new}
+    flags = {side: studies[side].collapsed(both[f"trial_{side}"]).where(done[side]) for side in done}
+    if not all(flag.notna().any() for flag in flags.values()):  # collapses are not counted
+        flags = {side: pd.Series(0.0, both.index).where(is_done) for side, is_done in done.items()}
+    return {f"event_{side}": flag.mask(both[f"status_{side}"] == DIVERGED, 1.0) for side, flag in flags.items()}
 
 
 def _gone(subject: Subject, earlier: ScoredStudy, trials: pd.DataFrame) -> Iterator[Gone]:
@@ -172,6 +215,8 @@ def _measured(
         counted, look = known, design.at(())
     if counted.empty:
         return
+    alike = _alike(counted) if subject.is_primary else counted
+    every, counted = counted, alike if len(alike) else counted
     pair = paired(subject.metric, counted["old"], counted["new"], level=level_at(design, look))
     noise = {relative: max(each.measurement_sd(subject.metric, relative=relative) for each in (earlier, later))
              for relative in (pair.ratio, True)}  # fmt: skip
@@ -183,9 +228,20 @@ def _measured(
         noise=noise[pair.ratio],
         error=math.hypot(spreads[0][subject.setting], noise[True]) * math.sqrt(2 / len(counted)),
         degrees=spreads[1],
-        apart=images_changed(counted["made_of_old"], counted["made_of_new"]),
-        always=_always_worse(earlier, later, counted) if subject.is_primary else "",
+        apart=images_changed(every["made_of_old"], every["made_of_new"]),
+        always=_untrained(earlier, later, alike) if subject.is_primary and len(alike) else "",
+        left_out=len(every) - len(alike),
+        is_all_left_out=alike.empty,
     )
+
+
+def _alike(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials without those that collapsed on one side only, where the newer folder has more of these.
+
+    Their scores tell a collapse from none, and are no second evidence that it was no chance.
+    """
+    once, now = (trials[f"event_{side}"].fillna(0.0) for side in ("old", "new"))
+    return trials[once == now] if now.sum() > once.sum() else trials
 
 
 def _look(old: Study, new: Study, trials: pd.DataFrame) -> tuple[Design, Look]:
@@ -219,17 +275,13 @@ def _spreads(scored: ScoredStudy) -> Spreads:
     return {label: math.sqrt(each) for label, each in variances.items()}, sum(n for _, n in own.values())
 
 
-def _always_worse(earlier: ScoredStudy, later: ScoredStudy, trials: pd.DataFrame) -> str:
-    """Return why a setting is worse without a test: no better than untrained, or newly collapsed; else nothing.
+def _untrained(earlier: ScoredStudy, later: ScoredStudy, trials: pd.DataFrame) -> str:
+    """Return why a setting is worse without a test: it is no better than untrained generators, and was; or nothing.
 
-    Findings ask otherwise, as their sides are no older and newer one: collapses at different rates withhold a test
-    whichever side has more, and what is no better than untrained is a setting's median over all of its seeds.
+    Findings ask it of a setting's median over all of its seeds.
     """
     primary, recipe = primary_measure(), str(trials["recipe_old"].iloc[0])
     untrained = later.untrained(primary, recipe) or earlier.untrained(primary, recipe)
     if untrained is not None and float(trials["old"].mean()) < untrained <= float(trials["new"].mean()):
         return f"no better than untrained generators ({number(untrained)})"
-    old, new = earlier.study.collapsed(trials["trial_old"]), later.study.collapsed(trials["trial_new"])
-    known = old.notna() & new.notna()
-    once, now = int(old[known].sum()), int(new[known].sum())
-    return f"{now} of {known.sum()} generators collapsed, {once} before" if now > once else ""
+    return ""
