@@ -500,19 +500,36 @@ def test_conditions_that_differ_are_listed(tmp_path):
 
 def test_trials_that_are_gone_are_worse(tmp_path):
     old, new = folder(tmp_path, "old", OLD), folder(tmp_path, "new", OLD[:2])
-    trial = digits_trial()
-    write(old, replace(trial, config=replace(trial.config, suite="other")), 50.0)
     for side in (old, new):
         (side / "test/plan.json").unlink()
     found = compare(old, new)
-    assert found.tables[0].rows["new_status"].tolist() == ["missing"] * 3
+    assert found.tables[0].rows["new_status"].tolist() == ["missing"] * 2
     (sentence,) = found.worse
-    assert sentence.startswith("3 trials that were done are missing: mnist-mlp-z100,dataset=digits,seed=2, ")
+    assert sentence.startswith("2 trials that were done are missing: mnist-mlp-z100,dataset=digits,seed=2, ")
+    assert list(found.sentences())[-1] == ("", "1 regression, named first: exit code 1")
     back = compare(new, old)
     assert not back.worse
     assert back.differences[0].startswith(
-        "3 trials only in the newer folder, not compared: mnist-mlp-z100,dataset=digits,"
+        "2 trials only in the newer folder, not compared: mnist-mlp-z100,dataset=digits,"
     )
+
+
+def test_a_suite_that_the_newer_folder_does_not_have_is_named_and_not_worse(tmp_path):
+    """It was "worse: 10 trials that were done are missing", in a table and as a list."""
+    old, new = folder(tmp_path, "old", OLD), folder(tmp_path, "new", OLD)
+    for seed in range(2):
+        write(old, digits_trial(seed, suite="other"), 50.0)
+    found = compare(old, new)
+    assert found.exit_code == 0
+    assert found.differences == ["other: the newer folder does not have this suite; 2 trials are not compared"]
+    assert [table.name for table in found.tables] == ["settings"]
+    (new / "other").mkdir()
+    shutil.copy(old / "other" / "plan.json", new / "other")
+    assert compare(old, new).tables[0].rows["new_status"].tolist() == ["not planned"] * 2, "its plan is there"
+    (new / "other" / "plan.json").unlink()
+    write(new, digits_trial(0, suite="other"), 50.0)
+    (new / "other" / "plan.json").unlink()
+    assert compare(old, new).exit_code == 1, "its plan was lost, and a trial with it"
 
 
 def test_trials_that_the_newer_plan_does_not_have_are_named_and_not_worse(tmp_path):

@@ -40,7 +40,7 @@ from gan_bench.report.study.table import Column, Table, table_markdown
 MISSING = "missing"
 NOT_PLANNED = "not planned"
 _UNCHANGED = ("identical", "within tolerance", "no change")
-_NAMED = 5
+_NAMED = 2
 """Missing trials that are named; the table has them all."""
 
 TRIAL_COLUMNS = (
@@ -131,7 +131,9 @@ class Comparison:
             else "nothing to test"
         )
         yield "", f"{f'{same}; ' * bool(same)}{tested}"
-        if not self.worse:
+        if self.worse:
+            yield "", f"{plural(len(self.worse), 'regression')}, named first: exit code {self.exit_code}"
+        else:
             yield "", "some changes cannot be judged" if self.unsure else "nothing got worse beyond noise"
 
 
@@ -216,7 +218,8 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
 
     A change beyond the tolerance that no test decides cannot be judged. Other measures are exploratory: they are
     listed where they differ and decide nothing. A trial got worse when it was done and now is anything else but
-    diverged; one that the newer folder's plan does not have, as after a run with ``--only``, is named and is not worse.
+    diverged; one that the newer folder's plan does not have, as after a run with ``--only``, is named and is not worse,
+    and so is a suite that it does not have.
 
     Args:
         before: The older folder.
@@ -231,7 +234,7 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
     before, after = before.without(after.faults), after.without(before.faults)
     aside = before.aside + after.aside
     old_studies, new_studies = before.studies, after.studies
-    trials = list(_trials(old_studies, new_studies, after.planned))
+    trials = list(_trials(old_studies, new_studies, after))
     common = sum(trial.new_status not in (MISSING, NOT_PLANNED) for trial in trials)
     if not common:
         return Comparison([], worse=[], unsure=left_out, differences=aside) if left_out else None
@@ -265,6 +268,7 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
         differences=[
             *aside,
             *passed_over,
+            *_suites_gone(old_studies, after),
             *_count_with_names(
                 [t.name for t in ended if t.new_status == NOT_PLANNED], "not planned in the newer folder"
             ),
@@ -319,7 +323,8 @@ class _Folder:
         trials: Trials that can be believed.
         faulty: Those that were planned or can be read, and whose records cannot be believed.
         faults: A sentence for each record that cannot be believed, by name of its directory, or of its suite's folder.
-        planned: Names of the suites whose plan is there.
+        known: Names of the suites that it has a folder or a trial of.
+        planned: Those of them whose plan is there.
         suites: What is known of its suites besides.
         aside: One sentence for every folder with records that count nowhere, as their suite has one of its name.
     """
@@ -327,6 +332,7 @@ class _Folder:
     trials: list[StoredTrial]
     faulty: list[StoredTrial]
     faults: dict[str, str]
+    known: frozenset[str]
     planned: frozenset[str]
     suites: Suites
     aside: list[str]
@@ -350,7 +356,8 @@ class _Folder:
             raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
         suites = folders_by_suite(results).items()
         planned = frozenset(name for name, each in suites if any(is_regular(folder / PLAN) for folder in each.read))
-        return cls(trials, faulty, faults, planned, read_suites(results), list(_put_aside(aside)))
+        known = {name for name, _ in suites} | {str(each.trial["config"]["suite"]) for each in (*trials, *faulty)}
+        return cls(trials, faulty, faults, frozenset(known), planned, read_suites(results), list(_put_aside(aside)))
 
     def without(self, faults: Collection[str]) -> _Folder:
         """Return the folder without the trials whose records are faulty in the other one."""
@@ -455,17 +462,30 @@ class _TrialChange:
     verdict: str
 
 
-def _trials(before: Studies, after: Studies, planned: frozenset[str]) -> Iterator[_TrialChange]:
-    gone = [(before[place], keyed(before[place])) for place in sorted(before.keys() - after.keys())]
+def _trials(before: Studies, after: Studies, newer: _Folder) -> Iterator[_TrialChange]:
+    """Yield what became of every trial of the suites that both folders have."""
+    places = sorted(place for place in before.keys() - after.keys() if before[place].suite in newer.known)
+    gone = [(before[place], keyed(before[place])) for place in places]
     absent = [(study, frame.rename(columns=_OLD).assign(status_new=MISSING)) for study, frame in gone]
     for study, both in [*((study, both) for study, _, both in matched(before, after)), *absent]:
         for _, row in both.fillna({"status_new": MISSING}).iterrows():
             old, new = row["status_old"], row["status_new"]
-            new = NOT_PLANNED if new == MISSING and study.suite in planned else new
+            new = NOT_PLANNED if new == MISSING and study.suite in newer.planned else new
             worse = old == "done" != new and new not in (NOT_PLANNED, DIVERGED)
             better = new == "done" != old
             verdict = "worse" if worse else "better" if better else "" if old == new else "other"
             yield _TrialChange(study.title, row["name_old"], old, new, worse, verdict)
+
+
+def _suites_gone(before: Studies, newer: _Folder) -> Iterator[str]:
+    """Yield a sentence for each suite that the newer folder does not have, as where it was not run there."""
+    counts = Counter[str]()
+    for study in before.values():
+        counts[study.suite] += len(study.trials)
+    for suite, count in counts.items():
+        if suite not in newer.known:
+            left = f"{plural(count, 'trial')} {'is' if count == 1 else 'are'} not compared"
+            yield f"{printable(suite)}: the newer folder does not have this suite; {left}"
 
 
 def _ended_worse(ended: list[_TrialChange]) -> Iterator[str]:
