@@ -402,6 +402,26 @@ def test_scores_of_other_protocols_are_not_compared():
     assert same_settings(side((50.0, 51.0, 52.0)), fewer) == []
 
 
+@pytest.mark.parametrize(
+    ("lr", "said"),
+    [
+        (1e-4, ": the scores of a setting that both have are of 64 images against the train split under lenet-mnist-v1 "
+        "in the first, and of 100 images against the train split under lenet-mnist-v1 in the second, which are no "
+        "comparable numbers; train one of them again with --samples or --extractor as the other was"),
+        (9e-4, "; name the fields that must be equal with --match, such as recipe,lr"),
+    ],
+)  # fmt: skip
+def test_other_samples_are_asked_for_where_a_setting_would_match_then(tmp_path, lr, said):
+    """They were of settings that have nothing in common, and a list of what several suites were scored with."""
+    for seed in range(3):
+        write(tmp_path / "old", with_lr(digits_trial(seed), 1e-4), 50.0)
+        write(tmp_path / "old", with_lr(digits_trial(seed, suite="other"), 3e-4), 50.0, generated=80)
+        write(tmp_path / "new", with_lr(digits_trial(seed, suite="third"), lr), 50.0, generated=100)
+    with pytest.raises(UserError) as error:
+        compare(tmp_path / "old", tmp_path / "new", match="settings")
+    assert str(error.value).partition(" have no finished setting in common")[2] == said
+
+
 def test_settings_that_are_equal_in_named_fields_are_compared_and_the_rest_is_listed():
     changed = {"lr_g": 9e-4, "betas_g": (0.5, 0.999), "betas_d": (0.5, 0.999), "loss": "hinge"}
     (row,) = same_settings(side((50.0, 51.0, 52.0)), side((60.0, 61.0, 62.0), **changed), fields=["recipe"])

@@ -29,6 +29,7 @@ from gan_bench.report.compare.equivalence import (
     SETTINGS,
     common_settings,
     equivalence_table,
+    protocols_apart,
     same_settings,
 )
 from gan_bench.report.compare.measured import DIVERGED, Studies, collapses, keyed, matched, same_setting
@@ -181,15 +182,13 @@ def compare(
 
 def _apart(before: _Folder, after: _Folder, fields: tuple[str, ...]) -> str:
     """Return how settings that both folders have were scored, where that is what separates them, or what to do."""
-    protocols = [
-        sorted({str(name) for name in build_frames(side.trials).scores.get("protocol", ())})[:3]
-        for side in (before, after)
-    ]
-    if protocols[0] and protocols[1] and not set(protocols[0]) & set(protocols[1]):
-        one, other = (" and ".join(_protocol_in_words(Protocol(name)) for name in side) for side in protocols)
+    ways = protocols_apart(before.trials, after.trials, fields, (before.suites, after.suites))
+    if ways:
+        one, other = (_protocol_in_words(Protocol(name)) for name in ways[0])
+        more = f", and so on in {plural(len(ways) - 1, 'other setting')}" if len(ways) > 1 else ""
         return (
-            f": their scores are of {one} in the first, and of {other} in the second, which are no comparable numbers; "
-            "train one of them again with --samples or --extractor as the other was"
+            f": the scores of a setting that both have are of {one} in the first, and of {other} in the second{more}, "
+            "which are no comparable numbers; train one of them again with --samples or --extractor as the other was"
         )
     if not fields and common_settings(before.trials, after.trials, (before.suites, after.suites)):
         return ": they were scored at no common epoch; --match recipe,lr,betas compares the last of each"
