@@ -399,6 +399,11 @@ def test_other_measures_decide_nothing(tmp_path):
     found = compare(old, new)
     assert found.exit_code == 0
     assert found.tables[-1].rows["verdict"].tolist() == ["exploratory", SAME], "what changed comes first"
+    assert found.tables[-1].note.endswith("Exploratory: p at most 0.05 before any correction; decides nothing.")
+    without = compare(old, folder(tmp_path, "alike", (*OLD[:3], 53.1), kid=1.0))
+    assert without.tables[-1].note == "Paired over equal seeds; beside a ratio, means are geometric.", (
+        "it has no such row"
+    )
 
 
 def test_a_difference_as_large_as_the_noise_is_one(tmp_path):

@@ -18,6 +18,7 @@ from gan_bench.report.study.table import Column, arrow, number, put_interval
 
 TOLERANCE = 0.2
 """Relative change of the primary score that is always tolerated where a test cannot decide."""
+EXPLORATORY = "exploratory"
 MAY_BE_CHANCE = "may be chance"
 GROSS = 1.0
 """Relative change that is judged even when nothing is known of the spread over seeds: a factor of two."""
@@ -174,7 +175,7 @@ def explore(change: Measured) -> tuple[str, str]:
     if not change.differs:
         return "identical", ""
     is_shown = change.is_decided(change.pair.p) and not change.apart
-    return ("exploratory", change.direction) if is_shown else ("no change", "")
+    return (EXPLORATORY, change.direction) if is_shown else ("no change", "")
 
 
 def judge_change(

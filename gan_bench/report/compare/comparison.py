@@ -21,7 +21,7 @@ from gan_bench.records.layout import PLAN
 from gan_bench.records.plan import Suites, declare_foreign_measures, read_suites
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
-from gan_bench.report.compare.changes import SETTING_COLUMNS, CollapseChanges, setting_changes
+from gan_bench.report.compare.changes import EXPLORATORY, SETTING_COLUMNS, CollapseChanges, setting_changes
 from gan_bench.report.compare.conditions import differences_of
 from gan_bench.report.compare.equivalence import (
     AUTO,
@@ -32,7 +32,7 @@ from gan_bench.report.compare.equivalence import (
     protocols_apart,
     same_settings,
 )
-from gan_bench.report.compare.measured import DIVERGED, Studies, collapses, keyed, matched, same_setting
+from gan_bench.report.compare.measured import DIVERGED, Measured, Studies, collapses, keyed, matched, same_setting
 from gan_bench.report.compare.versions import Version, version_of
 from gan_bench.report.study.frame import FAULTY, build_frames, quick_text
 from gan_bench.report.study.studies import studies
@@ -247,10 +247,11 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
         note, rows = f"{common} of {len(trials)} trials are planned in both.", pd.DataFrame(map(asdict, ended))
         tables.append(Table("changes", "trials that ended otherwise", TRIAL_COLUMNS, rows, note))
     if shown:
-        note = (
-            "Paired over equal seeds; beside a ratio, means are geometric. Exploratory: p at most 0.05 before any "
-            "correction; decides nothing."
-        )
+        note = "Paired over equal seeds; beside a ratio, means are geometric."
+        if any(isinstance(each.of, Measured) and each.of.left_out for each in shown):
+            note += " Seeds that collapsed on one side only are left out where more did in the newer folder."
+        if any(each.verdict == EXPLORATORY for each in shown):
+            note += " Exploratory: p at most 0.05 before any correction; decides nothing."
         rows = pd.DataFrame([each.row() for each in shown])
         tables.append(Table("settings", "settings, old and new", SETTING_COLUMNS, rows, note))
     old_trials, new_trials = before.by_trial, after.by_trial
