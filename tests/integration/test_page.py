@@ -456,6 +456,16 @@ def test_a_collapsed_seed_of_another_setting_hides_no_regression(tmp_path):
     assert tolerances["lr 4e-4"] > 2, "its own seeds lie as far apart as before"
 
 
+@pytest.mark.parametrize(("shift", "code"), [((0.0, 3.0, 0.0), 3), ((0.8, 3.0, 0.9), 1)])
+def test_a_seed_by_itself_is_no_regression(tmp_path, shift, code):
+    """One of three seeds with 20 times the FID, as of a run that nothing counts as collapsed, was "worse"."""
+    logs = 4.0 + 0.1 * np.array([[1, -1, 0], [0, 1, -1], [-1, 0, 1]])
+    moved = logs + 0.01 + np.array([shift, (0, 0, 0), (0, 0, 0)])
+    found = compare(of_settings(tmp_path / "old", logs), of_settings(tmp_path / "new", moved))
+    assert found.exit_code == code
+    assert all("half of the seeds changed by less than half of it" in text for text in found.unsure)
+
+
 @pytest.mark.parametrize(("moved", "settings", "code"), [(0.3, 13, 0), (0.3, 2, 0), (0.6, 13, 1)])
 def test_a_tolerance_is_shared_by_all_settings(tmp_path, moved, settings, code):
     """Two standard errors of each of 13 equal settings called one of them worse in 30 of 100 comparisons."""
