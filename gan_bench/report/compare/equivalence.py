@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from gan_bench.config.design import MARGIN
-from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
 from gan_bench.config.mistakes import field_hint
 from gan_bench.config.naming import plain
 from gan_bench.config.trial import BOTH, TrialConfig, setting_key
@@ -26,7 +26,7 @@ from gan_bench.records.plan import Suites
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.compare.versions import VERSIONS, Version, by_preference, version_of
 from gan_bench.report.study.frame import BAD, build_frames, images_changed
-from gan_bench.report.study.stats import ALPHA, FEW, Interval, ratio_of
+from gan_bench.report.study.stats import ALPHA, FEW, Interval, coincidence, holm, ratio_of
 from gan_bench.report.study.table import Column, Table, put_interval
 
 UNMATCHED = ("suite", "suite_version", "profile", "evaluation", "epochs")
@@ -62,29 +62,75 @@ def welch_test(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float
     return float(b.mean() - a.mean()), math.sqrt(sum(shares)), sum(shares) ** 2 / weights if weights else math.inf
 
 
-def welch(first: ArrayLike, second: ArrayLike, margin: float) -> tuple[float, float, float, Judgement]:
-    """Compare two unpaired samples by Welch's t interval of the difference of their means (Welch 1947).
+@dataclass(frozen=True)
+class Welch:
+    """Two unpaired samples, compared by Welch's t (1947).
 
-    Equivalent: the 90 % interval lies within the margin, which is the two one-sided tests at 5 % (Schuirmann 1987).
-    Different: the 95 % interval excludes zero. Both can hold, of a small difference known well: then it is equivalent.
+    Attributes:
+        difference: Mean of the second minus mean of the first.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        seeds: Values of the smaller sample.
+        p: Two-sided p value that there is no difference, at least ``coincidence`` of the smaller sample.
+        p_equivalent: The larger of two one-sided tests against the margin (Schuirmann 1987), at least the same.
+    """
+
+    difference: float
+    low: float
+    high: float
+    seeds: int
+    p: float
+    p_equivalent: float
+
+
+def welch(first: ArrayLike, second: ArrayLike, margin: float) -> Welch:
+    """Compare two unpaired samples.
 
     Args:
         first: (n,) values, n at least 2.
         second: (m,) values, m at least 2.
         margin: Largest difference that counts as none.
-
-    Returns:
-        Second minus first, the ends of its 95 % interval, and the judgement; none below ``FEW`` values of a side.
     """
     difference, error, freedom = welch_test(first, second)
-    half, narrow = (float(special.stdtrit(freedom, 1 - alpha)) * error for alpha in (ALPHA / 2, ALPHA))
-    low, high = difference - half, difference + half
-    judgement: Judgement = "different" if low > 0 or high < 0 else "undecided"
-    if min(np.size(first), np.size(second)) < FEW:
-        judgement = "not judged"
-    elif abs(difference) + narrow <= margin:
-        judgement = "equivalent"
-    return difference, low, high, judgement
+    half = float(special.stdtrit(freedom, 1 - ALPHA / 2)) * error
+    size = abs(difference)
+    if error:
+        p, beyond = (float(special.stdtr(freedom, x / error)) for x in (-size, size - margin))
+    else:
+        p, beyond = float(size == 0) / 2, float(size > margin)
+    seeds = min(np.size(first), np.size(second))
+    least = float(coincidence(seeds))
+    return Welch(difference, difference - half, difference + half, seeds, max(2 * p, least), max(beyond, least))
+
+
+def judged_together(found: Sequence[Welch], *, collapsed: Sequence[bool] = ()) -> list[tuple[Judgement, float | None]]:
+    """Judge the comparisons of a table.
+
+    Equivalent: both one-sided tests hold at the level divided by their number, as in reports, and no run was seen to
+    collapse: so few seeds do not say how often that happens. Different: the p value with Holm's steps is at most the
+    level. Both can hold, of a small difference known well: then it is equivalent. Fewer than ``FEW`` values of a side
+    are not judged and are no test.
+
+    Args:
+        found: The comparisons.
+        collapsed: Of each whether runs of either side collapsed; none did when it is empty.
+
+    Returns:
+        For each the judgement and the corrected p value, None without one.
+    """
+    tested = [i for i, each in enumerate(found) if each.seeds >= FEW]
+    p_values = dict(zip(tested, holm([found[i].p for i in tested]), strict=True)) if tested else {}
+    verdicts = list[tuple[Judgement, float | None]]()
+    for i, each in enumerate(found):
+        is_equivalent = each.p_equivalent * len(tested) <= ALPHA and not (collapsed and collapsed[i])
+        judgement: Judgement = (
+            "not judged" if i not in p_values
+            else "equivalent" if is_equivalent
+            else "different" if p_values[i] <= ALPHA
+            else "undecided"
+        )  # fmt: skip
+        verdicts.append((judgement, p_values.get(i)))
+    return verdicts
 
 
 @dataclass(frozen=True)
@@ -98,7 +144,8 @@ class _ScoredSetting:
         settings: Its settings that are equal in the named fields: the first config of each, by what all of it is.
         setting: The setting's name.
         trials: Rows of the trials that were scored after training began; of a setting without any, of the lost ones.
-        scores: The primary scores of these, epoch after epoch of a trial, NaN where its images cannot be scored.
+        scores: The primary scores of these, epoch after epoch of a trial, NaN where its images cannot be scored, and
+            whether the generator counts as collapsed then, NaN where that was not counted.
         failed: Seeds all of whose trials failed or diverged.
         newest: The newest version of its suite in the folder, which may be another than that of its trials.
     """
@@ -129,6 +176,11 @@ class _ScoredSetting:
         looked = self.scores[self.scores["epoch"] == epoch]
         known = looked.dropna(subset="value").drop_duplicates("seed", keep="last")
         return known["value"].to_numpy(), set(looked["seed"]) - set(known["seed"])
+
+    def collapsed_at(self, epoch: int) -> int | None:
+        """Return how many generators count as collapsed at an epoch, or None where that was not counted."""
+        looked = self.scores[self.scores["epoch"] == epoch].dropna(subset="collapsed")
+        return None if looked.empty else int(looked["seed"][looked["collapsed"] > 0].nunique())
 
     @property
     def lost(self) -> set[int]:
@@ -193,6 +245,7 @@ def same_settings(
         for key in sorted(first.keys() & second.keys())
         for each in _comparisons(first[key], second[key], margin, fields)
     ]
+    _judge([row for *_, row in compared])
     _check_told_apart([((key, protocol), old) for key, protocol, old, _, _ in compared], names, "older")
     _check_told_apart([((key, protocol), new) for key, protocol, _, new, _ in compared], names, "newer")
     groups, numbers = dict[tuple[str, str], list[dict[str, object]]](), dict[object, int]()
@@ -201,6 +254,17 @@ def same_settings(
         groups.setdefault((key, protocol), []).append(row | {"number": number})
     is_once = all(len(rows) < 2 for rows in groups.values())  # then what differs names the suites
     return [row | {"studies": ""} if is_once else row for of in sorted(groups) for row in groups[of]]
+
+
+def _judge(rows: Sequence[dict[str, object]]) -> None:
+    """Write verdicts and corrected p values into rows, of those that have a comparison to judge."""
+    tests = [(row, each) for row in rows if isinstance(each := row.pop("welch"), Welch)]
+    collapsed = [bool(row["old_collapsed"] or row["new_collapsed"]) for row, _ in tests]
+    verdicts = judged_together([each for _, each in tests], collapsed=collapsed)
+    for row in rows:
+        row |= {"verdict": "not judged", "corrected": None}
+    for (row, _), (verdict, corrected) in zip(tests, verdicts, strict=True):
+        row |= {"verdict": verdict, "corrected": corrected}
 
 
 def _comparisons(
@@ -265,13 +329,15 @@ def _row(
     row |= {"old_lost": len(lost[0]), "new_lost": len(lost[1])}
     row["differs"] = "; ".join([*apart, *_differences(old, new, named=bool(fields))])
     row["older_version"] = any(int(side.config["suite_version"]) != side.newest for side in (old, new))
-    interval, verdict = None, "not judged"
+    for name, side, end in zip(("old", "new"), (old, new), ends, strict=True):
+        row[f"{name}_collapsed"] = side.collapsed_at(end)
+    interval, found = None, None
     judged = not images and not any(lost)  # the seeds that are left say nothing of lost ones
     if judged and min(map(len, values)) > 1 and min(side.min() for side in values) > 0:
-        difference, low, high, verdict = welch(np.log(values[0]), np.log(values[1]), math.log1p(margin))
-        interval = Interval(ratio_of(difference), ratio_of(low), ratio_of(high), FEW)
+        found = welch(np.log(values[0]), np.log(values[1]), math.log1p(margin))
+        interval = Interval(ratio_of(found.difference), ratio_of(found.low), ratio_of(found.high), FEW)
     put_interval(row, "ratio", interval)
-    return row | {"verdict": verdict}
+    return row | {"welch": found}
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
@@ -394,6 +460,11 @@ def _by_setting(trials: Iterable[StoredTrial], names: tuple[str, ...], plan: Sui
     scores = frames.scores[frames.scores["metric"] == primary_measure()].sort_values("epoch", kind="stable")
     scores = scores[["trial", "protocol", "epoch", "value"]].merge(rows, on="trial", suffixes=("", "_of_trial"))
     scores = scores[scores["status"] == "done"]
+    every, scored = (each.assign(average=each["protocol"].str.endswith(",ema")) for each in (frames.scores, scores))
+    of = ["trial", "epoch", "average"]  # moving averages collapse on their own, and no protocol by itself
+    collapses = every[every["metric"] == COLLAPSED].groupby(of)["value"].max()
+    looked = pd.MultiIndex.from_frame(scored[of])
+    scores = scores.assign(collapsed=collapses.reindex(looked).to_numpy(dtype=float))
     by_version = dict(iter(scores.groupby(_VERSION)))
     found = dict[str, _BySetting]()
     for at, mine in rows.groupby(_VERSION, sort=True):
@@ -467,12 +538,15 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
         Column("new_sd", "new sd", "number", pair="sd"),
         Column("new_n", "new seeds", "count", pair="seeds"),
         Column("new_lost", "new lost", "count", vital=True, pair="lost"),
+        Column("old_collapsed", "old collapsed", "count", vital=True, pair="collapsed"),
+        Column("new_collapsed", "new collapsed", "count", vital=True, pair="collapsed"),
         Column("ratio", "new / old", "range", essential=True),
+        Column("corrected", "p (Holm)", "p"),
         Column("verdict", "verdict", essential=True),
         Column("protocol", "protocol", vital=True),
         Column("differs", "what differs (old / new)", vital=bool(fields), essential=tells),
     )
-    filled = [each for each in columns if not each.key.endswith("_lost") and each.key != "studies"]
+    filled = [each for each in columns if each.pair not in ("lost", "collapsed") and each.key != "studies"]
     kept = [each for each in columns if each in filled or any(row[each.key] for row in rows)]
     named = ", ".join(fields)
     what = (
@@ -483,9 +557,15 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
     note = (
         f"{what}{VERSIONS} Means are geometric, and so is sd, a factor. New / "
         f"old: ratio of the means with its 95 % interval (Welch, unpaired: two machines draw different noise). "
-        f"Equivalent: its 90 % interval lies within a factor of {1 + margin:g}. Different: its 95 % interval excludes "
-        f"1. Fewer than {FEW} seeds of a side are not judged, nor is a "
-        "setting that lost seeds."
+        f"Intervals are of each row by itself. Different: p at most {ALPHA:g}, corrected for all rows by Holm's steps. "
+        f"Equivalent: within a factor of {1 + margin:g} by two one-sided tests at {ALPHA:g} divided by the number of "
+        "rows, and no generator collapsed. No p is below 2 / 4^seeds, and none is corrected for looks at more and more "
+        "seeds. "
+        f"Fewer than {FEW} seeds of a side are not judged, nor is a setting that lost seeds."
     )
+    if equivalent := [min(int(str(row[f"{side}_n"])) for side in ("old", "new"))
+                      for row in rows if row["verdict"] == "equivalent"]:  # fmt: skip
+        share = f"{1 - ALPHA ** (1 / min(equivalent)):.0%}"
+        note += f" Of equivalent ones collapses in up to {share} of runs are possible though none was seen."
     head = f"settings with equal {named}" if fields else "the same settings, trained twice"
     return Table("same-settings", head, tuple(kept), pd.DataFrame(rows), note)
