@@ -18,13 +18,8 @@ from gan_bench.core.errors import UserError
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import Suites, write_plan
 from gan_bench.report.compare.comparison import compare
-from gan_bench.report.compare.equivalence import (
-    common_settings,
-    equivalence_table,
-    judged_together,
-    same_settings,
-    welch,
-)
+from gan_bench.report.compare.equivalence import common_settings, equivalence_table, same_settings
+from gan_bench.report.compare.welch import judged_together, welch
 from gan_bench.terminal.console import PlainConsole
 from gan_bench.terminal.tables import print_table
 

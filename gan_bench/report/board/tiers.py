@@ -10,7 +10,7 @@ import numpy as np
 from scipy import special
 
 from gan_bench.core.text import plural
-from gan_bench.report.compare.equivalence import welch_test
+from gan_bench.report.compare.welch import welch_test
 from gan_bench.report.findings.verdicts import correct_for_choice
 from gan_bench.report.study.looks import repeated_p
 from gan_bench.report.study.stats import ALPHA, FEW, coincidence

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from gan_bench.config.design import MARGIN
 from gan_bench.config.measures import MEASURES, primary_measure
-from gan_bench.core.errors import CopiedError, PutAsideError, RecordError, UserError
-from gan_bench.core.text import plain_markdown, plural, printable, some_of
-from gan_bench.records.folders import existing, folders_by_suite, scan
-from gan_bench.records.json_files import is_regular, without_remedy
-from gan_bench.records.layout import PLAN
-from gan_bench.records.plan import Suites, declare_foreign_measures, read_suites
-from gan_bench.records.reader import StoredTrial
+from gan_bench.core.errors import UserError
+from gan_bench.core.text import plain_markdown, plural
 from gan_bench.records.record import Protocol
 from gan_bench.report.compare.changes import EXPLORATORY, SETTING_COLUMNS, CollapseChanges, setting_changes
 from gan_bench.report.compare.conditions import differences_of
@@ -32,17 +26,20 @@ from gan_bench.report.compare.equivalence import (
     protocols_apart,
     same_settings,
 )
-from gan_bench.report.compare.measured import DIVERGED, Measured, Studies, collapses, keyed, matched, same_setting
-from gan_bench.report.compare.versions import Version, version_of
-from gan_bench.report.study.frame import FAULTY, build_frames, quick_text
-from gan_bench.report.study.studies import studies
+from gan_bench.report.compare.folder import ComparedFolder, one_version_each
+from gan_bench.report.compare.measured import Measured, collapses
+from gan_bench.report.compare.trials import (
+    MISSING,
+    NOT_PLANNED,
+    count_with_names,
+    ended_worse,
+    suites_gone,
+    trial_changes,
+)
+from gan_bench.report.study.frame import quick_text
 from gan_bench.report.study.table import Column, Table, table_markdown
 
-MISSING = "missing"
-NOT_PLANNED = "not planned"
 _UNCHANGED = ("identical", "within tolerance", "no change")
-_NAMED = 2
-"""Missing trials that are named; the table has them all."""
 
 TRIAL_COLUMNS = (
     Column("study", "study"),
@@ -51,7 +48,6 @@ TRIAL_COLUMNS = (
     Column("new_status", "new", vital=True, pair="status"),
     Column("verdict", "verdict", essential=True),
 )
-_OLD = {"name": "name_old", "status": "status_old"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -157,7 +153,7 @@ def compare(
         UserError: One of them is no results folder, they have nothing in common, or a tolerance is given for settings
             or a margin for trials.
     """
-    before, after = _Folder.read(old), _Folder.read(new)
+    before, after = ComparedFolder.read(old), ComparedFolder.read(new)
     if match in (EXACT, AUTO):
         found = _compare_trials(before, after, tolerance)
         if found and margin is not None and match == EXACT:
@@ -180,7 +176,7 @@ def compare(
     return replace(compared, unsure=[said, *compared.unsure])
 
 
-def _apart(before: _Folder, after: _Folder, fields: tuple[str, ...]) -> str:
+def _apart(before: ComparedFolder, after: ComparedFolder, fields: tuple[str, ...]) -> str:
     """Return how settings that both folders have were scored, where that is what separates them, or what to do."""
     ways = protocols_apart(before.trials, after.trials, fields, (before.suites, after.suites))
     if ways:
@@ -203,7 +199,7 @@ def _protocol_in_words(protocol: Protocol) -> str:
     return f"{images}{average} against the {protocol.reference} split under {protocol.extractor}"
 
 
-def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) -> Comparison | None:
+def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: float | None) -> Comparison | None:
     """Compare the trials that two folders have in common; None where there are none.
 
     Trials are the same by suite, profile, and config without the suite's version. Of several versions one counts, as
@@ -229,11 +225,11 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
             cannot be judged.
     """
     left_out = [*before.faults.values(), *after.faults.values()]
-    before, after, passed_over = _one_version_each(before, after)
+    before, after, passed_over = one_version_each(before, after)
     before, after = before.without(after.faults), after.without(before.faults)
     aside = before.aside + after.aside
     old_studies, new_studies = before.studies, after.studies
-    trials = list(_trials(old_studies, new_studies, after))
+    trials = list(trial_changes(old_studies, new_studies, after))
     common = sum(trial.new_status not in (MISSING, NOT_PLANNED) for trial in trials)
     if not common:
         return Comparison([], worse=[], unsure=left_out, differences=aside) if left_out else None
@@ -262,17 +258,17 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
     told = {(each.of.subject.study, each.of.subject.setting) for each in primary if each.verdict == "worse"}
     return Comparison(
         tables,
-        worse=[*_ended_worse(ended), *said["worse"], *runs.worse_beside(told)],
+        worse=[*ended_worse(ended), *said["worse"], *runs.worse_beside(told)],
         unsure=[*left_out, *said["cannot judge"]],
         better=said["better"],
         differences=[
             *aside,
             *passed_over,
-            *_suites_gone(old_studies, after),
-            *_count_with_names(
+            *suites_gone(old_studies, after),
+            *count_with_names(
                 [t.name for t in ended if t.new_status == NOT_PLANNED], "not planned in the newer folder"
             ),
-            *_count_with_names(added, "only in the newer folder, not compared"),
+            *count_with_names(added, "only in the newer folder, not compared"),
             *runs.maybe_chance(),
             *differences_of(old_trials, new_trials),
         ],
@@ -281,7 +277,9 @@ def _compare_trials(before: _Folder, after: _Folder, tolerance: float | None) ->
     )
 
 
-def _compare_settings(before: _Folder, after: _Folder, margin: float, fields: tuple[str, ...]) -> Comparison:
+def _compare_settings(
+    before: ComparedFolder, after: ComparedFolder, margin: float, fields: tuple[str, ...]
+) -> Comparison:
     """Compare the settings that two folders have in common, whatever their suites and machines are.
 
     It asks another question than ``_compare_trials``: not what became worse of the same trials, but whether another
@@ -303,202 +301,3 @@ def _compare_settings(before: _Folder, after: _Folder, margin: float, fields: tu
     tables = [equivalence_table(rows, margin, fields)] if rows else []
     aside, number = before.aside + after.aside, len({row["number"] for row in rows})
     return Comparison(tables, worse=[], unsure=left_out, differences=aside, settings=counted, in_common=number)
-
-
-# ---------------------------------------------------------------------------------------------- reading
-
-_Setting = tuple[str, str]
-"""A suite, and one of its settings in whatever version."""
-
-
-def _setting(config: Mapping[str, Any]) -> _Setting:
-    return str(config["suite"]), same_setting(config)
-
-
-@dataclass(frozen=True)
-class _Folder:
-    """A results folder as read.
-
-    Attributes:
-        trials: Trials that can be believed.
-        faulty: Those that were planned or can be read, and whose records cannot be believed.
-        faults: A sentence for each record that cannot be believed, by name of its directory, or of its suite's folder.
-        known: Names of the suites that it has a folder or a trial of.
-        planned: Those of them whose plan is there.
-        suites: What is known of its suites besides.
-        aside: One sentence for every folder with records that count nowhere, as their suite has one of its name.
-    """
-
-    trials: list[StoredTrial]
-    faulty: list[StoredTrial]
-    faults: dict[str, str]
-    known: frozenset[str]
-    planned: frozenset[str]
-    suites: Suites
-    aside: list[str]
-
-    @classmethod
-    def read(cls, results: Path) -> _Folder:
-        declare_foreign_measures(existing(results))
-        trials, faulty = list[StoredTrial](), list[StoredTrial]()
-        faults, aside = dict[str, str](), list[PutAsideError]()
-        for item in scan(results, steps=False):
-            if isinstance(item, CopiedError):
-                aside += [item] if isinstance(item, PutAsideError) else []
-            elif isinstance(item, RecordError):
-                faults.setdefault(item.folder or str(item), _left_out(item))
-            elif item.fault:
-                faults[item.path.name] = _left_out(item.fault)
-                faulty.append(item)
-            else:
-                trials.append(item)
-        if not trials and not faults:
-            raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
-        suites = folders_by_suite(results).items()
-        planned = frozenset(name for name, each in suites if any(is_regular(folder / PLAN) for folder in each.read))
-        known = {name for name, _ in suites} | {str(each.trial["config"]["suite"]) for each in (*trials, *faulty)}
-        return cls(trials, faulty, faults, frozenset(known), planned, read_suites(results), list(_put_aside(aside)))
-
-    def without(self, faults: Collection[str]) -> _Folder:
-        """Return the folder without the trials whose records are faulty in the other one."""
-        kept = [t for t in self.trials if t.path.name not in faults and t.path.parent.name not in faults]
-        return replace(self, trials=kept)
-
-    @property
-    def by_trial(self) -> dict[str, StoredTrial]:
-        """Its trials by what makes them the same trial in both folders."""
-        return {same_setting(t.trial["config"]) + str(t.trial["config"]["seed"]): t for t in self.trials}
-
-    @property
-    def has_versions(self) -> bool:
-        """Whether any of its suites is there in several versions."""
-        configs = [trial.trial["config"] for trial in self.trials]
-        versions = {(config["suite"], config["suite_version"]) for config in configs}
-        return len(versions) > len({suite for suite, _ in versions})
-
-    @property
-    def versions(self) -> dict[_Setting, list[Version]]:
-        """Of each of its settings the versions of the suite that it has trials of, and how far they have come."""
-        trials = build_frames([*self.trials, *self.faulty]).trials  # both say how far one has come
-        found = dict[_Setting, list[Version]]()
-        for _, rows in trials.groupby([trials["config"].map(same_setting), "suite_version"]):
-            if not rows["status"].isin(FAULTY).all():
-                found.setdefault(_setting(rows["config"].iloc[0]), []).append(version_of(rows, self.suites))
-        return found
-
-    def of_versions(self, versions: Mapping[_Setting, Version]) -> _Folder:
-        """Return the folder with the trials alone that are of one version for each setting."""
-        configs = [(trial, trial.trial["config"]) for trial in self.trials]
-        kept = [trial for trial, config in configs if versions[_setting(config)].number == config["suite_version"]]
-        return replace(self, trials=kept)
-
-    @property
-    def studies(self) -> Studies:
-        """The studies of its trials."""
-        found = studies(build_frames(self.trials), self.suites, versions_apart=False)
-        return {(s.suite, s.profile, s.dataset, str(s.image_size)): s for s in found}
-
-
-def _left_out(fault: RecordError) -> str:
-    return f"left out, {fault.status}: {without_remedy(fault)}"
-
-
-def _put_aside(errors: Iterable[PutAsideError]) -> Iterator[str]:
-    """Yield of every folder that it holds records which count nowhere, and where they would count."""
-    for (folder, home, is_planned), count in Counter((e.path.parent, e.home, e.planned) for e in errors).items():
-        are, them = ("is", "it") if count == 1 else ("are", "them")
-        there = f"; {home} plans {them} and has no record of {them}: move {them} there if of the same run"
-        remedy = there if is_planned else ""
-        yield (
-            f"{plural(count, 'record')} in {folder} {are} of a suite that has a folder of its name, {home}, and not "
-            f"compared{remedy}"
-        )
-
-
-# ----------------------------------------------------------------------------------------------- trials
-
-
-def _one_version_each(before: _Folder, after: _Folder) -> tuple[_Folder, _Folder, list[str]]:
-    """Return both folders with one version of each setting, and a sentence for each version that is passed over.
-
-    It is that which counts, and in the newer folder none below that of the older: what was done of a version and now
-    waits to be trained is worse, however well the version before it ended.
-    """
-    if not before.has_versions and not after.has_versions:
-        return before, after, []
-    first, second = before.versions, after.versions
-    olds = {setting: _counted(found, 0) for setting, found in first.items()}
-    least = {setting: each.number for setting, each in olds.items()}
-    news = {setting: _counted(found, least.get(setting, 0)) for setting, found in second.items()}
-    said = [*_passed_over(first, olds, "older"), *_passed_over(second, news, "newer")]
-    return before.of_versions(olds), after.of_versions(news), said
-
-
-def _counted(found: list[Version], least: int) -> Version:
-    return max([each for each in found if each.number >= least] or found, key=lambda each: each.rank)
-
-
-def _passed_over(
-    found: Mapping[_Setting, list[Version]], counted: Mapping[_Setting, Version], which: str
-) -> Iterator[str]:
-    """Yield which versions are the newest and not compared, and in how many settings."""
-    newest = {setting: max(each.number for each in versions) for setting, versions in found.items()}
-    passed = Counter((suite, counted[suite, key].number, number) for (suite, key), number in newest.items())
-    for (suite, number, other), count in passed.items():
-        if number < other:
-            where, older = plural(count, "setting"), f"version {number} of the {which} folder"
-            yield f"{printable(suite)}: {older} is compared in {where}, as version {other} has not come as far"
-
-
-@dataclass(frozen=True)
-class _TrialChange:
-    """How a trial of the older folder ended in both; ``verdict`` is empty where it ended alike."""
-
-    study: str
-    name: str
-    old_status: str
-    new_status: str
-    worse: bool
-    verdict: str
-
-
-def _trials(before: Studies, after: Studies, newer: _Folder) -> Iterator[_TrialChange]:
-    """Yield what became of every trial of the suites that both folders have."""
-    places = sorted(place for place in before.keys() - after.keys() if before[place].suite in newer.known)
-    gone = [(before[place], keyed(before[place])) for place in places]
-    absent = [(study, frame.rename(columns=_OLD).assign(status_new=MISSING)) for study, frame in gone]
-    for study, both in [*((study, both) for study, _, both in matched(before, after)), *absent]:
-        for _, row in both.fillna({"status_new": MISSING}).iterrows():
-            old, new = row["status_old"], row["status_new"]
-            new = NOT_PLANNED if new == MISSING and study.suite in newer.planned else new
-            worse = old == "done" != new and new not in (NOT_PLANNED, DIVERGED)
-            better = new == "done" != old
-            verdict = "worse" if worse else "better" if better else "" if old == new else "other"
-            yield _TrialChange(study.title, row["name_old"], old, new, worse, verdict)
-
-
-def _suites_gone(before: Studies, newer: _Folder) -> Iterator[str]:
-    """Yield a sentence for each suite that the newer folder does not have, as where it was not run there."""
-    counts = Counter[str]()
-    for study in before.values():
-        counts[study.suite] += len(study.trials)
-    for suite, count in counts.items():
-        if suite not in newer.known:
-            left = f"{plural(count, 'trial')} {'is' if count == 1 else 'are'} not compared"
-            yield f"{printable(suite)}: the newer folder does not have this suite; {left}"
-
-
-def _ended_worse(ended: list[_TrialChange]) -> Iterator[str]:
-    bad = [trial for trial in ended if trial.worse]
-    for trial in bad:
-        if trial.new_status != MISSING:
-            yield f"{trial.study}: {trial.name}: {trial.old_status} -> {trial.new_status}"
-    if lost := [trial.name for trial in bad if trial.new_status == MISSING]:
-        are = "that was done is missing" if len(lost) == 1 else "that were done are missing"
-        yield from _count_with_names(lost, are)
-
-
-def _count_with_names(names: list[str], what: str) -> Iterator[str]:
-    """Yield how many trials there are of a kind, and the names of the first, if there are any."""
-    if names:
-        yield f"{plural(len(names), 'trial')} {what}: {some_of(names, _NAMED)}"

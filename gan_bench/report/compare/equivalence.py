@@ -4,208 +4,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
-from scipy import special
+from numpy.typing import NDArray
 
 from gan_bench.config.design import MARGIN
-from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
+from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.mistakes import field_hint
 from gan_bench.config.naming import plain
-from gan_bench.config.trial import BOTH, TrialConfig, setting_key
-from gan_bench.core.canonical import canonical_json
+from gan_bench.config.trial import BOTH, TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, printable
 from gan_bench.records.plan import Suites
 from gan_bench.records.reader import StoredTrial
-from gan_bench.report.compare.versions import VERSIONS, Version, by_preference, version_of
-from gan_bench.report.study.frame import BAD, build_frames, images_changed
-from gan_bench.report.study.stats import ALPHA, FEW, Interval, coincidence, holm, ratio_of
+from gan_bench.report.compare.scored_settings import (
+    UNMATCHED,
+    BySetting,
+    Data,
+    ScoredSetting,
+    SettingVersion,
+    by_setting,
+)
+from gan_bench.report.compare.versions import VERSIONS, by_preference
+from gan_bench.report.compare.welch import Welch, judged_together, welch
+from gan_bench.report.study.frame import images_changed
+from gan_bench.report.study.stats import ALPHA, FEW, Interval, ratio_of
 from gan_bench.report.study.table import Column, Table, put_interval
 
-UNMATCHED = ("suite", "suite_version", "profile", "evaluation", "epochs")
-"""Fields that the same training may differ in: what it is part of, when it was looked at, and how long it went on."""
 EXACT, SETTINGS, AUTO = "trials", "settings", "auto"
 """Ways of matching: the same trials of the same suites; settings; the first where there are any, else the second."""
 _NAMED = 3
 """Fields that an error proposes."""
-
-Judgement = Literal["equivalent", "different", "undecided", "not judged"]
-_SuiteProfile = tuple[str, str]
-"""Suite and profile."""
-_Data = tuple[str, str]
-"""Dataset, and the size of its images."""
-_VERSION = ["key", "dataset", "image_size", "suite", "profile", "suite_version"]
-"""Columns whose values are those of a setting in one version of a suite."""
 _NO_PLANS = Suites(), Suites()
-
-
-def welch_test(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
-    """Return the difference of the means of two unpaired samples, its standard error and its degrees of freedom.
-
-    Args:
-        first: (n,) values, n at least 2.
-        second: (m,) values, m at least 2.
-
-    Returns:
-        Second minus first; its error, 0 where neither sample varies; degrees of freedom (Welch 1947).
-    """
-    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
-    shares = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
-    weights = shares[0] ** 2 / (len(a) - 1) + shares[1] ** 2 / (len(b) - 1)
-    return float(b.mean() - a.mean()), math.sqrt(sum(shares)), sum(shares) ** 2 / weights if weights else math.inf
-
-
-@dataclass(frozen=True)
-class Welch:
-    """Two unpaired samples, compared by Welch's t (1947).
-
-    Attributes:
-        difference: Mean of the second minus mean of the first.
-        low: Lower end of its 95 % interval.
-        high: Upper end.
-        seeds: Values of the smaller sample.
-        p: Two-sided p value that there is no difference, at least ``coincidence`` of the smaller sample.
-        p_equivalent: The larger of two one-sided tests against the margin (Schuirmann 1987), at least the same.
-    """
-
-    difference: float
-    low: float
-    high: float
-    seeds: int
-    p: float
-    p_equivalent: float
-
-
-def welch(first: ArrayLike, second: ArrayLike, margin: float) -> Welch:
-    """Compare two unpaired samples.
-
-    Args:
-        first: (n,) values, n at least 2.
-        second: (m,) values, m at least 2.
-        margin: Largest difference that counts as none.
-    """
-    difference, error, freedom = welch_test(first, second)
-    half = float(special.stdtrit(freedom, 1 - ALPHA / 2)) * error
-    size = abs(difference)
-    if error:
-        p, beyond = (float(special.stdtr(freedom, x / error)) for x in (-size, size - margin))
-    else:
-        p, beyond = float(size == 0) / 2, float(size > margin)
-    seeds = min(np.size(first), np.size(second))
-    least = float(coincidence(seeds))
-    return Welch(difference, difference - half, difference + half, seeds, max(2 * p, least), max(beyond, least))
-
-
-def judged_together(found: Sequence[Welch], *, collapsed: Sequence[bool] = ()) -> list[tuple[Judgement, float | None]]:
-    """Judge the comparisons of a table.
-
-    Equivalent: both one-sided tests hold at the level divided by their number, as in reports, and no run was seen to
-    collapse: so few seeds do not say how often that happens. Different: the p value with Holm's steps is at most the
-    level. Both can hold, of a small difference known well: then it is equivalent. Fewer than ``FEW`` values of a side
-    are not judged and are no test.
-
-    Args:
-        found: The comparisons.
-        collapsed: Of each whether runs of either side collapsed; none did when it is empty.
-
-    Returns:
-        For each the judgement and the corrected p value, None without one.
-    """
-    tested = [i for i, each in enumerate(found) if each.seeds >= FEW]
-    p_values = dict(zip(tested, holm([found[i].p for i in tested]), strict=True)) if tested else {}
-    verdicts = list[tuple[Judgement, float | None]]()
-    for i, each in enumerate(found):
-        is_equivalent = each.p_equivalent * len(tested) <= ALPHA and not (collapsed and collapsed[i])
-        judgement: Judgement = (
-            "not judged" if i not in p_values
-            else "equivalent" if is_equivalent
-            else "different" if p_values[i] <= ALPHA
-            else "undecided"
-        )  # fmt: skip
-        verdicts.append((judgement, p_values.get(i)))
-    return verdicts
-
-
-@dataclass(frozen=True)
-class _ScoredSetting:
-    """A study's trials of a setting under one protocol.
-
-    Attributes:
-        study: Its suite, and that the profile is the quick one.
-        data: Its dataset, and the size of its images.
-        config: The config of its first trial.
-        settings: Its settings that are equal in the named fields: the first config of each, by what all of it is.
-        setting: The setting's name.
-        trials: Rows of the trials that were scored after training began; of a setting without any, of the lost ones.
-        scores: The primary scores of these, epoch after epoch of a trial, NaN where its images cannot be scored, and
-            whether the generator counts as collapsed then, NaN where that was not counted.
-        failed: Seeds all of whose trials failed or diverged.
-        newest: The newest version of its suite in the folder, which may be another than that of its trials.
-    """
-
-    study: str
-    data: _Data
-    config: Mapping[str, Any]
-    settings: Mapping[str, Mapping[str, Any]]
-    setting: str
-    trials: pd.DataFrame
-    scores: pd.DataFrame
-    failed: set[int]
-    newest: int
-
-    @property
-    def version(self) -> str:
-        """Its suite's version, and the newest one where that is another."""
-        own = int(self.config["suite_version"])
-        return str(own) if own == self.newest else f"{own} (newest: {self.newest})"
-
-    @property
-    def epochs(self) -> set[int]:
-        """The epochs at which some seed has a score."""
-        return set(self.scores.dropna(subset="value")["epoch"])
-
-    def at(self, epoch: int) -> tuple[NDArray[np.float64], set[int]]:
-        """Return the scores at an epoch, one per seed, and the seeds whose images could not be scored."""
-        looked = self.scores[self.scores["epoch"] == epoch]
-        known = looked.dropna(subset="value").drop_duplicates("seed", keep="last")
-        return known["value"].to_numpy(), set(looked["seed"]) - set(known["seed"])
-
-    def collapsed_at(self, epoch: int) -> int | None:
-        """Return how many generators count as collapsed at an epoch, or None where that was not counted."""
-        looked = self.scores[self.scores["epoch"] == epoch].dropna(subset="collapsed")
-        return None if looked.empty else int(looked["seed"][looked["collapsed"] > 0].nunique())
-
-    @property
-    def lost(self) -> set[int]:
-        """The seeds that failed or diverged, and those whose last images cannot be scored."""
-        ends = self.scores.drop_duplicates("trial", keep="last")
-        return self.failed | {s for s, end in zip(ends["seed"], ends["epoch"], strict=True) if s in self.at(end)[1]}
-
-
-@dataclass(frozen=True)
-class _Version:
-    """A version of a suite, as far as it has a setting.
-
-    Attributes:
-        version: Which, and how far it has come.
-        sides: Its trials by the protocol they were scored under.
-        lost: What there is of one without any score, all of whose trials failed or diverged.
-    """
-
-    version: Version
-    sides: Mapping[str, _ScoredSetting]
-    lost: _ScoredSetting | None
-
-
-_BySetting = dict[_Data, dict[_SuiteProfile, list[_Version]]]
-"""Of a setting the versions of suites, by data and by suite and profile."""
 
 
 def same_settings(
@@ -239,7 +73,7 @@ def same_settings(
         judgement, and what differs. A setting all of whose seeds one side lost has a row too.
     """
     names = _expanded(fields)
-    first, second = (_by_setting(side, names, plan) for side, plan in zip((before, after), plans, strict=True))
+    first, second = (by_setting(side, names, plan) for side, plan in zip((before, after), plans, strict=True))
     compared = [
         (key, *each)
         for key in sorted(first.keys() & second.keys())
@@ -268,8 +102,8 @@ def _judge(rows: Sequence[dict[str, object]]) -> None:
 
 
 def _comparisons(
-    olds: _BySetting, news: _BySetting, margin: float, fields: Sequence[str]
-) -> Iterator[tuple[str, _ScoredSetting, _ScoredSetting, dict[str, object]]]:
+    olds: BySetting, news: BySetting, margin: float, fields: Sequence[str]
+) -> Iterator[tuple[str, ScoredSetting, ScoredSetting, dict[str, object]]]:
     """Yield what can be compared of a setting: protocol, sides and row.
 
     Of the versions of two suites it is the pair that counts, of those that have a score to compare.
@@ -285,7 +119,9 @@ def _comparisons(
                     break
 
 
-def _common(old: _Version, new: _Version, *, lost: bool) -> Iterator[tuple[str, _ScoredSetting, _ScoredSetting]]:
+def _common(
+    old: SettingVersion, new: SettingVersion, *, lost: bool
+) -> Iterator[tuple[str, ScoredSetting, ScoredSetting]]:
     """Yield the protocols that two versions were scored under, with both sides; one that lost all has it under each."""
     for protocol in sorted(old.sides.keys() | new.sides.keys()):
         one, other = (each.sides.get(protocol) or (each.lost if lost else None) for each in (old, new))
@@ -302,7 +138,7 @@ def _paired(
 
 
 def _row(
-    protocol: str, old: _ScoredSetting, new: _ScoredSetting, margin: float, fields: Sequence[str]
+    protocol: str, old: ScoredSetting, new: ScoredSetting, margin: float, fields: Sequence[str]
 ) -> dict[str, object] | None:
     """Compare two sides of a setting; None where they have no score to compare."""
     shared = old.epochs & new.epochs
@@ -353,7 +189,7 @@ def _spread(values: NDArray[np.float64]) -> float | None:
     return float(np.exp(np.log(values).std(ddof=1))) if len(values) > 1 and values.min() > 0 else None
 
 
-def _called(side: _ScoredSetting, fields: Sequence[str]) -> str:
+def _called(side: ScoredSetting, fields: Sequence[str]) -> str:
     """Return what tells a row from others: the setting's name, or its values of the named fields."""
     if not fields:
         return side.setting
@@ -365,7 +201,7 @@ def common_settings(
     before: Iterable[StoredTrial], after: Iterable[StoredTrial], plans: tuple[Suites, Suites] = _NO_PLANS
 ) -> bool:
     """True if two folders have a setting in common that was scored in the same way, at whatever epochs."""
-    first, second = (_by_setting(side, (), plan) for side, plan in zip((before, after), plans, strict=True))
+    first, second = (by_setting(side, (), plan) for side, plan in zip((before, after), plans, strict=True))
     one, other = ({(key, way) for (key, _), ways in _by_data(each).items() for way in ways} for each in (first, second))
     return bool(one & other)
 
@@ -388,14 +224,12 @@ def protocols_apart(
         A pair of protocols for each such setting.
     """
     names = _expanded(fields)
-    first, second = (
-        _by_data(_by_setting(side, names, plan)) for side, plan in zip((before, after), plans, strict=True)
-    )
+    first, second = (_by_data(by_setting(side, names, plan)) for side, plan in zip((before, after), plans, strict=True))
     both = [(first[key], second[key]) for key in sorted(first.keys() & second.keys())]
     return [(min(old), min(new)) for old, new in both if old and new and not old & new]
 
 
-def _by_data(found: Mapping[str, _BySetting]) -> dict[tuple[str, _Data], set[str]]:
+def _by_data(found: Mapping[str, BySetting]) -> dict[tuple[str, Data], set[str]]:
     """Return how settings were scored, by setting and data."""
     return {
         (key, data): {protocol for versions in by.values() for each in versions for protocol in each.sides}
@@ -435,7 +269,7 @@ def _ambiguous(one: Mapping[str, object], other: Mapping[str, object], names: tu
 
 
 def _check_told_apart(
-    sides: Iterable[tuple[tuple[str, str], _ScoredSetting]], names: tuple[str, ...], which: str
+    sides: Iterable[tuple[tuple[str, str], ScoredSetting]], names: tuple[str, ...], which: str
 ) -> None:
     """Check that the sides of a setting and protocol are one setting.
 
@@ -450,61 +284,7 @@ def _check_told_apart(
                 raise _ambiguous(first[1], config, names, which)
 
 
-def _by_setting(trials: Iterable[StoredTrial], names: tuple[str, ...], plan: Suites) -> dict[str, _BySetting]:
-    """Gather primary scores of done trials, and which seeds were lost, by setting, data, study and version."""
-    frames = build_frames(trials)
-    whole = frames.trials["config"].map(lambda config: setting_key(config, UNMATCHED))
-    named = frames.trials["config"].map(lambda config: canonical_json({each: config[each] for each in names}))
-    newest = frames.trials.groupby("suite")["suite_version"].transform("max")
-    rows = frames.trials.assign(whole=whole, key=named if names else whole, newest=newest)
-    scores = frames.scores[frames.scores["metric"] == primary_measure()].sort_values("epoch", kind="stable")
-    scores = scores[["trial", "protocol", "epoch", "value"]].merge(rows, on="trial", suffixes=("", "_of_trial"))
-    scores = scores[scores["status"] == "done"]
-    every, scored = (each.assign(average=each["protocol"].str.endswith(",ema")) for each in (frames.scores, scores))
-    of = ["trial", "epoch", "average"]  # moving averages collapse on their own, and no protocol by itself
-    collapses = every[every["metric"] == COLLAPSED].groupby(of)["value"].max()
-    looked = pd.MultiIndex.from_frame(scored[of])
-    scores = scores.assign(collapsed=collapses.reindex(looked).to_numpy(dtype=float))
-    by_version = dict(iter(scores.groupby(_VERSION)))
-    found = dict[str, _BySetting]()
-    for at, mine in rows.groupby(_VERSION, sort=True):
-        version = _version(mine, by_version.get(at, scores.iloc[:0]), plan)
-        if version.sides or version.lost:
-            key, dataset, size, suite, profile, _ = map(str, at)
-            found.setdefault(key, {}).setdefault((dataset, size), {}).setdefault((suite, profile), []).append(version)
-    return found
-
-
-def _version(trials: pd.DataFrame, scores: pd.DataFrame, plan: Suites) -> _Version:
-    """Make the sides of a version from its trials and the scores of those that are done."""
-    done, failed = trials[trials["status"] == "done"], trials[trials["status"].isin(BAD)]
-    sides = dict[str, _ScoredSetting]()
-    for protocol, every in scores.groupby("protocol", sort=False):
-        trained = every[every["epoch"] > 0]
-        shown = done[done["trial"].isin(trained["trial"])]
-        sides[str(protocol)] = _scored_setting(every, shown, trained, set(failed["seed"]) - set(trained["seed"]))
-    is_lost = not sides and len(failed) > 0
-    lost = _scored_setting(failed, failed, scores.iloc[:0], set(failed["seed"])) if is_lost else None
-    return _Version(version_of(trials, plan), sides, lost)
-
-
-def _scored_setting(of: pd.DataFrame, shown: pd.DataFrame, scores: pd.DataFrame, failed: set[int]) -> _ScoredSetting:
-    first, settings = of.iloc[0], of.drop_duplicates("whole")
-    study = printable(str(first["suite"])) + (" (quick)" if first["profile"] == "quick" else "")
-    return _ScoredSetting(
-        study=study,
-        data=(str(first["dataset"]), str(first["image_size"])),
-        config=first["config"],
-        settings=dict(zip(settings["whole"], settings["config"], strict=True)),
-        setting=first["suite_setting"],
-        trials=shown,
-        scores=scores,
-        failed=failed,
-        newest=int(first["newest"]),
-    )
-
-
-def _differences(old: _ScoredSetting, new: _ScoredSetting, *, named: bool) -> Iterator[str]:
+def _differences(old: ScoredSetting, new: ScoredSetting, *, named: bool) -> Iterator[str]:
     """Yield the differences between two sides of a setting: suites, devices, lengths; of named fields, the others."""
     for name, value in old.config.items() if named else ():
         if name not in ("seed", *UNMATCHED) and value != new.config[name]:

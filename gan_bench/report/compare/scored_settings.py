@@ -1,0 +1,158 @@
+"""What a results folder has of each setting: trials, scores and lost seeds, by data, suite and version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gan_bench.config.measures import COLLAPSED, primary_measure
+from gan_bench.config.trial import setting_key
+from gan_bench.core.canonical import canonical_json
+from gan_bench.core.text import printable
+from gan_bench.records.plan import Suites
+from gan_bench.records.reader import StoredTrial
+from gan_bench.report.compare.versions import Version, version_of
+from gan_bench.report.study.frame import BAD, build_frames
+
+UNMATCHED = ("suite", "suite_version", "profile", "evaluation", "epochs")
+"""Fields that the same training may differ in: what it is part of, when it was looked at, and how long it went on."""
+SuiteProfile = tuple[str, str]
+"""Suite and profile."""
+Data = tuple[str, str]
+"""Dataset, and the size of its images."""
+_VERSION = ["key", "dataset", "image_size", "suite", "profile", "suite_version"]
+"""Columns whose values are those of a setting in one version of a suite."""
+
+
+@dataclass(frozen=True)
+class ScoredSetting:
+    """A study's trials of a setting under one protocol.
+
+    Attributes:
+        study: Its suite, and that the profile is the quick one.
+        data: Its dataset, and the size of its images.
+        config: The config of its first trial.
+        settings: Its settings that are equal in the named fields: the first config of each, by what all of it is.
+        setting: The setting's name.
+        trials: Rows of the trials that were scored after training began; of a setting without any, of the lost ones.
+        scores: The primary scores of these, epoch after epoch of a trial, NaN where its images cannot be scored, and
+            whether the generator counts as collapsed then, NaN where that was not counted.
+        failed: Seeds all of whose trials failed or diverged.
+        newest: The newest version of its suite in the folder, which may be another than that of its trials.
+    """
+
+    study: str
+    data: Data
+    config: Mapping[str, Any]
+    settings: Mapping[str, Mapping[str, Any]]
+    setting: str
+    trials: pd.DataFrame
+    scores: pd.DataFrame
+    failed: set[int]
+    newest: int
+
+    @property
+    def version(self) -> str:
+        """Its suite's version, and the newest one where that is another."""
+        own = int(self.config["suite_version"])
+        return str(own) if own == self.newest else f"{own} (newest: {self.newest})"
+
+    @property
+    def epochs(self) -> set[int]:
+        """The epochs at which some seed has a score."""
+        return set(self.scores.dropna(subset="value")["epoch"])
+
+    def at(self, epoch: int) -> tuple[NDArray[np.float64], set[int]]:
+        """Return the scores at an epoch, one per seed, and the seeds whose images could not be scored."""
+        looked = self.scores[self.scores["epoch"] == epoch]
+        known = looked.dropna(subset="value").drop_duplicates("seed", keep="last")
+        return known["value"].to_numpy(), set(looked["seed"]) - set(known["seed"])
+
+    def collapsed_at(self, epoch: int) -> int | None:
+        """Return how many generators count as collapsed at an epoch, or None where that was not counted."""
+        looked = self.scores[self.scores["epoch"] == epoch].dropna(subset="collapsed")
+        return None if looked.empty else int(looked["seed"][looked["collapsed"] > 0].nunique())
+
+    @property
+    def lost(self) -> set[int]:
+        """The seeds that failed or diverged, and those whose last images cannot be scored."""
+        ends = self.scores.drop_duplicates("trial", keep="last")
+        return self.failed | {s for s, end in zip(ends["seed"], ends["epoch"], strict=True) if s in self.at(end)[1]}
+
+
+@dataclass(frozen=True)
+class SettingVersion:
+    """A version of a suite, as far as it has a setting.
+
+    Attributes:
+        version: Which, and how far it has come.
+        sides: Its trials by the protocol they were scored under.
+        lost: What there is of one without any score, all of whose trials failed or diverged.
+    """
+
+    version: Version
+    sides: Mapping[str, ScoredSetting]
+    lost: ScoredSetting | None
+
+
+BySetting = dict[Data, dict[SuiteProfile, list[SettingVersion]]]
+"""Of a setting the versions of suites, by data and by suite and profile."""
+
+
+def by_setting(trials: Iterable[StoredTrial], names: tuple[str, ...], plan: Suites) -> dict[str, BySetting]:
+    """Gather primary scores of done trials, and which seeds were lost, by setting, data, study and version."""
+    frames = build_frames(trials)
+    whole = frames.trials["config"].map(lambda config: setting_key(config, UNMATCHED))
+    named = frames.trials["config"].map(lambda config: canonical_json({each: config[each] for each in names}))
+    newest = frames.trials.groupby("suite")["suite_version"].transform("max")
+    rows = frames.trials.assign(whole=whole, key=named if names else whole, newest=newest)
+    scores = frames.scores[frames.scores["metric"] == primary_measure()].sort_values("epoch", kind="stable")
+    scores = scores[["trial", "protocol", "epoch", "value"]].merge(rows, on="trial", suffixes=("", "_of_trial"))
+    scores = scores[scores["status"] == "done"]
+    every, scored = (each.assign(average=each["protocol"].str.endswith(",ema")) for each in (frames.scores, scores))
+    of = ["trial", "epoch", "average"]  # moving averages collapse on their own, and no protocol by itself
+    collapses = every[every["metric"] == COLLAPSED].groupby(of)["value"].max()
+    looked = pd.MultiIndex.from_frame(scored[of])
+    scores = scores.assign(collapsed=collapses.reindex(looked).to_numpy(dtype=float))
+    by_version = dict(iter(scores.groupby(_VERSION)))
+    found = dict[str, BySetting]()
+    for at, mine in rows.groupby(_VERSION, sort=True):
+        version = _version(mine, by_version.get(at, scores.iloc[:0]), plan)
+        if version.sides or version.lost:
+            key, dataset, size, suite, profile, _ = map(str, at)
+            found.setdefault(key, {}).setdefault((dataset, size), {}).setdefault((suite, profile), []).append(version)
+    return found
+
+
+def _version(trials: pd.DataFrame, scores: pd.DataFrame, plan: Suites) -> SettingVersion:
+    """Make the sides of a version from its trials and the scores of those that are done."""
+    done, failed = trials[trials["status"] == "done"], trials[trials["status"].isin(BAD)]
+    sides = dict[str, ScoredSetting]()
+    for protocol, every in scores.groupby("protocol", sort=False):
+        trained = every[every["epoch"] > 0]
+        shown = done[done["trial"].isin(trained["trial"])]
+        sides[str(protocol)] = _scored_setting(every, shown, trained, set(failed["seed"]) - set(trained["seed"]))
+    is_lost = not sides and len(failed) > 0
+    lost = _scored_setting(failed, failed, scores.iloc[:0], set(failed["seed"])) if is_lost else None
+    return SettingVersion(version_of(trials, plan), sides, lost)
+
+
+def _scored_setting(of: pd.DataFrame, shown: pd.DataFrame, scores: pd.DataFrame, failed: set[int]) -> ScoredSetting:
+    first, settings = of.iloc[0], of.drop_duplicates("whole")
+    study = printable(str(first["suite"])) + (" (quick)" if first["profile"] == "quick" else "")
+    return ScoredSetting(
+        study=study,
+        data=(str(first["dataset"]), str(first["image_size"])),
+        config=first["config"],
+        settings=dict(zip(settings["whole"], settings["config"], strict=True)),
+        setting=first["suite_setting"],
+        trials=shown,
+        scores=scores,
+        failed=failed,
+        newest=int(first["newest"]),
+    )
