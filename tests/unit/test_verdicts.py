@@ -15,7 +15,7 @@ from gan_bench.config.design import Design
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.records import schema
 from gan_bench.report.board.entries import _sample
-from gan_bench.report.compare.measured import measured
+from gan_bench.report.compare.measured import collapses, measured
 from gan_bench.report.findings.find_setting import _champion
 from gan_bench.report.findings.questions import counted, questions
 from gan_bench.report.findings.standings import standings
@@ -210,7 +210,9 @@ def test_a_list_that_grew_is_at_most_probable_and_told_why():
         "Not all of these seeds are known to have been declared before the first: nothing is decided, and what is "
         "probable allows for the number of tests, not for looks." in answer.headline
     )
-    assert answer.proposal is None
+    assert answer.proposal.startswith(
+        "Next: 9 new seeds, all declared before the first, in another folder or a new ver"
+    )
 
 
 # ------------------------------------------------------------------------------------ several comparisons
@@ -1215,11 +1217,17 @@ def test_a_collapse_counts_under_every_extractor_as_it_is_the_same_generator():
     assert health == [["2 of 5", "0 of 5"]] * 2
 
 
-def test_a_new_collapse_is_worse_under_every_extractor():
+def test_a_new_collapse_is_counted_once_and_left_out_under_every_extractor():
     old, new = (studies_of(also_seen_by("inception", pair(5, 0.5, collapsed=(some, 0)))) for some in (0, 2))
-    found = measured({(): next(iter(old))}, {(): next(iter(new))})
-    reasons = {each.subject.protocol.split(",")[0]: each.always for each in found if each.subject.setting == "lr 1e-4"}
-    assert reasons == dict.fromkeys(("lenet-mnist-v1", "inception"), "2 of 5 generators collapsed, 0 before")
+    folders = {(): next(iter(old))}, {(): next(iter(new))}
+    counts = {each.setting: (each.old, each.new, each.runs) for each in collapses(*folders)}
+    assert counts == {"lr 1e-4": (0, 2, 5), "lr 2e-4": (0, 0, 5)}
+    left_out = {
+        each.subject.protocol.split(",")[0]: each.left_out
+        for each in measured(*folders)
+        if each.subject.setting == "lr 1e-4" and each.subject.is_primary
+    }
+    assert left_out == {"lenet-mnist-v1": 2, "inception": 2}
 
 
 def test_a_collapse_that_was_measured_of_one_side_alone_withholds_no_test():

@@ -1,7 +1,7 @@
 """How many runs of a setting collapsed or diverged in two folders, and whether more of them are chance.
 
 Both are events: equal code has them at random in other runs, so that only their counts say whether it got worse.
-``benchmarks/statistics/compare_collapses.py`` simulates how often these rules err, and what they find.
+``benchmarks/statistics/collapses.py`` simulates how often these rules err, and what they find.
 """
 
 from __future__ import annotations
