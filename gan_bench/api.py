@@ -130,8 +130,7 @@ def load(results: PathLike) -> ResultTables:
             [
                 {"trial": item.trial["id"], **{key: line.get(key) for key in ("epoch", "step", *STATISTICS)}}
                 for item in sound
-                for line in item.history
-                if line["kind"] == "step"
+                for line in item.steps
             ],
             columns=["trial", "epoch", "step", *STATISTICS],
         ),
@@ -156,8 +155,7 @@ def _scores(stored: Sequence[StoredTrial]) -> pd.DataFrame:
             "protocol": str(split_name(score["name"])[1]),
         }
         for item in stored
-        for line in item.evaluations
-        for score in line["scores"]
+        for line, score in item.scores()
     ]
     frame = pd.DataFrame(rows, columns=["trial", "epoch", *_SCORE, "protocol"])
     return frame.astype({"value": float, "std": float})

@@ -157,7 +157,7 @@ def _fill(stored: StoredTrial, names: Sequence[str], context: RunContext, *, all
     name, directory = printable(stored.trial["name"]), RecordDirectory(stored.path)
     config = TrialConfig.from_json(stored.trial["config"])
     extractors = [each for each in names if each in EXTRACTORS]
-    had = list(dict.fromkeys(score["extractor"] for line in stored.evaluations for score in line["scores"]))
+    had = list(dict.fromkeys(score["extractor"] for _, score in stored.scores()))
     asked = replace(config, evaluation=replace(config.evaluation, extractors=tuple(dict.fromkeys([*had, *extractors]))))
     if why := _given_nowhere(names, asked.evaluation.extractors):
         return Added(trial=name, fault=why)

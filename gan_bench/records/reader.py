@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -61,6 +61,26 @@ class StoredTrial:
     added_file: schema.AddedFile | None = None
     added_fault: RecordError | None = None
     withdrawn: bool = False
+
+    @property
+    def epochs(self) -> list[schema.EpochLine]:
+        """The lines of its history that end epochs."""
+        return [line for line in self.history if line["kind"] == "epoch"]
+
+    @property
+    def steps(self) -> list[schema.StepLine]:
+        """The lines of its history that are of single steps, as far as they were read."""
+        return [line for line in self.history if line["kind"] == "step"]
+
+    def steps_in_epochs(self) -> list[tuple[float, schema.StepLine]]:
+        """Return the lines of single steps, each with its place in epochs; nothing before an epoch has ended."""
+        first = next(iter(self.epochs), None)
+        per_epoch = first["step"] / first["epoch"] if first else 0.0
+        return [(line["step"] / per_epoch, line) for line in self.steps] if first else []
+
+    def scores(self) -> Iterator[tuple[schema.EvaluationLine, schema.ScoreLine]]:
+        """Yield all scores, each with the evaluation that it is of."""
+        yield from ((line, score) for line in self.evaluations for score in line["scores"])
 
     def as_recorded(self) -> StoredTrial:
         """Return it as it was when it ended, without the scores that were added later."""

@@ -174,13 +174,13 @@ def _checkpoint_fault(checkpoint: Path, trial_id: str) -> str:
 
 
 def _history_faults(stored: StoredTrial, config: TrialConfig, left_out: frozenset[str]) -> Iterator[str]:
-    epochs = [line["epoch"] for line in stored.history if line["kind"] == "epoch"]
+    epochs = [line["epoch"] for line in stored.epochs]
     if epochs != list(range(1, len(epochs) + 1)):
         yield f"history.jsonl has epoch lines {_short(epochs)}, not 1, 2, 3, ... each once"
-    steps = [line["step"] for line in stored.history if line["kind"] == "step"]
+    steps = [line["step"] for line in stored.steps]
     if steps != list(range(config.log_every, config.log_every * len(steps) + 1, config.log_every)):
         yield f"history.jsonl has step lines that are not every {config.log_every} steps, each once"
-    seconds = [line["train_seconds"] for line in stored.history if line["kind"] == "epoch"]
+    seconds = [line["train_seconds"] for line in stored.epochs]
     if seconds != sorted(seconds):
         yield "history.jsonl has seconds that run backwards"
     yield from _score_faults(stored, config)
@@ -227,7 +227,7 @@ def _digest_faults(directory: RecordDirectory, record: TrialRecord, left_out: fr
 
 
 def _end_faults(stored: StoredTrial, record: TrialRecord, config: TrialConfig) -> Iterator[str]:
-    epochs = [line for line in stored.history if line["kind"] == "epoch"]
+    epochs = stored.epochs
     if record.status is Status.DONE:
         if len(epochs) != config.epochs or record.epochs != config.epochs:
             yield f"it is done, but {len(epochs)} of {config.epochs} epochs are in its history"
@@ -246,7 +246,7 @@ def _end_faults(stored: StoredTrial, record: TrialRecord, config: TrialConfig) -
 
 def _skip_faults(stored: StoredTrial, directory: RecordDirectory, config: TrialConfig) -> Iterator[str]:
     """Yield what a trial that was not run cannot have left; an interrupted one has its checkpoint beside the rest."""
-    epochs = sum(line["kind"] == "epoch" for line in stored.history)
+    epochs = len(stored.epochs)
     if directory.has_checkpoint:
         return
     if directory.weights.exists():
@@ -257,7 +257,7 @@ def _skip_faults(stored: StoredTrial, directory: RecordDirectory, config: TrialC
 
 def _summary_faults(stored: StoredTrial, record: TrialRecord) -> Iterator[str]:
     """Yield what an end sums up otherwise than the lines of its history and evaluations."""
-    epochs = [line for line in stored.history if line["kind"] == "epoch"]
+    epochs = stored.epochs
     scores = [(line["epoch"], {s["name"]: s["value"] for s in line["scores"]}) for line in stored.evaluations]
     final: dict[str, object] = {**(epochs[-1]["mean"] if epochs else {}), **(scores[-1][1] if scores else {})}
     if epochs and (record.steps, record.images) != (epochs[-1]["step"], epochs[-1]["images"]):

@@ -279,18 +279,16 @@ class Position:
 
     def after(self, new: StoredTrial, samples: set[int], end: str) -> Position:
         """Return the position of a run that got lines and sample grids besides, and an end of its trial."""
-        epochs = [line for line in new.history if line["kind"] == "epoch"]
-        steps = [line["step"] for line in new.history if line["kind"] == "step"]
         position = replace(
             self,
-            step=max(steps, default=self.step),
+            step=max((line["step"] for line in new.steps), default=self.step),
             evaluated=self.evaluated | {line["epoch"] for line in new.evaluations},
             samples=self.samples | samples,
             end=end,
         )
-        if not epochs:
+        if not new.epochs:
             return position
-        last = epochs[-1]
+        last = new.epochs[-1]
         return replace(position, epoch=last["epoch"], seconds=last["train_seconds"], images=last["images"])
 
 
@@ -305,7 +303,7 @@ def whole_pieces(stored: StoredTrial) -> list[HistoryLine]:
     epochs = stored.trial["config"]["epochs"]
     if stored.record is not None and stored.record["status"] in FINAL:
         return stored.history
-    ends = [each["epoch"] for each in stored.history if each["kind"] == "epoch"]
+    ends = (line["epoch"] for line in stored.epochs)
     whole = max((epoch for epoch in ends if piece_of(epoch, epochs) == epoch), default=0)
     return [line for line in stored.history if line["kind"] == "step" or line["epoch"] <= whole]
 
@@ -378,8 +376,7 @@ def _cost_rows(record: Mapping[str, Any] | None) -> Iterator[Row]:
 
 def scores_of(stored: StoredTrial) -> set[str]:
     """Return the scores of a record, as ``METRIC.EXTRACTOR``."""
-    named = {f"{score['metric']}.{score['extractor']}" for line in stored.evaluations for score in line["scores"]}
-    return set(map(fit_for_key, named))
+    return {fit_for_key(f"{score['metric']}.{score['extractor']}") for _, score in stored.scores()}
 
 
 def files_of(stored: StoredTrial) -> dict[str, Path]:

@@ -83,13 +83,9 @@ def thin_curve(trial: StoredTrial, trials: int) -> Curve:
         trials: How many trials the page shows.
     """
     points = CURVE_POINTS if trials <= MANY else CURVE_POINTS // 2
-    epochs = [line for line in trial.history if line["kind"] == "epoch"]
-    steps = [line for line in trial.history if line["kind"] == "step"]
-    if len(steps) > len(epochs) and epochs:
-        per_epoch = epochs[0]["step"] / epochs[0]["epoch"]
-        rows: list[tuple[float, Statistics]] = [(line["step"] / per_epoch, line) for line in steps]
-    else:
-        rows = [(float(line["epoch"]), line["mean"]) for line in epochs]
+    steps: list[tuple[float, Statistics]] = [*trial.steps_in_epochs()]
+    epochs: list[tuple[float, Statistics]] = [(float(line["epoch"]), line["mean"]) for line in trial.epochs]
+    rows = steps if len(steps) > len(epochs) else epochs
     size = -(-len(rows) // points) or 1
     pieces = [rows[i : i + size] for i in range(0, len(rows), size)]
     found: dict[str, list[Any]] = {"epoch": [float(f"{piece[-1][0]:.5g}") for piece in pieces]}

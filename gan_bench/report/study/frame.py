@@ -109,14 +109,11 @@ class Histories:
 
     def add(self, item: StoredTrial) -> None:
         """Take in the history of a trial; what it holds can then be let go."""
-        epochs = [line for line in item.history if line["kind"] == "epoch"]
-        if not epochs:
-            return
-        both = [[line[of][name] for of in ("last", "mean") for name in STATISTICS] for line in epochs]
-        rows = [[line["epoch"], *each, line["train_seconds"]] for line, each in zip(epochs, both, strict=True)]
-        per_epoch = epochs[0]["step"] / epochs[0]["epoch"]
-        steps = [line for line in item.history if line["kind"] == "step"]
-        of_steps = [[line["step"] / per_epoch, *(line[name] for name in STATISTICS)] for line in steps]
+        rows = [
+            [line["epoch"], *(line[of][name] for of in ("last", "mean") for name in STATISTICS), line["train_seconds"]]
+            for line in item.epochs
+        ]
+        of_steps = [[epoch, *(line[name] for name in STATISTICS)] for epoch, line in item.steps_in_epochs()]
         for found, lines in ((self._epochs, rows), (self._steps, of_steps)):
             found.append((item.trial["id"], np.array(lines, dtype=np.float64)))  # NaN for what is missing
 
@@ -239,8 +236,7 @@ def _score_rows(item: StoredTrial) -> list[dict[str, object]]:
             "train_seconds": line.get("train_seconds"),
             "added": score["name"] in item.added.get(line["epoch"], ()),
         }
-        for line in item.evaluations
-        for score in line["scores"]
+        for line, score in item.scores()
     ]
 
 
