@@ -19,7 +19,7 @@ import torch
 from gan_bench.config.cuts import idle_caps
 from gan_bench.config.image_folder import data_root
 from gan_bench.config.suite import Plan, find_suite, make_plan
-from gan_bench.core.errors import DataError, UserError
+from gan_bench.core.errors import DamagedError, DataError, UserError
 from gan_bench.data.own_images import register_folder
 from gan_bench.execution.cluster.connection import Cluster, connected
 from gan_bench.execution.cluster.executor import OnCluster
@@ -46,7 +46,7 @@ from gan_bench.execution.workers.pool import run_processes
 from gan_bench.execution.workers.work import Results, Work
 from gan_bench.records import schema
 from gan_bench.records.earlier import Earlier
-from gan_bench.records.json_files import is_gone, read_sound
+from gan_bench.records.json_files import is_gone, read_optional
 from gan_bench.records.layout import BASELINES, PLAN, RecordDirectory
 from gan_bench.records.plan import write_plan, write_suite_text
 from gan_bench.records.shared import has_damaged_baselines, write_baselines
@@ -194,7 +194,8 @@ def prepare(
     for folder in plan.folders:
         register_folder(folder, anew=True)
     check_writable(options.folder, make=not options.dry_run)
-    read_sound(options.folder / plan.suite / PLAN, schema.PLAN)  # what another version wrote ends the run now
+    plan_file = options.folder / plan.suite / PLAN
+    read_optional(plan_file, schema.PLAN, DamagedError)  # what another version wrote ends the run now
     policy = Policy(retry_failed=options.retry_failed, fail_fast=options.fail_fast, time_limit=options.time_limit)
     if options.fresh:
         policy = policy.fresh(options.folder, plan.trials)
@@ -238,7 +239,7 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     state = find_plan_state(options.folder, plan, prepared.policy, found.identity)
     todo = state.todo
     if todo:
-        read_sound(options.folder / plan.suite / BASELINES, schema.BASELINES)
+        read_optional(options.folder / plan.suite / BASELINES, schema.BASELINES, DamagedError)
     group = 1 if options.join and options.group is None else options.group  # a group would take all that is free
     if isinstance(place, ThisMachine):
         place = replace(place, sites=_workers(options, place.context, plan, found, state))

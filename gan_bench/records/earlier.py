@@ -25,7 +25,6 @@ from gan_bench.records.json_files import (
     parse_lines,
     read_if_there,
     read_optional,
-    read_sound,
     read_start,
     unreadable,
 )
@@ -112,7 +111,7 @@ class Earlier:
             UnreadableError: The system does not let this process read it, or another version of gan_bench wrote it:
                 neither is damage.
         """
-        found = read_sound(self.directory.record, schema.RECORD)
+        found = read_optional(self.directory.record, schema.RECORD, DamagedError)
         return TrialRecord.from_json(found) if found else None
 
     @property
@@ -127,7 +126,7 @@ class Earlier:
         Raises:
             UnreadableError: The system does not let this process read it.
         """
-        return read_sound(self.directory.environment, schema.ENVIRONMENT) or schema.NO_ENVIRONMENT
+        return read_optional(self.directory.environment, schema.ENVIRONMENT, DamagedError) or schema.NO_ENVIRONMENT
 
     def require_access(self) -> None:
         """Make sure that this process may read what a trial has left, and write where it would go on with it.
@@ -165,7 +164,7 @@ class Earlier:
         """
         try:
             refuse_links(self.directory.path)
-            trial = read_sound(self.directory.trial, schema.TRIAL)  # a damaged one is written again
+            trial = read_optional(self.directory.trial, schema.TRIAL, DamagedError)  # a damaged one is written again
             if trial and (foreign := self._foreign(trial)):
                 return foreign
             known = read_optional(self.directory.environment, schema.ENVIRONMENT)

@@ -15,7 +15,7 @@ from gan_bench.core.errors import CopiedError, DamagedError, PutAsideError, Reco
 from gan_bench.core.text import at_place, printable, without_places
 from gan_bench.records import schema
 from gan_bench.records.command import Command
-from gan_bench.records.json_files import REMEDY, read_known, read_optional, read_usable, unreadable, without_remedy
+from gan_bench.records.json_files import REMEDY, read_known, read_optional, unreadable, without_remedy
 from gan_bench.records.layout import BASELINES, LEFT_OUT, PLAN, TRIAL, TRIALS, check_name, is_safe_name
 from gan_bench.records.reader import Steps, StoredTrial, read_trial, with_config
 
@@ -73,7 +73,7 @@ def _is_suite(folder: Path) -> bool:
 
 def plan_of(suite: Path) -> schema.PlanFile:
     """Return the plan of a suite's folder, empty when there is none that can be read."""
-    return read_usable(suite / PLAN, schema.PLAN) or schema.NO_PLAN
+    return read_optional(suite / PLAN, schema.PLAN, RecordError) or schema.NO_PLAN
 
 
 def suite_of(folder: Path) -> str:
@@ -299,7 +299,7 @@ def remedy_of(suite: Path, known: Planned, directory: str) -> str:
         directory: The record's.
     """
     row: Mapping[str, Any] | None = known.get(directory)
-    if row is None and (trial := read_usable(suite / directory / TRIAL, schema.TRIAL)):
+    if row is None and (trial := read_optional(suite / directory / TRIAL, schema.TRIAL, RecordError)):
         setting = setting_key(trial["config"])  # another seed of a planned setting is a run's, too
         is_asked = any(setting_key(each["config"]) == setting and not each.get("withdrawn") for each in known.values())
         row = {"config": trial["config"]} if is_asked else None

@@ -197,30 +197,19 @@ def read_known(path: Path, form: Form[T]) -> T:
     return found
 
 
-def read_optional(path: Path, form: Form[T]) -> T | None:
-    """Read a JSON object of a documented form as ``read_known`` does, or return None when there is none."""
-    text = read_if_there(path)
-    return None if text is None else parse_known(path, text, form)
+def read_optional(path: Path, form: Form[T], forgiven: type[RecordError] | tuple[()] = ()) -> T | None:
+    """Read a JSON object of a documented form as ``read_known`` does, or return None when there is none.
 
-
-def read_sound(path: Path, form: Form[T]) -> T | None:
-    """Read a JSON object of a documented form, or return None when there is none or it is damaged.
-
-    Raises:
-        UnreadableError: The system does not let this process read it, or another version of gan_bench wrote it:
-            neither is damage.
+    Args:
+        path: Its file.
+        form: Its form.
+        forgiven: What counts as if there were none: DamagedError, whatever is no damage being raised; or RecordError,
+            where an object is of use only if it can be read and believed.
     """
     try:
-        return read_optional(path, form)
-    except DamagedError:
-        return None
-
-
-def read_usable(path: Path, form: Form[T]) -> T | None:
-    """Read a JSON object of a documented form, or return None where there is none that can be read and believed."""
-    try:
-        return read_optional(path, form)
-    except RecordError:
+        text = read_if_there(path)
+        return None if text is None else parse_known(path, text, form)
+    except forgiven:
         return None
 
 

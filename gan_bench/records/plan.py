@@ -13,7 +13,7 @@ from gan_bench.config.design import UNKNOWN, Design
 from gan_bench.config.measures import COLUMNS, MEASURES, Measure
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.atomic import move_aside, write_atomically
-from gan_bench.core.errors import DamagedError
+from gan_bench.core.errors import DamagedError, RecordError
 from gan_bench.core.text import command_words
 from gan_bench.records import schema
 from gan_bench.records.folders import (
@@ -24,7 +24,7 @@ from gan_bench.records.folders import (
     suite_folders,
     trial_folders,
 )
-from gan_bench.records.json_files import is_regular, read_if_there, read_known, read_usable, write_object
+from gan_bench.records.json_files import is_regular, read_if_there, read_known, read_optional, write_object
 from gan_bench.records.layout import DAMAGED, PLAN, SUITE, TRIAL
 from gan_bench.records.shared import Rows, left_by_earlier, read_baselines, rewriting
 
@@ -121,7 +121,7 @@ def _seeds_by_place(trials: Iterable[Mapping[str, Any]]) -> dict[Place, list[int
 
 def _begun(suite: Path, version: int) -> frozenset[Place]:
     """Return where a suite's folder has records of a version of the suite; one that cannot be read counts nowhere."""
-    trials = (read_usable(folder / TRIAL, schema.TRIAL) for folder in trial_folders(suite))
+    trials = (read_optional(folder / TRIAL, schema.TRIAL, RecordError) for folder in trial_folders(suite))
     return frozenset(
         _seeds_by_place(each for each in trials if each and each["config"].get("suite_version") == version)
     )

@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 from gan_bench.core.atomic import move_aside, remove_leftovers, write_atomically
 from gan_bench.core.errors import DamagedError, RecordError, UnreadableError
 from gan_bench.records import schema
-from gan_bench.records.json_files import read_file, read_known, read_sound, read_usable, write_object
+from gan_bench.records.json_files import read_file, read_known, read_optional, write_object
 from gan_bench.records.layout import BASELINES, DAMAGED, IDENTITY, LOCKS, PLACE, check_name
 from gan_bench.records.lock import Lock
 
@@ -163,11 +163,11 @@ def _joined(old: schema.Baseline | None, new: schema.Baseline) -> schema.Baselin
 def has_damaged_baselines(results: Path, suite: str) -> bool:
     """True if the baselines of a suite have to be made again: there are none, or they are damaged."""
     with contextlib.suppress(UnreadableError):
-        return read_sound(results / suite / BASELINES, schema.BASELINES) is None
+        return read_optional(results / suite / BASELINES, schema.BASELINES, DamagedError) is None
     return False
 
 
 def read_baselines(suite: Path) -> Rows:
     """Read the baselines of a suite's folder; damaged ones, which ``scan`` names, are none."""
-    found = read_usable(suite / BASELINES, schema.BASELINES)
+    found = read_optional(suite / BASELINES, schema.BASELINES, RecordError)
     return found["anchors"] if found else []

@@ -19,7 +19,7 @@ from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import slug
 from gan_bench.records.folders import trial_folders
-from gan_bench.records.json_files import read_usable, write_object
+from gan_bench.records.json_files import read_optional, write_object
 from gan_bench.records.layout import ADDED, ENVIRONMENT, PLAN, RECORD
 from gan_bench.records.schema import Form
 from gan_bench.records.shared import read_identity
@@ -128,7 +128,7 @@ def read_summary(results: Path, suite: str) -> list[SettingSummary]:
 
 
 def _read_summary(results: Path, suite: str) -> SuiteSummary | None:
-    found = read_usable(answer_file(results, suite, "json"), _FORM)
+    found = read_optional(answer_file(results, suite, "json"), _FORM, RecordError)
     return found if found and found["suite"] == suite else None
 
 
@@ -166,7 +166,7 @@ def keep_comparison(results: Path, baseline: Path, verdict: str, markdown: str) 
 def kept_comparisons(results: Path) -> list[tuple[ComparedFile, Path]]:
     """Return the comparisons that were kept, each with its file in Markdown."""
     paths = sorted((results / "report" / "compared").glob("*.json"))
-    return [(kept, path.with_suffix(".md")) for path in paths if (kept := read_usable(path, _COMPARED))]
+    return [(kept, path.with_suffix(".md")) for path in paths if (kept := read_optional(path, _COMPARED, RecordError))]
 
 
 def is_outdated(results: Path, suite: str, folders: Iterable[Path]) -> bool:
