@@ -20,7 +20,7 @@ from gan_bench.cli import images
 from gan_bench.cli import part_commands as parts
 from gan_bench.cli import record_commands as records
 from gan_bench.cli.doctor import doctor
-from gan_bench.cli.options import Results, Tables, TrackingUri, parse_seeds, with_run_options
+from gan_bench.cli.options import Results, Tables, TrackingUri, with_run_options
 from gan_bench.core import GARBAGE_THRESHOLD, __version__
 from gan_bench.core.cache import ensure_home
 from gan_bench.core.errors import FULL, UserError
@@ -100,6 +100,7 @@ def run(
     """Train and score the trials of a suite; finished ones are skipped, interrupted ones are resumed."""
     from gan_bench.config.changes import parse_changes
     from gan_bench.config.suite import find_suite
+    from gan_bench.records.command import parse_seeds
 
     find_suite(suite)  # an unknown name is reported before torch is loaded
     from gan_bench.terminal.run_suite import run_suite
@@ -108,7 +109,7 @@ def run(
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":  # the environment may name what other runs use
             raise UserError(f"--no-tracking and --{name.replace('_', '-')} do not go together; leave one out")
-    asked["seeds"] = parse_seeds(asked["seeds"])
+    asked["seeds"] = None if asked["seeds"] is None else parse_seeds(asked["seeds"])
     asked["changes"] = parse_changes(asked["changes"] or ())
     asked["extractors"] = tuple(asked["extractors"] or ())
     options = RunOptions(suite, tracking=False if no_tracking else tracking_uri or True, **asked)

@@ -69,48 +69,6 @@ ExperimentPrefix = Annotated[
 ]
 
 
-def parse_seeds(text: str | None) -> tuple[int, ...] | None:
-    """Read ``--seeds``.
-
-    Raises:
-        UserError: It is no list of seeds.
-    """
-    if text is None:
-        return None
-    try:
-        seeds = tuple(seed for part in text.split(",") for seed in _range(part))
-    except ValueError:
-        raise UserError(
-            f'--seeds takes whole numbers and ranges, such as 0,1,2 or 0-4, not "{as_typed(text)}"'
-        ) from None
-    if any(not 0 <= seed < 2**31 for seed in seeds):
-        raise UserError(f"--seeds must lie between 0 and {2**31 - 1}, got {text}")
-    return tuple(dict.fromkeys(seeds))
-
-
-MAX_SEEDS = 10_000
-"""Most seeds of one range."""
-
-
-def _range(part: str) -> range:
-    """Read a whole number, or the first and the last of several.
-
-    Raises:
-        ValueError: It is neither.
-        UserError: They are too many.
-    """
-    first, dash, last = part.strip().partition("-")
-    start = int(first)
-    stop = int(last) if dash else start
-    if stop < start:
-        raise ValueError(part)
-    if stop - start >= MAX_SEEDS:
-        raise UserError(
-            f"--seeds {part.strip()} names {stop - start + 1:,} seeds; {MAX_SEEDS:,} at a time are the most"
-        )
-    return range(start, stop + 1)
-
-
 def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command, in the place of its ``**asked``, a flag for every option of a run that the command line has."""
     own = inspect.signature(command, eval_str=True).parameters.values()

@@ -6,7 +6,6 @@ import difflib
 import hashlib
 import os
 import re
-import shlex
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -232,41 +231,6 @@ def odd_path(text: str) -> str:
 def with_article(noun: str) -> str:
     """Return a noun behind ``a`` or ``an``."""
     return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
-
-
-def command_words(command: str) -> list[str]:
-    """Return the words of a ``gan-bench run`` command; none where a quote stays open: that is no command of ours."""
-    try:
-        return shlex.split(command)
-    except ValueError:
-        return []
-
-
-def without_places(command: str) -> str:
-    """Return a ``gan-bench run`` command for others: without its results folder and what of MLflow was asked for.
-
-    Its suite's file stands for its path. The names of a group's experiments may begin with a person's.
-    """
-    words, kept = iter(command_words(command)), list[str]()
-    for word in words:
-        if word in ("--results", "--experiment-prefix"):
-            next(words, None)
-        elif word != "--no-tracking":
-            kept.append(Path(word).name if word.endswith((".yaml", ".yml")) else word)
-    return shlex.join(kept)
-
-
-def at_place(command: str, results: Path) -> str:
-    """Return a ``gan-bench run`` command for another results folder; nothing for what is no command.
-
-    Args:
-        command: As it was run.
-        results: The folder, ``results`` being the one that a command takes without a word.
-    """
-    words = command_words(command)
-    at = words.index("--results") if "--results" in words else len(words)
-    named = ["--results", str(results)] if words and results != Path("results") else []
-    return shlex.join([*words[:at], *named, *words[at + 2 :]])
 
 
 MAX_SLUG = 150

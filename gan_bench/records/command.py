@@ -1,4 +1,4 @@
-"""The command that a suite was last run with, in parts: what of it says which trials are trained."""
+"""The command that a suite was last run with, in parts: what of it says which trials are trained, and where."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from gan_bench.config.changes import Several, parse_change
 from gan_bench.config.suite import SET_MARK
 from gan_bench.core.errors import UserError
+from gan_bench.core.text import as_typed
 
 _OF_PLAN: Mapping[str, Callable[[Any, str], bool]] = {
     "--epochs": lambda config, value: config["epochs"] <= int(value),
@@ -27,6 +29,8 @@ SHORTER = ("--epochs", "--train-limit")
 """Those of them that shorten training."""
 _CHOOSING = ("--only", "--seeds", "--profile")
 """Options that choose trials: those of the study are chosen by what they are."""
+SUITE_ENDINGS = (".yaml", ".yml")
+"""Those of suites' files."""
 _LOOKING = ("--until", "--max-seeds")
 """Options that a fixed list does not have."""
 
@@ -45,9 +49,13 @@ class Command:
 
     @classmethod
     def parse(cls, text: str) -> Command:
-        """Cut a command's words before each option."""
+        """Cut a command's words before each option; there are none where a quote stays open: that is none of ours."""
         cut: list[list[str]] = [[]]
-        for word in shlex.split(text):
+        try:
+            words = shlex.split(text)
+        except ValueError:
+            words = []
+        for word in words:
             if word.startswith("--"):
                 cut.append([])
             cut[-1].append(word)
@@ -75,6 +83,18 @@ class Command:
     def of_seeds(self, seeds: str) -> Command:
         """Return it with these seeds, in the place of looks."""
         return self.without(*_LOOKING).having("--seeds", seeds)
+
+    def without_places(self) -> Command:
+        """Return it for others: without its results folder and what of MLflow was asked for.
+
+        Its suite's file stands for its path. The names of a group's experiments may begin with a person's.
+        """
+        words = tuple(Path(word).name if word.endswith(SUITE_ENDINGS) else word for word in self.words)
+        return replace(self, words=words).without("--results", "--experiment-prefix", "--no-tracking")
+
+    def at(self, results: Path) -> Command:
+        """Return it for another results folder, ``results`` being the one that it takes without a word."""
+        return self.without("--results") if results == Path("results") else self.having("--results", str(results))
 
     def training(self, configs: Iterable[Mapping[str, Any]], suite: str, profile: str) -> Command | None:
         """Return the command that trains all of these trials: what it chose and changed need not be what made them.
@@ -114,3 +134,43 @@ def _is_set(config: Mapping[str, object], change: str) -> bool:
         return any(_is_set(config, f"{name}={json.dumps(each)}") for each in given)
     names = [name] if name in config else [f"{name}_g", f"{name}_d"]
     return all(config[each] == given for each in names)
+
+
+MAX_SEEDS = 10_000
+"""Most seeds of one range."""
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read ``--seeds``.
+
+    Raises:
+        UserError: It is no list of seeds.
+    """
+    try:
+        seeds = tuple(seed for part in text.split(",") for seed in _range(part))
+    except ValueError:
+        raise UserError(
+            f'--seeds takes whole numbers and ranges, such as 0,1,2 or 0-4, not "{as_typed(text)}"'
+        ) from None
+    if any(not 0 <= seed < 2**31 for seed in seeds):
+        raise UserError(f"--seeds must lie between 0 and {2**31 - 1}, got {text}")
+    return tuple(dict.fromkeys(seeds))
+
+
+def _range(part: str) -> range:
+    """Read a whole number, or the first and the last of several.
+
+    Raises:
+        ValueError: It is neither.
+        UserError: They are too many.
+    """
+    first, dash, last = part.strip().partition("-")
+    start = int(first)
+    stop = int(last) if dash else start
+    if stop < start:
+        raise ValueError(part)
+    if stop - start >= MAX_SEEDS:
+        raise UserError(
+            f"--seeds {part.strip()} names {stop - start + 1:,} seeds; {MAX_SEEDS:,} at a time are the most"
+        )
+    return range(start, stop + 1)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from gan_bench.config.trial import RESERVED_NAMES, directory_name, setting_key
 from gan_bench.core.errors import CopiedError, DamagedError, PutAsideError, RecordError, UnreadableError, UserError
-from gan_bench.core.text import at_place, printable, without_places
+from gan_bench.core.text import printable
 from gan_bench.records import schema
 from gan_bench.records.command import Command
 from gan_bench.records.json_files import REMEDY, read_known, read_optional, unreadable, without_remedy
@@ -84,11 +84,11 @@ def suite_of(folder: Path) -> str:
 
 def command_of(folder: Path, plan: schema.PlanFile, suite: str) -> str:
     """Return what continues the suite of a folder; nothing where that would begin it anew in the folder of its name."""
-    command = printable(plan.get("command", ""))
+    command = Command.parse(printable(plan.get("command", "")))
     home = folder if folder.name == suite else folder.resolve()  # what a link of another name leads to
-    if not command or home.name != suite:
+    if not command.words or home.name != suite:
         return ""
-    return without_places(command) if (folder / LEFT_OUT).is_file() else at_place(command, home.parent)
+    return str(command.without_places() if (folder / LEFT_OUT).is_file() else command.at(home.parent))
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from gan_bench.config.measures import COLUMNS, MEASURES, Measure
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.atomic import move_aside, write_atomically
 from gan_bench.core.errors import DamagedError, RecordError
-from gan_bench.core.text import command_words
 from gan_bench.records import schema
+from gan_bench.records.command import SUITE_ENDINGS, Command
 from gan_bench.records.folders import (
     command_of,
     folders_by_suite,
@@ -308,14 +308,13 @@ def suite_files(suite: Path) -> list[Path]:
     lie where they did; else a file of that name in the current folder is taken. Where it is known, such a file counts
     only where it says the same.
     """
-    words = command_words(plan_of(suite).get("command", ""))
-    at = words.index("--results") + 1 if "--results" in words[:-1] else 0
-    named, results = Path(words[at]) if at else Path("results"), suite.resolve().parent
+    command = Command.parse(plan_of(suite).get("command", ""))
+    named, results = Path(command.value("--results") or "results"), suite.resolve().parent
     depth = len(named.parts)
     is_there = not named.is_absolute() and ".." not in named.parts and results.parts[-depth:] == named.parts
     base = results.parents[depth - 1] if depth and is_there and depth < len(results.parts) else None
     found = list[Path]()
-    for word in (each for each in words if each.endswith((".yaml", ".yml"))):
+    for word in (each for each in command.words if each.endswith(SUITE_ENDINGS)):
         with contextlib.suppress(OSError, ValueError):  # a name that no file can have
             there, here = (base or Path()) / word, Path(word)
             if is_regular(there):

@@ -12,8 +12,9 @@ from gan_bench.config.naming import chosen_trials
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import names_instead, plural, without_places
+from gan_bench.core.text import names_instead, plural
 from gan_bench.records import schema
+from gan_bench.records.command import Command
 from gan_bench.records.folders import (
     SuiteFolders,
     existing,
@@ -342,5 +343,5 @@ def _plan_text(suite: Path) -> bytes:
     """Return the plan with a command that says what was run and not where."""
     plan = read_known(suite / PLAN, schema.PLAN)
     if "command" in plan:
-        plan["command"] = without_places(plan["command"])
+        plan["command"] = str(Command.parse(plan["command"]).without_places())
     return object_text({key: value for key, value in plan.items() if key != SEAL}).encode()

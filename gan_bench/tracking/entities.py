@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from gan_bench.config.naming import SEPARATOR, flat_values, of_both
 from gan_bench.core.text import printable
+from gan_bench.records.command import Command
 from gan_bench.records.layout import ADDED, RecordDirectory
 from gan_bench.records.plan import Suites
 from gan_bench.records.reader import StoredTrial
@@ -207,9 +208,8 @@ def _with_setting(
 
 
 def _short_command(command: str | None) -> str:
-    """Return the first words of a command, the suite's file without its folder: MLflow shows what follows a slash."""
-    first, *rest = (command or "gan-bench run").split(" ")[:3]
-    return " ".join([first, *(word.rpartition("/")[2] for word in rest)])
+    """Return a command without its options, the suite's file without its folder: MLflow shows what follows a slash."""
+    return " ".join(word.rpartition("/")[2] for word in Command.parse(command or "gan-bench run").words)
 
 
 def _user() -> str:

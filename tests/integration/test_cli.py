@@ -27,10 +27,10 @@ from typer.main import get_command
 
 from gan_bench.cli import doctor
 from gan_bench.cli.app import app, main
-from gan_bench.cli.options import parse_seeds
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import find_suite, make_plan
 from gan_bench.data.datasets import DATASETS
+from gan_bench.records.command import parse_seeds
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.record import Status

@@ -16,7 +16,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gan_bench.cli.options import parse_seeds
 from gan_bench.config.changes import Changes, RandomValues, Several, parse_change, parse_changes
 from gan_bench.config.cuts import PlanOptions, idle_caps
 from gan_bench.config.plugins import keep_plugins
@@ -27,6 +26,7 @@ from gan_bench.config.yaml_document import YamlDocument, as_yaml
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.fields import as_python
 from gan_bench.execution.preflight.plan_state import PlanState, state_remarks
+from gan_bench.records.command import parse_seeds
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.display import short_names
 

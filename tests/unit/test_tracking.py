@@ -30,6 +30,7 @@ from gan_bench.config.naming import setting_name
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import StopProcess, UserError
+from gan_bench.records.plan import Suites
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.shared import results_identity
 from gan_bench.run_options import RunOptions
@@ -38,7 +39,7 @@ from gan_bench.terminal.console import PlainConsole, console
 from gan_bench.terminal.tables import how_to_call
 from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import check_database
-from gan_bench.tracking.entities import Position, colour, ended_ms, metrics_of, run_name, started_ms
+from gan_bench.tracking.entities import Position, colour, ended_ms, metrics_of, run_name, started_ms, tags_of
 from gan_bench.tracking.server import check_no_password, default_uri, refuse_memory, server_page, shown
 from gan_bench.tracking.store import OWN_TAG, user_tags
 from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
@@ -417,6 +418,14 @@ def test_a_run_ends_when_its_trial_did_however_long_it_stood_in_between():
     assert ended_ms(trial) - started_ms(trial) == 2 * 24 * 3600 * 1000 + 250
     trial.record["ended"] = "2025-12-31T00:00:00+00:00"  # the clock was set back
     assert ended_ms(trial) == started_ms(trial)
+
+
+def test_a_suite_s_file_is_named_whole_where_its_path_has_blanks():
+    planned = Suites(commands={"test": "gan-bench run '/my own/big cats.yaml' --results '/my own/results'"})
+    trial = stored(digits_trial(0), fid=20.0)
+    trial.environment["started"] = "2026-01-01T00:00:00+00:00"
+    tags = tags_of(trial, "results", {}, planned)
+    assert tags["mlflow.source.name"] == "gan-bench run big cats.yaml"
 
 
 def test_a_position_survives_its_tag():

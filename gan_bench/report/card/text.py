@@ -17,7 +17,7 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.naming import value_text
 from gan_bench.config.recipes import RECIPES, Article
 from gan_bench.config.trial import LATER_DEFAULTS
-from gan_bench.core.text import duration, markdown_cell, plain_markdown, plural, printable, without_places
+from gan_bench.core.text import duration, markdown_cell, plain_markdown, plural, printable
 from gan_bench.records.layout import AVERAGE_WEIGHTS, WEIGHTS, RecordDirectory
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
@@ -201,6 +201,7 @@ def card_markdown(card: Card, license_name: str | None = None, code: str | None 
     template = (resources.files("gan_bench.report.card") / "card.md").read_text(encoding="utf-8")
     record, config = RecordDirectory(card.stored.path), card.stored.trial["config"]
     part = card.stored.environment.get("parts", {}).get(f"architectures/{config['architecture']}")
+    command = whole_command(card.standing.setting.study)
     text = environment.from_string(template).render(
         card=card,
         config=config,
@@ -222,7 +223,7 @@ def card_markdown(card: Card, license_name: str | None = None, code: str | None 
         epochs=int(card.stored.record["epochs"]) if card.stored.record else 0,
         version=card.stored.environment.get("gan_bench", ""),
         year=str(card.stored.environment.get("started", ""))[:4],
-        command=without_places(str(whole_command(card.standing.setting.study) or "")),
+        command=str(command.without_places()) if command else "",
     )
     metadata = yaml.safe_dump(_metadata(card, license_name), sort_keys=False, allow_unicode=True)
     return f"---\n{metadata}---\n\n{text}"

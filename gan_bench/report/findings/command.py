@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterable
 
 from gan_bench.config.naming import means
+from gan_bench.core.errors import UserError
 from gan_bench.core.text import matches
-from gan_bench.records.command import Command
+from gan_bench.records.command import Command, parse_seeds
 from gan_bench.report.study.study import Study
 
 
@@ -61,14 +61,9 @@ def _pattern(names: list[str], others: Iterable[str]) -> str | None:
     return None if is_theirs else f"{prefix}*"
 
 
-_MOST_SEEDS = 10_000
-"""Most seeds of a range that are looked at, as many as ``--seeds`` takes."""
-
-
 def named_seeds(seeds: str) -> set[int]:
-    """Return the seeds that ``--seeds`` names, such as 0-4 or 0,1,7."""
-    found = set[int]()
-    with contextlib.suppress(ValueError, OverflowError):  # a plan may hold any text
-        for first, _, last in (part.partition("-") for part in seeds.split(",")):
-            found |= set(range(int(first), min(int(last or first), int(first) + _MOST_SEEDS) + 1))
-    return found
+    """Return the seeds that ``--seeds`` names, such as 0-4 or 0,1,7; none where a plan holds another text."""
+    try:
+        return set(parse_seeds(seeds))
+    except UserError:
+        return set()
