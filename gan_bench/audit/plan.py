@@ -19,7 +19,7 @@ from gan_bench.config.naming import chosen_trials
 from gan_bench.config.trial import Trial, TrialConfig, setting_key
 from gan_bench.core.errors import UserError, brief, is_stop
 from gan_bench.core.text import as_typed, names_instead, printable
-from gan_bench.execution.preflight.estimate import estimate
+from gan_bench.execution.preflight.estimate import Pace, estimate
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import describe_environment
 from gan_bench.execution.workers.job import shape_key
@@ -30,7 +30,6 @@ from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import AuditFinding, AuditLevel, AuditMachine, AuditVerdict
 from gan_bench.records.verify import RecordCheck, verified_suite
 from gan_bench.rescoring import register_parts
-from gan_bench.training.draws import steps_per_epoch
 
 CHEAP: tuple[AuditLevel, ...] = ("consistent", "rescored", "begun")
 """Levels that an audit without a budget has: all others train whole trials."""
@@ -262,25 +261,25 @@ class _Costs:
     def __init__(self, options: AuditOptions, machine: AuditMachine) -> None:
         self._options, self._machine = options, machine
         self._context = RunContext(options.data, options.device, lambda: False)
-        self._known: dict[object, tuple[float, float] | str] = {}
+        self._known: dict[object, Pace | str] = {}
 
     def check(self, level: AuditLevel, setting: AuditedSetting, stored: StoredTrial) -> AuditCheck:
         """Return a check of one trial."""
         name, config = printable(stored.trial["name"]), again.config_of(stored)
-        check, cost = AuditCheck(level=level, setting=setting, stored=stored, name=name), self._cost(stored, config)
-        if isinstance(cost, str):
-            return replace(check, cannot=cost)
-        step, evaluation = cost
+        check, pace = AuditCheck(level=level, setting=setting, stored=stored, name=name), self._pace(stored, config)
+        if isinstance(pace, str):
+            return replace(check, cannot=pace)
+        evaluation = pace.image * config.evaluation.samples
         other = standards.noise_between(stored.environment, self._options.device.type) == "other"
         draws = standards.DRAWS if other else 1
         if level == "begun":
             line, scored = again.first_logged(stored), any(line["epoch"] == 0 for line in stored.evaluations)
             trainings = 1 if other or self._rounds_alike(stored) else 2 + again.PERTURBED
-            seconds = step * (line["step"] * trainings if line else 0) + evaluation * (draws if scored else 0)
+            seconds = pace.step * (line["step"] * trainings if line else 0) + evaluation * (draws if scored else 0)
         elif level == "rescored":
             seconds = evaluation * (draws if other else config.evaluation.draws)
         else:
-            seconds = self._whole(config, step, evaluation)
+            seconds = pace.seconds(config, len(self._context.training_images(config)))
         return replace(check, seconds=seconds)
 
     def drawn(self, setting: AuditedSetting, stored: StoredTrial) -> AuditCheck:
@@ -301,32 +300,24 @@ class _Costs:
         here, before = self._machine, stored.environment
         return (before.get("device_name"), before.get("libraries")) == (here["device_name"], here["libraries"])
 
-    def _whole(self, config: TrialConfig, step: float, evaluation: float) -> float:
-        images = len(self._context.training_images(config))
-        evaluations = len(config.evaluation.epochs) + config.evaluation.draws - 1
-        return step * config.epochs * steps_per_epoch(config, images) + evaluation * evaluations
-
-    def _cost(self, stored: StoredTrial, config: TrialConfig) -> tuple[float, float] | str:
-        """Return seconds of a step and of an evaluation, or why nothing of this kind can be done here."""
+    def _pace(self, stored: StoredTrial, config: TrialConfig) -> Pace | str:
+        """Return how fast trials of a kind go, or why nothing of this kind can be done here."""
         key = (shape_key(config), config.evaluation.samples, config.evaluation.extractors)
         if key not in self._known:
             self._known[key] = self._measured(stored, config)
         return self._known[key]
 
-    def _measured(self, stored: StoredTrial, config: TrialConfig) -> tuple[float, float] | str:
+    def _measured(self, stored: StoredTrial, config: TrialConfig) -> Pace | str:
         if why := missing_part(config, stored.environment):
             return why
         short = replace(config, epochs=1, evaluation=replace(config.evaluation, epochs=(1,), draws=1))
         trial = Trial(setting=stored.trial["setting"], config=short)
         try:
-            found = estimate([trial], self._context, group=1)
-            step = found.paces[shape_key(short)].step
-            steps = steps_per_epoch(short, len(self._context.training_images(short)))
+            return estimate([trial], self._context, group=1).paces[shape_key(short)]
         except Exception as error:  # of data, weights or code that is not gan_bench's own
             if is_stop(error):
                 raise
             return str(error) if isinstance(error, UserError) else brief(error)
-        return step, max(found.work[trial.id] - step * steps, 0.0)
 
 
 def finding_of(

@@ -22,6 +22,7 @@ from support.pages import ROOT
 from support.records import change, edit, reseal
 
 from gan_bench.cli.app import main
+from gan_bench.execution.preflight.estimate import Pace
 from gan_bench.records.audits import read_audits
 from gan_bench.records.layout import AUDIT, RecordDirectory
 from gan_bench.records.record import best_scores
@@ -119,8 +120,8 @@ def test_a_dry_run_says_costs_and_writes_nothing(results):
 
 
 def test_a_small_budget_buys_the_most_telling_checks(results, monkeypatch, capsys):
-    costs = 0.03, 0.05  # on any machine: a whole training takes over a second
-    monkeypatch.setattr("gan_bench.audit.plan._Costs._measured", lambda *_: costs)
+    pace = Pace(1, step=0.03, image=0.05 / 64)  # on any machine: a whole training takes over a second
+    monkeypatch.setattr("gan_bench.audit.plan._Costs._measured", lambda *_: pace)
     with pytest.raises(SystemExit) as end:
         main(["audit", str(results), "--device", "cpu", "--nonce", "test", "--budget", "1s"])
     assert end.value.code == 0

@@ -66,6 +66,19 @@ class Pace:
     step: float = 0.0
     image: float = 0.0
 
+    def seconds(self, config: TrialConfig, images: int, behind: int = 0) -> float:
+        """Expect the seconds of what is left of a trial, or its share of those of its group.
+
+        Args:
+            config: The trial.
+            images: Training images at hand.
+            behind: Epochs that it has behind it.
+        """
+        ahead = [epoch for epoch in config.evaluation.epochs if epoch > behind or not behind]
+        evaluations = len(ahead) + config.evaluation.draws - 1
+        train = self.step * max(config.epochs - behind, 0) * steps_per_epoch(config, images)
+        return train + self.image * config.evaluation.samples * evaluations
+
 
 @dataclass(frozen=True)
 class TimeEstimate:
@@ -128,7 +141,12 @@ def estimate(
         torch.set_num_threads(1)
     with _load((workers or 1) - 1) if shared else nullcontext():
         paces = _paces(trials, context, group, workers or 1)
-        each = {trial.id: _seconds(trial, context, paces, done or {}) for trial in trials}
+        each = {
+            trial.id: paces[shape_key(trial.config)].seconds(
+                trial.config, len(context.training_images(trial.config)), (done or {}).get(trial.id, 0)
+            )
+            for trial in trials
+        }
     found = TimeEstimate(sum(each.values()), paces, work=each)
     if workers is None:
         return replace(found, one_thread=_one_thread(trials, context, paces))
@@ -240,17 +258,6 @@ def _interpolated(measured: Mapping[int, float], size: int) -> float:
     """Return the seconds of a whole group's step, which between two measured sizes grow evenly."""
     sizes = sorted(measured)
     return float(np.interp(size, sizes, [measured[each] * each for each in sizes]))
-
-
-def _seconds(trial: Trial, context: RunContext, paces: Mapping[Hashable, Pace], done: Mapping[str, int]) -> float:
-    """Expect the seconds of what is left of a trial, or its share of those of its group."""
-    config, behind = trial.config, done.get(trial.id, 0)
-    pace = paces[shape_key(config)]
-    ahead = [epoch for epoch in config.evaluation.epochs if epoch > behind or not behind]
-    evaluations = len(ahead) + config.evaluation.draws - 1
-    epochs = max(config.epochs - behind, 0)
-    train = pace.step * epochs * steps_per_epoch(config, len(context.training_images(config)))
-    return train + pace.image * config.evaluation.samples * evaluations
 
 
 def _unless_too_large(measure: Callable[[], float]) -> float | None:
