@@ -30,16 +30,18 @@ SYSTEM = frozenset(
     }
 )
 """Names, in small letters, of what operating systems and network storage leave beside people's files."""
+_PACKED = frozenset({".zip", *ARCHIVES})
+_TO_SAVE = frozenset({".heic", ".heif", ".jxl", ".psd", ".exr", ".svg", ".ico", ".dcm", ".dng"})
 UNREAD = frozenset(
-    {".heic", ".heif", ".jxl", ".psd", ".exr", ".hdr", ".svg", ".eps", ".ico", ".dds", ".pcx", ".xcf", ".dcm", ".nii"}
-    | {".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".raw", ".zip", ".tar", ".gz", ".tgz", ".rar"}
-    | {".7z", ".bz2", ".xz", ".zst", ".part", ".crdownload", ".download", ".hif", ".jxr", ".crw", ".nrrd", ".mha"}
-    | {".fits", ".icloud"}
+    _PACKED
+    | _TO_SAVE
+    | {".hdr", ".eps", ".dds", ".pcx", ".xcf", ".nii", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".raw"}
+    | {".part", ".crdownload", ".download", ".hif", ".jxr", ".crw", ".nrrd", ".mha", ".fits", ".icloud"}
 )
 """Endings of pictures that are not read, and of what may hold some: a folder of nothing else is no folder of notes."""
 _REMEDIES = {
-    **dict.fromkeys((".zip", *ARCHIVES), "unpack {} files and name the folder"),
-    **dict.fromkeys((".heic", ".heif", ".jxl", ".psd", ".exr", ".svg", ".ico", ".dcm", ".dng"), "save {} files as PNG"),
+    **dict.fromkeys(_PACKED, "unpack {} files and name the folder"),
+    **dict.fromkeys(_TO_SAVE, "save {} files as PNG"),
     **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm"), "save the frames of {} files as PNG"),
     **dict.fromkeys(
         (".npy", ".npz", ".pt", ".pth"), "pass what {} files hold to gb.score in Python, or save it as PNG"
