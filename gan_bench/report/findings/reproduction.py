@@ -17,12 +17,10 @@ from gan_bench.config.trial import LATER_DEFAULTS
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import some_of
 from gan_bench.records.record import Protocol
-from gan_bench.report.study.frame import Frames
+from gan_bench.report.study.frame import STATISTIC_TITLES, Frames
 from gan_bench.report.study.stats import Interval, prediction_interval
 from gan_bench.report.study.study import Study
 from gan_bench.report.study.table import Column, Table, arrow, name_table
-
-QUANTITIES = {"loss_g": "loss G", "loss_d": "loss D", "d_real": "D(real)", "d_fake": "D(fake)"}
 
 COLUMNS = [
     Column("article", "article"),
@@ -89,7 +87,7 @@ def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[d
             at = lines[lines["epoch"] == epoch]
             if at.empty:
                 continue
-            for quantity, title in QUANTITIES.items():
+            for quantity in ("loss_g", "loss_d", *PROBABILITIES):
                 value = getattr(reported[epoch], quantity) if epoch in reported else None
                 values = at[quantity].dropna().astype(float)
                 expected = prediction_interval(values) if len(values) >= JUDGED else None
@@ -99,7 +97,7 @@ def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[d
                     "article": recipe.article.key,
                     "recipe": name,
                     "epoch": epoch,
-                    "quantity": title,
+                    "quantity": STATISTIC_TITLES[quantity],
                     "reported": value,
                     "measured": values.mean() if len(values) else None,
                     "least": values.min() if len(values) > 1 else None,

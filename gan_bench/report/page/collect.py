@@ -16,8 +16,8 @@ from gan_bench.records.record import split_name
 from gan_bench.records.schema import STATISTICS, Statistics
 from gan_bench.records.summary import CURVE_POINTS
 from gan_bench.report.findings.reproduction import own_trials
-from gan_bench.report.page.curves import SETTINGS, TITLES, best_first
-from gan_bench.report.study.frame import Frames, Histories, build_frames, few_epochs, status_shown
+from gan_bench.report.page.curves import SETTINGS, best_first
+from gan_bench.report.study.frame import STATISTIC_TITLES, Frames, Histories, build_frames, few_epochs, status_shown
 from gan_bench.report.study.study import Study
 from gan_bench.report.study.table import arrow
 
@@ -91,7 +91,7 @@ def thin_curve(trial: StoredTrial, trials: int) -> Curve:
     found: dict[str, list[Any]] = {"epoch": [float(f"{piece[-1][0]:.5g}") for piece in pieces]}
     for name in STATISTICS:
         values = [[value for _, line in piece if (value := line[name]) is not None] for piece in pieces]
-        found[TITLES[name]] = [float(f"{sum(v) / len(v):.3g}") if v else None for v in values]
+        found[STATISTIC_TITLES[name]] = [float(f"{sum(v) / len(v):.3g}") if v else None for v in values]
     return found
 
 

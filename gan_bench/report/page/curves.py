@@ -12,7 +12,7 @@ import pandas as pd
 from gan_bench.config.measures import MEASURES
 from gan_bench.records.schema import STATISTICS
 from gan_bench.report.findings.standings import standings
-from gan_bench.report.study.frame import MEANS
+from gan_bench.report.study.frame import MEANS, STATISTIC_TITLES
 from gan_bench.report.study.study import Study
 from gan_bench.report.study.table import arrow
 
@@ -20,7 +20,6 @@ SETTINGS = 40
 """Most settings that the page draws; the best are."""
 POINTS = 150
 """Most places of a curve on the page; bands show what lies between."""
-TITLES = {"loss_d": "loss D", "loss_g": "loss G", "d_real": "D(real)", "d_fake": "D(fake)"}
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#B8A000")
 """Distinct for colour-blind readers (Okabe and Ito 2008), legible on light and dark; dashes and markers tell them
 apart in grey."""
@@ -137,7 +136,7 @@ def _frames(study: Study, labels: list[str]) -> Iterator[tuple[str, str, bool, p
     if found:
         lines = pd.concat(found.values(), ignore_index=True)
         lines = lines.assign(seconds=lines["epoch"] * lines["label"].map(per_epoch))
-        for name, title in TITLES.items():
+        for name, title in STATISTIC_TITLES.items():
             yield name, title, False, lines.assign(value=lines[name]).dropna(subset=["value"])
 
 

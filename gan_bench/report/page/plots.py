@@ -15,8 +15,9 @@ from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, FACTORS, f
 from gan_bench.report.findings.standings import standings
 from gan_bench.report.findings.tuning import HIGH, LOW, arms, best_of
 from gan_bench.report.findings.verdicts import Judged
-from gan_bench.report.page.curves import ACCENT, TITLES, Style, best_first, style, styles, training_curves
+from gan_bench.report.page.curves import ACCENT, Style, best_first, style, styles, training_curves
 from gan_bench.report.page.drawing import INK, STYLE, WRAP, Plot, finish, log_scale, name_parts, new_plot
+from gan_bench.report.study.frame import STATISTIC_TITLES
 from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.study import ScoredStudy, Study
 from gan_bench.report.study.table import median_of
@@ -63,7 +64,7 @@ def _training_plots(study: Study) -> Iterator[Plot]:
             for name, dash in zip(names, ("solid", (0, (4, 1.5))), strict=True):
                 if label in curves:
                     style = Style(known[label].colour, dash, "")
-                    _band(axis, curves[label].groupby("epoch")[name], style, TITLES[name])
+                    _band(axis, curves[label].groupby("epoch")[name], style, STATISTIC_TITLES[name])
             axis.set_title("\n".join(textwrap.wrap(label, WRAP + 8)), fontsize=9)
             if what == "outputs" and study.trials["probabilities"].all():
                 axis.set_ylim(-0.02, 1.02)

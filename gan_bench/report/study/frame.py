@@ -18,6 +18,8 @@ from gan_bench.records.record import split_name
 from gan_bench.records.schema import NO_RECORD, STATISTICS
 from gan_bench.records.summary import FEW_EPOCHS
 
+STATISTIC_TITLES = {"loss_d": "loss D", "loss_g": "loss G", "d_real": "D(real)", "d_fake": "D(fake)"}
+"""What people read for the values of training, in the order in which they are drawn."""
 MEANS = tuple(f"mean_{name}" for name in STATISTICS)
 _SCORE_COLUMNS = ["trial", "epoch", "metric", "protocol", "value", "draw_std", "train_seconds", "added"]
 BAD = ("diverged", "failed")
