@@ -6,7 +6,7 @@ It follows from the records and is no part of them: a report makes it again at a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +21,7 @@ from gan_bench.core.text import slug
 from gan_bench.records.folders import trial_folders
 from gan_bench.records.json_files import read_optional, write_object
 from gan_bench.records.layout import ADDED, ENVIRONMENT, PLAN, RECORD
-from gan_bench.records.schema import Form
+from gan_bench.records.schema import STATISTICS, Form, Statistic, Statistics
 from gan_bench.records.shared import read_identity
 
 Key = Annotated[str, Field(pattern=r"^[/\w.\- :]+$")]
@@ -87,6 +87,12 @@ def piece_of(epoch: int, epochs: int) -> int:
     """
     width = -(-epochs // CURVE_POINTS)
     return min(epochs, -(-epoch // width) * width)
+
+
+def mean_statistics(lines: Sequence[Statistics]) -> dict[Statistic, float | None]:
+    """Return the means of the values of lines, each over those that have it; None where none has."""
+    values = {name: [value for line in lines if (value := line[name]) is not None] for name in STATISTICS}
+    return {name: sum(found) / len(found) if found else None for name, found in values.items()}
 
 
 def setting_id(config: Mapping[str, object]) -> str:

@@ -23,7 +23,7 @@ from gan_bench.records.plan import Suites
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
 from gan_bench.records.schema import NO_RECORD, STATISTICS, AddedScores, EpochLine, HistoryLine, PlannedTrial
-from gan_bench.records.summary import FEW_EPOCHS, piece_of, setting_id
+from gan_bench.records.summary import FEW_EPOCHS, mean_statistics, piece_of, setting_id
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric
@@ -345,9 +345,7 @@ def _training(lines: list[HistoryLine], seconds: float, images: int, epochs: int
             piece.append(line)
             if line["epoch"] not in (last, piece_of(line["epoch"], epochs)):
                 continue
-            for name in STATISTICS:
-                values = [value for each in piece if (value := each["mean"][name]) is not None]
-                mean = sum(values) / len(values) if values else None
+            for name, mean in mean_statistics([each["mean"] for each in piece]).items():
                 yield f"train/{name}", mean, line["train_seconds"], line["epoch"]
             seconds, images, piece = line["train_seconds"], line["images"], []
         elif epochs <= FEW_EPOCHS:  # the time of the epoch before: a step has none of its own

@@ -14,7 +14,7 @@ from gan_bench.records.folders import count_records, read_or_error, scan
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
 from gan_bench.records.schema import STATISTICS, Statistics
-from gan_bench.records.summary import CURVE_POINTS
+from gan_bench.records.summary import CURVE_POINTS, mean_statistics
 from gan_bench.report.findings.reproduction import own_trials
 from gan_bench.report.page.curves import SETTINGS, best_first
 from gan_bench.report.study.frame import STATISTIC_TITLES, Frames, Histories, build_frames, few_epochs, status_shown
@@ -89,9 +89,9 @@ def thin_curve(trial: StoredTrial, trials: int) -> Curve:
     size = -(-len(rows) // points) or 1
     pieces = [rows[i : i + size] for i in range(0, len(rows), size)]
     found: dict[str, list[Any]] = {"epoch": [float(f"{piece[-1][0]:.5g}") for piece in pieces]}
+    means = [mean_statistics([line for _, line in piece]) for piece in pieces]
     for name in STATISTICS:
-        values = [[value for _, line in piece if (value := line[name]) is not None] for piece in pieces]
-        found[STATISTIC_TITLES[name]] = [float(f"{sum(v) / len(v):.3g}") if v else None for v in values]
+        found[STATISTIC_TITLES[name]] = [None if (v := each[name]) is None else float(f"{v:.3g}") for each in means]
     return found
 
 
