@@ -329,19 +329,15 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
     filled = [each for each in columns if each.pair not in ("lost", "collapsed") and each.key != "studies"]
     kept = [each for each in columns if each in filled or any(row[each.key] for row in rows)]
     named = ", ".join(fields)
-    what = (
-        f"Settings that are equal in {named}, at the last epoch that both were scored at, or at the last of each. "
-        if fields
-        else "The same settings of whatever suite, at the last epoch that both were scored at. "
-    )
+    what = f"Settings that are equal in {named}" if fields else "The same settings of whatever suite"
+    versions = f" {VERSIONS}" if any("version: " in str(row["differs"]) for row in rows) else ""
+    at = "at the last epoch that both were scored at" + (", or at the last of each" if fields else "")
     note = (
-        f"{what}{VERSIONS} Means are geometric, and so is sd, a factor. New / "
-        f"old: ratio of the means with its 95 % interval (Welch, unpaired: two machines draw different noise). "
-        f"Intervals are of each row by itself. Different: p at most {ALPHA:g}, corrected for all rows by Holm's steps. "
-        f"Equivalent: within a factor of {1 + margin:g} by two one-sided tests at {ALPHA:g} divided by the number of "
-        "rows, and no generator collapsed. No p is below 2 / 4^seeds, and none is corrected for looks at more and more "
-        "seeds. "
-        f"Fewer than {FEW} seeds of a side are not judged, nor is a setting that lost seeds."
+        f"{what}, {at}.{versions} Means are geometric, and so is sd, a factor; new / old has its own 95 % interval "
+        "(Welch, unpaired: two machines draw different noise). "
+        f"Different: p at most {ALPHA:g} by Holm's steps over all rows. Equivalent: within a factor of {1 + margin:g} "
+        f"by two one-sided tests at {ALPHA:g} / rows, and no generator collapsed. More and more seeds are not corrected "
+        f"for. Not judged: fewer than {FEW} seeds of a side, or lost ones."
     )
     if equivalent := [min(int(str(row[f"{side}_n"])) for side in ("old", "new"))
                       for row in rows if row["verdict"] == "equivalent"]:  # fmt: skip

@@ -14,9 +14,9 @@ from gan_bench.records.plan import Suites
 from gan_bench.report.study.frame import ENDED, WITHDRAWN
 
 VERSIONS = (
-    "Of several versions of a suite one counts, for each setting and side: the newest of which all seeds of the first "
-    "look have ended, or where no seeds were declared all that were planned; where that is known of none, the one with "
-    "most finished seeds, the newer of equals. One without a score to compare with the other side's is passed over."
+    "Of several versions of a suite the newest counts of which all seeds of the first look have ended, or where no "
+    "seeds were declared all that were planned; where that is known of none, the one with most finished seeds. One "
+    "without a score to compare is passed over."
 )
 """The rule, as people read it."""
 
