@@ -774,6 +774,22 @@ def test_trials_that_diverge_now_are_worse_where_that_is_no_chance(tmp_path):
     for seed in range(4):
         write(tmp_path / "broken", digits_trial(seed), 50.0, status=Status.DIVERGED)
     assert compare(old, tmp_path / "broken").worse == [f"{NAMED}: 4 of 4 runs diverged, 0 before"]
+    for seed in (0, 1, 2):
+        write(new, digits_trial(seed), 50.0, status=Status.DIVERGED)
+    write(new, digits_trial(3), OLD[3])
+    found = compare(old, new)
+    assert (found.exit_code, found.unsure) == (3, [f"{NAMED}: 3 of 4 runs diverged, 0 before: may be chance"])
+    assert not found.differences, "it is said once"
+
+
+def test_runs_that_leave_no_score_do_not_pass(tmp_path):
+    """Where few seeds all diverged, nothing was measured, so that nothing was worse."""
+    old, new = folder(tmp_path, "old", OLD[:2]), tmp_path / "new"
+    for seed in (0, 1):
+        write(new, digits_trial(seed), 50.0, status=Status.DIVERGED)
+    found = compare(old, new)
+    assert found.unsure == [f"{NAMED}: 2 of 2 runs diverged, and no score is left to compare"]
+    assert (found.exit_code, found.differences) == (3, [])
 
 
 def test_a_seed_that_is_lost_on_both_sides_hides_no_regression(tmp_path):

@@ -137,6 +137,29 @@ def test_where_only_collapses_are_left_nothing_is_judged():
     assert found.why.endswith("2 of 2 generators collapsed, 0 before: may be chance")
 
 
+def test_one_run_of_each_setting_is_worse_where_all_collapsed_together():
+    four = counts(*[(0, 1)] * 4, runs=1)
+    assert worse_together(four) == "of all 4 settings together 4 of 4 generators collapsed, 0 before"
+    assert not worse_together(counts((0, 1), (0, 1), runs=1))
+    assert not worse_together(counts((0, 1), (0, 1), (0, 1), (0, 0), runs=1))
+
+
+def test_what_may_be_chance_is_one_sentence_and_left_out_where_it_is_told():
+    found = CollapseChanges.of(counts(*[(1, 2)] * 4, (0, 0), runs=12))
+    (said,) = found.maybe_chance([], hardly=False)
+    first = "study: 0: 2 of 12 generators collapsed, 1 before; study: 1: 2 of 12 generators collapsed, 1 before"
+    assert said == f"{first} and 2 more: may be chance"
+    assert list(found.maybe_chance([], hardly=True)) == []
+    assert list(found.maybe_chance([("study", str(i)) for i in range(4)], hardly=False)) == []
+
+
+def test_a_setting_that_no_longer_beats_untrained_generators_is_worse_though_no_seed_is_left():
+    fids = fids_of(np.random.default_rng(2), np.zeros((1, 2)), (1, 2))
+    (found,) = primary(side(fids), side(fids * 8, {(0, 0), (0, 1)})).values()  # untrained ones have 300
+    assert found.verdict == "worse"
+    assert "no better than untrained generators (300)" in found.why
+
+
 def test_fewer_collapses_are_left_to_the_test():
     fids = fids_of(np.random.default_rng(3), np.zeros((1, 5)), (1, 5))
     (found,) = primary(side(fids * 4, {(0, seed) for seed in range(5)}), side(fids)).values()

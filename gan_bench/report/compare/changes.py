@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from gan_bench.core.text import plural
+from gan_bench.core.text import plural, some_of
 from gan_bench.report.compare.collapses import Collapses, worse_settings, worse_together
 from gan_bench.report.compare.measured import Gone, Measured, Studies, collapses, measured
 from gan_bench.report.findings.pairs import Paired
@@ -22,6 +22,10 @@ TOLERANCE = 0.2
 _BY_FEW = "beyond the tolerance, but half of the seeds changed by less than half of it"
 EXPLORATORY = "exploratory"
 MAY_BE_CHANCE = "may be chance"
+HARDLY = 0.1
+"""A chance of more runs that collapsed, as 3 of 5 where none did, up to which nobody can judge it."""
+_NAMED = 2
+"""Settings that a sentence names."""
 GROSS = 1.0
 """Relative change that is judged even when nothing is known of the spread over seeds: a factor of two."""
 SETTING_COLUMNS = (
@@ -147,10 +151,17 @@ class CollapseChanges:
         if self.together:
             yield self.together
 
-    def maybe_chance(self) -> Iterator[str]:
-        """Yield a sentence for each setting in which more collapsed, which may be chance."""
-        for each in self.chance:
-            yield f"{each.study}: {each.setting}: {each}: {MAY_BE_CHANCE}"
+    def maybe_chance(self, told: Collection[tuple[str, str]], *, hardly: bool) -> Iterator[str]:
+        """Yield what may be chance, without those settings that are told otherwise; nothing where all are worse.
+
+        Args:
+            told: Settings, as study and label.
+            hardly: Whether those are meant whose chance is at most ``HARDLY``, or the others.
+        """
+        left = [each for each in self.chance if (each.study, each.setting) not in told and not self.together]
+        named = [f"{each.study}: {each.setting}: {each}" for each in left if (each.p <= HARDLY) == hardly]
+        if named:
+            yield f"{some_of(named, _NAMED, '; ')}: {MAY_BE_CHANCE}"
 
 
 def _change(

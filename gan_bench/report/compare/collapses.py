@@ -121,8 +121,9 @@ def worse_settings(settings: Sequence[Collapses]) -> list[Collapses]:
 def worse_together(settings: Sequence[Collapses]) -> str:
     """Return how many runs of all settings collapsed where these are more than chance explains, or nothing."""
     eventful = [each for each in settings if each.old + each.new]
-    if len(eventful) < 2 or fisher_together(eventful) > TOGETHER:
-        return ""
     old, new, runs = (sum(getattr(each, name) for each in settings) for name in ("old", "new", "runs"))
+    is_total = runs >= FEW and old == 0 and new == runs  # a chance of 1 / 4^runs at most, as of all runs of a setting
+    if len(eventful) < 2 or (fisher_together(eventful) > TOGETHER and not is_total):
+        return ""
     what = eventful[0].what if len({each.what for each in eventful}) == 1 else "runs collapsed or diverged"
     return f"of all {len(settings)} settings together {new} of {runs} {what}, {old} before"

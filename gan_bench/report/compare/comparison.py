@@ -27,7 +27,7 @@ from gan_bench.report.compare.equivalence import (
     same_settings,
 )
 from gan_bench.report.compare.folder import ComparedFolder, one_version_each
-from gan_bench.report.compare.measured import Measured, collapses
+from gan_bench.report.compare.measured import Measured, collapses, without_scores
 from gan_bench.report.compare.trials import (
     MISSING,
     NOT_PLANNED,
@@ -255,11 +255,19 @@ def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: fl
     primary = [each for each in settings if each.is_primary]
     said = {kind: [each.sentence() for each in primary if each.verdict == kind]
             for kind in ("worse", "better", "cannot judge")}  # fmt: skip
-    told = {(each.of.subject.study, each.of.subject.setting) for each in primary if each.verdict == "worse"}
+    told = {kind: {(each.of.subject.study, each.of.subject.setting) for each in primary if each.verdict == kind}
+            for kind in ("worse", "cannot judge")}  # fmt: skip
+    judged = told["worse"] | {(each.study, each.setting) for each in runs.worse}
+    lost = {
+        (study, setting): f"{study}: {setting}: {why}"
+        for study, setting, why in without_scores(old_studies, new_studies)
+        if (study, setting) not in judged and not runs.together
+    }
+    elsewhere = told["worse"] | told["cannot judge"] | lost.keys()
     return Comparison(
         tables,
-        worse=[*ended_worse(ended), *said["worse"], *runs.worse_beside(told)],
-        unsure=[*left_out, *said["cannot judge"]],
+        worse=[*ended_worse(ended), *said["worse"], *runs.worse_beside(told["worse"])],
+        unsure=[*left_out, *said["cannot judge"], *lost.values(), *runs.maybe_chance(elsewhere, hardly=True)],
         better=said["better"],
         differences=[
             *aside,
@@ -269,7 +277,7 @@ def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: fl
                 [t.name for t in ended if t.new_status == NOT_PLANNED], "not planned in the newer folder"
             ),
             *count_with_names(added, "only in the newer folder, not compared"),
-            *runs.maybe_chance(),
+            *runs.maybe_chance(elsewhere, hardly=False),
             *differences_of(old_trials, new_trials),
         ],
         tests=sum(each.corrected is not None for each in primary),

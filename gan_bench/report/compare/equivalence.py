@@ -336,12 +336,16 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
         f"{what}, {at}.{versions} Means are geometric, and so is sd, a factor; new / old has its own 95 % interval "
         "(Welch, unpaired: two machines draw different noise). "
         f"Different: p at most {ALPHA:g} by Holm's steps over all rows. Equivalent: within a factor of {1 + margin:g} "
-        f"by two one-sided tests at {ALPHA:g} / rows, and no generator collapsed. More and more seeds are not corrected "
-        f"for. Not judged: fewer than {FEW} seeds of a side, or lost ones."
+        f"by two one-sided tests at {ALPHA:g} / rows, and no generator was seen to collapse. More and more seeds are "
+        f"not corrected for. Not judged: fewer than {FEW} seeds of a side, or lost ones."
     )
-    if equivalent := [min(int(str(row[f"{side}_n"])) for side in ("old", "new"))
-                      for row in rows if row["verdict"] == "equivalent"]:  # fmt: skip
-        share = f"{1 - ALPHA ** (1 / min(equivalent)):.0%}"
+    equivalent = [row for row in rows if row["verdict"] == "equivalent"]
+    counted = [row for row in equivalent if None not in (row["old_collapsed"], row["new_collapsed"])]
+    if len(counted) < len(equivalent):
+        note += f" Of {len(equivalent) - len(counted)} equivalent ones collapses were not counted."
+    if counted:
+        seeds = min(int(str(row[f"{side}_n"])) for row in counted for side in ("old", "new"))
+        share = f"{1 - ALPHA ** (1 / seeds):.0%}"
         note += f" Of equivalent ones collapses in up to {share} of runs are possible though none was seen."
     head = f"settings with equal {named}" if fields else "the same settings, trained twice"
     return Table("same-settings", head, tuple(kept), pd.DataFrame(rows), note)

@@ -176,6 +176,16 @@ def collapses(before: Studies, after: Studies) -> Iterator[Collapses]:
             yield Collapses(old.title, trials["label_old"].iloc[0], once, now, len(trials), _what(trials))
 
 
+def without_scores(before: Studies, after: Studies) -> Iterator[tuple[str, str, str]]:
+    """Yield settings of whose finished older runs none is left to compare, as some diverged: study, label, and why."""
+    for old, _, both in matched(before, after):
+        for _, trials in both[both["status_old"] == "done"].groupby("setting_key", sort=False):
+            diverged = int((trials["status_new"] == DIVERGED).sum())
+            if diverged and not (trials["status_new"] == "done").any():
+                why = f"{diverged} of {plural(len(trials), 'run')} diverged, and no score is left to compare"
+                yield old.title, trials["label_old"].iloc[0], why
+
+
 def _what(trials: pd.DataFrame) -> str:
     """Return how the runs of both sides ended that collapsed or diverged."""
     ends = [(trials[f"status_{side}"] == DIVERGED, trials[f"event_{side}"] > 0) for side in ("old", "new")]
@@ -229,7 +239,7 @@ def _measured(
         error=math.hypot(spreads[0][subject.setting], noise[True]) * math.sqrt(2 / len(counted)),
         degrees=spreads[1],
         apart=images_changed(every["made_of_old"], every["made_of_new"]),
-        always=_untrained(earlier, later, alike) if subject.is_primary and len(alike) else "",
+        always=_untrained(earlier, later, counted) if subject.is_primary else "",
         left_out=len(every) - len(alike),
         is_all_left_out=alike.empty,
     )
