@@ -59,7 +59,7 @@ def naming(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.filename is None or str(error.filename).endswith(ASIDE):
             error.filename = str(path)
-            error.filename2 = None
+            del error.filename2  # None would be said: "... -> None"
         raise
 
 

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gan_bench.config.naming import means
 from gan_bench.config.trial import RESERVED_NAMES, directory_name, setting_key
 from gan_bench.core.errors import CopiedError, DamagedError, PutAsideError, RecordError, UnreadableError, UserError
 from gan_bench.core.text import printable
@@ -302,7 +303,7 @@ def remedy_of(suite: Path, known: Planned, directory: str) -> str:
     if row is None and (trial := read_optional(suite / directory / TRIAL, schema.TRIAL, RecordError)):
         setting = setting_key(trial["config"])  # another seed of a planned setting is a run's, too
         is_asked = any(setting_key(each["config"]) == setting and not each.get("withdrawn") for each in known.values())
-        row = {"config": trial["config"]} if is_asked else None
+        row = {"config": trial["config"], "name": trial["name"]} if is_asked else None
     if row is None:
         return "no plan has its trial, so no run replaces it; move it elsewhere"
     if row.get("withdrawn"):
@@ -313,6 +314,8 @@ def remedy_of(suite: Path, known: Planned, directory: str) -> str:
     command = Command.parse(own).training([config], str(config["suite"]), str(config["profile"])) if own else None
     if command is None:
         return f"run the suite again with `--seeds {seed}` to replace it"
+    only = Command.parse(own).value("--only")
+    command = command.having("--only", only) if only and means(row["name"], config, only) else command
     return f"`{command.of_seeds(seed)}` replaces it"
 
 

@@ -1,5 +1,6 @@
 """What is done with a trial that an earlier run left something of: one decision, whoever asks."""
 
+import random
 import shutil
 from types import SimpleNamespace
 
@@ -129,6 +130,13 @@ def test_a_plan_counts_the_epochs_of_the_checkpoint(results):
 
     assert (state().kept, state().at_most) == ({TRIAL.id: behind}, frozenset())
     whole = directory.checkpoint.read_bytes()
+    generator = random.Random(3)
+    broken = [bytearray(whole) for _ in range(200)]  # libraries raise nearly anything of such
+    for content in broken:
+        for place in generator.choices(range(len(content)), k=8):
+            content[place] = generator.randrange(256)
+        directory.checkpoint.write_bytes(content)
+        state()
     for content in (whole[:-100], whole.replace(b"batch", b"other"), b"", whole.replace(b"/data.pkl", b"/data.xyz")):
         directory.checkpoint.write_bytes(content)
         assert (state().kept, state().at_most) == ({TRIAL.id: TRIAL.config.epochs}, {TRIAL.id})

@@ -255,6 +255,7 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space") as refused:
         write_atomically(path, "new")
     assert refused.value.filename == str(path), "the system names none"
+    assert str(refused.value) == f"[Errno 28] No space left on device: {str(path)!r}"
     assert [p.name for p in tmp_path.iterdir()] == ["f"]
     assert path.read_text() == "old"
     with pytest.raises(FileNotFoundError) as refused:
@@ -375,7 +376,7 @@ def test_a_link_to_a_suite_beside_it_is_no_second_one(tmp_path, directory):
     assert suite_folders(tmp_path) == [moved], "the folder, where none has that name"
 
 
-LAST = "gan-bench run tiny.yaml --results there --profile full --only 'lr 3e-4' --until decided --max-seeds 8"
+LAST = "gan-bench run tiny.yaml --results there --profile full --only 'lr 9e-4' --until decided --max-seeds 8"
 
 
 @pytest.mark.parametrize(
@@ -383,6 +384,11 @@ LAST = "gan-bench run tiny.yaml --results there --profile full --only 'lr 3e-4' 
     [
         (LAST, (), "`gan-bench run tiny.yaml --results {} --profile full --seeds 4` replaces it"),
         (f"{LAST} --set lr=1e-9", (), "`gan-bench run tiny.yaml --results {} --profile full --seeds 4` replaces it"),
+        (
+            LAST.replace("'lr 9e-4'", "mlp"),  # as other settings need not have been run at all
+            (),
+            "`gan-bench run tiny.yaml --results {} --profile full --only mlp --seeds 4` replaces it",
+        ),
         (LAST, (4,), "`gan-bench run tiny.yaml --results {} --profile full --seeds 4` replaces it"),
         (LAST, (0, 4), "no plan has its trial, so no run replaces it; move it elsewhere"),
         (None, (), "run the suite again with `--seeds 4` to replace it"),

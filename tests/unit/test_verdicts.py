@@ -16,6 +16,7 @@ from gan_bench.config.trial import EvaluationConfig
 from gan_bench.records import schema
 from gan_bench.report.board.entries import _sample
 from gan_bench.report.compare.measured import collapses, measured
+from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.find_setting import _champion
 from gan_bench.report.findings.questions import counted, questions
 from gan_bench.report.findings.standings import standings
@@ -1243,3 +1244,13 @@ def test_generators_whose_collapses_nobody_counted_are_not_said_to_have_had_none
     assert row["found"] == "equivalent"
     assert sentence.endswith("no difference above the margin; collapses were not counted.")
     assert [each for each in answer.cautions if each.startswith("Collapses were not counted, as no extractor")]
+
+
+def test_a_study_that_has_just_begun_compares_no_averages():
+    """The report of every suite with moving averages ended in a traceback until a trial of it had ended."""
+    begun = stored(digits_trial(0, ema_decay=0.9), fid=None)
+    average = {"metric": "fid", "name": "fid[lenet-mnist-v1,train,100,ema]", "value": 290.0}
+    begun.evaluations[0]["scores"].append(average)
+    ((study, _, (answer,)),) = report_of([replace(begun, record=None)]).studies
+    assert not [each for scored in study.scored for each in factors_of(scored) if not each.primary]
+    assert answer.headline == "No finished trial has a score."

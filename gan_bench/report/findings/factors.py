@@ -181,7 +181,8 @@ def _factors(scored: ScoredStudy) -> Iterator[Factor]:
         if average.protocol == f"{scored},ema":
             withdrawn = study.counted[~study.counted["trial"].isin(study.compared["trial"])]
             beside = withdrawn["label"][withdrawn["trial"].isin(average.final().index)].nunique()
-            yield Factor(AVERAGE_FACTOR, tuple(judge(scored, _with_average(scored, average), compared, beside)))
+            if averages := judge(scored, _with_average(scored, average), compared, beside):
+                yield Factor(AVERAGE_FACTOR, tuple(averages))
 
 
 def _compared(scored: ScoredStudy) -> list[str]:
