@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gan_bench.cli.options import parse_seeds
 from gan_bench.config.image_folder import data_root
+from gan_bench.records.command import parse_seeds
 
 RECIPES = {"mnist-mlp-z100": 400, "mnist-mlp-z64": 400, "mnist-dcgan": 200, "cifar10-dcgan": 100}
 """Steps that each recipe takes."""

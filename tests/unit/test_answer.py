@@ -178,6 +178,19 @@ def test_after_undeclared_seeds_new_ones_are_proposed_in_a_folder_of_their_own(f
     assert not Design.fixed((0, 1, 2)).asked_for(range(5, 10)).extended, "a first run of them declares them"
 
 
+def test_new_seeds_are_ones_that_a_run_takes():
+    last = 2**31 - 1
+    items = [
+        stored(with_lr(digits_trial(seed), lr), fid=fid + seed % 7)
+        for lr, fid in ((2e-4, 50.0), (3e-4, 55.0))
+        for seed in (1, 2, last - 3, last - 2, last - 1)
+    ]
+    design = {("test", 1, "full", "digits"): Design.fixed((1, 2))}
+    (study,) = studies_of(items, commands={"test": COMMAND}, designs=design)
+    said = proposal(study.scored[0])
+    assert Command.parse(said.split("`")[1]).value("--seeds") == f"{last},0,3,4,5"
+
+
 @pytest.mark.parametrize("is_of_use", [True, False])
 def test_no_seeds_are_named_where_the_proposal_says_that_they_would_not_help(is_of_use):
     """A sentence named the seeds of a new study, and two lines later the proposal said that seeds would not help."""

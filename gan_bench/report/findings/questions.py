@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 from gan_bench.config.design import FEWEST, LOOKS
@@ -178,7 +179,8 @@ def _new_seeds(study: Study, command: Command) -> str:
     The same ones would have the same scores in any folder, and whoever has seen these declares nothing.
     """
     seen = {int(seed) for seed in study.trials["seed"]}
-    seeds = [max(seen) + 1 + i for i in range(max(len(seen), LOOKS[0]))]
+    later = chain(range(max(seen) + 1, LIMITS["seed"][1] + 1), range(max(seen)))
+    seeds = list(islice((seed for seed in later if seed not in seen), max(len(seen), LOOKS[0])))
     aside = _results_beside(command, f"seeds-{seeds[0]}-{seeds[-1]}")
     wanted = command.of_seeds(",".join(map(str, seeds))).having("--results", aside)
     what = f"{len(seeds)} new seeds, all declared before the first, in another folder or a new version of the suite"
