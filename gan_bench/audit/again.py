@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from gan_bench.audit import standards
-from gan_bench.audit.standards import Noise, apart, drift, score_gaps
+from gan_bench.audit.standards import Noise, apart, drift, has_grown, score_gaps
 from gan_bench.config.measures import primary_measure
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import DataError, UserError
@@ -47,6 +47,8 @@ HALF_A_UNIT = 6e-8
 GRID_LEVELS = 2.0
 """Mean difference of the sample grid's pixels, in 256 levels, that rounding may make."""
 
+GROWS = "it diverged, and its values grow without bound here and in the record, where rounding leads anywhere"
+
 Judgement = tuple[AuditVerdict, str]
 """A verdict, and the sentence that says what was compared."""
 
@@ -81,7 +83,7 @@ def begun(stored: StoredTrial, context: RunContext) -> Judgement:
         said += _images_judged(stored, start, engine.state.generator, average, context, "untrained generator", draws=1)
     if line is not None:
         now = finite(run_alone(steps_until(engine, line["step"])).last)
-        said.append(steps_judged(line, now, noise, context, config))
+        said.append(steps_judged(line, now, noise, context, config, diverged=has_diverged(stored)))
     if not said:
         raise UserError(f"neither a step up to {MOST_STEPS} nor the untrained generator was recorded")
     if line is None:
@@ -89,12 +91,31 @@ def begun(stored: StoredTrial, context: RunContext) -> Judgement:
     return all_of(said)
 
 
-def steps_judged(line: StepLine, now: Statistics, noise: Noise, context: RunContext, config: TrialConfig) -> Judgement:
-    """Compare the statistics of a recorded step with those of the same step here."""
+def steps_judged(
+    line: StepLine,
+    now: Statistics,
+    noise: Noise,
+    context: RunContext,
+    config: TrialConfig,
+    *,
+    diverged: bool = False,
+) -> Judgement:
+    """Compare the statistics of a recorded step with those of the same step here.
+
+    Args:
+        line: The record's.
+        now: Those here.
+        noise: Whether both machines draw the same noise.
+        context: Where it was trained again.
+        config: The trial's.
+        diverged: Whether the trial ended so; a step at which it has grown without bound in both is not compared then.
+    """
     if all(line[name] == now[name] for name in STATISTICS):
         return "holds", f"step {line['step']}: the same to the bit"
     if noise == "same" and config.precision == "bf16":
         return "not audited", f"step {line['step']}: how far steps in bfloat16 lie apart was not measured"
+    if diverged and has_grown(line) and has_grown(now):
+        return "not audited", f"step {line['step']}: {GROWS}"
     own = own_drift(line["step"], context, config) if noise == "same" else None
     gap, allowed = apart(line, now), drift(line["step"], noise, own)
     what = "machines that round otherwise" if noise == "same" else "a CPU and a GPU"
@@ -256,6 +277,11 @@ def _one_sided(line: EvaluationLine, now: Sequence[ScoreLine], noise: Noise, wha
 def config_of(stored: StoredTrial) -> TrialConfig:
     """Return the config of a recorded trial."""
     return TrialConfig.from_json(stored.trial["config"])
+
+
+def has_diverged(stored: StoredTrial) -> bool:
+    """True if a recorded trial ended as diverged."""
+    return (stored.record or NO_RECORD).get("status") == "diverged"
 
 
 def require_images(stored: StoredTrial, config: TrialConfig, context: RunContext) -> None:

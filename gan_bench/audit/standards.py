@@ -36,6 +36,9 @@ trainings of fully connected networks at 100 and 200 steps, another instruction 
 OWN_LEAST = 1e-3
 """Drift below which nothing is told apart: a unit that one machine switches on and another off makes a leap, which
 trainings from perturbed weights need not show. 6e-5 was seen; other seeds lie at least 0.035 apart."""
+GROWN = 1e4
+"""Size of a loss or an output of D beyond which steps of a trial that diverged are not compared: what grows without
+bound takes its rounding along, and ends as infinity a step earlier or later."""
 FURTHER_LEVEL = 0.05
 """Chance that further seeds of an honest setting lie outside: that makes a setting doubtful, and no more."""
 REPEATED_LEVEL = 0.01
@@ -68,18 +71,27 @@ def lone_way(record: RecordFile) -> str:
 
 
 def apart(before: Statistics, now: Statistics) -> float:
-    """Return the largest difference of the four statistics, of losses relative to 1 + their size.
+    """Return the largest difference of the four statistics, relative to their size in the record.
 
-    Infinite where one of them is no number and the other is.
+    Outputs of D are divided by their size where it is above 1: probabilities are compared as they are, which is how the
+    bounds were measured, and outputs of a critic have no bound. Losses are divided by 1 + their size, or by the size of
+    the outputs that they are differences of. Infinite where one of them is no number and the other is.
     """
+    outputs = max(1.0, abs(before["d_real"] or 0.0), abs(before["d_fake"] or 0.0))
     found = 0.0
     for name in STATISTICS:
         a, b = before[name], now[name]
         if a is None or b is None:
             found = found if a is b else math.inf
         else:
-            found = max(found, abs(a - b) / (1 + abs(a) if name.startswith("loss") else 1.0))
+            size = max(1 + abs(a), outputs) if name.startswith("loss") else max(1.0, abs(a))
+            found = max(found, abs(a - b) / size)
     return found
+
+
+def has_grown(line: Statistics) -> bool:
+    """True where a statistic is no number any more, or has left what a training that converges comes to."""
+    return any(value is None or abs(value) > GROWN for value in (line[name] for name in STATISTICS))
 
 
 def drift(step: int, noise: Noise, own: float | None = None) -> float | None:

@@ -21,6 +21,7 @@ from gan_bench.audit.again import (
     config_of,
     first_logged,
     grid_gap,
+    has_diverged,
     has_weights,
     own_drift,
     require_images,
@@ -97,14 +98,16 @@ def repeated(stored: StoredTrial, again: StoredTrial, published: Published, cont
     if parted is None:
         return all_of([("holds", "every step and epoch is the same to the bit"), *_ends_judged(recorded, again)])
     resumed = bool(stored.environment.get("changes"))
-    if not resumed and (why := _why_no_rounding(parted, recorded.history, context, config_of(stored))):
+    diverged = has_diverged(stored) and has_diverged(again)
+    compared = not resumed and not (diverged and parted.grown)
+    if compared and (why := _why_no_rounding(parted, recorded.history, context, config_of(stored))):
         return "contradicted", why
     if before["status"] != now["status"]:
         return "doubtful", f"it ended {before['status']} in the record and {now['status']} here"
     noise = standards.noise_between(stored.environment, str(again.environment["device"]).partition(":")[0])
     start = list[Judgement]()
     if (line := first_logged(stored)) is not None and (there := first_logged(again)) is not None:
-        start.append(steps_judged(line, there, noise, context, config_of(stored)))
+        start.append(steps_judged(line, there, noise, context, config_of(stored), diverged=diverged))
     ends = list(_ends_expected(recorded, again, published))
     verdict, text = worst([*start, *ends])
     if verdict == "holds" and (resumed or any(each == "not audited" for each, _ in ends)):
@@ -121,11 +124,13 @@ class _Parting:
         alike: Steps up to which they are the same to the bit.
         step: The first logged step at which they are not.
         gap: How far apart they lie there; infinite where one has no such line.
+        grown: Whether the values of both have grown without bound there, or those of one whose other has ended.
     """
 
     alike: int
     step: int
     gap: float
+    grown: bool
 
 
 def _parting(before: Sequence[HistoryLine], now: Sequence[HistoryLine]) -> _Parting | None:
@@ -134,16 +139,22 @@ def _parting(before: Sequence[HistoryLine], now: Sequence[HistoryLine]) -> _Part
     for a, b in zip_longest(before, now):
         other = b if a is None else a
         if a is None or b is None or a["kind"] != b["kind"] or a["step"] != b["step"]:
-            return _Parting(alike, other["step"] if other else 0, math.inf)
+            grown = other is not None and _grown(other) and (a is None or b is None)
+            return _Parting(alike, other["step"] if other else 0, math.inf, grown)
         if _without_timing(a) != _without_timing(b):
             pairs = zip(_statistics(a), _statistics(b), strict=True)
-            return _Parting(alike, a["step"], max(apart(first, second) for first, second in pairs))
+            gap = max(apart(first, second) for first, second in pairs)
+            return _Parting(alike, a["step"], gap, _grown(a) and _grown(b))
         alike = a["step"]
     return None
 
 
 def _statistics(line: HistoryLine) -> tuple[Statistics, ...]:
     return (line["mean"], line["last"]) if line["kind"] == "epoch" else (line,)
+
+
+def _grown(line: HistoryLine) -> bool:
+    return any(map(standards.has_grown, _statistics(line)))
 
 
 def _why_no_rounding(parted: _Parting, history: Sequence[HistoryLine], context: RunContext, config: TrialConfig) -> str:

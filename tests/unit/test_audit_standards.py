@@ -10,12 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import stats
-from support.records import change, reseal
+from support.records import change, edit, reseal
 from support.runs import context
 from support.studies import with_lr, write
 from support.trials import digits_trial
 
-from gan_bench.audit import standards, whole
+from gan_bench.audit import again, standards, whole
 from gan_bench.audit.plan import AuditCheck, _bought
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records.audits import current_findings, read_audits, record_digest, write_audit
@@ -42,6 +42,13 @@ class TestDrift:
         assert standards.apart(VALUES, {**VALUES, "d_real": 0.6}) == pytest.approx(0.1)
         assert standards.apart(VALUES, VALUES) == 0
 
+    def test_what_has_no_bound_is_relative_to_its_size(self):
+        """Honest Wasserstein records were contradicted: outputs of 6e3 lay 1.1 apart; losses are their differences."""
+        critic = {"loss_d": -2.0, "loss_g": 6e3, "d_real": 6002.0, "d_fake": -6e3}
+        now = {**critic, "loss_d": -1.5, "d_real": 6003.1, "d_fake": -6000.6}
+        assert standards.apart(critic, now) == pytest.approx(1.1 / 6002)
+        assert standards.apart(critic, {**critic, "d_real": 3001.0}) == pytest.approx(0.5)
+
     def test_a_number_where_there_was_none_is_infinitely_far(self):
         assert standards.apart({**VALUES, "loss_d": None}, VALUES) == math.inf
         assert standards.apart({**VALUES, "loss_d": None}, {**VALUES, "loss_d": None}) == 0
@@ -64,6 +71,28 @@ class TestDrift:
         assert standards.noise_between({"device": "cuda:1"}, "cuda") == "same"
         assert standards.noise_between({"device": "cpu"}, "cuda") == "other"
         assert standards.noise_between({}, "cpu") == "same"
+
+
+GROWN = {"loss_d": -2.9e16, "loss_g": 1e16, "d_real": 2.8e16, "d_fake": -1e15}
+
+
+class TestDivergence:
+    def judge(self, line, now, *, diverged=True):
+        trial = digits_trial()
+        line = {"kind": "step", "epoch": 1, "step": 2, **line}
+        return again.steps_judged(line, now, "same", context(), trial.config, diverged=diverged)
+
+    def test_what_grows_without_bound_in_both_is_not_compared(self):
+        """An honest trial that diverged was contradicted: at step 5 it lay 2.9e16 apart."""
+        for now in ({**GROWN, "d_real": 1e16}, {**VALUES, "loss_g": None}):
+            verdict, text = self.judge(GROWN, now)
+            assert verdict == "not audited"
+            assert "step 2: it diverged, and its values grow without bound here and in the record" in text
+
+    def test_a_divergence_that_is_none_here_is_contradicted(self):
+        assert self.judge(GROWN, VALUES)[0] == "contradicted"
+        assert self.judge(VALUES, GROWN)[0] == "contradicted"
+        assert self.judge(GROWN, {**GROWN, "d_real": 1e16}, diverged=False)[0] == "contradicted"
 
 
 class TestScores:
@@ -226,6 +255,16 @@ class TestRepeated:
         verdict, text = self.judge(pair)
         assert verdict == "contradicted"
         assert "for 4 steps, and other from step 5 on, there 0.02 apart" in text
+
+    def test_an_end_without_bound_is_none_of_a_forgery(self, pair):
+        for directory, factor in zip(pair, (1, 3), strict=True):
+            self.alter(directory, 4, **{name: factor * value for name, value in GROWN.items()})
+            edit(directory.record, status="diverged", reason="loss_g is not finite at step 6")
+        verdict, text = self.judge(pair)
+        assert verdict == "not audited"
+        assert "it has no final score here or there" in text
+        edit(pair[1].record, status="done", reason=None)
+        assert self.judge(pair)[0] == "contradicted"
 
     @pytest.mark.parametrize("part", ["mean", "last"])
     def test_an_epoch_s_line_is_compared_whole(self, pair, part):
