@@ -28,6 +28,7 @@ from gan_bench.records.schema import (
     STATISTICS,
     AuditVerdict,
     EvaluationLine,
+    HistoryLine,
     ScoreLine,
     Statistics,
     StepLine,
@@ -60,7 +61,11 @@ def first_logged(stored: StoredTrial) -> StepLine | None:
     """Return the first step of a trial's history, be it the last of an epoch; None beyond those that are compared."""
     if not stored.history or stored.history[0]["step"] > MOST_STEPS:
         return None
-    line = stored.history[0]
+    return as_step(stored.history[0])
+
+
+def as_step(line: HistoryLine) -> StepLine:
+    """Return a line of a history as that of a step: of an epoch, the last one."""
     if line["kind"] == "step":
         return line
     return {"kind": "step", "epoch": line["epoch"], "step": line["step"], **line["last"]}
@@ -116,7 +121,8 @@ def steps_judged(
         return "not audited", f"step {line['step']}: how far steps in bfloat16 lie apart was not measured"
     if diverged and has_grown(line) and has_grown(now):
         return "not audited", f"step {line['step']}: {GROWS}"
-    own = own_drift(line["step"], context, config) if noise == "same" else None
+    measured = noise == "same" and drift(line["step"], noise) is not None
+    own = own_drift(line["step"], context, config) if measured else None
     gap, allowed = apart(line, now), drift(line["step"], noise, own)
     what = "machines that round otherwise" if noise == "same" else "a CPU and a GPU"
     if allowed is None:

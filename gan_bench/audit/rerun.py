@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from gan_bench.audit.again import as_step, has_diverged, steps_judged
 from gan_bench.audit.standards import lone_way
 from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.naming import chosen_trials
@@ -15,7 +16,7 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.program_code import PROGRAM, is_other_code
 from gan_bench.core.registry import REGISTRIES
-from gan_bench.core.text import names_instead
+from gan_bench.core.text import as_typed, names_instead
 from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import choose_device, describe_environment, fix_bits
@@ -23,7 +24,7 @@ from gan_bench.execution.workers.inline import run_alone, steps_until
 from gan_bench.records.folders import scan
 from gan_bench.records.json_files import finite
 from gan_bench.records.reader import StoredTrial
-from gan_bench.records.schema import NO_RECORD, STATISTICS, EnvironmentFile, Statistics
+from gan_bench.records.schema import NO_RECORD, STATISTICS, EnvironmentFile, Statistics, StepLine
 from gan_bench.records.verify import RecordCheck
 
 MOST_THREADS = 1024
@@ -40,10 +41,11 @@ def rerun(results: Path, pattern: str, data: DataRoot) -> Iterator[RecordCheck]:
 
     Yields:
         What was found of every trial that matches. On the same device, engine, threads and libraries the bits must be
-        the same; otherwise a remark names the difference.
+        the same, or as near as machines of one name that round otherwise come; else a remark names the difference, or
+        why it was not trained again, as where its device is not here.
 
     Raises:
-        UserError: No trial with a logged step matches, or its data or device is not there.
+        UserError: No trial with a logged step matches, or its data is not there.
     """
     begun = [stored for stored in scan(results) if isinstance(stored, StoredTrial) and stored.history]
     asked = chosen_trials(((stored.trial["name"], stored.trial["config"]) for stored in begun), pattern)
@@ -55,25 +57,58 @@ def rerun(results: Path, pattern: str, data: DataRoot) -> Iterator[RecordCheck]:
 
 @torch_settings_kept(random=False)
 def _again(stored: StoredTrial, data: DataRoot) -> RecordCheck:
-    config, before = TrialConfig.from_json(stored.trial["config"]), stored.environment
+    config, before, name = TrialConfig.from_json(stored.trial["config"]), stored.environment, stored.trial["name"]
     if missing := missing_part(config, before):
-        return RecordCheck(stored.trial["name"], (), (f"not trained again: {missing}",))
+        return RecordCheck(name, (), (f"not trained again: {missing}",))
     if not {"threads", "device", "engine"} <= set(before):
-        return RecordCheck(stored.trial["name"], ("environment.json does not say on what it ran",))
+        return RecordCheck(name, ("environment.json does not say on what it ran",))
     try:
-        device = choose_device(before["device"])
+        device = _device_of(before)
         use_threads_of(stored, device)
-    except UserError as error:
-        raise UserError(f"{stored.trial['name']} ran on {before['device'][:20]}: {error}") from None
+    except UserError as error:  # of this record, and none of the others
+        return RecordCheck(name, (), (f"not trained again: {error}",))
     fix_bits(device)
     context = RunContext(data, device, lambda: False, before["engine"])
-    identity = context.identity(config)
-    now = describe_environment(device, before["engine"], identity)
-    logged = stored.history[0]
+    line = as_step(stored.history[0])
     engine = context.engine(config, lone_way(stored.record or NO_RECORD))
-    seen = finite(run_alone(steps_until(engine, logged["step"])).last)
-    line: Statistics = logged["last"] if logged["kind"] == "epoch" else logged
-    wanted = {name: line[name] for name in STATISTICS}
+    seen = finite(run_alone(steps_until(engine, line["step"])).last)
+    if all(seen[each] == line[each] for each in STATISTICS):
+        return RecordCheck(name, (), (f"step {line['step']} is the same to the bit",))
+    return _differing(stored, line, seen, context)
+
+
+def _differing(stored: StoredTrial, line: StepLine, seen: Statistics, context: RunContext) -> RecordCheck:
+    """Say of a step that is not the same to the bit what may have made it so, or that nothing may have."""
+    name, config = stored.trial["name"], TrialConfig.from_json(stored.trial["config"])
+    pairs = ((seen[each], line[each]) for each in STATISTICS)
+    gaps = (abs(a - b) for a, b in pairs if a is not None and b is not None)
+    text = f"step {line['step']} differs by up to {max(gaps, default=math.inf):.3g}"
+    if others := _other_than(stored, context, config):
+        return RecordCheck(name, (), (f"{text}, as it may: other {', '.join(others)}",))
+    verdict, why = steps_judged(line, seen, "same", context, config, diverged=has_diverged(stored))
+    if verdict == "contradicted":
+        return RecordCheck(name, (f"{text} on the same machine",))
+    return RecordCheck(name, (), (f"{text}: machines of one name may round otherwise ({why})",))
+
+
+def _device_of(before: EnvironmentFile) -> torch.device:
+    """Return the device that a record names.
+
+    Raises:
+        UserError: There is none of it here.
+    """
+    if not (named := before["device"]):
+        raise UserError("its environment.json names no device")
+    try:
+        return choose_device(named)
+    except UserError:
+        raise UserError(f"it ran on {as_typed(named)}, and none is here") from None
+
+
+def _other_than(stored: StoredTrial, context: RunContext, config: TrialConfig) -> list[str]:
+    """Return what is other here than it was, and may change bits."""
+    before, identity = stored.environment, context.identity(config)
+    now = describe_environment(context.device, before["engine"], identity)
     watched = ("device", "device_name", "libraries", "data_sha256", "networks_sha256", "engine", "threads")
     others = [name for name in watched if before.get(name, now.get(name)) != now.get(name)]  # older records lack some
     parts, own, kinds = now["parts"], identity["in_program"], ("architectures/", "losses/", "datasets/")
@@ -84,16 +119,7 @@ def _again(stored: StoredTrial, data: DataRoot) -> RecordCheck:
     ]
     if (stored.record or NO_RECORD).get("group", 1) > 1:
         others.append("step: it trained in a group, and this one alone")
-    name, step = stored.trial["name"], logged["step"]
-    if seen == wanted:
-        return RecordCheck(name, (), (f"step {step} is the same to the bit",))
-    apart = max(
-        (abs(seen[key] - value) for key, value in wanted.items() if None not in (value, seen[key])), default=math.inf
-    )
-    text = f"step {step} differs by up to {apart:.3g}"
-    if others:
-        return RecordCheck(name, (), (f"{text}, as it may: other {', '.join(others)}",))
-    return RecordCheck(name, (f"{text} on the same machine",))
+    return others
 
 
 def use_threads_of(stored: StoredTrial, device: torch.device) -> None:

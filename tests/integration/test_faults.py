@@ -564,12 +564,40 @@ def test_verify_trains_the_first_steps_again(tmp_path):
     path = directory.path / "history.jsonl"
     first, *rest = path.read_text().splitlines(keepends=True)
     line = json.loads(first)
-    path.write_text(json.dumps({**line, "loss_g": line["loss_g"] + 1e-6}) + "\n" + "".join(rest))
-    (verdict,) = rerun(tmp_path / "results", "*seed=0", data)
-    assert "differs by up to 1e-06 on the same machine" in verdict.faults[0]
+
+    def again(by):
+        path.write_text(json.dumps({**line, "loss_g": line["loss_g"] + by}) + "\n" + "".join(rest))
+        (verdict,) = rerun(tmp_path / "results", "*seed=0", data)
+        return verdict
+
+    verdict = again(1.9e-6)  # of another processor that is called "AMD EPYC" as well: it was invalid
+    assert not verdict.faults
+    assert "differs by up to 1.9e-06: machines of one name may round otherwise" in verdict.remarks[0]
+    assert "differs by up to 0.01 on the same machine" in again(0.01).faults[0]
     edit(directory.environment, device_name="other")
     (verdict,) = rerun(tmp_path / "results", "*seed=0", data)
     assert "as it may: other device_name" in verdict.remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("device", "why"),
+    [
+        ("mps", "it ran on mps, and none is here"),
+        ("cuda:99", "it ran on cuda:99, and none is here"),
+        ("foo", "it ran on foo, and none is here"),
+        ("", "its environment.json names no device"),
+    ],
+)
+def test_a_device_that_is_not_here_ends_no_rerun_of_the_others(tmp_path, device, why):
+    """One record of a GPU ended the check of the whole folder, and asked for a --device that verify does not have."""
+    for seed in (0, 1):
+        directory, _ = run(tmp_path, digits_trial(seed=seed))
+        if seed == 0:
+            edit(directory.environment, device=device)
+    found = {each.name: each for each in rerun(tmp_path / "results", "*", DataRoot(tmp_path, given=True))}
+    elsewhere, here = (found[digits_trial(seed=seed).name] for seed in (0, 1))
+    assert (elsewhere.faults, elsewhere.remarks) == ((), (f"not trained again: {why}",))
+    assert here.remarks == ("step 2 is the same to the bit",)
 
 
 # ---------------------------------------------------------------------------------------------------- tracking
