@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import shlex
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, islice, zip_longest
 from pathlib import Path
@@ -27,7 +27,7 @@ from gan_bench.records.audits import LEVELS, record_digest
 from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial
-from gan_bench.records.schema import AuditFinding, AuditLevel, AuditMachine, AuditVerdict
+from gan_bench.records.schema import NO_RECORD, AuditFinding, AuditLevel, AuditMachine, AuditVerdict
 from gan_bench.records.verify import RecordCheck, verified_suite
 from gan_bench.rescoring import register_parts
 
@@ -137,12 +137,16 @@ class AuditPlan:
         left: Those that the budget does not buy.
         consistent: What ``verify`` found, already.
         machine: What it runs on.
+        absent: Names of planned trials without a record.
+        unended: Names of trials whose record has no end.
     """
 
     checks: list[AuditCheck]
     left: list[AuditCheck]
     consistent: list[tuple[Path, AuditFinding]]
     machine: AuditMachine
+    absent: Sequence[str] = ()
+    unended: Sequence[str] = ()
 
 
 def plan_audit(options: AuditOptions) -> AuditPlan:
@@ -152,16 +156,21 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
         UserError: There is no trial that has ended, or none is called so.
     """
     declare_foreign_measures(existing(options.results))
-    ended = [(suite, check) for suite in suite_folders(options.results) for check in _checks_of_ended(suite)]
+    checked = [(suite, check) for suite in suite_folders(options.results) for check in verified_suite(suite)]
+    ended = [(suite, check) for suite, check in checked if _has_ended(check)]
     configs = [(each.stored.trial["name"], each.stored.trial["config"]) for _, each in ended if each.stored]
     names = dict(configs)
     asked = frozenset(names) if options.only is None else chosen_trials(configs, options.only)
     settings: dict[tuple[Path, str], AuditedSetting] = {}
+    failed = list[tuple[AuditedSetting, StoredTrial]]()
     for suite, check in ended:
         stored = check.stored
-        if stored is not None and stored.record and not stored.fault and stored.record["status"] in TRAINED:
+        if stored is not None and stored.record and not stored.fault:
             key = setting_key(stored.trial["config"])
-            settings.setdefault((suite, key), AuditedSetting(suite, key, [])).trials.append(stored)
+            if stored.record["status"] in TRAINED:
+                settings.setdefault((suite, key), AuditedSetting(suite, key, [])).trials.append(stored)
+            elif stored.trial["name"] in asked:
+                failed.append((AuditedSetting(suite, key, []), stored))
     trials = [(each, stored) for each in settings.values() for stored in each.trials if stored.trial["name"] in asked]
     consistent = [
         (suite, _consistency(check))
@@ -169,21 +178,40 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
         if "consistent" in options.asked
         and (options.only is None or (check.stored and check.stored.trial["name"] in asked))
     ]
-    if not consistent and not trials:
+    if not consistent and not trials and not failed:
         raise UserError(f"{options.results} holds no trial that has ended{_and_matches(options.only, names)}")
     for suite in dict.fromkeys(suite for suite, _ in settings):
         register_parts(suite, allow_plugins=options.allow_plugins)
     machine = _machine(options.device)
     checks = list(_laid_out(options, trials, _Costs(options, machine))) if set(options.asked) - {"consistent"} else []
-    bought, left = _bought(checks, options.budget)
-    return AuditPlan(bought, left, consistent, machine)
+    bought, left = _bought([*checks, *_unfollowed(options, failed)], options.budget)
+    others = [check for _, check in checked if not _has_ended(check) and not check.withdrawn]
+    absent = _names_asked(options, (check for check in others if check.planned))
+    unended = _names_asked(options, (check for check in others if not check.planned))
+    return AuditPlan(bought, left, consistent, machine, absent, unended)
 
 
-def _checks_of_ended(suite: Path) -> Iterator[RecordCheck]:
-    """Yield what is found out about every record of a suite that has ended or is faulty."""
-    for check in verified_suite(suite):
-        if (check.checked or check.faults) and (check.stored is None or check.stored.record is not None):
-            yield check
+def _has_ended(check: RecordCheck) -> bool:
+    """True if something that was checked is a record that has ended or is faulty."""
+    return (check.checked or bool(check.faults)) and (check.stored is None or check.stored.record is not None)
+
+
+def _names_asked(options: AuditOptions, checks: Iterable[RecordCheck]) -> list[str]:
+    """Return the names of the trials of checks, of those that are asked for."""
+    known = [(each.stored.trial["name"], each.stored.trial["config"]) for each in checks if each.stored]
+    names = [name for name, _ in known]
+    return names if options.only is None else sorted(chosen_trials(known, options.only))
+
+
+def _unfollowed(options: AuditOptions, failed: Iterable[tuple[AuditedSetting, StoredTrial]]) -> Iterator[AuditCheck]:
+    """Yield of every trial that ended otherwise than by its training that no level follows it."""
+    level = next((each for each in options.asked if each not in ("consistent", "drawn again")), None)
+    for setting, stored in failed if level else ():
+        ended = stored.record or NO_RECORD
+        status = ended["status"] if ended["status"] == "failed" else f"was {ended['status']}"
+        why = f"it {status} ({ended['reason']}), which nothing here can follow"
+        name = printable(stored.trial["name"])
+        yield AuditCheck(level=level or "begun", setting=setting, stored=stored, name=name, cannot=why)
 
 
 def _and_matches(only: str | None, names: Collection[str]) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gan_bench.audit.carry_out import carry_out
 from gan_bench.audit.plan import AuditOptions, AuditPlan
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import did_you_mean
-from gan_bench.core.text import as_typed, duration, plural, shortened
+from gan_bench.core.text import as_typed, duration, plural, printable, shortened
 from gan_bench.records.audits import LEVELS
+from gan_bench.records.layout import RECORD
 from gan_bench.records.schema import AuditFinding, AuditLevel, AuditVerdict
 from gan_bench.terminal.console import PlainConsole
 
@@ -25,6 +26,8 @@ WHAT = {
 }
 BRIEF: frozenset[AuditLevel] = frozenset({"rescored", "begun"})
 """Levels of which every trial has a finding."""
+MOST_NAMES = 3
+"""Trials without a record that are named."""
 STYLES: Mapping[AuditVerdict, str | None] = {
     "holds": None,
     "not audited": "dim",
@@ -86,7 +89,7 @@ def run_audit(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> bool
             name = f"{suite}: " if several else ""
             name += short.get(finding["name"], finding["name"])
             _say(finding, name, out)
-    _sum_up(found, time.monotonic() - started, out)
+    _sum_up(found, time.monotonic() - started, plan, out)
     return not any(finding["verdict"] in ("doubtful", "contradicted") for finding in found)
 
 
@@ -97,7 +100,7 @@ def _say(finding: AuditFinding, name: str, out: PlainConsole) -> None:
     out.say(text, style=STYLES[finding["verdict"]])
 
 
-def _sum_up(found: list[AuditFinding], seconds: float, out: PlainConsole) -> None:
+def _sum_up(found: list[AuditFinding], seconds: float, plan: AuditPlan, out: PlainConsole) -> None:
     for level in LEVELS:
         counts = Counter(finding["verdict"] for finding in found if finding["level"] == level)
         if counts:
@@ -108,9 +111,28 @@ def _sum_up(found: list[AuditFinding], seconds: float, out: PlainConsole) -> Non
             "`--further 5` and another nonce",
             style="yellow",
         )
+    _say_absent(plan, out)
     said, style = _verdict(Counter[AuditVerdict](finding["verdict"] for finding in found))
     took = f" in {duration(seconds)}" if seconds >= 1 else ""
     out.say(f"{said}{took}; the details are in audit.json beside the records", style=style)
+
+
+def _say_absent(plan: AuditPlan, out: PlainConsole) -> None:
+    """Say which trials there is nothing to audit of: who removes the worst seeds leaves no other trace."""
+    if plan.absent:
+        have = "has" if len(plan.absent) == 1 else "have"
+        text = f"{plural(len(plan.absent), 'planned trial')} {have} no record ({_some(plan.absent)})"
+        out.say(f"{text}: a publisher may have left {'it' if have == 'has' else 'them'} out", style="yellow")
+    if plan.unended:
+        have = "has" if len(plan.unended) == 1 else "have"
+        text = f"{plural(len(plan.unended), 'trial')} {have} no end, no {RECORD} ({_some(plan.unended)})"
+        out.say(f"{text}, and {'is' if have == 'has' else 'are'} not audited", style="yellow")
+
+
+def _some(names: Sequence[str]) -> str:
+    """Name the first of trials, and count the others."""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return "; ".join(map(printable, names[:MOST_NAMES])) + more
 
 
 def _verdict(counts: Counter[AuditVerdict]) -> tuple[str, str | None]:

@@ -123,7 +123,10 @@ def verified_suite(suite: Path) -> Iterator[RecordCheck]:
             yield RecordCheck(stored.path.name, faults, remarks, stored=stored)
         elif not stored.fault:
             remark = f"is {'no longer planned' if stored.withdrawn else 'planned'} and has no record"
-            yield RecordCheck(stored.path.name, (), (remark,), checked=False, planned=True, withdrawn=stored.withdrawn)
+            gone = stored.withdrawn
+            yield RecordCheck(
+                stored.path.name, (), (remark,), checked=False, planned=True, withdrawn=gone, stored=stored
+            )
 
 
 def _renamed(suite: Path) -> Iterator[RecordCheck]:

@@ -509,3 +509,27 @@ def test_of_too_few_seeds_none_is_drawn_again(results):
     said = audit(results, "--levels", "drawn again")
     assert "fewer than 3 seeds of the setting were published" in " ".join(said.split())
     assert "(0 s)" in said
+
+
+def test_what_has_no_record_or_no_end_is_said(results):
+    """Seeds that a publisher removed were passed over: "the records hold"."""
+    first, second, _ = records(results)
+    shutil.rmtree(first.path)
+    second.record.unlink()
+    said = " ".join(audit(results, "--levels", "consistent").split())
+    names = [row["name"] for row in json.loads((results / "small" / "plan.json").read_text())["trials"]]
+    absent, unended = names[:2]
+    assert f"1 planned trial has no record ({absent}): a publisher may have left it out" in said
+    assert f"1 trial has no end, no record.json ({unended}), and is not audited" in said
+    assert said.index("planned trial") < said.index("the records hold: nothing speaks against them in 1 check")
+    assert "no record (" not in audit(results, "--levels", "consistent", "--only", "seed=2")
+
+
+def test_a_trial_that_failed_is_said_not_to_be_audited(results):
+    """It was passed over, and where all had failed there was said to be no trial that has ended."""
+    for record in records(results):
+        edit(record.record, status="failed", reason="out of memory: 3 GiB")
+    said = " ".join(audit(results, "--levels", "begun,repeated").split())
+    assert said.count("it failed (out of memory: 3 GiB), which nothing here can follow") == 3
+    assert "begun: not audited 3" in said
+    assert "nothing was checked" in said
