@@ -18,7 +18,7 @@ from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.naming import chosen_trials
 from gan_bench.config.trial import Trial, TrialConfig, setting_key
 from gan_bench.core.errors import UserError, brief, is_stop
-from gan_bench.core.text import as_typed, names_instead, printable
+from gan_bench.core.text import as_typed, names_instead, printable, some
 from gan_bench.execution.preflight.estimate import Pace, estimate
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import describe_environment
@@ -225,8 +225,11 @@ def _and_matches(only: str | None, names: Collection[str]) -> str:
 def _consistency(check: RecordCheck) -> AuditFinding:
     """Return what ``verify`` found as a finding of an audit."""
     stored, faults = check.stored, "; ".join(check.faults)
-    judged: AuditVerdict = "not audited" if check.unreadable else "contradicted" if faults else "holds"
+    judged: AuditVerdict = "contradicted" if faults else "holds"
     text = faults or "digests, history, scores and end agree"
+    if check.unreadable or check.missing:
+        judged = "not audited"
+        text = f"files are missing, fetch them again ({some(check.missing)})" if check.missing else text
     return finding_of("consistent", stored, stored.trial["name"] if stored else check.name, judged, text, 0.0)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from gan_bench.audit.carry_out import carry_out
 from gan_bench.audit.plan import AuditOptions, AuditPlan
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import did_you_mean
-from gan_bench.core.text import as_typed, duration, plural, printable, shortened
+from gan_bench.core.text import as_typed, duration, plural, shortened, some
 from gan_bench.records.audits import LEVELS
 from gan_bench.records.layout import RECORD
 from gan_bench.records.schema import AuditFinding, AuditLevel, AuditVerdict
@@ -26,8 +26,6 @@ WHAT = {
 }
 BRIEF: frozenset[AuditLevel] = frozenset({"rescored", "begun"})
 """Levels of which every trial has a finding."""
-MOST_NAMES = 3
-"""Trials without a record that are named."""
 STYLES: Mapping[AuditVerdict, str | None] = {
     "holds": None,
     "not audited": "dim",
@@ -121,18 +119,12 @@ def _say_absent(plan: AuditPlan, out: PlainConsole) -> None:
     """Say which trials there is nothing to audit of: who removes the worst seeds leaves no other trace."""
     if plan.absent:
         have = "has" if len(plan.absent) == 1 else "have"
-        text = f"{plural(len(plan.absent), 'planned trial')} {have} no record ({_some(plan.absent)})"
+        text = f"{plural(len(plan.absent), 'planned trial')} {have} no record ({some(plan.absent)})"
         out.say(f"{text}: a publisher may have left {'it' if have == 'has' else 'them'} out", style="yellow")
     if plan.unended:
         have = "has" if len(plan.unended) == 1 else "have"
-        text = f"{plural(len(plan.unended), 'trial')} {have} no end, no {RECORD} ({_some(plan.unended)})"
+        text = f"{plural(len(plan.unended), 'trial')} {have} no end, no {RECORD} ({some(plan.unended)})"
         out.say(f"{text}, and {'is' if have == 'has' else 'are'} not audited", style="yellow")
-
-
-def _some(names: Sequence[str]) -> str:
-    """Name the first of trials, and count the others."""
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return "; ".join(map(printable, names[:MOST_NAMES])) + more
 
 
 def _verdict(counts: Counter[AuditVerdict]) -> tuple[str, str | None]:

@@ -165,6 +165,12 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def some(names: Sequence[str], most: int = 3) -> str:
+    """Return the first of names on one line, and how many there are more."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return "; ".join(map(printable, names[:most])) + more
+
+
 _UNITS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 
 

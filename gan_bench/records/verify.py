@@ -24,12 +24,24 @@ from gan_bench.records.folders import (
     scan_suite,
     trial_folders,
 )
-from gan_bench.records.json_files import read_file
-from gan_bench.records.layout import CHECKPOINT_MAGIC, DAMAGED, RECORD, SAMPLES, TRIAL, TRIALS, WEIGHTS, RecordDirectory
+from gan_bench.records.json_files import is_link, read_file
+from gan_bench.records.layout import (
+    CHECKPOINT_MAGIC,
+    DAMAGED,
+    EVALUATIONS,
+    HISTORY,
+    RECORD,
+    SAMPLES,
+    TRIAL,
+    TRIALS,
+    WEIGHTS,
+    RecordDirectory,
+)
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial, check_saved, read_header
 from gan_bench.records.record import Protocol, Status, TrialRecord, best_scores
+from gan_bench.records.schema import NO_RECORD
 from gan_bench.records.writer import digests
 
 
@@ -46,6 +58,7 @@ class RecordCheck:
         withdrawn: Whether the suite, as it was last run, does not plan that trial any more.
         unreadable: Whether the fault is that this process cannot read it, which says nothing about its content.
         partial: Whether some files of the record are not there, as of a card or a copy.
+        missing: Files that are not there and should be, where nothing that is there disagrees.
         stored: The record, from ``verified_suite`` alone and where it can be read.
     """
 
@@ -57,6 +70,7 @@ class RecordCheck:
     withdrawn: bool = False
     unreadable: bool = False
     partial: bool = False
+    missing: tuple[str, ...] = ()
     stored: StoredTrial | None = field(default=None, repr=False, compare=False)
 
 
@@ -116,11 +130,14 @@ def verified_suite(suite: Path) -> Iterator[RecordCheck]:
     yield from _renamed(suite)
     for stored in scan_suite(suite):
         if isinstance(stored, RecordError):
-            yield _refused("record", stored)
+            lost = (f"{stored.folder}/{TRIAL}",) if _has_lost_its_trial(suite, stored.folder) else ()
+            yield replace(_refused("record", stored), missing=lost)
         elif isinstance(stored.fault, AlteredError) or (stored.fault is None and stored.path.is_dir()):
-            faults = tuple(_faults(stored, excused(left_out, stored)))
+            may_miss = excused(left_out, stored)
+            faults = tuple(_faults(stored, may_miss))
             remarks = (*_remarks(stored), *_remedy(suite, stored, faults))
-            yield RecordCheck(stored.path.name, faults, remarks, stored=stored)
+            missing = _missing(stored, faults, may_miss)
+            yield RecordCheck(stored.path.name, faults, remarks, missing=missing, stored=stored)
         elif not stored.fault:
             remark = f"is {'no longer planned' if stored.withdrawn else 'planned'} and has no record"
             gone = stored.withdrawn
@@ -224,9 +241,35 @@ def _digest_faults(directory: RecordDirectory, record: TrialRecord, left_out: fr
             yield f"{name} was not there when the record was written"
         elif found[name] != record.files[name]:
             yield f"{name} has changed since the record was written"
-    is_left_out = WEIGHTS in left_out and WEIGHTS not in found
-    if record.weights_sha256 is not None and found.get(WEIGHTS) != record.weights_sha256 and not is_left_out:
+    if record.weights_sha256 is None or found.get(WEIGHTS) == record.weights_sha256:
+        return
+    if WEIGHTS in found:
         yield f"{WEIGHTS} is not the one that was saved"
+    elif WEIGHTS not in left_out and WEIGHTS not in record.files:  # else it was said already
+        yield f"{WEIGHTS} is gone"
+
+
+def _has_lost_its_trial(suite: Path, folder: str) -> bool:
+    """True if a record directory has no ``trial.json``."""
+    path = suite / folder
+    return fnmatchcase(folder, TRIALS) and not is_link(path) and path.is_dir() and not (path / TRIAL).exists()
+
+
+def _missing(stored: StoredTrial, faults: Collection[str], left_out: frozenset[str]) -> tuple[str, ...]:
+    """Return which files are gone of a record whose other files are as they were; none where anything else is wrong.
+
+    Without its history or evaluations, what must agree with them cannot: digests alone count then.
+    """
+    files = (stored.record or NO_RECORD).get("files") or {}
+    gone = tuple(name for name in sorted(files) if name not in left_out and not (stored.path / name).exists())
+    if not gone or stored.record is None:
+        return ()
+    follow = {f"{name} is gone" for name in gone}
+    if {HISTORY, EVALUATIONS} & set(gone):
+        faults = list(_digest_faults(RecordDirectory(stored.path), TrialRecord.from_json(stored.record), left_out))
+    samples = any(name.startswith(f"{SAMPLES}/") for name in gone)
+    wrong = [each for each in faults if each not in follow and not (samples and each.startswith("samples of epochs"))]
+    return () if wrong else gone
 
 
 def _end_faults(stored: StoredTrial, record: TrialRecord, config: TrialConfig) -> Iterator[str]:

@@ -533,3 +533,23 @@ def test_a_trial_that_failed_is_said_not_to_be_audited(results):
     assert said.count("it failed (out of memory: 3 GiB), which nothing here can follow") == 3
     assert "begun: not audited 3" in said
     assert "nothing was checked" in said
+
+
+@pytest.mark.parametrize(
+    "name", ["generator.safetensors", "history.jsonl", "evaluations.jsonl", "trial.json", "samples"]
+)
+def test_a_file_that_was_lost_contradicts_nothing_and_a_changed_one_beside_it_does(results, name):
+    """An honest record with a lost file was "contradicted"."""
+    record, *_ = records(results)
+    path = record.path / name if name != "samples" else record.sample(3)
+    path.unlink()
+    (check,) = (each for each in verify(results) if each.faults)
+    assert not any("is not the one that was saved" in fault for fault in check.faults), "it is gone"
+    said = " ".join(audit(results, "--levels", "consistent").split())
+    assert "not audited consistent: " in said
+    assert "files are missing, fetch them again (" in said
+    assert f"{path.name})" in said
+    changed = record.environment
+    changed.write_text(changed.read_text().replace("cpu", "abc", 1))
+    if name != "trial.json":  # without which nothing is known of the others
+        assert "contradicted consistent" in " ".join(audit(results, "--levels", "consistent", code=1).split())
