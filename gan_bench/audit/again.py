@@ -16,6 +16,7 @@ from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.program_code import is_other_code
 from gan_bench.core.registry import REGISTRIES
+from gan_bench.core.text import plural
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.workers.inline import run_alone, steps_until
 from gan_bench.metrics.evaluator import sample_grid
@@ -184,7 +185,19 @@ def rescored(stored: StoredTrial, context: RunContext, *, allow_plugins: bool) -
     if RecordDirectory(stored.path).average_weights.is_file():
         average = load_generator(stored.path, average=True, allow_plugins=allow_plugins, device=context.device).network
     draws = config.evaluation.draws
-    return all_of(_images_judged(stored, line, loaded.network, average, context, "published generator", draws))
+    verdict, text = all_of(_images_judged(stored, line, loaded.network, average, context, "published generator", draws))
+    return verdict, f"{text}{said_of_added(stored)}"
+
+
+def count_added(stored: StoredTrial) -> int:
+    """Return how many scores were added to a record later: its end vouches for none of them."""
+    return sum(map(len, stored.added.values()))
+
+
+def said_of_added(stored: StoredTrial) -> str:
+    """Return what a finding adds where scores were added to a record later, or nothing."""
+    count = count_added(stored)
+    return f"; {plural(count, 'score')} {'was' if count == 1 else 'were'} added later and not audited" if count else ""
 
 
 def _images_judged(

@@ -139,6 +139,7 @@ class AuditPlan:
         machine: What it runs on.
         absent: Names of planned trials without a record.
         unended: Names of trials whose record has no end.
+        added: Count of scores that were added to records later, which no level audits.
     """
 
     checks: list[AuditCheck]
@@ -147,6 +148,7 @@ class AuditPlan:
     machine: AuditMachine
     absent: Sequence[str] = ()
     unended: Sequence[str] = ()
+    added: int = 0
 
 
 def plan_audit(options: AuditOptions) -> AuditPlan:
@@ -188,7 +190,10 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
     others = [check for _, check in checked if not _has_ended(check) and not check.withdrawn]
     absent = _names_asked(options, (check for check in others if check.planned))
     unended = _names_asked(options, (check for check in others if not check.planned))
-    return AuditPlan(bought, left, consistent, machine, absent, unended)
+    added = sum(
+        again.count_added(check.stored) for _, check in ended if check.stored and check.stored.trial["name"] in asked
+    )
+    return AuditPlan(bought, left, consistent, machine, absent, unended, added)
 
 
 def _has_ended(check: RecordCheck) -> bool:
@@ -226,7 +231,7 @@ def _consistency(check: RecordCheck) -> AuditFinding:
     """Return what ``verify`` found as a finding of an audit."""
     stored, faults = check.stored, "; ".join(check.faults)
     judged: AuditVerdict = "contradicted" if faults else "holds"
-    text = faults or "digests, history, scores and end agree"
+    text = faults or f"digests, history, scores and end agree{again.said_of_added(stored) if stored else ''}"
     if check.unreadable or check.missing:
         judged = "not audited"
         text = f"files are missing, fetch them again ({some(check.missing)})" if check.missing else text

@@ -116,7 +116,10 @@ def _sum_up(found: list[AuditFinding], seconds: float, plan: AuditPlan, out: Pla
 
 
 def _say_absent(plan: AuditPlan, out: PlainConsole) -> None:
-    """Say which trials there is nothing to audit of: who removes the worst seeds leaves no other trace."""
+    """Say which trials and scores nothing audits: who removes the worst seeds leaves no other trace."""
+    if plan.added:
+        scores = f"{plural(plan.added, 'score')} {'was' if plan.added == 1 else 'were'} added later"
+        out.say(f"{scores} (`gan-bench score --add`), which no level audits", style="yellow")
     if plan.absent:
         have = "has" if len(plan.absent) == 1 else "have"
         text = f"{plural(len(plan.absent), 'planned trial')} {have} no record ({some(plan.absent)})"

@@ -553,3 +553,19 @@ def test_a_file_that_was_lost_contradicts_nothing_and_a_changed_one_beside_it_do
     changed.write_text(changed.read_text().replace("cpu", "abc", 1))
     if name != "trial.json":  # without which nothing is known of the others
         assert "contradicted consistent" in " ".join(audit(results, "--levels", "consistent", code=1).split())
+
+
+def test_scores_that_were_added_later_are_said_not_to_be_audited(results):
+    """An invented score in added.json passed every level, and no word was said of it."""
+    for record in records(results)[1:]:
+        shutil.rmtree(record.path)
+    done = gan_bench("score", results, "--add", "cifar-v1", "--device", "cpu")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (record,) = records(results)
+    change(record.added, lambda content: content["additions"][0]["scores"][0].update(value=0.01))
+    count = sum(len(each["scores"]) for each in json.loads(record.added.read_text())["additions"])
+    said = " ".join(audit(results, "--levels", "consistent,rescored").split())
+    assert f"{count} scores were added later (`gan-bench score --add`), which no level audits" in said
+    texts = [each["text"] for each in found(results).values()]
+    assert len(texts) == 2
+    assert all(text.endswith(f"; {count} scores were added later and not audited") for text in texts), texts
