@@ -117,7 +117,7 @@ def serve(
         UserError: There is no database, or it is a server's, which has a page of its own.
     """
     if tracking_uri is None and not (results / "mlflow.db").exists():
-        there = results.is_dir() and suite_folders(results)
+        there = results.is_dir() and suite_folders(existing(results))
         remedy = (
             f"`gan-bench sync {shlex.quote(str(results))}` makes it from the records" if there else "run a suite first"
         )

@@ -222,12 +222,13 @@ def verify(
 ) -> None:
     """Check every record: digests, completeness, that history, scores and status agree."""
     from gan_bench.records.folders import existing
+    from gan_bench.records.layout import TRIAL
     from gan_bench.records.verify import verify as verify_records
 
     _check_rerun(rerun, results)
     root, out = data_root(data), console()
     bad = count = planned = withdrawn = partial = 0
-    folder = results if results.is_dir() else existing(results)  # one record, or a card, can be verified as well
+    folder = results if (results / TRIAL).is_file() else existing(results)  # one record, or a card, is no such folder
     for check in verify_records(folder):
         bad += bool(check.faults)
         count += check.checked

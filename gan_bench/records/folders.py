@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from gan_bench.config.naming import means
 from gan_bench.config.trial import RESERVED_NAMES, directory_name, setting_key
 from gan_bench.core.errors import CopiedError, DamagedError, PutAsideError, RecordError, UnreadableError, UserError
-from gan_bench.core.text import printable
+from gan_bench.core.text import plural, printable
 from gan_bench.records import schema
 from gan_bench.records.command import Command
 from gan_bench.records.json_files import REMEDY, read_known, read_optional, unreadable, without_remedy
@@ -29,7 +29,19 @@ def existing(results: Path) -> Path:
     """Return a results folder that must be there.
 
     Raises:
-        UserError: It is not, or it is a record in one.
+        UserError: It is not, it is a record in one, or it holds results folders, such as those of several people.
+    """
+    if not suite_folders(existing_folder(results)) and (inside := results_folders_in(results)):
+        count, name = plural(len(inside), "results folder"), "name one, such as" if len(inside) > 1 else "name it,"
+        raise UserError(f"{results} holds {count}: {name} {inside[0]}")
+    return results
+
+
+def existing_folder(results: Path) -> Path:
+    """Return a results folder, or a folder of such, that must be there.
+
+    Raises:
+        UserError: It is not, or it is a record.
     """
     if not results.is_dir():
         raise UserError(f"{results} is no folder; name the results folder of an earlier run")
@@ -37,6 +49,16 @@ def existing(results: Path) -> Path:
     if fnmatchcase(place.name, TRIALS) and (results / TRIAL).is_file():
         raise UserError(f"{results} is the record of one trial; name its suite's folder, {place.parent}")
     return results
+
+
+def results_folders_in(folder: Path) -> list[Path]:
+    """Return the results folders in a folder that is none itself."""
+    found = list[Path]()
+    for each in sorted(folder.iterdir()):
+        with contextlib.suppress(OSError, UnreadableError):  # what this process may not look into
+            if not each.name.startswith(".") and each.is_dir() and suite_folders(each):
+                found.append(each)
+    return found
 
 
 def suite_folders(results: Path) -> list[Path]:

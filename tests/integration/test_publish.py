@@ -302,6 +302,36 @@ def test_what_cannot_be_published_is_said(results, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["report"],
+        ["compare", "{}"],
+        ["publish", "--out", "{}-published"],
+        ["verify"],
+        ["audit"],
+        ["sync"],
+        ["ui", "--results"],
+        ["export", "parquet"],
+        ["card", "best", "--results"],
+        ["score", "--add", "kid"],
+    ],
+    ids=" ".join,
+)
+def test_a_folder_of_several_results_folders_is_none(results, tmp_path, command):
+    """Whoever named it was told to run a suite, as if nothing were there."""
+    people = tmp_path / "people"
+    for name in ("alice", "bob"):
+        (people / name).mkdir(parents=True)
+        (people / name / results.name).symlink_to(next(results.glob("*/plan.json")).parent)
+    (people / "notes").mkdir()
+    done = CliRunner().invoke(app, [*(word.format(people) for word in command), str(people)])
+    assert str(done.exception) == f"{people} holds 2 results folders: name one, such as {people / 'alice'}"
+    (people / "bob" / results.name).unlink()
+    with pytest.raises(UserError, match=f"people holds 1 results folder: name it, {people / 'alice'}$"):
+        gb.load(people)
+
+
 def tree(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

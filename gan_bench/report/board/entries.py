@@ -11,7 +11,7 @@ from gan_bench.config.measures import primary_measure
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import clip, plural, printable
 from gan_bench.records.audits import LEVELS, current_findings, read_audits, record_digest
-from gan_bench.records.folders import existing, suite_folders
+from gan_bench.records.folders import existing_folder, results_folders_in, suite_folders
 from gan_bench.records.places import portable_digest
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
@@ -117,9 +117,7 @@ def published_folders(folders: Sequence[Path]) -> list[Path]:
     """
     found = list[Path]()
     for folder in folders:
-        inside = [folder] if suite_folders(existing(folder)) else []
-        if not inside:
-            inside = [each for each in sorted(folder.iterdir()) if each.is_dir() and suite_folders(each)]
+        inside = [folder] if suite_folders(existing_folder(folder)) else results_folders_in(folder)
         if not inside:
             raise UserError(f"{folder} holds no records; name folders that `gan-bench publish` wrote")
         found += [each for each in inside if each not in found]
