@@ -84,6 +84,35 @@ def setting_name(recipe: str, values: Mapping[str, object], config: TrialConfig,
     return ",".join([recipe, *parts])
 
 
+_NAMED = re.compile(r"(?:^|,)([a-z][a-z0-9_.]*)=([^,]*)")
+"""A value in a name, with its field."""
+
+
+def misnamed(name: str, config: Mapping[str, Any]) -> str:
+    """Return the first value in the name of a trial or setting that is not its config's, or nothing.
+
+    What names no field, such as a recipe, says no value.
+
+    Args:
+        name: As ``setting_name`` makes it, with or without the seed, however numbers are written.
+        config: Its config, as ``TrialConfig.to_json`` gives it.
+    """
+    flat = {**config, **flat_values(config)}
+    both = {short: (flat.get(g), flat.get(d)) for short, g, d in (*PAIRS, *((s, *pair) for s, pair in BOTH.items()))}
+    for found in _NAMED.finditer(name):
+        field, text = found.groups()
+        values = both.get(field) or ((flat[field],) if field in flat else ())
+        if not all(_is_written(text, value) for value in values):
+            return found[0].removeprefix(",")
+    return ""
+
+
+def _is_written(text: str, value: object) -> bool:
+    """True if a text is how a value may be written: numbers that are not whole in many ways."""
+    is_number = isinstance(value, (float, tuple, list))
+    return text == plain(value) or (is_number and _plainly(text) == _plainly(plain(value)))
+
+
 def plain(value: object) -> str:
     """Write a value as names of settings have it: betas as ``0.5-0.999``."""
     if isinstance(value, (tuple, list)):

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from gan_bench.config.naming import misnamed
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.atomic import unseal
 from gan_bench.core.errors import AlteredError, RecordError, UnreadableError
-from gan_bench.core.text import plural
+from gan_bench.core.text import clip, plural, printable
 from gan_bench.records.earlier import Earlier, refuse_other_format
 from gan_bench.records.folders import (
     baselines_fault,
@@ -165,6 +166,10 @@ def _faults(stored: StoredTrial, left_out: frozenset[str]) -> Iterator[str]:
     stored = stored.as_recorded()  # its end vouches for what was there when it ended
     if not stored.path.name.endswith(f"--{config.id}"):
         yield f"it is the record of another trial, {config.id}; a run sets it aside where its directory is planned"
+    for what in ("name", "setting"):
+        if value := misnamed(stored.trial[what], stored.trial["config"]):
+            yield f"its {what} says {clip(printable(value), 60)}, which is not what its config says"
+            break
     yield from _history_faults(stored, config, left_out)
     for file in (directory.checkpoint, directory.previous_checkpoint):
         if fault := _checkpoint_fault(file, config.id):

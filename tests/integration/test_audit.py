@@ -205,6 +205,27 @@ def test_names_of_scores_follow_from_what_they_are(results, forge, said):
     assert said in " ".join(audit(results, "--levels", "consistent", code=1).split())
 
 
+@pytest.mark.parametrize(
+    ("was", "now", "said"), [("epochs=3", "epochs=30", "its name says epochs=30"), ("seed=0", "seed=9", "seed=9")]
+)
+def test_a_name_that_its_config_contradicts_is_found(results, was, now, said):
+    """Cards and exports show names."""
+    (record,) = (each for each in records(results) if "seed=0" in each.path.name)
+
+    def rename(trial):
+        for key in {"name", "setting", "directory"} & set(trial):
+            trial[key] = trial[key].replace(f",{was}", f",{now}")
+
+    change(record.trial, rename)
+    reseal(record)
+    change(results / "small" / "plan.json", lambda plan: [rename(trial) for trial in plan["trials"]])
+    renamed = record.path.rename(record.path.with_name(record.path.name.replace(f",{was}", f",{now}")))
+    faults = [(check.name, fault) for check in verify(results) for fault in check.faults]
+    assert [name for name, _ in faults] == [renamed.name]
+    assert f"{said}, which is not what its config says" in faults[0][1]
+    assert "contradicted consistent: " in audit(results, "--levels", "consistent", code=1)
+
+
 def last_scores_changed(record, by):
     """Change the list of the last scores, and make the end fit."""
     lines = [json.loads(line) for line in record.evaluations.read_text().splitlines()]

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from gan_bench.config.changes import Changes, RandomValues, Several, parse_change, parse_changes
 from gan_bench.config.cuts import PlanOptions, idle_caps
+from gan_bench.config.naming import misnamed
 from gan_bench.config.plugins import keep_plugins
 from gan_bench.config.recipes import RECIPES, Fact
 from gan_bench.config.suite import find_suite, make_plan
@@ -245,6 +246,37 @@ def test_shipped_suites_plan(name, profile):
     plan = make_plan(find_suite(name), PlanOptions(profile=profile))
     assert plan.suite == name
     assert len({trial.name for trial in plan.trials}) == len(plan.trials)
+    assert {misnamed(trial.name, trial.config.to_json()) for trial in plan.trials} == {""}
+
+
+@pytest.mark.parametrize(
+    "name", ["own label", "mnist-mlp-z100", "mnist-mlp-z100,seed=7", "a,lr=2e-04,b=3,batch_size=128"]
+)
+def test_a_name_says_values_of_its_config_however_they_are_written(name):
+    values = RECIPES["mnist-mlp-z100"].values()
+    config = {**values, "lr_g": 2e-4, "lr_d": 2e-4, "batch_size": 128, "seed": 7}
+    assert misnamed(name, config) == ""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "lr=2e-5",
+        "lr_g=0.001",
+        "betas=0.5-0.998",
+        "beta1=0.3",
+        "seed=1234568",
+        "loss=hinge",
+        "spectral_norm=True",
+        "lr=",
+    ],
+)
+def test_a_name_that_says_another_value_than_its_config_is_found(value):
+    config = {
+        "lr_g": 2e-4, "lr_d": 2e-4, "betas_g": [0.5, 0.999], "betas_d": [0.5, 0.999], "seed": 1234567,
+        "loss": "wasserstein", "spectral_norm": False,
+    }  # fmt: skip
+    assert misnamed(f"own,latent_dim=64,{value},x", config) == value
 
 
 def test_mnist_covers_the_question_of_the_articles():
