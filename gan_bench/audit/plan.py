@@ -7,6 +7,7 @@ import math
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from itertools import count, islice, zip_longest
 from pathlib import Path
 
@@ -67,9 +68,11 @@ class AuditOptions:
 
     def command(self) -> str:
         """Return what repeats the audit on a folder of that name, without places of this machine."""
-        words = ["gan-bench", "audit", self.results.resolve().name, "--levels", ",".join(self.asked)]
+        name = self.results.resolve().name
+        folder = f"./{name}" if name.startswith("-") else name  # else it were an option
+        words = ["gan-bench", "audit", folder, "--levels", ",".join(self.asked)]
         words += ["--nonce", self.nonce, "--device", self.device.type]
-        words += ["--budget", f"{self.budget:g}"] if self.budget else []
+        words += ["--budget", f"{Decimal(str(self.budget)).normalize():f}s"] if self.budget else []
         words += ["--only", self.only] if self.only else []
         words += ["--further", str(self.further)] if self.further > 1 else []
         return shlex.join([*words, *(["--allow-plugins"] if self.allow_plugins else [])])
