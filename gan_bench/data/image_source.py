@@ -43,11 +43,19 @@ _REMEDIES = {
     **dict.fromkeys(_PACKED, "unpack {} files and name the folder"),
     **dict.fromkeys(_TO_SAVE, "save {} files as PNG"),
     **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm"), "save the frames of {} files as PNG"),
+    **dict.fromkeys((".npy", ".npz"), "pass what {} files hold to gb.score in Python, or save it as PNG"),
     **dict.fromkeys(
-        (".npy", ".npz", ".pt", ".pth"), "pass what {} files hold to gb.score in Python, or save it as PNG"
+        (".pt", ".pth"),
+        "pass what {} files hold to gb.score in Python, or save it as PNG; of a generator in them, sample images into "
+        "a folder",
     ),
     **dict.fromkeys(
-        (".parquet", ".arrow", ".tfrecord", ".tfrecords", ".mdb", ".h5", ".hdf5", ".pkl", ".mat"),
+        (".pkl", ".pickle", ".ckpt", ".safetensors", ".onnx"),
+        "of a generator in {} files, sample images into a folder; of statistics, save mu and sigma as .npz; of images, "
+        "export them as PNG",
+    ),
+    **dict.fromkeys(
+        (".parquet", ".arrow", ".tfrecord", ".tfrecords", ".mdb", ".h5", ".hdf5", ".mat"),
         "export the images in {} files as PNG",
     ),
 }

@@ -1281,6 +1281,12 @@ def test_statistics_that_cannot_be_read_say_why_and_the_remedy(tmp_path):
         ("a.mp4", "save the frames of .mp4 files as PNG"),
         ("a.npy labels.csv", "pass what .npy files hold to gb.score in Python, or save it as PNG"),
         ("data.arrow a.json b.json", "export the images in .arrow files as PNG"),
+        (
+            "G.pkl",
+            "of a generator in .pkl files, sample images into a folder; of statistics, save mu and sigma as .npz",
+        ),
+        ("last.ckpt", "of a generator in .ckpt files, sample images into a folder"),
+        ("G.pt", "pass what .pt files hold to gb.score in Python, or save it as PNG; of a generator in them, sample "),
         ("a.txt", "name a folder of images (.apng"),
         ("", "name a folder of images (.apng"),
     ],
@@ -1296,6 +1302,18 @@ def test_a_source_of_other_kinds_has_the_remedy_of_them(tmp_path, files, remedy)
         with pytest.raises(DataError) as caught:
             inspect_images(source)
         assert f"; {remedy}" in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", ["pkl", "ckpt", "safetensors"])
+def test_a_file_that_may_hold_a_generator_or_statistics_has_their_remedies(tmp_path, ending):
+    """It was told to export its images."""
+    path = tmp_path / f"network.{ending}"
+    path.write_bytes(b"\x80\x04x")
+    with pytest.raises(DataError) as caught:
+        inspect_images(path)
+    assert f"; of a generator in .{ending} files, sample images into a folder; of statistics, save mu" in str(
+        caught.value
+    )
 
 
 def test_of_many_other_kinds_the_most_are_told(tmp_path):
