@@ -181,7 +181,9 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
         (suite, _consistency(check))
         for suite, check in ended
         if "consistent" in options.asked
-        and (options.only is None or (check.stored and check.stored.trial["name"] in asked))
+        and (
+            options.only is None or (check.stored and check.stored.trial["name"] in asked) or _is_called(check, options)
+        )
     ]
     if not consistent and not trials and not failed:
         raise UserError(f"{options.results} holds no trial that has ended{_and_matches(options.only, names)}")
@@ -222,6 +224,12 @@ def _unfollowed(options: AuditOptions, failed: Iterable[tuple[AuditedSetting, St
         yield AuditCheck(level=level or "begun", setting=setting, stored=stored, name=name, cannot=why)
 
 
+def _is_called(check: RecordCheck, options: AuditOptions) -> bool:
+    """True if a damaged record is asked for, of which its directory alone is known."""
+    name = check.directory.rpartition("--")[0]
+    return bool(name and options.only and chosen_trials([(name, {})], options.only))
+
+
 def _and_matches(only: str | None, names: Collection[str]) -> str:
     """Say for the error that no trial is called as asked, and what may have been meant."""
     if only is None:
@@ -238,7 +246,8 @@ def _consistency(check: RecordCheck) -> AuditFinding:
     if check.unreadable or check.missing:
         judged = "not audited"
         text = f"files are missing, fetch them again ({some(check.missing)})" if check.missing else text
-    return finding_of("consistent", stored, stored.trial["name"] if stored else check.name, judged, text, 0.0)
+    name = stored.trial["name"] if stored else check.directory or check.name
+    return finding_of("consistent", stored, name, judged, text, 0.0)
 
 
 def _machine(device: torch.device) -> AuditMachine:

@@ -321,6 +321,8 @@ def remedy_of(suite: Path, known: Planned, directory: str) -> str:
         known: Its planned trials by directory.
         directory: The record's.
     """
+    if (suite / LEFT_OUT).is_file():
+        return "fetch the publication again"
     row: Mapping[str, Any] | None = known.get(directory)
     if row is None and (trial := read_optional(suite / directory / TRIAL, schema.TRIAL, RecordError)):
         setting = setting_key(trial["config"])  # another seed of a planned setting is a run's, too
@@ -331,8 +333,7 @@ def remedy_of(suite: Path, known: Planned, directory: str) -> str:
     if row.get("withdrawn"):
         return "its suite asks for the trial no longer, so no run replaces it; move it elsewhere"
     config, seed = row["config"], str(row["config"]["seed"])
-    is_published = (suite / LEFT_OUT).is_file()
-    own = "" if is_published else command_of(suite, plan_of(suite), suite_of(suite))
+    own = command_of(suite, plan_of(suite), suite_of(suite))
     command = Command.parse(own).training([config], str(config["suite"]), str(config["profile"])) if own else None
     if command is None:
         return f"run the suite again with `--seeds {seed}` to replace it"

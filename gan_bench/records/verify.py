@@ -61,6 +61,7 @@ class RecordCheck:
         partial: Whether some files of the record are not there, as of a card or a copy.
         missing: Files that are not there and should be, where nothing that is there disagrees.
         stored: The record, from ``verified_suite`` alone and where it can be read.
+        directory: That of a record that cannot be read or is damaged, whose trial is not known, or nothing.
     """
 
     name: str
@@ -73,6 +74,7 @@ class RecordCheck:
     partial: bool = False
     missing: tuple[str, ...] = ()
     stored: StoredTrial | None = field(default=None, repr=False, compare=False)
+    directory: str = field(default="", compare=False)
 
 
 def verify(results: Path) -> Iterator[RecordCheck]:
@@ -132,7 +134,7 @@ def verified_suite(suite: Path) -> Iterator[RecordCheck]:
     for stored in scan_suite(suite):
         if isinstance(stored, RecordError):
             lost = (f"{stored.folder}/{TRIAL}",) if _has_lost_its_trial(suite, stored.folder) else ()
-            yield replace(_refused("record", stored), missing=lost)
+            yield replace(_refused("record", stored), missing=lost, directory=stored.folder or "")
         elif isinstance(stored.fault, AlteredError) or (stored.fault is None and stored.path.is_dir()):
             may_miss = excused(left_out, stored)
             faults = tuple(_faults(stored, may_miss))

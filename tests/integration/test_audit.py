@@ -408,6 +408,17 @@ def test_an_audit_takes_the_names_that_it_prints(results):
     assert "consistent: 1 record," in printed
 
 
+def test_a_damaged_record_hides_behind_no_name(results):
+    """It was said that there is no such trial, and a run was to replace it in a stranger's publication."""
+    (record,) = (each for each in records(results) if "seed=1" in each.path.name)
+    record.environment.write_text(record.environment.read_text().replace("cpu", "cpx", 1))
+    (results / "small" / "left-out.json").write_text('{"schema": 1, "files": {}}')
+    said = audit(results, "--levels", "consistent", "--only", "seed=1", code=1)
+    assert f"contradicted consistent: {record.path.name}: " in said
+    assert "; fetch the publication again" in said
+    assert "consistent: 1 record," in audit(results, "--levels", "consistent", "--only", "seed=2")
+
+
 def test_a_damaged_audit_is_no_reason_to_lose_it(results):
     (results / "small" / AUDIT).write_text("{}x")
     done = gan_bench("audit", results, "--levels", "consistent")
