@@ -1231,6 +1231,15 @@ def test_a_new_collapse_is_counted_once_and_left_out_under_every_extractor():
     assert left_out == {"lenet-mnist-v1": 2, "inception": 2}
 
 
+def test_collapses_are_counted_of_the_generators_that_were_looked_at():
+    """A remark said "2 of 5 collapsed" of a setting of which the sentence above it said "2 of 2"."""
+    items = pair(5, np.log(2), collapsed=(2, 0))
+    study, _, answer = answered([*items[:4], *of_fid_alone(items[4::2]), *items[5::2]], LOOKS)
+    row = standings(study.scored[0]).row("lr 1e-4")
+    assert (row.counted, list(row.remarks())) == (2, ["2 of 2 collapsed"])
+    assert [each[:17] for each in answer.cautions if "count as collapsed" in each] == ["2 of 2 generators"]
+
+
 def test_a_collapse_that_was_measured_of_one_side_alone_withholds_no_test():
     items = pair(5, -np.log(2), collapsed=(2, 0))
     row, sentence, _ = row_of([*items[::2], *of_fid_alone(items[1::2])])

@@ -207,7 +207,7 @@ def _sample(standing: Standing) -> Sample:
     counted = done[done["seed"].isin(look.seeds)]
     values = values_of(counted, final, primary_measure()).dropna()
     if (setting.study.collapsed(counted["trial"]) > 0).any():
-        return Sample((), unfit=f"{len(standing.collapsed)} of {len(done)} collapsed")  # as remarks count them
+        return Sample((), unfit=f"{len(standing.collapsed)} of {standing.counted} collapsed")  # as remarks count them
     return Sample(tuple(float(value) for value in values), design.looks, look.number)
 
 

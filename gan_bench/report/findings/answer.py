@@ -139,8 +139,8 @@ def _collapse(best: Standing) -> str:
         start = "The one generator of the best setting counts"
     elif some == count:
         start = f"{'Both' if count == 2 else f'All {count}'} generators of the best setting count"
-    else:
-        start = f"{some} of {count} generators of the best setting count{'s' if some == 1 else ''}"
+    else:  # not all of them need have been looked at
+        start = f"{some} of {best.counted} generators of the best setting count{'s' if some == 1 else ''}"
     reasons = list(_signs(best))
     if some < count and all(reasons):
         return f"{start} as collapsed: {'; '.join(reasons)}."

@@ -90,6 +90,11 @@ class Standing:
         return self.untrained is not None and self.untrained <= self.median.estimate < math.inf
 
     @property
+    def counted(self) -> int:
+        """How many of its finished trials an extractor that knows classes has looked at."""
+        return int(self.setting.study.collapsed(self.setting.done["trial"]).count())
+
+    @property
     def is_collapsed(self) -> bool:
         """Whether all of its generators collapsed."""
         return 0 < len(self.collapsed) == len(self.setting.done)
@@ -125,7 +130,7 @@ class Standing:
         if self.label in self.setting.study.withdrawn_before_first_look:
             yield WITHDRAWN
         if len(self.collapsed):
-            yield f"{len(self.collapsed)} of {len(self.setting.done)} collapsed"
+            yield f"{len(self.collapsed)} of {self.counted} collapsed"
         if self.is_untrained:
             yield "no better than untrained"
         for what, count in self.lost.items():

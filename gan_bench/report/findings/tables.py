@@ -234,8 +234,7 @@ def health_table(scored: ScoredStudy) -> Table:
         for name in scored.study.shown(health):
             put_interval(row, name, each.mean(name))
         if COLLAPSED in scored.study.metrics:
-            counted = int(scored.study.collapsed(done["trial"]).count())
-            row["collapses"] = f"{len(each.collapsed)} of {counted}" if counted else ""
+            row["collapses"] = f"{len(each.collapsed)} of {each.counted}" if each.counted else ""
         outputs = (0, 1) if done["probabilities"].all() else (None, None)
         for name in STATISTICS:
             put_interval(row, name, interval_of(done[name], outputs if name in PROBABILITIES else (None, None)))
