@@ -153,6 +153,21 @@ def test_what_may_be_chance_is_one_sentence_and_left_out_where_it_is_told():
     assert list(found.maybe_chance([("study", str(i)) for i in range(4)], hardly=False)) == []
 
 
+def test_of_many_settings_with_collapses_one_is_sooner_chance():
+    """Uncorrected, a third of the comparisons of equal code would have ended with exit code 3."""
+    alone = CollapseChanges.of(counts((0, 3), (0, 0), runs=5))
+    among = CollapseChanges.of(counts((0, 3), (1, 1), (2, 1), runs=5))
+    assert ([str(each.setting) for each in alone.hardly], list(among.hardly)) == (["0"], [])
+    assert len(list(among.maybe_chance([], hardly=False))) == 1
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.5])
+def test_equal_code_is_hard_to_believe_in_less_than_a_tenth_of_comparisons(rate):
+    generator, studies = np.random.default_rng(11), 1000
+    found = [CollapseChanges.of(counts(*generator.binomial(5, rate, (13, 2)).tolist(), runs=5)) for _ in range(studies)]
+    assert sum(bool(each.hardly) for each in found) <= stats.binom.ppf(0.999, studies, 0.1)
+
+
 def test_a_setting_that_no_longer_beats_untrained_generators_is_worse_though_no_seed_is_left():
     fids = fids_of(np.random.default_rng(2), np.zeros((1, 2)), (1, 2))
     (found,) = primary(side(fids), side(fids * 8, {(0, 0), (0, 1)})).values()  # untrained ones have 300

@@ -23,7 +23,8 @@ _BY_FEW = "beyond the tolerance, but half of the seeds changed by less than half
 EXPLORATORY = "exploratory"
 MAY_BE_CHANCE = "may be chance"
 HARDLY = 0.1
-"""A chance of more runs that collapsed, as 3 of 5 where none did, up to which nobody can judge it."""
+"""A chance of more runs that collapsed, as 3 of 5 where none did, times the settings with any, up to which nobody can
+judge it: equal code comes there in at most so many comparisons."""
 _NAMED = 2
 """Settings that a sentence names."""
 GROSS = 1.0
@@ -120,11 +121,13 @@ class CollapseChanges:
     Attributes:
         worse: Settings in which more did than chance explains.
         chance: Settings in which more did, which may be chance.
+        hardly: Those of them of which that is hard to believe, by ``HARDLY``.
         together: All settings together, where these are worse and no single one is; or nothing.
     """
 
     worse: Sequence[Collapses]
     chance: Sequence[Collapses]
+    hardly: Sequence[Collapses]
     together: str
 
     @classmethod
@@ -133,7 +136,9 @@ class CollapseChanges:
         every = list(settings)
         worse = worse_settings(every)
         chance = [each for each in every if each.are_more and each not in worse]
-        return cls(worse, chance, "" if worse else worse_together(every))
+        eventful = sum(each.old + each.new > 0 for each in every)
+        hardly = [each for each in chance if each.p * eventful <= HARDLY]
+        return cls(worse, chance, hardly, "" if worse else worse_together(every))
 
     def find(self, study: str, setting: str) -> tuple[str, bool]:
         """Return what is said of a setting, or nothing, and whether it is worse."""
@@ -156,10 +161,10 @@ class CollapseChanges:
 
         Args:
             told: Settings, as study and label.
-            hardly: Whether those are meant whose chance is at most ``HARDLY``, or the others.
+            hardly: Whether those of which that is hard to believe are meant, or the others.
         """
         left = [each for each in self.chance if (each.study, each.setting) not in told and not self.together]
-        named = [f"{each.study}: {each.setting}: {each}" for each in left if (each.p <= HARDLY) == hardly]
+        named = [f"{each.study}: {each.setting}: {each}" for each in left if (each in self.hardly) == hardly]
         if named:
             yield f"{some_of(named, _NAMED, '; ')}: {MAY_BE_CHANCE}"
 
