@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from gan_bench.config.design import FEWEST
@@ -77,56 +77,105 @@ def _levels(judged: Judged) -> tuple[str, str]:
     return judged.first_level, judged.second_level
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """The comparisons of two levels, a row for each recipe, or whatever ``unit`` is."""
+
+    unit: str
+    rows: Sequence[Judged]
+
+    def of(self, *kinds: str) -> list[Judged]:
+        """Return the rows with one of some verdicts."""
+        return [row for row in self.rows if row.found in kinds]
+
+    @property
+    def where(self) -> str:
+        """How many rows there are: ``2 recipes``."""
+        return plural(len(self.rows), self.unit)
+
+    def within(self, some: int) -> str:
+        """Return in how many of the rows something holds, where there are several."""
+        return f" in {some} of {self.where}" if len(self.rows) > 1 else ""
+
+
 def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
+    """Say what the comparisons of two levels come to: the first of ``_SAYINGS`` that holds."""
     is_average = factor.name == AVERAGE_FACTOR
+    pair = _Pair("setting" if is_average else "comparison" if factor.held else "recipe", rows)
+    said = next(filter(None, (saying(pair) for saying in _SAYINGS)))
     name = "moving average" if is_average else factor.title  # its levels are G and EMA of G
-    (first, second), count = _levels(rows[0]), len(rows)
-    kinds = ("decided", "probable", "tie", "equivalent", "not judged")
-    by = {kind: [row for row in rows if row.found == kind] for kind in kinds}
-    sure = [*by["decided"], *by["probable"]]
+    return f"{name}: {said}{_remarks(rows)}."
+
+
+def _not_judged_at_all(pair: _Pair) -> str:
+    if pair.rows != pair.of("not judged"):
+        return ""
+    first, second = _levels(pair.rows[0])
+    wins = Counter(row.winner for row in pair.rows if row.winner)
+    leader = first if wins[first] > wins[second] else second
+    ahead = f"{leader} is ahead" if wins[first] != wins[second] else "each is ahead"
+    so_far = f"; {ahead}{pair.within(wins[leader])}" if wins else f"; {first} and {second} are equal so far"
+    return f"{_not_judged(pair.rows)}{so_far if any(row.size for row in pair.rows) else ''}"
+
+
+def _one_is_better(pair: _Pair) -> str:
+    sure = pair.of("decided", "probable")
+    if len({row.winner for row in sure}) != 1:
+        return ""
+    same, left = len(pair.of("equivalent")), len(pair.rows) - len(sure)
+    open_ = ["undecided", *(word for word, kind in (("tied", "tie"), ("not judged",) * 2) if pair.of(kind))]
+    rest = f", {' or '.join(open_)} in {left - same}" if left > same else ""
+    rest += f", equivalent in {same}" if same else ""
+    return f"{sure[0].winner} is better than {sure[0].loser}{pair.within(len(sure))} ({_degree(sure)}){rest}"
+
+
+def _each_is_better(pair: _Pair) -> str:
+    if not (sure := pair.of("decided", "probable")):
+        return ""
+    each = "; ".join(f"{row.recipe}: {row.winner} ({row.found})" for row in sure)
+    return f"it depends on the {pair.unit} ({each})"
+
+
+def _all_are_ties(pair: _Pair) -> str:
+    if pair.rows != pair.of("tie"):
+        return ""
+    all_of = f" in {pair.where}" if len(pair.rows) > 1 else ""
+    return f"{' and '.join(_levels(pair.rows[0]))} are a tie{all_of}: any difference is within the noise of scoring"
+
+
+def _some_are_equivalent(pair: _Pair) -> str:
+    if not (same := pair.of("equivalent")):
+        return ""
+    left = len(pair.rows) - len(same) - len(pair.of("tie"))
+    return (
+        f"{' and '.join(_levels(pair.rows[0]))} are equivalent{pair.within(len(same))}: no difference above the "
+        f"margin{_ties(pair)}{f'; {left} undecided' if left else ''}{_collapses(same)}"
+    )
+
+
+def _none_is_decided(pair: _Pair) -> str:
+    count, tied = len(pair.rows), len(pair.of("tie"))
+    where = pair.within(count - tied) if tied else f" in {pair.where}" if count > 1 else ""
+    return f"undecided between {' and '.join(_levels(pair.rows[0]))}{where}{_ties(pair)}{_needs(pair.rows)}"
+
+
+_SAYINGS: tuple[Callable[[_Pair], str], ...] = (
+    *(_not_judged_at_all, _one_is_better, _each_is_better, _all_are_ties, _some_are_equivalent, _none_is_decided),
+)
+"""What may be said of two levels, each nothing where it does not hold; the last always does."""
+
+
+def _ties(pair: _Pair) -> str:
+    return f"; a tie in {len(tied)}" if (tied := pair.of("tie")) else ""
+
+
+def _remarks(rows: Sequence[Judged]) -> str:
+    """Say what limits a verdict: pairs without a score, settings left out, why it is withheld, an early decision."""
     lost = sum(row.lost for row in rows)
-    tail = f"; {plural(lost, 'pair')} without a score" if lost else ""
-    tail += "".join(_left_out(row.left_out) for row in rows)
-    tail += "".join(f"; {f'{row.recipe}: ' if count > 1 else ''}{row.why}" for row in rows if row.why)
-    tail += _overstated(by["decided"])
-    unit = "setting" if is_average else "comparison" if factor.held else "recipe"
-    where = plural(count, unit)
-
-    def within(some: int) -> str:
-        return f" in {some} of {where}" if count > 1 else ""
-
-    if len(by["not judged"]) == count:
-        wins = Counter(row.winner for row in rows if row.winner)
-        leader = first if wins[first] > wins[second] else second
-        ahead = f"{leader} is ahead" if wins[first] != wins[second] else "each is ahead"
-        so_far = f"; {ahead}{within(wins[leader])}" if wins else f"; {first} and {second} are equal so far"
-        return f"{name}: {_not_judged(rows)}{so_far if any(row.size for row in rows) else ''}{tail}."
-    winners = {row.winner for row in sure}
-    if len(winners) == 1:
-        (winner,) = winners
-        same = len(by["equivalent"])
-        others = {"tied": by["tie"], "not judged": by["not judged"]}
-        open_ = " or ".join(["undecided", *(word for word, some in others.items() if some)])
-        rest = f", {open_} in {count - len(sure) - same}" if count > len(sure) + same else ""
-        rest += f", equivalent in {same}" if same else ""
-        said = f"{winner} is better than {sure[0].loser}{within(len(sure))}"
-        return f"{name}: {said} ({_degree(sure)}){rest}{tail}."
-    if winners:
-        each = "; ".join(f"{row.recipe}: {row.winner} ({row.found})" for row in sure)
-        return f"{name}: it depends on the {unit} ({each}){tail}."
-    if len(by["tie"]) == count:
-        all_of = f" in {where}" if count > 1 else ""
-        return f"{name}: {first} and {second} are a tie{all_of}: any difference is within the noise of scoring{tail}."
-    ties = f"; a tie in {len(by['tie'])}" if by["tie"] else ""
-    left = count - len(by["equivalent"]) - len(by["tie"])
-    if by["equivalent"]:
-        rest = ties + (f"; {left} undecided" if left else "")
-        return (
-            f"{name}: {first} and {second} are equivalent{within(len(by['equivalent']))}: no difference above the "
-            f"margin{rest}{_collapses(by['equivalent'])}{tail}."
-        )
-    where = "" if count == 1 else f" in {left} of {where}" if ties else f" in {where}"
-    return f"{name}: undecided between {first} and {second}{where}{ties}{_needs(rows)}{tail}."
+    said = [f"; {plural(lost, 'pair')} without a score"] if lost else []
+    said += (_left_out(row.left_out) for row in rows)
+    said += (f"; {f'{row.recipe}: ' if len(rows) > 1 else ''}{row.why}" for row in rows if row.why)
+    return "".join([*said, _overstated([row for row in rows if row.found == "decided"])])
 
 
 def _collapses(equivalent: Sequence[Judged]) -> str:
