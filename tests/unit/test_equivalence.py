@@ -417,6 +417,16 @@ def test_a_comparison_is_a_table_at_80_columns():
         assert "equivalent" in text
 
 
+@pytest.mark.parametrize("width", [60, 66, 80, 120])
+def test_what_withholds_a_verdict_is_shown_at_every_width(width):
+    """ "not judged" and "undecided" stood without the lost and collapsed seeds that are why: no room for those."""
+    fids = tuple(60.0 + 0.01 * seed for seed in range(8))
+    for newer, why in ((lost(side(fids), 1), "new lost"), (collapsing(fids, 1), "new collapsed")):
+        old, new = ([*each, *side(fids, suite="b")] for each in (side(fids), newer))
+        shown = printed(equivalence_table(same_settings(old, new)), width).partition("The same settings of")[0]
+        assert set(why.split()) <= set(shown.partition("Hidden columns")[0].split())
+
+
 def test_a_quick_profile_is_a_study_of_its_own():
     both = [*side((50.0, 51.0, 52.0)), *side((90.0,) * 5, profile="quick")]
     rows = same_settings(side((50.0, 51.0, 52.0), suite="old"), both)

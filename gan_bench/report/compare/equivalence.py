@@ -94,11 +94,12 @@ def _judge(rows: Sequence[dict[str, object]]) -> None:
     """Write verdicts and corrected p values into rows, of those that have a comparison to judge."""
     tests = [(row, each) for row in rows if isinstance(each := row.pop("welch"), Welch)]
     collapsed = [bool(row["old_collapsed"] or row["new_collapsed"]) for row, _ in tests]
-    verdicts = judged_together([each for _, each in tests], collapsed=collapsed)
+    found = [each for _, each in tests]
+    by_scores, verdicts = judged_together(found), judged_together(found, collapsed=collapsed)
     for row in rows:
-        row |= {"verdict": "not judged", "corrected": None}
-    for (row, _), (verdict, corrected) in zip(tests, verdicts, strict=True):
-        row |= {"verdict": verdict, "corrected": corrected}
+        row |= {"verdict": "not judged", "corrected": None, "withheld": False}
+    for (row, _), (of_scores, _), (verdict, corrected) in zip(tests, by_scores, verdicts, strict=True):
+        row |= {"verdict": verdict, "corrected": corrected, "withheld": verdict != of_scores}
 
 
 def _comparisons(
@@ -305,6 +306,7 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
     title = MEASURES[primary_measure()].title
     # With fields and suites 80 columns have no room for what differs; a version that is not the newest is always said.
     tells = any(row["older_version"] for row in rows) or bool(fields and not any(row["studies"] for row in rows))
+    withheld = any(row["withheld"] for row in rows)  # then collapses say why a row is not called equivalent
     columns = (
         Column("dataset", "dataset"),
         Column("setting", "setting", essential=True),
@@ -313,13 +315,13 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
         Column("old", f"old mean {title}", "number", vital=True, pair="mean"),
         Column("old_sd", "old sd", "number", pair="sd"),
         Column("old_n", "old seeds", "count", pair="seeds"),
-        Column("old_lost", "old lost", "count", vital=True, pair="lost"),
+        Column("old_lost", "old lost", "count", essential=True, pair="lost"),
         Column("new", f"new mean {title}", "number", vital=True, pair="mean"),
         Column("new_sd", "new sd", "number", pair="sd"),
         Column("new_n", "new seeds", "count", pair="seeds"),
-        Column("new_lost", "new lost", "count", vital=True, pair="lost"),
-        Column("old_collapsed", "old collapsed", "count", vital=True, pair="collapsed"),
-        Column("new_collapsed", "new collapsed", "count", vital=True, pair="collapsed"),
+        Column("new_lost", "new lost", "count", essential=True, pair="lost"),
+        Column("old_collapsed", "old collapsed", "count", vital=True, essential=withheld, pair="collapsed"),
+        Column("new_collapsed", "new collapsed", "count", vital=True, essential=withheld, pair="collapsed"),
         Column("ratio", "new / old", "range", essential=True),
         Column("corrected", "p (Holm)", "p"),
         Column("verdict", "verdict", essential=True),
