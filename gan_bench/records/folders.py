@@ -56,7 +56,7 @@ def results_folders_in(folder: Path) -> list[Path]:
     found = list[Path]()
     for each in sorted(folder.iterdir()):
         with contextlib.suppress(OSError, UnreadableError):  # what this process may not look into
-            if not each.name.startswith(".") and each.is_dir() and suite_folders(each):
+            if not each.name.startswith(".") and any(_is_suite(path, unseen=False) for path in suite_folders(each)):
                 found.append(each)
     return found
 
@@ -72,7 +72,7 @@ def suite_folders(results: Path) -> list[Path]:
         folders = [path for path in sorted(results.iterdir()) if path.name not in RESERVED_NAMES]
     except OSError as error:
         raise unreadable(results, error) from None
-    found = [path for path in folders if not path.name.startswith(".") and _is_suite(path)]
+    found = [path for path in folders if not path.name.startswith(".") and _is_suite(path, unseen=True)]
     return _distinct(found) if any(map(Path.is_symlink, found)) else found
 
 
@@ -84,14 +84,14 @@ def _distinct(folders: Iterable[Path]) -> list[Path]:
     return sorted(kept.values())
 
 
-def _is_suite(folder: Path) -> bool:
-    """True if a folder holds a plan, baselines or a record, or does not let this process see what it holds."""
+def _is_suite(folder: Path, *, unseen: bool) -> bool:
+    """True if a folder holds a plan, baselines or a record; ``unseen`` where this process may not see what it holds."""
     try:
         if not folder.is_dir():
             return False
         return (folder / PLAN).exists() or (folder / BASELINES).exists() or bool(trial_folders(folder))
     except (OSError, UnreadableError):
-        return True
+        return unseen
 
 
 def plan_of(suite: Path) -> schema.PlanFile:

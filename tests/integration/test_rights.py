@@ -156,6 +156,16 @@ def test_one_closed_folder_stops_no_command(stranger, shared, other, closed):
         assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_what_may_not_be_looked_into_makes_no_results_folder_of_what_it_is_in(stranger, shared):
+    """Of a home with a closed folder two levels down it was said that it holds a results folder."""
+    home = shared / "home"
+    (home / "misc" / "secret").mkdir(parents=True)
+    (home / "misc" / "secret").chmod(0)
+    done = stranger("report", home)
+    assert (done.returncode, "results folder" in done.stderr) == (2, False), done.stderr
+    assert "holds no trial records" in done.stderr
+
+
 @pytest.mark.slow
 def test_a_user_without_a_name_and_a_home(stranger, shared):
     """As in a container that is started with a number for a user."""

@@ -14,6 +14,7 @@ from gan_bench.config.design import Design
 from gan_bench.report.compare.changes import CollapseChanges, setting_changes
 from gan_bench.report.compare.collapses import (
     Collapses,
+    better_settings,
     fisher,
     fisher_together,
     worse_settings,
@@ -168,17 +169,64 @@ def test_equal_code_is_hard_to_believe_in_less_than_a_tenth_of_comparisons(rate)
     assert sum(bool(each.hardly) for each in found) <= stats.binom.ppf(0.999, studies, 0.1)
 
 
-def test_a_setting_that_no_longer_beats_untrained_generators_is_worse_though_no_seed_is_left():
+def test_collapsed_generators_are_counted_and_not_compared_with_untrained_ones():
+    """One seed of equal code that collapsed was "worse: no better than untrained generators … may be chance"."""
     fids = fids_of(np.random.default_rng(2), np.zeros((1, 2)), (1, 2))
     (found,) = primary(side(fids), side(fids * 8, {(0, 0), (0, 1)})).values()  # untrained ones have 300
+    assert found.verdict == "cannot judge"
+    assert found.why.endswith("2 of 2 generators collapsed, 0 before: may be chance")
+    (found,) = primary(side(fids), side(fids * 8)).values()
     assert found.verdict == "worse"
     assert "no better than untrained generators (300)" in found.why
 
 
-def test_fewer_collapses_are_left_to_the_test():
-    fids = fids_of(np.random.default_rng(3), np.zeros((1, 5)), (1, 5))
-    (found,) = primary(side(fids * 4, {(0, seed) for seed in range(5)}), side(fids)).values()
-    assert (found.verdict, found.of.seeds) == ("better", 5)
+def test_one_seed_makes_no_setting_no_better_than_untrained():
+    """A mean of 204 was "no better than untrained generators (491)": the one of another mean."""
+    fids = fids_of(np.random.default_rng(2), np.zeros((1, 3)), (1, 3))
+    (found,) = primary(side(fids), side(fids * [[1, 1.01, 40]])).values()
+    assert "untrained" not in found.why
+
+
+def test_where_collapses_change_places_the_other_seeds_are_compared():
+    """Three equal scores in other seeds, of which one collapsed in either folder, were worse by its score."""
+    old, new = [[87.7, 71.6, 485.2, 80.0]], [[1349.7, 71.6, 87.7, 80.0]]
+    (found,) = primary(side(old, {(0, 2)}), side(new, {(0, 0)})).values()
+    assert (found.verdict, found.of.seeds) == ("within tolerance", 2)
+    (found,) = primary(side([[485.2]], {(0, 0)}), side([[1349.7]], {(0, 0)})).values()
+    assert (found.verdict, found.why) == ("within tolerance", "every seed collapsed in one of the folders")
+    (found,) = primary(side(old, {(0, 2)}), side(old, {(0, 2)})).values()
+    assert found.verdict == "identical"
+
+
+def test_fewer_collapses_are_judged_as_more_are():
+    fids = fids_of(np.random.default_rng(3), np.zeros((2, 5)), (2, 5))
+    old = side(fids * [[4], [1]], {(0, seed) for seed in range(5)})
+    assert [(each.verdict, each.why) for each in primary(old, side(fids)).values()] == [
+        ("better", "0 of 5 generators collapsed, 5 before"),
+        ("identical", ""),
+    ]
+    assert [each.setting for each in better_settings(counts((3, 0), (2, 0), (0, 3)))] == ["0"]
+
+
+def test_settings_all_of_whose_runs_diverged_are_said_with_the_counts_of_both_folders():
+    """ "2 of 5 runs diverged" was said of two trained ones, and "4 of 4" where a fifth has a score."""
+    fids = fids_of(np.random.default_rng(4), np.zeros((1, 2)), (1, 2))
+    of = CollapseChanges.of(collapses(side(fids), side(fids, diverged={(0, 0), (0, 1)})))
+    name = ("test, digits (full profile)", "mnist-mlp-z100")
+    said = "2 of 2 runs diverged, 0 before, and no score is left to compare"
+    assert of.lost([]) == {name: f"{name[0]}: {name[1]}: {said}"}
+    assert of.lost([name]) == {}
+    part = CollapseChanges.of(collapses(side(fids), side(fids, diverged={(0, 0)})))
+    assert part.lost([]) == {}
+
+
+def test_what_is_worse_together_is_not_chance_in_single_settings():
+    fids = np.full((4, 5), 50.0)
+    both = {(i, seed) for i in range(4) for seed in (0, 1)}
+    generator = np.random.default_rng(5)
+    old, new = side(fids), side(fids * np.exp(0.01 * generator.normal(size=fids.shape)), both)
+    assert CollapseChanges.of(collapses(old, new)).together
+    assert {each.why for each in primary(old, new).values()} == {"2 of 5 generators collapsed, 0 before"}
 
 
 def test_divergence_is_counted_as_a_collapse_is():

@@ -1236,8 +1236,9 @@ def test_collapses_are_counted_of_the_generators_that_were_looked_at():
     items = pair(5, np.log(2), collapsed=(2, 0))
     study, _, answer = answered([*items[:4], *of_fid_alone(items[4::2]), *items[5::2]], LOOKS)
     row = standings(study.scored[0]).row("lr 1e-4")
-    assert (row.counted, list(row.remarks())) == (2, ["2 of 2 collapsed"])
-    assert [each[:17] for each in answer.cautions if "count as collapsed" in each] == ["2 of 2 generators"]
+    assert (row.counted, list(row.remarks())) == (2, ["2 of 2 collapsed, 3 not looked at"])
+    (said,) = (each for each in answer.cautions if "count as collapsed" in each)
+    assert said.startswith("2 of 2 generators of the best setting that were looked at count as collapsed")
 
 
 def test_a_collapse_that_was_measured_of_one_side_alone_withholds_no_test():

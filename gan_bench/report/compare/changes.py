@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import special
 
 from gan_bench.core.text import plural, some_of
-from gan_bench.report.compare.collapses import Collapses, worse_settings, worse_together
+from gan_bench.report.compare.collapses import Collapses, better_settings, worse_settings, worse_together
 from gan_bench.report.compare.measured import Gone, Measured, Studies, collapses, measured
 from gan_bench.report.findings.pairs import Paired
 from gan_bench.report.study.looks import can_decide, repeated_p
@@ -20,6 +21,7 @@ from gan_bench.report.study.table import Column, arrow, number, put_interval
 TOLERANCE = 0.2
 """Relative change of the primary score that is always tolerated where a test cannot decide."""
 _BY_FEW = "beyond the tolerance, but half of the seeds changed by less than half of it"
+_ALL_COLLAPSED = "every seed collapsed in one of the folders"
 EXPLORATORY = "exploratory"
 MAY_BE_CHANCE = "may be chance"
 HARDLY = 0.1
@@ -27,6 +29,8 @@ HARDLY = 0.1
 judge it: equal code comes there in at most so many comparisons."""
 _NAMED = 2
 """Settings that a sentence names."""
+CollapseVerdict = Literal["worse", "better", "more", ""]
+"""What more or fewer collapses come to: ``more`` may be chance, and nothing is said of fewer that may be."""
 GROSS = 1.0
 """Relative change that is judged even when nothing is known of the spread over seeds: a factor of two."""
 SETTING_COLUMNS = (
@@ -120,12 +124,14 @@ class CollapseChanges:
 
     Attributes:
         worse: Settings in which more did than chance explains.
+        better: Settings in which fewer did than chance explains.
         chance: Settings in which more did, which may be chance.
         hardly: Those of them of which that is hard to believe, by ``HARDLY``.
         together: All settings together, where these are worse and no single one is; or nothing.
     """
 
     worse: Sequence[Collapses]
+    better: Sequence[Collapses]
     chance: Sequence[Collapses]
     hardly: Sequence[Collapses]
     together: str
@@ -138,23 +144,35 @@ class CollapseChanges:
         chance = [each for each in every if each.are_more and each not in worse]
         eventful = sum(each.old + each.new > 0 for each in every)
         hardly = [each for each in chance if each.p * eventful <= HARDLY]
-        return cls(worse, chance, hardly, "" if worse else worse_together(every))
+        return cls(worse, better_settings(every), chance, hardly, "" if worse else worse_together(every))
 
-    def find(self, study: str, setting: str) -> tuple[str, bool]:
-        """Return what is said of a setting, or nothing, and whether it is worse."""
-        for is_worse, kind in ((True, self.worse), (False, self.chance)):
-            for each in kind:
+    def find(self, study: str, setting: str) -> tuple[str, CollapseVerdict]:
+        """Return what is said of a setting, or nothing, and the verdict on it."""
+        chance = "" if self.together else f": {MAY_BE_CHANCE}"
+        kinds: tuple[tuple[CollapseVerdict, Sequence[Collapses], str], ...] = (
+            ("worse", self.worse, ""), ("better", self.better, ""), ("more", self.chance, chance)
+        )  # fmt: skip
+        for verdict, settings, more in kinds:
+            for each in settings:
                 if (each.study, each.setting) == (study, setting):
-                    return (f"{each}" if is_worse else f"{each}: {MAY_BE_CHANCE}"), is_worse
-        return "", False
+                    return f"{each}{more}", verdict
+        return "", ""
 
     def worse_beside(self, told: Collection[tuple[str, str]]) -> Iterator[str]:
         """Yield sentences on what is worse, without those settings, as study and label, that are told otherwise."""
-        for each in self.worse:
-            if (each.study, each.setting) not in told:
-                yield f"{each.study}: {each.setting}: {each}"
+        yield from _sentences(self.worse, told)
         if self.together:
             yield self.together
+
+    def better_beside(self, told: Collection[tuple[str, str]]) -> Iterator[str]:
+        """Yield sentences on what is better, without those settings, as study and label, that are told otherwise."""
+        yield from _sentences(self.better, told)
+
+    def lost(self, told: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Return sentences on settings all of whose runs diverged, which may be chance, by study and label."""
+        left = [each for each in self.chance if each.is_lost and not self.together]
+        said = {(each.study, each.setting): f"{each}, and no score is left to compare" for each in left}
+        return {key: f"{': '.join(key)}: {text}" for key, text in said.items() if key not in told}
 
     def maybe_chance(self, told: Collection[tuple[str, str]], *, hardly: bool) -> Iterator[str]:
         """Yield what may be chance, without those settings that are told otherwise; nothing where all are worse.
@@ -167,6 +185,12 @@ class CollapseChanges:
         named = [f"{each.study}: {each.setting}: {each}" for each in left if (each in self.hardly) == hardly]
         if named:
             yield f"{some_of(named, _NAMED, '; ')}: {MAY_BE_CHANCE}"
+
+
+def _sentences(settings: Iterable[Collapses], told: Collection[tuple[str, str]]) -> Iterator[str]:
+    for each in settings:
+        if (each.study, each.setting) not in told:
+            yield f"{each.study}: {each.setting}: {each}"
 
 
 def _change(
@@ -203,7 +227,7 @@ def judge_change(
     *,
     certain: bool,
     tests: int,
-    collapses: tuple[str, bool] = ("", False),
+    collapses: tuple[str, CollapseVerdict] = ("", ""),
 ) -> tuple[str, str]:
     """Return the verdict on a primary score, and why: those of the first rule that holds.
 
@@ -213,21 +237,25 @@ def judge_change(
         tolerance: Relative change that is tolerated where no test decides.
         certain: Whether what exceeds it is certainly no chance.
         tests: How many tests there are, at least 1.
-        collapses: What is said of more collapses in the newer folder, and whether they are worse.
+        collapses: What is said of more collapses in the newer folder or fewer, and the verdict on that.
     """
-    size, untested, (said, is_worse) = size_of(change.pair), change.untested, collapses
-    is_same = not change.differs and not change.left_out
+    size, untested, (said, counts) = size_of(change.pair), change.untested, collapses
     # Asked of the seeds that are left, where findings ask of all of a look: if too few are, the tolerance judges.
     could_decide = can_decide(change.design, change.look, change.seeds, tests)
     rules = (
-        (is_same and not is_worse, "identical", ""),
+        (change.is_identical and counts != "worse", "identical", ""),
         (bool(change.apart), "cannot judge", change.apart),
         (bool(change.always), "worse", change.always),
-        (is_worse, "worse", said),
-        (change.is_all_left_out, "cannot judge", "no seed is left that collapsed in both folders or in neither"),
-        (not change.differs, "within tolerance", ""),
+        (counts == "worse", "worse", said),
+        (
+            change.is_all_left_out and counts == "more",
+            "cannot judge",
+            _ALL_COLLAPSED,
+        ),
         (change.is_decided(p), change.direction, "decided by the test"),
-        (size <= tolerance, "within tolerance", ""),
+        (counts == "better", "better", said),
+        (change.is_all_left_out, "within tolerance", _ALL_COLLAPSED),
+        (not change.differs or size <= tolerance, "within tolerance", ""),
         (could_decide, "cannot judge", "beyond the tolerance, and the test does not decide"),
         (median_size_of(change.pair) <= tolerance / 2, "cannot judge", _BY_FEW),
         (certain or size > GROSS, change.direction, f"beyond the tolerance of {tolerance:.0%}; {untested}"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -16,7 +16,10 @@ import numpy as np
 from gan_bench.report.study.stats import ALPHA, FEW
 
 TOGETHER = ALPHA / 2
-"""Level of the test of all settings together, beside that of each at ``ALPHA``: both err in less than ``ALPHA``."""
+"""Level of the test of all settings together, beside that of each at ``ALPHA``.
+
+These tests are discrete: of up to 20 settings both err in less than ``ALPHA`` together, of 40 in up to 5.8 %.
+"""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Collapses:
         new: How many in the newer one.
         runs: How many runs either side has.
         what: How these runs ended.
+        is_lost: Whether all runs of the newer folder diverged, so that no score is left to compare.
     """
 
     study: str
@@ -38,6 +42,7 @@ class Collapses:
     new: int
     runs: int
     what: str = "generators collapsed"
+    is_lost: bool = False
 
     @property
     def are_more(self) -> bool:
@@ -116,6 +121,13 @@ def worse_settings(settings: Sequence[Collapses]) -> list[Collapses]:
     eventful = sum(each.old + each.new > 0 for each in settings)
     found |= {each for each in settings if each.is_total and eventful * 0.25**each.runs <= ALPHA}
     return [each for each in settings if each in found]
+
+
+def better_settings(settings: Sequence[Collapses]) -> list[Collapses]:
+    """Return the settings of which fewer collapsed than chance explains: those that are worse the other way round."""
+    turned = [replace(each, old=each.new, new=each.old) for each in settings]
+    worse = worse_settings(turned)
+    return [each for each, other in zip(settings, turned, strict=True) if other in worse]
 
 
 def worse_together(settings: Sequence[Collapses]) -> str:

@@ -27,7 +27,7 @@ from gan_bench.report.compare.equivalence import (
     same_settings,
 )
 from gan_bench.report.compare.folder import ComparedFolder, one_version_each
-from gan_bench.report.compare.measured import Measured, collapses, without_scores
+from gan_bench.report.compare.measured import Measured, collapses
 from gan_bench.report.compare.trials import (
     MISSING,
     NOT_PLANNED,
@@ -245,7 +245,7 @@ def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: fl
     if shown:
         note = "Paired over equal seeds; beside a ratio, means are geometric."
         if any(isinstance(each.of, Measured) and each.of.left_out for each in shown):
-            note += " Seeds that collapsed on one side only are left out where more did in the newer folder."
+            note += " Seeds that collapsed in either folder are left out: their runs are counted."
         if any(each.verdict == EXPLORATORY for each in shown):
             note += " Exploratory: p at most 0.05 before any correction; decides nothing."
         rows = pd.DataFrame([each.row() for each in shown])
@@ -256,19 +256,14 @@ def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: fl
     said = {kind: [each.sentence() for each in primary if each.verdict == kind]
             for kind in ("worse", "better", "cannot judge")}  # fmt: skip
     told = {kind: {(each.of.subject.study, each.of.subject.setting) for each in primary if each.verdict == kind}
-            for kind in ("worse", "cannot judge")}  # fmt: skip
-    judged = told["worse"] | {(each.study, each.setting) for each in runs.worse}
-    lost = {
-        (study, setting): f"{study}: {setting}: {why}"
-        for study, setting, why in without_scores(old_studies, new_studies)
-        if (study, setting) not in judged and not runs.together
-    }
-    elsewhere = told["worse"] | told["cannot judge"] | lost.keys()
+            for kind in said}  # fmt: skip
+    lost = runs.lost(told["worse"])
+    elsewhere = set[tuple[str, str]]().union(*told.values(), lost)
     return Comparison(
         tables,
         worse=[*ended_worse(ended), *said["worse"], *runs.worse_beside(told["worse"])],
         unsure=[*left_out, *said["cannot judge"], *lost.values(), *runs.maybe_chance(elsewhere, hardly=True)],
-        better=said["better"],
+        better=[*said["better"], *runs.better_beside(told["better"])],
         differences=[
             *aside,
             *passed_over,

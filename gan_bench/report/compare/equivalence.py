@@ -344,7 +344,7 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
     equivalent = [row for row in rows if row["verdict"] == "equivalent"]
     counted = [row for row in equivalent if None not in (row["old_collapsed"], row["new_collapsed"])]
     if len(counted) < len(equivalent):
-        note += f" Of {len(equivalent) - len(counted)} equivalent ones collapses were not counted."
+        note += f" Collapses were not counted of {len(equivalent) - len(counted)} of {len(equivalent)} equivalent rows."
     if counted:
         seeds = min(int(str(row[f"{side}_n"])) for row in counted for side in ("old", "new"))
         share = f"{1 - ALPHA ** (1 / seeds):.0%}"

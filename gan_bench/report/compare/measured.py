@@ -18,7 +18,7 @@ from gan_bench.core.text import plural
 from gan_bench.report.compare.collapses import Collapses
 from gan_bench.report.findings.pairs import Paired, paired
 from gan_bench.report.study.frame import ENDED, images_changed
-from gan_bench.report.study.looks import level_at
+from gan_bench.report.study.looks import can_decide, level_at
 from gan_bench.report.study.stats import verdict_of
 from gan_bench.report.study.study import ScoredStudy, Study, values_of
 from gan_bench.report.study.table import number
@@ -96,7 +96,8 @@ class Measured:
         degrees: Its degrees of freedom, 0 where no setting there has two seeds.
         apart: Why the two sides cannot be compared at all, or nothing.
         always: Why the primary score is worse whatever a test says, or nothing.
-        left_out: Seeds that collapsed on one side only, where more did in the newer folder: their scores do not count.
+        is_identical: Whether every seed has the same score in both.
+        left_out: Seeds that collapsed in one of the folders or both: their runs are counted, and their scores are not.
         is_all_left_out: Whether these are all seeds; the pair is then over them.
     """
 
@@ -109,6 +110,7 @@ class Measured:
     degrees: int
     apart: str
     always: str
+    is_identical: bool
     left_out: int = 0
     is_all_left_out: bool = False
 
@@ -119,7 +121,7 @@ class Measured:
 
     @property
     def differs(self) -> bool:
-        """Whether any seed has another score."""
+        """Whether any seed that counts has another score."""
         return bool(self.pair.values.any())
 
     @property
@@ -130,8 +132,8 @@ class Measured:
     @property
     def is_tested(self) -> bool:
         """Whether a test may decide."""
-        is_fair = self.differs and not self.apart and not self.is_all_left_out and self.seeds > 1
-        return self.subject.is_primary and is_fair and self.design.may_decide(self.look)
+        is_fair = self.differs and not self.apart and not self.is_all_left_out
+        return self.subject.is_primary and is_fair and can_decide(self.design, self.look, self.seeds, 1)
 
     @property
     def untested(self) -> str:
@@ -173,17 +175,8 @@ def collapses(before: Studies, after: Studies) -> Iterator[Collapses]:
             if images_changed(trials["made_of_old"], trials["made_of_new"]):
                 continue  # nothing judges these
             once, now = (int(trials[f"event_{side}"].sum()) for side in ("old", "new"))
-            yield Collapses(old.title, trials["label_old"].iloc[0], once, now, len(trials), _what(trials))
-
-
-def without_scores(before: Studies, after: Studies) -> Iterator[tuple[str, str, str]]:
-    """Yield settings of whose finished older runs none is left to compare, as some diverged: study, label, and why."""
-    for old, _, both in matched(before, after):
-        for _, trials in both[both["status_old"] == "done"].groupby("setting_key", sort=False):
-            diverged = int((trials["status_new"] == DIVERGED).sum())
-            if diverged and not (trials["status_new"] == "done").any():
-                why = f"{diverged} of {plural(len(trials), 'run')} diverged, and no score is left to compare"
-                yield old.title, trials["label_old"].iloc[0], why
+            is_lost = bool((trials["status_new"] == DIVERGED).all())
+            yield Collapses(old.title, trials["label_old"].iloc[0], once, now, len(trials), _what(trials), is_lost)
 
 
 def _what(trials: pd.DataFrame) -> str:
@@ -225,8 +218,8 @@ def _measured(
         counted, look = known, design.at(())
     if counted.empty:
         return
-    alike = _alike(counted) if subject.is_primary else counted
-    every, counted = counted, alike if len(alike) else counted
+    kept = _uncollapsed(counted) if subject.is_primary else counted
+    every, counted = counted, counted if kept.empty else kept
     pair = paired(subject.metric, counted["old"], counted["new"], level=level_at(design, look))
     noise = {relative: max(each.measurement_sd(subject.metric, relative=relative) for each in (earlier, later))
              for relative in (pair.ratio, True)}  # fmt: skip
@@ -239,19 +232,19 @@ def _measured(
         error=math.hypot(spreads[0][subject.setting], noise[True]) * math.sqrt(2 / len(counted)),
         degrees=spreads[1],
         apart=images_changed(every["made_of_old"], every["made_of_new"]),
-        always=_untrained(earlier, later, counted) if subject.is_primary else "",
-        left_out=len(every) - len(alike),
-        is_all_left_out=alike.empty,
+        always=_untrained(earlier, later, kept) if subject.is_primary else "",
+        is_identical=bool((every["old"] == every["new"]).all()),
+        left_out=len(every) - len(kept),
+        is_all_left_out=kept.empty,
     )
 
 
-def _alike(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the trials without those that collapsed on one side only, where the newer folder has more of these.
+def _uncollapsed(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials that collapsed in neither folder.
 
-    Their scores tell a collapse from none, and are no second evidence that it was no chance.
+    The score of a collapse says little but that it is one, and is no second evidence that it was no chance.
     """
-    once, now = (trials[f"event_{side}"].fillna(0.0) for side in ("old", "new"))
-    return trials[once == now] if now.sum() > once.sum() else trials
+    return trials[(trials[["event_old", "event_new"]].fillna(0.0) == 0).all(axis=1)]
 
 
 def _look(old: Study, new: Study, trials: pd.DataFrame) -> tuple[Design, Look]:
@@ -286,12 +279,14 @@ def _spreads(scored: ScoredStudy) -> Spreads:
 
 
 def _untrained(earlier: ScoredStudy, later: ScoredStudy, trials: pd.DataFrame) -> str:
-    """Return why a setting is worse without a test: it is no better than untrained generators, and was; or nothing.
+    """Return why a setting is worse without a test: its median no longer beats untrained generators; or nothing.
 
-    Findings ask it of a setting's median over all of its seeds.
+    Findings ask it of the median over all seeds of a setting, here those are left that collapsed in neither folder.
     """
+    if trials.empty:
+        return ""
     primary, recipe = primary_measure(), str(trials["recipe_old"].iloc[0])
     untrained = later.untrained(primary, recipe) or earlier.untrained(primary, recipe)
-    if untrained is not None and float(trials["old"].mean()) < untrained <= float(trials["new"].mean()):
+    if untrained is not None and float(trials["old"].median()) < untrained <= float(trials["new"].median()):
         return f"no better than untrained generators ({number(untrained)})"
     return ""

@@ -140,7 +140,8 @@ def _collapse(best: Standing) -> str:
     elif some == count:
         start = f"{'Both' if count == 2 else f'All {count}'} generators of the best setting count"
     else:  # not all of them need have been looked at
-        start = f"{some} of {best.counted} generators of the best setting count{'s' if some == 1 else ''}"
+        seen = " that were looked at" if best.counted < count else ""
+        start = f"{some} of {best.counted} generators of the best setting{seen} count{'s' if some == 1 else ''}"
     reasons = list(_signs(best))
     if some < count and all(reasons):
         return f"{start} as collapsed: {'; '.join(reasons)}."

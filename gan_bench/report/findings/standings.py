@@ -130,7 +130,8 @@ class Standing:
         if self.label in self.setting.study.withdrawn_before_first_look:
             yield WITHDRAWN
         if len(self.collapsed):
-            yield f"{len(self.collapsed)} of {self.counted} collapsed"
+            unseen = len(self.setting.done) - self.counted
+            yield f"{len(self.collapsed)} of {self.counted} collapsed{f', {unseen} not looked at' * bool(unseen)}"
         if self.is_untrained:
             yield "no better than untrained"
         for what, count in self.lost.items():
