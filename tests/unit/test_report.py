@@ -128,6 +128,21 @@ def test_a_factor_is_never_compared_across_other_differences(study):
     assert not [t for t in report_of(alone + other).all if "factor-learning" in t.name]
 
 
+def test_each_network_is_compared_with_its_own_start():
+    """A setting that got worse than it began was "of use", and one that improved "no better than untrained"."""
+    items = []
+    for architecture, start, end in (("mlp", 100.0, 150.0), ("dcgan28", 400.0, 350.0)):
+        for seed in range(5):
+            item = stored(digits_trial(seed, architecture=architecture), fid=end + seed)
+            item.evaluations[0]["scores"][0]["value"] = start
+            items.append(item)
+    report = report_of(items)
+    rows = table(report.all, "settings").rows
+    assert rows["remarks"].iloc[:2].tolist() == ["no better than untrained", ""]
+    assert rows["setting"].iloc[2:].tolist() == [f"untrained generators: architecture={n}" for n in ("mlp", "dcgan28")]
+    assert rows["fid"].iloc[2:].tolist() == [100.0, 400.0]
+
+
 def test_settings_are_ranked_with_noise_last(study):
     rows = table(report_of(study).all, "settings").rows
     assert rows["rank"].tolist()[:2] == [1, 2]

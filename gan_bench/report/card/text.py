@@ -129,7 +129,7 @@ def _scores(standing: Standing) -> Iterator[ScoreRow]:
         for metric in study.metrics:
             if interval := each.mean(metric):
                 known = real[metric]["value"] if metric in real else None
-                untrained = scored.untrained(metric, standing.setting.recipe)
+                untrained = scored.untrained(metric, standing.setting.network)
                 yield ScoreRow(metric, scored.protocol, interval, known, untrained)
 
 

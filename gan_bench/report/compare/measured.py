@@ -20,7 +20,7 @@ from gan_bench.report.findings.pairs import Paired, paired
 from gan_bench.report.study.frame import ENDED, images_changed
 from gan_bench.report.study.looks import can_decide, level_at
 from gan_bench.report.study.stats import verdict_of
-from gan_bench.report.study.study import ScoredStudy, Study, values_of
+from gan_bench.report.study.study import ScoredStudy, Study, network_of, values_of
 from gan_bench.report.study.table import number
 
 Studies = dict[tuple[str, ...], Study]
@@ -285,8 +285,8 @@ def _untrained(earlier: ScoredStudy, later: ScoredStudy, trials: pd.DataFrame) -
     """
     if trials.empty:
         return ""
-    primary, recipe = primary_measure(), str(trials["recipe_old"].iloc[0])
-    untrained = later.untrained(primary, recipe) or earlier.untrained(primary, recipe)
+    primary, network = primary_measure(), network_of(trials, "_old")
+    untrained = later.untrained(primary, network) or earlier.untrained(primary, network)
     if untrained is not None and float(trials["old"].median()) < untrained <= float(trials["new"].median()):
         return f"no better than untrained generators ({number(untrained)})"
     return ""

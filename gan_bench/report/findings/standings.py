@@ -32,7 +32,7 @@ class Standing:
             Infinity says that half of the seeds or more were lost.
         lost: How many seeds were lost in which way, in the words of tables and sentences.
         collapsed: Its finished trials whose generators collapsed, as far as that was counted.
-        untrained: The mean score of its recipe's generators before training, or None.
+        untrained: The mean score of its network's generators before training, or None.
         rank: Its place by the median, from 1; None where no finished trial has a score.
         is_open: Whether trials of it that are to have such scores are still to be trained.
         against: The comparison of the best setting, A, with it, B, paired over the seeds of the last complete look and
@@ -246,7 +246,7 @@ def _facts(scored: ScoredStudy, setting: Setting) -> Standing:
         median=median_interval(values) if values else Interval(math.nan, None, None, 0),
         lost=lost,
         collapsed=done[scored.study.collapsed(done["trial"]) > 0],
-        untrained=scored.untrained(primary_measure(), setting.recipe),
+        untrained=scored.untrained(primary_measure(), setting.network),
         is_open=setting.label in set(to_come(scored)["label"]),
     )
 

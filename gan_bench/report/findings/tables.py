@@ -316,12 +316,11 @@ def cost_table(scored: ScoredStudy) -> Table:
 
 def _targets(scored: ScoredStudy) -> dict[str, tuple[float | None, ...]]:
     """Return the primary scores that count as near the best, by recipe; None where untrained generators reach it."""
-    best = {each.setting.recipe: each.median.estimate for each in reversed(standings(scored).ranked)}
+    best = {each.setting.recipe: each for each in reversed(standings(scored).ranked)}
     found = {}
-    for recipe, score in best.items():
-        untrained = scored.untrained(primary_measure(), recipe)
-        beyond = math.inf if untrained is None else untrained
-        near = [_round_up(times * score) for times in WITHIN]
+    for recipe, standing in best.items():
+        beyond = math.inf if standing.untrained is None else standing.untrained
+        near = [_round_up(times * standing.median.estimate) for times in WITHIN]
         found[recipe] = tuple(each if each < beyond else None for each in near)
     return found
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from gan_bench.config.design import Design
 from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
+from gan_bench.config.naming import plain
 from gan_bench.core.text import slug
 from gan_bench.records.plan import Suites
 from gan_bench.records.record import Protocol
@@ -20,9 +21,13 @@ from gan_bench.report.study.frame import BAD, COSTS, FAULTY, IMAGES, Frames
 from gan_bench.report.study.settings import settings_of
 from gan_bench.report.study.table import RANKED, Column, Table, name_table, profile_mark
 
+NETWORK = ("architecture", "latent_dim", "latent", "init")
+"""Fields of a trial that decide what its generator scores before training, beside the seed."""
+Network = tuple[object, ...]
+"""Their values."""
 _SETTING_COLUMNS = [
     *("trial", "seed", "status", "group", "label", "suite_setting", "recipe", "config", "epochs", "probabilities"),
-    *(*STATISTICS, *COSTS, "path"),
+    *(*STATISTICS, *COSTS, "path", *NETWORK),
 ]
 
 
@@ -272,6 +277,11 @@ class Setting:
     bad: int
     faulty: int
 
+    @property
+    def network(self) -> Network:
+        """What its generators are before training."""
+        return network_of(self.trials)
+
     def row(self) -> dict[str, Any]:
         """Return the start of a row about it."""
         done, planned = len(self.done), len(self.trials)
@@ -307,6 +317,8 @@ def cached_on_study(compute: Callable[Concatenate[ScoredStudy, _P], _T]) -> Call
 
 
 UNTRAINED = "untrained generators"
+AGREED = 1.02
+"""Ratio of scores up to which untrained networks count as equal, and have one row in tables."""
 
 
 class ScoredStudy:
@@ -402,17 +414,22 @@ class ScoredStudy:
         return max((float(sd) for sd in floors if sd is not None), default=0.0) / scale if scale > 0 else 0.0
 
     @cached_on_study
-    def untrained(self, metric: str, recipe: str) -> float | None:
-        """Return the mean score of a recipe's generators before training.
+    def _untrained(self) -> pd.DataFrame:
+        """Return the mean scores of generators before training, a row for each network and a column for each metric.
 
-        None where none was scored, and where images were changed in between: it would be of both.
+        There is none where images were changed in between: it would be of both.
         """
-        if len(self.study.images) > 1:
-            return None
-        start = self.study.scores[self.study.scores["epoch"] == 0]
-        asked = (start["protocol"] == self.protocol) & (start["metric"] == metric) & (start["recipe"] == recipe)
-        values = start[asked]["value"].dropna()
-        return float(values.mean()) if len(values) else None
+        every = self.study.scores
+        start = every[(every["epoch"] == 0) & (every["protocol"] == self.protocol)]
+        start = start.iloc[:0] if len(self.study.images) > 1 else start
+        start = start.merge(self.study.trials[["trial", *NETWORK]], on="trial")
+        return start.pivot_table(index=[*NETWORK], columns="metric", values="value", sort=False)
+
+    def untrained(self, metric: str, network: Network) -> float | None:
+        """Return the mean score of a network's generators before training; None where none was scored."""
+        known = self._untrained()
+        value = known[metric].get(network) if metric in known else None
+        return None if value is None or math.isnan(value) else float(value)
 
     def baseline_rows(self, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         """Yield the two baseline rows, real data and untrained generators; one value is a median, too."""
@@ -420,14 +437,26 @@ class ScoredStudy:
         for baseline, scores in self.real():
             text = f"real data: {baseline['pictures']:,} {baseline['what']}"
             found.append((text, {}, {name: scores[name]["value"] for name in shown if name in scores}))
-        if len(self.study.images) <= 1:
-            every = self.study.scores
-            start = every[(every["epoch"] == 0) & (every["protocol"] == self.protocol)]
-            means = start.groupby("metric")["value"].mean()
-            found.append((UNTRAINED, {"epochs": 0}, {name: means.get(name) for name in shown}))
+        found += ((text, {"epochs": 0}, {name: means.get(name) for name in shown}) for text, means in self._start())
         for text, more, values in found:
             median = {RANKED: values.get(primary_measure())}
             yield {"setting": text, "recipe": text, "baseline": True, **more, **values, **median}
+
+    def _start(self) -> Iterator[tuple[str, pd.Series[float]]]:
+        """Yield what untrained generators score: once where networks agree, else by network, called by what differs."""
+        known, primary = self._untrained(), primary_measure()
+        if len(self.study.images) > 1:
+            return
+        scores = known[primary].dropna() if primary in known else pd.Series(dtype=float)
+        if len(scores) < 2 or scores.max() <= scores.min() * AGREED:
+            start = self.study.scores
+            start = start[(start["epoch"] == 0) & (start["protocol"] == self.protocol)]
+            yield UNTRAINED, start.groupby("metric")["value"].mean()
+            return
+        differing = [i for i in range(len(NETWORK)) if len({network[i] for network in known.index}) > 1]
+        for network, (_, means) in zip(known.index.to_list(), known.iterrows(), strict=True):
+            named = ", ".join(f"{NETWORK[i]}={plain(network[i])}" for i in differing)
+            yield f"{UNTRAINED}: {named}", means
 
 
 def _extractor_order(extractor: str, named: list[str]) -> tuple[int, bool]:
@@ -435,6 +464,11 @@ def _extractor_order(extractor: str, named: list[str]) -> tuple[int, bool]:
     if extractor in named:
         return named.index(extractor), False
     return (named.index("auto") if "auto" in named else len(named)), extractor == "inception"
+
+
+def network_of(trials: pd.DataFrame, suffix: str = "") -> Network:
+    """Return the network of the first of some trials, whose columns end in ``suffix``."""
+    return tuple(trials[f"{name}{suffix}"].iloc[0] for name in NETWORK)
 
 
 def values_of(trials: pd.DataFrame, scores: pd.DataFrame, metric: str) -> pd.Series[float]:
