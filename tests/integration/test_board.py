@@ -25,7 +25,7 @@ from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
 from gan_bench.report.board.entries import read_board
 from gan_bench.report.board.site import CARDS, build_board, card_name
-from gan_bench.report.board.tiers import Sample, tiers, unpaired_p
+from gan_bench.report.board.tiers import Sample, can_be_parted, tiers, unpaired_p
 from gan_bench.report.findings.standings import standings
 from gan_bench.report.study.looks import repeated_p
 from gan_bench.report.study.stats import ALPHA
@@ -161,13 +161,37 @@ class TestBoard:
         build_board([tmp_path / "r"], tmp_path / "site")
         cells = [[cell.strip() for cell in line.split("|")] for line in table_lines(tmp_path / "site")]
         (older, newer, *baselines), origins = [row[2] for row in cells], [row[5] for row in cells]
-        assert older == f"{newer} (version 1)"
-        assert origins == ["r/test version 1", "r/test", "r/test", "r/test version 1"]
+        assert older.replace("(version 1)", "(version 2)") == newer
+        assert origins == ["r/test version 1", "r/test version 2", "r/test version 2", "r/test version 1"]
         assert baselines == ["untrained generators"] * 2
         assert [float(row[3]) for row in cells[2:]] == [90, 66]
         text = (tmp_path / "site" / "board.md").read_text()
-        assert "All settings of test in this table: " in text
-        assert "All settings of test version 1 in this table: " in text
+        assert "All settings of r/test version 1, r/test version 2 in this table: " in text
+
+    def test_folders_of_one_name_and_versions_of_one_suite_in_them_are_told_apart(self, tmp_path):
+        """All rows were "results/alpha", one row of untrained generators stood for both, and versions were not said."""
+        for version, lab in ((1, "lab-a"), (2, "lab-b")):
+            trials = [digits_trial(seed, suite_version=version, batch_size=64 * version) for seed in range(5)]
+            for trial in trials:
+                write(tmp_path / lab / "results", trial, 40.0 + trial.config.seed, gain=10.0 * version, collapsed=0.0)
+                end_as_a_run_does(RecordDirectory.of(tmp_path / lab / "results", trial), EPYC, Status.DONE)
+            write_plan(tmp_path / lab / "results", "test", version, trials, "gan-bench run test")
+        (table,) = build_board([tmp_path / lab / "results" for lab in ("lab-a", "lab-b")], tmp_path / "site").tables
+        rows = table.table.rows
+        assert sorted(rows["from"]) == sorted(
+            f"{lab}/results/test version {version}" for version, lab in ((1, "lab-a"), (2, "lab-b")) for _ in "sb"
+        )
+        assert sum(rows["label"] == "untrained generators") == 2
+        assert len(set(rows["label"])) == 3, "with their versions"
+        assert [each.partition(" in this table")[0] for each in table.shared] == [
+            f"All settings of {lab}/results/test version {version}" for version, lab in ((1, "lab-a"), (2, "lab-b"))
+        ]
+
+    def test_many_settings_of_few_seeds_are_not_judged(self):
+        """15 settings, up to tenfold the FID, could "not be told apart" from the first: five seeds part no 14."""
+        samples = [Sample(tuple(10.0**i * (1 + seed / 100) for seed in range(5))) for i in range(16)]
+        assert [can_be_parted(samples[:count]) for count in (13, 14, 16)] == [True, False, False]
+        assert [max(tiers(samples[:count])) for count in (13, 14)] == [13, 1]
 
     def test_a_setting_whose_generators_collapsed_has_no_group(self):
         """A median FID of 447 stood in the group of 24: no test parts from it what spreads so far."""
@@ -213,7 +237,7 @@ class TestBoard:
         assert entry.setting.name not in page
         (shared,) = table.shared
         assert re.fullmatch(
-            r"All settings of test in this table: mnist-mlp-z100, dataset digits, .*batch \d+.*\.", shared
+            r"All settings of epyc/test in this table: mnist-mlp-z100, dataset digits, .*batch \d+.*\.", shared
         )
         assert shared in page
         assert shared in (tmp_path / "site" / "board.md").read_text()

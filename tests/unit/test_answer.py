@@ -639,7 +639,7 @@ def test_seeds_that_are_too_few_and_looks_that_are_over_make_no_difference_small
     """ "Too small for 30 seeds to show" stood beside a table that said 4, and after the last of three looks."""
     two = [*trials(2e-4, (50, 52)), *trials(3e-4, (80, 79)), *trials(4e-4, (120, 118))]
     (said,) = [each for each in answer(two).factors if each.startswith("learning rate")]
-    assert said == "learning rate: of 3 pairs of 3 levels, 3 are undecided; fewer than 3 seeds decide nothing."
+    assert said == "learning rate: of 3 pairs of 3 levels, 3 are not judged, as these seeds are too few."
     even = [*trials(2e-4, (50, 50)), *trials(3e-4, (67, 39))]
     (said,) = [each for each in answer(even).factors if each.startswith("learning rate")]
     assert said.endswith("; fewer than 3 seeds decide nothing.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gan_bench.config.measures import primary_measure
@@ -55,6 +55,7 @@ class Entry:
     Attributes:
         key: Its table.
         folder: The folder that it was published in, as it was named.
+        place: What tells that folder from the others of the board: the end of its path.
         standing: The setting, under the scores that the table compares.
         machine: Names of its processors or graphics cards.
         versions: Versions of torch.
@@ -64,10 +65,12 @@ class Entry:
         auditors: When and on what it was audited.
         card: What its card says.
         records: Digests of the ends of its finished trials.
+        beside_versions: Whether its table has settings of other versions of its suite.
     """
 
     key: Key
     folder: str
+    place: str
     standing: Standing
     machine: str
     versions: str
@@ -77,6 +80,7 @@ class Entry:
     auditors: tuple[str, ...]
     card: Card
     records: frozenset[str]
+    beside_versions: bool = False
 
     @property
     def setting(self) -> Setting:
@@ -84,16 +88,25 @@ class Entry:
         return self.standing.setting
 
     @property
-    def suite(self) -> str:
-        """Its suite, with the version where the folder's suite has a newer one."""
+    def version(self) -> str:
+        """The version of its suite where there are others: ``version 1``; else nothing."""
         study = self.setting.study
-        return f"{study.suite} version {study.outdated}" if study.outdated else study.suite
+        return f"version {study.version}" if study.outdated or self.beside_versions else ""
+
+    @property
+    def suite(self) -> str:
+        """Its suite, with the version where there are others."""
+        return f"{self.setting.study.suite} {self.version}".rstrip()
 
     @property
     def label(self) -> str:
-        """The setting's name in tables: of two versions of a suite the older one's says which it is."""
-        study = self.setting.study
-        return f"{self.setting.label} (version {study.outdated})" if study.outdated else self.setting.label
+        """The setting's name in tables, with the version of its suite where there are others."""
+        return f"{self.setting.label} ({self.version})" if self.version else self.setting.label
+
+    @property
+    def published(self) -> str:
+        """In what it was published: folder and suite."""
+        return f"{self.place}/{self.suite}"
 
 
 @dataclass(frozen=True)
@@ -107,6 +120,16 @@ class NotOnBoard:
 
     folder: str
     why: str
+
+
+def distinct_ends(folders: Sequence[Path]) -> list[str]:
+    """Return of each path as much of its end as tells it from the others."""
+    parts = [folder.resolve().parts for folder in folders]
+    ends = []
+    for own in parts:
+        lengths = (n for n in range(1, len(own)) if sum(other[-n:] == own[-n:] for other in parts) == 1)
+        ends.append(printable("/".join(own[-next(lengths, len(own)) :])))
+    return ends
 
 
 def published_folders(folders: Sequence[Path]) -> list[Path]:
@@ -124,7 +147,7 @@ def published_folders(folders: Sequence[Path]) -> list[Path]:
     return found
 
 
-def entries(folder: Path) -> Iterator[Entry | NotOnBoard]:
+def entries(folder: Path, place: str) -> Iterator[Entry | NotOnBoard]:
     """Yield the settings of a published folder; one whose records do not verify is left out as a whole.
 
     A setting all of whose seeds failed is named: that it failed is a result, which a board must not hide.
@@ -150,7 +173,7 @@ def entries(folder: Path) -> Iterator[Entry | NotOnBoard]:
             for each in (standings(scored).row(shown.label) for scored in study.scored):
                 if each.rank is not None:
                     counted += 1
-                    yield _entry(name, each, shown, by_id, audits)
+                    yield replace(_entry(name, each, shown, by_id, audits), place=place)
     if not counted:
         yield NotOnBoard(name, "none of its trials is finished and scored")
 
@@ -178,6 +201,7 @@ def _entry(
     return Entry(
         key=Key(study.dataset, study.image_size, study.profile, protocol, "+".join(sorted(images))),
         folder=folder,
+        place=folder,
         standing=standing,
         machine=printable(", ".join(dict.fromkeys(str(t.environment.get("device_name") or "unknown") for t in mine))),
         versions=", ".join(dict.fromkeys(str(t.environment.get("libraries", {}).get("torch", "")) for t in mine)),
@@ -249,9 +273,10 @@ def read_board(folders: Sequence[Path]) -> tuple[list[Entry], list[NotOnBoard]]:
         UserError: A folder is not there, or none holds a setting that can be shown.
     """
     shown, left = list[Entry](), list[NotOnBoard]()
-    for folder in published_folders(folders):
+    found = published_folders(folders)
+    for folder, place in zip(found, distinct_ends(found), strict=True):
         try:
-            for each in entries(folder):
+            for each in entries(folder, place):
                 if isinstance(each, NotOnBoard):
                     left.append(each)
                 elif not any(each.key == other.key and each.records == other.records for other in shown):

@@ -16,10 +16,10 @@ from gan_bench.core import __version__
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import markdown_cell, plain_markdown, plural, printable, slug
+from gan_bench.core.text import markdown_cell, plain_markdown, plural, printable, slug, some_of
 from gan_bench.records.layout import PLAN, RECORD, RecordDirectory
 from gan_bench.report.board.entries import Entry, Key, NotOnBoard, read_board
-from gan_bench.report.board.tiers import tiers
+from gan_bench.report.board.tiers import can_be_parted, tiers
 from gan_bench.report.card.text import card_values
 from gan_bench.report.page.page import filled_template, own_text, shown_table
 from gan_bench.report.page.samples import grid_uri
@@ -27,20 +27,23 @@ from gan_bench.report.study.frame import quick_text
 from gan_bench.report.study.table import Column, Table, arrow, cells, median_of, put_interval, records, to_csv
 
 NOTE = (
-    "Ordered by the median over seeds, as reports rank, where a lost seed counts as the worst. In brackets: the lowest "
-    "to the highest seed; from six seeds on, the median's 95 % interval. A group is its first setting and all that no "
-    "test finds worse: Welch's test of unpaired seeds, corrected over the table, for the choice of the best and for "
-    "the looks of its study. The report of a single study compares equal seeds in pairs and may find otherwise: "
-    "believe it about settings of that study, and this table about those of several. Where a group says why there is "
-    "none, no test judges the setting: its place is that of its median alone. Seconds and energy are medians of one "
-    "training. Audited: how many trials were trained or scored again, as the folder's audit.json says, which nobody "
-    "signs: anybody can repeat it. Every folder's digests were checked when this page was made."
+    "Ordered by the median over seeds, as reports rank, where a lost seed counts as the worst. In brackets: the "
+    "lowest to the highest seed; from six seeds on, the median's 95 % interval. A group is its first setting and all "
+    "that no test finds worse, so that many settings of few seeds are one: Welch's test of unpaired seeds, corrected "
+    "over the table, for the choice of the best and for the looks of its study. The report of a single study compares "
+    "equal seeds in pairs and may find otherwise: believe it about settings of that study, and this table about those "
+    "of several. Where a group says why there is none, no test judges the setting: its place is that of its median "
+    "alone. Seconds and energy are medians of one training. Audited: how many trials were trained or scored again, as "
+    "the folder's audit.json says, which nobody signs: anybody can repeat it. Every folder's digests were checked "
+    "when this page was made."
 )
 MARK = "<title>gan_bench board</title>"
 """Tells the page of a board from a user's own."""
 CARDS = "cards"
 AGREED = 0.02
 """Relative difference that baselines of machines may have: they draw other noise, and round otherwise."""
+NAMED = 3
+"""Publications that a sentence names."""
 NARROW = ("grouped", "label", "median")
 """Columns that a narrow screen shows."""
 _VALUES = (
@@ -141,14 +144,14 @@ def card_name(entry: Entry) -> str:
     return f"{slug(name, entry.machine)[:120]}-{digest[:8]}"
 
 
-def _from(entry: Entry) -> str:
-    return f"{Path(entry.folder).name}/{entry.suite}"
-
-
 # ------------------------------------------------------------------------------------------------ tables
 
 
-def _table(key: Key, rows: Sequence[Entry], *, named: bool) -> BoardTable:
+def _table(key: Key, found: Sequence[Entry], *, named: bool) -> BoardTable:
+    versions: dict[str, set[int]] = {}
+    for entry in found:
+        versions.setdefault(entry.setting.study.suite, set()).add(entry.setting.study.version)
+    rows = [replace(each, beside_versions=len(versions[each.setting.study.suite]) > 1) for each in found]
     ordered = sorted(rows, key=lambda entry: (*entry.standing.place, entry.setting.name))
     together = list(zip(tiers([entry.sample for entry in ordered]), ordered, strict=True))
     frame = pd.DataFrame([*(_row(group, entry) for group, entry in together), *_baseline_rows(rows)])
@@ -169,7 +172,7 @@ def _row(group: int | None, entry: Entry) -> dict[str, object]:
         "setting": setting.name,
         "label": entry.label,
         "machine": entry.machine,
-        "from": _from(entry),
+        "from": entry.published,
         "seeds": score.n,
         "lost": sum(entry.standing.lost.values()) or None,
         "epochs": setting.epochs,
@@ -189,7 +192,7 @@ def _baseline_rows(rows: Sequence[Entry]) -> Iterator[dict[str, object]]:
         for row in entry.standing.scored.baseline_rows((primary_measure(),)):
             value = row.get(primary_measure())
             if value is not None and math.isfinite(float(value)):
-                known.setdefault(str(row["setting"]), {}).setdefault(_from(entry), float(value))
+                known.setdefault(str(row["setting"]), {}).setdefault(entry.published, float(value))
     for text, values in known.items():
         first = next(iter(values.values()))
         agree = all(math.isclose(value, first, rel_tol=AGREED) for value in values.values())
@@ -202,23 +205,22 @@ def _said(together: Sequence[tuple[int | None, Entry]]) -> Iterator[str]:
     for group in sorted({group for group, _ in together if group is not None}):
         members = [entry for each, entry in together if each == group]
         if len(members) > 1:
-            best = members[0]
-            yield (
-                f"Group {group}: {best.label} on {best.machine} ({_from(best)}), and "
-                f"{plural(len(members) - 1, 'setting')} that cannot be told apart from it."
-            )
+            best, others = members[0], plural(len(members) - 1, "setting")
+            left = [entry.sample for each, entry in together if each is not None and each >= group]
+            why = "cannot be told apart from it" if can_be_parted(left) else "no test judges, as seeds are too few"
+            yield f"Group {group}: {best.label} on {best.machine} ({best.published}), and {others} that {why}."
 
 
 def _shared(rows: Sequence[Entry]) -> Iterator[str]:
     """Yield what all settings of a suite have in common, with their recipe where they have one."""
-    found: dict[tuple[str, str], None] = {}
-    for entry in sorted(rows, key=lambda entry: entry.suite):
+    found: dict[str, dict[str, None]] = {}
+    for entry in sorted(rows, key=lambda entry: entry.published):
         values = entry.setting.study.values
         recipes = dict.fromkeys(values.recipes.values())
         text = ", ".join([*(recipes if len(recipes) == 1 else ()), values.shared])
-        found[entry.suite, printable(text)] = None
-    for suite, text in found:
-        yield f"All settings of {suite} in this table: {text}."
+        found.setdefault(printable(text), {})[entry.published] = None
+    for text, places in found.items():
+        yield f"All settings of {some_of([*places], NAMED)} in this table: {text}."
 
 
 def _markdown(made: BoardTable) -> str:
@@ -259,7 +261,7 @@ def _shown(made: BoardTable) -> dict[str, object]:
             "card": f"{CARDS}/{card_name(entry)}.html" if entry else None,
             "image": grid_uri(_last_grid(entry) if entry else None),
             "label": record["label"],
-            "place": f"{plural(int(record['epochs']), 'epoch')}, {_from(entry)}" if entry else "",
+            "place": f"{plural(int(record['epochs']), 'epoch')}, {entry.published}" if entry else "",
             "folded": record["remarks"] if entry and record["remarks"] != entry.sample.why_not else "",
             "against": bool(entry and entry.contradicted),
         }

@@ -272,7 +272,9 @@ def _alone(found: Standings, best: Standing, waiting: int) -> str:
     if looks := [each.next for each in unknown if each.next]:
         return f" Which setting is best is not judged before the look at {min(looks)} seeds."
     if any(each.against and each.against.is_tested for each in unknown):
-        return " Which setting is best is not judged: seeds are too few, and more are unlikely to decide it; given up."
+        given_up = any(each.against and each.against.next for each in unknown)
+        more = ", and more are unlikely to decide it; given up" if given_up else ""
+        return f" Which setting is best is not judged: seeds are too few{more}."
     why = "with one seed" if best.median.n == 1 else "as no other shares two seeds with it"
     return f" Which setting is best cannot be said {why}."
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from gan_bench.config.design import FEWEST
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import plural, some_of
 from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, Factor
@@ -199,15 +198,15 @@ def _not_judged(rows: Sequence[Judged], of_one: str = "one seed: not judged") ->
     following = [each.following for each in rows if each.following]
     if following:
         return f"not judged before the look at {min(following)} seeds"
-    if any(each.seeds > 1 for each in rows):
+    if any(each.next and each.seeds > 1 for each in rows):
         return "not judged, as these seeds are too few, and given up, as more are unlikely to decide it"
-    return of_one
+    return "not judged, as these seeds are too few" if any(each.is_tested for each in rows) else of_one
 
 
 def _needs(rows: Sequence[Judged]) -> str:
     """Return when undecided comparisons are judged again, or how many seeds a study needs that finds out."""
     following = [each.following for each in rows if each.following]
-    needed = [each.needed for each in rows if each.needed is not None and each.seeds >= FEWEST]
+    needed = [each.needed for each in rows if each.needed is not None]
     if following:
         likely = f", likely decided at {min(needed)} {_AS_SEEN}" if needed else ""
         some = f" for {len(following)} of {len(rows)}" if len(following) < len(rows) else ""
@@ -225,8 +224,6 @@ def _needs(rows: Sequence[Judged]) -> str:
 
 def _out_of_reach(asked: Sequence[Judged]) -> str:
     """Say why none of the undecided comparisons tells how many seeds a new study needs, if there are any."""
-    if asked and all(row.seeds < FEWEST for row in asked):  # what they need would be a guess
-        return f"; fewer than {FEWEST} seeds decide nothing"
     if any(row.more == NO_LOOK for row in asked):
         return "; no look is left"
     return f"; a difference as small as the one seen takes over {MANY_SEEDS} seeds to show" if asked else ""

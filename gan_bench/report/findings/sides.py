@@ -222,8 +222,8 @@ class PairedComparison:
             found = "equivalent"
         if self.is_primary and (why := _unequal(self.pairs, *names)):
             return "undecided", why
-        is_early = self.is_primary and found == "undecided" and look.next
-        return ("not judged" if is_early and not can_decide(design, look, look.number, self.tests) else found), ""
+        is_open = self.is_primary and found == "undecided" and not design.extended
+        return ("not judged" if is_open and not can_decide(design, look, look.number, self.tests) else found), ""
 
 
 def design_and_look(scored: ScoredStudy, pairs: pd.DataFrame) -> tuple[Design, Look]:

@@ -308,7 +308,7 @@ def _verdict_text(judged: Judged, design: Design) -> str:
     if judged.measure != primary_measure():
         return f"exploratory: {winner}" if found == "probable" else found
     if found == "not judged" and not judged.next:
-        return "not judged: one seed"
+        return f"not judged: {'too few seeds' if judged.is_tested else 'one seed'}"
     if found in ("undecided", "not judged"):
         following = f" (next look at {judged.next} seeds)" if judged.next else ""
         return f"{found}{following if judged.open else ', given up' if judged.next else ''}"

@@ -46,6 +46,7 @@ class Study:
         profile: ``full`` or ``quick``.
         dataset: Name of the dataset.
         image_size: Height and width of its images.
+        version: The newest version of the suite that a trial of it is of.
         values: Its settings as values.
         protocols: Its scores by protocol, those that were added later last.
         baselines: Scores of real images of the suite.
@@ -70,9 +71,9 @@ class Study:
         self.set_histories(frames.history, frames.steps)
         self.baselines = suites.baselines.get(self.suite, [])
         self.command = None if outdated else suites.commands.get(self.suite)
-        version = int(trials["suite_version"].max())
-        newest = trials[trials["suite_version"] == version]  # it declares for itself
-        design = suites.design(self.suite, version, self.profile, self.dataset)
+        self.version = int(trials["suite_version"].max())
+        newest = trials[trials["suite_version"] == self.version]  # it declares for itself
+        design = suites.design(self.suite, self.version, self.profile, self.dataset)
         seeds = sorted({int(seed) for seed in newest["seed"]})
         self.design = (design or replace(Design.fixed(seeds), inferred=True)).with_seeds(seeds)
         known = trials[["trial", "recipe", "seed", "group", "label", "epochs_done", "status"]]
