@@ -255,8 +255,18 @@ def _usage(error: Exception, words: list[str]) -> str:
     text = re.sub(r"^Got unexpected extra argument\(s\) \((.*)\)$", _too_many, text)
     if getattr(error, "option_name", "") == "--results" and (direct := _with_the_folder_itself(usage.ctx, words)):
         return f"error: {_command_of(words)} has no option --results; give the folder itself: `{direct}`"
+    if usage.ctx is not None and usage.ctx.info_name == "run" and (value := _named_value(error)):
+        text = f"{value} is a value of trials; `--set {value}=VALUE` changes it"
     text = text[:1].lower() + text[1:]
     return f"error: {text}; `{_command_of(words)} --help` lists what it takes"
+
+
+def _named_value(error: Exception) -> str:
+    """Return the value of trials that an unknown option has the name of, or nothing."""
+    from gan_bench.config.changes import Changes
+
+    name = str(getattr(error, "option_name", "") or "").lstrip("-").replace("-", "_")
+    return name if type(error).__name__ == "NoSuchOption" and name in Changes.model_fields else ""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -239,13 +239,13 @@ def propose(found: Inspection, source: Path, name: str) -> Proposal:
         turned = "the median of yours"
     else:
         turned = f"yours are {'enlarged' if median < size else 'scaled down'} from {median} pixels (median)"
+    shows = "which show that all works and not what it can do" if quick_steps < epochs * per_epoch else "for one seed"
     reasons = {
         "recipe": f"{recipe.name}, the articles' DCGAN for {kind} images at {size}x{size}",
         "size": f"{size}, which these networks make; {turned}",
         "channels": f"{channels}, as {found.coloured:,} of {found.usable:,} have colour",
         "batch_size": f"{batch}{why}",
-        "epochs": f"{epochs}, about {epochs * per_epoch:,} steps; the quick profile takes {quick_steps:,} steps, which "
-        "show that all works and not what it can do",
+        "epochs": f"{epochs}, about {epochs * per_epoch:,} steps; the quick profile takes {quick_steps:,}, {shows}",
         "betas": "(0.5, 0.999), which won with a DCGAN on MNIST",
         "sweep": "the articles' two learning rates: a question to begin with",
     }

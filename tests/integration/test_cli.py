@@ -662,6 +662,8 @@ def test_a_plan_says_which_interrupted_trials_start_again(tmp_path):
         (["run", "digits", "--workers", "0"], "invalid value for '--workers': "),
         (["run", "digits", "--epochs", "many"], "invalid value for '--epochs': "),
         (["run", "digits", "--seedz", "3"], "no such option: --seedz"),
+        (["run", "digits", "--lr", "1e-4"], "lr is a value of trials; `--set lr=VALUE` changes it"),
+        (["run", "digits", "--batch-size=8"], "batch_size is a value of trials; `--set batch_size=VALUE` changes it"),
         (["run", "digits", "--seeds"], "option '--seeds' requires an argument; `gan-bench run --help` lists"),
         (["report", "a", "Foo: Bar"], "too many words (Foo: Bar); give one at a time"),
         (["data", "fech"], "no such command 'fech'"),

@@ -30,7 +30,7 @@ from gan_bench.report.findings.pairs import paired
 from gan_bench.report.findings.tables import _round_up, _targets
 from gan_bench.report.study.latex import MARKS, _number, left_out, to_latex
 from gan_bench.report.study.stats import mean_interval
-from gan_bench.report.study.table import Column, Table, cell, cells, number, table_markdown, to_csv
+from gan_bench.report.study.table import Column, Table, cell, cells, note_of, number, table_markdown, to_csv
 from gan_bench.terminal.tables import broken, print_table
 
 
@@ -141,6 +141,15 @@ def test_each_network_is_compared_with_its_own_start():
     assert rows["remarks"].iloc[:2].tolist() == ["no better than untrained", ""]
     assert rows["setting"].iloc[2:].tolist() == [f"untrained generators: architecture={n}" for n in ("mlp", "dcgan28")]
     assert rows["fid"].iloc[2:].tolist() == [100.0, 400.0]
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_of_two_seeds_no_interval_is_called_one_of_95_per_cent(seeds):
+    """The two scores themselves stood under "95 % intervals over seeds"."""
+    report = report_of([stored(digits_trial(seed), fid=50.0 + seed, early=80.0) for seed in range(seeds)])
+    notes = {each.kind: note_of(each, [*range(len(each.columns))]) for each in report.all}
+    for kind in ("settings", "epochs"):
+        assert ("; of two seeds from the lower to the higher." in notes[kind]) == (seeds == 2)
 
 
 def test_settings_are_ranked_with_noise_last(study):

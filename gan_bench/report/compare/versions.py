@@ -11,7 +11,7 @@ import pandas as pd
 
 from gan_bench.config.design import UNKNOWN
 from gan_bench.records.plan import Suites
-from gan_bench.report.study.frame import ENDED, WITHDRAWN
+from gan_bench.report.study.frame import ENDED, FAULTY, WITHDRAWN
 
 VERSIONS = (
     "Of several versions of a suite the newest counts of which all seeds of the first look have ended, or where no "
@@ -80,7 +80,7 @@ def _has_come(rows: pd.DataFrame, plan: Suites) -> bool:
 
     Seeds that were added to those declared change no first look, but what an unknown plan declared is not known.
     """
-    ended, config = set(rows["seed"][rows["status"].isin(ENDED)]), rows["config"].iloc[0]
+    ended, config = set(rows["seed"][rows["status"].isin((*ENDED, *FAULTY))]), rows["config"].iloc[0]
     design = plan.design(*(config[name] for name in ("suite", "suite_version", "profile", "dataset")))
     if design is None:  # planned before there were designs
         return bool(ended) and set(rows["seed"][rows["status"] != WITHDRAWN]) <= ended

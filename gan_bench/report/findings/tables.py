@@ -34,7 +34,6 @@ SATURATED = 0.99
 """A discriminator is saturated when D(real) exceeds this and D(fake) falls below its complement."""
 _OF_COLLAPSED = "trials with half of the classes or fewer, or one class in over half of the images"
 _BRACKETS = "In brackets: the lowest to the highest seed; from six seeds on, the median's 95 % interval."
-_HALVES = "± is the half-width of the 95 % interval of a mean, over finished seeds."
 MANY_VALUES = 6
 """Of more differing values a ranking shows a setting's short name, and the values behind its scores."""
 WITHIN = (2.0, 1.25)
@@ -145,7 +144,7 @@ def setting_table(scored: ScoredStudy) -> Table:
                 score_column(name),
                 detail=True,
                 title=f"mean {arrow(name)}" if name == primary else arrow(name),
-                note=_HALVES,
+                note=f"± is the half-width of the 95 % interval of a mean, over finished seeds{scored.study.of_two}.",
             )
             for name in scored.study.shown(quality)
         ],
@@ -353,7 +352,8 @@ def epoch_table(scored: ScoredStudy) -> Iterator[Table]:
         *[Column(f"epoch_{e}", f"epoch {e}", "interval", vital=e == epochs[-1]) for e in epochs],
     ]
     primary = primary_measure()
-    note = f"{arrow(primary)} {scored} after so many epochs of the same finished trials; 95 % intervals over seeds."
+    note = f"{arrow(primary)} {scored} after so many epochs of the same finished trials; "
+    note += f"95 % intervals over seeds{scored.study.of_two}."
     yield scored.study.table(
         "epochs", f"{MEASURES[primary].title} by epoch", columns, pd.DataFrame(rows), note, scored.protocol
     )

@@ -271,6 +271,7 @@ def _cost_plot(scored: ScoredStudy) -> Iterator[Plot]:
     if axis.get_ylim()[0] < 0:
         axis.set_ylim(bottom=0)  # an interval may reach below, a distance does not
     name_parts(figure, "seconds of training", f"{measure} at the end (lower is better)")
-    text = f"Final {measure} against training time, {scored}; bars are 95 % intervals over seeds, seconds are medians."
+    text = f"Final {measure} against training time, {scored}; seconds are medians, bars 95 % intervals over seeds"
+    text += f"{scored.study.of_two}."
     text = f"{text} {_which_settings(scored.study, labels)}"
     yield finish(figure, scored.study, f"{primary}-cost-{scored}", f"{measure} against cost", text, "cost")

@@ -26,7 +26,7 @@ BAD = ("diverged", "failed")
 """Statuses of trials that ended without a generator to score."""
 FAULTY = ("damaged", "altered", "unreadable")
 """Statuses of trials whose records are not to be believed, or cannot be read."""
-ENDED = ("done", *BAD, *FAULTY)
+ENDED = ("done", *BAD)
 """Statuses of trials that a verdict need not wait for; what was lost of them is lost."""
 WITHDRAWN = "no longer planned"
 """Status of trials that have not ended and that their suite no longer asks for."""
@@ -223,7 +223,7 @@ def status_shown(item: StoredTrial) -> str:
     if item.fault:
         return item.fault.status
     status = str(item.record["status"]) if item.record else "unfinished" if item.environment else "planned"
-    return WITHDRAWN if item.withdrawn and status not in ENDED else status
+    return WITHDRAWN if item.withdrawn and status not in (*ENDED, *FAULTY) else status
 
 
 def _score_rows(item: StoredTrial) -> list[dict[str, object]]:

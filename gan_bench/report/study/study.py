@@ -234,6 +234,11 @@ class Study:
         groups = self.trials[_SETTING_COLUMNS].groupby("group", sort=False)
         return [self._setting(str(group), members) for group, members in groups]
 
+    @property
+    def of_two(self) -> str:
+        """What is said of intervals, behind a word, where a setting has two seeds; else nothing."""
+        return "; of two seeds from the lower to the higher" if any(len(s.done) == 2 for s in self.settings) else ""
+
     def _setting(self, group: str, trials: pd.DataFrame) -> Setting:
         first, values = trials.iloc[0], self.values.values[group]
         return Setting(
