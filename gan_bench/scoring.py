@@ -20,7 +20,8 @@ from gan_bench.core.text import as_typed, odd_path, plural, printable
 from gan_bench.data.datasets import DATASETS, ImageSet, load
 from gan_bench.data.image_files import ONE_SIZE, decode
 from gan_bench.data.image_folders import Prepared, named_by_no_suite, prepare_images, without_suites
-from gan_bench.data.image_source import ImageSource, open_source, refuse_results
+from gan_bench.data.image_source import ImageSource, open_source
+from gan_bench.data.own_files import refuse_results
 from gan_bench.data.splits import layout_of
 from gan_bench.metrics.evaluator import Evaluator, generated_chunks
 from gan_bench.metrics.extractors import EXTRACTORS, load_extractor

@@ -21,7 +21,7 @@ from gan_bench.core.errors import UserError, writing
 from gan_bench.core.text import as_typed, at_home, is_utf8, plural, printable, some_of
 from gan_bench.data.datasets import DATASETS
 from gan_bench.data.image_folders import darkness, named_by_no_suite
-from gan_bench.data.image_source import refuse_results
+from gan_bench.data.own_files import refuse_results
 from gan_bench.data.own_images import LEAST_DISTINCT, Inspection, inspect_images, prepare_folder
 from gan_bench.data.splits import Split
 from gan_bench.models.architectures import ARCHITECTURES

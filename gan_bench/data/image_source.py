@@ -6,97 +6,85 @@ import contextlib
 import errno
 import os
 import re
-import shlex
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from gan_bench.core.errors import DataError, brief
 from gan_bench.core.text import odd_path, printable, some_of
-from gan_bench.data.file_kinds import ARCHIVES, is_image, is_other_archive, other_kind
+from gan_bench.data.file_endings import ENDINGS, is_a_file_s, is_note, is_visible, possible_images, remedy, why_not
+from gan_bench.data.file_kinds import is_image, is_other_archive, other_kind
+from gan_bench.data.own_files import own_folders, own_pictures
 
-ENDINGS = frozenset(
-    {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".ppm"}
-    | {".pgm", ".pbm", ".pnm", ".pfm", ".avif", ".avifs", ".jp2", ".j2k", ".jpx", ".jpf", ".tga"}
-)
-SYSTEM = frozenset(
-    {
-        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "$recycle.bin", "recycler"),
-        *("system volume information", "lost+found", "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@__thumb"),
-        *("network trash folder", "temporary items", "__pycache__"),
-    }
-)
-"""Names, in small letters, of what operating systems and network storage leave beside people's files."""
-_PACKED = frozenset({".zip", *ARCHIVES})
-_TO_SAVE = frozenset({".heic", ".heif", ".jxl", ".psd", ".exr", ".svg", ".ico", ".dcm", ".dng"})
-UNREAD = frozenset(
-    _PACKED
-    | _TO_SAVE
-    | {".hdr", ".eps", ".dds", ".pcx", ".xcf", ".nii", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".raw"}
-    | {".part", ".crdownload", ".download", ".hif", ".jxr", ".crw", ".nrrd", ".mha", ".fits", ".icloud"}
-)
-"""Endings of pictures that are not read, and of what may hold some: a folder of nothing else is no folder of notes."""
-_REMEDIES = {
-    **dict.fromkeys(_PACKED, "unpack {} files and name the folder"),
-    **dict.fromkeys(_TO_SAVE, "save {} files as PNG"),
-    **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm"), "save the frames of {} files as PNG"),
-    **dict.fromkeys((".npy", ".npz"), "pass what {} files hold to gb.score in Python, or save it as PNG"),
-    **dict.fromkeys(
-        (".pt", ".pth"),
-        "pass what {} files hold to gb.score in Python, or save it as PNG; of a generator in them, sample images into "
-        "a folder",
-    ),
-    **dict.fromkeys(
-        (".pkl", ".pickle", ".ckpt", ".safetensors", ".onnx"),
-        "of a generator in {} files, sample images into a folder; of statistics, save mu and sigma as .npz; of images, "
-        "export them as PNG",
-    ),
-    **dict.fromkeys(
-        (".parquet", ".arrow", ".tfrecord", ".tfrecords", ".mdb", ".h5", ".hdf5", ".mat"),
-        "export the images in {} files as PNG",
-    ),
-}
-"""What to do with files that may hold images, by their ending."""
 KINDS = 3
 """Most reasons that are told for a source without images."""
-_OF_SUITE = ("plan.json", "suite.yaml")
-"""Files that a folder of gan_bench's own records has: its sample grids and plots are no images of the set."""
-_OF_RECORD = ("trial.json", "environment.json")
-"""Files that each record in such a folder has, wherever it was copied."""
-_OF_REPORT = ("answer.md", "files.txt")
-"""Files that the folder of a report has."""
-_OF_RESULTS = ("report", "mlartifacts")
-"""Folders beside such a folder that hold what is made of it."""
 MAX_BYTES = 128 * 2**20
 """Most bytes of one image file, in a folder or unpacked from an archive."""
-LOOKS = 20
-"""Most files without an ending, and most other endings, of a folder without images that are looked into."""
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """How members may be packed: of the others zipfile unpacks a gigabyte at once, whatever size is announced."""
 _ENCRYPTED = 1
 """The flag of a zip file's member that needs a password."""
 
 
-@dataclass(frozen=True)
+LINKS = "links"
+"""Why links in a zip are left out: what they lead to may lie anywhere."""
+RESULTS = "folders of results of gan_bench"
+"""Why what gan_bench wrote among images is left out, which is counted by folders."""
+HIDDEN_FOLDERS = "hidden folders and those that systems leave behind"
+"""Why such folders are left out, which are counted and not entered: some hold more files than the images are."""
+MASKS_BESIDE = "masks beside their images"
+OWN_PICTURES = "grids and animations of `gan-bench sample` or `card`"
+
+
+@dataclass
 class ImageSource:
-    """An open folder or zip file.
+    """An open folder or zip file, listed file by file.
 
     Attributes:
+        read: Gives the bytes of a file; raises DataError.
         names: Names of its images with forward slashes, sorted.
         folders: Names of its folders, as far as they are listed.
-        read: Gives the bytes of one; raises DataError.
         left_out: How many files are left out, by reason.
         others: Folders that hold labels or notes, each with the names of these files.
     """
 
-    names: list[str]
-    folders: list[str]
     read: Callable[[str], bytes]
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    others: Mapping[str, list[str]] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    others: dict[str, list[str]] = field(default_factory=dict)
+
+    def add_file(self, name: str, why_no_image: str, *, is_readable: bool = True) -> None:
+        """List a file as an image, or count why it is none and keep a note."""
+        if why_no_image:
+            self.left_out[why_no_image] += 1
+            if is_readable and is_note(name):
+                self.others.setdefault(str(PurePosixPath(name).parent), []).append(name)
+        elif is_readable:
+            self.names.append(name)
+
+    def leave_out_results(self, folder: str, note: str) -> None:
+        """Leave out a folder of results; a note keeps those above, which may hold nothing else, from being classes."""
+        self.left_out[RESULTS] += 1
+        self.others.setdefault(str(PurePosixPath(folder).parent), []).extend([note] * bool(note))
+
+    def leave_out_made_of_others(self, top: str) -> None:
+        """Leave out masks beside their images, and gan_bench's own pictures, with the folders that hold nothing else.
+
+        Args:
+            top: What the folder or archive is called.
+        """
+        masks = _masks_beside_images(self.names)
+        images = [name for name in self.names if name not in masks]
+        ours = own_pictures(images, {note for found in self.others.values() for note in found}, top)
+        for reason, some in ((MASKS_BESIDE, masks), (OWN_PICTURES, ours)):
+            self.left_out += Counter({reason: len(some)})
+        self.names = sorted(name for name in images if name not in ours)
+        emptied = folders_above(ours) - folders_above(self.names)
+        self.folders = sorted(folder for folder in self.folders if folder not in emptied)
 
     def require_images(self, source: Path) -> None:
         """Refuse a source without images, or with a folder without beside folders with some: a class would be missing.
@@ -111,9 +99,9 @@ class ImageSource:
             there = some_of([f"{reason} ({self.left_out[reason]:,})" for reason in most], KINDS)
             self._refuse_unnamed(str(source), [note for found in self.others.values() for note in found])
             endings = [reason.rpartition("(")[2].rstrip(")") for reason in most]
-            remedy = _remedy(*{source.suffix} - {".zip"}, *endings)
-            remedy = remedy or f"name a folder of images ({', '.join(sorted(ENDINGS))})"
-            raise DataError(f"{source} holds no images{f', only {there}' if there else ''}; {remedy}")
+            advice = remedy(*{source.suffix} - {".zip"}, *endings)
+            advice = advice or f"name a folder of images ({', '.join(sorted(ENDINGS))})"
+            raise DataError(f"{source} holds no images{f', only {there}' if there else ''}; {advice}")
         for empty in self._empty_folders():
             below = (found for folder, found in self.others.items() if f"{folder}/".startswith(f"{empty}/"))
             notes = [note for found in below for note in found]
@@ -130,7 +118,7 @@ class ImageSource:
         Raises:
             DataError: There are some.
         """
-        unnamed = next(filter(self._is_image, _possible_images(notes)), None)
+        unnamed = next(filter(self._is_image, possible_images(notes)), None)
         if unnamed is not None:
             raise DataError(
                 f"{where} holds images without the ending of one, such as {printable(PurePosixPath(unnamed).name)}; "
@@ -143,33 +131,30 @@ class ImageSource:
         return False
 
     def _empty_folders(self) -> Iterator[str]:
-        filled = {
-            "/".join(parts[:i]) for name in self.names for parts in [name.split("/")] for i in range(1, len(parts))
-        }
-        beside = {folder.rpartition("/")[0] for folder in filled}
-        yield from (f for f in self.folders if f not in filled and f.rpartition("/")[0] in beside)
+        filled = folders_above(self.names) - {"."}
+        beside = {PurePosixPath(folder).parent for folder in filled}
+        yield from (each for each in self.folders if each not in filled and PurePosixPath(each).parent in beside)
 
 
-def refuse_results(source: Path) -> None:
-    """Refuse records of gan_bench, whose images are sample grids.
-
-    Raises:
-        DataError: It holds them or lies among them, and not for images that ``gan-bench sample`` wrote there.
-    """
-    place = Path(os.path.realpath(source))  # what `..` leads to depends on the links before it
-    with contextlib.suppress(OSError):  # a name too long for a file, or a closed folder: reading it says so
-        is_drawn = any(place.glob("image-*.png"))
-        for folder in (place, *([] if is_drawn else place.parents)):
-            named = source if folder == place else folder
-            ours = f"{named} holds results of gan_bench, whose images are sample grids; name a folder of images"
-            if _has_all_files(folder, _OF_RECORD):
-                raise DataError(f"{ours}, such as `gan-bench sample {shlex.quote(str(named))} --images N` writes")
-            if _has_all_files(folder, _OF_SUITE):
-                raise DataError(f"{ours}, or run the suite again: {named / _OF_SUITE[1]}")
+def folders_above(names: Iterable[str]) -> set[str]:
+    """Return the folders that files lie in, and those above; the dot is the first."""
+    folders = {name.rpartition("/")[0] for name in names}  # of a million names they are few
+    return {str(above) for folder in folders for above in PurePosixPath(f"{folder}/x".lstrip("/")).parents}
 
 
-def _has_all_files(folder: Path | str, files: Iterable[str]) -> bool:
-    return all(os.path.isfile(f"{folder}/{file}") for file in files)  # noqa: PTH113 - see open_source
+_MASK = re.compile(
+    r"(.+?)(?:(?:[ _.-]+|(?<=\d))(?:mask|segmentation|seg|annotation|groundtruth)s?|(?:[_.-]+|(?<=\d))gts?"
+    r"|[_-](?:matte|alpha))"
+    r"(?:[ _.-]?\d+)?"
+)
+"""Names of what is drawn over an image, in small letters, with the name of the image: ``cat_mask``, ``cat_mask_1``."""
+
+
+def _masks_beside_images(names: Iterable[str]) -> set[str]:
+    """Return the masks that lie beside the images that they are of."""
+    stems = {name: name.rpartition(".")[0].lower() for name in names}
+    known = {*stems.values()}
+    return {name for name, stem in stems.items() if (found := _MASK.fullmatch(stem)) and found[1] in known}
 
 
 @contextlib.contextmanager
@@ -182,66 +167,63 @@ def open_source(path: Path) -> Iterator[ImageSource]:
         DataError: It is neither, is damaged, or holds names that point outside.
     """
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be entered
-        left_out, others = Counter[str](), dict[str, list[str]]()
-        names, folders = image_tree(path, left_out, others)
-        images = _without_masks(names, left_out)
-        found = ImageSource(images, folders, lambda name: _read_file(path, name), left_out, others)
-        yield _without_sheets(found, os.path.realpath(path))
+        found = listed_folder(path)
+        found.leave_out_made_of_others(os.path.realpath(path))
+        yield found
         return
     with _open_archive(path) as archive:
-        yield _archived(path, archive)
+        found, links = _listed_archive(path, archive)
+        found.leave_out_made_of_others(path.stem)
+        _refuse_lost_links(path, sorted(links), found.names)
+        yield found
 
 
-def _archived(path: Path, archive: zipfile.ZipFile) -> ImageSource:
-    """List what an open zip file holds.
+def _listed_archive(path: Path, archive: zipfile.ZipFile) -> tuple[ImageSource, set[str]]:
+    """List what an open zip file holds, and the links in it."""
+    members: dict[str, str] = {}
+    found = ImageSource(lambda name: _read_member(path, archive, members[name]))
+    for own, name in _plain_names(path, archive):
+        if name in members and not name.endswith("/"):
+            found.left_out["members of a name that another has"] += 1
+        members.setdefault(name, own)
+    below = {name.rstrip("/") for name in members if name.endswith("/")} | folders_above(members)
+    results = _own_folders_in_archive(below, members)
+    for folder, note in results.items():
+        found.leave_out_results(folder, note)
+    kept = [name for name in members if not name.endswith("/") and not _is_below(name, results)]
+    links = {name for name in kept if stat.S_ISLNK(archive.getinfo(members[name]).external_attr >> 16)}
+    for name in kept:
+        found.add_file(name, LINKS if name in links else why_not(name))
+    found.folders = [each for each in below - {"."} if is_visible(each) and not _is_below(f"{each}/x", results)]
+    return found, links
+
+
+def _plain_names(path: Path, archive: zipfile.ZipFile) -> Iterator[tuple[str, str]]:
+    """Yield the names of a zip file's members: as zipfile has them, and plainly; those of folders end in a slash.
 
     Raises:
-        DataError: A name points outside, or a link hides a folder.
+        DataError: A name points outside.
     """
-    others: dict[str, list[str]] = {}
-    members: dict[str, str] = {}
-    again = 0
     for own, name in _member_names(archive):
         if ".." in PurePosixPath(name).parts:
             raise DataError(f"{path} holds {own!r}, a name that leaves its folder; do not use this file")
-        plain = "/".join(part for part in name.split("/") if part not in ("", "."))
-        is_folder = name.endswith("/")
-        again += bool(plain) and not is_folder and plain in members
-        if plain:
-            members.setdefault(plain + "/" * is_folder, own)
-    below = {name.rstrip("/") for name in members if name.endswith("/")}
-    for name in members:  # not every archive lists its folders
-        below.update(map(str, PurePosixPath(name).parents))
-    results = _own_folders_in_archive(members, below)
-    reasons = {
-        name: LINKS if stat.S_ISLNK(archive.getinfo(own).external_attr >> 16) else _why_not(name)
-        for name, own in members.items()
-        if not name.endswith("/") and not _is_below(name, results)
-    }
-    left_out = Counter(filter(None, reasons.values()))
-    for folder in results:
-        left_out[RESULTS] += 1
-        notes = (f"{folder}/{files[0]}" for files in (_OF_SUITE, _OF_RECORD, _OF_REPORT))
-        # Of nothing else, the folders above it would be empty classes.
-        others.setdefault(str(PurePosixPath(folder).parent), []).extend(note for note in notes if note in members)
-    if again:
-        left_out["members of a name that another has"] = again
-    for name, reason in reasons.items():
-        if reason and _is_note(name):
-            others.setdefault(str(PurePosixPath(name).parent), []).append(name)
-    names = sorted(name for name, reason in reasons.items() if not reason)
-    folders = sorted(
-        folder for folder in below - {"."} if _is_visible(folder) and not _is_below(f"{folder}/x", results)
-    )
-    images = _without_masks(names, left_out)
-    found = ImageSource(images, folders, lambda name: _read_member(path, archive, members[name]), left_out, others)
-    found = _without_sheets(found, path.stem)
-    _refuse_lost_links(path, [name for name, reason in reasons.items() if reason == LINKS], found.names)
-    return found
+        if plain := "/".join(part for part in name.split("/") if part not in ("", ".")):
+            yield own, plain + "/" * name.endswith("/")
 
 
-LINKS = "links"
-"""Why links in a zip are left out: what they lead to may lie anywhere."""
+def _own_folders_in_archive(folders: Iterable[str], members: Collection[str]) -> dict[str, str]:
+    """Return the outermost folders in an archive that gan_bench wrote, each with a file of it; the dot is all of it."""
+    beside: dict[PurePosixPath, list[str]] = {}
+    for folder in folders:
+        beside.setdefault(PurePosixPath(folder).parent, []).append(folder)
+    found: dict[str, str] = {}
+    for near in beside.values():
+        found.update(own_folders(near, lambda file: file.removeprefix("./") in members))
+    return {each: note.removeprefix("./") for each, note in found.items() if not _is_below(each, found)}
+
+
+def _is_below(name: str, folders: Collection[str]) -> bool:
+    return any(str(above) in folders for above in PurePosixPath(name).parents) if folders else False
 
 
 def _refuse_lost_links(path: Path, links: Iterable[str], images: Iterable[str]) -> None:
@@ -252,7 +234,7 @@ def _refuse_lost_links(path: Path, links: Iterable[str], images: Iterable[str]) 
     """
     filled = {parent for name in images for parent in PurePosixPath(name).parents}
     for name in links:
-        if not _is_a_file_s(name) or not (_why_not(name) or PurePosixPath(name).parent in filled):
+        if not is_a_file_s(name) or not (why_not(name) or PurePosixPath(name).parent in filled):
             raise DataError(
                 f"{path} holds {printable(name)}, a link, which is not followed; pack what it leads to in its place "
                 "(zip does without -y)"
@@ -287,167 +269,59 @@ def _decoded(name: str, encoding: str) -> str:
         return ""
 
 
-_MASK = re.compile(
-    r"(.+?)(?:(?:[ _.-]+|(?<=\d))(?:mask|segmentation|seg|annotation|groundtruth)s?|(?:[_.-]+|(?<=\d))gts?"
-    r"|[_-](?:matte|alpha))"
-    r"(?:[ _.-]?\d+)?"
-)
-"""Names of what is drawn over an image, in small letters, with the name of the image: ``cat_mask``, ``cat_mask_1``."""
+@dataclass(frozen=True)
+class _Folder:
+    """A folder to be listed: its name, the real paths of those it lies in, and whether a link led to one of them."""
+
+    name: str
+    above: frozenset[str]
+    is_linked: bool
+
+    def below(self, name: str, entry: os.DirEntry[str]) -> _Folder:
+        """Return a folder that lies in it."""
+        return _Folder(name, self.above | {os.path.realpath(entry.path)}, self.is_linked or entry.is_symlink())
 
 
-def _without_masks(names: list[str], left_out: Counter[str]) -> list[str]:
-    """Leave out masks that lie beside the images that they are of, and count them."""
-    stems = {name.rpartition(".")[0].lower() for name in names}
-
-    def is_mask(name: str) -> bool:
-        found = _MASK.fullmatch(name.rpartition(".")[0].lower())
-        return found is not None and found[1] in stems
-
-    images = [name for name in names if not is_mask(name)]
-    if len(images) < len(names):
-        left_out["masks beside their images"] += len(names) - len(images)
-    return images
-
-
-_DRAWN = {"grid.png", "interpolation.png", "epochs.gif"}
-"""Names of what ``gan-bench sample`` writes, also beside single images, ``image-00000.png``."""
-_IN_CARD = "samples.png"
-"""The name of the one picture that ``gan-bench card`` writes."""
-_OF_CARD = {"README.md", "generator.safetensors", "architecture.py"}
-"""Names of what lies beside it."""
-
-
-def _without_sheets(source: ImageSource, top: str) -> ImageSource:
-    """Leave out grids and animations that ``gan-bench sample`` or ``card`` wrote, and count them.
-
-    They lie beside single images of ``sample``; or beside no image but each other, in a folder that has the name that
-    ``sample`` gives one, two of them, or with a file of a card. One alone may be somebody's own. Folders of nothing
-    else go, too: they are no empty classes.
-
-    Args:
-        source: A folder or archive.
-        top: What it is called.
-    """
-    inside: dict[str, set[str]] = {}
-    for name in source.names:
-        inside.setdefault(name.rpartition("/")[0], set()).add(name.rpartition("/")[2])
-    notes = {note for found in source.others.values() for note in found}
-    ours = set[str]()
-    for folder, files in inside.items():
-        place = f"{folder}/" if folder else ""
-        is_sampled = f"{top}/{folder}".rstrip("/").endswith("-samples") or len(files & _DRAWN) > 1
-        known = _DRAWN if is_sampled else set[str]()
-        if any(place + note in notes for note in _OF_CARD):
-            known = known | {_IN_CARD}
-        if any(re.fullmatch(r"image-\d{5,}\.png", file) for file in files):
-            known = _DRAWN | {_IN_CARD}
-        elif not files <= known:
-            continue
-        ours |= {place + file for file in files & known}
-    if not ours:
-        return source
-    images = [name for name in source.names if name not in ours]
-    filled = {str(folder) for name in images for folder in PurePosixPath(name).parents}
-    emptied = {str(folder) for name in ours for folder in PurePosixPath(name).parents} - filled
-    folders = [folder for folder in source.folders if folder not in emptied]
-    left_out = {**source.left_out, "grids and animations of `gan-bench sample` or `card`": len(ours)}
-    return replace(source, names=images, folders=folders, left_out=left_out)
-
-
-RESULTS = "folders of results of gan_bench"
-"""Why what gan_bench wrote among images is left out, which is counted by folders."""
-
-
-def _own_folders(folders: Mapping[str, str], is_file: Callable[[str], bool]) -> set[str]:
-    """Return those of the folders beside each other that gan_bench wrote: suites and what is beside, records, reports.
-
-    Args:
-        folders: Their names, each with its path.
-        is_file: Tells whether there is a file of a path.
-    """
-    suites, *others = (
-        {name for name, path in folders.items() if all(is_file(f"{path}/{file}") for file in files)}
-        for files in (_OF_SUITE, _OF_RECORD, _OF_REPORT)
-    )
-    return suites.union(*others, folders.keys() & {*_OF_RESULTS} if suites else ())
-
-
-def _own_folders_in_archive(members: Collection[str], folders: Iterable[str]) -> set[str]:
-    """Return the outermost folders in an archive that gan_bench wrote; the dot is all of it."""
-    beside: dict[str, dict[str, str]] = {}
-    for folder in folders:
-        path = PurePosixPath(folder)
-        beside.setdefault(str(path.parent), {})[path.name] = folder
-    found = {
-        near[name]
-        for near in beside.values()
-        for name in _own_folders(near, lambda file: file.removeprefix("./") in members)
-    }
-    return {each for each in found if not _is_below(each, found)}
-
-
-def _is_below(name: str, folders: Collection[str]) -> bool:
-    return any(str(above) in folders for above in PurePosixPath(name).parents) if folders else False
-
-
-HIDDEN_FOLDERS = "hidden folders and those that systems leave behind"
-"""Why such folders are left out, which are counted and not entered: some hold more files than the images are."""
-
-
-def image_tree(top: Path, left_out: Counter[str], others: dict[str, list[str]]) -> tuple[list[str], list[str]]:
-    """List the images and folders below a folder, without hidden ones, gan_bench's own and what systems leave behind.
-
-    Links to folders are followed, unless they lead back to where they stand below; those found behind a link, only to
-    folders that were not seen: folders that are linked with each other have paths without number.
-
-    Args:
-        top: The folder.
-        left_out: Counts files that are left out, by reason.
-        others: Takes the folders that hold labels or notes, each with the names of these.
-
-    Returns:
-        Names of images and of folders, relative with forward slashes, sorted. An image may be a dangling link.
+def listed_folder(top: Path) -> ImageSource:
+    """List what a folder holds, without what is hidden, gan_bench's own and what systems leave behind.
 
     Raises:
         DataError: A folder cannot be read, or is a link to one that is not there or to itself.
     """
-    images: list[str] = []
-    folders: list[str] = []
-    left = [("", frozenset({os.path.realpath(top)}), False)]
-    seen = {os.path.realpath(top)}
+    found, seen = ImageSource(lambda name: _read_file(top, name)), {os.path.realpath(top)}
+    left = [_Folder("", frozenset(seen), is_linked=False)]
     while left:
-        folder, above, is_linked = left.pop()
-        listed = _sorted_entries(top / folder)
-        may_be_folders = {entry.name: entry.path for entry in listed if not entry.is_file(follow_symlinks=False)}
-        ours = _own_folders(may_be_folders, os.path.isfile)
-        if ours and folder:  # of nothing else, it and those above it would be empty classes
-            folders.remove(folder)
-            others[folder] = [f"{folder}/{name}" for name in sorted(ours)]
-        for entry in listed:
-            name = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.name in ours:
-                left_out[RESULTS] += 1
+        folder = left.pop()
+        entries = {f"{folder.name}/{entry.name}".lstrip("/"): entry for entry in _sorted_entries(top / folder.name)}
+        may_be_ours = [name for name, entry in entries.items() if not entry.is_file(follow_symlinks=False)]
+        ours = own_folders(may_be_ours, lambda file: os.path.isfile(f"{top}/{file}"))  # noqa: PTH113 - see open_source
+        for name, entry in entries.items():
+            if name in ours:
+                found.leave_out_results(name, ours[name])
             elif not os.path.isdir(entry.path):  # noqa: PTH112 - see open_source
-                if reason := _why_no_image(entry):
-                    left_out[reason] += 1
-                    # To look into a pipe would wait for ever.
-                    others.setdefault(folder, []).extend([name] * (_is_note(name) and _is_readable_kind(entry)))
-                else:
-                    images += [name] * _is_readable_kind(entry)
-            elif not _is_visible(entry.name):
-                left_out[HIDDEN_FOLDERS] += 1
+                found.add_file(name, _why_no_image(entry), is_readable=_is_readable_kind(entry))
+            elif reason := _why_not_entered(entry, folder, seen):
+                found.left_out[reason] += 1
             else:
-                real = os.path.realpath(entry.path)
-                is_link = os.path.islink(entry.path)  # noqa: PTH114 - see open_source
-                if any(Path(each).is_relative_to(real) for each in above):  # it would be found again and again
-                    left_out["links that lead back to their own folder"] += 1
-                elif is_link and is_linked and real in seen:
-                    left_out["links to folders that are there already"] += 1
-                else:
-                    seen.add(real)
-                    left.append((name, above | {real}, is_linked or is_link))
-                    folders.append(name)
-    return sorted(images), sorted(folders)
+                found.folders.append(name)
+                left.append(folder.below(name, entry))
+                seen |= left[-1].above
+    return found
+
+
+def _why_not_entered(entry: os.DirEntry[str], folder: _Folder, seen: Collection[str]) -> str:
+    """Return why a folder is left out, or nothing.
+
+    Links are followed, unless they lead back to where they stand below; those found behind a link, only to folders
+    that were not seen: folders that are linked with each other have paths without number.
+    """
+    real = os.path.realpath(entry.path)
+    if not is_visible(entry.name):
+        return HIDDEN_FOLDERS
+    if any(Path(each).is_relative_to(real) for each in folder.above):  # it would be found again and again
+        return "links that lead back to their own folder"
+    is_seen = entry.is_symlink() and folder.is_linked and real in seen
+    return "links to folders that are there already" if is_seen else ""
 
 
 def _sorted_entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -466,8 +340,8 @@ def _why_no_image(entry: os.DirEntry[str]) -> str:
     Raises:
         DataError: It is a link that leads to no folder under the name of one: a class or a split may be missing.
     """
-    reason = _why_not(entry.name)
-    if reason and not _is_a_file_s(entry.name) and entry.is_symlink():
+    reason = why_not(entry.name)
+    if reason and not is_a_file_s(entry.name) and entry.is_symlink():
         try:
             entry.stat()
         except FileNotFoundError:
@@ -538,13 +412,7 @@ def _other_kind(path: Path) -> str:
         return "is one image; name the folder that it lies in"
     if start[:2] != b"PK" and (kind := other_kind(start)):
         return f"is {kind}"
-    return "" if last == ".zip" else f"is neither a folder nor a zip file; {_remedy(last) or 'name one of images'}"
-
-
-def _remedy(*endings: str) -> str:
-    """Return what to do with files of the first of some endings that may be of images; nothing where none is."""
-    known = (each.lower() for each in endings)
-    return next((_REMEDIES[each].format(each) for each in known if each in _REMEDIES), "")
+    return "" if last == ".zip" else f"is neither a folder nor a zip file; {remedy(last) or 'name one of images'}"
 
 
 class ArchiveError(DataError):
@@ -571,41 +439,3 @@ def _too_large(path: Path, name: str) -> DataError:
     return DataError(
         f"the image {printable(f'{path}/{name}')} has more than {MAX_BYTES // 2**20} MiB; scale it down or remove it"
     )
-
-
-def _is_a_file_s(name: str) -> bool:
-    """True if a name is hidden or that of a file, and not of a folder that may be a class or a split."""
-    path = PurePosixPath(name)
-    return bool(path.suffix) or not _is_visible(name) or path.name.upper() in ("README", "LICENSE", "COPYING", "NOTICE")
-
-
-IN_ICLOUD = "images that are in iCloud and not on this disk (download them)"
-"""Why ``.cat.jpg.icloud`` is left out: it stands for ``cat.jpg``."""
-
-
-def _why_not(name: str) -> str:
-    """Return why a file is no image of the set, or nothing."""
-    path = PurePosixPath(name)
-    ending = path.suffix.lower()
-    if ending == ".icloud" and PurePosixPath(path.stem).suffix.lower() in ENDINGS:
-        return IN_ICLOUD
-    if not _is_visible(name):
-        return "hidden files and what systems leave behind"
-    return "" if ending in ENDINGS else f"files of other kinds ({ending or 'without an ending'})"
-
-
-def _is_note(name: str) -> bool:
-    """True for a visible file that is left out and is no picture of another kind: labels, notes, programs."""
-    return _is_visible(name) and PurePosixPath(name).suffix.lower() not in UNREAD
-
-
-def _possible_images(notes: Sequence[str]) -> list[str]:
-    """Return those of a folder's notes that may be images: some without an ending, then one of each other ending."""
-    plain = [note for note in notes if not PurePosixPath(note).suffix]
-    one_of_each = {PurePosixPath(note).suffix: note for note in notes}
-    return [*plain[:LOOKS], *list(one_of_each.values())[:LOOKS]]
-
-
-def _is_visible(name: str) -> bool:
-    """True for what is neither hidden nor left by systems in folders and archives."""
-    return not any(part.startswith(".") or part.lower() in SYSTEM for part in PurePosixPath(name).parts)

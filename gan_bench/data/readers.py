@@ -20,9 +20,9 @@ from torch.nn import functional as F
 from gan_bench.config.image_folder import Transform
 from gan_bench.core.errors import DataError, brief
 from gan_bench.core.text import plural, printable
+from gan_bench.data.file_endings import ENDINGS
 from gan_bench.data.file_kinds import is_other_archive
 from gan_bench.data.image_folders import named_by_no_suite, prepare_images
-from gan_bench.data.image_source import ENDINGS
 from gan_bench.data.splits import Split
 
 MNIST_FILES: dict[Split, dict[str, str]] = {

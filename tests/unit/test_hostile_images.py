@@ -12,7 +12,6 @@ import threading
 import warnings
 import zipfile
 import zlib
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,7 @@ from gan_bench.data.datasets import DATASETS, Dataset, load
 from gan_bench.data.file_kinds import formats
 from gan_bench.data.image_files import MAX_SIDE, decode, decode_square, more_frames
 from gan_bench.data.image_folders import UNDECODED, prepare_images
-from gan_bench.data.image_source import image_tree, open_source
+from gan_bench.data.image_source import listed_folder, open_source
 from gan_bench.data.own_images import register_folder
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.workers.job import Job, Site
@@ -750,10 +749,10 @@ def test_folders_that_are_linked_with_each_other_are_listed(tmp_path):
         for other in names:
             if other != name:
                 (tmp_path / "f" / name / f"to-{other}").symlink_to(f"../{other}")
-    left_out = Counter()
-    images, _ = image_tree(tmp_path / "f", left_out, {})
-    assert len(images) == 12 + 12 * 11, "each folder, and what each link in it leads to"
-    assert left_out["links to folders that are there already"] == 12 * 11 * 10
+
+    found = listed_folder(tmp_path / "f")
+    assert len(found.names) == 12 + 12 * 11, "each folder, and what each link in it leads to"
+    assert found.left_out["links to folders that are there already"] == 12 * 11 * 10
 
 
 def test_folders_of_a_zip_are_its_classes_however_their_names_are_written(tmp_path):

@@ -23,7 +23,7 @@ from gan_bench.cli.try_folder import try_folder
 from gan_bench.config.image_folder import data_root
 from gan_bench.core.errors import UserError
 from gan_bench.data.datasets import load
-from gan_bench.data.image_source import refuse_results
+from gan_bench.data.own_files import refuse_results
 from gan_bench.metrics.extractors import load_extractor
 from gan_bench.metrics.reference import import_moments
 from gan_bench.scoring import prepare

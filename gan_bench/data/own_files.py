@@ -1,0 +1,91 @@
+"""What gan_bench itself wrote among images: results, which are refused or left out, and grids of its generators."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path, PurePosixPath
+
+from gan_bench.core.errors import DataError
+
+_OF_SUITE = ("plan.json", "suite.yaml")
+"""Files that a folder of gan_bench's own records has: its sample grids and plots are no images of the set."""
+_OF_RECORD = ("trial.json", "environment.json")
+"""Files that each record in such a folder has, wherever it was copied."""
+_OF_REPORT = ("answer.md", "files.txt")
+"""Files that the folder of a report has."""
+_BESIDE_SUITES = ("report", "mlartifacts")
+"""Folders beside such a folder that hold what is made of it."""
+_SINGLE = re.compile(r"image-\d{5,}\.png")
+_DRAWN = {"grid.png", "interpolation.png", "epochs.gif"}
+"""Names of what ``gan-bench sample`` writes, also beside single images, ``image-00000.png``."""
+_IN_CARD = {"samples.png"}
+"""The name of the one picture that ``gan-bench card`` writes."""
+_OF_CARD = ("README.md", "generator.safetensors", "architecture.py")
+"""Names of what lies beside it."""
+
+
+def refuse_results(source: Path) -> None:
+    """Refuse records of gan_bench, whose images are sample grids.
+
+    Raises:
+        DataError: It holds them or lies among them, and not for images that ``gan-bench sample`` wrote there.
+    """
+    place = Path(os.path.realpath(source))  # what `..` leads to depends on the links before it
+    with contextlib.suppress(OSError):  # a name too long for a file, or a closed folder: reading it says so
+        is_drawn = any(place.glob("image-*.png"))
+        for folder in (place, *([] if is_drawn else place.parents)):
+            named = source if folder == place else folder
+            ours = f"{named} holds results of gan_bench, whose images are sample grids; name a folder of images"
+            if _has_all(str(folder), _OF_RECORD, os.path.isfile):
+                raise DataError(f"{ours}, such as `gan-bench sample {shlex.quote(str(named))} --images N` writes")
+            if _has_all(str(folder), _OF_SUITE, os.path.isfile):
+                raise DataError(f"{ours}, or run the suite again: {named / _OF_SUITE[1]}")
+
+
+def _has_all(folder: str, files: Iterable[str], is_file: Callable[[str], bool]) -> bool:
+    return all(is_file(f"{folder}/{file}") for file in files)
+
+
+def own_folders(folders: Collection[str], is_file: Callable[[str], bool]) -> dict[str, str]:
+    """Return those of some folders beside each other that gan_bench wrote, each with a file that tells so, if one does.
+
+    These are suites and what lies beside them, records, and reports.
+
+    Args:
+        folders: Their paths.
+        is_file: Tells whether there is a file of a path.
+    """
+    kinds = (_OF_SUITE, _OF_RECORD, _OF_REPORT)
+    found = {each: f"{each}/{files[0]}" for each in folders for files in kinds if _has_all(each, files, is_file)}
+    if f"/{_OF_SUITE[0]}" in {note[note.rfind("/") :] for note in found.values()}:
+        found.update((each, "") for each in folders if each not in found and PurePosixPath(each).name in _BESIDE_SUITES)
+    return found
+
+
+def own_pictures(names: Iterable[str], notes: Collection[str], top: str) -> set[str]:
+    """Return those of some images that are grids and animations of ``gan-bench sample`` or ``card``.
+
+    They lie beside single images of ``sample``; or beside no image but each other, in a folder that has the name that
+    ``sample`` gives one, two of them, or with a file of a card. One alone may be somebody's own.
+
+    Args:
+        names: Images of a folder or archive.
+        notes: Names of its files that are none.
+        top: What it is called.
+    """
+    inside: dict[str, set[str]] = {}
+    for name in names:
+        inside.setdefault(name[: name.rfind("/") + 1], set()).add(name[name.rfind("/") + 1 :])
+    ours = set[str]()
+    for place, files in inside.items():
+        has_single = any(map(_SINGLE.fullmatch, files))
+        is_sampled = f"{top}/{place}".rstrip("/").endswith("-samples") or len(files & _DRAWN) > 1 or has_single
+        is_card = any(place + note in notes for note in _OF_CARD) or has_single
+        known = (_DRAWN if is_sampled else set[str]()) | (_IN_CARD if is_card else set[str]())
+        if has_single or files <= known:
+            ours.update(place + file for file in files & known)
+    return ours
