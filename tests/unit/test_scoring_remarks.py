@@ -336,7 +336,7 @@ def test_images_that_are_resized_in_parts_keep_every_bit(monkeypatch, name, shap
     [
         ("train2017 val2017", "all images are counted together, and set holds train2017 and val2017: these may be"),
         ("trainA testA trainB testB", "all images are counted together, and set holds trainA and testA: these may be"),
-        ("train test cat", "all images are counted together, and set holds train, test beside cat: these may be"),
+        ("train test cat", "all images are counted together, and set holds train and test: these may be"),
         ("train test", "all splits are counted together; name .*/set/train"),
         ("cat dog test", "held-out images may be among them: those in test are counted, too; name the folder of the"),
         ("cat dog", ""),

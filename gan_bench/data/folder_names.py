@@ -1,0 +1,239 @@
+"""What the names of folders say of splits, masks and classes: facts about each, and what lies beside it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import takewhile
+
+from gan_bench.core.text import plural
+
+Words = tuple[str, ...]
+
+TRAINING = frozenset({"train", "training", "trainval", "trn"})
+TEST = frozenset({"test", "tests", "testing", "tst"})
+HELD_OUT = (
+    TEST
+    | {"val", "vals", "vali", "valid", "validate", "validating", "validation", "validations", "dev", "eval", "evals"}
+    | {"evaluate", "evaluating", "evaluation", "evaluations", "holdout", "heldout"}
+)
+"""Names of folders that are splits, in small letters, without blanks, hyphens, underscores and ``set`` at the end."""
+BESIDE_TRAINING = frozenset({"development", "unseen", "query", "gallery", "probe"})
+"""Names of held-out folders where a training folder and no class lies beside them; elsewhere they may be classes."""
+DATA = frozenset(
+    {"data", "dataset", "datasets", "set", "sets", "split", "splits", "folder", "files", "sample", "samples", "rgb"}
+    | {"image", "images", "img", "imgs", "im", "photo", "photos", "picture", "pictures", "pic", "pics", "frame"}
+    | {"frames", "jpg", "png", "input", "inputs", "original", "originals"}
+)
+"""Words that say no more than that something holds data."""
+_MASKS = ("mask", "label", "annotation", "gt", "groundtruth", "segmentation", "seg", "trimap")
+MASKS = frozenset({*_MASKS, *(f"{word}s" for word in _MASKS)})
+"""Words of folders and images that may be drawn over others."""
+
+
+def _pattern(words: Collection[str]) -> str:
+    """Return a pattern of words, each perhaps with one of data, ``a`` or ``b`` written to it."""
+    data = "|".join(DATA)
+    return f"(?:{data})?(?:{'|'.join(words)})(?:{data}|[ab])?"
+
+
+_SURE = re.compile(f"(?P<train>{_pattern(TRAINING)})|(?P<test>{_pattern(HELD_OUT)})")
+_MAYBE = re.compile(f"(?P<train>{_pattern(TRAINING)}|tr)|(?P<test>{_pattern(HELD_OUT | BESIDE_TRAINING)}|te|ts)")
+"""Words for splits, without and with those that may be languages or classes."""
+_WORD = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![a-z])|\d+")
+_IN_TWO = re.compile(r"\b(hold|held|ground) (out|truth)\b")
+
+
+@lru_cache(maxsize=2**14)
+def words_of(name: str) -> Words:
+    """Return the words and numbers of a name in small letters, such as those of ``train_64x64`` and ``testA``."""
+    return tuple(_IN_TWO.sub(r"\1\2", " ".join(_WORD.findall(name)).lower()).split())
+
+
+_EXACT = {
+    **dict.fromkeys(BESIDE_TRAINING, "maybe"),
+    **dict.fromkeys(HELD_OUT, "val"),
+    **dict.fromkeys(TEST, "test"),
+    **dict.fromkeys(TRAINING, "train"),
+}
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What the names of a folder and of those in it say. Images beside folders are one more, called ``4 images``.
+
+    Attributes:
+        name: Its own, of which the next ones are: ``cat_test_images``, say.
+        exact: What it is called: "train", "test", "val" or another held-out split, "maybe" one beside ``train``, or "".
+        split: What a word says it is for, "train" or "test", or "": also of ``trainA``, ``val2017`` and ``imagesTs``.
+        may_be: The same with words that may be languages or classes: ``tr``, ``te``, ``gallery``.
+        is_masks: Whether a word is for masks.
+        is_data: Whether a word is for data: ``images``.
+        rest: Words that say more than that, without numbers and letters: ``cat``.
+        behind: Those behind the word for the split: none, and ``tubes`` of ``test tubes``.
+        images: How many lie in it and below.
+        below: Names of the folders in it.
+        classes: Those that may be classes, in it or in the only folder there, if they are several.
+    """
+
+    name: str
+    exact: str
+    split: str
+    may_be: str
+    is_masks: bool
+    is_data: bool
+    rest: Words
+    behind: Words
+    images: int
+    below: frozenset[str]
+    classes: frozenset[str]
+
+    @property
+    def is_exact(self) -> bool:
+        """True if it is called like a split, wherever it lies."""
+        return self.exact not in ("", "maybe")
+
+    @property
+    def is_plain_data(self) -> bool:
+        """True if its name says no more than that it holds data: ``images``, which may be a class or a split."""
+        return self.is_data and not (self.split or self.rest)
+
+    @property
+    def is_plain_training(self) -> bool:
+        """True if its name says no more than that it is for training."""
+        return self.split == "train" and not self.rest
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with folders in it: its path, and these by name."""
+
+    path: Words
+    folders: tuple[Folder, ...]
+
+    @property
+    def named(self) -> list[Folder]:
+        """The folders that are called like neither masks nor data alone."""
+        return [each for each in self.folders if not (each.is_masks or each.is_plain_data)]
+
+    @property
+    def held_out(self) -> list[Folder]:
+        """The folders that are held out by their names.
+
+        A name that ends in a word of its own is that of a thing: ``test tubes`` beside ``beakers``. No thing is
+        ``test_faces`` beside ``faces`` or ``train``, nor what lies alone beside a folder for training.
+        """
+        others = [each for each in self.folders if each.split != "test"]
+        are_two = len(self.named) == 2
+        are_none_things = any(each.split == "train" and (are_two or not each.rest) for each in others)
+        known = {word for each in others for word in each.rest}
+        found = [each for each in self.folders if each.split == "test"]
+        return [each for each in found if are_none_things or known.issuperset(each.behind)]
+
+
+def places_of(images: Mapping[Words, int], ignored: Collection[Words] = ()) -> dict[Words, Place]:
+    """Return all places by their paths, those of masks last.
+
+    Args:
+        images: How many lie in each folder.
+        ignored: Folders that are left out: classes that a held-out split has, too.
+    """
+    counts, below = Counter[Words](), dict[Words, set[str]]()
+    for path, count in images.items():
+        for depth, name in enumerate(path):
+            below.setdefault(path[:depth], set()).add(name)
+            counts[path[: depth + 1]] += count
+    places = {}
+    for path in sorted(below, key=lambda path: (has_masks(path), path)):
+        inside = [(*path, name) for name in sorted(below[path]) if (*path, name) not in ignored]
+        beside = [(*path, plural(images[path], "image"))] if path in images else []
+        places[path] = Place(path, tuple(_folder(each, counts[each], below) for each in (*beside, *inside)))
+    return places
+
+
+def has_masks(path: Iterable[str]) -> bool:
+    """True if a folder of a path is called like masks."""
+    return not all(MASKS.isdisjoint(words_of(name)) for name in path)
+
+
+def _folder(path: Words, images: int, below: Mapping[Words, Collection[str]]) -> Folder:
+    words = words_of(path[-1])
+    more = [each for each in words if each not in DATA and len(each) > 1 and not each.isdecimal()]
+    is_data = not DATA.isdisjoint(words)
+    pattern = _MAYBE if is_data and all(map(_MAYBE.fullmatch, more)) else _SURE
+    found = {at: match.lastgroup or "" for at, each in enumerate(words) if (match := pattern.fullmatch(each))}
+    rest = tuple(each for each in more if not pattern.fullmatch(each))
+    return Folder(
+        name=path[-1],
+        exact=_EXACT.get(re.sub(r"[\s_-]+", "", path[-1].lower()).removesuffix("set"), ""),
+        split=max(found.values(), default=""),  # train before test, as in train_val
+        may_be=max((match.lastgroup or "" for each in words if (match := _MAYBE.fullmatch(each))), default=""),
+        is_masks=has_masks(path[-1:]),
+        is_data=is_data,
+        rest=rest,
+        behind=tuple(each for each in words[max(found, default=0) :] if each in rest),
+        images=images,
+        below=frozenset(below.get(path, ())),
+        classes=_classes(path, below),
+    )
+
+
+def _classes(path: Words, below: Mapping[Words, Collection[str]]) -> frozenset[str]:
+    """Return the names of folders in a folder that may be classes, or in the only one there, if there are several."""
+    while True:
+        names = [name for name in below.get(path, ()) if not has_masks((name,))]
+        if len(names) != 1:
+            classes = frozenset(name for name in names if DATA.isdisjoint(words_of(name)))
+            return classes if len(classes) > 1 else frozenset()
+        path = (*path, *names)
+
+
+@lru_cache(maxsize=2**14)
+def is_of_data(name: str) -> bool:
+    """True for ``images``, ``train2017`` and ``leftImg8bit``; ``images without masks`` are a class."""
+    folder = _folder((name,), 0, {})
+    return (folder.is_data or (folder.split != "" and not folder.rest)) and "mask" not in name.lower()
+
+
+def classes_of(names: Iterable[str], others: Iterable[str] = ()) -> list[str]:
+    """Return the class of every image: the folder that it lies in, or "" beside all folders.
+
+    Below folders that all hold one of the same name, as ``n01443537/images`` and ``n01629819/images``, it is the first
+    name that tells them apart. Folders of one name that lie in different ones are one class where all of these hold the
+    same names, as ``2019/cat``, ``2019/dog``, ``2020/cat`` and ``2020/dog``; else they are called by as much of their
+    paths as tells them apart, as ``apartment/outdoor`` and ``building/outdoor``.
+
+    Args:
+        names: The images, with forward slashes, without the folder of their split.
+        others: Those of the other split likewise: a class has one name in both, also where one of them alone has such
+            a folder in every class.
+    """
+    folders = [tuple(name.split("/")[:-1]) for name in names]
+    own, other = set(folders), {tuple(name.split("/")[:-1]) for name in others}
+    in_both = _alike_at_end(own | other)
+    cut, cut_other = in_both, in_both
+    if own.isdisjoint(other):
+        cut, cut_other = max(in_both, _alike_at_end(own)), max(in_both, _alike_at_end(other))
+    called = _called({*(path[: len(path) - cut] for path in own), *(path[: len(path) - cut_other] for path in other)})
+    return [called[folder[: len(folder) - cut]] for folder in folders]
+
+
+def _alike_at_end(paths: Collection[Words]) -> int:
+    """Return how many last names all of some folders share, where that leaves each of them one."""
+    ends = takewhile(lambda names: len({*names}) == 1, zip(*(path[:0:-1] for path in paths), strict=False))
+    return len(list(ends)) if len(paths) > 1 else 0
+
+
+def _called(paths: Collection[Words]) -> dict[Words, str]:
+    """Return what folders are called: their last name, or more of their path where others have the same."""
+    below: dict[Words, set[str]] = {}
+    for path in paths:
+        below.setdefault(path[:-1], set()).update(path[-1:])
+    are_alike = len(set(map(frozenset, below.values()))) == 1 and all(len(found) > 1 for found in below.values())
+    counts = Counter(path[at:] for path in paths for at in range(len(path)))
+    ends = {path: [path[at:] for at in range(len(path) - 1, 0, -1)] for path in paths}
+    unique = {path: next((end for end in ends[path] if counts[end] == 1), path) for path in paths}
+    return {path: "/".join(path[-1:] if are_alike else unique[path]) for path in paths}
