@@ -135,8 +135,11 @@ def serve(
     base = f"http://{host}:{found}"
     links = _links(uri, base)
     ours = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONSAFEPATH": "1"}
-    environment = {**os.environ, **ours}  # the last: a file mlflow.py in the current folder is not MLflow
+    # What it notes on itself, unless somebody wants it; of ours the last: mlflow.py in this folder is not MLflow.
+    notes = {"MLFLOW_LOGGING_LEVEL": "ERROR", "PYTHONWARNINGS": "ignore", "UVICORN_LOG_LEVEL": "warning"}
+    environment = {**notes, **os.environ, **ours}
     command = [sys.executable, "-c", _SERVER, "ui", "--workers", "1", "--backend-store-uri", uri]
+    command += ["--registry-store-uri", uri]  # else it says that it takes this one
     command += ["--host", host, "--port", str(found)]
     console.say(f"MLflow starts on {base} (Ctrl-C ends it)")
     if host not in ("127.0.0.1", "localhost", "::1") and "MLFLOW_SERVER_ALLOWED_HOSTS" not in os.environ:
