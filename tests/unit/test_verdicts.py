@@ -13,6 +13,7 @@ from support.trials import config_of, digits_trial
 
 from gan_bench.config.design import Design
 from gan_bench.config.trial import EvaluationConfig
+from gan_bench.core.errors import DamagedError
 from gan_bench.records import schema
 from gan_bench.report.board.entries import _sample
 from gan_bench.report.compare.measured import collapses, measured
@@ -1198,6 +1199,18 @@ def test_comparisons_within_trials_that_have_not_begun_are_tests_too(factor):
         (row,) = rows[rows["key"] == "fid"].to_dict("records")
         assert 0.025 < row["p"] < 0.05
         assert row["corrected"] == pytest.approx(tests * row["p"])
+
+
+@pytest.mark.parametrize("design", [LOOKS, Design.fixed(range(5))], ids=["looks", "list"])
+def test_a_faulty_record_decides_nothing_that_it_held_up(design):
+    """A file of a collapsed seed was lost, and "no test judges" became "decided" over the others."""
+    items = pair(5, np.log(2), collapsed=(1, 0))
+    row, _, answer = row_of(items, design)
+    assert (row["found"], row["why"]) == ("undecided", "0.0001 collapsed in 1 of 5, 0.0002 in none")
+    row, _, answer = row_of([replace(items[0], fault=DamagedError("environment.json is lost")), *items[1:]], design)
+    assert row["found"] == "not judged"
+    assert "decided" not in answer.headline
+    assert "continues; 1 trial left" in answer.proposal
 
 
 def test_a_collapse_counts_under_every_extractor_as_it_is_the_same_generator():

@@ -27,7 +27,7 @@ BAD = ("diverged", "failed")
 FAULTY = ("damaged", "altered", "unreadable")
 """Statuses of trials whose records are not to be believed, or cannot be read."""
 ENDED = ("done", *BAD)
-"""Statuses of trials that a verdict need not wait for; what was lost of them is lost."""
+"""Statuses of trials that a verdict need not wait for; those whose records are faulty are trained again."""
 WITHDRAWN = "no longer planned"
 """Status of trials that have not ended and that their suite no longer asks for."""
 COSTS = ("train_seconds", "evaluate_seconds", "images_per_second", "peak_megabytes", "kilojoules")
@@ -223,7 +223,7 @@ def status_shown(item: StoredTrial) -> str:
     if item.fault:
         return item.fault.status
     status = str(item.record["status"]) if item.record else "unfinished" if item.environment else "planned"
-    return WITHDRAWN if item.withdrawn and status not in (*ENDED, *FAULTY) else status
+    return WITHDRAWN if item.withdrawn and status not in ENDED else status
 
 
 def _score_rows(item: StoredTrial) -> list[dict[str, object]]:
