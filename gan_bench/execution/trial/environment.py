@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from gan_bench.config.trial import Precision
@@ -64,6 +65,8 @@ def fix_bits(device: torch.device) -> None:
     alone: what the networks use on a CPU is deterministic at a given number of threads, and the call loads torch's
     compiler, seconds of every start.
     """
+    for kind in (np.float32, np.float64):  # NumPy before 2.4 measures them when asked first, and would warn of zeros
+        np.finfo(kind)
     torch.set_flush_denormal(True)
     _keep_memory()
     if device.type == "cuda":

@@ -210,7 +210,7 @@ def best_table(scored: ScoredStudy) -> Iterator[Table]:
         put_interval(row, "final", interval_of(at_end, bounds))
         put_interval(row, "best", interval_of(at_best, bounds))
         put_interval(row, "gap", interval_of(at_end - at_best, (0, None)))
-        row["at"] = done["trial"].map(best["epoch"]).median() if len(done) else None
+        row["at"] = done["trial"].map(best["epoch"]).dropna().astype(float).median()
         rows.append(row)
     columns = [
         Column("setting", "setting", essential=True),

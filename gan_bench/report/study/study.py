@@ -443,9 +443,10 @@ class ScoredStudy:
         for baseline, scores in self.real():
             text = f"real data: {baseline['pictures']:,} {baseline['what']}"
             found.append((text, {}, {name: scores[name]["value"] for name in shown if name in scores}))
-        found += ((text, {"epochs": 0}, {name: means.get(name) for name in shown}) for text, means in self._start())
+        for text, means in self._start():
+            found.append((text, {"epochs": 0}, {name: means.get(name, math.nan) for name in shown}))
         for text, more, values in found:
-            median = {RANKED: values.get(primary_measure())}
+            median = {RANKED: values.get(primary_measure(), math.nan)}
             yield {"setting": text, "recipe": text, "baseline": True, **more, **values, **median}
 
     def _start(self) -> Iterator[tuple[str, pd.Series[float]]]:
