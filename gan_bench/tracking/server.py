@@ -208,6 +208,7 @@ def configure() -> None:
             value = as_typed(str(variable.get_raw()))
             raise UserError(f"{variable.name}={value} cannot be read by MLflow; correct or unset it") from None
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what it logs is raised too, and handled
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # each step of making a database
 
 
 def uploading() -> contextlib.AbstractContextManager[None]:
