@@ -244,6 +244,47 @@ def test_layers_of_a_user_s_own_are_not_stacked(registries):
     assert not can_group(engines("mnist-dcgan", (FastEngine, FastEngine), init="default"))
 
 
+class Frozen(Biased):
+    def __init__(self):
+        super().__init__()
+        self.layers[0].weight.requires_grad_(False)
+
+
+class Shared(SequentialDiscriminator):
+    def __init__(self):
+        super().__init__()
+        twice = nn.Conv2d(4, 4, 3, 1, 1)
+        self.layers = nn.Sequential(nn.Conv2d(1, 4, 4, 2, 1), twice, nn.Tanh(), twice, nn.Tanh(), nn.Conv2d(4, 1, 14))
+
+
+class Halved(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x / 2)
+
+
+class OfHalved(Biased):
+    def __init__(self):
+        super().__init__()
+        self.layers = Halved(*self.layers)
+
+
+class Hooked(Biased):
+    def __init__(self):
+        super().__init__()
+        self.register_forward_hook(lambda _, inputs, outputs: 2 * outputs)
+
+
+@pytest.mark.parametrize("discriminator", [Frozen, Shared, OfHalved, Hooked])
+def test_what_is_more_than_its_layers_is_trained_as_it_is(registries, discriminator):
+    """A group trained frozen layers, and the fast engine left out a forward or a hook around the layers."""
+    registries(ARCHITECTURES, dcgan28=replace(ARCHITECTURES["dcgan28"], discriminator=discriminator))
+    reference, fast = engines("mnist-dcgan", init="default")
+    assert not can_group([fast])
+    for engine in (reference, fast):
+        train(engine, 4)
+    assert apart(reference.state, fast.state) < 1e-10
+
+
 @pytest.mark.parametrize("capture", [None, fake_capture])
 def test_a_dataset_of_less_than_one_batch(capture):
     alone = members("mnist-mlp-z100", ReferenceEngine, batch_size=16)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gan_bench.config.trial import Precision, TrialConfig
@@ -203,5 +203,14 @@ FastStep = LinearStep | ModuleStep
 
 def is_sequential(state: TrainState) -> bool:
     """True if both convolutional networks are their layers and nothing else."""
-    forwards = type(state.generator).forward, type(state.discriminator).forward
-    return forwards == (SequentialGenerator.forward, SequentialDiscriminator.forward)
+    networks = (state.generator, state.discriminator)
+    forwards = tuple(type(network).forward for network in networks)
+    return forwards == (SequentialGenerator.forward, SequentialDiscriminator.forward) and all(
+        type(network.layers) is nn.Sequential and not is_hooked(network) and not is_hooked(network.layers)
+        for network in networks
+    )
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """True if a module does more than its forward."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)

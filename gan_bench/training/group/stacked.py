@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from gan_bench.config.trial import Precision
 from gan_bench.models import mlp
-from gan_bench.training.fast.engine import is_sequential
+from gan_bench.training.fast.engine import is_hooked, is_sequential
 from gan_bench.training.fast.flat_adam import fused_adam
 from gan_bench.training.objective import Objective
 from gan_bench.training.precision import pair_in
@@ -28,16 +28,20 @@ from gan_bench.training.step import Batch, GANPair, update
 def can_stack(state: TrainState) -> bool:
     """True if trials with such networks can train together: known forwards, known layers, nothing else."""
     networks = (state.generator, state.discriminator)
-    known = is_sequential(state) or tuple(map(type, networks)) == (mlp.Generator, mlp.Discriminator)
-    return known and all(_is_stackable(layer) for network in networks for layer in _layers(network))
+    if not (is_sequential(state) or tuple(map(type, networks)) == (mlp.Generator, mlp.Discriminator)):
+        return False
+    layers = [layer for network in networks for layer in _layers(network)]
+    parameters = [parameter for layer in layers for parameter in layer.parameters()]
+    apart = len({id(parameter) for parameter in parameters}) == len(parameters)  # no layer stands in two places
+    return apart and all(p.requires_grad for p in parameters) and all(map(_is_stackable, layers))
 
 
 _KNOWN = (nn.Linear, nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)
 
 
 def _is_stackable(layer: nn.Module) -> bool:
-    hooked = layer._forward_hooks or layer._forward_pre_hooks
-    if type(layer) not in _KNOWN or hooked or not {n for n, _ in layer.named_parameters()} <= {"weight", "bias"}:
+    names = {name for name, _ in layer.named_parameters()}
+    if type(layer) not in _KNOWN or is_hooked(layer) or not names <= {"weight", "bias"}:
         return False
     match layer:
         case nn.Conv2d() | nn.ConvTranspose2d():
