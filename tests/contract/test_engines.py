@@ -5,21 +5,26 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
-from support.engines import BOTH, apart, engines, fake_capture, members, tensors, train, train_together
+from support.engines import BOTH, CPU, apart, engines, fake_capture, members, tensors, train, train_together
 from support.needs import slow
 from torch import nn
 
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.recipes import RECIPES
 from gan_bench.execution.trial import checkpoints
+from gan_bench.execution.trial.context import RunContext
 from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.models.dcgan import SequentialDiscriminator
+from gan_bench.models.losses import LOSSES
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast.engine import FastEngine
 from gan_bench.training.group.group import CapturedEngine, Group, can_group
+from gan_bench.training.state import TrainState
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -283,6 +288,74 @@ def test_what_is_more_than_its_layers_is_trained_as_it_is(registries, discrimina
     for engine in (reference, fast):
         train(engine, 4)
     assert apart(reference.state, fast.state) < 1e-10
+
+
+class HandWritten(nn.Module):
+    """Batch-norm as a textbook writes it: its statistics are new tensors after every batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(784))
+
+    def forward(self, x):
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * x.mean(0).detach()
+        return x - self.mean
+
+
+class Normed(Doubled):
+    def __init__(self, latent):
+        super().__init__(latent)
+        self.layers.insert(1, HandWritten())
+
+
+class Fading(Doubled):
+    """Fades its layers in over the first calls, as progressive growing does."""
+
+    calls = 0
+
+    def forward(self, z):
+        self.calls += self.training
+        return super().forward(min(self.calls / 40, 1) * z)
+
+
+def test_a_recording_of_a_state_that_moves_is_given_up(registries):
+    """A replay would train on the first statistics for good."""
+    registries(ARCHITECTURES, mlp=replace(ARCHITECTURES["mlp"], generator=Normed))
+    reference, captured = engines("mnist-mlp-z64", (ReferenceEngine, partial(CapturedEngine, capture=partial)))
+    train(reference, 4)
+    with pytest.warns(RuntimeWarning, match="the CUDA graph is not used .*new tensors"):
+        train(captured, 4)
+    assert not captured.captured
+    assert apart(reference.state, captured.state) < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("networks", "loss", "kind"),
+    [
+        ({}, "hinge", CapturedEngine),
+        ({"discriminator": Biased}, "hinge", CapturedEngine),
+        ({"generator": Fading}, "hinge", FastEngine),
+        ({"generator": Normed}, "hinge", FastEngine),
+        ({"discriminator": Hooked}, "hinge", FastEngine),
+        ({}, "own", FastEngine),
+    ],
+)
+def test_only_code_that_is_known_is_recorded(monkeypatch, registries, networks, loss, kind):
+    """A replay runs no Python: a network that counts its calls would train as at its first one."""
+    registries(LOSSES, own=LOSSES["non_saturating"])
+    registries(ARCHITECTURES, dcgan28=replace(ARCHITECTURES["dcgan28"], **networks))
+    (reference,), start = engines("mnist-dcgan", (ReferenceEngine,), init="default", loss=loss), TrainState.start
+    monkeypatch.setattr(TrainState, "start", lambda config, _: start(config, CPU, torch.float64))
+    config = reference.config
+    card = RunContext(DataRoot(Path(), given=True), torch.device("cuda"), lambda: False)
+    card._shared["on the device", config.dataset, config.image_size, config.train_limit] = reference.images
+    engine = card.engine(config)
+    assert type(engine) is kind
+    if kind is FastEngine:
+        for each in (reference, engine):
+            train(each, 4)
+        assert apart(reference.state, engine.state) < 1e-10
 
 
 @pytest.mark.parametrize("capture", [None, fake_capture])

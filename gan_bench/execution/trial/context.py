@@ -28,7 +28,7 @@ from gan_bench.records.earlier import Identity
 from gan_bench.records.schema import Part
 from gan_bench.training.engine import Engine, ReferenceEngine
 from gan_bench.training.fast.engine import FastEngine, unsupported
-from gan_bench.training.group.group import CapturedEngine
+from gan_bench.training.group.group import CapturedEngine, can_record
 from gan_bench.training.state import TrainState
 
 T = TypeVar("T")
@@ -170,7 +170,7 @@ class RunContext:
         if self.engine_choice == "reference" or unsupported(config):
             return ReferenceEngine(config, images, state)
         fast = FastEngine(config, images, state)
-        if self.device.type != "cuda" or not fast.repeats or fast.draws_itself:  # a graph would not
+        if self.device.type != "cuda" or not can_record(fast):
             return fast
         captured = CapturedEngine(config, images, state)
         captured.way = way

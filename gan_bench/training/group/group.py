@@ -22,6 +22,7 @@ from torch import Tensor
 
 from gan_bench.config.trial import Precision, TrialConfig
 from gan_bench.core.errors import brief, is_out_of_memory
+from gan_bench.models.losses import LOSSES
 from gan_bench.records.schema import STATISTICS
 from gan_bench.training.draws import EpochDraws
 from gan_bench.training.engine import normalise
@@ -298,7 +299,7 @@ class Group:
 
     def _record(self, capture: Capture) -> Body:
         """Record the iteration and rehearse it; return what repeats it, which is itself when that fails."""
-        before = self._snapshot()
+        before, places = self._snapshot(), self._places()
         try:
             self._iteration()  # once without recording: what a replay must give
         except BaseException:  # then nothing repeats it either
@@ -307,6 +308,8 @@ class Group:
         try:
             wanted = self._weights()
             replay = capture(self._iteration)
+            if self._places() != places:
+                raise RuntimeError("a step makes new tensors of the state, where a replay changes the old ones")
             self._restore(before)
             replay()
             apart = self._apart(self._weights(), wanted)
@@ -332,6 +335,9 @@ class Group:
             for optimizer in (state.optimizer_g, state.optimizer_d):
                 found += [tensor for each in optimizer.state.values() for tensor in each.values()]
         return found
+
+    def _places(self) -> list[int]:
+        return [tensor.data_ptr() for tensor in self._tensors()]
 
     def _weights(self) -> Tensor:
         networks = [network for state in self._states for network in (state.generator, state.discriminator)]
@@ -393,6 +399,14 @@ def _setting(member: FastEngine) -> tuple[object, ...]:
 def can_group(engines: Sequence[object]) -> bool:
     """True if engines can step together."""
     return all(isinstance(e, FastEngine) and e.repeats and can_stack(e.state) and not e.draws_itself for e in engines)
+
+
+def can_record(engine: FastEngine) -> bool:
+    """True if a trial's steps can be recorded: forwards, layers and a loss that are known to do the same every time.
+
+    A replay runs no Python, so a user's own code that counts its calls, or keeps a tensor that it made, would go wrong.
+    """
+    return can_group([engine]) and LOSSES.is_shipped(engine.config.loss)
 
 
 def kept_way(members: Sequence[FastEngine]) -> str | None:
