@@ -111,6 +111,43 @@ def test_a_way_that_computes_something_else_is_left_out_with_a_sentence(rehearse
     assert group.way == STACKED
 
 
+@pytest.mark.parametrize("factor", [0.5, float("nan")])
+@pytest.mark.parametrize("name", ["running_mean", "running_var"])
+def test_a_way_that_leaves_other_statistics_is_left_out(rehearsed, name, factor):
+    """Scores are made from batch-norm's statistics, which no weight shows."""
+
+    def wrong(way, engines):
+        step = make_step(way, engines)
+
+        def other(batch):
+            made = step(batch)
+            for engine in engines:
+                for each, buffer in engine.state.generator.named_buffers():
+                    if each.endswith(name):
+                        buffer.mul_(factor)
+            return made
+
+        return step if way == STACKED else other
+
+    rehearsed([STACKED, BRANCHES], {STACKED: 1.0, BRANCHES: 0.1}, wrong)
+    group = Group(members("mnist-dcgan", FastEngine, torch.float32))
+    with pytest.warns(RuntimeWarning, match="'branches' of training is not used .*its step is off by"):
+        group.prepare()
+    assert group.way == STACKED
+
+
+def test_ways_agree_where_nothing_but_rounding_differs(rehearsed):
+    """Also of trials that diverged, and of statistics that hardly change any more."""
+    rehearsed([STACKED, BRANCHES], {STACKED: 1.0, BRANCHES: 0.1})
+    together = members("mnist-dcgan", FastEngine, torch.float32)
+    train_together(Group(together, None, STACKED), 6)
+    with torch.no_grad():
+        next(together[0].state.generator.parameters())[0, 0] = float("nan")
+    group = Group(together)
+    group.prepare()
+    assert group.way == BRANCHES
+
+
 def test_a_way_that_cannot_be_made_is_left_out_with_a_sentence(rehearsed):
     def refused(way, engines):
         if way == WRITTEN:
