@@ -152,13 +152,23 @@ _NO_MEMORY = (
     *("can't allocate memory", "not enough memory", "cannot allocate memory"),
     *("CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
     *("CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED"),
+    *("CUDA driver error: out of memory", "Triton Error [CUDA]: out of memory"),
 )
+_NO_ALGORITHM = "was unable to find an engine to execute this computation"
+"""What PyTorch says where cuDNN has no algorithm for a convolution, and where none of them got its memory."""
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """True if memory ran out: torch raises a RuntimeError, for main memory a plain one."""
+def is_out_of_memory(error: BaseException, trials: int = 1) -> bool:
+    """True if memory ran out: torch raises a RuntimeError, for main memory a plain one.
+
+    Args:
+        error: What was raised.
+        trials: How many train together. A convolution for several that has no algorithm is taken to be too large: half
+            of them may have one, and a lone trial that has none says why.
+    """
     if isinstance(error, RuntimeError):
-        return any(text in str(error) for text in _NO_MEMORY)
+        texts = _NO_MEMORY if trials == 1 else (*_NO_MEMORY, _NO_ALGORITHM)
+        return any(text in str(error) for text in texts)
     return isinstance(error, MemoryError)
 
 

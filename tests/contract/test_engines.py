@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import nn
 
 from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.recipes import RECIPES
+from gan_bench.core.errors import is_out_of_memory
 from gan_bench.execution.trial import checkpoints
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.models.architectures import ARCHITECTURES
@@ -232,18 +234,29 @@ def test_what_cannot_be_stacked_is_not_grouped(registries):
     assert not can_group(engines("mnist-mlp-z64", BOTH))
 
 
-def test_a_group_that_does_not_fit_changes_nothing():
+NO_ALGORITHM = "GET was unable to find an engine to execute this computation"
+
+
+@pytest.mark.parametrize(
+    "error", ["CUDA out of memory. Tried to allocate 2 GiB", "Triton Error [CUDA]: out of memory", NO_ALGORITHM]
+)
+def test_a_group_that_does_not_fit_changes_nothing(error):
     def too_large(body):
         body()
-        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+        raise RuntimeError(error)
 
     alone, together = members("mnist-dcgan", ReferenceEngine), members("mnist-dcgan", FastEngine)
-    with pytest.raises(RuntimeError, match="out of memory"):
+    with pytest.raises(RuntimeError, match=re.escape(error)):
         Group(together, too_large).advance(1, lambda: False)
     for reference, member in zip(alone, together, strict=True):
         train(reference, 3)
         train(member, 3)
         assert apart(reference.state, member.state) < 1e-10
+
+
+def test_a_lone_trial_without_an_algorithm_is_not_out_of_memory():
+    assert not is_out_of_memory(RuntimeError(NO_ALGORITHM))
+    assert is_out_of_memory(RuntimeError("CUDA driver error: out of memory"))
 
 
 class Scaled(nn.Conv2d):

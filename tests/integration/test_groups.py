@@ -135,7 +135,14 @@ def test_a_crash_of_the_step_is_a_row_of_every_member(tmp_path, monkeypatch):
     }
 
 
-@pytest.mark.parametrize(("error", "size"), [("CUDA out of memory", 2), ("no such kernel", 1)])
+@pytest.mark.parametrize(
+    ("error", "size"),
+    [
+        ("CUDA out of memory", 2),
+        ("GET was unable to find an engine to execute this computation", 2),
+        ("no such kernel", 1),
+    ],
+)
 def test_a_group_that_cannot_be_formed_is_made_smaller(tmp_path, monkeypatch, error, size):
     plain = Group.prepare
 

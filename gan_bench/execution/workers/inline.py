@@ -241,7 +241,7 @@ class _Stepper:
             for member in members:
                 member.way = group.way  # which a smaller group keeps, here and in a process that resumes it
         except Exception as error:  # CUDA raises many kinds
-            self.most = len(members) // 2 if is_out_of_memory(error) else 1
+            self.most = len(members) // 2 if is_out_of_memory(error, len(members)) else 1
             text = f"{len(members)} trials do not train together ({brief(error)})"
             warnings.warn(text, RuntimeWarning, stacklevel=2)
             return None

@@ -201,7 +201,7 @@ class Group:
         try:
             return self._ready(way)
         except Exception as error:  # compilers, drivers and cards raise many kinds
-            if is_out_of_memory(error):
+            if is_out_of_memory(error, len(self.members)):
                 raise
             warnings.warn(f"the way {way!r} of training is not used ({brief(error)})", RuntimeWarning, stacklevel=2)
             self.way = self._step = None
@@ -250,7 +250,7 @@ class Group:
                     self._restore(before)
                 if way == possible[0]:
                     raise
-                if not is_out_of_memory(error):
+                if not is_out_of_memory(error, len(self.members)):
                     text = f"the way {way!r} of training is not used ({brief(error)})"
                     warnings.warn(text, RuntimeWarning, stacklevel=2)
             finally:
@@ -329,7 +329,7 @@ class Group:
                 self._tail()  # whether it fits beside the graph is known now
         except Exception as error:  # CUDA raises many kinds
             self._restore(before)
-            if is_out_of_memory(error):
+            if is_out_of_memory(error, len(self.members)):
                 raise
             text = f"the CUDA graph is not used ({brief(error)})"
             warnings.warn(text, RuntimeWarning, stacklevel=2)
