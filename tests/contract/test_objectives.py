@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import copy
 import io
+from functools import partial
 
 import pytest
 import torch
-from support.engines import CPU, apart, engines, tensors, train, train_together
+from support.engines import CPU, apart, engines, fake_capture, members, tensors, train, train_together
 from support.trials import config_of
 from torch import nn
 
@@ -16,7 +17,8 @@ from gan_bench.config.trial import LATER_DEFAULTS
 from gan_bench.models.losses import LOSSES
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast.engine import FastEngine, LinearStep, ModuleStep, unsupported
-from gan_bench.training.group.group import Group, can_group
+from gan_bench.training.group.group import CapturedEngine, Group, can_group, can_record
+from gan_bench.training.group.ways import BRANCHES
 from gan_bench.training.state import TrainState
 
 STEPS = 12
@@ -175,9 +177,40 @@ def test_groups_minimise_it_too(name, changes):
         assert max(p.abs().max() for p in together[0].state.discriminator.parameters()) <= changes["weight_clip"]
 
 
-@pytest.mark.parametrize("changes", [{"d_steps": 2}, {"ema_decay": 0.5}])
-def test_steps_that_differ_are_not_recorded(changes):
-    found = engines("mnist-mlp-z100", (FastEngine, FastEngine), **changes)
+@pytest.mark.parametrize("capture", [None, fake_capture])
+@pytest.mark.parametrize("name", ["mnist-mlp-z100", "mnist-dcgan"])
+def test_members_of_a_group_have_averages_of_their_own(name, capture):
+    alone, together = (members(name, kind, ema_decay=0.9) for kind in (ReferenceEngine, FastEngine))
+    assert can_group(together)
+    group = Group(together, capture)
+    assert group.seconds_per_step(2) > 0  # and changes nothing
+    train_together(group, 7)
+    for reference, member in zip(alone, together, strict=True):
+        train(reference, 7)
+        assert apart(reference.state, member.state) < 1e-10
+        assert member.state.average.n_averaged == 7
+
+
+def test_averages_of_branches_have_the_bits_of_trials_trained_alone():
+    alone, together = (members("mnist-dcgan", FastEngine, torch.float32, ema_decay=0.9) for _ in range(2))
+    train_together(Group(together, None, BRANCHES), 6)
+    for engine, member in zip(alone, together, strict=True):
+        train(engine, 6)
+        assert apart(engine.state, member.state) == 0
+
+
+def test_a_lone_trial_with_an_average_is_recorded():
+    kinds = ReferenceEngine, partial(CapturedEngine, capture=fake_capture)
+    reference, captured = engines("mnist-mlp-z100", kinds, ema_decay=0.9)
+    assert can_record(captured)
+    for engine in (reference, captured):
+        train(engine, 7)
+    assert captured.captured
+    assert apart(reference.state, captured.state) < 1e-10
+
+
+def test_steps_that_differ_are_not_recorded():
+    found = engines("mnist-mlp-z100", (FastEngine, FastEngine), d_steps=2)
     assert not found[0].repeats
     assert not can_group(found)
 

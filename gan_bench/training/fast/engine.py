@@ -68,7 +68,7 @@ class FastEngine(ReferenceEngine):
     @property
     def repeats(self) -> bool:
         """True if every step does the same, so that it can be recorded, and taken together with other trials'."""
-        return self.objective.d_steps == 1 and self.state.average is None
+        return self.objective.d_steps == 1
 
     def step(self, *, anew: bool = False) -> FastStep:
         """Return what does one update; made at the first one, because a checkpoint may be loaded until then.

@@ -140,14 +140,16 @@ class Group:
                 wait(device)
                 if stop():
                     return
-            if first.batch < self._whole:
-                assert self._repeat is not None  # noqa: S101 - prepared above
-                self._repeat()
-            else:
-                self._tail()
+            self._take(self._repeat if self._repeat and first.batch < self._whole else self._tail)
             for state in self._states:
                 state.batch += 1
                 state.step += 1
+
+    def _take(self, body: Body) -> None:
+        """Do one step of every member."""
+        body()
+        for state in self._states:
+            state.follow()  # not recorded: the first time it does something else
 
     def prepare(self) -> None:
         """Draw what is random in the epoch and, the first time, record the iteration; the state is not changed.
@@ -166,11 +168,11 @@ class Group:
         """Measure a step of all members, on their own images; their state is not changed."""
         self.prepare()
         body, before = self._repeat or self._tail, self._snapshot()
-        body()
+        self._take(body)
         wait(self._images.device)
         started = time.perf_counter()
         for _ in range(steps):
-            body()
+            self._take(body)
         wait(self._images.device)
         seconds = (time.perf_counter() - started) / steps
         self._restore(before)
@@ -338,12 +340,13 @@ class Group:
         return replay
 
     def _tensors(self) -> list[Tensor]:
-        """Everything an iteration changes."""
+        """Everything a step changes."""
         found = [self._step_stats, self._at]
         for state in self._states:
             found += [*state.generator.state_dict().values(), *state.discriminator.state_dict().values()]
             for optimizer in (state.optimizer_g, state.optimizer_d):
                 found += [tensor for each in optimizer.state.values() for tensor in each.values()]
+            found += [] if state.average is None else state.average.state_dict().values()
         return found
 
     def _places(self) -> list[int]:
