@@ -26,7 +26,7 @@ from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.preflight import estimate as module
-from gan_bench.execution.preflight.checks import survey
+from gan_bench.execution.preflight.checks import _engines, survey
 from gan_bench.execution.preflight.estimate import WORTH, estimate, group_size, unmeasured
 from gan_bench.execution.preflight.folder import check_space, locks_remark
 from gan_bench.execution.trial import environment
@@ -208,6 +208,16 @@ def test_a_training_in_which_g_never_steps_is_refused_and_one_of_few_steps_is_sa
     (said,) = [remark for remark in found if "d_steps" in remark]
     assert said.startswith("G takes 1 step in the whole training of 2 trials of ")
     assert not [remark for remark in survey((trial,), context()).remarks if "d_steps" in remark]
+
+
+@pytest.mark.parametrize(("device", "engine"), [("cuda", "auto"), ("cuda", "reference"), ("cpu", "auto")])
+def test_trials_that_a_gpu_takes_one_at_a_time_are_said(device, engine):
+    where = replace(context(engine=engine), device=torch.device(device))
+    wgan = {"loss": "wasserstein", "gradient_penalty": 10.0}
+    made = [digits_trial(**changes) for changes in ({}, {"d_steps": 2}, {"d_steps": 2, **wgan}, {"ema_decay": 0.9})]
+    said = [remark for remark in _engines([trial.config for trial in made], where) if "d_steps" in remark]
+    found = ["1 trial one at a time and without a CUDA graph: their steps differ (d_steps)"]
+    assert said == (found if (device, engine) == ("cuda", "auto") else [])
 
 
 class Convolved(Flat):

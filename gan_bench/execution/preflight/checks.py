@@ -178,9 +178,7 @@ def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
             )
     yield from _few_steps(configs, context)
     yield from _same_weights(configs)
-    if context.engine_choice == "auto":
-        for why, count in Counter(filter(None, map(unsupported, configs))).items():
-            yield f"{plural(count, 'trial')} by the reference engine: the fast one has no {why}"
+    yield from _engines(configs, context)
     penalised = {config.architecture for config in configs if config.gradient_penalty}
     for name in sorted(penalised):
         discriminator = construct(ARCHITECTURES[name].discriminator)
@@ -189,6 +187,17 @@ def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
                 f"{name} has batch-norm in D, so a gradient penalty is not of one image at a time (Gulrajani et al. "
                 "2017, section 4); an architecture without suits it better"
             )
+
+
+def _engines(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
+    """Yield which trials the reference engine takes, and which a GPU trains slower than others of the fast one."""
+    if context.engine_choice == "reference":
+        return
+    for why, count in Counter(filter(None, map(unsupported, configs))).items():
+        yield f"{plural(count, 'trial')} by the reference engine: the fast one has no {why}"
+    several = sum(config.d_steps > 1 and not unsupported(config) for config in configs)
+    if several and context.device.type == "cuda":
+        yield f"{plural(several, 'trial')} one at a time and without a CUDA graph: their steps differ (d_steps)"
 
 
 def _few_steps(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
