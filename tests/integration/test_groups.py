@@ -25,8 +25,9 @@ from gan_bench.config.trial import EvaluationConfig
 from gan_bench.execution.preflight.estimate import estimate
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Policy
-from gan_bench.execution.trial.events import Finished, ignore
+from gan_bench.execution.trial.events import Finished, StepRequest, StepResult, ignore
 from gan_bench.execution.trial.meter import Meter
+from gan_bench.execution.workers import inline
 from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.execution.workers.inline import schedule
 from gan_bench.execution.workers.job import group_trials
@@ -171,6 +172,33 @@ def test_records_say_whether_a_graph_was_replayed(tmp_path, monkeypatch, size):
     assert {(record.captured, record.group) for record in captured.values()} == {(True, size)}
     assert {record.way for record in captured.values()} == {ALONE if size == 1 else STACKED}
     assert {record.way for record in plain.values()} == {None if size == 1 else STACKED}
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_rehearsing_and_recording_are_no_training(monkeypatch, size):
+    """They counted as seconds and energy of training, and made the first pace that of a machine that is busy."""
+    clock, best, take, results = [0.0], Group._best, Group._take, []
+
+    def passing(seconds, function):
+        def call(*given):
+            clock[0] += seconds
+            return function(*given)
+
+        return call
+
+    monkeypatch.setattr(inline, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(Group, "_best", passing(100.0, best))
+    monkeypatch.setattr(Group, "_take", passing(1.0, take))
+
+    def training(engine):
+        for _ in range(2):
+            result = yield StepRequest(engine, 1, lambda: False)
+            results.append(result)
+
+    engines = members("mnist-mlp-z100", partial(CapturedEngine, capture=partial))[:size]
+    schedule(map(training, engines))
+    assert clock == [102.0]
+    assert results == [StepResult(1 / size, size, captured=True, way=ALONE if size == 1 else STACKED)] * 2 * size
 
 
 @pytest.mark.parametrize("other", [ALONE, ALONE + LAST])

@@ -208,7 +208,7 @@ class _Stepper:
 
     def _advance(self, requests: Sequence[StepRequest]) -> StepResult:
         engines = [request.engine for request in requests]
-        most, started = min(request.most for request in requests), time.perf_counter()
+        most, device = min(request.most for request in requests), engines[0].state.step_stats.device
 
         def stop() -> bool:
             return any(request.stop() for request in requests)
@@ -218,10 +218,13 @@ class _Stepper:
             self._group, took = None, engines[0]
         else:
             took = self._group_of(engines)
+        if isinstance(took, CapturedEngine):
+            took.make_ready()
+        self._cuda = device.type == "cuda"
+        wait(device)
+        started = time.perf_counter()  # rehearsing, compiling and recording are no training
         if took is not None:
             took.advance(most, stop)
-        device = engines[0].state.step_stats.device
-        self._cuda = device.type == "cuda"
         wait(device)  # the run reads the statistics next; here the wait counts as training
         seconds = (time.perf_counter() - started) / len(engines)
         if took is None:

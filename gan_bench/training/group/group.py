@@ -395,10 +395,16 @@ class CapturedEngine(FastEngine):
 
     def advance(self, most: int, stop: Callable[[], bool]) -> None:
         """Do at most this many steps, ending early at an epoch's end or when ``stop`` says so."""
+        group = self.make_ready()
+        group.advance(most, stop)
+        self.way = group.way
+
+    def make_ready(self) -> Group:
+        """Rehearse and record the iteration, where that is not done; the state is not changed."""
         if self._group is None:
             self._group = Group([self], self.capture, kept_way([self]))
-        self._group.advance(most, stop)
-        self.way = self._group.way
+            self._group.prepare()
+        return self._group
 
     def moved(self) -> None:
         """Forget views of the state's tensors, which lie elsewhere now."""
