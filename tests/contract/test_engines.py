@@ -282,6 +282,12 @@ class Frozen(Biased):
         self.layers[0].weight.requires_grad_(False)
 
 
+class Scale(Biased):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1), requires_grad=False)
+
+
 class Shared(SequentialDiscriminator):
     def __init__(self):
         super().__init__()
@@ -306,7 +312,7 @@ class Hooked(Biased):
         self.register_forward_hook(lambda _, inputs, outputs: 2 * outputs)
 
 
-@pytest.mark.parametrize("discriminator", [Frozen, Shared, OfHalved, Hooked])
+@pytest.mark.parametrize("discriminator", [Frozen, Scale, Shared, OfHalved, Hooked])
 def test_what_is_more_than_its_layers_is_trained_as_it_is(registries, discriminator):
     """A group trained frozen layers, and the fast engine left out a forward or a hook around the layers."""
     registries(ARCHITECTURES, dcgan28=replace(ARCHITECTURES["dcgan28"], discriminator=discriminator))

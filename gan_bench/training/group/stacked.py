@@ -31,9 +31,13 @@ def can_stack(state: TrainState) -> bool:
     if not (is_sequential(state) or tuple(map(type, networks)) == (mlp.Generator, mlp.Discriminator)):
         return False
     layers = [layer for network in networks for layer in _layers(network)]
-    parameters = [parameter for layer in layers for parameter in layer.parameters()]
-    apart = len({id(parameter) for parameter in parameters}) == len(parameters)  # no layer stands in two places
-    return apart and all(p.requires_grad for p in parameters) and all(map(_is_stackable, layers))
+    known = [id(parameter) for layer in layers for parameter in layer.parameters()]
+    parameters = [parameter for network in networks for parameter in network.parameters()]  # each once
+    return (
+        known == [id(parameter) for parameter in parameters]
+        and all(parameter.requires_grad for parameter in parameters)
+        and all(map(_is_stackable, layers))
+    )
 
 
 _KNOWN = (nn.Linear, nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)
