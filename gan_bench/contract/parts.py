@@ -161,7 +161,8 @@ def loss_checks(entry: Loss, _name: str, _data: DataRoot) -> Iterator[tuple[str,
         real, fake = (outputs(count).requires_grad_() for count in (8, 6))
         losses = {"D": entry.discriminator(real, fake), "G": entry.of_generator(fake, lambda: real)}
         for role, loss in losses.items():
-            require(tuple(loss.shape) == (3,), f"{role}'s loss of three trials is {tuple(loss.shape)}, not (3,)")
+            shape = tuple(loss.shape)
+            require(shape == (3,), f"{role}'s loss of three trials is {shape}, not (3,): take means as .mean(-1)")
             require(bool(loss.isfinite().all()), f"{role}'s loss is not finite")
         for each, what in ((real, "real"), (fake, "fake")):
             (slope,) = torch.autograd.grad(losses["D"].sum(), each, retain_graph=True, allow_unused=True)
@@ -170,6 +171,7 @@ def loss_checks(entry: Loss, _name: str, _data: DataRoot) -> Iterator[tuple[str,
         require(slope is not None and bool(slope.abs().sum() > 0), "G's loss has no gradient in fake outputs")
 
     def own() -> None:
+        require(entry.is_of_each_trial, "outputs (trials, N) must give (trials,): take means as .mean(-1)")
         real, fake = outputs(8), outputs(6)
         for index in range(3):
             r, f = real[index], fake[index]

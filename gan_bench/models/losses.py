@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -55,6 +56,17 @@ class Loss:
             return self.generator_of_both(outputs_real(), outputs_fake)
         assert self.generator is not None  # noqa: S101 - the registry refuses a loss without
         return self.generator(outputs_fake)
+
+    @cached_property
+    def is_of_each_trial(self) -> bool:
+        """Whether outputs of several trials give one number for each, so that they can train together."""
+        outputs = torch.zeros(3, 2, requires_grad=True)
+        try:
+            with torch.random.fork_rng(devices=[]):  # it may draw, and trials go on with the random numbers they had
+                values = self.discriminator(outputs, outputs), self.of_generator(outputs, lambda: outputs)
+        except Exception:  # somebody's own code
+            return False
+        return all(value.shape == (3,) for value in values)
 
     def mean_output(self, outputs: Tensor) -> Tensor:
         """Return the mean of D's output as people read it, (...) without gradient."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch.nn import BCELoss
+from torch.nn import functional as F
 
-from gan_bench.models.losses import discriminator_loss, generator_loss, mean_probability
+from gan_bench.models.losses import LOSSES, Loss, discriminator_loss, generator_loss, mean_probability
 
 
 @pytest.fixture
@@ -45,3 +46,26 @@ def test_an_undecided_discriminator_costs_two_log_two():
     zero = torch.zeros(8, dtype=torch.float64)
     assert discriminator_loss(zero, zero).item() == pytest.approx(2 * torch.log(torch.tensor(2.0)).item())
     assert mean_probability(zero).item() == 0.5
+
+
+def test_a_loss_with_one_mean_over_all_trials_is_known_to_be_one():
+    """Trials with it trained alone, and failed in a group: "stack expects each tensor to be equal size"."""
+
+    def plain(real, fake):
+        return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+    def kept(real, fake):
+        return F.softplus(-real).mean(-1) + F.softplus(fake).mean(-1)
+
+    def generator(fake):
+        return F.softplus(-fake).mean(-1)
+
+    def noisy(real, fake):
+        return kept(real + torch.rand(()), fake)
+
+    made = {each: Loss(description="", source="", discriminator=each, generator=generator) for each in (plain, kept)}
+    assert [loss.is_of_each_trial for loss in made.values()] == [False, True]
+    assert all(LOSSES[name].is_of_each_trial for name in LOSSES)
+    before = torch.random.get_rng_state()
+    assert Loss(description="", source="", discriminator=noisy, generator=generator).is_of_each_trial
+    assert torch.equal(torch.random.get_rng_state(), before)

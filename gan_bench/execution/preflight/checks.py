@@ -32,6 +32,7 @@ from gan_bench.training.draws import steps_per_epoch
 from gan_bench.training.fast.engine import unsupported
 from gan_bench.training.precision import why_not
 
+_MEANS = "its means are over all dimensions; over the last one alone, .mean(-1), they keep trials apart"
 FEW_STEPS = 10
 """Fewer steps of G in a whole training are said before it."""
 
@@ -195,9 +196,12 @@ def _engines(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
         return
     for why, count in Counter(filter(None, map(unsupported, configs))).items():
         yield f"{plural(count, 'trial')} by the reference engine: the fast one has no {why}"
-    several = sum(config.d_steps > 1 and not unsupported(config) for config in configs)
-    if several and context.device.type == "cuda":
+    if context.device.type != "cuda":
+        return
+    if several := sum(config.d_steps > 1 and not unsupported(config) for config in configs):
         yield f"{plural(several, 'trial')} one at a time and without a CUDA graph: their steps differ (d_steps)"
+    for name in sorted({config.loss for config in configs if not LOSSES[config.loss].is_of_each_trial}):
+        yield f"trials with the loss {name} one at a time: {_MEANS}"
 
 
 def _few_steps(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:

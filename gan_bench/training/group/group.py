@@ -419,7 +419,14 @@ def _setting(member: FastEngine) -> tuple[object, ...]:
 
 def can_group(engines: Sequence[object]) -> bool:
     """True if engines can step together."""
-    return all(isinstance(e, FastEngine) and e.repeats and can_stack(e.state) and not e.draws_itself for e in engines)
+    return all(
+        isinstance(e, FastEngine)
+        and e.repeats
+        and not e.draws_itself
+        and can_stack(e.state)
+        and LOSSES[e.config.loss].is_of_each_trial
+        for e in engines
+    )
 
 
 def can_record(engine: FastEngine) -> bool:
