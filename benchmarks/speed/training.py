@@ -54,8 +54,8 @@ CASES = {"MLP (A4)": "mnist-mlp-z100", "DCGAN 28x28 (A1)": "mnist-dcgan", "DCGAN
 CPU = torch.device("cpu")
 PICTURES = {"mnist-mlp-z100": 20_000, "mnist-dcgan": 20_000, "cifar10-dcgan": 4_000}
 GROUPS = {"cpu": (4,), "cuda": (4, 16, 64)}
-CAPTURES: dict[str, Capture] = {"cpu": lambda body: body, "cuda": cuda_capture}
-"""What records an iteration; on a CPU, where the measurement is only rehearsed, nothing does."""
+CAPTURES: dict[str, Capture] = {"cpu": partial, "cuda": cuda_capture}
+"""What records an iteration; on a CPU, where the measurement is only rehearsed, the iteration itself is repeated."""
 STRIDE = {"cpu": 1, "cuda": 50}
 """Steps between two looks at the clock."""
 
@@ -139,17 +139,19 @@ def engine_loop(
     device: torch.device = CPU,
     together: int = 1,
     capture: Capture | None = None,
-    way: str | None = None,
-    precision: Precision = "default",
 ) -> Iterator[int]:
     """Train with an engine of ours, or several together; yield the images shown between two looks at the clock."""
-    members = engines(recipe, kind, device, together, precision)
+    members = engines(recipe, kind, device, together)
+    return steps_of(members[0] if together == 1 else Group(members, capture), members)
+
+
+def steps_of(runner: ReferenceEngine | Group, members: list) -> Iterator[int]:
+    """Train with what advances the members; yield the images shown between two looks at the clock."""
     first = members[0]
-    runner = first if together == 1 and way is None else Group(members, capture, way)
     while True:
         before = first.state.step
-        runner.advance(STRIDE[device.type], lambda: False)
-        yield (first.state.step - before) * first.config.batch_size * together
+        runner.advance(STRIDE[first.images.device.type], lambda: False)
+        yield (first.state.step - before) * first.config.batch_size * len(members)
         if first.state.batch == first.steps:
             for member in members:
                 member.finish_epoch()

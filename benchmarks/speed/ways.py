@@ -16,6 +16,7 @@ import argparse
 import gc
 import json
 import statistics
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
@@ -26,17 +27,18 @@ from training import (
     CASES,
     GROUPS,
     article_loop,
-    engine_loop,
     engines,
     flops_per_image,
     peaks,
     rate,
+    steps_of,
 )
 
 from gan_bench.config.trial import Precision
 from gan_bench.core.errors import brief, is_out_of_memory
 from gan_bench.execution.trial.environment import choose_device, describe_environment, fix_bits
 from gan_bench.training.fast.engine import FastEngine
+from gan_bench.training.group.group import Group
 from gan_bench.training.group.ways import ways
 
 
@@ -63,16 +65,32 @@ def measure(recipe: str, device: torch.device, seconds: float, rounds: int, only
                 gc.collect()  # a group before this one holds its memory until then
                 torch.cuda.empty_cache()
                 try:
-                    loop = engine_loop(recipe, FastEngine, device, size, capture, way, precision)
+                    members = engines(recipe, FastEngine, device, size, precision)
+                    loop = prepared(Group(members, capture, way), members)
                     rate(loop, seconds / 3, device)
                     rates = [(rate(loop, seconds, device), rate(article, seconds, device)) for _ in range(rounds)]
                 except Exception as error:  # compilers, drivers and cards raise many kinds
                     yield {**about, "why_not": "out of memory" if is_out_of_memory(error) else brief(error)}
                     continue
                 finally:
-                    loop = None
+                    members = loop = None
                 mine, ratio = statistics.median(r for r, _ in rates), statistics.median(r / a for r, a in rates)
                 yield {**about, "images_per_second": mine, "ratio": ratio}
+
+
+def prepared(group: Group, members: list) -> Iterator[int]:
+    """Return the loop of a group that takes its steps in the way asked for, recorded.
+
+    Raises:
+        RuntimeError: It would take another way or launch its steps one by one, which its warnings say.
+    """
+    way = group.way
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", category=RuntimeWarning)
+        group.prepare()
+    if group.way != way or not group.captured:
+        raise RuntimeError(f"its steps are taken in the way {group.way!r}, {'' if group.captured else 'not '}recorded")
+    return steps_of(group, members)
 
 
 def gflops(recipe: str, precision: str, machine: dict) -> float:

@@ -8,11 +8,15 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from support.needs import files_in_git
+
+from gan_bench.training.group import ways as group_ways
 
 
 def script(*arguments):
@@ -173,6 +177,35 @@ class TestProofOnAGpu:
         ways = {(trials, precision, way) for _, _, trials, precision, way, *_ in rows}
         assert ways == {(n, p, w) for n, w in (("1", "alone"), ("4", "stacked")) for p in ("default", "tf32", "bf16")}
         assert all(int(row[5].replace(",", "")) > 0 and row[7].endswith("%") for row in rows)
+
+    @pytest.mark.filterwarnings("default::RuntimeWarning")  # as where the script runs
+    @pytest.mark.parametrize("fault", ["PTXAS error: it does not compile", "CUDA error: it is not permitted"])
+    def test_another_way_s_speed_is_no_way_s(self, proof, monkeypatch, fault):
+        """A way that fails is replaced by the best of the others, whose speed stood beside its name."""
+        bench, group = importlib.import_module("ways"), importlib.import_module("gan_bench.training.group.group")
+        make_step = group.make_step
+
+        def broken(way, members):
+            if way == group_ways.WRITTEN and "PTXAS" in fault:
+                raise RuntimeError(fault)
+            return make_step(way, members)
+
+        def capture(body):
+            if body.__self__.way == group_ways.WRITTEN and "CUDA" in fault:
+                raise RuntimeError(fault)
+            return partial(body)
+
+        monkeypatch.setattr(group, "make_step", broken)
+        monkeypatch.setattr(bench, "CAPTURES", {"cpu": capture})
+        monkeypatch.setattr(bench, "GROUPS", {"cpu": (2,)})
+        monkeypatch.setattr(bench, "get_args", lambda _: ("default",))
+        found = [group_ways.STACKED, group_ways.WRITTEN]
+        monkeypatch.setattr(bench, "ways", lambda members, _: found if len(members) > 1 else [group_ways.ALONE])
+        rows = bench.measure("mnist-mlp-z100", torch.device("cpu"), 0.01, 1, group_ways.WRITTEN)
+        alone, stacked, written = rows
+        assert min(alone["images_per_second"], stacked["images_per_second"]) > 0
+        assert "images_per_second" not in written
+        assert fault in written["why_not"]
 
     def test_parts_fit_into_twenty_minutes(self, proof, tmp_path):
         assert sum(part.minutes for part in proof.parts(tmp_path, tmp_path, rehearse=False)) <= 20
