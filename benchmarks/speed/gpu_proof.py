@@ -33,19 +33,26 @@ import subprocess
 import sys
 import tarfile
 import time
+import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
 GRACE = 60
 """Seconds that a part has after it was asked to stop."""
-CARRIED = (
-    *("pydantic", "pydantic-core", "annotated-types", "typing-inspection", "typing-extensions", "torch-fidelity"),
-    *("torchmetrics", "lightning-utilities", "safetensors", "filelock", "typer", "rich", "tabulate", "annotated-doc"),
-    *("shellingham", "markdown-it-py", "mdurl", "pygments", "nvidia-ml-py"),
-)
-"""Small packages that a machine with PyTorch, SciPy, pandas and matplotlib may lack. MLflow is not needed here."""
+THERE = ("torch", "torchvision", "scipy", "pandas", "matplotlib")
+"""What a machine has that is packed for, each with what it needs."""
+NOT_NEEDED = ("mlflow", "pyarrow")
+"""What gan_bench needs for what is no part of the proof."""
+FOR_TESTS = ("pytest", "hypothesis")
+CARRIED_ANYWAY = ("filelock", "typing-extensions", "nvidia-ml-py")
+"""Small, and on such a machine often too old, or absent."""
 
 
 RUN = """\
@@ -229,6 +236,28 @@ def copy_of_head(tree: Path) -> None:
     subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True)
 
 
+def needed(names: Iterable[str], python: str) -> set[str]:
+    """List packages with all that they need, as far as they are installed here."""
+    environment = {"python_version": python, "python_full_version": f"{python}.0", "extra": ""}
+    found: set[str] = set()
+    todo = [Requirement(name) for name in names]
+    while todo:
+        each = todo.pop()
+        name = canonicalize_name(each.name)
+        if name not in found and (each.marker is None or each.marker.evaluate(environment)):
+            found.add(name)
+            with contextlib.suppress(PackageNotFoundError):
+                todo += map(Requirement, requires(name) or ())
+    return found
+
+
+def carried(python: str) -> set[str]:
+    """List the packages that are packed: what gan_bench and its tests need, and a machine with PyTorch may lack."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    own = [each for each in project["dependencies"] if canonicalize_name(Requirement(each).name) not in NOT_NEEDED]
+    return needed([*own, *FOR_TESTS], python) - needed(THERE, python) | set(CARRIED_ANYWAY)
+
+
 def pack(folder: Path, data: Path | None, python: str) -> None:
     """Put into a folder what a machine without a network needs: the repository, wheels, MNIST, and what runs it all."""
     copy_of_head(folder / "gan_bench")
@@ -236,7 +265,7 @@ def pack(folder: Path, data: Path | None, python: str) -> None:
     target += [f"--platform=manylinux_2_{n}_x86_64" for n in (28, 27, 24, 17)]
     known = {line.partition("==")[0].lower().replace("_", "-"): line for line in
              (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}  # fmt: skip
-    wanted = [known.get(name, name) for name in CARRIED]
+    wanted = [known.get(name, name) for name in sorted(carried(python))]
     download = [PYTHON, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", *target]
     subprocess.run([*download, "--dest", str(folder / "wheels"), *wanted], check=True)
     if data:

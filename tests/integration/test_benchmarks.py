@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -14,8 +15,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from packaging.utils import canonicalize_name
 from support.needs import files_in_git
 
+from gan_bench.metrics import natural
 from gan_bench.training.group import ways as group_ways
 
 
@@ -151,6 +154,20 @@ def test_the_mirror_s_cost_is_measured():
     assert measured["again"] > 0
 
 
+WITHOUT = """
+import sys
+from importlib.machinery import PathFinder
+
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in {absent} else super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
+"""
+"""A ``sitecustomize.py`` without which packages are as if they were not installed."""
+
+
 class TestProofOnAGpu:
     """``make gpu-proof``, rehearsed."""
 
@@ -159,7 +176,34 @@ class TestProofOnAGpu:
         monkeypatch.syspath_prepend("benchmarks/speed")
         return importlib.import_module("gpu_proof")
 
+    @pytest.fixture
+    def packed(self, proof, monkeypatch, tmp_path):
+        """Let commands import what a packed folder and the machine that it is for have, and nothing else."""
+        python = "{}.{}".format(*sys.version_info)
+        there = proof.carried(python) | proof.needed(proof.THERE, python) | {"gan-bench"}
+        owners = importlib.metadata.packages_distributions()
+        absent = {name for name, owned in owners.items() if there.isdisjoint(map(canonicalize_name, owned))}
+        assert {"mlflow", "pyarrow", "xdist", natural.PACKAGE} <= absent
+        assert {"pytest", "sklearn", "yaml"}.isdisjoint(absent)
+        folder = tmp_path / "packed"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(WITHOUT.format(absent=absent))
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")])))
+        monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+    @pytest.mark.usefixtures("packed")
+    def test_the_pack_holds_what_its_tests_and_scripts_import(self, monkeypatch):
+        """Tests and suites were packed without pytest and PyYAML."""
+        monkeypatch.setenv("GAN_BENCH_REHEARSE", "1")
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["benchmarks/speed", os.environ["PYTHONPATH"]]))
+        imported = "training, ways, scores, gan_bench.cli.app, gan_bench.report.build, gan_bench.records.verify"
+        code = f"import sys, pytest, {imported}; sys.exit(pytest.main(sys.argv[1:]))"
+        out = script("-c", code, "tests/integration/test_gpu.py", "-q", "-p", "no:cacheprovider", "-k", "features")
+        assert "the weights of efficientnet-lite0 are in the extra natural" in out
+        assert " passed, 1 skipped" in out
+
     @pytest.mark.slow
+    @pytest.mark.usefixtures("packed")
     def test_the_suite_is_run_and_summed_up(self, tmp_path):
         script("benchmarks/speed/gpu_proof.py", "--rehearse", "--only", "suite", "--out", tmp_path)
         text = (tmp_path / "summary.md").read_text()
