@@ -27,6 +27,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -46,6 +47,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
 GRACE = 60
 """Seconds that a part has after it was asked to stop."""
+ENDS_ON_REQUEST = (0, 130, -signal.SIGINT)
+"""Exit codes of what has nothing else to say when it is asked to stop."""
 THERE = ("torch", "torchvision", "scipy", "pandas", "matplotlib")
 """What a machine has that is packed for, each with what it needs."""
 NOT_NEEDED = ("mlflow", "pyarrow")
@@ -83,7 +86,9 @@ class Part:
         name: Name of its log.
         minutes: Its time limit, as a share of the whole.
         command: What it runs.
-        may_stop: Whether an end by the time limit is fine.
+        may_stop: Whether an end by the time limit is fine, where nothing failed before.
+        tests: Whether it is tests, of which one at least must pass: where all are skipped, they end well.
+        results: The results folder that it fills with records.
         then: What is run on its results afterwards, and must hold too.
     """
 
@@ -91,6 +96,8 @@ class Part:
     minutes: float
     command: list[str]
     may_stop: bool = False
+    tests: bool = False
+    results: Path | None = None
     then: list[list[str]] = field(default_factory=list)
 
 
@@ -114,10 +121,10 @@ def parts(out: Path, data: Path | None, *, rehearse: bool) -> list[Part]:
     ours = ["env", "GAN_BENCH_KERNELS=1", *script("ways.py"), *brief]
     run = [*bench, "run", *chosen, "--seeds", "0-4", "--device", device, "--results", str(suite), "--no-tracking"]
     return [
-        Part("steps", 1.5, [*test, "engine or recorded or features"]),
-        Part("trials", 3.5, [*test, "not engine and not recorded and not features and not ways"]),
+        Part("steps", 1.5, [*test, "engine or recorded or features"], tests=True),
+        Part("trials", 3.5, [*test, "not engine and not recorded and not features and not ways"], tests=True),
         Part("speed", 3, [*script("training.py"), *small, *measured, str(out / "speed")], may_stop=True),
-        Part("ways", 2.5, [*test, "ways"]),  # which compiles 200 kernels, one after the other
+        Part("ways", 2.5, [*test, "ways"], tests=True),  # which compiles 200 kernels, one after the other
         Part("tricks", 2.5, [*script("ways.py"), *brief, *measured, str(out / "speed")], may_stop=True),
         Part("kernels", 1, [*ours, "--way", "kernels", *measured, str(out / "kernels")], may_stop=True),
         *([Part("scores", 1, [*script("scores.py"), *given])] if data and not rehearse else []),
@@ -126,6 +133,7 @@ def parts(out: Path, data: Path | None, *, rehearse: bool) -> list[Part]:
             5,
             [*run, *given],
             may_stop=True,
+            results=suite,
             then=[[*bench, "report", str(suite)], [*bench, "verify", str(suite)]],
         ),
     ]
@@ -163,15 +171,27 @@ def carry_out(part: Part, out: Path, scale: float, environment: dict[str, str]) 
             subprocess.run(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT, check=False)
             for command in part.then
         ]
-    bad = next((done for done in later if done.returncode), None)
-    if bad:
-        verdict = f"exit code {bad.returncode} of {bad.args[-2]}"
-    elif stopped:
-        verdict = "stopped by its time limit" + (", as far as it came" if part.may_stop else "")
-    else:
-        verdict = "holds" if code == 0 else f"exit code {code}"
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    text = log.read_text(errors="replace")
+    lines = [line for line in text.splitlines() if line.strip()]
+    faults = [f"exit code {done.returncode} of {done.args[-2]}" for done in later if done.returncode]
+    if stopped and not part.may_stop:
+        faults.append("stopped by its time limit")
+    elif code not in (ENDS_ON_REQUEST if stopped else (0,)):
+        faults.append(f"exit code {code}")
+    if part.results and (failed := failed_trials(part.results)):
+        faults.append(f"trials failed: {len(failed)}, the first of them {failed[0]}")
+    if part.tests and not re.search(r"\d passed", text):
+        faults.append("no test passed")
+    verdict = faults[0] if faults else "stopped by its time limit, as far as it came" if stopped else "holds"
     return Outcome(part.name, verdict, time.monotonic() - started, "\n".join(lines[-25:]))
+
+
+def failed_trials(results: Path) -> list[str]:
+    """List the trials of a results folder that ended badly."""
+    ends = {
+        path.parent.name: json.loads(path.read_text())["status"] for path in sorted(results.glob("*/*/record.json"))
+    }
+    return [name for name, status in ends.items() if status in ("failed", "diverged")]
 
 
 def _end(process: subprocess.Popen[bytes]) -> int:
@@ -228,6 +248,13 @@ def summary(outcomes: list[Outcome], out: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def has_device() -> bool:
+    """Say whether PyTorch sees a CUDA device."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def copy_of_head(tree: Path) -> None:
     """Copy what is committed into a folder, but the published results: no part reads their 30 MB."""
     tree.mkdir(parents=True, exist_ok=True)
@@ -236,7 +263,7 @@ def copy_of_head(tree: Path) -> None:
     subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True)
 
 
-def needed(names: Iterable[str], python: str) -> set[str]:
+def closure(names: Iterable[str], python: str) -> set[str]:
     """List packages with all that they need, as far as they are installed here."""
     environment = {"python_version": python, "python_full_version": f"{python}.0", "extra": ""}
     found: set[str] = set()
@@ -255,7 +282,7 @@ def carried(python: str) -> set[str]:
     """List the packages that are packed: what gan_bench and its tests need, and a machine with PyTorch may lack."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     own = [each for each in project["dependencies"] if canonicalize_name(Requirement(each).name) not in NOT_NEEDED]
-    return needed([*own, *FOR_TESTS], python) - needed(THERE, python) | set(CARRIED_ANYWAY)
+    return closure([*own, *FOR_TESTS], python) - closure(THERE, python) | set(CARRIED_ANYWAY)
 
 
 def pack(folder: Path, data: Path | None, python: str) -> None:
@@ -290,6 +317,8 @@ def main() -> int:
     if options.pack:
         pack(options.pack, data, options.python)
         return 0
+    if not options.rehearse and not has_device():
+        parser.exit(2, "PyTorch sees no CUDA device here, so that nothing can be proven; --rehearse does it on a CPU\n")
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     os.chdir(ROOT)
@@ -303,9 +332,12 @@ def main() -> int:
     }
     if options.rehearse:
         environment["GAN_BENCH_REHEARSE"] = "1"
+    there = {part.name: part for part in parts(out, data, rehearse=options.rehearse)}
+    if unknown := set(options.only or ()) - there.keys():
+        parser.exit(2, f"there is no part {', '.join(sorted(unknown))} here; there are {', '.join(there)}\n")
     machine(out, environment)
     outcomes = []
-    chosen = [p for p in parts(out, data, rehearse=options.rehearse) if not options.only or p.name in options.only]
+    chosen = [part for name, part in there.items() if not options.only or name in options.only]
     scale = options.minutes / 20
     for part in chosen:
         print(f"{part.name}: at most {part.minutes * scale:.1f} minutes", flush=True)

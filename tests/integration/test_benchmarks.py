@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -180,7 +181,7 @@ class TestProofOnAGpu:
     def packed(self, proof, monkeypatch, tmp_path):
         """Let commands import what a packed folder and the machine that it is for have, and nothing else."""
         python = "{}.{}".format(*sys.version_info)
-        there = proof.carried(python) | proof.needed(proof.THERE, python) | {"gan-bench"}
+        there = proof.carried(python) | proof.closure(proof.THERE, python) | {"gan-bench"}
         owners = importlib.metadata.packages_distributions()
         absent = {name for name, owned in owners.items() if there.isdisjoint(map(canonicalize_name, owned))}
         assert {"mlflow", "pyarrow", "xdist", natural.PACKAGE} <= absent
@@ -265,6 +266,57 @@ class TestProofOnAGpu:
         part = proof.Part("part", 1, [sys.executable, "-c", ""], then=after)
         outcome = proof.carry_out(part, tmp_path, 1, dict(os.environ))
         assert (outcome.verdict, outcome.failed) == ("exit code 4 of verify", True)
+
+    @pytest.mark.parametrize(("said", "verdict"), [("27 passed, 5 skipped", "holds"), ("5 skipped", "no test passed")])
+    def test_tests_that_are_all_skipped_prove_nothing(self, proof, tmp_path, said, verdict):
+        part = proof.Part("part", 1, [sys.executable, "-c", f"print('{said} in 1.0s')"], tests=True)
+        assert proof.carry_out(part, tmp_path, 1, dict(os.environ)).verdict == verdict
+
+    @pytest.mark.parametrize(
+        ("code", "status", "verdict"),
+        [
+            (-signal.SIGINT, "done", "stopped by its time limit, as far as it came"),
+            (130, "interrupted", "stopped by its time limit, as far as it came"),
+            (1, "done", "exit code 1"),
+            (-signal.SIGKILL, "done", "exit code -9"),
+            (130, "failed", "trials failed: 1, the first of them trial"),
+        ],
+    )
+    def test_a_part_that_is_stopped_has_not_failed_before(self, proof, tmp_path, monkeypatch, code, status, verdict):
+        record = tmp_path / "suite" / "mnist" / "trial" / "record.json"
+        record.parent.mkdir(parents=True)
+        record.write_text(json.dumps({"status": status}))
+
+        def end(process):
+            process.kill()
+            process.wait()
+            return code
+
+        monkeypatch.setattr(proof, "_end", end)
+        command = [sys.executable, "-c", "import time; time.sleep(100)"]
+        part = proof.Part("part", 1, command, may_stop=True, results=tmp_path / "suite")
+        outcome = proof.carry_out(part, tmp_path, 0, dict(os.environ))
+        assert outcome.verdict == verdict
+        assert outcome.failed == (not verdict.endswith("as far as it came"))
+
+    @pytest.mark.parametrize(
+        ("device", "options", "said"),
+        [
+            (False, (), "PyTorch sees no CUDA device here"),
+            (True, ("--only", "step"), "there is no part step here; there are steps, trials, "),
+        ],
+    )
+    def test_what_cannot_be_proven_is_said_at_once(self, proof, tmp_path, monkeypatch, capsys, device, options, said):
+        """Without a device every part ran, was skipped, and held."""
+        monkeypatch.setattr(proof, "has_device", lambda: device)
+        monkeypatch.setattr(proof, "machine", lambda *_: None)
+        monkeypatch.setattr(proof, "carry_out", lambda part, *_: proof.Outcome(part.name, "holds", 1, ""))
+        monkeypatch.setattr(sys, "argv", ["gpu_proof.py", "--out", str(tmp_path / "out"), *options])
+        monkeypatch.chdir(Path.cwd())  # it changes to the checkout's folder
+        with pytest.raises(SystemExit) as ended:
+            proof.main()
+        assert ended.value.code == 2
+        assert capsys.readouterr().err.startswith(said)
 
     @pytest.mark.parametrize(
         ("code", "verdict"),
