@@ -56,7 +56,7 @@ speed: $(VENV)/.installed-dev ## measure the training loops against an article-s
 	$(BIN)/python benchmarks/speed/training.py --out "$(RESULTS)"/speed $(ARGS)
 	$(BIN)/python benchmarks/speed/ways.py --out "$(RESULTS)"/speed
 
-gpu-proof: $(VENV)/.installed-dev ## on a GPU: tests, speed, the suite mnist, all in one folder, within 20 minutes
+gpu-proof: $(VENV)/.installed-dev ## on a GPU: tests, speed, the suite mnist, all in one folder, within 25 minutes
 	$(BIN)/python benchmarks/speed/gpu_proof.py --out "$(RESULTS)"/gpu-proof $(ARGS)
 
 test: $(VENV)/.installed-dev ## run the tests on all cores

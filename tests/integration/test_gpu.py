@@ -128,6 +128,8 @@ def test_ways_of_a_group_are_the_reference(name, way, device, capture):
     """In float64, where an order of sums is all that differs."""
     if ("mlp" in name) != (way == WRITTEN) and way != BRANCHES:
         pytest.skip(f"{way!r} is no way for these networks")
+    if way == KERNELS and name == "cifar10-dcgan":
+        pytest.skip("the 64x64 networks of cats have all of its layers, and kernels of float64 take long to compile")
     if way == KERNELS and not REHEARSED:
         there = torch.cuda.get_device_properties(device).shared_memory_per_block_optin
         if there < 182_272:  # what tiles of float64 take; training has none
