@@ -87,6 +87,12 @@ class ThisMachine:
         """Return how many trials run at a time; those of a group count as one."""
         return len(self.sites) or 1
 
+    def devices(self, count: int) -> int:
+        """Return how many devices compute these; on a CPU each job has cores of its own."""
+        if self.context.device.type != "cuda":
+            return self.jobs(count)
+        return len({site.device for site in self.sites}) or 1
+
     def train(self, work: Work) -> Results:
         """Carry trials to their ends, in worker processes where there are any."""
         if not self.sites:
@@ -260,7 +266,15 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
         ],
         estimate=unmeasured(todo, group, state.kept)
         if options.no_estimate
-        else place.call(estimate, todo, workers=workers, group=group, done=state.kept, apart=place.cluster is not None),
+        else place.call(
+            estimate,
+            todo,
+            workers=workers,
+            group=group,
+            done=state.kept,
+            apart=place.cluster is not None,
+            devices=place.devices(len(todo)),
+        ),
     )
 
 

@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,7 +24,8 @@ from support.suites import train_small
 from support.trials import digits_trial
 
 from gan_bench import bench
-from gan_bench.bench import prepare
+from gan_bench.bench import ThisMachine, prepare
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.core.channel import spawn
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.events import Scored, ignore
@@ -198,6 +201,38 @@ def test_what_is_left_of_a_plan_has_the_threads_of_its_workers(tmp_path, monkeyp
     found, threads, said = sites_of(workers=1)
     assert (found, threads) == (1, [])
     assert "--workers 1 trains in this process, with 2 threads, where workers have one each" in said
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "places", "devices"),
+    [
+        ("cuda", {}, ["cuda:0", "cuda:1"], 2),
+        ("cuda", {"workers": 3}, ["cuda:0", "cuda:1", "cuda:0"], 2),
+        ("cuda:1", {"workers": 2}, ["cuda:1", "cuda:1"], 1),
+    ],
+)
+def test_workers_on_one_card_are_counted_as_one_device(monkeypatch, device, asked, places, devices):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    place = ThisMachine(
+        SimpleNamespace(device=torch.device(device), data=DataRoot(Path(), given=True), engine_choice="auto")
+    )
+    plan = SimpleNamespace(trials=range(8), folders=(), plugins=())
+    found = SimpleNamespace(own_part=lambda: None, require_known=lambda: None)
+    state = SimpleNamespace(todo=range(8), kept={})
+    options = RunOptions("suite", device=device, **asked)
+    place = replace(place, sites=bench._workers(options, place.context, plan, found, state))
+    assert [site.device for site in place.sites] == places
+    assert place.devices(8) == devices
+
+
+def test_a_plan_is_told_how_many_devices_its_workers_have(tmp_path, monkeypatch):
+    (tmp_path / "small.yaml").write_text(SUITE)
+    told = {}
+    monkeypatch.setattr(bench, "estimate", lambda *_, **given: told.update(given))
+    monkeypatch.setattr(ThisMachine, "devices", lambda *_: 1)
+    options = RunOptions(tmp_path / "small.yaml", results=tmp_path / "r", workers=2, no_estimate=False)
+    prepare(options, lambda: False)
+    assert (told["workers"], told["devices"]) == (2, 1)
 
 
 def state(pid):

@@ -19,7 +19,8 @@ from support.trials import digits_trial
 from gan_bench.core.errors import UserError
 from gan_bench.execution.cluster import connection, dispatcher, task
 from gan_bench.execution.cluster.dispatcher import LEAST_SECONDS, RETRIES, Dispatcher, make_bundles
-from gan_bench.execution.cluster.node import NodeReport, SharedFolder, get_in_thread, share_of, versions
+from gan_bench.execution.cluster.executor import OnCluster
+from gan_bench.execution.cluster.node import NodeReport, Share, SharedFolder, get_in_thread, share_of, versions
 from gan_bench.execution.cluster.transport import Bundle, Ended, loss_of
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.workers.job import claim_to_json
@@ -301,6 +302,12 @@ BIG, SMALL = {"CPU": 8.0, "GPU": 2.0}, {"CPU": 2.0}
 def test_a_share_fits_into_nodes(gpus, cpus, device, nodes, slots):
     share = share_of(gpus, cpus, device, nodes)
     assert [share.slots(node) for node in nodes] == slots
+
+
+@pytest.mark.parametrize(("gpus", "tasks", "devices"), [(0.25, 6, 2), (0.4, 6, 3), (1.0, 6, 6), (0.0, 6, 6)])
+def test_tasks_that_share_a_gpu_are_counted_by_gpus(gpus, tasks, devices):
+    cluster = SimpleNamespace(share=Share(1, gpus), slots=lambda: 8)
+    assert OnCluster(cluster, site=None, stop=None).devices(tasks) == devices
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.preflight import estimate as module
 from gan_bench.execution.preflight.checks import _engines, survey
-from gan_bench.execution.preflight.estimate import WORTH, estimate, group_size, unmeasured
+from gan_bench.execution.preflight.estimate import WORKER_START, WORTH, estimate, group_size, unmeasured
 from gan_bench.execution.preflight.folder import check_space, locks_remark
 from gan_bench.execution.trial import environment
 from gan_bench.execution.trial.context import RunContext
@@ -496,6 +496,24 @@ def test_an_estimate_says_what_limits_groups(monkeypatch, seconds, asked, size, 
     config = trials[0].config
     steps = pace.step * steps_per_epoch(config, len(context().training_images(config)))
     assert found.seconds == pytest.approx(steps * sum(trial.config.epochs for trial in trials), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("workers", "devices", "at_a_time", "sharing"), [(2, None, 2, 1), (2, 2, 2, 1), (2, 1, 1, 2), (3, 2, 2, 2)]
+)
+def test_processes_on_one_card_share_its_pace(monkeypatch, workers, devices, at_a_time, sharing):
+    """Two workers on one card were planned in half the time, and then each was called slow."""
+    trials = [digits_trial(seed) for seed in range(12)]
+    monkeypatch.setattr(module, "_seconds_per_step", lambda *_, **__: 1.0)
+    monkeypatch.setattr(module, "_seconds_per_image", lambda *_: 0.0)
+    monkeypatch.setattr(module, "_seconds_per_group_step", lambda config, context, size: 1 / size)
+    monkeypatch.setattr(module, "GROUPS", {"cpu": ()})
+    found = estimate(trials, context(), workers, apart=True, devices=devices)
+    assert found.seconds - WORKER_START == pytest.approx(sum(found.work.values()) / at_a_time)
+    assert found.images_per_second(trials[0].config) == trials[0].config.batch_size / sharing
+    monkeypatch.setattr(module, "GROUPS", {"cpu": (4, 12)})
+    together = estimate(trials, context(), workers, apart=True, devices=devices)
+    assert together.largest_group == 12 / at_a_time
 
 
 def test_trials_that_train_together_share_a_reading_of_the_power(monkeypatch):

@@ -60,6 +60,10 @@ class OnCluster:
         """Return how many of so many trials run at a time."""
         return max(1, min(self.cluster.slots(), count, self.most or count))
 
+    def devices(self, count: int) -> int:
+        """Return how many devices compute these at least; without a GPU each task has cores of its own."""
+        return -(-self.jobs(count) // self.cluster.share.on_each)
+
     def call(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401 - the work's own
         """Let a function work on a node; it takes the run context there as ``context``.
 

@@ -97,8 +97,12 @@ class Share:
         cores = int(node.get("CPU", 0.0) / self.cpus + 1e-6)
         if not self.gpus:
             return cores
-        on_each = int(1 / self.gpus + 1e-6)  # a share lies on one GPU
-        return min(cores, on_each * int(node.get("GPU", 0.0) + 1e-6))
+        return min(cores, self.on_each * int(node.get("GPU", 0.0) + 1e-6))
+
+    @property
+    def on_each(self) -> int:
+        """Tasks that share a GPU: a share lies on one; 1 where tasks take none."""
+        return int(1 / self.gpus + 1e-6) if self.gpus else 1
 
     @property
     def threads(self) -> int:

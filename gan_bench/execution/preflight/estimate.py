@@ -90,17 +90,19 @@ class TimeEstimate:
         one_thread: How many times as fast as with all threads a step was with one: far above 1 on a machine that is
             busy with other work, where threads wait for each other.
         work: What is left of each trial, by its id, in seconds; in epochs where nothing was measured.
+        sharing: Processes that share a device, and its pace.
     """
 
     seconds: float | None
     paces: Mapping[Hashable, Pace] = field(default_factory=dict)
     one_thread: float = 1.0
     work: Mapping[str, float] = field(default_factory=dict)
+    sharing: int = 1
 
     def images_per_second(self, config: TrialConfig) -> float | None:
-        """Return the pace that was measured for a trial that trains by itself, or None."""
+        """Return the pace to expect of a trial that trains by itself, as it was measured, or None."""
         pace = self._pace(config)
-        return config.batch_size / pace.step if pace.group == 1 and pace.step else None
+        return config.batch_size / pace.step / self.sharing if pace.group == 1 and pace.step else None
 
     def group(self, config: TrialConfig) -> int:
         """Return how many trials like this one should train together."""
@@ -124,6 +126,7 @@ def estimate(
     done: Mapping[str, int] | None = None,
     *,
     apart: bool = False,
+    devices: int | None = None,
 ) -> TimeEstimate:
     """Measure every kind of step shortly, alone and in groups where they may pay.
 
@@ -135,12 +138,14 @@ def estimate(
         done: Epochs that trials have behind them, by trial id.
         apart: Whether each has a place of its own, such as nodes give; else they share this machine, and on a CPU the
             load of the others is imitated.
+        devices: Devices that the processes share, where these take turns on them; None where each has one of its own.
     """
+    at_a_time = min(workers or 1, devices or workers or 1)
     shared = workers is not None and not apart and context.device.type == "cpu"
     if shared:
         torch.set_num_threads(1)
     with _load((workers or 1) - 1) if shared else nullcontext():
-        paces = _paces(trials, context, group, workers or 1)
+        paces = _paces(trials, context, group, at_a_time)
         each = {
             trial.id: paces[shape_key(trial.config)].seconds(
                 trial.config, len(context.training_images(trial.config)), (done or {}).get(trial.id, 0)
@@ -151,7 +156,8 @@ def estimate(
     if workers is None:
         return replace(found, one_thread=_one_thread(trials, context, paces))
     jobs = [sum(each[trial.id] for trial in batch) for batch in group_trials(trials, found.group)]
-    return replace(found, seconds=WORKER_START + max(sum(jobs) / workers, max(jobs, default=0.0)))
+    seconds = WORKER_START + max(sum(jobs) / at_a_time, max(jobs, default=0.0))
+    return replace(found, seconds=seconds, sharing=-(-workers // at_a_time))
 
 
 def unmeasured(trials: list[Trial], group: int | None = None, done: Mapping[str, int] | None = None) -> TimeEstimate:
@@ -183,14 +189,14 @@ def _one_thread(trials: list[Trial], context: RunContext, paces: Mapping[Hashabl
     return spent[threads] / spent[1]
 
 
-def _paces(trials: list[Trial], context: RunContext, group: int | None, workers: int) -> dict[Hashable, Pace]:
+def _paces(trials: list[Trial], context: RunContext, group: int | None, at_a_time: int) -> dict[Hashable, Pace]:
     """Measure every kind, by the first trial of it."""
     counts = Counter(shape_key(trial.config) for trial in trials)
     kinds = {shape_key(trial.config): trial for trial in reversed(trials)}
-    return {key: _pace(kinds[key], counts[key], context, group, workers) for key in counts}
+    return {key: _pace(kinds[key], counts[key], context, group, at_a_time) for key in counts}
 
 
-def _pace(trial: Trial, count: int, context: RunContext, group: int | None, workers: int) -> Pace:
+def _pace(trial: Trial, count: int, context: RunContext, group: int | None, at_a_time: int) -> Pace:
     """Measure trials of one kind, and return their pace in groups of the best size, or of the size that is asked for.
 
     What runs out of memory counts as 0 s; the trial reports it.
@@ -200,9 +206,9 @@ def _pace(trial: Trial, count: int, context: RunContext, group: int | None, work
         count: How many there are.
         context: Where.
         group: How many train together; None finds it.
-        workers: Processes that share them.
+        at_a_time: Groups that train at a time, each as fast as by itself.
     """
-    config, each = trial.config, -(-count // workers)
+    config, each = trial.config, -(-count // at_a_time)
     report_progress(f"measuring how fast {trained_parts(trial.setting)} trains and is scored here", 0.0)
     with _of_own_parts(config):
         step = _unless_too_large(lambda: _seconds_per_step(config, context)) or 0.0
@@ -216,24 +222,24 @@ def _pace(trial: Trial, count: int, context: RunContext, group: int | None, work
         if group is None and seconds > min(measured.values()):
             break  # from there on groups are slower
     most = max(measured)
-    size = most if group else group_size(measured, count, workers)
-    one_less = -(-each // max(-(-each // size) - 1, 1))  # the size that a process would need for one group less
+    size = most if group else group_size(measured, count, at_a_time)
+    one_less = -(-each // max(-(-each // size) - 1, 1))  # the size that would make one group less
     limit: GroupLimit = "trials" if size >= each else "asked" if group else "failed" if failed else "tried"
     if limit in ("failed", "tried") and (one_less <= most or measured[most] > min(measured.values())):
         limit = "rate"
     return Pace(size, limit, _interpolated(measured, size) / size, image)
 
 
-def group_size(measured: Mapping[int, float], count: int, workers: int = 1) -> int:
+def group_size(measured: Mapping[int, float], count: int, at_a_time: int = 1) -> int:
     """Choose how many trials of one kind train together, so that all of them have ended soonest.
 
     Larger groups do more images per second, and fewer trials wait; but what is left over for the last group may be
-    slower than an even cut, and several processes must all have some.
+    slower than an even cut, and where several train at a time all must have some.
 
     Args:
         measured: Seconds of a step for each member, by the size of its group; 1 is one of them.
         count: Trials.
-        workers: Processes that share them.
+        at_a_time: Groups that train at a time, each as fast as by itself.
 
     Returns:
         The most trials of a group, when they are cut evenly as ``group_trials`` does.
@@ -248,7 +254,7 @@ def group_size(measured: Mapping[int, float], count: int, workers: int = 1) -> i
         steps = sorted(
             [_interpolated(measured, small)] * (groups - larger) + [_interpolated(measured, small + 1)] * larger
         )
-        end = max(sum(steps[process::workers]) for process in range(workers))
+        end = max(sum(steps[place::at_a_time]) for place in range(at_a_time))
         if end <= WORTH * soonest:
             best, soonest = size, end
     return best
