@@ -297,7 +297,8 @@ def _workers(options: RunOptions, context: RunContext, plan: Plan, found: Survey
     most = options.workers or (len(devices) if cuda else cores())
     number = max(1, min(most, count))
     has_workers = min(most, count if cuda else len(plan.trials)) > 1 or _began_in_a_worker(options, plan, state)
-    inline_is_better = not has_workers or not count or (options.group or 1) > 1  # a group is one process's
+    is_one_group = (options.group or 1) > 1 and len(devices) == 1  # a group is one process's, and fills its device
+    inline_is_better = not has_workers or not count or is_one_group
     if options.executor == "inline" or (options.executor == "auto" and (inline_is_better or found.own_part())):
         return ()
     found.require_known()

@@ -209,6 +209,8 @@ def test_what_is_left_of_a_plan_has_the_threads_of_its_workers(tmp_path, monkeyp
         ("cuda", {}, ["cuda:0", "cuda:1"], 2),
         ("cuda", {"workers": 3}, ["cuda:0", "cuda:1", "cuda:0"], 2),
         ("cuda:1", {"workers": 2}, ["cuda:1", "cuda:1"], 1),
+        ("cuda", {"group": 4}, ["cuda:0", "cuda:1"], 2),  # one of the two had nothing to do
+        ("cuda:1", {"group": 4, "workers": 2}, [], 1),
     ],
 )
 def test_workers_on_one_card_are_counted_as_one_device(monkeypatch, device, asked, places, devices):
