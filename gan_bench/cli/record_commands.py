@@ -265,9 +265,10 @@ def _count_not_begun(out: PlainConsole, trials: int, how: str) -> None:
 
 
 def _check_rerun(rerun: str | None, results: Path) -> None:
+    from gan_bench.records.folders import suite_folders
     from gan_bench.records.layout import TRIAL
 
-    if rerun and (results / TRIAL).is_file():
+    if rerun and (results / TRIAL).is_file() and not suite_folders(results):
         raise UserError(f"--rerun takes a results folder, and {results} is one record; name the folder and a glob")
 
 

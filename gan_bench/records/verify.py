@@ -78,14 +78,13 @@ class RecordCheck:
 
 
 def verify(results: Path) -> Iterator[RecordCheck]:
-    """Check every record under a results folder, one record, or what a card has of one.
+    """Check every record under a results folder, one record, or what a card has of one: a folder may be two of these.
 
     Yields:
         What was found of every planned trial, for every directory that cannot be read, and for damaged shared files.
     """
     if (results / TRIAL).is_file():
         yield _verified_alone(results.resolve())
-        return
     declare_foreign_measures(results)
     folders = folders_by_suite(results).values()
     for suite in sorted(each for found in folders for each in (*found.read, *found.aside)):  # one of links to one

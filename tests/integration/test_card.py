@@ -178,6 +178,23 @@ def test_a_record_is_no_place_for_a_card(results):
     assert {path.name for path in record.iterdir()} == before
 
 
+def test_a_card_beside_records_hides_none_of_them(results, card, tmp_path):
+    """Below a card's files at its root, all records of a publication passed for what was saved."""
+    publish(results, tmp_path / "hub")
+    for folder in (tmp_path / "hub", *(tmp_path / "hub").glob("*/")):
+        with pytest.raises(UserError, match="holds records; choose another folder with --out"):
+            write_card(results, "best", folder)
+    shutil.copytree(card, tmp_path / "hub", dirs_exist_ok=True)
+    assert gan_bench("verify", tmp_path / "hub").returncode == 0
+    forged = next((tmp_path / "hub").glob("*/*seed=0*/evaluations.jsonl"))
+    forged.write_text(re.sub(r'"value":[0-9.]+', '"value":5.0', forged.read_text()))
+    done = gan_bench("verify", tmp_path / "hub")
+    assert "evaluations.jsonl has changed since the record was written" in " ".join(done.stdout.split())
+    assert done.returncode == 1
+    none = gan_bench("verify", tmp_path / "hub", "--rerun", "no such trial")
+    assert "matches 'no such trial'" in " ".join(none.stderr.split()), "it is a results folder, too"
+
+
 def test_without_weights_it_shows_no_code(results, tmp_path):
     import shutil
 

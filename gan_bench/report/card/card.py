@@ -14,6 +14,7 @@ from gan_bench.core.errors import UserError, brief
 from gan_bench.core.text import plural, printable
 from gan_bench.records import schema
 from gan_bench.records.code import find_code
+from gan_bench.records.folders import suite_folders
 from gan_bench.records.json_files import read_file, read_optional
 from gan_bench.records.layout import AVERAGE_WEIGHTS, ENVIRONMENT, RECORD, TRIAL, WEIGHTS, RecordDirectory
 from gan_bench.records.places import portable
@@ -151,11 +152,13 @@ def _code_of(stored: StoredTrial, earlier: Path) -> bytes | None:
 
 
 def _require_card(folder: Path) -> None:
-    """Refuse to write over what is no card.
+    """Refuse to write over what is no card, and beside records, whose commands would take the folder for either.
 
     Raises:
-        UserError: There are files of such names and no card: a record, or a user's README.
+        UserError: There are files of such names and no card: a record, or a user's README; or a suite's records.
     """
+    if suite_folders(folder):
+        raise UserError(f"{folder} holds records; choose another folder with --out")
     card = folder / CARD
     there = [name for name in _NAMES if (folder / name).exists()]
     is_card = card.exists() and MARK in card.read_text(encoding="utf-8", errors="replace")
