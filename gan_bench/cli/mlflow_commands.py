@@ -95,7 +95,7 @@ def _register(results: Path, uri: str, prefix: str, console: PlainConsole) -> bo
             console.say(f"{champion.title}: not registered: {champion.why}", style="yellow")
             continue
         try:
-            model = register(results, uri, prefix, champion.path)
+            model = register(results, uri, prefix, champion.path, champion.apart)
         except UserError as error:  # other suites may be taken
             console.say(f"{champion.title}: not registered: {error}", style="red")
             is_whole = False

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,12 +29,12 @@ WEIGHTS_TAG = "gan_bench.weights_sha256"
 """Of a version: the digest of its generator's weights."""
 
 
-def model_name(suite: str, prefix: str = "") -> str:
+def model_name(suite: str, prefix: str = "", apart: Sequence[str] = ()) -> str:
     """Return what the registry calls a suite's generator: no slash, colon or quotation mark may be in it."""
-    return re.sub(r"[/:'\"]", "-", f"{prefix}{suite}")
+    return re.sub(r"[/:'\"]", "-", "-".join([f"{prefix}{suite}", *apart]))
 
 
-def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
+def register(results: Path, uri: str, prefix: str, trial: Path, apart: Sequence[str] = ()) -> str:
     """Register the generator of a finished trial as ``PREFIX + suite`` with the alias ``champion``.
 
     Args:
@@ -42,6 +42,7 @@ def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
         uri: Tracking URI.
         prefix: Put before the suite's name.
         trial: Its record directory.
+        apart: What follows the suite's name, as of a suite with several champions.
 
     Returns:
         The name and version, an existing one where that has the same weights and its files, as
@@ -54,7 +55,7 @@ def register(results: Path, uri: str, prefix: str, trial: Path) -> str:
     directory = RecordDirectory(trial)
     if not directory.weights.is_file() or directory.weights.is_symlink():
         raise UserError(f"{trial} has no {directory.weights.name}, so its generator cannot be registered; run it again")
-    name, needed = model_name(suite_of(trial.parent), prefix), ["gan-bench"]
+    name, needed = model_name(suite_of(trial.parent), prefix, apart), ["gan-bench"]
     stored = read_saved(trial, [directory.weights.name])
     config = stored.trial["config"]
     part = stored.environment.get("parts", {}).get(f"architectures/{config['architecture']}")

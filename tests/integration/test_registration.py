@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from itertools import product
 from pathlib import Path
 
 import mlflow
@@ -13,7 +14,7 @@ from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
 from support.commands import python_code
 from support.records import edit
-from support.studies import write
+from support.studies import with_lr, write
 from support.trials import digits_trial
 
 from gan_bench.cli import mlflow_commands
@@ -114,7 +115,7 @@ def test_a_run_keeps_its_status_and_its_end_whatever_fails(results, uri, monkeyp
 
 
 def test_a_model_that_fails_stops_no_other(results, monkeypatch, capsys):
-    def register_all_but_the_first(_, __, ___, path):
+    def register_all_but_the_first(_, __, ___, path, ____):
         if path == Path("one"):
             raise UserError("MLflow did not take it")
         return "models:/two/1"
@@ -126,6 +127,29 @@ def test_a_model_that_fails_stops_no_other(results, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert "one: not registered: MLflow did not take it" in said
     assert "two: best is models:/two/1" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "apart"),
+    [
+        ([{}], [()]),
+        ([{"dataset": "digits"}, {"dataset": "mnist"}], [("digits",), ("mnist",)]),
+        ([{"profile": "full"}, {"profile": "quick"}], [(), ("quick",)]),
+    ],
+)
+def test_each_champion_of_a_suite_has_a_model(tmp_path, changes, apart):
+    """Those of two datasets or profiles shared a name and an alias, and the second took both."""
+    trials = []
+    for change, (setting, seed) in product(changes, product(range(2), range(5))):
+        trial = with_lr(digits_trial(seed, **change), 1e-4 * (1 + setting))
+        trials.append(trial)
+        write(tmp_path, trial, 40 * 2**setting * (1 + 0.01 * seed), gain=1.0, collapsed=0.0)
+    write_plan(tmp_path, "test", 1, trials)
+    found = list(find_setting.champions(tmp_path))
+    assert all(each.path for each in found), found
+    assert [each.apart for each in found] == apart
+    names = [registration.model_name("test", "anna/", each.apart) for each in found]
+    assert names == ["-".join(["anna-test", *each]) for each in apart]
 
 
 def test_the_same_weights_are_one_version(results, uri):

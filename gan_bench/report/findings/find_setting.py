@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -105,12 +105,14 @@ class Champion:
         setting: Its best setting.
         path: Record of the trial with the median score, or None when nothing is decided.
         why: Why nothing is.
+        apart: What tells its study from the others of its suite: dataset, size and profile, where these differ.
     """
 
     title: str
     setting: str
     path: Path | None
     why: str = ""
+    apart: tuple[str, ...] = ()
 
 
 def champions(results: Path) -> Iterator[Champion]:
@@ -120,12 +122,22 @@ def champions(results: Path) -> Iterator[Champion]:
         UserError: There is no such folder.
         RecordError: A record of a study is damaged, altered or unreadable, which may be why a setting is best.
     """
-    for study in read_studies(results, history=True)[1]:
-        if study.outdated:
-            continue
+    made = [study for study in read_studies(results, history=True)[1] if not study.outdated]
+    for study in made:
         require_sound(study)
+        beside = [each for each in made if each.suite == study.suite]
         for scored in study.scored[:1]:
-            yield _champion(scored)
+            yield replace(_champion(scored), apart=tuple(_apart(study, beside)))
+
+
+def _apart(study: Study, beside: list[Study]) -> Iterator[str]:
+    """Yield what tells a study from all studies of its suite; the full profile goes without saying."""
+    if any(each.dataset != study.dataset for each in beside):
+        yield study.dataset
+    if any(each.dataset == study.dataset and each.image_size != study.image_size for each in beside):
+        yield f"{study.image_size}x{study.image_size}"
+    if any(each.profile != study.profile for each in beside) and study.profile != "full":
+        yield study.profile
 
 
 def _champion(scored: ScoredStudy) -> Champion:
