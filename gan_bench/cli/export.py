@@ -22,9 +22,10 @@ from gan_bench.core.atomic import filled_at_once, write_atomically
 from gan_bench.core.errors import UserError, writing
 from gan_bench.core.text import plural, printable, slug
 from gan_bench.records.folders import existing, suite_folders
-from gan_bench.records.layout import is_safe_name
+from gan_bench.records.layout import RecordDirectory, is_safe_name
 from gan_bench.records.reader import read_header
 from gan_bench.records.schema import STATISTICS
+from gan_bench.report.study.frame import FAULTY
 
 
 class Value(NamedTuple):
@@ -64,13 +65,15 @@ class ExportedTrial:
 
 
 def tidy(tables: ResultTables) -> pd.DataFrame:
-    """Return every score and curve of records as one long frame.
+    """Return every trial, score and curve of records as one long frame.
 
     Returns:
-        One row per value: suite, setting, seed, trial, status, kind (``score``, ``epoch`` or ``step``), epoch, step,
-        metric, value, std, protocol, and every field of the trial's config as ``config.NAME``.
+        One row per value: suite, setting, seed, trial, status, reason, kind (``score``, ``epoch`` or ``step``), epoch,
+        step, metric, value, std, protocol, and every field of the trial's config as ``config.NAME``. One more per
+        trial, of the kind ``trial`` and without a value, whose epoch is the last that it finished: many have no more.
     """
     known = tables.trials.set_index("trial")
+    ends = tables.trials.rename(columns={"epochs_done": "epoch"})[["trial", "epoch"]].assign(kind="trial")
     scores = tables.scores.assign(kind="score")
     curves = []
     for kind, frame, names in (
@@ -80,17 +83,17 @@ def tidy(tables: ResultTables) -> pd.DataFrame:
         at = [name for name in ("trial", "epoch", "step") if name in frame]
         curves.append(frame.melt(id_vars=at, value_vars=names, var_name="metric").assign(kind=kind))
     columns = ["trial", "kind", "epoch", "step", "metric", "value", "std", "protocol"]
-    parts = [part.reindex(columns=columns) for part in (scores, *curves) if len(part)]
+    parts = [part.reindex(columns=columns) for part in (ends, scores, *curves) if len(part)]
     long = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     long = long.astype({"epoch": "int64", "step": "Int64", "value": float, "std": float})
-    about = known[["suite", "setting", "seed", "status"]]
+    about = known[["suite", "setting", "seed", "status", "reason"]]
     own = [each.name for each in fields(TrialConfig) if each.name in known and each.name not in (*about, "evaluation")]
     config = known[own].map(lambda value: str(list(value)) if isinstance(value, (list, tuple)) else value)
     return long.join(about.join(config.add_prefix("config.")), on="trial")
 
 
 def trials_of(tables: ResultTables) -> Iterator[ExportedTrial]:
-    """Yield the trials that have begun, each with its numbers in the order of training."""
+    """Yield the trials that have begun, each with its numbers in the order of training; of a failed one maybe none."""
     scores = tables.scores.dropna(subset=["value"])
     average = scores["weights"].eq("ema").map({True: ".ema", False: ""})
     names = "eval/" + scores["metric"] + "." + scores["extractor"] + average
@@ -111,8 +114,9 @@ def trials_of(tables: ResultTables) -> Iterator[ExportedTrial]:
     for trial, epoch, name, value, at in zip(*columns, strict=True):
         mine.setdefault(trial, []).append(Value(int(epoch), str(name), float(value), float(at)))
     for row in tables.trials.to_dict("records"):
-        if row["trial"] in mine:
-            stored = read_header(Path(row["path"]))
+        directory = RecordDirectory(Path(row["path"]))
+        if row["status"] not in FAULTY and directory.environment.is_file():
+            stored = read_header(directory.path)
             yield ExportedTrial(
                 name=str(row["name"]),
                 trial=str(row["trial"]),
@@ -121,7 +125,7 @@ def trials_of(tables: ResultTables) -> Iterator[ExportedTrial]:
                 config=flat_values(stored.trial["config"]),
                 status=str(row["status"]),
                 started=datetime.fromisoformat(stored.environment["started"]).timestamp(),
-                values=tuple(mine[row["trial"]]),
+                values=tuple(mine.get(row["trial"], ())),
                 images=grids.get(row["trial"], {}),
             )
 
@@ -130,7 +134,7 @@ def write_parquet(tables: ResultTables, out: Path) -> int:
     """Write one Parquet file of all trials, scores and curves, ``tidy``'s rows.
 
     Returns:
-        The number of rows.
+        The number of values.
 
     Raises:
         UserError: A file is there that is no such export.
@@ -140,7 +144,7 @@ def write_parquet(tables: ResultTables, out: Path) -> int:
         raise UserError(f"{out} is there and is no earlier export, and stays as it is; choose another file with --out")
     frame.to_parquet(content, index=False)
     write_atomically(out, content.getvalue())
-    return len(frame)
+    return int((frame["kind"] != "trial").sum())
 
 
 def _is_export(path: Path) -> bool:
@@ -177,7 +181,7 @@ def write_tensorboard(trial: ExportedTrial, out: Path) -> None:
             writer.add_image("samples", grid, epoch, dataformats="HW" if grid.ndim == 2 else "HWC")
         scores = {each.name: each.value for each in trial.values if each.name.startswith("eval/")}  # the last stays
         config = {name: value if isinstance(value, (bool, int, float)) else str(value)
-                  for name, value in trial.config.items()}  # fmt: skip
+                  for name, value in {**trial.config, "status": trial.status}.items()}  # fmt: skip
         named = {f"hparam/{name}": value for name, value in scores.items()}
         for summary in hparams(config, named):  # type: ignore[no-untyped-call]
             writer.file_writer.add_summary(summary)
@@ -260,7 +264,8 @@ def export(
         raise UserError(f"{out} is not empty, and what is there would be mixed with this; choose another with --out")
     with writing(out, "another place"):
         if kind == "parquet":
-            return f"{out}: {write_parquet(tables, out):,} values", tables.unreadable
+            known = plural(len(tables.trials), "trial")
+            return f"{out}: {known}, {write_parquet(tables, out):,} values", tables.unreadable
         write, count = {"tensorboard": write_tensorboard, "wandb": write_wandb}[kind], 0
         with filled_at_once(out.resolve()) as folder, _threads_fail_quietly():
             for trial in trials_of(tables):
@@ -269,4 +274,6 @@ def export(
                 write(trial, folder)
                 count += 1
     look = f"tensorboard --logdir {out}" if kind == "tensorboard" else f"wandb sync {out}/wandb/offline-run-*"
-    return f"{out}: {plural(count, 'trial')}; look at them with `{look}`", tables.unreadable
+    waiting = int((~tables.trials["status"].isin(FAULTY)).sum()) - count
+    said = f"{plural(count, 'trial')}{f', without {waiting} not begun' if waiting else ''}"
+    return f"{out}: {said}; look at them with `{look}`", tables.unreadable

@@ -22,6 +22,9 @@ from support.suites import SMALL, train_small
 import gan_bench as gb
 from gan_bench.cli import export as exports
 from gan_bench.cli.export import export
+from gan_bench.records import writer
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.record import Status, TrialRecord
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +49,10 @@ def test_one_tidy_parquet_file(results, tables, tmp_path):
     done = gan_bench("export", "parquet", results, "--out", out)
     assert done.returncode == 0, done.stderr
     found = pd.read_parquet(out)
-    assert f"{len(found):,} values" in done.stdout
-    assert len(found) == len(tables.scores) + 4 * len(tables.epochs) + 4 * len(tables.steps)
-    assert set(found["kind"]) == {"score", "epoch", *["step"] * (len(tables.steps) > 0)}
+    values = len(tables.scores) + 4 * len(tables.epochs) + 4 * len(tables.steps)
+    assert f"4 trials, {values:,} values" in done.stdout
+    assert len(found) == len(tables.trials) + values
+    assert set(found["kind"]) == {"trial", "score", "epoch", *["step"] * (len(tables.steps) > 0)}
     fid = found.query("kind == 'score' and metric == 'fid'").sort_values("epoch").groupby("trial")["value"].last()
     pd.testing.assert_series_equal(fid, final(tables), check_names=False)
     mean = found.query("kind == 'score' and metric == 'fid' and epoch == 2").groupby("config.lr_g")["value"].mean()
@@ -131,6 +135,37 @@ def test_offline_runs_of_wandb(results, tables, tmp_path):
         assert [row["epoch"] for row in history] == [0, 1, 2]
         assert history[-1]["eval/fid.lenet-mnist-v1"] == pytest.approx(final(tables)[trial])
         assert history[-1]["samples/_type"] == "image-file"
+
+
+@pytest.fixture(scope="module")
+def unlucky(results, tmp_path_factory):
+    """Records with a trial that failed before its first score, and one that has not begun."""
+    copy = shutil.copytree(results, tmp_path_factory.mktemp("unlucky") / "results")
+    failed, planned, *_ = sorted(copy.glob("*/*--????????"))
+    shutil.rmtree(planned)
+    directory = RecordDirectory(failed)
+    for file in (directory.history, directory.evaluations):
+        file.write_text("")
+    for grid in directory.grids.values():
+        grid.unlink()
+    directory.weights.unlink()
+    writer.finish(directory, TrialRecord(status=Status.FAILED, reason="RuntimeError: shapes"))
+    assert not gb.load(copy).unreadable
+    return copy
+
+
+def test_trials_without_a_value_are_exported_too(unlucky, tmp_path):
+    """They were in no export, and nothing said so."""
+    said, _ = export("parquet", unlucky, tmp_path / "all.parquet")
+    found = pd.read_parquet(tmp_path / "all.parquet")
+    ends = found[found["kind"] == "trial"]
+    assert sorted(ends["status"]) == ["done", "done", "failed", "planned"]
+    assert "4 trials, " in said
+    assert list(ends[ends["status"] == "failed"]["reason"]) == ["RuntimeError: shapes"]
+    for kind, pattern in (("tensorboard", "*/*/events*"), ("wandb", "wandb/offline-run-*/*.wandb")):
+        said, _ = export(kind, unlucky, tmp_path / kind)
+        assert "3 trials, without 1 not begun; look at them" in said
+        assert len({file.parent for file in (tmp_path / kind).glob(pattern)}) == 3
 
 
 def test_what_cannot_be_exported(results, tmp_path):
