@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -273,7 +274,8 @@ def export(
                     progress(printable(trial.name))
                 write(trial, folder)
                 count += 1
-    look = f"tensorboard --logdir {out}" if kind == "tensorboard" else f"wandb sync {out}/wandb/offline-run-*"
+    place = shlex.quote(str(out))
+    look = f"tensorboard --logdir {place}" if kind == "tensorboard" else f"wandb sync {place}/wandb/offline-run-*"
     waiting = int((~tables.trials["status"].isin(FAULTY)).sum()) - count
     said = f"{plural(count, 'trial')}{f', without {waiting} not begun' if waiting else ''}"
     return f"{out}: {said}; look at them with `{look}`", tables.unreadable

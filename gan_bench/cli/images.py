@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -96,7 +97,8 @@ def _say_added(made: Iterable[Added], results: str) -> int:
             why = "they were kept, and are not in this folder" if each.kept else why
             out.say(f"{each.trial}: no weights of epochs {', '.join(map(str, each.without))}; {why}", style="yellow")
         faults, scores = faults + bool(each.fault), scores + each.scores
-    out.say(f"{plural(scores, 'score')} added" + (f"; `gan-bench report {results}` shows them" if scores else ""))
+    shows = f"; `gan-bench report {shlex.quote(results)}` shows them" if scores else ""
+    out.say(f"{plural(scores, 'score')} added{shows}")
     return min(faults, 1)
 
 

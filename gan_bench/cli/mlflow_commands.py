@@ -205,7 +205,7 @@ def refuse_broken(uri: str, results: Path) -> None:
             raise UserError(
                 f"MLflow cannot open {shown(uri)} ({server.describe_error(error, uri)}); check --tracking-uri"
             ) from None
-        remedy = f"`gan-bench sync {results}` sets it aside and makes it again from the records"
+        remedy = f"`gan-bench sync {shlex.quote(str(results))}` sets it aside and makes it again from the records"
         if not is_default(uri, results):
             remedy = "name another one with --tracking-uri"
         raise UserError(f"MLflow cannot open {file} ({server.describe_error(error, uri)}); {remedy}") from None

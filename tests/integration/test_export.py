@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -166,6 +167,14 @@ def test_trials_without_a_value_are_exported_too(unlucky, tmp_path):
         said, _ = export(kind, unlucky, tmp_path / kind)
         assert "3 trials, without 1 not begun; look at them" in said
         assert len({file.parent for file in (tmp_path / kind).glob(pattern)}) == 3
+
+
+def test_a_command_that_is_printed_can_be_pasted(results, tmp_path):
+    out = tmp_path / "my lab #1"
+    for kind in ("tensorboard", "wandb"):
+        said, _ = export(kind, results, out / kind)
+        words = shlex.split(said.partition("look at them with `")[2].rstrip("`"), comments=True)
+        assert words[-1].startswith(str(out / kind)), "as one word"
 
 
 def test_what_cannot_be_exported(results, tmp_path):
