@@ -381,6 +381,22 @@ def test_columns_are_chosen_for_latex(tmp_path):
         build_report(tmp_path, html=False, columns=["lrr"])
 
 
+def test_baselines_have_a_name_whatever_columns_are_chosen(tmp_path):
+    """Without the recipe nothing said which row is that of untrained generators."""
+    for lr in (2e-4, 3e-4):
+        write(tmp_path, with_lr(digits_trial(), lr), 50.0)
+    for columns, row in (
+        (["lr", "median"], "{untrained generators} & 150"),
+        (["median", "lr"], "{untrained generators: 150} & "),
+        (["recipe", "median"], "untrained generators & 150"),
+        (None, "untrained generators & "),
+    ):
+        build_report(tmp_path, html=False, columns=columns)
+        (tex,) = (tmp_path / "report" / "tables").glob("*-settings-*.tex")
+        (line,) = [each for each in tex.read_text().splitlines() if "untrained" in each and each.endswith(r"\\")]
+        assert line.startswith(row)
+
+
 def test_suites_are_never_mixed_up(tmp_path):
     for suite in ("a_b", "a-b"):
         trial = digits_trial()

@@ -75,6 +75,7 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
     shown = _chosen(table, columns)
     rows = records(table)
     written = [[_latex_cell(row, column) for column in shown] for row in rows]
+    _name_baselines(written, rows, shown)
     marked = (
         any(column.key == RANKED for column in shown)
         and any(row.get("best") is True for row in rows)
@@ -165,6 +166,14 @@ def _latex_cell(row: Mapping[str, object], column: Column) -> str:
         return rf"\textbf{{{text}}}"
     mark = next((mark for flag, mark in MARKS.items() if row.get(flag) is True), "")
     return f"{text} {mark}" if mark else text
+
+
+def _name_baselines(written: list[list[str]], rows: Sequence[Mapping[str, object]], shown: Sequence[Column]) -> None:
+    """Put the names of baseline rows before what their first column has, where no column that is shown has them."""
+    for texts, row in zip(written, rows, strict=True):
+        if row.get("baseline") is True and not any(row.get(column.key) == row["setting"] for column in shown):
+            name = escape_latex(one_line(str(row["setting"])))
+            texts[0] = f"{{{name}: {texts[0]}}}" if texts[0] else f"{{{name}}}"
 
 
 def _number(row: Mapping[str, Any], column: Column) -> str:
