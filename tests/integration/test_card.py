@@ -17,7 +17,9 @@ from huggingface_hub import ModelCard
 from PIL import Image
 from support.commands import gan_bench, python_code
 from support.records import edit, reseal
+from support.studies import with_lr, write
 from support.suites import SMALL, train_small
+from support.trials import digits_trial
 from typer.testing import CliRunner
 
 import gan_bench as gb
@@ -25,6 +27,7 @@ from gan_bench.cli.app import app
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import UserError
 from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.plan import write_plan
 from gan_bench.records.publish import publish
 from gan_bench.report import build
 from gan_bench.report.card.card import write_card
@@ -168,6 +171,17 @@ def test_another_readme_is_not_overwritten(results, tmp_path):
         write_card(results, "best", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
     assert (tmp_path / "README.md").read_text() == "precious"
+
+
+def test_it_says_which_version_of_its_suite_it_is_of(tmp_path):
+    """Cards of two versions both said "Place 1 of 3 settings of suite test"; their scores may not be compared."""
+    trials = [with_lr(digits_trial(suite_version=version), version * 1e-4) for version in (1, 2)]
+    for trial in trials:
+        write(tmp_path / "r", trial, 20.0)
+    write_plan(tmp_path / "r", "test", 2, trials[1:])
+    texts = [(write_card(tmp_path / "r", f"lr {i}e-4", tmp_path / str(i)) / "README.md").read_text() for i in (1, 2)]
+    assert "The only ranked setting of suite test version 1 on digits" in texts[0]
+    assert "The only ranked setting of suite test on digits" in texts[1]
 
 
 def test_a_record_is_no_place_for_a_card(results):

@@ -138,10 +138,10 @@ def _rank_in_words(standing: Standing) -> str:
     label, count = standing.label, len(found.ranked)
     name = "" if label in standing.setting.name else f', there called "{label}"'
     if found.best is None or standing.rank is None:
-        return f"The setting is not ranked in suite {study.suite}{name}."
+        return f"The setting is not ranked in suite {study.of_version}{name}."
     if count == 1:
-        return f"The only ranked setting of suite {study.suite} on {study.dataset}{name}."
-    among = f"{plural(count, 'setting')} of suite {study.suite} on {study.dataset}{name}"
+        return f"The only ranked setting of suite {study.of_version} on {study.dataset}{name}."
+    among = f"{plural(count, 'setting')} of suite {study.of_version} on {study.dataset}{name}"
     place = f"Place {standing.rank} of {among}, by the median {MEASURES[primary_measure()].title}"
     if standing.rank_status == "best":
         said = [

@@ -102,6 +102,11 @@ class Study:
         return (self.suite, self.profile, *([self.dataset] if self.dataset != self.suite else []), *size, *old)
 
     @property
+    def of_version(self) -> str:
+        """Its suite, with the version where the suite has a newer one."""
+        return f"{self.suite} version {self.outdated}" if self.outdated else self.suite
+
+    @property
     def title(self) -> str:
         """What people call the study."""
         suite, profile, *rest = self.names
