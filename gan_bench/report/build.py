@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import gc
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gan_bench.core.atomic import remove_leftovers, write_atomically
-from gan_bench.core.errors import CLOSED, FULL, RecordError, UserError
+from gan_bench.core.errors import CLOSED, FULL, UserError
 from gan_bench.core.text import slug
 from gan_bench.records.folders import existing, folders_by_suite, suite_folders
-from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import LOCKS
 from gan_bench.records.lock import Lock
 from gan_bench.records.plan import declare_foreign_measures, read_suites
 from gan_bench.records.summary import is_outdated, state_of, write_summary
+from gan_bench.report.files import WrittenFiles
 from gan_bench.report.findings.answer import Answer, answers_markdown
 from gan_bench.report.findings.reproduction import article_tables
 from gan_bench.report.findings.summaries import summaries
@@ -31,8 +29,6 @@ from gan_bench.report.study.study import Study
 from gan_bench.report.study.table import Table, table_markdown, to_csv
 
 PAGE = "report.html"
-WRITTEN = "files.txt"
-"""Lists the tables and plots of a report: the next one may remove them."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +77,15 @@ def build_report(
         tables = [*(table for chapter in chapters for table in chapter.tables), *articles]
         answers = [(chapter.study.suite, answer) for chapter in chapters for answer in chapter.answers]
         lacking = left_out(tables, columns) if columns else []
-        files = _ReportFiles(folder)
+        files = _report_files(folder)
         if out is not None:  # the other place is a report's own
-            files.refuse_a_users_own()
+            _refuse_a_users_own(files)
         try:
             _write_tables(tables, files, columns)
             files.write("answer.md", answers_markdown([answer for _, answer in answers]))
             _write_answers(chapters, files, states)
             written = _write_page(files, chapters, articles, collected, results) if html else None
-            files.finish()
+            files.finish(*([] if written else ["plots/"]))  # they stay where this one has no page
         except OSError as error:
             remedy = "free some space, or " if error.errno in FULL else "remove what stands there, or "
             remedy = "" if error.errno in CLOSED else remedy
@@ -159,7 +155,7 @@ def refresh_summaries(results: Path) -> list[str]:
     with _records(results) as (states, _, found):
         chapters = [Chapter(study) for study in found if study.suite in outdated]
         try:
-            _write_answers(chapters, _ReportFiles(results / "report"), states)
+            _write_answers(chapters, _report_files(results / "report"), states)
         except OSError as error:
             why = f"the report in {results / 'report'} cannot be written ({error.strerror})"
             return [f"{why}; MLflow shows settings as the last report has them"]
@@ -173,59 +169,24 @@ def _outdated(results: Path) -> Iterator[str]:
                 yield suite
 
 
-class _ReportFiles:
-    """The folder of a report, in which what an earlier one wrote may go and everything else stays.
+def _report_files(folder: Path) -> WrittenFiles:
+    return WrittenFiles(folder, r"(tables|plots)/\w[\w+.-]*")
 
-    Args:
-        folder: Where the report goes.
+
+def _refuse_a_users_own(files: WrittenFiles) -> None:
+    """Refuse to write over what no report wrote.
+
+    Raises:
+        UserError: There is a file of a report's and no report: a user's own ``answer.md``.
     """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._written: list[str] = []
-        self._earlier: list[str] = []
-        with suppress(OSError, RecordError):  # where no list can be read, nothing goes
-            listed = read_file(folder / WRITTEN).decode(errors="replace").splitlines()
-            self._earlier = [name for name in listed if re.fullmatch(r"(tables|plots)/\w[\w+.-]*", name)]
-
-    def refuse_a_users_own(self) -> None:
-        """Refuse to write over what no report wrote.
-
-        Raises:
-            UserError: There is a file of a report's and no report: a user's own ``answer.md``.
-        """
-        there = [name for name in ("answer.md", PAGE) if (self.folder / name).exists()]
-        is_report = bool(self._earlier) or (self.folder / "answers").is_dir()  # of which earlier versions kept no list
-        if there and not is_report:
-            what = f"{self.folder} holds {there[0]} and no report"
-            raise UserError(f"{what}, and stays as it is; choose another folder with --out")
-
-    def write(self, name: str, content: bytes | str) -> Path:
-        """Write a file of the report."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-        self._written.append(name)
-        return path
-
-    def finish(self) -> None:
-        """Remove what the earlier report wrote and this one did not: settings and factors may be called otherwise now.
-
-        Plots of the earlier one stay where this one has no page.
-        """
-        again = ("tables/", "plots/") if PAGE in self._written else ("tables/",)
-        gone = {name for name in self._earlier if name.startswith(again)} - set(self._written)
-        for name in gone:
-            (self.folder / name).unlink(missing_ok=True)
-        for place in (self.folder, *(self.folder / each for each in ("tables", "plots", "answers"))):
-            remove_leftovers(place)
-        listed = sorted(
-            name for name in {*self._written, *self._earlier} - gone if name.startswith(("tables/", "plots/"))
-        )
-        write_atomically(self.folder / WRITTEN, "".join(f"{name}\n" for name in listed))
+    there = [name for name in ("answer.md", PAGE) if (files.folder / name).exists()]
+    is_report = bool(files.earlier) or (files.folder / "answers").is_dir()  # of which earlier versions kept no list
+    if there and not is_report:
+        what = f"{files.folder} holds {there[0]} and no report"
+        raise UserError(f"{what}, and stays as it is; choose another folder with --out")
 
 
-def _write_answers(chapters: list[Chapter], files: _ReportFiles, states: Mapping[str, str]) -> None:
+def _write_answers(chapters: list[Chapter], files: WrittenFiles, states: Mapping[str, str]) -> None:
     """Write what the studies of each suite say: sentences for people, numbers for the tracking mirror."""
     for suite in dict.fromkeys(chapter.study.suite for chapter in chapters):
         mine = [chapter for chapter in chapters if chapter.study.suite == suite]
@@ -235,7 +196,7 @@ def _write_answers(chapters: list[Chapter], files: _ReportFiles, states: Mapping
         write_summary(path.with_suffix(".json"), suite, settings, states.get(suite, ""))
 
 
-def _write_tables(tables: list[Table], files: _ReportFiles, columns: Sequence[str] | None) -> None:
+def _write_tables(tables: list[Table], files: WrittenFiles, columns: Sequence[str] | None) -> None:
     for table in tables:
         files.write(f"tables/{table.name}.csv", to_csv(table))
         files.write(f"tables/{table.name}.md", table_markdown(table))
@@ -243,7 +204,7 @@ def _write_tables(tables: list[Table], files: _ReportFiles, columns: Sequence[st
 
 
 def _write_page(
-    files: _ReportFiles, chapters: list[Chapter], articles: list[Table], collected: Collected, results: Path
+    files: WrittenFiles, chapters: list[Chapter], articles: list[Table], collected: Collected, results: Path
 ) -> Path:
     for chapter in chapters:
         for plot in chapter.plots:

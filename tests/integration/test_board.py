@@ -383,6 +383,22 @@ class TestBoard:
         assert len(set(cards)) == 6
         assert all((tmp_path / "site" / card).is_file() for card in cards)
 
+    def test_what_is_no_longer_made_goes_and_a_user_s_own_files_stay(self, folders, tmp_path):
+        """Cards and CSV files of settings that had left the board could still be opened."""
+        site = tmp_path / "site"
+
+        def files(where):
+            return {path.relative_to(where).as_posix() for path in where.rglob("*") if path.is_file()}
+
+        publish(tmp_path / "other", H200, generated=32)
+        build_board([*folders, tmp_path / "other"], site)
+        mine = {"mine.csv", "cards/mine.html", "notes.txt"}
+        for name in mine:
+            (site / name).write_text("mine")
+        build_board(folders[:1], site)
+        build_board(folders[:1], tmp_path / "fresh")
+        assert files(site) == files(tmp_path / "fresh") | mine
+
     def test_it_is_not_written_among_records(self, folders):
         with pytest.raises(UserError, match="holds records; choose another folder with --out"):
             build_board(folders, folders[0] / "test")

@@ -13,7 +13,6 @@ import pandas as pd
 
 from gan_bench.config.measures import primary_measure
 from gan_bench.core import __version__
-from gan_bench.core.atomic import write_atomically
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import markdown_cell, plain_markdown, plural, printable, slug, some_of
@@ -21,6 +20,7 @@ from gan_bench.records.layout import PLAN, RECORD, RecordDirectory
 from gan_bench.report.board.entries import Entry, Key, NotOnBoard, read_board
 from gan_bench.report.board.tiers import can_be_parted, tiers
 from gan_bench.report.card.text import card_values
+from gan_bench.report.files import WrittenFiles
 from gan_bench.report.page.page import filled_template, own_text, shown_table
 from gan_bench.report.page.samples import grid_uri
 from gan_bench.report.study.frame import quick_text
@@ -106,7 +106,7 @@ def build_board(folders: Sequence[Path], out: Path) -> Board:
 
     Args:
         folders: Results folders, or folders of such.
-        out: Folder of the site; its own files are replaced.
+        out: Folder of the site; its own files are replaced, and removed where they are no longer made.
 
     Raises:
         UserError: A folder holds nothing that can be shown, or the site cannot be written.
@@ -120,17 +120,18 @@ def build_board(folders: Sequence[Path], out: Path) -> Board:
     keys = sorted({entry.key for entry in rows}, key=lambda key: (key.profile == "quick", key))
     several = [key for key in keys if any(other != key and replace(other, images=key.images) == key for other in keys)]
     made = tuple(_table(key, [entry for entry in rows if entry.key == key], named=key in several) for key in keys)
+    files = WrittenFiles(out, rf"{CARDS}/\w[\w+.-]*\.html|\w[\w+.-]*\.csv")
     try:
-        (out / CARDS).mkdir(parents=True, exist_ok=True)
         for entry in rows:
-            write_atomically(out / CARDS / f"{card_name(entry)}.html", _card_page(entry))
+            files.write(f"{CARDS}/{card_name(entry)}.html", _card_page(entry))
         for each in made:
-            write_atomically(out / f"{each.table.name}.csv", to_csv(replace(each.table, columns=WRITTEN)))
+            files.write(f"{each.table.name}.csv", to_csv(replace(each.table, columns=WRITTEN)))
         text = "\n".join(
             [*(_markdown(each) for each in made), *(plain_markdown(f"left out: {x.folder}: {x.why}") for x in left)]
         )
-        write_atomically(out / "board.md", f"# Board\n\n{text}\n")
-        write_atomically(out / "index.html", _page(made, left))
+        files.write("board.md", f"# Board\n\n{text}\n")
+        files.write("index.html", _page(made, left))
+        files.finish()
     except OSError as error:
         raise UserError(f"the board cannot be written to {out} ({error.strerror}); choose another --out") from None
     return Board(out / "index.html", made, tuple(left))
