@@ -69,13 +69,14 @@ class ResultTables:
 
     Attributes:
         trials: One row per planned trial: trial, suite, name, setting, status, reason, every field of its config,
-            epochs_done, the four final means, seconds, images_per_second, peak_megabytes, device, device_name, path.
+            epochs_done, the four final means, seconds, images_per_second, peak_megabytes, device, device_name, path
+            as text.
         epochs: One row per trial and finished epoch: trial, epoch, the last batch's ``loss_d``, ``loss_g``, ``d_real``
             and ``d_fake``, the same as ``mean_…`` over the epoch, train_seconds so far.
         steps: One row per trial and logged step: trial, epoch, step, and the four values.
         scores: One row per trial, evaluation and measure: trial, epoch, metric, value, std, extractor, split, real,
             generated, weights (``ema`` for those of the moving average), protocol.
-        images: One row per sample grid: trial, epoch, path.
+        images: One row per sample grid: trial, epoch, path as text.
         unreadable: One sentence for every record that could not be read or is not what was saved.
     """
 
@@ -124,7 +125,9 @@ def load(results: PathLike) -> ResultTables:
     return ResultTables(
         trials=frames.trials.drop(
             columns=["config", "group", "probabilities", "made_of", "parts", "withdrawn"], errors="ignore"
-        ).rename(columns={"suite_setting": "setting"}),
+        )
+        .rename(columns={"suite_setting": "setting"})
+        .assign(path=[str(path) for path in frames.trials["path"]]),  # text can be written to any file
         epochs=frames.history,
         steps=pd.DataFrame(
             [
@@ -136,7 +139,11 @@ def load(results: PathLike) -> ResultTables:
         ),
         scores=_scores(sound),
         images=pd.DataFrame(
-            [(item.trial["id"], *grid) for item in sound for grid in RecordDirectory(item.path).grids.items()],
+            [
+                (item.trial["id"], epoch, str(path))
+                for item in sound
+                for epoch, path in RecordDirectory(item.path).grids.items()
+            ],
             columns=["trial", "epoch", "path"],
         ),
         unreadable=list(dict.fromkeys(str(each) for item in found if (each := fault_of(item)))),

@@ -109,7 +109,7 @@ def trials_of(tables: ResultTables) -> Iterator[ExportedTrial]:
     numbers = numbers.sort_values(["epoch", "name"], kind="stable")
     grids: dict[str, dict[int, Path]] = {}
     for trial, epoch, path in zip(*(tables.images[name].tolist() for name in ("trial", "epoch", "path")), strict=True):
-        grids.setdefault(trial, {})[int(epoch)] = path
+        grids.setdefault(trial, {})[int(epoch)] = Path(path)
     mine: dict[str, list[Value]] = {}
     columns = [numbers[name].tolist() for name in ("trial", *Value._fields)]
     for trial, epoch, name, value, at in zip(*columns, strict=True):

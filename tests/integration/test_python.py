@@ -110,7 +110,7 @@ def frames_are_tidy(tables):
     steps = tables.steps.groupby("trial")["step"]
     assert steps.apply(lambda each: each.is_monotonic_increasing and each.is_unique).all()
     assert len(tables.epochs) == 8
-    assert all(path.exists() for path in tables.images["path"])
+    assert all(Path(path).exists() for path in tables.images["path"])
     assert set(tables.scores["epoch"]) == set(tables.images["epoch"])
     assert tables.scores["weights"].isna().all()
     assert tables.unreadable == []
@@ -119,7 +119,7 @@ def frames_are_tidy(tables):
 
 def a_loaded_generator_makes_the_images_that_were_scored(tables):
     row = tables.trials.iloc[0]
-    again = gb.score(row["path"] / "generator.safetensors", "digits", samples=128).set_index("metric")["value"]
+    again = gb.score(f"{row['path']}/generator.safetensors", "digits", samples=128).set_index("metric")["value"]
     last = tables.scores[(tables.scores["trial"] == row["trial"]) & (tables.scores["epoch"] == 4)].set_index("metric")
     for metric in ("fid", "kid", "precision"):
         assert again[metric] == pytest.approx(last.loc[metric, "value"], rel=1e-6)
@@ -139,7 +139,7 @@ def generators_draw_what_a_seed_says(generator, tables):
     assert torch.equal(ways[::5], ends[:3])
     assert (ways[4::5].int() - ends[3:].int()).abs().max() <= 1  # rounding
     with pytest.raises(gb.UserError, match=r"has no generator-ema.safetensors; the trial kept no moving average"):
-        load_generator(tables.trials["path"][0], average=True)
+        load_generator(Path(tables.trials["path"][0]), average=True)
 
 
 def a_generator_s_folder_need_not_be_utf_8(tables, tmp_path):
@@ -216,7 +216,7 @@ def samples_on_the_command_line(generator, tables, tmp_path):
     with Image.open(tmp_path / "interpolation.png") as ways:
         assert ways.size == (6 * 30 + 2, 8 * 30 + 2)
     with Image.open(tmp_path / "epochs.gif") as film:
-        assert film.n_frames == len(list((path / "samples").glob("*.png")))
+        assert film.n_frames == len(list(Path(path, "samples").glob("*.png")))
     assert not (tmp_path / "grid.png").exists()
     with open_source(tmp_path) as opened:
         assert [name for name in opened.names if "/" not in name] == [f"image-0000{i}.png" for i in range(3)]
@@ -341,7 +341,7 @@ def test_the_folder_of_one_record_is_refused_with_that_of_its_suite(tmp_path):
     with pytest.raises(gb.UserError, match="is the record of one trial; name its suite's folder, ") as refused:
         gb.load(record)
     named = str(refused.value).rpartition(", ")[2]
-    assert gb.load(named).trials["path"].tolist() == [record]
+    assert gb.load(named).trials["path"].tolist() == [str(record)]
     done = gan_bench("report", ".", cwd=record)
     assert (done.returncode, f"name its suite's folder, {named}" in " ".join(done.stderr.split())) == (2, True)
     assert "1 checked: " in gan_bench("verify", ".", cwd=record).stdout, "one record can be verified"
@@ -352,7 +352,18 @@ def test_paths_in_frames_lead_to_records_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tables = gb.load("one")
     monkeypatch.chdir("/")
-    assert all(path.is_absolute() and path.is_dir() for path in tables.trials["path"])
+    assert all(Path(path).is_absolute() and Path(path).is_dir() for path in tables.trials["path"])
+
+
+def test_frames_can_be_written_to_files(tmp_path):
+    """Paths were objects, which neither Parquet nor JSON takes."""
+    write(tmp_path / "one", digits_trial(), 50.0)
+    tables = gb.load(tmp_path / "one")
+    for name in ("trials", "epochs", "steps", "scores", "images"):
+        frame = getattr(tables, name)
+        frame.to_parquet(tmp_path / name)
+        assert len(pd.read_parquet(tmp_path / name)) == len(frame)
+        assert len(json.loads(frame.to_json(orient="records"))) == len(frame)
 
 
 def test_a_trial_that_another_process_has_is_no_failure(tmp_path, capsys):
