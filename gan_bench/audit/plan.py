@@ -356,7 +356,7 @@ class _Costs:
         return self._known[key]
 
     def _measured(self, stored: StoredTrial, config: TrialConfig) -> Pace | str:
-        if why := missing_part(config, stored.environment):
+        if why := missing_part(stored):
             return why
         short = replace(config, epochs=1, evaluation=replace(config.evaluation, epochs=(1,), draws=1))
         trial = Trial(setting=stored.trial["setting"], config=short)

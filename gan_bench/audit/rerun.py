@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from gan_bench.audit.again import as_step, has_diverged, steps_judged
 from gan_bench.audit.standards import lone_way
 from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.naming import chosen_trials
+from gan_bench.config.suite import named_files
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.program_code import PROGRAM, is_other_code
@@ -23,6 +25,8 @@ from gan_bench.execution.trial.environment import choose_device, describe_enviro
 from gan_bench.execution.workers.inline import run_alone, steps_until
 from gan_bench.records.folders import scan
 from gan_bench.records.json_files import finite
+from gan_bench.records.layout import SUITE
+from gan_bench.records.plan import suite_files
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import NO_RECORD, STATISTICS, EnvironmentFile, Statistics, StepLine
 from gan_bench.records.verify import RecordCheck
@@ -58,7 +62,7 @@ def rerun(results: Path, pattern: str, data: DataRoot) -> Iterator[RecordCheck]:
 @torch_settings_kept(random=False)
 def _again(stored: StoredTrial, data: DataRoot) -> RecordCheck:
     config, before, name = TrialConfig.from_json(stored.trial["config"]), stored.environment, stored.trial["name"]
-    if missing := missing_part(config, before):
+    if missing := missing_part(stored):
         return RecordCheck(name, (), (f"not trained again: {missing}",))
     if not {"threads", "device", "engine"} <= set(before):
         return RecordCheck(name, ("environment.json does not say on what it ran",))
@@ -135,20 +139,42 @@ def use_threads_of(stored: StoredTrial, device: torch.device) -> None:
         torch.set_num_threads(threads)
 
 
-def missing_part(config: TrialConfig, before: EnvironmentFile) -> str | None:
-    """Return which part of a trial is not here and what it is of, or None."""
-    named = (("datasets", config.dataset), ("architectures", config.architecture), ("losses", config.loss))
-    for plural, name in named:
-        if name in REGISTRIES[plural]:
+def missing_part(stored: StoredTrial) -> str | None:
+    """Return which part of a trial is not here, what it is of, and where that must lie, or None."""
+    config = stored.trial["config"]
+    for plural, field in (("datasets", "dataset"), ("architectures", "architecture"), ("losses", "loss")):
+        if (name := config[field]) in REGISTRIES[plural]:
             continue
-        part = before.get("parts", {}).get(f"{plural}/{name}")
-        if part and part.get("path"):
-            remedy = "read it, then allow it with `gan-bench audit --allow-plugins`"
-            return f"{plural}/{name} is of the file {part['path']}, which only its suite runs; {remedy}"
+        part = stored.environment.get("parts", {}).get(f"{plural}/{name}")
+        if part and (path := part.get("path")):
+            place, is_there = _place_of(stored, Path(path).name)
+            put = "" if is_there else f"put it, with the SHA-256 {part['sha256'][:12]}, at {place}; "
+            remedy = f"{put}read it, then allow it with `gan-bench audit --allow-plugins`"
+            return f"{plural}/{name} is of the file {path}, which only its suite runs; {remedy}"
         if part and part["name"] == PROGRAM:
             remedy = "put it into a file that the suite names under plugins:, and run the suite again"
             return f"{plural}/{name} was registered by the program that trained it; {remedy}"
         if part and part["name"]:
             return f"{plural}/{name} is of the package {part['name']}, which is not installed"
-        return f"{plural}/{name} is known to its suite file alone; run the suite"
+        has_suite = (stored.path.parent / SUITE).is_file()
+        what, (place, _) = ("its images" if has_suite else "that"), _place_of(stored, name if has_suite else SUITE)
+        return f"{plural}/{name} is known to its suite file alone; put {what} at {place}"
     return None
+
+
+def _place_of(stored: StoredTrial, name: str) -> tuple[str, bool]:
+    """Return where the suite of a trial looks for a plug-in or for images of a name, and whether they are there.
+
+    What lies in the results folder is named from there: audits are published.
+    """
+    suite = stored.path.parent
+    place = suite / name
+    for file in filter(Path.is_file, (*suite_files(suite), suite / SUITE)):  # as ``register_parts`` takes them
+        with suppress(UserError):
+            plugins, folders = named_files(file)
+            places = {path.name: path for path in plugins} | {folder.name: folder.path for folder in folders}
+            place = places.get(name, place)
+            break
+    home = suite.resolve().parent.parent
+    shown = place.resolve()
+    return str(shown.relative_to(home) if shown.is_relative_to(home) else place), place.exists()
