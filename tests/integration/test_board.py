@@ -23,7 +23,7 @@ from gan_bench.records.audits import record_digest, write_audit
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
-from gan_bench.report.board.entries import read_board
+from gan_bench.report.board.entries import distinct_ends, published_folders, read_board
 from gan_bench.report.board.site import CARDS, build_board, card_name
 from gan_bench.report.board.tiers import Sample, can_be_parted, tiers, unpaired_p
 from gan_bench.report.findings.standings import standings
@@ -186,6 +186,16 @@ class TestBoard:
         assert [each.partition(" in this table")[0] for each in table.shared] == [
             f"All settings of {lab}/results/test version {version}" for version, lab in ((1, "lab-a"), (2, "lab-b"))
         ]
+
+    def test_a_folder_that_is_named_twice_is_one(self, folders, tmp_path, monkeypatch):
+        """By its name and by its path it was two, and the page had a path of this machine."""
+        monkeypatch.chdir(folders[0].parent)
+        (tmp_path / "link").symlink_to(folders[0])
+        twice = [Path(folders[0].name), folders[0], tmp_path / "link"]
+        assert published_folders(twice) == twice[:1]
+        assert distinct_ends([folders[0], folders[0].parent / "x" / folders[0].name])[1] == f"x/{folders[0].name}"
+        (table,) = build_board(twice, tmp_path / "site").tables
+        assert set(table.table.rows["from"]) == {"", f"{folders[0].name}/test"}
 
     def test_many_settings_of_few_seeds_are_not_judged(self):
         """15 settings, up to tenfold the FID, could "not be told apart" from the first: five seeds part no 14."""

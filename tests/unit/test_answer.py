@@ -580,7 +580,7 @@ def test_a_level_that_fails_in_every_seed_is_a_row():
 
 def test_what_shares_too_few_seeds_is_not_claimed():
     items = [*trials(2e-4, (20, 21, 20, 21, 20)), *trials(3e-4, (50, 52, 49, 51, 50)), *trials(4e-4, (20.5,))]
-    assert "better than the other; nothing can be said yet of 1." in answer(items).headline
+    assert "better than the other; nothing can be said of 1." in answer(items).headline
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,9 @@ def test_where_collapses_change_places_the_other_seeds_are_compared():
     (found,) = primary(side(old, {(0, 2)}), side(new, {(0, 0)})).values()
     assert (found.verdict, found.of.seeds) == ("within tolerance", 2)
     (found,) = primary(side([[485.2]], {(0, 0)}), side([[1349.7]], {(0, 0)})).values()
-    assert (found.verdict, found.why) == ("within tolerance", "every seed collapsed in one of the folders")
+    assert (found.verdict, found.why) == ("cannot judge", "every seed collapsed in one of the folders")
+    (found,) = primary(side([[1349.7]], {(0, 0)}), side([[485.2]], {(0, 0)})).values()
+    assert found.verdict == "within tolerance"
     (found,) = primary(side(old, {(0, 2)}), side(old, {(0, 2)})).values()
     assert found.verdict == "identical"
 
@@ -213,11 +215,39 @@ def test_settings_all_of_whose_runs_diverged_are_said_with_the_counts_of_both_fo
     fids = fids_of(np.random.default_rng(4), np.zeros((1, 2)), (1, 2))
     of = CollapseChanges.of(collapses(side(fids), side(fids, diverged={(0, 0), (0, 1)})))
     name = ("test, digits (full profile)", "mnist-mlp-z100")
-    said = "2 of 2 runs diverged, 0 before, and no score is left to compare"
-    assert of.lost([]) == {name: f"{name[0]}: {name[1]}: {said}"}
-    assert of.lost([name]) == {}
+    said = "2 of 2 runs diverged, 0 before, and no seed has a score in both"
+    assert of.without_scores([]) == {name: f"{name[0]}: {name[1]}: {said}"}
+    assert of.without_scores([name]) == {}
     part = CollapseChanges.of(collapses(side(fids), side(fids, diverged={(0, 0)})))
-    assert part.lost([]) == {}
+    assert part.without_scores([]) == {}
+    other = CollapseChanges.of(collapses(side(fids, diverged={(0, 0)}), side(fids, diverged={(0, 1)})))
+    assert other.without_scores([])[name].endswith("1 of 2 runs diverged, 1 before, and no seed has a score in both")
+
+
+def test_seeds_that_one_folder_did_not_look_at_are_compared():
+    """They were neither counted nor compared: a setting all of whose runs collapsed since was "within tolerance"."""
+    fids = fids_of(np.random.default_rng(6), np.zeros((2, 5)), (2, 5))
+    old, new = side(fids), side(fids * [[6], [1]], {(0, seed) for seed in range(5)})
+    before = next(iter(old.values())).scores
+    unseen = before[(before["metric"] == "collapsed") & (before["label"] == "lr 1e-4")].index
+    next(iter(old.values())).scores = before.drop(unseen)
+    assert primary(old, new)["lr 1e-4"].verdict == "worse"
+
+
+def test_the_tolerance_is_of_what_did_not_collapse():
+    """Beside two of five seeds that collapsed in both folders, a change by 2.4 was tolerated: 1,036 %."""
+    fids = fids_of(np.random.default_rng(7), np.zeros((3, 5)), (3, 5))
+    both = {(i, seed) for i in range(3) for seed in (0, 1)}
+    wild = np.where(np.arange(5) < 2, [20.0, 3.0, 1.0, 1.0, 1.0], 1.0)
+    found = primary(side(fids * wild, both), side(fids * wild * 2.4, both))
+    assert {each.verdict for each in found.values()} == {"worse"}
+
+
+def test_fewer_collapses_hide_no_worse_scores():
+    """Seven times the FID in the seed that had not collapsed was "better: 0 of 5 generators collapsed, 4 before"."""
+    old = side([[800.0, 820.0, 790.0, 810.0, 50.0]], {(0, seed) for seed in range(4)})
+    (found,) = primary(old, side([[400.0, 410.0, 390.0, 405.0, 400.0]])).values()
+    assert found.verdict != "better"
 
 
 def test_what_is_worse_together_is_not_chance_in_single_settings():

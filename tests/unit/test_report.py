@@ -139,7 +139,7 @@ def test_each_network_is_compared_with_its_own_start():
     report = report_of(items)
     rows = table(report.all, "settings").rows
     assert rows["remarks"].iloc[:2].tolist() == ["no better than untrained", ""]
-    assert rows["setting"].iloc[2:].tolist() == [f"untrained generators: architecture={n}" for n in ("mlp", "dcgan28")]
+    assert rows["setting"].iloc[2:].tolist() == [f"untrained generators: architecture {n}" for n in ("mlp", "dcgan28")]
     assert rows["fid"].iloc[2:].tolist() == [100.0, 400.0]
 
 

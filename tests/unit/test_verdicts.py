@@ -13,7 +13,7 @@ from support.trials import config_of, digits_trial
 
 from gan_bench.config.design import Design
 from gan_bench.config.trial import EvaluationConfig
-from gan_bench.core.errors import DamagedError
+from gan_bench.core.errors import DamagedError, UnreadableError
 from gan_bench.records import schema
 from gan_bench.report.board.entries import _sample
 from gan_bench.report.compare.measured import collapses, measured
@@ -1211,6 +1211,25 @@ def test_a_faulty_record_decides_nothing_that_it_held_up(design):
     assert row["found"] == "not judged"
     assert "decided" not in answer.headline
     assert "continues; 1 trial left" in answer.proposal
+
+
+def test_a_faulty_record_that_no_run_asks_for_again_is_lost():
+    """A damaged record of a setting that was taken out of the suite held every verdict on it up for ever."""
+    items = [replace(each, withdrawn=each.trial["config"]["lr_g"] == 2e-4) for each in pair(5, np.log(2), 0.01)]
+    faulty = [replace(items[1], fault=DamagedError("a file is lost")), *items[2:], items[0]]
+    assert row_of(items)[0]["found"] == "decided"
+    row, _, answer = row_of(faulty)
+    assert row["found"] != "not judged"
+    assert "look" not in answer.headline
+
+
+def test_records_that_cannot_be_read_are_to_be_made_readable():
+    """The next look was proposed, "about 0 s", which a run refuses beside a record that it may not read."""
+    items = pair(5, np.log(2), 0.01)
+    _, _, answer = answered([replace(items[0], fault=UnreadableError("may not be read")), *items[1:]])
+    assert answer.proposal == (
+        "Next: make 1 record readable that is not (`gan-bench verify` names what): verdicts wait for it."
+    )
 
 
 def test_a_collapse_counts_under_every_extractor_as_it_is_the_same_generator():

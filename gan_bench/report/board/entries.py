@@ -124,7 +124,7 @@ class NotOnBoard:
 
 def distinct_ends(folders: Sequence[Path]) -> list[str]:
     """Return of each path as much of its end as tells it from the others."""
-    parts = [folder.resolve().parts for folder in folders]
+    parts = [folder.resolve().parts[1:] for folder in folders]  # without the root
     ends = []
     for own in parts:
         lengths = (n for n in range(1, len(own)) if sum(other[-n:] == own[-n:] for other in parts) == 1)
@@ -143,8 +143,8 @@ def published_folders(folders: Sequence[Path]) -> list[Path]:
         inside = [folder] if suite_folders(existing_folder(folder)) else results_folders_in(folder)
         if not inside:
             raise UserError(f"{folder} holds no records; name folders that `gan-bench publish` wrote")
-        found += [each for each in inside if each not in found]
-    return found
+        found += inside
+    return list({each.resolve(): each for each in reversed(found)}.values())[::-1]  # of links to one the first
 
 
 def entries(folder: Path, place: str) -> Iterator[Entry | NotOnBoard]:

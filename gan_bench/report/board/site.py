@@ -194,9 +194,10 @@ def _baseline_rows(rows: Sequence[Entry]) -> Iterator[dict[str, object]]:
             value = row.get(primary_measure())
             if value is not None and math.isfinite(float(value)):
                 known.setdefault(str(row["setting"]), {}).setdefault(entry.published, float(value))
+    places = {entry.published for entry in rows}
     for text, values in known.items():
         first = next(iter(values.values()))
-        agree = all(math.isclose(value, first, rel_tol=AGREED) for value in values.values())
+        agree = values.keys() == places and all(math.isclose(v, first, rel_tol=AGREED) for v in values.values())
         for place, value in [("", first)] if agree else values.items():
             yield {"setting": text, "label": text, "median": value, "from": place, "baseline": True}
 

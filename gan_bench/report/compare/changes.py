@@ -126,6 +126,7 @@ class CollapseChanges:
         worse: Settings in which more did than chance explains.
         better: Settings in which fewer did than chance explains.
         chance: Settings in which more did, which may be chance.
+        unpaired: Settings without a seed that has a score in both folders, which are not worse by that.
         hardly: Those of them of which that is hard to believe, by ``HARDLY``.
         together: All settings together, where these are worse and no single one is; or nothing.
     """
@@ -133,6 +134,7 @@ class CollapseChanges:
     worse: Sequence[Collapses]
     better: Sequence[Collapses]
     chance: Sequence[Collapses]
+    unpaired: Sequence[Collapses]
     hardly: Sequence[Collapses]
     together: str
 
@@ -144,7 +146,9 @@ class CollapseChanges:
         chance = [each for each in every if each.are_more and each not in worse]
         eventful = sum(each.old + each.new > 0 for each in every)
         hardly = [each for each in chance if each.p * eventful <= HARDLY]
-        return cls(worse, better_settings(every), chance, hardly, "" if worse else worse_together(every))
+        together = "" if worse else worse_together(every)
+        unpaired = [each for each in every if each.is_unpaired and each not in worse and not together]
+        return cls(worse, better_settings(every), chance, unpaired, hardly, together)
 
     def find(self, study: str, setting: str) -> tuple[str, CollapseVerdict]:
         """Return what is said of a setting, or nothing, and the verdict on it."""
@@ -168,10 +172,9 @@ class CollapseChanges:
         """Yield sentences on what is better, without those settings, as study and label, that are told otherwise."""
         yield from _sentences(self.better, told)
 
-    def lost(self, told: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Return sentences on settings all of whose runs diverged, which may be chance, by study and label."""
-        left = [each for each in self.chance if each.is_lost and not self.together]
-        said = {(each.study, each.setting): f"{each}, and no score is left to compare" for each in left}
+    def without_scores(self, told: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Return sentences on settings of which diverged runs leave no score to compare, by study and label."""
+        said = {(each.study, each.setting): f"{each}, and no seed has a score in both" for each in self.unpaired}
         return {key: f"{': '.join(key)}: {text}" for key, text in said.items() if key not in told}
 
     def maybe_chance(self, told: Collection[tuple[str, str]], *, hardly: bool) -> Iterator[str]:
@@ -240,10 +243,12 @@ def judge_change(
         collapses: What is said of more collapses in the newer folder or fewer, and the verdict on that.
     """
     size, untested, (said, counts) = size_of(change.pair), change.untested, collapses
+    is_tolerated = not change.differs or size <= tolerance
+    is_no_worse = is_tolerated or change.direction == "better"
     # Asked of the seeds that are left, where findings ask of all of a look: if too few are, the tolerance judges.
     could_decide = can_decide(change.design, change.look, change.seeds, tests)
     rules = (
-        (change.is_identical and counts != "worse", "identical", ""),
+        (change.is_identical and counts not in ("worse", "better"), "identical", ""),
         (bool(change.apart), "cannot judge", change.apart),
         (bool(change.always), "worse", change.always),
         (counts == "worse", "worse", said),
@@ -253,9 +258,10 @@ def judge_change(
             _ALL_COLLAPSED,
         ),
         (change.is_decided(p), change.direction, "decided by the test"),
-        (counts == "better", "better", said),
+        (counts == "better" and (is_no_worse or change.is_all_left_out), "better", said),
+        (change.is_all_left_out and not is_no_worse, "cannot judge", _ALL_COLLAPSED),
         (change.is_all_left_out, "within tolerance", _ALL_COLLAPSED),
-        (not change.differs or size <= tolerance, "within tolerance", ""),
+        (is_tolerated, "within tolerance", ""),
         (could_decide, "cannot judge", "beyond the tolerance, and the test does not decide"),
         (median_size_of(change.pair) <= tolerance / 2, "cannot judge", _BY_FEW),
         (certain or size > GROSS, change.direction, f"beyond the tolerance of {tolerance:.0%}; {untested}"),

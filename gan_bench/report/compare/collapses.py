@@ -33,7 +33,7 @@ class Collapses:
         new: How many in the newer one.
         runs: How many runs either side has.
         what: How these runs ended.
-        is_lost: Whether all runs of the newer folder diverged, so that no score is left to compare.
+        is_unpaired: Whether some diverged and no seed has a score in both folders.
     """
 
     study: str
@@ -42,7 +42,7 @@ class Collapses:
     new: int
     runs: int
     what: str = "generators collapsed"
-    is_lost: bool = False
+    is_unpaired: bool = False
 
     @property
     def are_more(self) -> bool:
@@ -67,7 +67,8 @@ class Collapses:
 
     def __str__(self) -> str:
         """Return the counts."""
-        return f"{self.new} of {self.runs} {self.what}, {self.old} before"
+        what = self.what if self.runs > 1 else self.what.replace("s ", " ", 1)
+        return f"{self.new} of {self.runs} {what}, {self.old} before"
 
 
 @cache

@@ -257,13 +257,13 @@ def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: fl
             for kind in ("worse", "better", "cannot judge")}  # fmt: skip
     told = {kind: {(each.of.subject.study, each.of.subject.setting) for each in primary if each.verdict == kind}
             for kind in said}  # fmt: skip
-    lost = runs.lost(told["worse"])
+    lost = runs.without_scores(told["worse"])
     elsewhere = set[tuple[str, str]]().union(*told.values(), lost)
     return Comparison(
         tables,
         worse=[*ended_worse(ended), *said["worse"], *runs.worse_beside(told["worse"])],
         unsure=[*left_out, *said["cannot judge"], *lost.values(), *runs.maybe_chance(elsewhere, hardly=True)],
-        better=[*said["better"], *runs.better_beside(told["better"])],
+        better=[*said["better"], *runs.better_beside(elsewhere)],
         differences=[
             *aside,
             *passed_over,

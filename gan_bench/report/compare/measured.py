@@ -175,8 +175,9 @@ def collapses(before: Studies, after: Studies) -> Iterator[Collapses]:
             if images_changed(trials["made_of_old"], trials["made_of_new"]):
                 continue  # nothing judges these
             once, now = (int(trials[f"event_{side}"].sum()) for side in ("old", "new"))
-            is_lost = bool((trials["status_new"] == DIVERGED).all())
-            yield Collapses(old.title, trials["label_old"].iloc[0], once, now, len(trials), _what(trials), is_lost)
+            done = {side: trials[f"status_{side}"] == "done" for side in ("old", "new")}
+            is_unpaired = bool(done["old"].any()) and not (done["old"] & done["new"]).any()
+            yield Collapses(old.title, trials["label_old"].iloc[0], once, now, len(trials), _what(trials), is_unpaired)
 
 
 def _what(trials: pd.DataFrame) -> str:
@@ -240,11 +241,12 @@ def _measured(
 
 
 def _uncollapsed(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the trials that collapsed in neither folder.
+    """Return the trials without those that collapsed in one of the folders, and are counted.
 
     The score of a collapse says little but that it is one, and is no second evidence that it was no chance.
     """
-    return trials[(trials[["event_old", "event_new"]].fillna(0.0) == 0).all(axis=1)]
+    events = trials[["event_old", "event_new"]]
+    return trials[events.isna().any(axis=1) | (events == 0).all(axis=1)]
 
 
 def _look(old: Study, new: Study, trials: pd.DataFrame) -> tuple[Design, Look]:
@@ -266,11 +268,12 @@ Spreads = tuple[Mapping[str, float], int]
 def _spreads(scored: ScoredStudy) -> Spreads:
     """Return a study's spreads: each setting's own, and at least the median of all.
 
-    One with a collapsed or wild seed must not make others tolerate what is no chance. Variances over few seeds have a
-    median below the true one, which is corrected as for normal values.
+    Collapsed seeds are not among them, and one with a wild seed must not make others tolerate what is no chance.
+    Variances over few seeds have a median below the true one, which is corrected as for normal values.
     """
     final, settings = scored.final(), scored.study.settings
-    scores = {each.label: values_of(each.done, final, primary_measure()).dropna() for each in settings}
+    learnt = {each.label: each.done[~(scored.study.collapsed(each.done["trial"]) > 0)] for each in settings}
+    scores = {label: values_of(done, final, primary_measure()).dropna() for label, done in learnt.items()}
     logs = {label: each.map(math.log) for label, each in scores.items() if len(each) > 1 and (each > 0).all()}
     own = {label: (float(each.var()), len(each) - 1) for label, each in logs.items()}
     usual = median([variance * n / float(special.chdtri(n, 0.5)) for variance, n in own.values()] or [0.0])

@@ -74,11 +74,12 @@ class ScoredSetting:
         return known["value"].to_numpy(), set(looked["seed"]) - set(known["seed"])
 
     def collapsed_at(self, epoch: int) -> int | None:
-        """Return how many generators count as collapsed at an epoch, or None where not all of them were looked at."""
+        """Return how many generators count as collapsed at an epoch; None if none does and some were not looked at."""
         scored = self.scores[self.scores["epoch"] == epoch]
         looked = scored.dropna(subset="collapsed")
         is_whole = set(looked["seed"]) == set(scored["seed"])
-        return int(looked["seed"][looked["collapsed"] > 0].nunique()) if is_whole and len(looked) else None
+        seen = int(looked["seed"][looked["collapsed"] > 0].nunique())
+        return seen if seen or (is_whole and len(looked)) else None
 
     @property
     def lost(self) -> set[int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from gan_bench.config.design import FEWEST
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import plain_markdown, plural, some_of
 from gan_bench.report.findings.factor_sentences import NAMED, factor_sentences
@@ -195,7 +196,8 @@ def _compared_with_others(found: Standings, best: Standing, waiting: int) -> str
         first = [f"No setting is decidedly worse: {as_good}", unlearned]
     else:
         first = [f"No test decides it, but {unlearned}"] if idle else []
-    not_yet = f"nothing can be said yet of {len(unknown)}" if unknown else ""
+    yet = "yet " if any(each.next for each in unknown) else ""
+    not_yet = f"nothing can be said {yet}of {len(unknown)}" if unknown else ""
     ahead = found.of("ahead")
     rest = [_ahead(ahead), _unequal(found), _failed(found), not_yet, _next_look(found)]
     said = "; ".join(filter(None, [*first, *rest]))
@@ -274,6 +276,10 @@ def _alone(found: Standings, best: Standing, waiting: int) -> str:
     if any(each.against and each.against.is_tested for each in unknown):
         given_up = any(each.against and each.against.next for each in unknown)
         more = ", and more are unlikely to decide it; given up" if given_up else ""
+        against = [each.against for each in unknown if each.against and each.against.seeds >= FEWEST]
+        needed = [each.needed for each in against if each.needed]
+        if needed and not given_up:
+            more = f"; a new study of {min(needed)} seeds would likely decide the clearest"
         return f" Which setting is best is not judged: seeds are too few{more}."
     why = "with one seed" if best.median.n == 1 else "as no other shares two seeds with it"
     return f" Which setting is best cannot be said {why}."

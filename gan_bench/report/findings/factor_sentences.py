@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from gan_bench.config.design import FEWEST
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import plural, some_of
 from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, Factor
@@ -62,7 +63,8 @@ def _rest_of_pairs(pairs: list[list[Judged]], sure: list[list[Judged]]) -> str:
     if waiting := [each for pair in left for each in pair if each.found == "not judged"]:
         some = counts["not judged"]
         start = f"{some} {'is' if some == 1 else 'are'}" if some else "a part is"
-        said.append(f"{start} {_not_judged(waiting, 'not judged with one seed')}")
+        more = "" if any(row.next for row in waiting) else _needs(waiting)
+        said.append(f"{start} {_not_judged(waiting, 'not judged with one seed')}{more}")
     if len(sure) > NAMED:
         said.append(f"{len(sure) - NAMED} more {'is' if len(sure) == NAMED + 1 else 'are'} decided or probable")
     undecided = [each for pair in left for each in pair if each.found == "undecided"]
@@ -114,7 +116,8 @@ def _not_judged_at_all(pair: _Pair) -> str:
     leader = first if wins[first] > wins[second] else second
     ahead = f"{leader} is ahead" if wins[first] != wins[second] else "each is ahead"
     so_far = f"; {ahead}{pair.within(wins[leader])}" if wins else f"; {first} and {second} are equal so far"
-    return f"{_not_judged(pair.rows)}{so_far if any(row.size for row in pair.rows) else ''}"
+    more = "" if any(row.next for row in pair.rows) else _needs(pair.rows)
+    return f"{_not_judged(pair.rows)}{so_far if any(row.size for row in pair.rows) else ''}{more}"
 
 
 def _one_is_better(pair: _Pair) -> str:
@@ -206,7 +209,8 @@ def _not_judged(rows: Sequence[Judged], of_one: str = "one seed: not judged") ->
 def _needs(rows: Sequence[Judged]) -> str:
     """Return when undecided comparisons are judged again, or how many seeds a study needs that finds out."""
     following = [each.following for each in rows if each.following]
-    needed = [each.needed for each in rows if each.needed is not None]
+    enough = [each for each in rows if each.seeds >= FEWEST]  # what fewer say of the seeds needed is a guess
+    needed = [each.needed for each in enough if each.needed is not None]
     if following:
         likely = f", likely decided at {min(needed)} {_AS_SEEN}" if needed else ""
         some = f" for {len(following)} of {len(rows)}" if len(following) < len(rows) else ""
@@ -219,7 +223,7 @@ def _needs(rows: Sequence[Judged]) -> str:
         return noisy
     if needed and min(needed) <= MANY_SEEDS:
         return f"; a new study of {min(needed)} seeds would likely decide the clearest {_AS_SEEN}"
-    return _out_of_reach([row for row in rows if row.more])
+    return _out_of_reach([row for row in enough if row.more])
 
 
 def _out_of_reach(asked: Sequence[Judged]) -> str:

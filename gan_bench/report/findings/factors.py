@@ -22,7 +22,7 @@ from gan_bench.report.findings.sides import (
     to_come,
 )
 from gan_bench.report.findings.verdicts import Judged, judge
-from gan_bench.report.study.frame import BAD, ENDED
+from gan_bench.report.study.frame import BAD, is_left
 from gan_bench.report.study.settings import shared_parts
 from gan_bench.report.study.study import ScoredStudy, cached_on_study
 from gan_bench.report.study.table import Column, Table
@@ -329,7 +329,7 @@ def _of_themselves(
     return pd.DataFrame(
         {
             "seed": trials["seed"],
-            "open": ~trials["status"].isin(ENDED),
+            "open": is_left(trials),
             "bad_a": failed | first,
             "bad_b": failed | second,
             "unscored_a": first,

@@ -24,6 +24,7 @@ from gan_bench.report.findings.factors import WITHIN, factors_of
 from gan_bench.report.findings.sides import CHANGED
 from gan_bench.report.findings.standings import Standings, standings
 from gan_bench.report.study.frame import ENDED, changed_between
+from gan_bench.report.study.looks import fewest_seeds
 from gan_bench.report.study.study import ScoredStudy, Study
 
 WORDS = ("decided", "equivalent", "tie", "undecided", "not judged")
@@ -134,7 +135,10 @@ def _unfinished(study: Study, command: Command) -> str | None:
         command = command.of_seeds(seeds_argument(study))
         return f"Next: `{command}` trains again what is from before {changed} changed{more}."
     if not left.any():
-        return None
+        unread = int((trials["status"] == "unreadable").sum())
+        are = "is" if unread == 1 else "are"
+        remedy = f"make {plural(unread, 'record')} readable that {are} not (`gan-bench verify` names what)"
+        return f"Next: {remedy}: verdicts wait for {'it' if unread == 1 else 'them'}." if unread else None
     seeds, waiting = last_command(study).value("--seeds"), {int(seed) for seed in trials["seed"][left]}
     is_until = command.value("--until") is not None and not study.design.extended
     if seeds and waiting <= named_seeds(seeds):  # else it was for another part
@@ -262,15 +266,18 @@ def _next_look(scored: ScoredStudy, command: Command) -> str | None:
     if design.extended:
         return _new_seeds(study, command)
     if design.is_fixed:
+        rivals = study.asked_for["group"].nunique() - 1
+        least = fewest_seeds(2 * rivals if rivals > 1 else 1)
         everything = {str(group): set(members["seed"]) for group, members in study.asked_for.groupby("group")}
         lacking = [own for own in everything.values() if not own.issuperset(design.of(own).seeds)]
         if len(design.seeds) >= FEWEST and lacking:
-            what = f"all {len(design.seeds)} seeds of the suite's list, which can decide"
+            can = ", which can decide" * (len(design.seeds) >= least)
+            what = f"all {len(design.seeds)} seeds of the suite's list{can}"
             return _with_time(study, everything, design.seeds, what, command)
         if len(design.seeds) >= FEWEST:
             return None
         seeds = [*design.seeds, *(seed for seed in range(LOOKS[0]) if seed not in design.seeds)][: LOOKS[0]]
-        what = f"{LOOKS[0]} seeds, which can decide"
+        what = f"{LOOKS[0]} seeds{', which can decide' * (LOOKS[0] >= least)}"
         return _with_time(study, everything, seeds, what, command.of_seeds(",".join(map(str, seeds))))
     looks = dict[str, int]()  # by setting that of the first of its questions
     for question in questions_of(scored):

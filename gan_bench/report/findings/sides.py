@@ -13,7 +13,7 @@ from gan_bench.config.design import Design, Look
 from gan_bench.config.measures import primary_measure
 from gan_bench.core.canonical import canonical_json
 from gan_bench.report.findings.pairs import Paired, paired
-from gan_bench.report.study.frame import BAD, ENDED, changed_between
+from gan_bench.report.study.frame import BAD, changed_between, is_left
 from gan_bench.report.study.looks import (
     FUTILE,
     can_decide,
@@ -80,7 +80,7 @@ def scored_so(scored: ScoredStudy, *, counted: bool = False) -> pd.DataFrame:
 def to_come(scored: ScoredStudy) -> pd.DataFrame:
     """Return those of them that are still to be trained, to the end."""
     trials = scored_so(scored)
-    return trials[~trials["status"].isin(ENDED)]
+    return trials[is_left(trials)]
 
 
 def sides_of(scored: ScoredStudy, trials: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
@@ -89,7 +89,7 @@ def sides_of(scored: ScoredStudy, trials: pd.DataFrame, metrics: Iterable[str]) 
     return trials[["seed", "label", "made_of"]].assign(
         bad=trials["status"].isin(BAD) | unscored,
         unscored=unscored,
-        left=~trials["status"].isin(ENDED),
+        left=is_left(trials),
         collapsed=scored.study.collapsed(trials["trial"]),
         **{metric: values_of(trials, final, metric) for metric in metrics},
     )

@@ -119,7 +119,7 @@ def _against_the_best(each: Standing, table: Standings) -> str:
         "tied": f"undecided: {undecided}",
         "ahead": f"ahead: decidedly better than {best}, with a worse median",
         "unequal": f"not judged: {each.why}",
-        "unknown": "not judged yet",
+        "unknown": "not judged yet" if each.next else "not judged: seeds are too few",
         "withdrawn": "not judged: no longer planned",
     }[each.rank_status]
 
@@ -130,8 +130,9 @@ def _of_the_best(table: Standings) -> str:
         why = "all of its generators collapsed" if table.best.is_collapsed else "no better than untrained generators"
         return f"best score, and of no use: {why}"
     behind, of = len(table.of("behind")), len(table.rivals) + len(table.of("waiting"))
+    waiting = table.of("waiting")
     if len(table.of("unknown", "waiting")) == of:
-        return "best so far: not judged"
+        return f"best{' so far' * bool(waiting or any(each.next for each in table.of('unknown')))}: not judged"
     if not behind:
         return "best: no other is decidedly worse"
     return f"best: decidedly better than {'the other' if of == 1 else f'{behind} of {of} others'}"

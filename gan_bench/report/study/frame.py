@@ -27,7 +27,7 @@ BAD = ("diverged", "failed")
 FAULTY = ("damaged", "altered", "unreadable")
 """Statuses of trials whose records are not to be believed, or cannot be read."""
 ENDED = ("done", *BAD)
-"""Statuses of trials that a verdict need not wait for; those whose records are faulty are trained again."""
+"""Statuses of trials that a verdict need not wait for."""
 WITHDRAWN = "no longer planned"
 """Status of trials that have not ended and that their suite no longer asks for."""
 COSTS = ("train_seconds", "evaluate_seconds", "images_per_second", "peak_megabytes", "kilojoules")
@@ -213,6 +213,11 @@ def images_changed(before: Iterable[MadeOf], after: Iterable[MadeOf]) -> str:
     images = [[tuple(each for each in made if each[0].startswith(IMAGES)) for made in side] for side in (before, after)]
     changed = "" if set(images[0]) == set(images[1]) else changed_between(*images)
     return f"{changed} are others" if changed else ""
+
+
+def is_left(trials: pd.DataFrame) -> pd.Series[bool]:
+    """Return which trials are still to end: also those whose records are faulty, unless no run asks for them again."""
+    return ~trials["status"].isin(ENDED) & ~(trials["status"].isin(FAULTY) & trials["withdrawn"])
 
 
 def status_shown(item: StoredTrial) -> str:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import count
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from gan_bench.config.design import Design, Look
+from gan_bench.config.design import FEWEST, Design, Look
 from gan_bench.report.study.stats import ALPHA, coincidence
 
 Levels = NDArray[np.float64]
@@ -129,6 +130,11 @@ def repeated_p(looks: Sequence[int], look: int, p: float) -> float:
 def can_decide(design: Design, look: Look, seeds: int, tests: int) -> bool:
     """Return whether so many seeds of a look can decide one of so many tests: no p is below ``coincidence``."""
     return design.may_decide(look) and tests * repeated_p(design.looks, look.number, float(coincidence(seeds))) <= ALPHA
+
+
+def fewest_seeds(tests: int) -> int:
+    """Return the fewest seeds of a fixed list that can decide one of so many tests."""
+    return next(seeds for seeds in count(FEWEST) if tests * float(coincidence(seeds)) <= ALPHA)
 
 
 def is_equivalent(looks: Sequence[int], values: ArrayLike, margin: float, tests: int) -> bool:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from gan_bench.config.design import Design
 from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
-from gan_bench.config.naming import plain
+from gan_bench.config.naming import plain, title
 from gan_bench.core.text import slug
 from gan_bench.records.plan import Suites
 from gan_bench.records.record import Protocol
@@ -467,7 +467,7 @@ class ScoredStudy:
             return
         differing = [i for i in range(len(NETWORK)) if len({network[i] for network in known.index}) > 1]
         for network, (_, means) in zip(known.index.to_list(), known.iterrows(), strict=True):
-            named = ", ".join(f"{NETWORK[i]}={plain(network[i])}" for i in differing)
+            named = ", ".join(f"{title(NETWORK[i])} {plain(network[i])}" for i in differing)
             yield f"{UNTRAINED}: {named}", means
 
 
