@@ -45,8 +45,8 @@ def rerun(results: Path, pattern: str, data: DataRoot) -> Iterator[RecordCheck]:
 
     Yields:
         What was found of every trial that matches. On the same device, engine, threads and libraries the bits must be
-        the same, or as near as machines of one name that round otherwise come; else a remark names the difference, or
-        why it was not trained again, as where its device is not here.
+        the same, or as near as an audit allows machines that round otherwise, where it knows a bound; elsewhere a
+        remark names the difference, or why it was not trained again, as where its device is not here.
 
     Raises:
         UserError: No trial with a logged step matches, or its data is not there.
@@ -90,9 +90,9 @@ def _differing(stored: StoredTrial, line: StepLine, seen: Statistics, context: R
     if others := _other_than(stored, context, config):
         return RecordCheck(name, (), (f"{text}, as it may: other {', '.join(others)}",))
     verdict, why = steps_judged(line, seen, "same", context, config, diverged=has_diverged(stored))
-    if verdict == "contradicted":
-        return RecordCheck(name, (f"{text} on the same machine",))
-    return RecordCheck(name, (), (f"{text}: machines of one name may round otherwise ({why})",))
+    if verdict == "holds":
+        return RecordCheck(name, (), (f"{text}: machines of one name may round otherwise ({why})",))
+    return RecordCheck(name, (f"{text} on the same machine",))  # also where nothing bounds a difference
 
 
 def _device_of(before: EnvironmentFile) -> torch.device:

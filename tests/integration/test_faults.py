@@ -580,6 +580,21 @@ def test_verify_trains_the_first_steps_again(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "changes", [{"log_every": 404, "train_limit": 4, "batch_size": 2, "dataset_repeats": 210}, {"precision": "bf16"}]
+)
+def test_a_rerun_excuses_no_difference_that_nothing_bounds(tmp_path, changes):
+    """Beyond the steps that were measured, and in bfloat16, any number in a history was a remark."""
+    trial = digits_trial(epochs=1, evaluation=EvaluationConfig(epochs=(), samples=2), **changes)
+    directory, _ = run(tmp_path, trial)
+    path = directory.path / "history.jsonl"
+    first, *rest = path.read_text().splitlines(keepends=True)
+    line = json.loads(first)
+    path.write_text(json.dumps({**line, "loss_g": line["loss_g"] + 5}) + "\n" + "".join(rest))
+    (verdict,) = rerun(tmp_path / "results", "*seed=0", DataRoot(tmp_path, given=True))
+    assert verdict.faults == (f"step {line['step']} differs by up to 5 on the same machine",)
+
+
+@pytest.mark.parametrize(
     ("device", "why"),
     [
         ("mps", "it ran on mps, and none is here"),
