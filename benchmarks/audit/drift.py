@@ -110,7 +110,7 @@ def between_devices(published: Path) -> Iterator[dict[str, object]]:
     for (recipe, *_), kinds in curves.items():
         for step in kinds["cpu"].keys() & kinds["cuda"].keys() if kinds.keys() == {"cpu", "cuda"} else ():
             a, b = (np.array([[kinds[kind][step][name] for name in STATISTICS]]) for kind in ("cpu", "cuda"))
-            gaps.setdefault((str(recipe), step), []).append(float(apart(a, b)[0]))
+            gaps.setdefault((str(recipe), step), []).append(float(max(apart(a, b)[0], apart(b, a)[0])))
     for (recipe, step), found in sorted(gaps.items()):
         if step in AT:
             yield {
@@ -131,7 +131,8 @@ def table(rows: pd.DataFrame) -> str:
 
 NOTE = (
     "Largest difference of the four logged statistics up to a step (losses relative to 1 + their size), over the seeds "
-    "that were trained on both. Same weights, same order of images; against a GPU other noise, at that step alone. "
+    "that were trained on both. Same weights, same order of images; against a GPU other noise, at that step alone, and "
+    "losses relative to 1 + the smaller of both. "
     "The last row of a recipe is no drift: it is the least of two seeds."
 )
 

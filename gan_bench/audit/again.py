@@ -20,6 +20,7 @@ from gan_bench.core.text import plural
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.workers.inline import run_alone, steps_until
 from gan_bench.metrics.evaluator import sample_grid
+from gan_bench.models.losses import LOSSES
 from gan_bench.records.json_files import finite
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import StoredTrial
@@ -118,13 +119,19 @@ def steps_judged(
     """
     if all(line[name] == now[name] for name in STATISTICS):
         return "holds", f"step {line['step']}: the same to the bit"
+    if has_probabilities(config) and not all(0 <= (line[name] or 0) <= 1 for name in ("d_real", "d_fake")):
+        return (
+            "contradicted",
+            f"step {line['step']}: outputs of D are probabilities, and the record's lie outside 0 to 1",
+        )
     if noise == "same" and config.precision == "bf16":
         return "not audited", f"step {line['step']}: how far steps in bfloat16 lie apart was not measured"
     if diverged and has_grown(line) and has_grown(now):
         return "not audited", f"step {line['step']}: {GROWS}"
     measured = noise == "same" and drift(line["step"], noise) is not None
     own = own_drift(line["step"], context, config) if measured else None
-    gap, allowed = apart(line, now), drift(line["step"], noise, own)
+    gap = apart(line, now, probabilities=has_probabilities(config))
+    allowed = drift(line["step"], noise, own)
     what = "machines that round otherwise" if noise == "same" else "a CPU and a GPU"
     if allowed is None:
         return "not audited", f"step {line['step']}: beyond those that were measured between machines"
@@ -139,7 +146,8 @@ def own_drift(step: int, context: RunContext, config: TrialConfig) -> float:
     this network's and this seed's own.
     """
     plain, *others = (_statistics_of(step, index, context, config) for index in range(1 + PERTURBED))
-    return max(apart(a, b) for other in others for a, b in zip(plain, other, strict=True))
+    pairs = (pair for other in others for pair in zip(plain, other, strict=True))
+    return max(apart(*pair, probabilities=has_probabilities(config)) for pair in pairs)
 
 
 def _statistics_of(step: int, perturbation: int, context: RunContext, config: TrialConfig) -> list[Statistics]:
@@ -296,6 +304,11 @@ def _one_sided(line: EvaluationLine, now: Sequence[ScoreLine], noise: Noise, wha
 def config_of(stored: StoredTrial) -> TrialConfig:
     """Return the config of a recorded trial."""
     return TrialConfig.from_json(stored.trial["config"])
+
+
+def has_probabilities(config: TrialConfig) -> bool:
+    """True if outputs of D are probabilities under a trial's loss."""
+    return LOSSES[config.loss].output == "logit"
 
 
 def has_diverged(stored: StoredTrial) -> bool:

@@ -22,6 +22,7 @@ from gan_bench.audit.again import (
     first_logged,
     grid_gap,
     has_diverged,
+    has_probabilities,
     has_weights,
     own_drift,
     require_images,
@@ -94,7 +95,7 @@ def repeated(stored: StoredTrial, again: StoredTrial, published: Published, cont
     """
     before, now = (each.record or NO_RECORD for each in (stored, again))
     recorded = stored.as_recorded()
-    parted = _parting(recorded.history, again.history)
+    parted = _parting(recorded.history, again.history, probabilities=has_probabilities(config_of(stored)))
     if parted is None:
         return all_of([("holds", "every step and epoch is the same to the bit"), *_ends_judged(recorded, again)])
     resumed = bool(stored.environment.get("changes"))
@@ -133,8 +134,8 @@ class _Parting:
     grown: bool
 
 
-def _parting(before: Sequence[HistoryLine], now: Sequence[HistoryLine]) -> _Parting | None:
-    """Return where two histories part, or None where they do not."""
+def _parting(before: Sequence[HistoryLine], now: Sequence[HistoryLine], *, probabilities: bool) -> _Parting | None:
+    """Return where two histories part, or None where they do not; see ``apart``."""
     alike = 0
     for a, b in zip_longest(before, now):
         other = b if a is None else a
@@ -143,7 +144,7 @@ def _parting(before: Sequence[HistoryLine], now: Sequence[HistoryLine]) -> _Part
             return _Parting(alike, other["step"] if other else 0, math.inf, grown)
         if _without_timing(a) != _without_timing(b):
             pairs = zip(_statistics(a), _statistics(b), strict=True)
-            gap = max(apart(first, second) for first, second in pairs)
+            gap = max(apart(first, second, probabilities=probabilities) for first, second in pairs)
             return _Parting(alike, a["step"], gap, _grown(a) and _grown(b))
         alike = a["step"]
     return None

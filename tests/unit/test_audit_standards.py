@@ -6,6 +6,7 @@ import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -36,22 +37,32 @@ def lines(*scores):
     return [each.to_json() for each in scores]
 
 
+apart = partial(standards.apart, probabilities=True)
+
+
 class TestDrift:
     def test_losses_are_relative_and_probabilities_are_not(self):
-        assert standards.apart(VALUES, {**VALUES, "loss_g": 3.4}) == pytest.approx(0.1)
-        assert standards.apart(VALUES, {**VALUES, "d_real": 0.6}) == pytest.approx(0.1)
-        assert standards.apart(VALUES, VALUES) == 0
+        assert apart(VALUES, {**VALUES, "loss_g": 3.4}) == pytest.approx(0.1)
+        assert apart(VALUES, {**VALUES, "d_real": 0.6}) == pytest.approx(0.1)
+        assert apart(VALUES, VALUES) == 0
 
     def test_what_has_no_bound_is_relative_to_its_size(self):
         """Honest Wasserstein records were contradicted: outputs of 6e3 lay 1.1 apart; losses are their differences."""
         critic = {"loss_d": -2.0, "loss_g": 6e3, "d_real": 6002.0, "d_fake": -6e3}
         now = {**critic, "loss_d": -1.5, "d_real": 6003.1, "d_fake": -6000.6}
-        assert standards.apart(critic, now) == pytest.approx(1.1 / 6002)
-        assert standards.apart(critic, {**critic, "d_real": 3001.0}) == pytest.approx(0.5)
+        assert apart(critic, now, probabilities=False) == pytest.approx(1.1 / 6002)
+        assert apart(critic, {**critic, "d_real": 3001.0}, probabilities=False) == pytest.approx(1.0)
+
+    @pytest.mark.parametrize("probabilities", [True, False])
+    @pytest.mark.parametrize("absurd", [{"d_real": 1e6}, {"loss_d": -5e5}, {"loss_g": 1e6, "d_fake": -1e6}])
+    def test_no_size_of_one_side_alone_makes_a_difference_small(self, absurd, probabilities):
+        """A record of 1e6 divided its own difference by 1e6."""
+        for pair in ((VALUES, {**VALUES, **absurd}), ({**VALUES, **absurd}, VALUES)):
+            assert apart(*pair, probabilities=probabilities) > 1e5
 
     def test_a_number_where_there_was_none_is_infinitely_far(self):
-        assert standards.apart({**VALUES, "loss_d": None}, VALUES) == math.inf
-        assert standards.apart({**VALUES, "loss_d": None}, {**VALUES, "loss_d": None}) == 0
+        assert apart({**VALUES, "loss_d": None}, VALUES) == math.inf
+        assert apart({**VALUES, "loss_d": None}, {**VALUES, "loss_d": None}) == 0
 
     @pytest.mark.parametrize("noise", ["same", "other"])
     def test_bounds_grow_with_steps_and_end(self, noise):
@@ -77,8 +88,8 @@ GROWN = {"loss_d": -2.9e16, "loss_g": 1e16, "d_real": 2.8e16, "d_fake": -1e15}
 
 
 class TestDivergence:
-    def judge(self, line, now, *, diverged=True):
-        trial = digits_trial()
+    def judge(self, line, now, *, diverged=True, loss="wasserstein"):
+        trial = digits_trial(loss=loss)
         line = {"kind": "step", "epoch": 1, "step": 2, **line}
         return again.steps_judged(line, now, "same", context(), trial.config, diverged=diverged)
 
@@ -93,6 +104,16 @@ class TestDivergence:
         assert self.judge(GROWN, VALUES)[0] == "contradicted"
         assert self.judge(VALUES, GROWN)[0] == "contradicted"
         assert self.judge(GROWN, {**GROWN, "d_real": 1e16}, diverged=False)[0] == "contradicted"
+
+    @pytest.mark.parametrize("value", [-0.01, 1.01, 1e6])
+    @pytest.mark.parametrize("diverged", [True, False])
+    def test_a_probability_lies_between_0_and_1(self, value, diverged):
+        """Of a loss on probabilities, a mean of 1e6 held."""
+        for name in ("d_real", "d_fake"):
+            line = {**VALUES, name: value}
+            verdict, text = self.judge(line, VALUES, diverged=diverged, loss="non_saturating")
+            assert verdict == "contradicted"
+            assert "outputs of D are probabilities" in text
 
 
 class TestScores:
