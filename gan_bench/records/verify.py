@@ -42,7 +42,7 @@ from gan_bench.records.lock import trial_lock
 from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial, check_saved, read_header
 from gan_bench.records.record import Protocol, Status, TrialRecord, best_scores
-from gan_bench.records.schema import NO_RECORD
+from gan_bench.records.schema import NO_RECORD, STATISTICS
 from gan_bench.records.writer import digests
 
 
@@ -135,16 +135,16 @@ def verified_suite(suite: Path) -> Iterator[RecordCheck]:
             lost = (f"{stored.folder}/{TRIAL}",) if _has_lost_its_trial(suite, stored.folder) else ()
             yield replace(_refused("record", stored), missing=lost, directory=stored.folder or "")
         elif isinstance(stored.fault, AlteredError) or (stored.fault is None and stored.path.is_dir()):
-            may_miss = excused(left_out, stored)
-            faults = tuple(_faults(stored, may_miss))
+            may_miss = excused(left_out, stored) - {HISTORY, EVALUATIONS}  # no publication does without them
+            gone = _gone(stored, may_miss)
+            wrong = tuple(_faults(stored, may_miss.union(gone)))
+            faults = (*(f"{name} is gone" for name in gone), *wrong)
             remarks = (*_remarks(stored), *_remedy(suite, stored, faults))
-            missing = _missing(stored, faults, may_miss)
-            yield RecordCheck(stored.path.name, faults, remarks, missing=missing, stored=stored)
+            yield RecordCheck(stored.path.name, faults, remarks, missing=() if wrong else gone, stored=stored)
         elif not stored.fault:
             remark = f"is {'no longer planned' if stored.withdrawn else 'planned'} and has no record"
-            gone = stored.withdrawn
             yield RecordCheck(
-                stored.path.name, (), (remark,), checked=False, planned=True, withdrawn=gone, stored=stored
+                stored.path.name, (), (remark,), checked=False, planned=True, withdrawn=stored.withdrawn, stored=stored
             )
 
 
@@ -160,7 +160,8 @@ def _refused(name: str, error: RecordError) -> RecordCheck:
     return RecordCheck(name, (str(error),), checked=bool(error.folder), unreadable=isinstance(error, UnreadableError))
 
 
-def _faults(stored: StoredTrial, left_out: frozenset[str]) -> Iterator[str]:
+def _faults(stored: StoredTrial, may_miss: frozenset[str]) -> Iterator[str]:
+    """Yield what is wrong with what is there of a record; a file that may miss is held against nothing."""
     directory, config = RecordDirectory(stored.path), TrialConfig.from_json(stored.trial["config"])
     if stored.added_fault:
         yield str(stored.added_fault)
@@ -171,17 +172,17 @@ def _faults(stored: StoredTrial, left_out: frozenset[str]) -> Iterator[str]:
         if value := misnamed(stored.trial[what], stored.trial["config"]):
             yield f"its {what} says {clip(printable(value), 60)}, which is not what its config says"
             break
-    yield from _history_faults(stored, config, left_out)
+    yield from _history_faults(stored, config, may_miss)
     for file in (directory.checkpoint, directory.previous_checkpoint):
         if fault := _checkpoint_fault(file, config.id):
             yield fault
     if stored.record is not None:
         record = TrialRecord.from_json(stored.record)
-        yield from _digest_faults(directory, record, left_out)
+        yield from _digest_faults(directory, record, may_miss)
         if record.status is Status.SKIPPED:
             yield from _skip_faults(stored, directory, config)
         else:
-            yield from _end_faults(stored, record, config)
+            yield from _end_faults(stored, record, config, may_miss)
 
 
 def _checkpoint_fault(checkpoint: Path, trial_id: str) -> str:
@@ -199,7 +200,7 @@ def _checkpoint_fault(checkpoint: Path, trial_id: str) -> str:
     return "" if payload is not None and trial_id.encode() in payload else damaged
 
 
-def _history_faults(stored: StoredTrial, config: TrialConfig, left_out: frozenset[str]) -> Iterator[str]:
+def _history_faults(stored: StoredTrial, config: TrialConfig, may_miss: frozenset[str]) -> Iterator[str]:
     epochs = [line["epoch"] for line in stored.epochs]
     if epochs != list(range(1, len(epochs) + 1)):
         yield f"history.jsonl has epoch lines {_short(epochs)}, not 1, 2, 3, ... each once"
@@ -214,7 +215,7 @@ def _history_faults(stored: StoredTrial, config: TrialConfig, left_out: frozense
     if scored != [epoch for epoch in config.evaluation.epochs if epoch in set(scored)]:
         yield f"evaluations.jsonl has epochs {_short(scored)}, not those of the config in order"
     grids = {epoch: RecordDirectory(stored.path).sample(epoch) for epoch in scored}
-    missing = [e for e, grid in grids.items() if not grid.exists() and f"{SAMPLES}/{grid.name}" not in left_out]
+    missing = [e for e, grid in grids.items() if not grid.exists() and f"{SAMPLES}/{grid.name}" not in may_miss]
     if missing:
         yield f"samples of epochs {_short(missing)} are missing"
 
@@ -233,7 +234,7 @@ def _score_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
             return
 
 
-def _digest_faults(directory: RecordDirectory, record: TrialRecord, left_out: frozenset[str]) -> Iterator[str]:
+def _digest_faults(directory: RecordDirectory, record: TrialRecord, may_miss: frozenset[str]) -> Iterator[str]:
     try:
         found = digests(directory)
     except UnreadableError as error:
@@ -241,7 +242,7 @@ def _digest_faults(directory: RecordDirectory, record: TrialRecord, left_out: fr
         return
     for name in sorted({*record.files, *found} if record.files else ()):
         if name not in found:
-            if name not in left_out:
+            if name not in may_miss:
                 yield f"{name} is gone"
         elif name not in record.files:
             yield f"{name} was not there when the record was written"
@@ -251,7 +252,7 @@ def _digest_faults(directory: RecordDirectory, record: TrialRecord, left_out: fr
         return
     if WEIGHTS in found:
         yield f"{WEIGHTS} is not the one that was saved"
-    elif WEIGHTS not in left_out and WEIGHTS not in record.files:  # else it was said already
+    elif WEIGHTS not in may_miss and WEIGHTS not in record.files:  # else it was said already
         yield f"{WEIGHTS} is gone"
 
 
@@ -261,39 +262,30 @@ def _has_lost_its_trial(suite: Path, folder: str) -> bool:
     return fnmatchcase(folder, TRIALS) and not is_link(path) and path.is_dir() and not (path / TRIAL).exists()
 
 
-def _missing(stored: StoredTrial, faults: Collection[str], left_out: frozenset[str]) -> tuple[str, ...]:
-    """Return which files are gone of a record whose other files are as they were; none where anything else is wrong.
-
-    Without its history or evaluations, what must agree with them cannot: digests alone count then.
-    """
+def _gone(stored: StoredTrial, left_out: frozenset[str]) -> tuple[str, ...]:
+    """Return which files of a record that has ended are not there and were not left out."""
     files = (stored.record or NO_RECORD).get("files") or {}
-    gone = tuple(name for name in sorted(files) if name not in left_out and not (stored.path / name).exists())
-    if not gone or stored.record is None:
-        return ()
-    follow = {f"{name} is gone" for name in gone}
-    if {HISTORY, EVALUATIONS} & set(gone):
-        faults = list(_digest_faults(RecordDirectory(stored.path), TrialRecord.from_json(stored.record), left_out))
-    samples = any(name.startswith(f"{SAMPLES}/") for name in gone)
-    wrong = [each for each in faults if each not in follow and not (samples and each.startswith("samples of epochs"))]
-    return () if wrong else gone
+    return tuple(name for name in sorted(files) if name not in left_out and not (stored.path / name).exists())
 
 
-def _end_faults(stored: StoredTrial, record: TrialRecord, config: TrialConfig) -> Iterator[str]:
-    epochs = stored.epochs
+def _end_faults(
+    stored: StoredTrial, record: TrialRecord, config: TrialConfig, may_miss: frozenset[str]
+) -> Iterator[str]:
+    epochs = record.epochs if HISTORY in may_miss else len(stored.epochs)
     if record.status is Status.DONE:
-        if len(epochs) != config.epochs or record.epochs != config.epochs:
-            yield f"it is done, but {len(epochs)} of {config.epochs} epochs are in its history"
+        if not epochs == record.epochs == config.epochs:
+            yield f"it is done, but {epochs} of {config.epochs} epochs are in its history"
         scored = [line["epoch"] for line in stored.evaluations]
-        if scored != list(config.evaluation.epochs):
+        if EVALUATIONS not in may_miss and scored != list(config.evaluation.epochs):
             yield f"it is done, but the evaluations of epochs {_short(config.evaluation.epochs)} are not all there"
         if record.weights_sha256 is None:
             yield "it is done, but has no generator"
     elif not record.reason:
         yield f"it is {record.status} without a reason"
-    if record.status in (Status.DONE, Status.INTERRUPTED) and record.epochs != len(epochs):
-        yield f"its record counts {record.epochs} epochs, its history {len(epochs)}"
+    if record.status in (Status.DONE, Status.INTERRUPTED) and record.epochs != epochs:
+        yield f"its record counts {record.epochs} epochs, its history {epochs}"
     if record.status is Status.DONE:
-        yield from _summary_faults(stored, record)
+        yield from _summary_faults(stored, record, may_miss)
 
 
 def _skip_faults(stored: StoredTrial, directory: RecordDirectory, config: TrialConfig) -> Iterator[str]:
@@ -307,16 +299,17 @@ def _skip_faults(stored: StoredTrial, directory: RecordDirectory, config: TrialC
         yield f"it is skipped, and its history tells of all {plural(epochs, 'epoch')}"
 
 
-def _summary_faults(stored: StoredTrial, record: TrialRecord) -> Iterator[str]:
+def _summary_faults(stored: StoredTrial, record: TrialRecord, may_miss: frozenset[str]) -> Iterator[str]:
     """Yield what an end sums up otherwise than the lines of its history and evaluations."""
     epochs = stored.epochs
     scores = [(line["epoch"], {s["name"]: s["value"] for s in line["scores"]}) for line in stored.evaluations]
     final: dict[str, object] = {**(epochs[-1]["mean"] if epochs else {}), **(scores[-1][1] if scores else {})}
+    sources = {name: HISTORY if name in STATISTICS else EVALUATIONS for name in record.final}
     if epochs and (record.steps, record.images) != (epochs[-1]["step"], epochs[-1]["images"]):
         yield "its steps and images are not those of its history"
-    if dict(record.final) != final:
+    if {name: value for name, value in record.final.items() if sources[name] not in may_miss} != final:
         yield "its final values are not those of its history and evaluations"
-    if dict(record.best) != best_scores(scores):
+    if EVALUATIONS not in may_miss and dict(record.best) != best_scores(scores):
         yield "its best scores are not those of its evaluations"
 
 

@@ -632,6 +632,39 @@ def test_a_file_that_was_lost_contradicts_nothing_and_a_changed_one_beside_it_do
         assert "contradicted consistent" in " ".join(audit(results, "--levels", "consistent", code=1).split())
 
 
+@pytest.mark.parametrize("lost", ["history.jsonl", "evaluations.jsonl", "samples/epoch-0003.png"])
+@pytest.mark.parametrize("wrong", ["name", "directory", "checkpoint", "added", "steps", "best", "final", "mean"])
+def test_a_lost_file_hides_no_fault_that_others_show(results, lost, wrong):
+    """Without its history or evaluations, a record had no other fault than changed digests."""
+    record, *_ = records(results)
+    if wrong == "name":
+        edit(record.trial, name="mnist-mlp-z100,dataset=mnist,seed=0")
+        reseal(record)
+    elif wrong == "directory":
+        record = RecordDirectory(record.path.rename(record.path.with_name(f"{record.path.name[:-8]}00000000")))
+    elif wrong == "checkpoint":
+        record.checkpoint.write_bytes(b"nothing")
+    elif wrong == "added":
+        record.added.write_text("{}")
+    elif wrong == "steps":
+        edit(record.record, steps=1)
+    elif wrong == "best":
+        change(record.record, lambda end: next(iter(end["best"].values())).update(value=0.01))
+    else:
+        names = ("loss_d",) if wrong == "mean" else ("fid[",)
+        change(record.record, lambda end: end["final"].update({n: 0.01 for n in end["final"] if n.startswith(names)}))
+    (record.path / lost).unlink()
+    needed = {
+        "steps": "history.jsonl",
+        "mean": "history.jsonl",
+        "best": "evaluations.jsonl",
+        "final": "evaluations.jsonl",
+    }
+    (check,) = (each for each in verify(results) if each.faults)
+    assert f"{lost} is gone" in check.faults
+    assert (check.missing == (lost,)) == (needed.get(wrong) == lost), check.faults
+
+
 def test_scores_that_were_added_later_are_said_not_to_be_audited(results):
     """An invented score in added.json passed every level, and no word was said of it."""
     for record in records(results)[1:]:
