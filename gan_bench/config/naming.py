@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 from gan_bench.config.trial import BOTH, LATER_DEFAULTS, TrialConfig
@@ -61,6 +62,14 @@ PAIRS = (
 )
 
 
+_NAMED = tuple(
+    field.name
+    for field in fields(TrialConfig)
+    if field.name not in {"suite", "suite_version", "recipe", "seed", "profile", "evaluation"}
+)
+"""Fields that the name of a setting may say."""
+
+
 def setting_name(recipe: str, values: Mapping[str, object], config: TrialConfig, *, cut: bool) -> str:
     """Return the name of a setting.
 
@@ -72,45 +81,38 @@ def setting_name(recipe: str, values: Mapping[str, object], config: TrialConfig,
     """
     unnamed = {"log_every", "epochs"} if cut else {"log_every"}
     given = {**values, **{name: default for name, default in LATER_DEFAULTS.items() if name not in values}}
-    shown = {name: getattr(config, name) for name in given}
-    differs = {name: value for name, value in shown.items() if name not in unnamed and value != given[name]}
-    parts = []
-    for short, (g, d) in BOTH.items():
-        if g in differs or d in differs:
-            same = shown[g] == shown[d]
-            parts += [f"{short}={plain(shown[g])}"] if same else [f"{n}={plain(shown[n])}" for n in (g, d)]
-            differs = {name: value for name, value in differs.items() if name not in (g, d)}
-    parts += [f"{name}={plain(value)}" for name, value in differs.items()]
-    return ",".join([recipe, *parts])
+    differs = {name for name, value in given.items() if name not in unnamed and getattr(config, name) != value}
+    return ",".join([recipe, *(text for named, text in _parts(config, given) if differs.intersection(named))])
 
 
-_NAMED = re.compile(r"(?:^|,)([a-z][a-z0-9_.]*)=([^,]*)")
-"""A value in a name, with its field."""
+def _parts(config: TrialConfig, names: Iterable[str]) -> Iterator[tuple[Collection[str], str]]:
+    """Yield fields of a config with what names of settings write for them, first those that both networks have."""
+    for short, pair in BOTH.items():
+        g, d = (getattr(config, name) for name in pair)
+        apart = ",".join(f"{name}={plain(value)}" for name, value in zip(pair, (g, d), strict=True))
+        yield pair, f"{short}={plain(g)}" if g == d else apart
+    pairs = set().union(*BOTH.values())
+    yield from (((name,), f"{name}={plain(getattr(config, name))}") for name in names if name not in pairs)
 
 
-def misnamed(name: str, config: Mapping[str, Any]) -> str:
-    """Return the first value in the name of a trial or setting that is not its config's, or nothing.
+def misnamed(setting: str, config: TrialConfig) -> str:
+    """Return what the name of a setting says beside its config, or nothing.
 
-    What names no field, such as a recipe, says no value.
+    It begins with the recipe, and whatever follows is what ``setting_name`` writes for a field of the config, each
+    once. That a value differs from the recipe's and is not named goes unnoticed: a recipe may have had another value
+    when the trial was planned, or be a suite's own.
 
     Args:
-        name: As ``setting_name`` makes it, with or without the seed, however numbers are written.
-        config: Its config, as ``TrialConfig.to_json`` gives it.
+        setting: The name.
+        config: A trial of the setting.
     """
-    flat = {**config, **flat_values(config)}
-    both = {short: (flat.get(g), flat.get(d)) for short, g, d in (*PAIRS, *((s, *pair) for s, pair in BOTH.items()))}
-    for found in _NAMED.finditer(name):
-        field, text = found.groups()
-        values = both.get(field) or ((flat[field],) if field in flat else ())
-        if not all(_is_written(text, value) for value in values):
-            return found[0].removeprefix(",")
-    return ""
-
-
-def _is_written(text: str, value: object) -> bool:
-    """True if a text is how a value may be written: numbers that are not whole in many ways."""
-    is_number = isinstance(value, (float, tuple, list))
-    return text == plain(value) or (is_number and _plainly(text) == _plainly(plain(value)))
+    if not setting.startswith(config.recipe):
+        return setting
+    rest, parts = setting.removeprefix(config.recipe), {text for _, text in _parts(config, _NAMED)}
+    while said := next((text for text in parts if f"{rest},".startswith(f",{text},")), ""):
+        parts.remove(said)
+        rest = rest.removeprefix(f",{said}")
+    return rest and (rest[1:].partition(",")[0] or rest)
 
 
 def plain(value: object) -> str:

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gan_bench.config.naming import misnamed
-from gan_bench.config.trial import TrialConfig
+from gan_bench.config.trial import TrialConfig, directory_name
 from gan_bench.core.atomic import unseal
 from gan_bench.core.errors import AlteredError, RecordError, UnreadableError
 from gan_bench.core.text import clip, plural, printable
@@ -166,12 +166,7 @@ def _faults(stored: StoredTrial, may_miss: frozenset[str]) -> Iterator[str]:
     if stored.added_fault:
         yield str(stored.added_fault)
     stored = stored.as_recorded()  # its end vouches for what was there when it ended
-    if not stored.path.name.endswith(f"--{config.id}"):
-        yield f"it is the record of another trial, {config.id}; a run sets it aside where its directory is planned"
-    for what in ("name", "setting"):
-        if value := misnamed(stored.trial[what], stored.trial["config"]):
-            yield f"its {what} says {clip(printable(value), 60)}, which is not what its config says"
-            break
+    yield from _name_faults(stored, config)
     yield from _history_faults(stored, config, may_miss)
     for file in (directory.checkpoint, directory.previous_checkpoint):
         if fault := _checkpoint_fault(file, config.id):
@@ -183,6 +178,19 @@ def _faults(stored: StoredTrial, may_miss: frozenset[str]) -> Iterator[str]:
             yield from _skip_faults(stored, directory, config)
         else:
             yield from _end_faults(stored, record, config, may_miss)
+
+
+def _name_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
+    """Yield what the directory, the name and the setting of a record say otherwise than its config."""
+    name, setting, seed = stored.trial["name"], stored.trial["setting"], f",seed={config.seed}"
+    if not stored.path.name.endswith(f"--{config.id}"):
+        yield f"it is the record of another trial, {config.id}; a run sets it aside where its directory is planned"
+    elif stored.path.name != (own := directory_name(name, config.id)):
+        yield f"its directory is not called as its trial, {printable(own)}"
+    for what, text in (("name", name.removesuffix(seed)), ("setting", setting)):
+        if value := misnamed(text, config) or ("" if name == setting + seed else name):
+            yield f"its {what} says {clip(printable(value), 60)}, which is not what its config says"
+            return
 
 
 def _checkpoint_fault(checkpoint: Path, trial_id: str) -> str:

@@ -231,6 +231,30 @@ def test_a_name_that_its_config_contradicts_is_found(results, was, now, said):
     assert "contradicted consistent: " in audit(results, "--levels", "consistent", code=1)
 
 
+@pytest.mark.parametrize(
+    ("trial", "said"),
+    [
+        ({"name": "{setting}"}, "its name says mnist-mlp-z100,"),
+        ({"name": "{setting},seed=00"}, "its name says seed=00"),
+        ({"setting": "mnist-dcgan"}, "its name says mnist-mlp-z100,"),
+        ({"name": "cats-dcgan,seed=0", "setting": "cats-dcgan"}, "its name says cats-dcgan"),
+        ({"name": "{setting}, lr=0.5,seed=0"}, "its name says lr=0.5"),
+        ({"directory": "mnist-dcgan,seed=0"}, "its directory is not called as its trial"),
+    ],
+)
+def test_a_name_is_its_setting_with_its_seed_and_the_directory_is_called_so(results, trial, said):
+    record, *_ = records(results)
+    setting = json.loads(record.trial.read_text())["setting"]
+    names = {key: text.format(setting=setting) for key, text in trial.items()}
+    if directory := names.pop("directory", None):
+        record.path.rename(record.path.with_name(f"{directory}--{record.path.name[-8:]}"))
+    else:
+        edit(record.trial, **names)
+        reseal(record)
+    (check,) = (each for each in verify(results) if each.faults)
+    assert any(fault.startswith(said) for fault in check.faults), check.faults
+
+
 def last_scores_changed(record, by):
     """Change the list of the last scores, and make the end fit."""
     lines = [json.loads(line) for line in record.evaluations.read_text().splitlines()]

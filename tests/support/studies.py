@@ -74,7 +74,7 @@ def report_of(items, **said):
 def with_lr(trial, lr):
     return replace(
         trial,
-        setting=f"{trial.setting},lr={lr}",
+        setting=f"{trial.setting},lr={lr:g}",
         config=replace(trial.config, lr_g=lr, lr_d=lr),
     )
 
