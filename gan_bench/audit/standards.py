@@ -23,7 +23,7 @@ Noise = Literal["same", "other"]
 """Whether the audited machine and the auditor's draw the same random numbers, as those of one kind of device do."""
 
 ROUNDING: tuple[tuple[int, float], ...] = (
-    (1, 1.5e-4), (2, 1e-3), (5, 8e-3), (10, 0.035), (20, 0.32), (50, 6.0), (400, 6.6)
+    (1, 1.5e-4), (2, 1e-3), (5, 8e-3), (10, 0.035), (20, 0.32), (50, 6.4), (400, 7.1)
 )  # fmt: skip
 """Largest difference up to a step that machines with the same noise were seen to come to, doubled; see ``apart``."""
 OTHER_NOISE: tuple[tuple[int, float], ...] = ((400, 8.2),)
