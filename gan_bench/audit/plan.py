@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import count, islice, zip_longest
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,17 +20,17 @@ from gan_bench.audit.rerun import missing_part
 from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.naming import chosen_trials
 from gan_bench.config.trial import Trial, TrialConfig, setting_key
-from gan_bench.core.errors import UserError, brief, is_stop
+from gan_bench.core.errors import RecordError, UserError, brief, is_stop
 from gan_bench.core.text import as_typed, names_instead, printable, some
 from gan_bench.execution.preflight.estimate import Pace, estimate
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import describe_environment
 from gan_bench.execution.workers.job import shape_key
 from gan_bench.records.audits import LEVELS, record_digest
-from gan_bench.records.folders import existing, suite_folders
+from gan_bench.records.folders import existing, read_plan, suite_folders
 from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial
-from gan_bench.records.schema import NO_RECORD, AuditFinding, AuditLevel, AuditMachine, AuditVerdict
+from gan_bench.records.schema import NO_RECORD, AuditFinding, AuditLevel, AuditMachine, AuditVerdict, PlannedTrial
 from gan_bench.records.verify import RecordCheck, verified_suite
 from gan_bench.rescoring import register_parts
 
@@ -142,6 +144,7 @@ class AuditPlan:
         machine: What it runs on.
         absent: Names of planned trials without a record.
         unended: Names of trials whose record has no end.
+        failed: Names of trials that ended otherwise than by their training, each with the reason; no level follows it.
         added: Count of scores that were added to records later, which no level audits.
     """
 
@@ -151,6 +154,7 @@ class AuditPlan:
     machine: AuditMachine
     absent: Sequence[str] = ()
     unended: Sequence[str] = ()
+    failed: Sequence[str] = ()
     added: int = 0
 
 
@@ -161,73 +165,67 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
         UserError: There is no trial that has ended, or none is called so.
     """
     declare_foreign_measures(existing(options.results))
-    checked = [(suite, check) for suite in suite_folders(options.results) for check in verified_suite(suite)]
-    ended = [(suite, check) for suite, check in checked if _has_ended(check)]
-    configs = [(each.stored.trial["name"], each.stored.trial["config"]) for _, each in ended if each.stored]
-    names = dict(configs)
-    asked = frozenset(names) if options.only is None else chosen_trials(configs, options.only)
+    checked = [(suite, *each) for suite in suite_folders(options.results) for each in _called(suite)]
+    configs = [trial for _, _, trial in checked if trial]
+    asked = frozenset(name for name, _ in configs)
+    asked = asked if options.only is None else chosen_trials(configs, options.only)
+    ended = [each for each in checked if _has_ended(each[1])]
     settings: dict[tuple[Path, str], AuditedSetting] = {}
-    failed = list[tuple[AuditedSetting, StoredTrial]]()
-    for suite, check in ended:
+    failed = list[StoredTrial]()
+    for suite, check, _ in ended:
         stored = check.stored
         if stored is not None and stored.record and not stored.fault:
             key = setting_key(stored.trial["config"])
             if stored.record["status"] in TRAINED:
                 settings.setdefault((suite, key), AuditedSetting(suite, key, [])).trials.append(stored)
             elif stored.trial["name"] in asked:
-                failed.append((AuditedSetting(suite, key, []), stored))
+                failed.append(stored)
     trials = [(each, stored) for each in settings.values() for stored in each.trials if stored.trial["name"] in asked]
-    consistent = [
-        (suite, _consistency(check))
-        for suite, check in ended
-        if "consistent" in options.asked
-        and (
-            options.only is None or (check.stored and check.stored.trial["name"] in asked) or _is_called(check, options)
-        )
-    ]
-    if not consistent and not trials and not failed:
+    ended = [each for each in ended if each[2] is None or each[2][0] in asked]
+    consistent = ended if "consistent" in options.asked else []
+    if not (trials or failed or any(trial or options.only is None for *_, trial in consistent)):
+        names = [trial[0] for _, check, trial in checked if trial and _has_ended(check)]
         raise UserError(f"{options.results} holds no trial that has ended{_and_matches(options.only, names)}")
     for suite in dict.fromkeys(suite for suite, _ in settings):
         register_parts(suite, allow_plugins=options.allow_plugins)
     machine = _machine(options.device)
     checks = list(_laid_out(options, trials, _Costs(options, machine))) if set(options.asked) - {"consistent"} else []
-    bought, left = _bought([*checks, *_unfollowed(options, failed)], options.budget)
-    others = [check for _, check in checked if not _has_ended(check) and not check.withdrawn]
-    absent = _names_asked(options, (check for check in others if check.planned))
-    unended = _names_asked(options, (check for check in others if not check.planned))
-    added = sum(
-        again.count_added(check.stored) for _, check in ended if check.stored and check.stored.trial["name"] in asked
+    bought, left = _bought(checks, options.budget)
+    others = [check for _, check, trial in checked if trial and trial[0] in asked and not _has_ended(check)]
+    return AuditPlan(
+        checks=bought,
+        left=left,
+        consistent=[(suite, _consistency(check)) for suite, check, _ in consistent],
+        machine=machine,
+        absent=[
+            check.stored.trial["name"] for check in others if check.stored and check.planned and not check.withdrawn
+        ],
+        unended=[check.stored.trial["name"] for check in others if check.stored and not check.planned],
+        failed=[f"{stored.trial['name']}: {(stored.record or NO_RECORD)['reason']}" for stored in failed],
+        added=sum(again.count_added(check.stored) for _, check, _ in ended if check.stored),
     )
-    return AuditPlan(bought, left, consistent, machine, absent, unended, added)
+
+
+def _called(suite: Path) -> Iterator[tuple[RecordCheck, tuple[str, Mapping[str, Any]] | None]]:
+    """Yield what was found of a suite, each with the name and the config of its trial, or None of what is none.
+
+    A damaged record is called as the plan says, or by its directory where the plan does not have it.
+    """
+    planned = dict[str, PlannedTrial]()
+    with contextlib.suppress(RecordError):  # a damaged plan is among what is found
+        planned = {row["directory"]: row for row in read_plan(suite)}
+    for check in verified_suite(suite):
+        trial = check.stored.trial if check.stored else planned.get(check.directory)
+        if trial:
+            yield check, (trial["name"], trial["config"])
+        else:
+            name = check.directory.rpartition("--")[0]
+            yield check, (name, {}) if name else None
 
 
 def _has_ended(check: RecordCheck) -> bool:
     """True if something that was checked is a record that has ended or is faulty."""
     return (check.checked or bool(check.faults)) and (check.stored is None or check.stored.record is not None)
-
-
-def _names_asked(options: AuditOptions, checks: Iterable[RecordCheck]) -> list[str]:
-    """Return the names of the trials of checks, of those that are asked for."""
-    known = [(each.stored.trial["name"], each.stored.trial["config"]) for each in checks if each.stored]
-    names = [name for name, _ in known]
-    return names if options.only is None else sorted(chosen_trials(known, options.only))
-
-
-def _unfollowed(options: AuditOptions, failed: Iterable[tuple[AuditedSetting, StoredTrial]]) -> Iterator[AuditCheck]:
-    """Yield of every trial that ended otherwise than by its training that no level follows it."""
-    level = next((each for each in options.asked if each not in ("consistent", "drawn again")), None)
-    for setting, stored in failed if level else ():
-        ended = stored.record or NO_RECORD
-        status = ended["status"] if ended["status"] == "failed" else f"was {ended['status']}"
-        why = f"it {status} ({ended['reason']}), which nothing here can follow"
-        name = printable(stored.trial["name"])
-        yield AuditCheck(level=level or "begun", setting=setting, stored=stored, name=name, cannot=why)
-
-
-def _is_called(check: RecordCheck, options: AuditOptions) -> bool:
-    """True if a damaged record is asked for, of which its directory alone is known."""
-    name = check.directory.rpartition("--")[0]
-    return bool(name and options.only and chosen_trials([(name, {})], options.only))
 
 
 def _and_matches(only: str | None, names: Collection[str]) -> str:

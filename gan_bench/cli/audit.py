@@ -61,13 +61,16 @@ def say_plan(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> None:
         if level == "consistent":
             out.say(f"  {level}: {plural(len(plan.consistent), 'record')}, free ({WHAT[level]})")
             continue
-        mine, left = ([each for each in checks if each.level == level] for checks in (plan.checks, plan.left))
-        if level == "rescored" and not (mine or left):
+        bought = [each for each in plan.checks if each.level == level]
+        left = [each for each in plan.left if each.level == level]
+        mine = [each for each in bought if not each.cannot]
+        if level == "rescored" and not (bought or left):
             out.say(f"  {level}: no trial has its weights here (`gan-bench publish --generator` keeps a setting's)")
             continue
         what = "setting" if level == "drawn again" else "trial"
         cost = f"about {duration(sum(each.seconds for each in mine))}"
         passed = f"; {len(left)} more for {duration(sum(each.seconds for each in left))}" if left else ""
+        passed += f"; {len(bought) - len(mine)} cannot be audited here" if len(mine) < len(bought) else ""
         out.say(f"  {level}: {plural(len(mine), what)}, {cost}{passed} ({WHAT[level]})")
 
 
@@ -128,6 +131,9 @@ def _say_absent(plan: AuditPlan, out: PlainConsole) -> None:
         have = "has" if len(plan.unended) == 1 else "have"
         text = f"{plural(len(plan.unended), 'trial')} {have} no end, no {RECORD} ({some(plan.unended)})"
         out.say(f"{text}, and {'is' if have == 'has' else 'are'} not audited", style="yellow")
+    if plan.failed:
+        text = f"{plural(len(plan.failed), 'trial')} failed or ended early ({some(plan.failed)})"
+        out.say(f"{text}, which no level follows", style="yellow")
 
 
 def _verdict(counts: Counter[AuditVerdict]) -> tuple[str, str | None]:

@@ -630,10 +630,41 @@ def test_a_trial_that_failed_is_said_not_to_be_audited(results):
     """It was passed over, and where all had failed there was said to be no trial that has ended."""
     for record in records(results):
         edit(record.record, status="failed", reason="out of memory: 3 GiB")
-    said = " ".join(audit(results, "--levels", "begun,repeated").split())
-    assert said.count("it failed (out of memory: 3 GiB), which nothing here can follow") == 3
-    assert "begun: not audited 3" in said
-    assert "nothing was checked" in said
+    for levels in ("rescored,begun", "drawn-again"):  # of the second, no word was said
+        said = " ".join(audit(results, "--levels", levels).split())
+        assert "3 trials failed or ended early (" in said
+        assert said.count("seed=0: out of memory: 3 GiB") == 1
+        assert "begun: 0 trials, " in said or levels == "drawn-again", "it was announced as work"
+        assert "nothing was checked" in said
+
+
+def test_what_cannot_be_done_is_no_work(results, monkeypatch, capsys):
+    monkeypatch.setattr("gan_bench.audit.plan.missing_part", lambda *_: "its loss is not here")
+    with pytest.raises(SystemExit):
+        main(["audit", str(results), "--device", "cpu", "--nonce", "test", "--levels", "begun", "--dry-run"])
+    assert "begun: 0 trials, about 0 s; 3 cannot be audited here" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    "only", ["*seed=1", "lr=3e-4, seed=1", "mnist-mlp-z100,dataset=digits,epochs=3,ema_decay=0.9,seed=1"]
+)
+def test_trials_are_chosen_once_among_all_that_are_known(results, only):
+    """Damaged and absent trials were matched apart, by other rules, and damaged ones without their values."""
+    first, second, third = records(results)
+    shutil.rmtree(first.path)
+    second.trial.write_text("{}")
+    third.record.unlink()
+    said = " ".join(audit(results, "--levels", "consistent", "--only", only, code=1).split())
+    assert "consistent: 1 record" in said
+    assert "seed=1" in said
+    assert "no record (" not in said
+    assert "no end, " not in said
+
+
+def test_a_damaged_plan_is_named_by_its_suite_whatever_is_asked_for(results):
+    (results / "small" / "plan.json").write_text("{")
+    said = " ".join(audit(results, "--levels", "consistent", "--only", "seed=1", code=1).split())
+    assert "contradicted consistent: small: " in said
 
 
 @pytest.mark.parametrize(
