@@ -21,6 +21,8 @@ from gan_bench.records.layout import BASELINES, LEFT_OUT, PLAN, TRIAL, TRIALS, c
 from gan_bench.records.reader import Steps, StoredTrial, read_trial, with_config
 
 E = TypeVar("E", bound=RecordError)
+FETCH_AGAIN = "fetch the publication again"
+"""What helps where files of others are damaged: no run of the suite writes a publication."""
 Planned = Mapping[str, schema.PlannedTrial]
 """Planned trials by the names of their directories."""
 
@@ -105,13 +107,18 @@ def suite_of(folder: Path) -> str:
     return named if is_safe_name(named) else folder.resolve().name
 
 
+def is_publication(suite: Path) -> bool:
+    """True if the records of a suite's folder were published, without what is theirs alone."""
+    return (suite / LEFT_OUT).is_file()
+
+
 def command_of(folder: Path, plan: schema.PlanFile, suite: str) -> str:
     """Return what continues the suite of a folder; nothing where that would begin it anew in the folder of its name."""
     command = Command.parse(printable(plan.get("command", "")))
     home = folder if folder.name == suite else folder.resolve()  # what a link of another name leads to
     if not command.words or home.name != suite:
         return ""
-    return str(command.without_places() if (folder / LEFT_OUT).is_file() else command.at(home.parent))
+    return str(command.without_places() if is_publication(folder) else command.at(home.parent))
 
 
 @dataclass(frozen=True)
@@ -240,7 +247,7 @@ def baselines_fault(suite: Path) -> RecordError | None:
     try:
         read_optional(suite / BASELINES, schema.BASELINES)
     except RecordError as error:
-        return error
+        return _with_remedy(error, suite)
     return None
 
 
@@ -294,21 +301,21 @@ def _planned(suite: Path, *, has_records: bool) -> list[schema.PlannedTrial] | R
     try:
         return read_plan(suite)
     except RecordError as error:
-        return error
+        return _with_remedy(error, suite)
 
 
-def _with_remedy(error: E, suite: Path, known: Planned | None, directory: str) -> E:
-    """Return an error whose advice to run the suite again says how, or what helps where no run replaces the record.
+def _with_remedy(error: E, suite: Path, known: Planned | None = None, directory: str = "") -> E:
+    """Return an error whose advice to run the suite again says how, or what helps where no run replaces the file.
 
     Args:
-        error: What is wrong with a record.
+        error: What is wrong with a record, or with a file of the suite's own.
         suite: The suite's folder.
-        known: Its planned trials by directory, or None where they are not known.
+        known: Its planned trials by directory; None where they are not known, or it is no record.
         directory: The record's.
     """
-    if known is None or not str(error).endswith(REMEDY):
+    if not str(error).endswith(REMEDY) or (known is None and not is_publication(suite)):
         return error
-    moved = type(error)(str(error).removesuffix(REMEDY) + remedy_of(suite, known, directory))
+    moved = type(error)(str(error).removesuffix(REMEDY) + remedy_of(suite, known or {}, directory))
     moved.folder, moved.bare = error.folder, without_remedy(error)
     return moved
 
@@ -321,8 +328,8 @@ def remedy_of(suite: Path, known: Planned, directory: str) -> str:
         known: Its planned trials by directory.
         directory: The record's.
     """
-    if (suite / LEFT_OUT).is_file():
-        return "fetch the publication again"
+    if is_publication(suite):
+        return FETCH_AGAIN
     row: Mapping[str, Any] | None = known.get(directory)
     if row is None and (trial := read_optional(suite / directory / TRIAL, schema.TRIAL, RecordError)):
         setting = setting_key(trial["config"])  # another seed of a planned setting is a run's, too

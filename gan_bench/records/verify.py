@@ -16,9 +16,11 @@ from gan_bench.core.errors import AlteredError, RecordError, UnreadableError
 from gan_bench.core.text import clip, plural, printable
 from gan_bench.records.earlier import Earlier, refuse_other_format
 from gan_bench.records.folders import (
+    FETCH_AGAIN,
     baselines_fault,
     excused,
     folders_by_suite,
+    is_publication,
     read_left_out,
     read_plan,
     remedy_of,
@@ -335,7 +337,8 @@ def _remedy(suite: Path, stored: StoredTrial, faults: Collection[str]) -> Iterat
 def _remarks(stored: StoredTrial) -> Iterator[str]:
     if stored.record is None:
         owner = trial_lock(RecordDirectory(stored.path)).holder()
-        yield f"running now ({owner})" if owner else "has not ended; run the suite again to continue"
+        remedy = FETCH_AGAIN if is_publication(stored.path.parent) else "run the suite again to continue"
+        yield f"running now ({owner})" if owner else f"has not ended; {remedy}"
     broken = [path.name for path in stored.path.glob("*.broken")]
     if broken:
         yield f"{', '.join(sorted(broken))} was found damaged and set aside"

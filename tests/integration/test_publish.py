@@ -132,6 +132,22 @@ def test_a_damaged_list_is_a_fault_and_stops_a_run(results, tmp_path):
         Earlier(directory(suite, "*lr=0.0002*seed=0")).damage()
 
 
+@pytest.mark.parametrize("damaged", ["plan.json", "anchors.json"])
+def test_no_run_replaces_what_others_published(results, tmp_path, damaged):
+    """Of a publication's own files, and of a record without its end, it was said to run the suite again."""
+    publish(results, tmp_path / "out")
+    suite = tmp_path / "out" / "small"
+    (suite / damaged).write_text("{")
+    own, other = sorted(suite.glob("*--????????"))[:2]
+    (own / "trial.json").write_text("{")
+    (other / "record.json").unlink()
+    said = [text for check in verify(tmp_path / "out") for text in (*check.faults, *check.remarks)]
+    for what in (f"{damaged} is damaged", "trial.json is damaged", "has not ended"):
+        (text,) = (each for each in said if what in each)
+        assert text.endswith("; fetch the publication again")
+    assert not any("run the suite again" in each for each in said)
+
+
 def test_a_trial_that_was_trained_again_is_excused_nothing(results, tmp_path):
     publish(results, tmp_path / "out")
     own = directory(tmp_path / "out" / "small", "*lr=0.0002*seed=0")
