@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gan_bench.audit import again, whole
 from gan_bench.audit.plan import AuditCheck, AuditOptions, AuditPlan, finding_of
-from gan_bench.audit.rerun import use_threads_of
+from gan_bench.audit.rerun import threads_fault, use_threads_of
 from gan_bench.core import __version__
 from gan_bench.core.errors import UserError, brief
 from gan_bench.core.text import printable
@@ -70,7 +70,6 @@ def carry_out(plan: AuditPlan, options: AuditOptions) -> Iterator[tuple[str, Aud
 def _carried_out(check: AuditCheck, context: RunContext, options: AuditOptions) -> AuditFinding:
     started, stored = time.perf_counter(), check.stored
     try:
-        use_threads_of(stored, options.device)
         verdict, text = _judgement_of(check, context, options)
     except Exception as error:  # of data, weights or code that is not gan_bench's own
         verdict, text = "not audited", str(error) if isinstance(error, UserError) else brief(error)
@@ -81,6 +80,9 @@ def _judgement_of(check: AuditCheck, context: RunContext, options: AuditOptions)
     if check.cannot:
         return "not audited", check.cannot
     stored = check.stored
+    if fault := threads_fault(stored.environment):
+        return "contradicted", fault
+    use_threads_of(stored.environment, options.device)
     again.require_code(stored)
     if check.level == "begun":
         return again.begun(stored, context)

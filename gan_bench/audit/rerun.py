@@ -66,11 +66,13 @@ def _again(stored: StoredTrial, data: DataRoot) -> RecordCheck:
         return RecordCheck(name, (), (f"not trained again: {missing}",))
     if not {"threads", "device", "engine"} <= set(before):
         return RecordCheck(name, ("environment.json does not say on what it ran",))
+    if fault := threads_fault(before):
+        return RecordCheck(name, (fault,))
     try:
         device = _device_of(before)
-        use_threads_of(stored, device)
     except UserError as error:  # of this record, and none of the others
         return RecordCheck(name, (), (f"not trained again: {error}",))
+    use_threads_of(before, device)
     fix_bits(device)
     context = RunContext(data, device, lambda: False, before["engine"])
     line = as_step(stored.history[0])
@@ -126,17 +128,16 @@ def _other_than(stored: StoredTrial, context: RunContext, config: TrialConfig) -
     return others
 
 
-def use_threads_of(stored: StoredTrial, device: torch.device) -> None:
-    """Take as many threads as a record says, where both are of a CPU: bits depend on them.
+def threads_fault(before: EnvironmentFile) -> str:
+    """Return that a record names a number of threads that no machine has, or nothing."""
+    threads = before.get("threads", 1)
+    return f"it says that {threads:,} threads trained it, more than any machine has" if threads > MOST_THREADS else ""
 
-    Raises:
-        UserError: No machine has so many.
-    """
-    threads = stored.environment.get("threads", 1)
-    if threads > MOST_THREADS:
-        raise UserError(f"{stored.trial['name']} says that {threads:,} threads trained it, more than any machine has")
-    if device.type == "cpu" and stored.environment.get("device") == "cpu":
-        torch.set_num_threads(threads)
+
+def use_threads_of(before: EnvironmentFile, device: torch.device) -> None:
+    """Take as many threads as a record says, where both are of a CPU: bits depend on them."""
+    if device.type == "cpu" and before.get("device") == "cpu":
+        torch.set_num_threads(before.get("threads", 1))
 
 
 def missing_part(stored: StoredTrial) -> str | None:
