@@ -115,7 +115,8 @@ def _sum_up(found: list[AuditFinding], seconds: float, plan: AuditPlan, out: Pla
     _say_absent(plan, out)
     said, style = _verdict(Counter[AuditVerdict](finding["verdict"] for finding in found))
     took = f" in {duration(seconds)}" if seconds >= 1 else ""
-    out.say(f"{said}{took}; the details are in audit.json beside the records", style=style)
+    details = "; the details are in audit.json beside the records" if found else ""
+    out.say(f"{said}{took}{details}", style=style)
 
 
 def _say_absent(plan: AuditPlan, out: PlainConsole) -> None:
