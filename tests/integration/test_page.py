@@ -468,8 +468,7 @@ def test_a_collapsed_seed_of_another_setting_hides_no_regression(tmp_path):
     assert found.exit_code == 1
     assert [sentence.split(": ")[1] for sentence in found.worse] == ["lr 1e-4"]
     tolerances = found.tables[-1].rows.query("key == 'fid'").set_index("setting")["tolerance"]
-    assert tolerances["lr 1e-4"] < 0.6
-    assert tolerances["lr 4e-4"] > 2, "its own seeds lie as far apart as before"
+    assert max(tolerances) < 0.6, "its own neither, as the collapsed seed is not compared"
 
 
 @pytest.mark.parametrize(("shift", "code"), [((0.0, 3.0, 0.0), 3), ((0.8, 3.0, 0.9), 1)])
@@ -804,7 +803,7 @@ def test_runs_that_leave_no_score_do_not_pass(tmp_path):
     for seed in (0, 1):
         write(new, digits_trial(seed), 50.0, status=Status.DIVERGED)
     found = compare(old, new)
-    assert found.unsure == [f"{NAMED}: 2 of 2 runs diverged, and no score is left to compare"]
+    assert found.unsure == [f"{NAMED}: 2 of 2 runs diverged, 0 before, and no seed has a score in both"]
     assert (found.exit_code, found.differences) == (3, [])
 
 
