@@ -29,7 +29,8 @@ from gan_bench.report.findings.command import planned_command, whole_command
 from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.find_setting import _champion, finished_settings
 from gan_bench.report.findings.pairs import paired
-from gan_bench.report.findings.questions import Question, _with_more_epochs, proposal
+from gan_bench.report.findings.proposals import _with_more_epochs, proposal
+from gan_bench.report.findings.questions import Question
 from gan_bench.report.findings.standings import standings
 from gan_bench.report.findings.summaries import summaries
 from gan_bench.report.study.stats import Interval
@@ -770,7 +771,7 @@ def test_the_next_look_is_that_of_the_first_open_question(asked, seeds, monkeypa
     study.command, study.design = COMMAND, Design.of_looks((3, 5, 8, 12)).with_seeds(range(3))
     groups = dict(zip("ab", study.values.labels, strict=True))
     asked = [Question(text="", state="", settings=frozenset({groups[name]}), next=look) for name, look in asked]
-    monkeypatch.setattr("gan_bench.report.findings.questions.questions_of", lambda _: asked)
+    monkeypatch.setattr("gan_bench.report.findings.proposals.questions_of", lambda _: asked)
     found = proposal(study.scored[0])
     if seeds is None:
         assert found is None
