@@ -118,7 +118,7 @@ def test_a_large_difference_is_decided_at_the_first_look():
     assert row["p"] == pytest.approx(max(p, 2 / 4**5))
     assert row["repeated"] == pytest.approx(row["p"] * 12 / 5)
     assert (row["found"], row["winner"], row["open"]) == ("decided", "0.0001", False)
-    assert "decided early, so the ratio is probably overstated" in sentence
+    assert "decided before the last look, so the ratio is probably overstated" in sentence
     assert answer.proposal is None
 
 
@@ -128,7 +128,7 @@ def test_of_epochs_too_a_decision_before_the_last_look_is_said_to_be_overstated(
     ((_, _, (answer,)),) = report_of(items, designs={("test", 1, "full", "digits"): LOOKS}).studies
     (said,) = (each for each in answer.factors if each.startswith("epochs"))
     assert "still improved at the end of training (decided" in said
-    assert ("; decided early, so the ratio is probably overstated." in said) is is_early
+    assert ("; decided before the last look, so the ratio is probably overstated." in said) is is_early
 
 
 def test_the_last_look_overstates_nothing():
@@ -956,7 +956,7 @@ def test_a_setting_that_failed_in_every_seed_is_named_and_was_not_untrained():
     ("seeds", "ratios", "said"),
     [
         (5, (0.5, 0.98), "FID still improved at the end of training in 1 of 2 kinds of training (decided, FID "
-         "\N{MULTIPLICATION SIGN} 0.50); undecided in 1; decided early"),
+         "\N{MULTIPLICATION SIGN} 0.50); undecided in 1; decided before the last look"),
         (5, (0.98, 0.98), "undecided whether FID still improved at the end of training in 2 of 2 kinds of training."),
         (3, (0.5, 0.5), "whether FID still improved at the end of training is not judged before the look at 5 seeds."),
         (3, (0.5,), "whether FID still improved at the end of training is not judged before the look at 5 seeds."),
@@ -1029,7 +1029,7 @@ def within_trials(collapsed_early=0, collapsed_late=0, collapsed_average=0):
             {"collapsed_late": 3, "collapsed_average": 3},
             "EMA-of-G",
             "EMA of G",
-            "moving average: EMA of G is better than G (decided, FID \N{MULTIPLICATION SIGN} 0.50); decided early",
+            "moving average: EMA of G is better than G (decided, FID \N{MULTIPLICATION SIGN} 0.50); decided before the last look",
         ),
         (
             {"collapsed_early": 1, "collapsed_late": 3},

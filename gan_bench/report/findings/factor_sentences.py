@@ -271,7 +271,7 @@ def _epochs_sentence(rows: Sequence[Judged]) -> str:
 
 def _overstated(decided: Sequence[Judged]) -> str:
     """Warn of the ratios of what was decided before its last look."""
-    return "; decided early, so the ratio is probably overstated" if any(row.early for row in decided) else ""
+    return "; decided before the last look, so the ratio is probably overstated" if any(row.early for row in decided) else ""
 
 
 def _degree(rows: Sequence[Judged]) -> str:
