@@ -1029,7 +1029,7 @@ def within_trials(collapsed_early=0, collapsed_late=0, collapsed_average=0):
             {"collapsed_late": 3, "collapsed_average": 3},
             "EMA-of-G",
             "EMA of G",
-            "moving average: EMA of G is better than G (decided, FID \N{MULTIPLICATION SIGN} 0.50); decided before the last look",
+            "moving average: EMA of G is better than G (decided, FID \N{MULTIPLICATION SIGN} 0.50); decided",
         ),
         (
             {"collapsed_early": 1, "collapsed_late": 3},

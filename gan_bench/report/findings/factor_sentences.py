@@ -271,7 +271,8 @@ def _epochs_sentence(rows: Sequence[Judged]) -> str:
 
 def _overstated(decided: Sequence[Judged]) -> str:
     """Warn of the ratios of what was decided before its last look."""
-    return "; decided before the last look, so the ratio is probably overstated" if any(row.early for row in decided) else ""
+    is_early = any(row.early for row in decided)
+    return "; decided before the last look, so the ratio is probably overstated" if is_early else ""
 
 
 def _degree(rows: Sequence[Judged]) -> str:
