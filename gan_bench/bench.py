@@ -338,7 +338,7 @@ def carry_out(
     assert prepared.estimate is not None  # noqa: S101 - only a dry run has none
     plan, place, todo, results = prepared.plan, prepared.place, prepared.state.todo, options.folder
     expected = prepared.estimate
-    at_a_time = place.jobs(len(todo)) * expected.largest_group
+    at_a_time = min(len(todo), place.jobs(len(todo)) * expected.largest_group)
     check_space(todo, at_a_time, results, mirrored=options.tracking_uri is not None)
     write_plan(
         results, plan.suite, plan.version, plan.trials, options.command(), plan.design, whole=options.plan.is_whole

@@ -25,6 +25,7 @@ from gan_bench.models.losses import LOSSES
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast.engine import FastEngine
+from gan_bench.training.group import ways
 from gan_bench.training.group.group import CapturedEngine, Group, can_group
 from gan_bench.training.state import TrainState
 
@@ -254,6 +255,22 @@ def test_a_group_that_does_not_fit_changes_nothing(error):
         assert apart(reference.state, member.state) < 1e-10
 
 
+def test_a_kept_way_without_an_algorithm_is_replaced_and_the_group_stays_whole(monkeypatch):
+    """It was split in half again and again, down to single trials that kept the way."""
+    made = ways.make_step
+
+    def without(way, *of):
+        if way == "branches, channels last":
+            raise RuntimeError(NO_ALGORITHM)
+        return made(way, *of)
+
+    monkeypatch.setattr("gan_bench.training.group.group.make_step", without)
+    group = Group(members("mnist-dcgan", FastEngine), None, "branches, channels last")
+    with pytest.warns(RuntimeWarning, match="the way 'branches, channels last' of training is not used"):
+        group.advance(1, lambda: False)
+    assert group.way != "branches, channels last"
+
+
 def test_a_lone_trial_without_an_algorithm_is_not_out_of_memory():
     assert not is_out_of_memory(RuntimeError(NO_ALGORITHM))
     assert is_out_of_memory(RuntimeError("CUDA driver error: out of memory"))
@@ -320,6 +337,41 @@ def test_what_is_more_than_its_layers_is_trained_as_it_is(registries, discrimina
     assert not can_group([fast])
     for engine in (reference, fast):
         train(engine, 4)
+    assert apart(reference.state, fast.state) < 1e-10
+
+
+def halved_by_subclass(state):
+    state.discriminator.layers[2].__class__ = HalfLinear
+
+
+class HalfLinear(nn.Linear):
+    def forward(self, x):
+        return super().forward(x) / 2
+
+
+HOOKS = {
+    "network": lambda s: s.generator.register_forward_hook(lambda *of: of[2] / 2),
+    "before": lambda s: s.discriminator.register_forward_pre_hook(lambda _, x: (x[0] / 2,)),
+    "layers": lambda s: s.generator.layers.register_forward_hook(lambda *of: of[2] / 2),
+    "layer": lambda s: s.generator.layers[0].register_forward_hook(lambda *of: of[2] / 2),
+    "subclass": halved_by_subclass,
+    "gradient": lambda s: s.generator.layers[2].register_full_backward_hook(lambda *_: None),
+    "weight": lambda s: s.generator.layers[0].weight.register_hook(lambda gradient: -gradient),
+}
+
+
+@pytest.mark.parametrize("recipe", ["mnist-mlp-z100", "mnist-dcgan"])
+@pytest.mark.parametrize("where", HOOKS)
+def test_what_hooks_and_subclasses_do_is_done(recipe, where):
+    """Fully connected networks left hooks and subclasses of layers out, and groups those of gradients."""
+    if (recipe, where) == ("mnist-dcgan", "subclass"):
+        pytest.skip("its layers are convolutions")
+    reference, fast = engines(recipe, init="default")
+    for engine in (reference, fast):
+        HOOKS[where](engine.state)
+    assert not can_group([fast])
+    for engine in (reference, fast):
+        train(engine, 2)
     assert apart(reference.state, fast.state) < 1e-10
 
 

@@ -18,8 +18,11 @@ from gan_bench.records.lock import trial_lock
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status, TrialRecord
 
-GRACE_SECONDS = 60.0
-"""Seconds past its trials' time limit after which a worker that does not answer is killed."""
+GRACE_SECONDS = 300.0
+"""Seconds past its trials' time limit after which a worker that does not answer is killed.
+
+Its trials' clocks do not count what precedes them: on a GPU rehearsing ways, compiling and recording take minutes.
+"""
 _LATE = "the worker did not stop at its time limit and was killed; raise it and run with --retry-failed"
 
 

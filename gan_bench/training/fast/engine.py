@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from gan_bench.config.trial import Precision, TrialConfig
@@ -19,7 +19,7 @@ from gan_bench.models.losses import LOSSES
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast import conv_layers
 from gan_bench.training.fast.flat_adam import FlatAdam
-from gan_bench.training.fast.linear_stack import LinearStack
+from gan_bench.training.fast.linear_stack import LinearStack, is_its_layers
 from gan_bench.training.objective import ARTICLES, Objective
 from gan_bench.training.precision import pair_in
 from gan_bench.training.state import TrainState
@@ -206,11 +206,5 @@ def is_sequential(state: TrainState) -> bool:
     networks = (state.generator, state.discriminator)
     forwards = tuple(type(network).forward for network in networks)
     return forwards == (SequentialGenerator.forward, SequentialDiscriminator.forward) and all(
-        type(network.layers) is nn.Sequential and not is_hooked(network) and not is_hooked(network.layers)
-        for network in networks
+        map(is_its_layers, networks)
     )
-
-
-def is_hooked(module: nn.Module) -> bool:
-    """True if a module does more than its forward."""
-    return bool(module._forward_hooks or module._forward_pre_hooks)

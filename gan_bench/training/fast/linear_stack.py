@@ -36,6 +36,15 @@ def carry_back_(activation: nn.Module | None, gradient: Tensor, output: Tensor) 
             _aten.tanh_backward.grad_input(gradient, output, grad_input=gradient)
 
 
+def is_its_layers(network: nn.Module) -> bool:
+    """True if a network whose forward is that of its ``layers`` does no more: no hook, no container of its own."""
+    of_modules = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    of_parameters = ("_backward_hooks", "_post_accumulate_grad_hooks")
+    hooks = [getattr(module, name) for module in network.modules() for name in of_modules]
+    hooks += [getattr(parameter, name, None) for parameter in network.parameters() for name in of_parameters]
+    return type(getattr(network, "layers", None)) is nn.Sequential and not any(hooks)
+
+
 class LinearStack:
     """Runs an ``nn.Sequential`` of linear layers, each followed by ReLU, LeakyReLU, Tanh or nothing.
 
@@ -63,15 +72,15 @@ class LinearStack:
     @staticmethod
     def fits(network: nn.Module) -> bool:
         """True if a network is such a stack."""
-        if type(network) not in (mlp.Generator, mlp.Discriminator):  # their forward is their layers, and no more
+        if type(network) not in (mlp.Generator, mlp.Discriminator) or not is_its_layers(network):
             return False
-        layers = getattr(network, "layers", None)
-        if not isinstance(layers, nn.Sequential) or not isinstance(layers[0], nn.Linear):
+        layers = [*network.get_submodule("layers").children()]
+        if type(layers[0]) is not nn.Linear:
             return False
         before: nn.Module | None = None
         for layer in layers:
-            pair = isinstance(before, nn.Linear) and type(layer) in (nn.ReLU, nn.LeakyReLU, nn.Tanh)
-            if not (pair or (isinstance(layer, nn.Linear) and layer.bias is not None)):
+            pair = type(before) is nn.Linear and type(layer) in (nn.ReLU, nn.LeakyReLU, nn.Tanh)
+            if not (pair or (type(layer) is nn.Linear and layer.bias is not None)):
                 return False
             before = layer
         return True

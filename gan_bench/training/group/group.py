@@ -16,6 +16,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -203,7 +204,7 @@ class Group:
         try:
             return self._ready(way)
         except Exception as error:  # compilers, drivers and cards raise many kinds
-            if is_out_of_memory(error, len(self.members)):
+            if is_out_of_memory(error):
                 raise
             warnings.warn(f"the way {way!r} of training is not used ({brief(error)})", RuntimeWarning, stacklevel=2)
             self.way = self._step = None
@@ -423,10 +424,20 @@ def can_group(engines: Sequence[object]) -> bool:
         isinstance(e, FastEngine)
         and e.repeats
         and not e.draws_itself
-        and can_stack(e.state)
+        and _can_stack(e)
         and LOSSES[e.config.loss].is_of_each_trial
         for e in engines
     )
+
+
+_stackable = WeakKeyDictionary[FastEngine, bool]()
+"""What ``can_stack`` said of an engine's networks, which is asked before every few steps."""
+
+
+def _can_stack(engine: FastEngine) -> bool:
+    if engine not in _stackable:
+        _stackable[engine] = can_stack(engine.state)
+    return _stackable[engine]
 
 
 def can_record(engine: FastEngine) -> bool:

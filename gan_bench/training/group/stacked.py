@@ -17,8 +17,9 @@ from torch.optim import Optimizer
 
 from gan_bench.config.trial import Precision
 from gan_bench.models import mlp
-from gan_bench.training.fast.engine import is_hooked, is_sequential
+from gan_bench.training.fast.engine import is_sequential
 from gan_bench.training.fast.flat_adam import fused_adam
+from gan_bench.training.fast.linear_stack import is_its_layers
 from gan_bench.training.objective import Objective
 from gan_bench.training.precision import pair_in
 from gan_bench.training.state import TrainState
@@ -28,7 +29,8 @@ from gan_bench.training.step import Batch, GANPair, update
 def can_stack(state: TrainState) -> bool:
     """True if trials with such networks can train together: known forwards, known layers, nothing else."""
     networks = (state.generator, state.discriminator)
-    if not (is_sequential(state) or tuple(map(type, networks)) == (mlp.Generator, mlp.Discriminator)):
+    are_mlps = tuple(map(type, networks)) == (mlp.Generator, mlp.Discriminator) and all(map(is_its_layers, networks))
+    if not (are_mlps or is_sequential(state)):
         return False
     layers = [layer for network in networks for layer in _layers(network)]
     known = [id(parameter) for layer in layers for parameter in layer.parameters()]
@@ -45,7 +47,7 @@ _KNOWN = (nn.Linear, nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Conv2d, nn.ConvTranspose
 
 def _is_stackable(layer: nn.Module) -> bool:
     names = {name for name, _ in layer.named_parameters()}
-    if type(layer) not in _KNOWN or is_hooked(layer) or not names <= {"weight", "bias"}:
+    if type(layer) not in _KNOWN or not names <= {"weight", "bias"}:
         return False
     match layer:
         case nn.Conv2d() | nn.ConvTranspose2d():
