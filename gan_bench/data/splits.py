@@ -175,9 +175,8 @@ ASKED: tuple[Callable[[Place], Pair | None], ...] = (
 
 
 def _named_held_out(place: Place) -> str:
-    """``test`` beside ``cat``, and ``test tube`` beside ``bullet train``; no ``test tubes`` beside ``beakers``."""
-    is_train_beside = any(each.split == "train" for each in place.folders)
-    found = place.held_out or [each for each in place.folders if each.split == "test" and is_train_beside]
+    """``test`` beside ``cat``, and ``test tubes`` beside ``beakers``: what is no thing first."""
+    found = place.held_out or [each for each in place.folders if each.split == "test"]
     return f"those in {_called(*place.path, found[0].name)}" if found else ""
 
 
