@@ -64,10 +64,15 @@ _LIKE_MASKS = re.compile("mask|label|annot|gt|ground|seg|trimap", re.IGNORECASE)
 """What every name with a word for masks has."""
 
 
-def _masks_with_images(names: Iterable[str]) -> dict[tuple[Words, Words], tuple[str, str]]:
-    """Return the masks among some images, each with the image that it is of: one of the same subject and no mask."""
-    masks = {_subject(name): name for name in names if _LIKE_MASKS.search(name) and _is_mask(name)}
-    images = {_subject(name): name for name in names if masks and not _is_mask(name)}
+def _masks_with_images(names: Collection[str]) -> dict[tuple[Words, Words], tuple[str, str]]:
+    """Return the masks among some images, each with the image that it is of: one of the same subject and no mask.
+
+    Folders that hold all of them tell none apart: ``Kvasir-SEG``.
+    """
+    ends = min(names, default=""), max(names, default="")
+    start = len(os.path.commonpath([name.rpartition("/")[0] for name in ends]))
+    masks = {_subject(name): name for name in names if _LIKE_MASKS.search(name, start) and _is_mask(name[start:])}
+    images = {_subject(name): name for name in names if masks and not _is_mask(name[start:])}
     return {subject: (mask, images[subject]) for subject, mask in masks.items() if subject in images}
 
 

@@ -780,6 +780,9 @@ MASKS = [
     (names("cat", "cat/masks", "dog"), "cat/masks/0 and cat/0"),
     (names("CameraRGB", "CameraSeg"), "CameraSeg/0 and CameraRGB/0"),
     (names("images", "masks", "labels", "a/images", "a/gt"), "a/gt/0 and a/images/0"),
+    (names("Kvasir-SEG/images", "Kvasir-SEG/masks"), "Kvasir-SEG/masks/0 and Kvasir-SEG/images/0"),
+    (names("with masks/a/image", "with masks/a/mask"), "with masks/a/mask/0 and with masks/a/image/0"),
+    (beside("masks/{}", "masks/{}_mask"), "masks/0_mask and masks/0"),
     (beside("train/{}", "train_masks/{}_mask"), "train_masks/0_mask and train/0"),
     (beside("images/\u732b{}", "mask/\u732b{}_mask"), "mask/\u732b0_mask and images/\u732b0"),
     (
@@ -818,6 +821,8 @@ def test_masks_that_have_the_names_of_images_are_said(listed, pair):
         beside("face_{}", "mask_{}"),
         beside("cars/car_{}", "labels/a_{}"),
         names("with_mask", "without_mask"),
+        names("Face Mask/with_mask", "Face Mask/without_mask"),
+        [],
         names("Mask", "Non Mask"),
         names("mask", "nomask"),
         names("mask_images", "nomask_images"),
