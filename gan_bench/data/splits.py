@@ -212,7 +212,5 @@ def _question(place: Place, pair: Pair, source: str) -> DataError:
     """Return the error that asks whether two folders of a place are splits."""
     where = _called(source, *place.path)
     one, other = (printable(each.name) for each in pair)
-    alone = f"name {where} alone, or " if _is_layout(place) else ""
-    return DataError(
-        f"{where} holds {one} and {other}: these may be splits or classes; {alone}{_MOVE}, or rename classes"
-    )
+    alone = f", or name {where} to leave the others out" if _is_layout(place) else ""
+    return DataError(f"{where} holds {one} and {other}: these may be splits or classes; {_MOVE}, or rename both{alone}")

@@ -662,12 +662,12 @@ def test_what_is_split_asked_and_said(folders):
         (
             ["faces", "faces_test"],
             "source holds faces and faces_test: these may be splits or classes; put splits alone into one folder as "
-            "train and test, with their classes below, or rename classes",
+            "train and test, with their classes below, or rename both",
         ),
         (
             ["images/train", "images/val", "masks/train", "masks/val"],
-            "source/images holds train and val: these may be splits or classes; name source/images alone, or put "
-            "splits alone into one folder as train and test, with their classes below, or rename classes",
+            "source/images holds train and val: these may be splits or classes; put splits alone into one folder as "
+            "train and test, with their classes below, or rename both, or name source/images to leave the others out",
         ),
         (
             ["train", "val", "dev"],
