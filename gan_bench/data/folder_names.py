@@ -109,10 +109,11 @@ class Folder:
 
 @dataclass(frozen=True)
 class Place:
-    """A folder with folders in it: its path, and these by name."""
+    """A folder with folders in it: its path, these by name, and whether all images lie in it."""
 
     path: Words
     folders: tuple[Folder, ...]
+    holds_all: bool
 
     @property
     def named(self) -> list[Folder]:
@@ -143,14 +144,16 @@ def places_of(images: Mapping[Words, int], ignored: Collection[Words] = ()) -> d
     """
     counts, below = Counter[Words](), dict[Words, set[str]]()
     for path, count in images.items():
+        counts[path] += count
         for depth, name in enumerate(path):
             below.setdefault(path[:depth], set()).add(name)
-            counts[path[: depth + 1]] += count
+            counts[path[:depth]] += count
     places = {}
     for path in sorted(below, key=lambda path: (has_masks(path), path)):
         inside = [(*path, name) for name in sorted(below[path]) if (*path, name) not in ignored]
         beside = [(*path, plural(images[path], "image"))] if path in images else []
-        places[path] = Place(path, tuple(_folder(each, counts[each], below) for each in (*beside, *inside)))
+        folders = tuple(_folder(each, counts[each], below) for each in (*beside, *inside))
+        places[path] = Place(path, folders, counts[path] == counts[()])
     return places
 
 

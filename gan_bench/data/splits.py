@@ -139,13 +139,20 @@ def _two_that_may_be_splits(place: Place) -> Pair | None:
 
 
 def _held_out_of_neighbour(place: Place) -> Pair | None:
-    """``faces_test`` beside ``faces``, ``test`` beside ``images``, ``test/cat`` beside ``cat`` or ``A/cat``."""
+    """``faces_test`` beside ``faces``, ``test/cat`` beside ``cat`` or ``A/cat``, and ``test`` beside ``images``.
+
+    The last is asked where all images lie: further down, images beside ``test`` may be a day's photos.
+    """
     others = [each for each in place.folders if each.split != "test"]
-    for held_out, each in product(place.held_out, others):
-        has_its_name = each.rest == held_out.rest and (each.rest or each.is_data)
-        has_its_classes = held_out.classes and held_out.classes <= each.classes
-        if has_its_name or has_its_classes or each.name in held_out.below:
-            return each, held_out
+    alike = {each.rest: each for each in reversed(others) if each.rest or (each.is_data and place.holds_all)}
+    named = {each.name: each for each in others}
+    with_classes = [each for each in others if each.classes]
+    for held_out in place.held_out:
+        found = alike.get(held_out.rest) or named.get(min(held_out.below & named.keys(), default=""))
+        if held_out.classes and not found:
+            found = next((each for each in with_classes if held_out.classes <= each.classes), None)
+        if found:
+            return found, held_out
     return None
 
 
