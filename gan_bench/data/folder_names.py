@@ -125,14 +125,13 @@ class Place:
         """The folders that are held out by their names.
 
         A name that ends in a word of its own is that of a thing: ``test tubes`` beside ``beakers``. No thing is
-        ``test_faces`` beside ``faces`` or ``train``, nor what lies alone beside a folder for training.
+        ``test_faces`` beside ``faces``, nor what lies alone beside a folder for training.
         """
         others = [each for each in self.folders if each.split != "test"]
-        are_two = len(self.named) == 2
-        are_none_things = any(each.split == "train" and (are_two or not each.rest) for each in others)
+        is_beside_train = len(self.named) == 2 and any(each.split == "train" for each in others)
         known = {word for each in others for word in each.rest}
         found = [each for each in self.folders if each.split == "test"]
-        return [each for each in found if are_none_things or known.issuperset(each.behind)]
+        return [each for each in found if is_beside_train or known.issuperset(each.behind)]
 
 
 def places_of(images: Mapping[Words, int], ignored: Collection[Words] = ()) -> dict[Words, Place]:

@@ -128,6 +128,7 @@ LAYOUTS = {
     "train, dev, test": "split: train | test",
     "trainset, testset": "split: trainset | testset",
     "train/A, train/B, test/A, test/B": "split: train | test",
+    "train/train, train/car, train/test_tube, test": "split: train | test; say: those in train/test_tube",
     # what nearly surely is split in another way is asked for
     "A/x, A/y, A/z, test/x, test/y": "ask: holds A and test",
     "train_cats, val_dogs, masks": "ask: holds train_cats and val_dogs",
@@ -138,7 +139,6 @@ LAYOUTS = {
     "train/trainA, train/testA, test": "ask: train holds trainA and testA",
     "train/imagesTr, train/imagesTs, test": "ask: train holds imagesTr and imagesTs",
     "train/images, train/val, test": "ask: train holds images and val",
-    "train/train, train/car, train/test_tube, test": "ask: train holds train and test_tube",
     "train/a, train/train, train/val, test/a": "ask: train holds train and val",
     "train, train/train, train/val, test": "ask: train holds train and val",
     "train, train/val, test": "ask: train holds 4 images and val",
@@ -219,7 +219,6 @@ LAYOUTS = {
     "train_images, images_test, cat": "ask: holds train_images and images_test",
     "train_x, val, cat": "ask: holds train_x and val",
     "train_cats, hold_out, cat": "ask: holds train_cats and hold_out",
-    "train, test_faces, cat": "ask: holds train and test_faces",
     "train, test1, cat": "ask: holds train and test1",
     "train, dev_data, cat": "ask: holds train and dev_data",
     "DIV_train_HR, DIV_valid_HR, cat": "ask: holds DIV_train_HR and DIV_valid_HR",
@@ -251,7 +250,6 @@ LAYOUTS = {
         "label",
         "picture",
     ): "ask: holds bullet train and test tube",
-    "Train, Test tube, Beaker, Bus": "ask: holds Train and Test tube",
     cross("vehicle/bus, vehicle/train, animal/cat", "front, rear"): "ask: vehicle holds train and bus",
     "imagesTr, labelsTr, imagesTs": "ask: holds imagesTr and imagesTs",
     "imagesTr, labelsTr, imagesTs, labelsTs": "ask: holds imagesTr and imagesTs",
@@ -396,6 +394,7 @@ LAYOUTS = {
     "train_img, train_lab, val_img, val_lab": "ask: holds train_img and val_img",
     "DCIM/Camera, DCIM/Camera/test": "ask: DCIM/Camera holds 4 images and test",
     "2019/berlin, 2019/berlin_test, 2020": "ask: 2019 holds berlin and berlin_test",
+    "train, test_faces": "ask: holds train and test_faces",
     # classes one of which may be held out
     "A/x, A/masks, test/x, test/masks, B": "say: those in test",
     "A/images, A/x, test/images, test/x, B": "say: those in test",
@@ -510,6 +509,8 @@ LAYOUTS = {
     "2019, 2019/test, 2020": "say: those in 2019/test",
     "DCIM/Camera, DCIM/Camera/test, DCIM/100CANON": "say: those in DCIM/Camera/test",
     "2019/images, 2019/images_test, 2020": "say: those in 2019/images_test",
+    "Train, Test tube, Beaker, Bus": "say: those in Test tube",
+    "train, test_faces, cat": "say: those in test_faces",
     # classes
     "cat": "classes",
     "boat, bus, car, train": "classes",
