@@ -147,12 +147,16 @@ def places_of(images: Mapping[Words, int], ignored: Collection[Words] = ()) -> d
         for depth, name in enumerate(path):
             below.setdefault(path[:depth], set()).add(name)
             counts[path[:depth]] += count
-    places = {}
+    classes, places = _classes_of_folders(below), {}
     for path in sorted(below, key=lambda path: (has_masks(path), path)):
-        inside = [(*path, name) for name in sorted(below[path]) if (*path, name) not in ignored]
-        beside = [(*path, plural(images[path], "image"))] if path in images else []
-        folders = tuple(_folder(each, counts[each], below) for each in (*beside, *inside))
-        places[path] = Place(path, folders, counts[path] == counts[()])
+        found = [plural(images[path], "image")] if path in images else []
+        found += sorted(name for name in below[path] if (*path, name) not in ignored)
+        inside = {name: (*path, name) for name in found}
+        folders = [
+            _folder(name, counts[each] or images[path], below.get(each, ()), classes.get(each, ()))
+            for name, each in inside.items()
+        ]
+        places[path] = Place(path, tuple(folders), counts[path] == counts[()])
     return places
 
 
@@ -161,42 +165,43 @@ def has_masks(path: Iterable[str]) -> bool:
     return not all(MASKS.isdisjoint(words_of(name)) for name in path)
 
 
-def _folder(path: Words, images: int, below: Mapping[Words, Collection[str]]) -> Folder:
-    words = words_of(path[-1])
+def _folder(name: str, images: int = 0, below: Iterable[str] = (), classes: Iterable[str] = ()) -> Folder:
+    words = words_of(name)
     more = [each for each in words if each not in DATA and len(each) > 1 and not each.isdecimal()]
     is_data = not DATA.isdisjoint(words)
     pattern = _MAYBE if is_data and all(map(_MAYBE.fullmatch, more)) else _SURE
     found = {at: match.lastgroup or "" for at, each in enumerate(words) if (match := pattern.fullmatch(each))}
     rest = tuple(each for each in more if not pattern.fullmatch(each))
     return Folder(
-        name=path[-1],
-        exact=_EXACT.get(re.sub(r"[\s_-]+", "", path[-1].lower()).removesuffix("set"), ""),
+        name=name,
+        exact=_EXACT.get(re.sub(r"[\s_-]+", "", name.lower()).removesuffix("set"), ""),
         split=max(found.values(), default=""),  # train before test, as in train_val
         may_be=max((match.lastgroup or "" for each in words if (match := _MAYBE.fullmatch(each))), default=""),
-        is_masks=has_masks(path[-1:]),
+        is_masks=has_masks((name,)),
         is_data=is_data,
         rest=rest,
         behind=tuple(each for each in words[max(found, default=0) :] if each in rest),
         images=images,
-        below=frozenset(below.get(path, ())),
-        classes=_classes(path, below),
+        below=frozenset(below),
+        classes=frozenset(classes),
     )
 
 
-def _classes(path: Words, below: Mapping[Words, Collection[str]]) -> frozenset[str]:
-    """Return the names of folders in a folder that may be classes, or in the only one there, if there are several."""
-    while True:
-        names = [name for name in below.get(path, ()) if not has_masks((name,))]
-        if len(names) != 1:
-            classes = frozenset(name for name in names if DATA.isdisjoint(words_of(name)))
-            return classes if len(classes) > 1 else frozenset()
-        path = (*path, *names)
+def _classes_of_folders(below: Mapping[Words, Collection[str]]) -> dict[Words, frozenset[str]]:
+    """Return the names of folders in each that may be classes, or in the only one there, if there are several."""
+    found: dict[Words, frozenset[str]] = {}
+    for path in sorted(below, key=len, reverse=True):
+        names = [name for name in below[path] if not has_masks((name,))]
+        classes = frozenset(name for name in names if DATA.isdisjoint(words_of(name)))
+        inside = found.get((*path, *names), frozenset()) if len(names) == 1 else classes
+        found[path] = inside if len(inside) > 1 else frozenset()
+    return found
 
 
 @lru_cache(maxsize=2**14)
 def is_of_data(name: str) -> bool:
     """True for ``images``, ``train2017`` and ``leftImg8bit``; ``images without masks`` are a class."""
-    folder = _folder((name,), 0, {})
+    folder = _folder(name)
     return (folder.is_data or (folder.split != "" and not folder.rest)) and "mask" not in name.lower()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Literal
@@ -71,15 +71,16 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
         DataError: Folders may be splits or classes.
     """
     images = Counter(tuple(name.split("/")[:-1]) for name in names)
-    top = _first_place(places_of(images))
-    layout = _exact_layout(top, source) if top and _is_layout(top) else Layout()
-    places = _places_of_training(images, layout)
-    for place, ask in product(places, ASKED):
+    layout, places = Layout(), places_of(images)
+    if (top := _first_place(places)) and _is_layout(top):
+        layout = _exact_layout(top, source)
+        places = _places_of_training(images, layout)
+    for place, ask in product(places.values(), ASKED):
         if pair := ask(place):
             raise _question(place, pair, source)
-    said = [what for place, say in product(places, SAID) if (what := say(place))]
+    said = [what for place, say in product(places.values(), SAID) if (what := say(place))]
     if "test" not in layout.folders:
-        said += filter(None, map(_with_the_same_classes, places))
+        said += filter(None, map(_with_the_same_classes, places.values()))
     return replace(layout, doubts=tuple(_MAYBE.format(what) for what in said[:1]))
 
 
@@ -91,13 +92,13 @@ def _first_place(places: Mapping[Words, Place]) -> Place | None:
     return place
 
 
-def _places_of_training(images: Mapping[Words, int], layout: Layout) -> Collection[Place]:
+def _places_of_training(images: Mapping[Words, int], layout: Layout) -> dict[Words, Place]:
     """Return the places of the images for training, without folders that a held-out split has too: they are classes."""
     inside = tuple(layout.folders["train"].split("/")[:-1])
     ours = {path: count for path, count in images.items() if path[: len(inside)] == inside}
     held_out = (path[len(inside) :] for path in images if path not in ours)
     classes = {(*inside, *path[:end]) for path in held_out for end in range(1, len(path) + 1)}
-    return places_of(ours, classes).values()
+    return places_of(ours, classes)
 
 
 def _is_layout(place: Place) -> bool:
