@@ -128,9 +128,15 @@ def _exact_layout(top: Place, source: str) -> Layout:
 
 def _training_beside_held_out(place: Place) -> Pair | None:
     """``trainA`` beside ``testA``, ``train`` beside ``test_faces``, ``train_cats`` beside ``holdout`` and ``dogs``."""
-    training = sorted((each for each in place.folders if each.split == "train"), key=lambda each: len(each.rest))
-    held_out = sorted(place.held_out, key=lambda each: each.rest != training[0].rest) if training else []
-    return (training[0], held_out[0]) if held_out else None
+    training = sorted((each for each in place.folders if each.split == "train"), key=_plainness)
+    alike = {each.rest: each for each in reversed(training)}
+    held_out = sorted(place.held_out, key=lambda each: (each.rest not in alike, _plainness(each)))
+    return (alike.get(held_out[0].rest, training[0]), held_out[0]) if training and held_out else None
+
+
+def _plainness(folder: Folder) -> tuple[bool, int]:
+    """Return what sorts names of splits first, then those with the fewest words that say more."""
+    return not folder.is_exact, len(folder.rest)
 
 
 def _two_that_may_be_splits(place: Place) -> Pair | None:

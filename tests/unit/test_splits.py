@@ -395,6 +395,10 @@ LAYOUTS = {
     "DCIM/Camera, DCIM/Camera/test": "ask: DCIM/Camera holds 4 images and test",
     "2019/berlin, 2019/berlin_test, 2020": "ask: 2019 holds berlin and berlin_test",
     "train, test_faces": "ask: holds train and test_faces",
+    "trainingSet, trainingSample, testSet": "ask: holds trainingSet and testSet",
+    "train_img, train_inst, test_inst": "ask: holds train_inst and test_inst",
+    "train_img, train_inst, test_img, test_inst": "ask: holds train_img and test_img",
+    "train, val_2, test_1, test": "ask: holds train and test",
     # classes one of which may be held out
     "A/x, A/masks, test/x, test/masks, B": "say: those in test",
     "A/images, A/x, test/images, test/x, B": "say: those in test",
