@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Literal
@@ -79,8 +79,9 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
         if pair := ask(place):
             raise _question(place, pair, source)
     said = [what for place, say in product(places.values(), SAID) if (what := say(place))]
-    if "test" not in layout.folders:
-        said += filter(None, map(_with_the_same_classes, places.values()))
+    alike = next(filter(None, map(_with_the_same_classes, places.values())), "")
+    if alike and "test" not in layout.folders:
+        said.append(f"folders of the same names{', merged,' if _are_merged(images) else ''} in {alike}")
     return replace(layout, doubts=tuple(_MAYBE.format(what) for what in said[:1]))
 
 
@@ -207,7 +208,12 @@ def _with_the_same_classes(place: Place) -> str:
     counts = Counter(name for each in folders for name in (each.name, *each.classes))
     alike = [each for each in folders if all(counts[name] > 1 for name in each.classes or (each.name,))]
     some = some_of([_called(*place.path, each.name) for each in alike], 3)
-    return "" if all(each.is_plain_training for each in alike) else f"folders of the same names in {some}"
+    return "" if all(each.is_plain_training for each in alike) else some
+
+
+def _are_merged(images: Collection[Words]) -> bool:
+    """True if some folders of images are one class."""
+    return len({*classes_of("/".join((*path, "")) for path in images)}) < len(images)
 
 
 SAID: tuple[Callable[[Place], str], ...] = (_named_held_out, _images_beside_train)

@@ -422,25 +422,25 @@ LAYOUTS = {
     "trainers, test, cat": "say: those in test",
     "dev/images, dev/masks, prod/images, prod/masks": "say: those in dev",
     "a, b, asl_alphabet_test": "say: those in asl_alphabet_test",
-    "2019/cat, 2019/dog, 2020/cat, 2020/dog": "alike: 2019, 2020",
-    "entrenamiento/cat, entrenamiento/dog, prueba/cat, prueba/dog": "alike: entrenamiento, prueba",
-    "teste/cat, teste/dog, treino/cat, treino/dog": "alike: teste, treino",
-    "Testdaten/cat, Testdaten/dog, Trainingsdaten/cat, Trainingsdaten/dog": "alike: Testdaten, Trainingsdaten",
-    "seen/cat, seen/dog, unseen/cat, unseen/dog": "alike: seen, unseen",
-    "control/cat, control/dog, prod/cat, prod/dog": "alike: control, prod",
-    cross("color, grayscale, segmented", "cat, dog"): "alike: color, grayscale, segmented",
+    "2019/cat, 2019/dog, 2020/cat, 2020/dog": "merged: 2019, 2020",
+    "entrenamiento/cat, entrenamiento/dog, prueba/cat, prueba/dog": "merged: entrenamiento, prueba",
+    "teste/cat, teste/dog, treino/cat, treino/dog": "merged: teste, treino",
+    "Testdaten/cat, Testdaten/dog, Trainingsdaten/cat, Trainingsdaten/dog": "merged: Testdaten, Trainingsdaten",
+    "seen/cat, seen/dog, unseen/cat, unseen/dog": "merged: seen, unseen",
+    "control/cat, control/dog, prod/cat, prod/dog": "merged: control, prod",
+    cross("color, grayscale, segmented", "cat, dog"): "merged: color, grayscale, segmented",
     "beakers/cat, beakers/dog, test_tubes/cat, test_tubes/dog": "say: those in test_tubes",
-    "bullet_train/cat, bullet_train/dog, steam_train/cat, steam_train/dog": "alike: bullet_train, steam_train",
-    "train_station/cat, train_station/dog, train_track/cat, train_track/dog": "alike: train_station, train_track",
-    "train_horse/cat, train_horse/dog, train_zebra/cat, train_zebra/dog": "alike: train_horse, train_zebra",
-    "train_hr/cat, train_hr/dog, train_lr/cat, train_lr/dog": "alike: train_hr, train_lr",
-    "train_cats/cat, train_cats/dog, train_dogs/cat, train_dogs/dog": "alike: train_cats, train_dogs",
-    "train_1/cat, train_1/dog, train_clean/cat, train_clean/dog": "alike: train_1, train_clean",
-    "old/cat, old/dog, private/cat, private/dog, public/cat, public/dog": "alike: old, private, public",
-    "private/cat, private/dog, public/cat, public/dog, train/cat, train/dog": "alike: private, public, train",
-    "2019/x/a, 2019/x/b, 2020/y/a, 2020/y/b": "alike: 2019, 2020",
-    "images/a, images/b, photos/a, photos/b, train/a, train/b": "alike: images, photos, train",
-    cross("bus, car, train, truck", "front, rear"): "alike: bus, car, train and 1 more",
+    "bullet_train/cat, bullet_train/dog, steam_train/cat, steam_train/dog": "merged: bullet_train, steam_train",
+    "train_station/cat, train_station/dog, train_track/cat, train_track/dog": "merged: train_station, train_track",
+    "train_horse/cat, train_horse/dog, train_zebra/cat, train_zebra/dog": "merged: train_horse, train_zebra",
+    "train_hr/cat, train_hr/dog, train_lr/cat, train_lr/dog": "merged: train_hr, train_lr",
+    "train_cats/cat, train_cats/dog, train_dogs/cat, train_dogs/dog": "merged: train_cats, train_dogs",
+    "train_1/cat, train_1/dog, train_clean/cat, train_clean/dog": "merged: train_1, train_clean",
+    "old/cat, old/dog, private/cat, private/dog, public/cat, public/dog": "merged: old, private, public",
+    "private/cat, private/dog, public/cat, public/dog, train/cat, train/dog": "merged: private, public, train",
+    "2019/x/a, 2019/x/b, 2020/y/a, 2020/y/b": "merged: 2019, 2020",
+    "images/a, images/b, photos/a, photos/b, train/a, train/b": "merged: images, photos, train",
+    cross("bus, car, train, truck", "front, rear"): "merged: bus, car, train and 1 more",
     listed(
         "bus/front",
         "bus/rear",
@@ -456,27 +456,27 @@ LAYOUTS = {
         "bus/front", "bus/rear", "car/front", "car/rear", "train/front", "train/rear", "truck/front", "truck/rear", "."
     ): "alike: bus, car, train and 1 more",
     "bus/a, bus/b, tram/a, tram/b, train/a, train/b, train/c": "alike: bus, tram",
-    "train/cat, train/dog, cat, dog": "alike: cat, dog, train",
+    "train/cat, train/dog, cat, dog": "merged: cat, dog, train",
     "a/x, a/y, b/x, b/y, c": "alike: a, b",
     "1/a, 1/b, 2/a, 2/b, 3/a, 3/b, .": "alike: 1, 2, 3",
     listed(
         "cat/young/a", "cat/young/b", "cat/old/a", "cat/old/b", "dog/young/c", "dog/young/d", "dog/old/c", "dog/old/d"
     ): "alike: cat, dog",
-    "train/a, train/b, seen/a, seen/b, unseen/a, unseen/b": "alike: seen, train, unseen",
-    "train/a, train/b, extra/a, extra/b, query/a, query/b": "alike: extra, query, train",
-    "train/a, train/b, cat/a, cat/b, gallery/a, gallery/b": "alike: cat, gallery, train",
-    "2019/01, 2019/02, 2019/03, 2020/01, 2020/02, 2020/03": "alike: 2019, 2020",
-    cross(VOC, "front, rear"): "alike: aeroplane, bicycle, bird and 17 more",
+    "train/a, train/b, seen/a, seen/b, unseen/a, unseen/b": "merged: seen, train, unseen",
+    "train/a, train/b, extra/a, extra/b, query/a, query/b": "merged: extra, query, train",
+    "train/a, train/b, cat/a, cat/b, gallery/a, gallery/b": "merged: cat, gallery, train",
+    "2019/01, 2019/02, 2019/03, 2020/01, 2020/02, 2020/03": "merged: 2019, 2020",
+    cross(VOC, "front, rear"): "merged: aeroplane, bicycle, bird and 17 more",
     "vehicle, vehicle/train, animal": "say: 4 images beside vehicle/train",
     "imagesTs, labelsTs": "say: those in imagesTs",
     cross(
         "images_background/Greek, images_background/Latin, images_evaluation/Angelic, images_evaluation/Avesta", "c1"
     ): "say: those in images_evaluation",
-    cross("amazon, dslr, webcam", "images/bike, images/mug"): "alike: amazon, dslr, webcam",
-    cross("Art, Clipart, Product, Real World", "Alarm_Clock, Bike"): "alike: Art, Clipart, Product and 1 more",
-    cross("art_painting, cartoon, photo, sketch", "dog, horse"): "alike: art_painting, cartoon, photo and 1 more",
-    cross("clipart, real, quickdraw", "dog, horse"): "alike: clipart, quickdraw, real",
-    cross("color, grayscale, segmented", "Apple_scab, Corn_rust"): "alike: color, grayscale, segmented",
+    cross("amazon, dslr, webcam", "images/bike, images/mug"): "merged: amazon, dslr, webcam",
+    cross("Art, Clipart, Product, Real World", "Alarm_Clock, Bike"): "merged: Art, Clipart, Product and 1 more",
+    cross("art_painting, cartoon, photo, sketch", "dog, horse"): "merged: art_painting, cartoon, photo and 1 more",
+    cross("clipart, real, quickdraw", "dog, horse"): "merged: clipart, quickdraw, real",
+    cross("color, grayscale, segmented", "Apple_scab, Corn_rust"): "merged: color, grayscale, segmented",
     "control, test1, test2": "say: those in test1",
     "variant_a, variant_b, test": "say: those in test",
     "src, tests, docs": "say: those in tests",
@@ -488,13 +488,13 @@ LAYOUTS = {
     "., train": "say: 4 images beside train",
     "cat/train, cat/images, dog": "say: images beside cat/train",
     "cat, val": "say: those in val",
-    "Trainingsdaten/a1, Trainingsdaten/b1, Testdaten/a1, Testdaten/b1": "alike: Testdaten, Trainingsdaten",
+    "Trainingsdaten/a1, Trainingsdaten/b1, Testdaten/a1, Testdaten/b1": "merged: Testdaten, Trainingsdaten",
     "., cat_test": "say: those in cat_test",
-    "original/a1, original/b1, augmented/a1, augmented/b1": "alike: augmented, original",
-    "yes, no, brain_tumor_dataset/yes, brain_tumor_dataset/no": "alike: brain_tumor_dataset, no, yes",
+    "original/a1, original/b1, augmented/a1, augmented/b1": "merged: augmented, original",
+    "yes, no, brain_tumor_dataset/yes, brain_tumor_dataset/no": "merged: brain_tumor_dataset, no, yes",
     cross(
         "cell_images, cell_images/cell_images", "Parasitized, Uninfected"
-    ): "alike: cell_images/Parasitized, cell_images/Uninfected, cell_images/cell_images",
+    ): "merged: cell_images/Parasitized, cell_images/Uninfected, cell_images/cell_images",
     "seen_images, unseen_images": "say: those in unseen_images",
     "holdout, rest": "say: those in holdout",
     "fold_1, fold_2, test": "say: those in test",
@@ -656,7 +656,10 @@ def outcome_of(found):
         return f"ask: {re.split(': these may|, and it cannot', str(error))[0].removeprefix('source').lstrip('/ ')}"
     split = " | ".join(each.removesuffix("/") for each in layout.folders.values())
     said = [each.removeprefix(DOUBT).partition(" are trained on")[0] for each in layout.doubts]
-    doubted = [f"say: {each}".replace("say: folders of the same names in", "alike:") for each in said]
+    same = "say: folders of the same names"
+    doubted = [
+        f"say: {each}".replace(f"{same} in", "alike:").replace(f"{same}, merged, in", "merged:") for each in said
+    ]
     return "; ".join([f"split: {split}"] * bool(split) + doubted) or "classes"
 
 
@@ -708,7 +711,7 @@ def test_a_remedy_ends_the_question():
     assert outcome_of(names("train", "test")) == "split: train | test"  # of images beside test, or photos_test
     assert outcome_of(names("train/cat", "test/cat", "train/dog", "test/dog")) == "split: train | test"  # of cat/train
     both = outcome_of(names("all/cat", "all/dog", "extra/cat", "extra/dog"))  # of train and extra
-    assert both == "alike: all, extra"
+    assert both == "merged: all, extra"
 
 
 def test_a_second_held_out_folder_is_said_to_be_left_out():
