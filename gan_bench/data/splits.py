@@ -149,7 +149,8 @@ def _two_that_may_be_splits(place: Place) -> Pair | None:
 def _held_out_of_neighbour(place: Place) -> Pair | None:
     """``faces_test`` beside ``faces``, ``test/cat`` beside ``cat`` or ``A/cat``, and ``test`` beside ``images``.
 
-    The last is asked where all images lie: further down, images beside ``test`` may be a day's photos.
+    The last is asked where all images lie: further down, images beside ``test`` may be a day's photos. Folders of the
+    same classes may be opposites: ``valid`` and ``invalid``.
     """
     others = [each for each in place.folders if each.split != "test"]
     alike = {each.rest: each for each in reversed(others) if each.rest or (each.is_data and place.holds_all)}
@@ -158,7 +159,8 @@ def _held_out_of_neighbour(place: Place) -> Pair | None:
     for held_out in place.held_out:
         found = alike.get(held_out.rest) or named.get(min(held_out.below & named.keys(), default=""))
         if held_out.classes and not found:
-            found = next((each for each in with_classes if held_out.classes <= each.classes), None)
+            having = (each for each in with_classes if held_out.classes <= each.classes)
+            found = next((each for each in having if not each.name.lower().endswith(held_out.name.lower())), None)
         if found:
             return found, held_out
     return None
@@ -196,8 +198,8 @@ def _named_held_out(place: Place) -> str:
 
 
 def _images_beside_train(place: Place) -> str:
-    """``images``, or images, beside ``train`` and nothing else."""
-    pair = sorted(place.folders, key=lambda each: not each.is_plain_training)
+    """``images``, or images, beside ``train`` and nothing else but masks."""
+    pair = sorted((each for each in place.folders if not each.is_masks), key=lambda each: not each.is_plain_training)
     is_said = len(pair) == 2 and pair[0].is_plain_training and pair[1].is_plain_data
     return f"{printable(pair[1].name)} beside {_called(*place.path, pair[0].name)}" if is_said else ""
 
