@@ -65,15 +65,25 @@ _EXACT = {
 class Folder:
     """What the names of a folder and of those in it say. Images beside folders are one more, called ``4 images``.
 
+    ==============  =======  =======  =======  =======  =========  =========
+    name            exact    split    may_be   is_data  rest       behind
+    ==============  =======  =======  =======  =======  =========  =========
+    ``train``       "train"  "train"  "train"  False    ()         ()
+    ``gallery``     "maybe"  ""       "test"   False    (gallery)  (gallery)
+    ``imagesTs``    ""       "test"   "test"   True     ()         ()
+    ``faces_test``  ""       "test"   "test"   False    (faces)    ()
+    ``test_tubes``  ""       "test"   "test"   False    (tubes)    (tubes)
+    ==============  =======  =======  =======  =======  =========  =========
+
     Attributes:
-        name: Its own, of which the next ones are: ``cat_test_images``, say.
+        name: Its own.
         exact: What it is called: "train", "test", "val" or another held-out split, "maybe" one beside ``train``, or "".
-        split: What a word says it is for, "train" or "test", or "": also of ``trainA``, ``val2017`` and ``imagesTs``.
+        split: What a word says it is for, "train" or "test", or "".
         may_be: The same with words that may be languages or classes: ``tr``, ``te``, ``gallery``.
         is_masks: Whether a word is for masks.
-        is_data: Whether a word is for data: ``images``.
-        rest: Words that say more than that, without numbers and letters: ``cat``.
-        behind: Those behind the word for the split: none, and ``tubes`` of ``test tubes``.
+        is_data: Whether a word is for data.
+        rest: Words that say more than that, without numbers and letters.
+        behind: Those behind the word for the split, or all of them without one.
         images: How many lie in it and below.
         below: Names of the folders in it.
         classes: Those that may be classes, in it or in the only folder there, if they are several.
@@ -149,13 +159,9 @@ def places_of(images: Mapping[Words, int], ignored: Collection[Words] = ()) -> d
             counts[path[:depth]] += count
     classes, places = _classes_of_folders(below), {}
     for path in sorted(below, key=lambda path: (has_masks(path), path)):
-        found = [plural(images[path], "image")] if path in images else []
-        found += sorted(name for name in below[path] if (*path, name) not in ignored)
-        inside = {name: (*path, name) for name in found}
-        folders = [
-            _folder(name, counts[each] or images[path], below.get(each, ()), classes.get(each, ()))
-            for name, each in inside.items()
-        ]
+        inside = [each for name in sorted(below[path]) if (each := (*path, name)) not in ignored]
+        folders = [_folder(plural(images[path], "image"), images[path])] if path in images else []
+        folders += [_folder(each[-1], counts[each], below.get(each, ()), classes.get(each, ())) for each in inside]
         places[path] = Place(path, tuple(folders), counts[path] == counts[()])
     return places
 
@@ -169,6 +175,7 @@ def _folder(name: str, images: int = 0, below: Iterable[str] = (), classes: Iter
     words = words_of(name)
     more = [each for each in words if each not in DATA and len(each) > 1 and not each.isdecimal()]
     is_data = not DATA.isdisjoint(words)
+    # Where all else is for data, "Tr" and "Ts" are for splits: of imagesTr; not of hi_tr, which may be a language.
     pattern = _MAYBE if is_data and all(map(_MAYBE.fullmatch, more)) else _SURE
     found = {at: match.lastgroup or "" for at, each in enumerate(words) if (match := pattern.fullmatch(each))}
     rest = tuple(each for each in more if not pattern.fullmatch(each))

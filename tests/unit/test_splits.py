@@ -704,6 +704,11 @@ def test_a_doubt_names_the_folders_and_the_remedy():
     )
 
 
+def test_as_many_images_are_left_out_as_lie_in_a_folder_and_below():
+    listed = names("train", "test", "val", "val/a", "val/a/b")
+    assert layout_of(listed, "source").left_out == {"images of val, as test is held out": 12}
+
+
 @pytest.mark.parametrize("held_out", [["test"], ["test/a", "test/b"]])
 @pytest.mark.parametrize("pair", [("summer", "winter"), ("train_0", "train_1")])
 def test_folders_of_the_same_names_are_no_doubt_where_others_are_held_out(pair, held_out):
