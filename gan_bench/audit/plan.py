@@ -181,7 +181,8 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
             elif stored.trial["name"] in asked:
                 failed.append(stored)
     trials = [(each, stored) for each in settings.values() for stored in each.trials if stored.trial["name"] in asked]
-    ended = [each for each in ended if each[2] is None or each[2][0] in asked]
+    suites = {suite for suite, _, trial in checked if options.only is None or (trial and trial[0] in asked)}
+    ended = [each for each in ended if (each[2][0] in asked if each[2] else each[0] in suites)]
     consistent = ended if "consistent" in options.asked else []
     if not (trials or failed or any(trial or options.only is None for *_, trial in consistent)):
         names = [trial[0] for _, check, trial in checked if trial and _has_ended(check)]

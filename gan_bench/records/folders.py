@@ -58,9 +58,18 @@ def results_folders_in(folder: Path) -> list[Path]:
     found = list[Path]()
     for each in sorted(folder.iterdir()):
         with contextlib.suppress(OSError, UnreadableError):  # what this process may not look into
-            if not each.name.startswith(".") and any(_is_suite(path, unseen=False) for path in suite_folders(each)):
+            if not each.name.startswith(".") and holds_records(each):
                 found.append(each)
     return found
+
+
+def holds_records(folder: Path) -> bool:
+    """True if a folder is, or holds, a suite's folder as far as this process may look.
+
+    Raises:
+        UnreadableError: It may not look into the folder itself.
+    """
+    return any(_is_suite(path, unseen=False) for path in suite_folders(folder))
 
 
 def suite_folders(results: Path) -> list[Path]:
@@ -110,6 +119,15 @@ def suite_of(folder: Path) -> str:
 def is_publication(suite: Path) -> bool:
     """True if the records of a suite's folder were published, without what is theirs alone."""
     return (suite / LEFT_OUT).is_file()
+
+
+def is_published(suite: Path, directory: str) -> bool:
+    """True if a record was published; a run may have added others since."""
+    with contextlib.suppress(RecordError):
+        found = read_publication(suite)
+        names = found.get("published") if found else None
+        return is_publication(suite) and (names is None or any(each.startswith(f"{directory}/") for each in names))
+    return is_publication(suite)
 
 
 def command_of(folder: Path, plan: schema.PlanFile, suite: str) -> str:
@@ -328,7 +346,7 @@ def remedy_of(suite: Path, known: Planned, directory: str) -> str:
         known: Its planned trials by directory.
         directory: The record's.
     """
-    if is_publication(suite):
+    if is_published(suite, directory) if directory else is_publication(suite):
         return FETCH_AGAIN
     row: Mapping[str, Any] | None = known.get(directory)
     if row is None and (trial := read_optional(suite / directory / TRIAL, schema.TRIAL, RecordError)):

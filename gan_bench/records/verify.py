@@ -20,7 +20,8 @@ from gan_bench.records.folders import (
     baselines_fault,
     excused,
     folders_by_suite,
-    is_publication,
+    holds_records,
+    is_published,
     read_left_out,
     read_plan,
     remedy_of,
@@ -87,6 +88,8 @@ def verify(results: Path) -> Iterator[RecordCheck]:
     """
     if (results / TRIAL).is_file():
         yield _verified_alone(results.resolve())
+        if not holds_records(results):
+            return
     declare_foreign_measures(results)
     folders = folders_by_suite(results).values()
     for suite in sorted(each for found in folders for each in (*found.read, *found.aside)):  # one of links to one
@@ -184,16 +187,16 @@ def _faults(stored: StoredTrial, may_miss: frozenset[str]) -> Iterator[str]:
 
 
 def _name_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
-    """Yield what the directory, the name and the setting of a record say otherwise than its config."""
+    """Yield what the name and the setting of a record say otherwise than its config, and an id that is another's."""
     name, setting, seed = stored.trial["name"], stored.trial["setting"], f",seed={config.seed}"
     if not stored.path.name.endswith(f"--{config.id}"):
         yield f"it is the record of another trial, {config.id}; a run sets it aside where its directory is planned"
-    elif stored.path.name != (own := directory_name(name, config.id)):
-        yield f"its directory is not called as its trial, {printable(own)}"
     for what, text in (("name", name.removesuffix(seed)), ("setting", setting)):
-        if value := misnamed(text, config) or ("" if name == setting + seed else name):
+        if value := misnamed(text, config):
             yield f"its {what} says {clip(printable(value), 60)}, which is not what its config says"
             return
+    if name != setting + seed:
+        yield f"its name is {clip(printable(name), 60)}, which is not its setting with its seed"
 
 
 def _checkpoint_fault(checkpoint: Path, trial_id: str) -> str:
@@ -337,8 +340,12 @@ def _remedy(suite: Path, stored: StoredTrial, faults: Collection[str]) -> Iterat
 def _remarks(stored: StoredTrial) -> Iterator[str]:
     if stored.record is None:
         owner = trial_lock(RecordDirectory(stored.path)).holder()
-        remedy = FETCH_AGAIN if is_publication(stored.path.parent) else "run the suite again to continue"
+        is_theirs = is_published(stored.path.parent, stored.path.name)
+        remedy = FETCH_AGAIN if is_theirs else "run the suite again to continue"
         yield f"running now ({owner})" if owner else f"has not ended; {remedy}"
+    own = directory_name(stored.trial["name"], stored.trial["id"])
+    if stored.path.name != own and stored.path.name.endswith(f"--{stored.trial['id']}"):
+        yield f"its directory is not called as its trial; rename it back to {printable(own)}"
     broken = [path.name for path in stored.path.glob("*.broken")]
     if broken:
         yield f"{', '.join(sorted(broken))} was found damaged and set aside"

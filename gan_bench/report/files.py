@@ -20,19 +20,23 @@ class WrittenFiles:
     Args:
         folder: Where it goes.
         listed: Pattern of the names that are listed; the rest is never removed.
+        name: What the list is called.
+        is_ours: Whether the folder is known to be such a one: else a list there is somebody's own.
 
     Attributes:
         folder: Where it goes.
-        earlier: What the list of an earlier one names.
+        earlier: What the list of an earlier one names; none is believed where the folder is not ours.
         written: What was written.
     """
 
-    def __init__(self, folder: Path, listed: str) -> None:
-        self.folder, self._listed = folder, re.compile(listed)
+    def __init__(self, folder: Path, listed: str, name: str = WRITTEN, *, is_ours: bool = True) -> None:
+        self.folder, self._listed, self._name = folder, re.compile(listed), name
         self.written: list[str] = []
         self.earlier: list[str] = []
+        if not is_ours:
+            return
         with suppress(OSError, RecordError):  # where no list can be read, nothing goes
-            names = read_file(folder / WRITTEN).decode(errors="replace").splitlines()
+            names = read_file(folder / name).decode(errors="replace").splitlines()
             self.earlier = list(filter(self._listed.fullmatch, names))
 
     def write(self, name: str, content: bytes | str) -> Path:
@@ -53,7 +57,7 @@ class WrittenFiles:
         for name in gone:
             (self.folder / name).unlink(missing_ok=True)
         names = {*self.written, *self.earlier}
-        for place in {(self.folder / name).parent for name in (WRITTEN, *names)}:
+        for place in {(self.folder / name).parent for name in (self._name, *names)}:
             remove_leftovers(place)
         listed = sorted(filter(self._listed.fullmatch, names - gone))
-        write_atomically(self.folder / WRITTEN, "".join(f"{name}\n" for name in listed))
+        write_atomically(self.folder / self._name, "".join(f"{name}\n" for name in listed))

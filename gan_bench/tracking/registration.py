@@ -31,7 +31,7 @@ WEIGHTS_TAG = "gan_bench.weights_sha256"
 
 def model_name(suite: str, prefix: str = "", apart: Sequence[str] = ()) -> str:
     """Return what the registry calls a suite's generator: no slash, colon or quotation mark may be in it."""
-    return re.sub(r"[/:'\"]", "-", "-".join([f"{prefix}{suite}", *apart]))
+    return re.sub(r"[/:'\"]", "-", "~".join([f"{prefix}{suite}", *apart]))  # which no suite has in its name
 
 
 def register(results: Path, uri: str, prefix: str, trial: Path, apart: Sequence[str] = ()) -> str:

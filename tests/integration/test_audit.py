@@ -234,25 +234,30 @@ def test_a_name_that_its_config_contradicts_is_found(results, was, now, said):
 @pytest.mark.parametrize(
     ("trial", "said"),
     [
-        ({"name": "{setting}"}, "its name says mnist-mlp-z100,"),
+        ({"name": "{setting}"}, "its name is mnist-mlp-z100,"),
         ({"name": "{setting},seed=00"}, "its name says seed=00"),
-        ({"setting": "mnist-dcgan"}, "its name says mnist-mlp-z100,"),
+        ({"setting": "mnist-dcgan"}, "its setting says mnist-dcgan"),
         ({"name": "cats-dcgan,seed=0", "setting": "cats-dcgan"}, "its name says cats-dcgan"),
         ({"name": "{setting}, lr=0.5,seed=0"}, "its name says lr=0.5"),
-        ({"directory": "mnist-dcgan,seed=0"}, "its directory is not called as its trial"),
     ],
 )
-def test_a_name_is_its_setting_with_its_seed_and_the_directory_is_called_so(results, trial, said):
+def test_a_name_is_its_setting_with_its_seed(results, trial, said):
     record, *_ = records(results)
     setting = json.loads(record.trial.read_text())["setting"]
     names = {key: text.format(setting=setting) for key, text in trial.items()}
-    if directory := names.pop("directory", None):
-        record.path.rename(record.path.with_name(f"{directory}--{record.path.name[-8:]}"))
-    else:
-        edit(record.trial, **names)
-        reseal(record)
+    edit(record.trial, **names)
+    reseal(record)
     (check,) = (each for each in verify(results) if each.faults)
     assert any(fault.startswith(said) for fault in check.faults), check.faults
+
+
+def test_a_record_whose_directory_was_renamed_is_whole_and_is_to_be_named_back(results):
+    """Its id ties it to its config; an audit called it contradicted, and a board refused its whole folder."""
+    record, *_ = records(results)
+    record.path.rename(record.path.with_name(f"best--{record.path.name[-8:]}"))
+    checks = list(verify(results))
+    assert not [each for each in checks if each.faults]
+    assert any(f"rename it back to {record.path.name}" in text for each in checks for text in each.remarks)
 
 
 def last_scores_changed(record, by):
@@ -666,6 +671,17 @@ def test_a_damaged_plan_is_named_by_its_suite_whatever_is_asked_for(results):
     (results / "small" / "plan.json").write_text("{")
     said = " ".join(audit(results, "--levels", "consistent", "--only", "seed=1", code=1).split())
     assert "contradicted consistent: small: " in said
+
+
+def test_a_fault_of_a_suite_that_nothing_asked_for_is_of_is_left_out(results):
+    """``--only`` of one suite's trials contradicted another suite, and wrote that into its audits."""
+    other = results / "other"
+    other.mkdir()
+    (other / "anchors.json").write_text("{")
+    said = " ".join(audit(results, "--levels", "consistent", "--only", "seed=1").split())
+    assert "other" not in said
+    assert not (other / "audit.json").exists()
+    assert "contradicted consistent: other: " in " ".join(audit(results, "--levels", "consistent", code=1).split())
 
 
 @pytest.mark.parametrize(

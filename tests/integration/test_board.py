@@ -187,6 +187,19 @@ class TestBoard:
             f"All settings of {lab}/results/test version {version}" for version, lab in ((1, "lab-a"), (2, "lab-b"))
         ]
 
+    def test_a_list_of_files_without_a_board_is_a_users(self, folders, tmp_path):
+        """Every CSV file that a ``files.txt`` named was removed, though nothing of a board was there."""
+        site = tmp_path / "site"
+        site.mkdir()
+        for name, text in (("files.txt", "data.csv\n"), ("data.csv", "a,b")):
+            (site / name).write_text(text)
+        build_board(folders, site)
+        build_board(folders, site)
+        assert ((site / "files.txt").read_text(), (site / "data.csv").read_text()) == ("data.csv\n", "a,b")
+        (site / "index.html").unlink()
+        with pytest.raises(UserError, match="holds board-files.txt and no board"):
+            build_board(folders, site)
+
     def test_a_folder_that_is_named_twice_is_one(self, folders, tmp_path, monkeypatch):
         """By its name and by its path it was two, and the page had a path of this machine."""
         monkeypatch.chdir(folders[0].parent)

@@ -149,7 +149,7 @@ def test_each_champion_of_a_suite_has_a_model(tmp_path, changes, apart):
     assert all(each.path for each in found), found
     assert [each.apart for each in found] == apart
     names = [registration.model_name("test", "anna/", each.apart) for each in found]
-    assert names == ["-".join(["anna-test", *each]) for each in apart]
+    assert names == ["~".join(["anna-test", *each]) for each in apart]
 
 
 def test_the_same_weights_are_one_version(results, uri):

@@ -40,6 +40,8 @@ NOTE = (
 MARK = "<title>gan_bench board</title>"
 """Tells the page of a board from a user's own."""
 CARDS = "cards"
+LIST = "board-files.txt"
+"""Lists the files that the next board in the folder may remove; a report there has a list of its own."""
 AGREED = 0.02
 """Relative difference that baselines of machines may have: they draw other noise, and round otherwise."""
 NAMED = 3
@@ -116,11 +118,13 @@ def build_board(folders: Sequence[Path], out: Path) -> Board:
     page = out / "index.html"
     if page.exists() and MARK not in page.read_text(encoding="utf-8", errors="replace"):
         raise UserError(f"{page} is no board, and stays as it is; choose another folder with --out")
+    if (out / LIST).exists() and not page.exists():
+        raise UserError(f"{out} holds {LIST} and no board, and stays as it is; choose another folder with --out")
     rows, left = read_board(folders)
     keys = sorted({entry.key for entry in rows}, key=lambda key: (key.profile == "quick", key))
     several = [key for key in keys if any(other != key and replace(other, images=key.images) == key for other in keys)]
     made = tuple(_table(key, [entry for entry in rows if entry.key == key], named=key in several) for key in keys)
-    files = WrittenFiles(out, rf"{CARDS}/\w[\w+.-]*\.html|\w[\w+.-]*\.csv")
+    files = WrittenFiles(out, rf"{CARDS}/\w[\w+.-]*\.html|\w[\w+.-]*\.csv", LIST, is_ours=page.exists())
     try:
         for entry in rows:
             files.write(f"{CARDS}/{card_name(entry)}.html", _card_page(entry))

@@ -14,7 +14,7 @@ from gan_bench.core.errors import UserError, brief
 from gan_bench.core.text import plural, printable
 from gan_bench.records import schema
 from gan_bench.records.code import find_code
-from gan_bench.records.folders import suite_folders
+from gan_bench.records.folders import holds_records
 from gan_bench.records.json_files import read_file, read_optional
 from gan_bench.records.layout import AVERAGE_WEIGHTS, ENVIRONMENT, RECORD, TRIAL, WEIGHTS, RecordDirectory
 from gan_bench.records.places import portable
@@ -157,7 +157,7 @@ def _require_card(folder: Path) -> None:
     Raises:
         UserError: There are files of such names and no card: a record, or a user's README; or a suite's records.
     """
-    if suite_folders(folder):
+    if holds_records(folder):
         raise UserError(f"{folder} holds records; choose another folder with --out")
     card = folder / CARD
     there = [name for name in _NAMES if (folder / name).exists()]
