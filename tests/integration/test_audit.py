@@ -675,13 +675,13 @@ def test_a_damaged_plan_is_named_by_its_suite_whatever_is_asked_for(results):
 
 def test_a_fault_of_a_suite_that_nothing_asked_for_is_of_is_left_out(results):
     """``--only`` of one suite's trials contradicted another suite, and wrote that into its audits."""
-    other = results / "other"
+    other = results / "beside"
     other.mkdir()
     (other / "anchors.json").write_text("{")
     said = " ".join(audit(results, "--levels", "consistent", "--only", "seed=1").split())
-    assert "other" not in said
+    assert "beside:" not in said
     assert not (other / "audit.json").exists()
-    assert "contradicted consistent: other: " in " ".join(audit(results, "--levels", "consistent", code=1).split())
+    assert "contradicted consistent: beside: " in " ".join(audit(results, "--levels", "consistent", code=1).split())
 
 
 @pytest.mark.parametrize(
