@@ -121,13 +121,14 @@ def is_publication(suite: Path) -> bool:
     return (suite / LEFT_OUT).is_file()
 
 
-def is_published(suite: Path, directory: str) -> bool:
-    """True if a record was published; a run may have added others since."""
+def is_published(suite: Path, directory: str = "") -> bool:
+    """True if a record was published, as far as its list says, or a suite's own files: a run may have added records."""
+    names = None
     with contextlib.suppress(RecordError):
         found = read_publication(suite)
         names = found.get("published") if found else None
-        return is_publication(suite) and (names is None or any(each.startswith(f"{directory}/") for each in names))
-    return is_publication(suite)
+    is_listed = not directory or names is None or any(each.startswith(f"{directory}/") for each in names)
+    return is_publication(suite) and is_listed
 
 
 def command_of(folder: Path, plan: schema.PlanFile, suite: str) -> str:
@@ -346,7 +347,7 @@ def remedy_of(suite: Path, known: Planned, directory: str) -> str:
         known: Its planned trials by directory.
         directory: The record's.
     """
-    if is_published(suite, directory) if directory else is_publication(suite):
+    if is_published(suite, directory):
         return FETCH_AGAIN
     row: Mapping[str, Any] | None = known.get(directory)
     if row is None and (trial := read_optional(suite / directory / TRIAL, schema.TRIAL, RecordError)):
