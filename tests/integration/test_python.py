@@ -379,26 +379,6 @@ def test_a_trial_that_another_process_has_is_no_failure(tmp_path, capsys):
     assert (held.exit_code, held.statuses()) == (0, {"unfinished": 1})
 
 
-def test_the_types_of_arguments_are_those_that_are_taken(tmp_path):
-    """A strict type checker refused what works: a path as a reference, an array of seeds."""
-    (tmp_path / "use.py").write_text(
-        "from pathlib import Path\nimport numpy as np\nimport gan_bench as gb\n"
-        "def use() -> None:\n"
-        "    gb.score(Path('made'), Path('real.zip'), extractors={'inception'})\n"
-        "    gb.run('digits', seeds=np.arange(3), extractors=(name for name in ['inception']))\n"
-        "    gb.run('digits', seeds=range(3))\n"
-    )
-    checked = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "use.py"],
-        cwd=tmp_path,
-        env={**os.environ, "MYPYPATH": str(Path(gb.__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stdout
-
-
 def test_a_warning_of_scores_names_the_line_that_called(tmp_path):
     """It named a line of gan_bench, so that no filter of the caller's module took it."""
     calls = [
