@@ -30,7 +30,6 @@ from gan_bench.records.schema import (
     STATISTICS,
     AuditVerdict,
     EvaluationLine,
-    HistoryLine,
     ScoreLine,
     Statistics,
     StepLine,
@@ -63,11 +62,7 @@ def first_logged(stored: StoredTrial) -> StepLine | None:
     """Return the first step of a trial's history, be it the last of an epoch; None beyond those that are compared."""
     if not stored.history or stored.history[0]["step"] > MOST_STEPS:
         return None
-    return as_step(stored.history[0])
-
-
-def as_step(line: HistoryLine) -> StepLine:
-    """Return a line of a history as that of a step: of an epoch, the last one."""
+    line = stored.history[0]
     if line["kind"] == "step":
         return line
     return {"kind": "step", "epoch": line["epoch"], "step": line["step"], **line["last"]}

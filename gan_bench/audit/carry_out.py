@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gan_bench.audit import again, whole
+from gan_bench.audit.needs import threads_fault, use_threads_of
 from gan_bench.audit.plan import AuditCheck, AuditOptions, AuditPlan, finding_of
-from gan_bench.audit.rerun import threads_fault, use_threads_of
 from gan_bench.core import __version__
 from gan_bench.core.errors import UserError, brief
 from gan_bench.core.text import printable

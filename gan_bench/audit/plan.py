@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from gan_bench.audit import again, standards, whole
-from gan_bench.audit.rerun import missing_part
+from gan_bench.audit.needs import missing_part
 from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.naming import chosen_trials
 from gan_bench.config.trial import Trial, TrialConfig, setting_key

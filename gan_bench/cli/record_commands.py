@@ -214,10 +214,6 @@ def sync(
 
 def verify(
     results: Annotated[Path, typer.Argument(help="Results folder of earlier runs, one record, or a card.")],
-    rerun: Annotated[
-        str | None, typer.Option(help="Train again the first steps of trials: a glob or a part of their names.")
-    ] = None,
-    data: Data = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Name planned trials that have not begun.")] = False,
 ) -> None:
     """Check every record: digests, completeness, that history, scores and status agree."""
@@ -225,8 +221,7 @@ def verify(
     from gan_bench.records.layout import TRIAL
     from gan_bench.records.verify import verify as verify_records
 
-    _check_rerun(rerun, results)
-    root, out = data_root(data), console()
+    out = console()
     bad = count = planned = withdrawn = partial = 0
     folder = results if (results / TRIAL).is_file() else existing(results)  # one record, or a card, is no such folder
     for check in verify_records(folder):
@@ -246,13 +241,6 @@ def verify(
         _count_not_begun(out, withdrawn, "no longer planned and never began")
     if not count and not bad:
         raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
-    if rerun:
-        from gan_bench.audit.rerun import rerun as rerun_trials
-
-        for check in rerun_trials(results, rerun, root):
-            bad += bool(check.faults)
-            for text in (*check.faults, *check.remarks):
-                out.say(f"{check.name}: {text}", style="red" if check.faults else None)
     whole = "what is there is as it was saved" if partial else "every record is whole"
     out.say(f"{count} checked: {f'{bad} invalid' if bad else whole}")
     raise typer.Exit(min(bad, 1))
@@ -262,14 +250,6 @@ def _count_not_begun(out: PlainConsole, trials: int, how: str) -> None:
     if trials:
         are = "is" if trials == 1 else "are"
         out.say(f"{plural(trials, 'trial')} {are} {how} (--verbose names them)", style="yellow")
-
-
-def _check_rerun(rerun: str | None, results: Path) -> None:
-    from gan_bench.records.folders import suite_folders
-    from gan_bench.records.layout import TRIAL
-
-    if rerun and (results / TRIAL).is_file() and not suite_folders(results):
-        raise UserError(f"--rerun takes a results folder, and {results} is one record; name the folder and a glob")
 
 
 def audit(

@@ -27,7 +27,6 @@ from support.suites import train_small
 from support.tracking import mlflow_runs
 from support.trials import digits_trial
 
-from gan_bench.audit.rerun import rerun
 from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.channel import spawn
@@ -554,65 +553,6 @@ def test_verify_finds_doubled_and_missing_lines(tmp_path):
         writer.finish(directory, record)  # with digests that fit
         (verdict,) = (each for each in verify(tmp_path / "results") if each.checked)
         assert verdict.faults, changed
-
-
-def test_verify_trains_the_first_steps_again(tmp_path):
-    directory, _ = run(tmp_path, digits_trial())
-    data = DataRoot(tmp_path, given=True)
-    (verdict,) = rerun(tmp_path / "results", "mnist-mlp-z100,seed=0", data)
-    assert (verdict.faults, verdict.remarks) == ((), ("step 2 is the same to the bit",))
-    path = directory.path / "history.jsonl"
-    first, *rest = path.read_text().splitlines(keepends=True)
-    line = json.loads(first)
-
-    def again(by):
-        path.write_text(json.dumps({**line, "loss_g": line["loss_g"] + by}) + "\n" + "".join(rest))
-        (verdict,) = rerun(tmp_path / "results", "*seed=0", data)
-        return verdict
-
-    verdict = again(1.9e-6)  # of another processor that is called "AMD EPYC" as well: it was invalid
-    assert not verdict.faults
-    assert "differs by up to 1.9e-06: machines of one name may round otherwise" in verdict.remarks[0]
-    assert "differs by up to 0.01 on the same machine" in again(0.01).faults[0]
-    edit(directory.environment, device_name="other")
-    (verdict,) = rerun(tmp_path / "results", "*seed=0", data)
-    assert "as it may: other device_name" in verdict.remarks[0]
-
-
-@pytest.mark.parametrize(
-    "changes", [{"log_every": 404, "train_limit": 4, "batch_size": 2, "dataset_repeats": 210}, {"precision": "bf16"}]
-)
-def test_a_rerun_excuses_no_difference_that_nothing_bounds(tmp_path, changes):
-    """Beyond the steps that were measured, and in bfloat16, any number in a history was a remark."""
-    trial = digits_trial(epochs=1, evaluation=EvaluationConfig(epochs=(), samples=2), **changes)
-    directory, _ = run(tmp_path, trial)
-    path = directory.path / "history.jsonl"
-    first, *rest = path.read_text().splitlines(keepends=True)
-    line = json.loads(first)
-    path.write_text(json.dumps({**line, "loss_g": line["loss_g"] + 5}) + "\n" + "".join(rest))
-    (verdict,) = rerun(tmp_path / "results", "*seed=0", DataRoot(tmp_path, given=True))
-    assert verdict.faults == (f"step {line['step']} differs by up to 5 on the same machine",)
-
-
-@pytest.mark.parametrize(
-    ("device", "why"),
-    [
-        ("mps", "it ran on mps, and none is here"),
-        ("cuda:99", "it ran on cuda:99, and none is here"),
-        ("foo", "it ran on foo, and none is here"),
-        ("", "its environment.json names no device"),
-    ],
-)
-def test_a_device_that_is_not_here_ends_no_rerun_of_the_others(tmp_path, device, why):
-    """One record of a GPU ended the check of the whole folder, and asked for a --device that verify does not have."""
-    for seed in (0, 1):
-        directory, _ = run(tmp_path, digits_trial(seed=seed))
-        if seed == 0:
-            edit(directory.environment, device=device)
-    found = {each.name: each for each in rerun(tmp_path / "results", "*", DataRoot(tmp_path, given=True))}
-    elsewhere, here = (found[digits_trial(seed=seed).name] for seed in (0, 1))
-    assert (elsewhere.faults, elsewhere.remarks) == ((), (f"not trained again: {why}",))
-    assert here.remarks == ("step 2 is the same to the bit",)
 
 
 # ---------------------------------------------------------------------------------------------------- tracking

@@ -18,9 +18,7 @@ from support.records import bits
 from support.runs import CPU, context, sites, stop_after, train, train_in_processes
 from support.trials import digits_trial
 
-from gan_bench.audit.rerun import rerun
 from gan_bench.audit.standards import lone_way
-from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.execution.preflight.estimate import estimate
 from gan_bench.execution.trial.context import RunContext
@@ -415,13 +413,6 @@ def test_a_schedule_does_not_set_back_the_numbers_that_others_draw_meanwhile():
 
     (drawn,) = schedule([beside()])
     assert not torch.equal(drawn, torch.rand(3))
-
-
-def test_a_rerun_of_a_member_is_no_fault(tmp_path):
-    run(tmp_path, trials())
-    verdicts = list(rerun(tmp_path, "*", DataRoot(tmp_path, given=True)))
-    assert len(verdicts) == 4
-    assert not any(verdict.faults for verdict in verdicts)
 
 
 # ------------------------------------------------------------------ what fails on a card, with stand-ins for it
