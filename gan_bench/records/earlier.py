@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import pickletools
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import TypedDict
 
-from gan_bench.core.atomic import open_own
 from gan_bench.core.errors import DamagedError, RecordError, UnreadableError
 from gan_bench.core.program_code import is_other_code
 from gan_bench.core.text import printable
@@ -64,32 +60,6 @@ def refuse_other_format(checkpoint: Path) -> None:
     kind, _, number = read_start(checkpoint, 64).partition(b"\n")[0].rpartition(b" ")
     if kind == CHECKPOINT_KIND.rstrip() and number.isdigit() and int(number) != CHECKPOINT_FORMAT:
         raise other_version(checkpoint, "checkpoint format", int(number), CHECKPOINT_FORMAT)
-
-
-_MOST_DESCRIPTION = 10_000_000
-"""Bytes of a checkpoint's description that are looked at; that of a DCGAN has 10,000."""
-
-
-def epoch_of(checkpoint: Path) -> int | None:
-    """Return how many epochs a checkpoint is behind, as ``TrainState`` counts them, or None where it does not say.
-
-    Its tensors are neither read nor is their digest checked: a checkpoint may have gigabytes. Its description is a
-    pickle, of which the words are read and nothing is run: ``epoch``, its number, ``batch``.
-    """
-    words = list[object]()
-    try:
-        with open_own(checkpoint, os.O_RDONLY) as file, zipfile.ZipFile(file) as parts:
-            name = next(each for each in parts.infolist() if each.filename.endswith("/data.pkl"))
-            if name.file_size <= _MOST_DESCRIPTION:
-                words = [value for _, value, _ in pickletools.genops(parts.read(name)) if value is not None]
-    except Exception:  # of bytes that are none of ours the libraries raise nearly anything
-        return None
-    texts = [(place, word) for place, word in enumerate(words) if isinstance(word, str)]
-    for (_, first), (place, second) in pairwise(texts):
-        number = words[place - 1]
-        if (first, second) == ("epoch", "batch") and type(number) is int and number >= 0:
-            return number
-    return None
 
 
 @dataclass(frozen=True)
@@ -213,11 +183,6 @@ class Earlier:
         """
         path = self.directory.history
         return len(parse_lines(path, read_if_there(path) or b"", schema.HISTORY, STEP_LINE))
-
-    def epochs_behind(self) -> int | None:
-        """Return how many epochs its last checkpoint is behind, or None where that is not known."""
-        last = self.directory.checkpoint
-        return epoch_of(last if last.exists() else self.directory.previous_checkpoint)
 
     def changed(self, now: Identity) -> str | None:
         """Return what has changed since an earlier run of the trial, or None.

@@ -199,8 +199,7 @@ def _start(trial: Trial, prepared: Preparation) -> str:
     kept = prepared.state.kept.get(trial.id)
     if kept is None:
         return ", from epoch 0" if trial.id in prepared.state.restart else ""
-    about = "at most" if trial.id in prepared.state.at_most else "about"
-    return f", resumed after {about} {kept}" if kept else ", resumed in the first"
+    return f", resumed after at most {kept}" if kept else ", resumed in the first"
 
 
 def _seeds(seeds: list[int]) -> str:

@@ -39,8 +39,7 @@ class PlanState:
         restart: Why trials that had begun are trained from their start, by trial id.
         ended: How trials ended that need no further run, by trial id.
         held: Trials to run that another process is at now, by trial id.
-        kept: Epochs that trials are resumed after, by trial id.
-        at_most: Those trials of them whose checkpoint does not tell its epoch: they are resumed there or before.
+        kept: Most epochs that trials are resumed after, by trial id; a checkpoint may be older than the history.
         deleted: Trials to run whose earlier record ``--fresh`` deletes, each when its trial starts.
     """
 
@@ -51,7 +50,6 @@ class PlanState:
     ended: Mapping[str, Status] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
     kept: Mapping[str, int] = field(default_factory=dict)
-    at_most: frozenset[str] = frozenset()
     deleted: tuple[Trial, ...] = ()
 
 
@@ -69,7 +67,6 @@ def find_plan_state(results: Path, plan: Plan, policy: Policy, identify: Identif
     todo = [t for t in plan.trials if found[t.id].action not in (Action.NOTHING, Action.REFUSE)]
     begun = [trial for trial in todo if earlier[trial.id].directory.path.exists()]
     resumed = [trial_id for trial_id, decision in found.items() if identify and decision.action is Action.RESUME]
-    behind = {trial_id: earlier[trial_id].epochs_behind() for trial_id in resumed}
     replaced = {
         trial_id: (decision.had_begun, _why_retrained(decision, results / plan.suite))
         for trial_id, decision in found.items()
@@ -86,8 +83,7 @@ def find_plan_state(results: Path, plan: Plan, policy: Policy, identify: Identif
             if decision.action is Action.NOTHING and (record := earlier[trial_id].record)
         },
         held=frozenset(trial.id for trial in begun if trial_lock(earlier[trial.id].directory).holder()),
-        kept={each: _epochs_trained(earlier[each]) if known is None else known for each, known in behind.items()},
-        at_most=frozenset(each for each, known in behind.items() if known is None),
+        kept={trial_id: _epochs_trained(earlier[trial_id]) for trial_id in resumed},
         deleted=tuple(trial for trial in todo if found[trial.id].action is Action.DELETE),
     )
 
