@@ -30,7 +30,7 @@ from gan_bench.tracking.entities import (
 from gan_bench.tracking.images import LOGGED_TAG
 from gan_bench.tracking.mirror import Mirror, MirroredRun, SettingRun, SuiteRuns
 from gan_bench.tracking.store import OWN_TAG, TrackingStore, link_into, may_be_copied, own_tag_value, tags_we_wrote
-from gan_bench.tracking.views import NOTE_MARK, View, note, stale_views, views
+from gan_bench.tracking.views import View, note, stale_views, views
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -87,9 +87,8 @@ def _signed(text: str) -> str:
 
 
 def _is_ours(description: str) -> bool:
-    """True if a description is as it was written; earlier versions signed none."""
-    text, signature, _ = description.rpartition("\n\n<!-- ")
-    return description == _signed(text) if signature else NOTE_MARK in description
+    """True if a description is as it was written."""
+    return description == _signed(description.rpartition("\n\n<!-- ")[0])
 
 
 def publish_settings(mirror: Mirror, runs: SuiteRuns, progress: Callable[[], None]) -> None:

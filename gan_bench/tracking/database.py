@@ -89,7 +89,7 @@ def prepare_database(uri: str, file: Path, *, is_ours: bool) -> Iterator[str]:
             _let_go(uri)
             if why := refused(file, error):
                 raise UserError(why) from None
-            if not says_broken(error) and not _was_never_finished(file, error):
+            if not says_broken(error):
                 raise
             if not is_ours:
                 raise UserError(
@@ -190,15 +190,6 @@ def _replaced(uri: str, file: Path, error: BaseException) -> str:
     _let_go(uri)
     kept = _set_aside(file)
     return f"{file} was broken ({_brief(error)}): it is kept as {kept.name}, and made again from the records"
-
-
-def _was_never_finished(file: Path, error: BaseException) -> bool:
-    """True if a database has tables of an older form and no run: a kill while they were made leaves such a one."""
-    if "out-of-date database schema" not in str(error):
-        return False
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(file)) as database:
-        return not database.execute("SELECT count(*) FROM runs").fetchone()[0]
-    return True
 
 
 def _brief(error: BaseException) -> str:

@@ -308,7 +308,7 @@ class Mirror:
                 self.store.supersede(made, [self.store.client.get_run(replaced.run_id)])
         if not run.described:
             self._describe(run, stored, {} if is_new else self._tags(stored, known))
-        if run.parent != parent:  # of an earlier version, or the setting's run was deleted or made again
+        if run.parent != parent:  # the setting's run was deleted or made again
             self.store.tag(run.run_id, {PARENT_TAG: parent})
             run.parent = parent
         return run
@@ -332,7 +332,7 @@ class Mirror:
         return entities.tags_of(stored, self.store.identity, known.colours, known.planned)
 
     def _describe(self, run: MirroredRun, stored: StoredTrial, tags: dict[str, str]) -> None:
-        """Give a run what does not change: also one that a kill, or an earlier version, left without it."""
+        """Give a run what does not change: also one that a kill left without it."""
         params = entities.config_values(stored.trial["config"])
         with contextlib.suppress(Exception):  # parameters of an earlier version cannot be changed
             self.store.log(run.run_id, params=params)

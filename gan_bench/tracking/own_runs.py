@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from gan_bench.core.errors import UserError
 from gan_bench.records.shared import identity_of_copy
 from gan_bench.tracking.database import refused
-from gan_bench.tracking.entities import ANSWER_TAG, PARENT_TAG, RESULTS_TAG, SETTING_TAG, TRIAL_TAG
+from gan_bench.tracking.entities import RESULTS_TAG
 from gan_bench.tracking.server import ARTIFACTS, DATABASE
 
 _LOCATIONS = (
@@ -27,14 +27,8 @@ _LOCATIONS = (
 
 
 _OWNERS = """
-    SELECT r.run_uuid, r.artifact_uri, o.value, p.value, t.value IS NOT NULL OR s.value IS NOT NULL,
-        a.value IS NOT NULL, r.experiment_id
-    FROM runs r
-    LEFT JOIN tags o ON o.run_uuid = r.run_uuid AND o.key = :owner
-    LEFT JOIN tags p ON p.run_uuid = r.run_uuid AND p.key = :parent
-    LEFT JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = :trial
-    LEFT JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = :setting
-    LEFT JOIN tags a ON a.run_uuid = r.run_uuid AND a.key = :answer
+    SELECT r.run_uuid, r.artifact_uri, o.value FROM runs r
+    JOIN tags o ON o.run_uuid = r.run_uuid AND o.key = ?
     WHERE r.lifecycle_stage = 'active'
 """
 _OWN_EXPERIMENTS = """
@@ -46,15 +40,11 @@ _KEPT = re.compile(rf"(file:.*/{ARTIFACTS})((?:/.*)?)")
 
 
 class _Run(NamedTuple):
-    """A run as the database has it: where its files lie, whose it is, and of what."""
+    """A run as the database has it: where its files lie, and whose it is."""
 
     id: str
     uri: str | None
-    owner: str | None
-    parent: str | None
-    is_of_records: bool
-    is_answer: bool
-    experiment: int
+    owner: str
 
     @property
     def place(self) -> str:
@@ -74,13 +64,12 @@ def adopt_runs(results: Path, identity: str) -> None:
         UserError: Another process has locked it.
     """
     here, file = (results.resolve() / ARTIFACTS).as_uri(), results / DATABASE
-    names = {"owner": RESULTS_TAG, "parent": PARENT_TAG, "trial": TRIAL_TAG, "setting": SETTING_TAG}
     try:
         with contextlib.closing(sqlite3.connect(file)) as database, database:
-            runs = [_Run(*row) for row in database.execute(_OWNERS, {**names, "answer": ANSWER_TAG})]
+            runs = [_Run(*row) for row in database.execute(_OWNERS, (RESULTS_TAG,))]
             adopted = _of_earlier_identities(runs, results, here, identity)
             change = "UPDATE tags SET value = ? WHERE key = ? AND run_uuid = ?"
-            database.executemany(change, [(identity, RESULTS_TAG, run.id) for run in adopted if run.owner])
+            database.executemany(change, [(identity, RESULTS_TAG, run.id) for run in adopted])
             mine = [*adopted, *(run for run in runs if run.owner == identity)]
             places = {run.place for run in mine} - {"", here}
             moved = [(here + str(run.uri)[len(run.place) :], run.id) for run in mine if run.place in places]
@@ -98,25 +87,17 @@ def adopt_runs(results: Path, identity: str) -> None:
 def _of_earlier_identities(runs: list[_Run], results: Path, here: str, identity: str) -> list[_Run]:
     """Return the runs of a folder that do not have its identity.
 
-    Those of early versions have none. A folder that has none of its own there is a copy, and has those of its
-    original, or its identity was lost, and it has those whose files lie in it, or lay where no folder is any more.
-    An earlier version of gan_bench gave the present identity to runs of trials alone: their parents are found by
-    these, and the answer beside the parents.
+    A folder that has none of its own there is a copy, and has those of its original, or its identity was lost, and it
+    has those whose files lie in it, or lay where no folder is any more.
     """
-    others = [run for run in runs if run.owner not in (None, identity)]
-    found = [run for run in runs if run.owner is None and (run.is_of_records or run.is_answer)]
-    if len(others) == len([run for run in runs if run.owner]):
-        is_copy = {owner: _is_copy_of(owner, results, identity) for owner in {str(run.owner) for run in others}}
-        is_alone = len(is_copy) == 1
-        return found + [
-            run
-            for run in others
-            if is_copy[str(run.owner)] or run.place == here or (is_alone and not _place_exists(run.place))
-        ]
-    children = {run.parent for run in runs if run.owner == identity and run.parent}
-    parents = [run for run in others if run.id in children]
-    beside = {(run.owner, run.experiment) for run in parents}
-    return found + parents + [run for run in others if run.is_answer and (run.owner, run.experiment) in beside]
+    owners = {run.owner for run in runs}
+    if identity in owners:
+        return []
+    copied = {owner for owner in owners if _is_copy_of(owner, results, identity)}
+    is_alone = len(owners) == 1
+    return [
+        run for run in runs if run.owner in copied or run.place == here or (is_alone and not _place_exists(run.place))
+    ]
 
 
 def _place_exists(place: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 import os
@@ -23,7 +22,7 @@ from gan_bench.records.lock import Lock
 from gan_bench.records.shared import results_identity
 from gan_bench.tracking import server
 from gan_bench.tracking.database import database_file, move_run, prepare_database, probe
-from gan_bench.tracking.entities import NAME_TAG, NOTE_TAG, RESULTS_TAG, colour, digest
+from gan_bench.tracking.entities import NAME_TAG, NOTE_TAG, RESULTS_TAG, digest
 from gan_bench.tracking.own_runs import adopt_runs
 from gan_bench.tracking.server import ARTIFACTS, is_default, server_page
 
@@ -39,7 +38,6 @@ LOG = ".mlflow.log"
 OWN_TAG = "gan_bench.own"
 """Lists the tags that gan_bench wrote on a run: all others are people's."""
 COLOUR_TAG = "mlflow.runColor"
-_MOST_COLOURS = 1000
 EDITED = (NAME_TAG, NOTE_TAG, COLOUR_TAG)
 """Tags that people write over: these are listed with a digest of what gan_bench wrote."""
 _MADE_TAG = "gan_bench.made"
@@ -280,8 +278,8 @@ class TrackingStore:
                 yield run
 
     def is_mine(self, run: Run) -> bool:
-        """Whether a run is of this folder. Those of early versions, in the database beside it, do not say whose."""
-        return bool(run.data.tags.get(RESULTS_TAG, self.identity if self.is_own else "") == self.identity)
+        """True if a run is of this folder."""
+        return bool(run.data.tags.get(RESULTS_TAG) == self.identity)
 
     def _keep_files_here(self, run: Run) -> None:
         """Let the files of a run lie beside its results, where a database alone keeps them.
@@ -313,26 +311,11 @@ def own_tag_value(own: Iterable[str]) -> str:
 
 
 def tags_we_wrote(tags: Mapping[str, str]) -> set[str]:
-    """Return the tags that gan_bench wrote on a run, as ``OWN_TAG`` lists them.
-
-    Runs of earlier versions have no list: of these it is what a report says, as the next one says it otherwise.
-    """
+    """Return the tags that gan_bench wrote on a run, as ``OWN_TAG`` lists them; all where people edited that."""
     try:
         return set(json.loads(tags[OWN_TAG]))
     except (KeyError, ValueError, TypeError):
-        said, of_trials = ("verdict.", "baseline."), ("status", "reason", "command", "look")
-        is_ours = {
-            NOTE_TAG: re.fullmatch(r"Record: .+|- .+(\n(- .*)?)*", tags.get(NOTE_TAG, "")),
-            COLOUR_TAG: tags.get(COLOUR_TAG) in {*_colours(), colour(tags.get("setting", ""))},
-        }
-        edited = {_own_tag_entry(name, tags[name]) for name, ours in is_ours.items() if ours and name in tags}
-        return edited | {name for name in tags if name.startswith(said) or name in of_trials}
-
-
-@functools.cache
-def _colours() -> frozenset[str]:
-    """Return the colours that gan_bench gives to settings of a plan."""
-    return frozenset(colour("", place) for place in range(_MOST_COLOURS))
+        return {_own_tag_entry(*tag) for tag in tags.items()}
 
 
 def _own_tag_entry(name: str, value: str) -> str:

@@ -90,7 +90,7 @@ def views(
 
 def stale_views(tags: Mapping[str, str], made: Sequence[View]) -> list[str]:
     """Return the tags of views that an earlier report made and this one does not: their rankings are others now."""
-    ours = tuple(f"{kind} (" for kind in (*KINDS, "Settings"))
+    ours = tuple(f"{kind} (" for kind in KINDS)
     current = {view.tag for view in made}
     return [tag for tag, value in tags.items()
             if tag.startswith(VIEW_TAG) and tag not in current and _view_name(value).startswith(ours)]  # fmt: skip
@@ -134,17 +134,14 @@ def differing_params(planned: Iterable[PlannedTrial]) -> tuple[str, ...]:
     return tuple(name for name in shown if not is_twin(name))[:MOST_COLUMNS] or PARAMS
 
 
-NOTE_MARK = "of gan_bench, a mirror of the records on disk"
-"""Stands in every description of an experiment."""
-
-
 def note(suite: str, answer: str = "") -> str:
     """Return the text above an experiment's runs, in Markdown, as MLflow takes it: at most 5,000 characters.
 
     The answer comes first where there is one; a long one takes the place of what measures mean.
     """
     text = (
-        f"Suite **{suite}** {NOTE_MARK}: one run per setting, and in it one per trial.\n\n"
+        f"Suite **{suite}** of gan_bench, a mirror of the records on disk: one run per setting, and in it one per "
+        "trial.\n\n"
         "A setting has `fid.median` over its seeds with `ci_low` and `ci_high`, `n`, `rank`, `best` (at `best_epoch`), "
         "the tags `verdict` and `verdict.FACTOR`, mean curves, and the images of its best seed. "
         "`train/...` are means over epochs, `step/...` single steps, `eval/MEASURE.EXTRACTOR` scores at evaluated "

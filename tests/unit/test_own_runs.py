@@ -115,27 +115,6 @@ def test_beside_runs_of_others_those_whose_files_lie_here_are_the_folder_s(resul
     assert found(results) == {"a": (MINE, results.as_uri()), "b": (OTHER, there.as_uri())}
 
 
-def test_what_an_earlier_version_left_with_an_earlier_identity_is_found_by_its_trials(results, tmp_path):
-    there = tmp_path / "there"
-    there.mkdir()
-    put(
-        results,
-        ("a", MINE, results, trial(**{"mlflow.parentRunId": "s"})),
-        ("s", "lost", results, {"gan_bench.setting": "x"}),
-        ("answer", "lost", results, {"gan_bench.answer": "x"}),
-        ("b", OTHER, there, {"gan_bench.answer": "x"}),
-    )
-    adopt_runs(results, MINE)
-    owners = {name: owner for name, (owner, _) in found(results).items()}
-    assert owners == {"a": MINE, "s": MINE, "answer": MINE, "b": OTHER}
-
-
-def test_runs_without_an_owner_are_the_folder_s_where_gan_bench_made_them(results, tmp_path):
-    put(results, ("a", None, tmp_path / "gone", trial()), ("b", None, tmp_path / "project", {}))
-    adopt_runs(results, MINE)
-    assert found(results) == {"a": (None, results.as_uri()), "b": (None, (tmp_path / "project").as_uri())}
-
-
 def test_a_run_of_others_that_was_deleted_keeps_no_lost_identity_from_being_found(results, tmp_path):
     put(results, ("a", "lost", tmp_path / "gone", trial()), ("b", OTHER, tmp_path / "x", trial(stage="deleted")))
     adopt_runs(results, MINE)

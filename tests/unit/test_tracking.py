@@ -39,7 +39,7 @@ from gan_bench.terminal.console import PlainConsole, console
 from gan_bench.terminal.tables import how_to_call
 from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import check_database
-from gan_bench.tracking.entities import Position, colour, ended_ms, metrics_of, run_name, started_ms, tags_of
+from gan_bench.tracking.entities import Position, ended_ms, metrics_of, run_name, started_ms, tags_of
 from gan_bench.tracking.server import check_no_password, default_uri, refuse_memory, server_page, shown
 from gan_bench.tracking.store import OWN_TAG, user_tags
 from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
@@ -617,18 +617,7 @@ def test_a_database_that_was_cut_is_a_broken_one(tmp_path):
         check_database("sqlite://", file)
 
 
-def test_what_a_report_said_on_a_run_of_an_earlier_version_is_no_person_s():
-    tags = {"verdict.betas": "decided", "baseline.old": "worse", "mlflow.note.content": "- best", "mlflow.user": "me"}
-    assert user_tags({**tags, "mine": "keep"}) == {"mine": "keep"}
-    assert user_tags({**tags, "mine": "keep", OWN_TAG: "[{}]"}) == {"mine": "keep"}, "its list was edited"
-    assert user_tags({**tags, OWN_TAG: "[]"}).keys() == tags.keys() - {"mlflow.user"}
-
-
-def test_what_people_wrote_below_a_note_of_an_earlier_version_and_their_colour_are_theirs():
-    ours = {"mlflow.note.content": "Record: quick--1234abcd", "mlflow.runColor": colour("", 3)}
-    theirs = {"mlflow.note.content": "Record: quick--1234abcd\n\nToo high.", "mlflow.runColor": "#ff00ff"}
-    assert user_tags(ours) == {}
-    assert user_tags(theirs) == theirs
-    answer = "- learning rate: a tie\n- betas: a tie"
-    assert user_tags({"mlflow.note.content": answer}) == {}
-    assert user_tags({"mlflow.note.content": f"{answer}\nAnna"}) == {"mlflow.note.content": f"{answer}\nAnna"}
+def test_a_run_whose_list_of_tags_was_edited_has_none_of_people():
+    tags = {"verdict.betas": "decided", "mlflow.note.content": "- best", "mlflow.user": "me", OWN_TAG: "[{}]"}
+    assert user_tags(tags) == {}
+    assert user_tags({**tags, OWN_TAG: "[]"}).keys() == {"verdict.betas", "mlflow.note.content"}
