@@ -216,11 +216,6 @@ def uploading() -> contextlib.AbstractContextManager[None]:
     return _with(_TIMEOUT, str(max(UPLOAD_SECONDS, int(os.environ.get(_TIMEOUT) or 0))))
 
 
-def retries() -> int:
-    """Return how often a request is sent again, as MLflow reads it."""
-    return max(0, int(os.environ.get(_RETRIES) or 1))
-
-
 def sent_once() -> contextlib.AbstractContextManager[None]:
     """Send requests once: one whose answer was lost has been carried out, and would be carried out again."""
     return _with(_RETRIES, "0")
