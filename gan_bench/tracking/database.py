@@ -19,7 +19,6 @@ from gan_bench.core.atomic import ASIDE, STALE_SECONDS, own_copy
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import printable
 from gan_bench.records.json_files import unreadable
-from gan_bench.tracking.server import DATABASE, is_default
 
 _BROKEN = ("already exists", "no such table", "no such column", "duplicate column", "malformed", "not a database")
 """Words of SQLite about a database that is cut, foreign, or was killed while MLflow made or changed its tables."""
@@ -170,20 +169,6 @@ def open_database(uri: str) -> None:
     client = MlflowClient(tracking_uri=uri)
     for experiment in client.search_experiments(max_results=1):
         client.search_runs([experiment.experiment_id], max_results=1)
-
-
-def repair(uri: str, results: Path, error: BaseException) -> str | None:
-    """Set aside the database beside the results when it proved broken while it was used.
-
-    Args:
-        uri: Where MLflow is.
-        results: The results folder.
-        error: What was raised.
-
-    Returns:
-        What was done, as a sentence; None when it is not broken, or MLflow is elsewhere.
-    """
-    return _replaced(uri, results / DATABASE, error) if is_default(uri, results) and says_broken(error) else None
 
 
 def _replaced(uri: str, file: Path, error: BaseException) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gan_bench.core.errors import CopiedError, RecordError, UserError
 from gan_bench.records.folders import scan, suite_folders, trial_folders
 from gan_bench.tracking import server
 from gan_bench.tracking.answer import publish_answer, publish_settings, save_views
-from gan_bench.tracking.database import repair
 from gan_bench.tracking.mirror import Mirror
 from gan_bench.tracking.server import shown
 from gan_bench.tracking.store import mirror_lock
@@ -96,14 +95,7 @@ def replay(results: Path, uri: str, prefix: str = "") -> Replay:
         UserError: MLflow cannot be reached or refuses.
     """
     try:
-        try:
-            return _replay(results, uri, prefix)
-        except Exception as error:
-            said = repair(uri, results, error)
-            if said is None:
-                raise
-            again = _replay(results, uri, prefix)
-            return replace(again, notices=(said, *again.notices))
+        return _replay(results, uri, prefix)
     except UserError:
         raise
     except Exception as error:

@@ -33,7 +33,6 @@ from gan_bench.records.folders import trial_folders
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.summary import size_and_time
 from gan_bench.tracking.answer import save_views
-from gan_bench.tracking.database import repair
 from gan_bench.tracking.mirror import Mirror
 from gan_bench.tracking.replay import bring_up
 from gan_bench.tracking.server import UPLOAD_SECONDS, Backoff, default_uri, describe_error, hint
@@ -50,8 +49,6 @@ SILENT_SECONDS = 5.0
 LAST_PASS_SECONDS = UPLOAD_SECONDS + 30.0
 """Seconds that one trial or one file of the last pass may take; a slow server is waited for while it answers."""
 HANDOVER_SECONDS = 10.0
-FORGET = "*"
-"""Stands for a record's name, which cannot be this, where no run is complete any more: the database was replaced."""
 END_SECONDS = 10.0
 """Seconds that the process may take to end once it has said what came of the mirror."""
 
@@ -120,7 +117,6 @@ def follow(
     """
     mirror: Mirror | None = None
     error: str | None = None
-    repaired: str | None = None
     notices: list[Sequence[str]] = []
     refused = set[str]()
     pause = Backoff()
@@ -150,10 +146,6 @@ def follow(
                             continue
                 except Exception as problem:
                     mirror = None  # what it knows may no longer hold
-                    if not repaired and (repaired := repair(uri, suite_folder.parent, problem)):
-                        notices.append([repaired])
-                        report(FORGET)
-                        continue
                     error = describe_error(problem, uri) + hint(problem)
                     pause.failed()
             if last:
@@ -214,8 +206,6 @@ class SyncProcess:
                     self._heard = time.monotonic()
                     if "result" in said:
                         self._result = MirrorResult.from_json(said["result"])
-                    elif said["complete"] == FORGET:
-                        self._complete.clear()
                     else:
                         self._complete[said["complete"]] = self._end_of(said["complete"])
                     self._changed.notify_all()
