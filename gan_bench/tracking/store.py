@@ -202,13 +202,13 @@ class TrackingStore:
             self._keep_files_here(made)
             return str(made.info.run_id)
 
-        try:
-            with server.sent_once():
+        with server.sent_once():
+            try:
                 return sent()
-        except Exception:  # its answer may be lost
-            mine = f"tags.`{_MADE_TAG}` = '{marked[_MADE_TAG]}'"
-            found = self.client.search_runs([experiment], filter_string=mine, max_results=1)
-            return str(found[0].info.run_id) if found else sent()
+            except Exception:  # its answer may be lost
+                mine = f"tags.`{_MADE_TAG}` = '{marked[_MADE_TAG]}'"
+                found = self.client.search_runs([experiment], filter_string=mine, max_results=1)
+                return str(found[0].info.run_id) if found else sent()
 
     def supersede(self, kept: str, others: Iterable[Run]) -> None:
         """Delete runs that another one stands for; what people wrote on them goes along."""

@@ -589,6 +589,12 @@ def test_a_number_of_threads_that_no_machine_has_ends_no_process(results):
     assert "seed=0: it says that 1,048,576 threads trained it, more than any machine has" in said
 
 
+def test_verify_trains_first_steps_again_where_it_is_asked(results):
+    done = gan_bench("verify", results, "--rerun", "seed=0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"\d checked: every record is whole\n[\s\S]*holds +begun: .*seed=0 ", done.stdout), done.stdout
+
+
 def test_weights_that_cannot_be_read_are_none_of_this_trial(results):
     record, *_ = records(results)
     record.weights.write_bytes(b"nothing")
