@@ -141,9 +141,6 @@ class PretendedCluster:
     def recall(self) -> None:
         raise NotImplementedError
 
-    def is_gone(self, host: str) -> bool:
-        return False
-
 
 class _Clock:
     """Notes how long each phase takes."""

@@ -25,7 +25,7 @@ from gan_bench.execution.workers.job import claim_to_json
 from gan_bench.execution.workers.work import Results, Work
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.lock import Owner, break_lock, trial_lock
+from gan_bench.records.lock import Owner
 from gan_bench.records.record import Failure, Status, TrialRecord
 
 TRIALS = [digits_trial(seed) for seed in range(6)]
@@ -41,7 +41,6 @@ class FakeCluster:
 
     fates: list = field(default_factory=list)
     room: int = 1
-    gone: frozenset = frozenset()
     sent: list = field(default_factory=list)
     retries: list = field(default_factory=list)
     killed: list = field(default_factory=list)
@@ -88,9 +87,6 @@ class FakeCluster:
 
     def recall(self):
         self.recalled = True
-
-    def is_gone(self, host):
-        return host in self.gone
 
 
 def dispatch(cluster, results, groups, *, policy=None, stop=lambda: False, most=None, clock=None):
@@ -157,26 +153,9 @@ def test_a_trial_that_lost_its_driver_goes_on(tmp_path, by_mail):
     assert into.records == {TRIALS[0].id: DONE}
 
 
-def test_the_lock_of_a_machine_that_is_gone_is_broken_for_the_retry(tmp_path):
-    """Some file systems keep it for ever."""
-    held = trial_lock(RecordDirectory.of(tmp_path, TRIALS[0]))
-    assert held.acquire() is None
-    other = trial_lock(RecordDirectory.of(tmp_path, TRIALS[0]))
-    assert other.acquire() is not None
-    cluster = FakeCluster(fates=[LOST, Owner("gone", 5)], gone=frozenset({"gone"}))
-    into = dispatch(cluster, tmp_path, each(TRIALS[:1]))
-    assert into.records == {TRIALS[0].id: DONE}
-    assert into.held == {}
-    assert other.acquire() is None
-    other.release()
-    held.release()
-
-
-@pytest.mark.parametrize(("gone", "first"), [((), LOST), (("gone",), None)])
-def test_the_lock_of_anybody_else_is_respected(tmp_path, gone, first):
-    owner = Owner("gone", 5)
-    cluster = FakeCluster(fates=[first, owner] if first else [owner], gone=frozenset(gone))
-    into = dispatch(cluster, tmp_path, each(TRIALS[:1]))
+def test_the_lock_of_anybody_else_is_respected(tmp_path):
+    owner = Owner("other", 5)
+    into = dispatch(FakeCluster(fates=[LOST, owner]), tmp_path, each(TRIALS[:1]))
     assert into.held == {TRIALS[0].id: owner}
 
 
@@ -209,13 +188,6 @@ def test_after_a_bad_trial_fail_fast_sends_nothing_more(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------- nodes
-
-
-def test_a_broken_lock_is_a_new_one(tmp_path):
-    directory = RecordDirectory.of(tmp_path, TRIALS[0])
-    break_lock(directory)  # where there is none, nothing happens
-    with trial_lock(directory) as lock:
-        assert lock.acquire() is None
 
 
 @pytest.mark.ray

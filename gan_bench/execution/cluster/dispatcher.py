@@ -14,8 +14,6 @@ from gan_bench.execution.trial.claim import Claim
 from gan_bench.execution.workers.job import EventInbox
 from gan_bench.execution.workers.lost import seconds_allowed, write_lost
 from gan_bench.execution.workers.work import Results
-from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.lock import Owner, break_lock, trial_lock
 from gan_bench.records.record import Status, TrialRecord
 
 RETRIES = 2
@@ -82,11 +80,8 @@ class Dispatcher:
         room = min(slots + AHEAD, self._most or slots + AHEAD)
         while self._waiting and len(self._running) < room:
             group = self._waiting.popleft()
-            handle = self._transport.submit(group, retry=self._is_retry(group))
-            self._running[handle] = _Task(group)
-
-    def _is_retry(self, group: Group) -> bool:
-        return any(self._tries[trial.id] for trial in group)
+            is_retry = any(self._tries[trial.id] for trial in group)
+            self._running[self._transport.submit(group, retry=is_retry)] = _Task(group)
 
     def _take_event(self, handle: Handle, said: object) -> None:
         task = self._running.get(handle)
@@ -102,7 +97,7 @@ class Dispatcher:
         for trial in task.group:
             if trial.id in ended.claims and trial.id not in claims:
                 self._inbox.note(trial, ended.claims[trial.id])
-            if self._is_cut_off(claims.get(trial.id)) or self._take_back(trial, task.group):
+            if self._is_cut_off(claims.get(trial.id)):
                 del claims[trial.id]
         if left := tuple(trial for trial in task.group if trial.id not in claims):
             self._lose(left, None if task.late else ended.loss or "its task ended before it")
@@ -113,14 +108,6 @@ class Dispatcher:
     def _is_cut_off(self, claim: Claim) -> bool:
         """True if a task ended its trial because it lost the driver, not because that asked it to."""
         return isinstance(claim, TrialRecord) and claim.status is Status.INTERRUPTED and not self._work.stop()
-
-    def _take_back(self, trial: Trial, group: Group) -> bool:
-        """Break the lock that a machine which is gone has left on a retried trial; its file system has not noticed."""
-        owner = self._inbox.claims.get(trial.id)
-        if not (self._is_retry(group) and isinstance(owner, Owner) and self._transport.is_gone(owner.host)):
-            return False
-        break_lock(RecordDirectory.of(self._work.results, trial))
-        return True
 
     def _lose(self, left: Group, loss: str | None) -> None:
         """Try again what a lost task has not done; a trial that was lost too often, or ran too long, has failed.
@@ -135,18 +122,10 @@ class Dispatcher:
         again = tuple(trial for trial in left if loss is not None and self._tries[trial.id] <= RETRIES)
         for trial in left:
             if trial not in again:
-                self._give_up(trial, loss and f"{loss} ({RETRIES + 1} times)")
+                told = loss and f"{loss} ({RETRIES + 1} times)"
+                self._inbox.note(trial, write_lost(self._work, trial, told))
         if again:
             self._waiting.appendleft(again)
-
-    def _give_up(self, trial: Trial, loss: str | None) -> None:
-        """Leave the row of a trial that is not tried again."""
-        directory = RecordDirectory.of(self._work.results, trial)
-        with trial_lock(directory) as lock:
-            owner = lock.acquire()
-        if owner and self._transport.is_gone(owner.host):
-            break_lock(directory)
-        self._inbox.note(trial, write_lost(self._work, trial, loss))
 
     def _kill_the_late(self) -> None:
         """Kill tasks that are long past their trials' time limit and do not answer."""

@@ -115,13 +115,6 @@ class RayTransport:
             if handle not in begun:
                 ray.cancel(answer)
 
-    def is_gone(self, host: str) -> bool:
-        """True if a machine was of the cluster and is not any more."""
-        import ray
-
-        mine = [node["Alive"] for node in ray.nodes() if node["NodeManagerHostname"] == host]
-        return bool(mine) and not any(mine)
-
 
 def loss_of(error: Exception) -> str:
     """Return why a task has no answer, as a sentence."""
