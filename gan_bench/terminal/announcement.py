@@ -48,7 +48,7 @@ def announce_plan(prepared: Preparation, asked: PlanOptions, console: PlainConso
 
 def _cluster(cluster: Cluster) -> str:
     return (
-        f"a Ray cluster: {plural(len(cluster.nodes), 'node')}; "
+        f"a Ray cluster: {plural(cluster.nodes, 'node')}; "
         f"{plural(cluster.slots(), 'trial')} at a time with {cluster.share} each"
     )
 

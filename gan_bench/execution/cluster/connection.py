@@ -18,15 +18,8 @@ from typing import Any
 
 from gan_bench.core.atomic import STALE_SECONDS, naming
 from gan_bench.core.errors import UserError, brief
-from gan_bench.execution.cluster.node import (
-    NodeReport,
-    Share,
-    SharedFolder,
-    report_node,
-    share_of,
-    versions,
-)
-from gan_bench.execution.cluster.task import Driver, Mailbox
+from gan_bench.execution.cluster.node import Share, SharedFolder, share_of, versions
+from gan_bench.execution.cluster.task import Driver, Mailbox, check_node
 from gan_bench.execution.workers.pool import kill_workers
 
 MARK = ".gan_bench-shared-"
@@ -39,7 +32,7 @@ EMPTY_SECONDS = 60.0
 LEAVE_SECONDS = 8.0
 """Seconds that Ray may take to leave a cluster; measured were up to 3."""
 ANSWER_SECONDS = 120.0
-"""Seconds that a node may take to say what it is like: it starts a process first."""
+"""Seconds that a node may take to say whether it fits: it starts a process first."""
 
 
 @dataclass
@@ -49,12 +42,12 @@ class Cluster:
     Attributes:
         share: What one task takes.
         driver: The driver's side, as tasks see it.
-        nodes: What the nodes are like.
+        nodes: How many nodes were asked what they have.
     """
 
     share: Share
     driver: Driver
-    nodes: tuple[NodeReport, ...]
+    nodes: int
     _slots: int = field(default=0, init=False)
     _seen: float = field(default=-math.inf, init=False)
     _good: float = field(default=-math.inf, init=False)
@@ -144,12 +137,8 @@ def connected(
         _remove_stale_marks(results)
         with naming(mark):
             mark.write_text(token, encoding="utf-8")
-        folder = SharedFolder(results.resolve(), mark, token)
-        driver = Driver(_mailbox(), folder, versions())
-        reports = _same_versions(_reports(folder, share))
-        if must_share and (apart := [report for report in reports if not report.shares]):
-            raise UserError(folder.missing_on(apart[0].host))
-        yield Cluster(share, driver, tuple(reports))
+        driver = Driver(_mailbox(), SharedFolder(results.resolve(), mark, token), versions())
+        yield Cluster(share, driver, _count_nodes(driver, share, must_share=must_share))
     finally:
         with contextlib.suppress(OSError):
             mark.unlink(missing_ok=True)
@@ -245,42 +234,30 @@ def on_node(task: Any, node: Mapping[str, Any]) -> Any:  # noqa: ANN401 - Ray's 
     return task.options(scheduling_strategy=_on(node["NodeID"]))
 
 
-def _reports(folder: SharedFolder, share: Share) -> list[NodeReport]:
-    """Ask every node what it is like; refuse a cluster of which one does not answer."""
+def _count_nodes(driver: Driver, share: Share, *, must_share: bool) -> int:
+    """Ask every node whether it can work for a driver; refuse a cluster of which one cannot, or does not answer."""
     import ray
     from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
-    task = question(report_node, share)
-    asked = [(node["NodeManagerHostname"], on_node(task, node).remote(folder)) for node in live_nodes()]
-    found = []
+    task, answered = question(check_node, share), 0
+    asked = [
+        (node["NodeManagerHostname"], on_node(task, node).remote(driver, must_share=must_share))
+        for node in live_nodes()
+    ]
     for host, answer in asked:
         try:
-            found.append(ray.get(answer, timeout=ANSWER_SECONDS))
+            ray.get(answer, timeout=ANSWER_SECONDS)
+            answered += 1
         except GetTimeoutError:
             raise UserError(
                 f"the node {host} did not answer within {ANSWER_SECONDS:.0f} s; take it out of the cluster or try again"
             ) from None
         except RayTaskError as error:
+            if isinstance(error.cause, UserError):
+                raise error.cause from None
             raise UserError(
                 f"the node {host} cannot run gan_bench ({brief(error.cause)}); install the same version on every node"
             ) from None
         except RayError:  # the node is gone, which the cluster may notice later than its tasks do
             continue
-    return found
-
-
-def _same_versions(reports: list[NodeReport]) -> list[NodeReport]:
-    """Return the reports of nodes that run what runs here.
-
-    Raises:
-        UserError: One runs another version of something that bits depend on.
-    """
-    here = versions()
-    for report in reports:
-        for name, version in here.items():
-            if report.versions.get(name) != version:
-                raise UserError(
-                    f"the node {report.host} has {name} {report.versions.get(name)}, and this machine has {version}; "
-                    "install the same versions on every node"
-                )
-    return reports
+    return answered

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import socket
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -55,26 +54,6 @@ def versions() -> dict[str, str]:
         "Ray": version("ray"),
         "Python": ".".join(platform.python_version_tuple()[:2]),
     }
-
-
-@dataclass(frozen=True)
-class NodeReport:
-    """What a node is like.
-
-    Attributes:
-        host: Its name.
-        versions: What runs there.
-        shares: Whether it sees the results folder.
-    """
-
-    host: str
-    versions: Mapping[str, str]
-    shares: bool
-
-
-def report_node(folder: SharedFolder) -> NodeReport:
-    """Describe this node's software and resources."""
-    return NodeReport(socket.gethostname(), versions(), folder.is_here())
 
 
 def get_in_thread(answer: Any) -> Any:  # noqa: ANN401 - whatever an actor returns

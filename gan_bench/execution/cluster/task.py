@@ -134,7 +134,7 @@ def carry(driver: Driver, handle: Handle, job: str) -> dict[str, dict[str, objec
     Returns:
         What came of every claim, as JSON, by trial id.
     """
-    _check_node(driver)
+    check_node(driver)
     if not get_in_thread(driver.mailbox.check_in.remote(handle)):
         return {}
     process = _process(driver)
@@ -184,12 +184,20 @@ def call(
         return work(*arguments, context=process.contexts.of(site), **options)
 
 
-def _check_node(driver: Driver) -> None:
-    """Refuse to work on a node that joined later with other software, or without the results folder."""
-    if versions() != driver.versions:
-        raise UserError(f"the node {socket.gethostname()} has other versions than the driver's machine; replace it")
-    if not driver.folder.is_here():
-        raise UserError(driver.folder.missing_on(socket.gethostname()))
+def check_node(driver: Driver, *, must_share: bool = True) -> None:
+    """Refuse to work on a node with other software than the driver's machine, or without the results folder.
+
+    Every node is asked before anything trains, and each task asks again: nodes join later.
+    """
+    host = socket.gethostname()
+    for name, here in versions().items():
+        if driver.versions.get(name) != here:
+            raise UserError(
+                f"the node {host} has {name} {here}, and the driver's machine has {driver.versions.get(name)}; install "
+                "the same versions on every node"
+            )
+    if must_share and not driver.folder.is_here():
+        raise UserError(driver.folder.missing_on(host))
 
 
 # ---------------------------------------------------------------------------------------------- one process
