@@ -16,15 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gan_bench.core.atomic import STALE_SECONDS, naming
+from gan_bench.core.atomic import ASIDE, naming, remove_leftovers
 from gan_bench.core.errors import UserError, brief
 from gan_bench.execution.cluster.node import Share, SharedFolder, share_of, versions
 from gan_bench.execution.cluster.task import Driver, Mailbox, check_node
 from gan_bench.execution.workers.pool import kill_workers
 
-MARK = ".gan_bench-shared-"
-"""Start of the name of the file by which nodes recognise a shared results folder; a later run removes what a killed
-driver left."""
 NODES_SECONDS = 2.0
 """Seconds for which the number of nodes is taken as known."""
 EMPTY_SECONDS = 60.0
@@ -131,10 +128,10 @@ def connected(
     """
     _connect(address)
     token = secrets.token_hex(16)
-    mark = results.resolve() / f"{MARK}{token[:8]}"
+    mark = results.resolve() / f".shared-{token[:8]}{ASIDE}"
     try:
         share = share_of(gpus, cpus, device, [node["Resources"] for node in live_nodes()])
-        _remove_stale_marks(results)
+        remove_leftovers(results)  # a mark of a driver that was killed on another day, too
         with naming(mark):
             mark.write_text(token, encoding="utf-8")
         driver = Driver(_mailbox(), SharedFolder(results.resolve(), mark, token), versions())
@@ -158,14 +155,6 @@ def _leave() -> None:
     if leaving.is_alive():
         kill_workers()
         leaving.join(LEAVE_SECONDS)
-
-
-def _remove_stale_marks(results: Path) -> None:
-    """Remove what killed drivers of other days left; those that live touch theirs."""
-    for path in results.glob(f"{MARK}*"):
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                path.unlink()
 
 
 def answer_of(reference: Any) -> Any:  # noqa: ANN401 - whatever an actor returns

@@ -116,10 +116,6 @@ class Driver:
     versions: Mapping[str, str]
 
 
-GLITCH_SECONDS = 5.0
-"""Seconds between two tries to reach a driver that the network hides."""
-
-
 # --------------------------------------------------------------------------------------------- one task
 
 
@@ -218,17 +214,9 @@ class _Process:
     def _await_stop(self, mailbox: Any) -> None:  # noqa: ANN401 - Ray's handles have no types
         """Wait for the request to stop, in a daemon thread: one that is joined would keep the process, and its GPU."""
         import ray
-        from ray.exceptions import ActorUnavailableError
 
-        while True:
-            try:
-                ray.get(mailbox.stopping.remote())
-            except ActorUnavailableError:  # the network may come back
-                time.sleep(GLITCH_SECONDS)
-                continue
-            except Exception:  # noqa: S110 - without a driver nobody waits for the trials
-                pass
-            break
+        with contextlib.suppress(Exception):  # without a driver nobody waits for the trials
+            ray.get(mailbox.stopping.remote())
         self._stopping.set()
 
 

@@ -124,10 +124,4 @@ def loss_of(error: Exception) -> str:
         return str(error.cause) if isinstance(error.cause, UserError) else f"its task failed: {brief(error.cause)}"
     if isinstance(error, exceptions.OutOfMemoryError):
         return "its node ran out of memory and Ray ended its process; raise --cpus-per-trial"
-    if isinstance(error, (exceptions.NodeDiedError, exceptions.LocalRayletDiedError, exceptions.ObjectLostError)):
-        return "its node was lost"
-    if isinstance(error, exceptions.WorkerCrashedError):
-        return "its process on the cluster died"
-    if isinstance(error, exceptions.RuntimeEnvSetupError):
-        return f"its node could not start a process for it ({brief(error)}); repair the node"
     return f"the cluster lost its task ({brief(error)})"
