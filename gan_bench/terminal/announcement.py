@@ -25,10 +25,6 @@ from gan_bench.terminal.tables import broken
 
 MOST_REASONS = 5
 """Reasons for which trials are trained again that are said one by one."""
-CONTENTION = 1.3
-"""One thread is advised when it is so many times as fast as all. On two cores of an AMD EPYC beside one busy process it
-was 3.0 (fully connected), 2.9 (DCGAN 28x28) and 1.7 (DCGAN 64x64); on the quiet machine 0.60 to 0.64 and 0.56 to 0.59
-for the first two."""
 
 
 def announce_plan(prepared: Preparation, asked: PlanOptions, console: PlainConsole) -> None:
@@ -160,12 +156,6 @@ def _announce_time(prepared: Preparation, options: RunOptions, console: PlainCon
         console.say("--group has no effect: none of these trials can train together here", style="yellow")
     place = "a node of the cluster" if cluster else "this machine"
     console.say(f"estimated time: {duration(estimate.seconds)} (measured just now on {place}{how})")
-    if estimate.one_thread > CONTENTION:
-        console.say(
-            f"CPU contention: one thread is {estimate.one_thread:.1f} times as fast as {torch.get_num_threads()}; "
-            "stop the other work, or use --executor processes or OMP_NUM_THREADS=1",
-            style="yellow",
-        )
 
 
 _LIMITS: Mapping[GroupLimit, str] = {

@@ -362,23 +362,6 @@ def test_epochs_of_one_step_are_measured():
     assert estimate([trial], context()).seconds > 0.1
 
 
-@pytest.mark.parametrize(("all_threads", "one", "times"), [(0.03, 0.01, 3.0), (0.01, 0.02, 0.5)])
-def test_one_thread_is_compared_with_all(monkeypatch, all_threads, one, times):
-    def seconds(*_, **__):
-        return one if torch.get_num_threads() == 1 else all_threads
-
-    monkeypatch.setattr(module, "_seconds_per_step", seconds)
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        assert estimate([digits_trial()], context()).one_thread == pytest.approx(times)
-        assert torch.get_num_threads() == 2
-        torch.set_num_threads(1)
-        assert estimate([digits_trial()], context()).one_thread == 1
-    finally:
-        torch.set_num_threads(before)
-
-
 def test_what_is_behind_a_trial_is_not_expected_again():
     trial = digits_trial(epochs=400)
     whole, rest = (estimate([trial], context(), done={trial.id: done}).seconds for done in (0, 390))

@@ -46,8 +46,6 @@ were tried, or so many were asked for."""
 GROUP_STEPS = 20
 FEWEST_STEPS = 50
 """Steps that are measured of however short a trial: longer ones of its kind are expected to be as fast."""
-LONG = 0.5
-"""Seconds of a step from which it is not measured again with one thread."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +85,12 @@ class TimeEstimate:
     Attributes:
         seconds: Seconds of training and evaluation until all is done; None where nothing was measured.
         paces: How fast trials go, by ``shape_key``; a kind of which nothing is known is left out.
-        one_thread: How many times as fast as with all threads a step was with one: far above 1 on a machine that is
-            busy with other work, where threads wait for each other.
         work: What is left of each trial, by its id, in seconds; in epochs where nothing was measured.
         sharing: Processes that share a device, and its pace.
     """
 
     seconds: float | None
     paces: Mapping[Hashable, Pace] = field(default_factory=dict)
-    one_thread: float = 1.0
     work: Mapping[str, float] = field(default_factory=dict)
     sharing: int = 1
 
@@ -154,7 +149,7 @@ def estimate(
         }
     found = TimeEstimate(sum(each.values()), paces, work=each)
     if workers is None:
-        return replace(found, one_thread=_one_thread(trials, context, paces))
+        return found
     jobs = [sum(each[trial.id] for trial in batch) for batch in group_trials(trials, found.group)]
     seconds = WORKER_START + max(sum(jobs) / at_a_time, max(jobs, default=0.0))
     return replace(found, seconds=seconds, sharing=-(-workers // at_a_time))
@@ -171,22 +166,6 @@ def unmeasured(trials: list[Trial], group: int | None = None, done: Mapping[str,
     paces = {shape_key(trial.config): Pace(group or 1) for trial in trials}
     work = {trial.id: float(max(trial.config.epochs - (done or {}).get(trial.id, 0), 0)) for trial in trials}
     return TimeEstimate(None, paces, work=work)
-
-
-@torch_settings_kept(random=False)
-def _one_thread(trials: list[Trial], context: RunContext, paces: Mapping[Hashable, Pace]) -> float:
-    """Measure how many times as fast one thread is as all; the two take turns, because other work comes and goes.
-
-    Steps of half a second and more are not worth the wait.
-    """
-    threads = torch.get_num_threads()
-    if not trials or context.device.type != "cpu" or threads == 1 or paces[shape_key(trials[0].config)].step > LONG:
-        return 1.0
-    config, spent = trials[0].config, {threads: 0.0, 1: 0.0}
-    for count in (threads, 1) * 2:
-        torch.set_num_threads(count)
-        spent[count] += _unless_too_large(lambda: _seconds_per_step(config, context, budget=0.2)) or 1.0
-    return spent[threads] / spent[1]
 
 
 def _paces(trials: list[Trial], context: RunContext, group: int | None, at_a_time: int) -> dict[Hashable, Pace]:
