@@ -173,19 +173,6 @@ def test_a_folder_or_zip_file_of_images_leads_to_try_and_one_of_results_to_its_s
         read(find_suite(f"x/{'x' * 5000}"))
 
 
-@pytest.mark.parametrize(("swept", "said"), [("ema_decay: [0.99, 0.999]", True), ("lr: [0.001, 0.002]", False)])
-def test_settings_that_train_the_same_generator_are_said(tmp_path, monkeypatch, swept, said):
-    """Two rows of a ranking were equal, and one of them was called the best."""
-    monkeypatch.chdir(tmp_path)
-    Path("mine.yaml").write_text(
-        "suite: mine\nversion: 1\nseeds: [0]\ntrials:\n- recipe: mnist-mlp-z100\n"
-        f"  set: {{dataset: digits, epochs: 1}}\n  sweep: {{{swept}}}\n"
-    )
-    done = gan_bench("run", "mine.yaml", "--dry-run", "--device", "cpu")
-    assert done.returncode == 0, done.stderr
-    assert ("ema_decay changes only the moving average of G: settings that differ" in done.stdout) == said
-
-
 def checked(folder, changes="{}", **fields):
     lines = {"suite": "s", "version": 1, "seeds": [0], **fields}
     recipe = lines.pop("recipe", "mnist-mlp-z100")

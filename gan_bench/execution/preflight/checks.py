@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import get_args
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +13,7 @@ from torch import Tensor, nn
 from gan_bench.config.image_folder import Transform
 from gan_bench.config.plugins import read_plugin
 from gan_bench.config.suite import Plan
-from gan_bench.config.trial import Init, Trial, TrialConfig
+from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import DataError, UserError, brief, is_stop
 from gan_bench.core.registry import REGISTRIES
 from gan_bench.core.sources import calling
@@ -25,16 +23,12 @@ from gan_bench.data.datasets import DATASETS
 from gan_bench.data.own_images import find_layout, registered
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
-from gan_bench.models.architectures import ARCHITECTURES, build, construct
+from gan_bench.models.architectures import ARCHITECTURES, construct
 from gan_bench.models.losses import LOSSES
 from gan_bench.records.earlier import Identity
 from gan_bench.training.draws import steps_per_epoch
 from gan_bench.training.fast.engine import unsupported
 from gan_bench.training.precision import why_not
-
-_MEANS = "its means are over all dimensions; over the last one alone, .mean(-1), they keep trials apart"
-FEW_STEPS = 10
-"""Fewer steps of G in a whole training are said before it."""
 
 
 def check_names(plan: Plan) -> None:
@@ -158,7 +152,7 @@ def _try_loss(config: TrialConfig) -> None:
 
 
 def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
-    """Yield what scores mean, what a sweep does not change, which engine trains, and doubtful penalties."""
+    """Yield what scores mean, and which engine trains."""
     for name in dict.fromkeys(config.dataset for config in configs if config.evaluation.extractors == ("auto",)):
         chosen = resolve(("auto",), DATASETS[name].channels, context.device)
         if DATASETS[name].folder is not None and "inception" not in chosen:
@@ -177,70 +171,9 @@ def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
                 f"{plural(samples, 'generated image')} per evaluation, and {name} has {features} features: the FID of "
                 "so few is far above that of many, and says little beyond the order of settings; --samples takes more"
             )
-    yield from _few_steps(configs, context)
-    yield from _same_weights(configs)
-    yield from _engines(configs, context)
-    penalised = {config.architecture for config in configs if config.gradient_penalty}
-    for name in sorted(penalised):
-        discriminator = construct(ARCHITECTURES[name].discriminator)
-        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in discriminator.modules()):
-            yield (
-                f"{name} has batch-norm in D, so a gradient penalty is not of one image at a time (Gulrajani et al. "
-                "2017, section 4); an architecture without suits it better"
-            )
-
-
-def _engines(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
-    """Yield which trials the reference engine takes, and which a GPU trains slower than others of the fast one."""
-    if context.engine_choice == "reference":
-        return
-    for why, count in Counter(filter(None, map(unsupported, configs))).items():
-        yield f"{plural(count, 'trial')} by the reference engine: the fast one has no {why}"
-    if context.device.type != "cuda":
-        return
-    if several := sum(config.d_steps > 1 and not unsupported(config) for config in configs):
-        yield f"{plural(several, 'trial')} one at a time and without a CUDA graph: their steps differ (d_steps)"
-    for name in sorted({config.loss for config in configs if not LOSSES[config.loss].is_of_each_trial}):
-        yield f"trials with the loss {name} one at a time: {_MEANS}"
-
-
-def _few_steps(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
-    """Yield that G hardly steps in trials whose D takes several steps for each of G."""
-    found = Counter[tuple[str, int, int]]()
-    for config in (config for config in configs if config.d_steps > 1):
-        steps = config.epochs * steps_per_epoch(config, len(context.training_images(config)))
-        if (count := steps // config.d_steps) < FEW_STEPS:
-            found[config.recipe, config.d_steps, count] += 1
-    for (recipe, d_steps, count), trials in sorted(found.items()):
-        yield (
-            f"G takes {plural(count, 'step')} in the whole training of {plural(trials, 'trial')} of {recipe} with "
-            f"d_steps {d_steps:,}, and stays almost untrained; lower d_steps, or train longer"
-        )
-
-
-def _same_weights(configs: list[TrialConfig]) -> Iterator[str]:
-    """Yield architectures whose initial weights a sweep of ``init`` does not change: settings are trained twice."""
-    alike: dict[TrialConfig, set[Init]] = {}
-    for config in configs:
-        alike.setdefault(replace(config, init="default", seed=0), set()).add(config.init)
-    swept = {(config.architecture, config.latent_dim) for config, inits in alike.items() if len(inits) > 1}
-    unchanged = {name for name, latent_dim in swept if not _depends_on_init(name, latent_dim)}
-    for name in sorted(unchanged):
-        yield (
-            f"init=dcgan changes nothing in the architecture {name}, which has no Conv2d, ConvTranspose2d or "
-            "BatchNorm2d: settings that differ in init alone are the same training"
-        )
-
-
-def _depends_on_init(name: str, latent_dim: int) -> bool:
-    """True if ``init`` changes the initial weights of either network of an architecture."""
-    architecture = ARCHITECTURES[name]
-    for make in (partial(architecture.generator, latent_dim), architecture.discriminator):
-        networks = [build(make, init, torch.Generator().manual_seed(0)) for init in get_args(Init)]
-        weights = [(*network.parameters(), *network.buffers()) for network in networks]
-        if any(not torch.equal(first, other) for first, *others in zip(*weights, strict=True) for other in others):
-            return True
-    return False
+    if context.engine_choice != "reference":
+        for why, count in Counter(filter(None, map(unsupported, configs))).items():
+            yield f"{plural(count, 'trial')} by the reference engine: the fast one has no {why}"
 
 
 def _try_networks(config: TrialConfig) -> None:

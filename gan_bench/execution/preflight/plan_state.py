@@ -143,24 +143,11 @@ def _uncut(config: TrialConfig) -> str:
 
 
 def state_remarks(results: Path, plan: Plan, state: PlanState) -> Iterator[str]:
-    """Yield what a run does that people may not expect, with earlier records and with settings of one training."""
+    """Yield what a run does that people may not expect, with earlier records and with settings that coincide."""
     if state.deleted:
         yield f"--fresh deletes {plural(len(state.deleted), 'earlier record')}, each when its trial starts"
     yield from _other_lengths(results, plan, state.todo)
-    yield from _averages_alone(plan)
     yield from plan.coinciding
-
-
-def _averages_alone(plan: Plan) -> Iterator[str]:
-    """Yield that settings differ in nothing but the moving average of G, which changes no training."""
-    decays: dict[str, set[float | None]] = {}
-    for trial in plan.trials:
-        decays.setdefault(setting_key(trial.config.to_json(), ("ema_decay",)), set()).add(trial.config.ema_decay)
-    if any(len(found) > 1 for found in decays.values()):
-        yield (
-            "ema_decay changes only the moving average of G: settings that differ in nothing else train the same G, of "
-            "which the ranking is; the averages have scores of their own (--tables all)"
-        )
 
 
 def _other_lengths(results: Path, plan: Plan, todo: list[Trial]) -> Iterator[str]:
