@@ -17,7 +17,7 @@ from gan_bench.core.errors import SuiteError
 from gan_bench.execution.preflight.plan_state import declaration_remark, other_file_remark
 from gan_bench.records import writer
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.plan import declaration_lost, design_so_far, read_suites, write_plan, write_suite_text
+from gan_bench.records.plan import declaration_lost, design_so_far, read_suites, write_plan
 from gan_bench.terminal.announcement import profile_line
 
 LOOKS = Design.of_looks()
@@ -390,14 +390,14 @@ def test_another_file_of_the_same_suite_is_said_before_it_runs(tmp_path):
     """Two files of one name and version shared a table without a word."""
     first = plan(tmp_path, "    sweep: {lr: [1e-4, 2e-4, 3e-4]}", profile="full")
     write_plan(tmp_path, "mine", 1, first.trials, design=first.design)
-    write_suite_text(tmp_path, "mine", first.text)
     assert list(other_file_remark(tmp_path, first)) == []
     larger = plan(tmp_path, "    sweep: {lr: [1e-4, 2e-4, 3e-4, 4e-4]}", profile="full")
     assert list(other_file_remark(tmp_path, larger)) == [], "it has all that was planned"
     other = plan(tmp_path, "    sweep: {lr: [1e-4, 4e-4]}", profile="full")
     (said,) = other_file_remark(tmp_path, other)
-    assert said.startswith(f"{tmp_path / 'mine'} was planned with another file of mine, version 1: mnist-mlp-z100,")
-    assert " and 1 more setting are not in this one. What was trained stays" in said
+    assert said.startswith(f"{tmp_path / 'mine'} was planned with another file of mine, version 1, for what this one")
+    assert "does not train: mnist-mlp-z100," in said
+    assert " and 1 more setting. What was trained stays" in said
     assert list(other_file_remark(tmp_path, replace(other, version=2))) == []
     capped = plan(tmp_path, "    sweep: {lr: [1e-4, 2e-4, 3e-4]}", profile="full", epochs=1)
     write_plan(tmp_path, "mine", 1, capped.trials, design=first.design)
@@ -407,20 +407,8 @@ def test_another_file_of_the_same_suite_is_said_before_it_runs(tmp_path):
     assert list(other_file_remark(tmp_path, other)) == [], "nothing waits for them any more"
 
 
-def test_another_file_that_trains_the_same_settings_for_longer_is_not_said_to_lack_them(tmp_path):
-    """They were called not in this one."""
-    text = "    sweep: {lr: [1e-4, 2e-4]}\nprofiles: {quick: {epochs: 1, samples: 64}}"
-    first = plan(tmp_path, text, profile="quick")
-    write_plan(tmp_path, "mine", 1, first.trials, design=first.design)
-    write_suite_text(tmp_path, "mine", first.text)
-    other = plan(tmp_path, text.replace("64", "32"), profile="quick")
-    (said,) = other_file_remark(tmp_path, other)
-    assert " and 1 more setting have other epochs, training images or evaluations in this one. What was" in said
-
-
-@pytest.mark.parametrize("kept", ["of the other", "unreadable", "gone"])
 @pytest.mark.parametrize("profile", ["full", "quick"])
-def test_another_file_is_said_whatever_the_kept_one_is(tmp_path, kept, profile):
+def test_another_file_is_said_by_what_was_planned(tmp_path, profile):
     """A run of one setting of the other file put it in the place of the first, and nothing was said any more."""
 
     def of(rates, **cuts):
@@ -439,14 +427,10 @@ def test_another_file_is_said_whatever_the_kept_one_is(tmp_path, kept, profile):
     assert list(other_file_remark(tmp_path, begun)) == [], "what was cut short is of this file"
     more = of("1e-4, 4e-4", only="*lr=0.0004*")
     write_plan(tmp_path, "mine", 1, more.trials, design=more.design)
-    write_suite_text(tmp_path, "mine", "suite: [" if kept == "unreadable" else more.text)
-    if kept == "gone":
-        (tmp_path / "mine" / "suite.yaml").unlink()
     both = of("1e-4, 2e-4, 4e-4")
     assert list(other_file_remark(tmp_path, both)) == []
     (said,) = other_file_remark(tmp_path, of("1e-4, 4e-4"))
     assert ",lr=0.0002" in said
-    assert "not in this one" in said
     newer = [replace(each, config=replace(each.config, suite_version=2)) for each in both.trials]
     write_plan(tmp_path, "mine", 2, newer, design=both.design)
     assert list(other_file_remark(tmp_path, of("1e-4, 4e-4"))) == [], "what is planned is of another version"

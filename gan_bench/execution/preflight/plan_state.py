@@ -11,19 +11,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.design import LOOKS, Design
-from gan_bench.config.suite import Plan, make_plan
+from gan_bench.config.suite import Plan
 from gan_bench.config.trial import Trial, TrialConfig, setting_key
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.core.text import plural
 from gan_bench.execution.trial.decision import Action, Decision, Identify, Policy, decide
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import plan_of, read_plan
-from gan_bench.records.json_files import REMEDY, read_if_there
-from gan_bench.records.layout import PLAN, RECORD, SUITE, RecordDirectory
+from gan_bench.records.json_files import REMEDY
+from gan_bench.records.layout import PLAN, RECORD, RecordDirectory
 from gan_bench.records.lock import trial_lock
-from gan_bench.records.plan import declaration_lost, design_so_far, setting_ids
+from gan_bench.records.plan import declaration_lost, design_so_far
 from gan_bench.records.record import Status
 from gan_bench.records.schema import PlannedTrial
 
@@ -109,30 +108,24 @@ def other_file_remark(results: Path, plan: Plan) -> Iterator[str]:
         results: The results folder.
         plan: A plan that has all settings of its file.
     """
-    folder, settings = results / plan.suite, setting_ids(trial.config for trial in plan.trials)
-    rows, before, others = list[PlannedTrial](), set[str](), dict[str, None]()
+    folder, rows = results / plan.suite, list[PlannedTrial]()
     with suppress(UserError):  # nothing is known of what was planned
         rows = [row for row in read_plan(folder) if not row.get("withdrawn")]
-    with suppress(UserError):  # the file, or what it names, cannot be read any more
-        if read_if_there(folder / SUITE) not in (None, plan.text.encode(errors="backslashreplace")):
-            kept = make_plan(folder / SUITE, PlanOptions(profile=plan.profile), may_skip_plugins=True, has_run=True)
-            before = setting_ids(trial.config for trial in kept.trials) - settings
     asked = {_uncut(trial.config) for trial in plan.trials}
     profiles = {trial.config.profile for trial in plan.trials}
+    others = dict[str, None]()
     for row in rows:
         config = TrialConfig.from_json(row["config"])
         is_comparable = config.suite_version == plan.version and config.profile in profiles
-        if is_comparable and (_uncut(config) not in asked or setting_ids([config]) <= before):
+        if is_comparable and _uncut(config) not in asked:
             others[row["setting"]] = None
-    here = {trial.setting for trial in plan.trials}
-    if named := [label for label in others if label not in here] or list(others):
-        more = f" and {plural(len(named) - 1, 'more setting')}" if len(named) > 1 else ""
-        are, have = ("are", "have") if more else ("is", "has")
-        changed = f"{have} other epochs, training images or evaluations" if named[0] in here else f"{are} not"
+    if others:
+        first, *rest = others
+        more = f" and {plural(len(rest), 'more setting')}" if rest else ""
         yield (
-            f"{folder} was planned with another file of {plan.suite}, version {plan.version}: {named[0]}{more} "
-            f"{changed} in this one. What was trained stays in one table with it; raise the version of the suite, or "
-            "choose another folder with --results, to keep them apart"
+            f"{folder} was planned with another file of {plan.suite}, version {plan.version}, for what this one does "
+            f"not train: {first}{more}. What was trained stays in one table with it; raise the version of the suite, "
+            "or choose another folder with --results, to keep them apart"
         )
 
 
