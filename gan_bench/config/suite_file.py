@@ -119,9 +119,7 @@ class Profiles(StrictModel):
 
 def _pair(given: object) -> object:
     """Take the list that YAML has in place of a tuple of two; pydantic's own words for a tuple are not YAML's."""
-    if not isinstance(given, (list, tuple)):
-        raise PydanticCustomError("list_type", "must be a list")
-    if len(given) != 2:
+    if not isinstance(given, (list, tuple)) or len(given) != 2:
         raise PydanticCustomError("two_numbers", "must be two numbers, such as [0, 255]")
     return tuple(given)
 

@@ -405,12 +405,12 @@ def test_random_values_that_cannot_be(tmp_path, sweep, said):
     ("entry", "at", "said"),
     [
         ("sweep: {betas: [0.5, 0.999]}", "5:21", "sweep.betas[0]: must be two numbers, such as [0.5, 0.999], got 0.5"),
-        ("sweep: {betas: 0.5}", "5:20", "sweep.betas: must be a list, got 0.5; write [[0.5, 0.999]]"),
-        ("sweep: {lr: 0.002}", "5:17", "sweep.lr: must be a list, got 0.002; write [0.002]"),
+        ("sweep: {betas: 0.5}", "5:20", "sweep.betas: must be a list, got 0.5; write it in brackets, such as [[0.5"),
+        ("sweep: {lr: 0.002}", "5:17", "sweep.lr: must be a list, got 0.002; write it in brackets"),
         ("set: {betas_g: 0.5}", "5:20", "set.betas_g: must be two numbers, such as [0.5, 0.999], got 0.5"),
         ("set: {lr: [1e-3, 2e-3]}", "5:15", "must be a number, got [0.001, 0.002]; several values stand under sweep"),
         ("set: {spectral_norm: 1}", "5:26", "set.spectral_norm: must be true or false, got 1"),
-        ("set: 1", "5:10", "trials[0].set: must be a mapping, got 1"),
+        ("set: 1", "5:10", "trials[0].set: must be a mapping of NAME: VALUE, got 1"),
     ],
 )
 def test_values_of_another_form_are_said_with_the_remedy(tmp_path, entry, at, said):
@@ -907,6 +907,11 @@ def test_every_value_that_the_documentation_names_can_be_set():
     assert named <= Changes.model_fields.keys()
 
 
+def swept(field, value):
+    """Return the trials of a suite that sweeps a field."""
+    return f"trials: [{{recipe: mnist-dcgan, sweep: {{{field}: {value}}}}}]"
+
+
 @pytest.mark.parametrize(
     ("text", "remedy"),
     [
@@ -918,16 +923,6 @@ def test_every_value_that_the_documentation_names_can_be_set():
         ('description: "open', "; close the quote"),
         ("seeds: [0, 1", "; close the bracket"),
         ("trials:\n- &x {recipe: mnist-dcgan}\n- {<<: *x}", "a merge key (<<) is not supported; write the values out"),
-        ("seeds: 0-4", "must be a list, got '0-4'; write [0, 1, 2, 3, 4]"),
-        ("seeds: 0:3", "got '0:3'; write [0, 1, 2]"),
-        ("seeds: '3'", "got '3'; write [3]"),
-        ("seeds: 0, 1, 2", "got '0, 1, 2'; write [0, 1, 2]"),
-        ("seeds: 0-400", "got '0-400'; write all of them, as [0, 1, 2]"),
-        ("seeds: 3", "must be a list, got 3; write [3] for this one, or [0, 1, 2] for 3"),
-        ("seeds: 0-2,5", "got '0-2,5'; write all of them, as [0, 1, 2]"),
-        ("seeds: 0..2", "got '0..2'; write [0, 1, 2]"),
-        ("trials: [{recipe: mnist-dcgan, set: {batch_size: '1,000'}}]", "got '1,000'; write its digits alone"),
-        ("trials: [{recipe: mnist-dcgan, set: {batch_size: '64,128'}}]", "alone; several values stand under sweep"),
         (
             "trials: [{recipe: mnist-dcgan, set: {batch_size: 064}}]",
             'batch_size: a number begins with 0; write 64, or "064" for a text',
@@ -938,119 +933,34 @@ def test_every_value_that_the_documentation_names_can_be_set():
         ),
         ("trials: [{recipe: mnist-dcgan, sweep: {betas: [0.5, 0.9]}}]", "; a sweep of pairs is [[0.5, 0.999]]"),
         ("trials:\n- recipe: mnist-dcgan\n - recipe: mnist-dcgan", "; indent the items of one list alike"),
-        ("plugins: my.py", "must be a list, got 'my.py'; write ['my.py']"),
-        ("trials: {recipe: mnist-dcgan}", "got {'recipe': 'mnist-dcgan'}; begin every item with a hyphen"),
+        ("seeds: 0-4", "must be a list, got '0-4'; write it in brackets, such as [0, 1, 2]"),
+        ("plugins: my.py", "must be a list, got 'my.py'; write it in brackets, such as [./mine.py]"),
+        ("trials: {recipe: mnist-dcgan}", "must be a list, got {'recipe': 'mnist-dcgan'}; write it in brackets"),
+        (swept("batch_size", "'64,128'"), "got '64,128'; write it in brackets, such as [64, 128]"),
+        (swept("lr", "'1e-4, 2e-4'"), "got '1e-4, 2e-4'; write it in brackets, such as [2.0e-4, 3.0e-4]"),
+        (swept("optimizer", "adam"), "got 'adam'; write it in brackets, such as [one, another]"),
+        (swept("latent_dim", "{choice: 64, count: 2}"), "choice: must be a list, got 64; write it in brackets"),
+        (swept("latent_dim", "{log: 64-128, count: 2}"), "two numbers, such as [1.0e-5, 1.0e-3], got '64-128'"),
+        (swept("lr", "{uniform: [1e-5], count: 3}"), "two numbers, such as [1.0e-5, 1.0e-3], got [1e-05]"),
         (
             "trials: [{recipe: mnist-dcgan, set: {lr: 0,0002}}]",
             "a comma ends a value here; put several values in brackets, and write decimals with a point",
         ),
-        ("trials:\n- recipe: mnist-dcgan\n  set:\n    lr: 0,0002", "must be a number, got '0,0002'; write 0.0002"),
-        ("trials: [{recipe: mnist-dcgan, set: {lr: '2e-4'}}]", "got '2e-4'; write it without quotes"),
-        ("trials: [{recipe: mnist-dcgan, set: {epochs: '5'}}]", "got '5'; write it without quotes"),
-        ("trials:\n- recipe: mnist-dcgan\n  set:\n    lr:0.0002", "got 'lr:0.0002'; put a blank behind the colon"),
-        ("datasets: {own: {path: x, size: 28, range: 0-255}}", "must be two numbers, got '0-255'; write [0, 255]"),
-        ("datasets: {own: {path: x, size: 28, range: -1 to 1}}", "must be two numbers, got '-1 to 1'; write [-1, 1]"),
-        ("datasets: {own: {path: x, size: 28, range: 4095}}", "must be two numbers, got 4095; write [0, 4095]"),
-        ("datasets: {own: {path: x, size: 28, range: uint8}}", "got 'uint8'; write [0, 255]"),
+        (
+            "trials: [{recipe: mnist-dcgan, set: {lr: '2e-4'}}]",
+            "must be a number, got '2e-4'; write numbers as 0.0002 or 64, without quotes",
+        ),
+        ("trials: [{recipe: mnist-dcgan, set: {epochs: '5'}}]", "got '5'; write numbers as 0.0002 or 64, without"),
+        ("trials:\n- recipe: mnist-dcgan\n  set:\n    lr:0.0002", "must be a mapping of NAME: VALUE, got 'lr:0.0002'"),
+        ("datasets: {own: {path: x, size: 28, range: 0-255}}", "must be two numbers, such as [0, 255], got '0-255'"),
         ("datasets: {own: {path: x, size: 28, range: [0]}}", "must be two numbers, such as [0, 255], got [0]"),
-        ("datasets: {own: {path: x, size: 28, range: [0, 1, 2]}}", "such as [0, 255], got [0, 1, 2]"),
     ],
 )
 def test_mistakes_of_writing_come_with_their_remedy(text, remedy):
-    assert remedy in refusal_of(text)
-
-
-def refusal_of(text):
-    """Return what is said of a suite with a mistake in it."""
     start = "suite: a\nversion: 1\n" + ("" if "trials" in text else "trials: [{recipe: mnist-dcgan}]\n")
     with pytest.raises(SuiteError) as failure:
         parse(Path("a.yaml"), start + text)
-    return str(failure.value)
-
-
-def swept(field, text):
-    """Return the trials of a suite that sweeps a field, whose values are written as a text."""
-    value = text if text.startswith("{") else f"'{text}'"
-    return f"trials: [{{recipe: mnist-dcgan, sweep: {{{field}: {value}}}}}]"
-
-
-@pytest.mark.parametrize(
-    ("text", "remedy"),
-    [
-        ("seeds: 0 1 2", "[0, 1, 2]"),
-        ("seeds: '0 - 4'", "[0, 1, 2, 3, 4]"),
-        ("looks: 5,10,20", "[5, 10, 20]"),
-        ("plugins: a b.py,c.py", "['a b.py', 'c.py']"),
-        (swept("batch_size", "64,96"), "[64, 96]"),
-        (swept("batch_size", "64"), "[64]"),
-        (swept("batch_size", "64, 128; 256"), "[64, 128, 256]"),
-        (swept("batch_size", "(64, 128)"), "[64, 128]"),
-        (swept("latent_dim", "{choice: '64; 128', count: 2}"), "[64, 128]"),
-        (swept("lr", "1e-4, 0.0002"), "[1e-4, 0.0002]"),
-        (swept("lr", "[1e-4, 2e-4]"), "[1e-4, 2e-4]"),
-        (swept("lr", "{log: '1e-5, 1e-3', count: 2}"), "[1e-5, 1e-3]"),
-        (swept("lr", "{log: '1e-5 to 1e-3', count: 2}"), "[1e-5, 1e-3]"),
-        (swept("latent_dim", "{uniform: '64 128', count: 2}"), "[64, 128]"),
-        (swept("latent_dim", "{log: '64-128', count: 2}"), "[64, 128]"),
-        (swept("r1_gamma", "0.5; 10"), "[0.5, 10]"),
-        (swept("optimizer", "adam sgd"), "['adam', 'sgd']"),
-        (swept("betas", "0.9, 0.99"), "[[0.9, 0.99]]"),
-        (swept("spectral_norm", "true, false"), "[true, false]"),
-        (swept("loss", "1,2"), "['1', '2']"),
-        ("plugins: 'a, b.py'", "['a, b.py']"),
-    ],
-)
-def test_the_list_that_is_proposed_is_one(text, remedy):
-    """['64,128'] was proposed, which the next check refused."""
-    start = "suite: a\nversion: 1\n" + ("" if "trials" in text else "trials: [{recipe: mnist-dcgan}]\n")
-    with pytest.raises(SuiteError) as failure:
-        parse(Path("a.yaml"), start + text)
-    assert str(failure.value).endswith(f"; write {remedy}")
-    in_quotes = re.search("'.*'", text)
-    given = in_quotes[0] if in_quotes else text.removesuffix("}}]").rpartition(": ")[2]
-    parse(Path("a.yaml"), start + text.replace(given, remedy))
-
-
-WHOLE = "; write whole numbers in brackets, with commas between them alone"
-ANY = "; write numbers in brackets, with commas between them alone, and points for decimals"
-
-
-@pytest.mark.parametrize(
-    ("text", "remedy"),
-    [
-        ("seeds: '0,01; 0,02'", "; write all of them, as [0, 1, 2]"),
-        ("seeds: '0,01'", "; write all of them, as [0, 1, 2]"),
-        ("seeds: 1,200", "; write all of them, as [0, 1, 2]"),
-        ("looks: 5 to 10", "; write all of them, as [5, 8, 12]"),
-        ("looks: 5,100", "; write all of them, as [5, 8, 12]"),
-        ("seeds: 1.5", "; write all of them, as [0, 1, 2]"),
-        ("evaluate: {epochs: '1 ,000'}", WHOLE),
-        *(
-            (swept("batch_size", text), WHOLE)
-            for text in ("64,128", "1 500", "1,024, 2,048", "[1,024]", "1.5", "01, 2")
-        ),
-        *((swept("lr", text), ANY) for text in ("0,0002", "0,5; 0,9", "1e-4,2e-4", "0.001-0.002", "1,5, 10", "1 500")),
-        (swept("latent_dim", "{log: 1, count: 3}"), "must be two numbers, got 1; write them as [64, 256]"),
-        (swept("lr", "{log: [1e-5, 1e-4, 1e-3], count: 3}"), "[1e-05, 0.0001, 0.001]; write them as [1.0e-5, 1.0e-3]"),
-        (swept("lr", "{uniform: [1e-5], count: 3}"), "two numbers, got [1e-05]; write them as [1.0e-5, 1.0e-3]"),
-        (
-            "trials: [{recipe: mnist-dcgan, sweep: {batch_size: 64,128}}]",
-            "put several values in brackets, and write decimals with a point)",
-        ),
-        ("evaluate: {samples: '10.000'}", "got '10.000'"),
-        (swept("lr", "01"), ANY),
-        ("datasets: {own: {path: x, size: 28, range: 00-255}}", "; write [0, 255]"),
-        ("seeds: -1", "; write all of them, as [0, 1, 2]"),
-        ("trials: [{recipe: mnist-dcgan, sweep: {lr: .nan}}]", "got nan; write numbers in brackets"),
-        (swept("betas", "abc"), "; write pairs of numbers, as [[0.5, 0.999]]"),
-        (swept("betas", "0,9; 0,99"), "; write pairs of numbers, as [[0.5, 0.999]]"),
-        ("trials: mnist-dcgan", "got 'mnist-dcgan'; begin every item with a hyphen"),
-        ("trials: [{recipe: mnist-dcgan, set: {r1_gamma: '1,000'}}]", "got '1,000'"),
-    ],
-)
-def test_no_list_is_proposed_where_a_text_may_mean_two(text, remedy):
-    """[1, 24, 2, 48] was proposed for 1,024, 2,048, and trained."""
-    assert refusal_of(text).endswith(remedy)
+    assert remedy in str(failure.value)
 
 
 @pytest.fixture
