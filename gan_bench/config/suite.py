@@ -17,8 +17,8 @@ from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.config.naming import chosen_trials, plain, setting_name
 from gan_bench.config.plugins import keep_plugins, load_plugin
 from gan_bench.config.recipes import RECIPES
-from gan_bench.config.suite_file import SuiteFile, SuiteSource, TrialEntry, of_images, read
-from gan_bench.config.trial import BOTH, EvaluationConfig, Profile, Trial, TrialConfig
+from gan_bench.config.suite_file import SuiteFile, SuiteSource, of_images, read
+from gan_bench.config.trial import EvaluationConfig, Profile, Trial, TrialConfig
 from gan_bench.config.yaml_document import MAX_MESSAGE, Location, YamlDocument, dotted, quoted
 from gan_bench.core.errors import SuiteError, UnrunPluginsError, UserError
 from gan_bench.core.registry import did_you_mean
@@ -200,17 +200,8 @@ def _folders(suite: SuiteFile, document: YamlDocument) -> tuple[ImageFolder, ...
     )
 
 
-def _written_alike(before: Mapping[str, object], now: Mapping[str, object]) -> tuple[str, object, object] | None:
-    """Return a field whose two values differ beyond the digits of names, with both; no table could tell them apart."""
-    for name, value in before.items():
-        other = now.get(name, value)
-        if value != other and isinstance(other, (float, tuple)) and plain(value) == plain(other):
-            return name, value, other
-    return None
-
-
 def _refuse_one_name(templates: list[Trial], document: YamlDocument) -> None:
-    """Refuse settings of one name whose numbers differ.
+    """Refuse settings of one name whose numbers differ beyond its digits: no table could tell them apart.
 
     Raises:
         SuiteError: There are two.
@@ -218,12 +209,13 @@ def _refuse_one_name(templates: list[Trial], document: YamlDocument) -> None:
     named: dict[str, TrialConfig] = {}
     for each in templates:
         other = named.setdefault(each.setting, each.config)
-        if alike := _written_alike(vars(other), vars(each.config)):
-            name, before, now = alike
-            raise SuiteError(
-                f"{document.path}: {name} is {before} and {now} in two settings, which are both named "
-                f'"{clip(each.setting, 200)}"; round the numbers to six digits, or keep one'
-            )
+        for name, before in vars(other).items():
+            now = vars(each.config).get(name, before)
+            if now != before and isinstance(now, (float, tuple)) and plain(now) == plain(before):
+                raise SuiteError(
+                    f"{document.path}: {name} is {before} and {now} in two settings, which are both named "
+                    f'"{clip(each.setting, 200)}"; round the numbers to six digits, or keep one'
+                )
 
 
 def results_name(suite: str, options: PlanOptions) -> str:
@@ -263,24 +255,9 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
                 config = _config(suite, results_name(suite.suite, options), recipe.name, trained, frame)
             except (ValueError, TypeError) as error:
                 raise SuiteError(f"{where}: {clip(str(error), MAX_MESSAGE)}") from None
-            if alike := _written_alike({name: values[name] for name in values if name in changes}, vars(config)):
-                changed, before, now = alike
-                field_name = _as_asked(changed, entry, options)
-                said = f"{field_name} is {now}, and the recipe has {before}, which tables write alike"
-                raise SuiteError(f"{where}: {said}; round it to six digits")
             marks = {name: "chosen" if name in changes else mark for name, mark in provenance.items()}
             name = setting_name(recipe.name, values, config, cut=config.epochs < trained["epochs"])
             yield Trial(setting=name, config=config, provenance=marks, drawn=drawn)
-
-
-def _as_asked(field: str, entry: TrialEntry, options: PlanOptions) -> str:
-    """Return a changed field under the name that its value was given by, such as ``lr`` for that of both networks."""
-    given: set[str] = {*entry.set.model_fields_set, *entry.sweep.model_fields_set}  # type: ignore[attr-defined]
-    short = next((name for name, fields in BOTH.items() if field in fields), field)
-    for names in (options.changes, given):
-        if asked := next((name for name in (field, short) if name in names), None):
-            return asked
-    return field
 
 
 def _check_betas(values: Mapping[str, object], changes: Mapping[str, object]) -> None:

@@ -879,13 +879,6 @@ def test_numbers_of_many_digits_are_kept():
     assert as_python(np.array(values[:3])) == values[:3]
 
 
-def test_a_value_that_is_written_as_the_recipe_s_is_refused():
-    """It was a setting beside the recipe, named as if it had the recipe's own value."""
-    trials = [{"recipe": "mnist-dcgan", "sweep": {"lr": [0.0002, 0.00030000001]}}]
-    with pytest.raises(SuiteError, match=r"lr is 0.00030000001, and the recipe has 0.0003, .*; round it"):
-        make_plan(a_suite(trials=trials), PlanOptions())
-
-
 def test_rounding_errors_in_files_are_none(tmp_path):
     text = "suite: a\nversion: 1\ntrials: [{recipe: mnist-dcgan, set: {lr: 0.00020000000000000002}}]\n"
     (tmp_path / "a.yaml").write_text(text)
@@ -999,21 +992,6 @@ def test_values_of_an_own_recipe_are_python_s(own_recipe):
     values = replace(own_recipe, **numbers).values()
     wanted = {"lr_g": 3e-4, "lr_d": 3e-4, "betas_g": (0.5, 0.999), "betas_d": (0.5, 0.999), "epochs": 7}
     assert {name: repr(values[name]) for name in wanted} == {name: repr(value) for name, value in wanted.items()}
-
-
-@pytest.mark.parametrize(
-    ("changes", "options", "said"),
-    [
-        ({"lr": 3.0000001e-4}, {}, "lr is "),
-        ({"lr_g": 3.0000001e-4}, {}, "lr_g is "),
-        ({"lr_g": 1e-4}, {"lr": 3.0000001e-4}, "lr is "),
-        ({"betas": [0.5, 0.9990000001]}, {}, "betas is "),
-    ],
-)
-def test_a_value_written_as_the_recipe_s_is_named_as_it_was_given(own_recipe, changes, options, said):
-    suite = a_suite(trials=[{"recipe": "own", "set": changes}])
-    with pytest.raises(SuiteError, match=rf"trials\[0\]: {said}.*which tables write alike; round it to six digits"):
-        make_plan(suite, PlanOptions(changes=options))
 
 
 @pytest.mark.parametrize(
