@@ -14,7 +14,7 @@ from gan_bench.config.suite_file import SuiteFile, TrialEntry
 from gan_bench.config.trial import LIMITS
 from gan_bench.config.yaml_document import YamlDocument, dotted
 from gan_bench.core.errors import SuiteError
-from gan_bench.core.text import as_typed, plural
+from gan_bench.core.text import as_typed
 
 MAX_TRIALS = 100_000
 
@@ -60,19 +60,6 @@ def changes_of(entry: TrialEntry, where: str) -> Iterator[dict[str, object]]:
         raise SuiteError(f"{where}: {twice[0]} stands in set and in sweep; keep one")
     for draw, values in itertools.product(draws, itertools.product(*swept.values())):
         yield both({**fixed, **dict(zip(swept, values, strict=True)), **draw})
-
-
-def coinciding(suite: SuiteFile) -> Iterator[str]:
-    """Yield that an entry has fewer random settings than draws, such as of few whole numbers."""
-    for index, entry in enumerate(suite.trials):
-        where, fields = f"trials[{index}]", listed_and_drawn(entry)[1]
-        draws = _draws(fields, where)
-        different = len(set(map(str, draws)))
-        if different < len(draws):
-            yield (
-                f"{where}.sweep: {len(draws)} draws are {plural(different, 'different setting')}, each trained once; "
-                "wider bounds, more choices or a larger count give more"
-            )
 
 
 def check_count(suite: SuiteFile, seeds: int, document: YamlDocument) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from gan_bench.config.changes import both, combinations_of
 from gan_bench.config.cuts import Frame, PlanOptions
 from gan_bench.config.design import Design
-from gan_bench.config.entries import changes_of, check_count, check_datasets, coinciding, listed_and_drawn
+from gan_bench.config.entries import changes_of, check_count, check_datasets, listed_and_drawn
 from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.config.naming import chosen_trials, plain, setting_name
 from gan_bench.config.plugins import keep_plugins, load_plugin
@@ -45,7 +45,6 @@ class Plan:
         files: The user's own files of parts.
         plugins: The same, once they have run.
         text: The suite file, as it was read.
-        coinciding: Of entries whose draws are not all different ones, a sentence each.
     """
 
     suite: str
@@ -59,7 +58,6 @@ class Plan:
     files: tuple[Path, ...] = ()
     plugins: tuple[Source, ...] = ()
     text: str = field(default="", repr=False)
-    coinciding: tuple[str, ...] = ()
 
 
 def suites_folder() -> Path:
@@ -171,7 +169,6 @@ def make_plan(
         files=files,
         plugins=plugins,
         text=document.text,
-        coinciding=tuple(coinciding(suite)),
     )
 
 

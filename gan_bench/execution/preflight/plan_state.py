@@ -140,7 +140,6 @@ def state_remarks(results: Path, plan: Plan, state: PlanState) -> Iterator[str]:
     if state.deleted:
         yield f"--fresh deletes {plural(len(state.deleted), 'earlier record')}, each when its trial starts"
     yield from _other_lengths(results, plan, state.todo)
-    yield from plan.coinciding
 
 
 def _other_lengths(results: Path, plan: Plan, todo: list[Trial]) -> Iterator[str]:
