@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from gan_bench.config.cuts import idle_caps
+from gan_bench.config.cuts import idle_cap
 from gan_bench.config.image_folder import data_root
 from gan_bench.config.suite import Plan, find_suite, make_plan
 from gan_bench.core.errors import DamagedError, DataError, UserError
@@ -218,7 +218,7 @@ def prepare(
         return replace(
             prepared,
             state=state,
-            remarks=[*idle_caps(options.plan, plan.trials), *state_remarks(options.folder, plan, state)],
+            remarks=[*idle_cap(options.plan, plan.trials), *state_remarks(options.folder, plan, state)],
             problem=str(error),
         )
 
@@ -256,7 +256,7 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
         place=place,
         state=state,
         remarks=[
-            *idle_caps(options.plan, plan.trials, found.images),
+            *idle_cap(options.plan, plan.trials),
             *found.remarks,
             *kept_remark(todo, finished, options.folder),
             *locks_remark(options.folder),

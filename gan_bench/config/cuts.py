@@ -57,26 +57,14 @@ class PlanOptions:
         return not self.changes and all(each is None for each in chosen)
 
 
-def idle_caps(options: PlanOptions, trials: Iterable[Trial], images: int | None = None) -> Iterator[str]:
-    """Yield caps of the command line that cut no trial down, each with what does what may have been meant.
-
-    Args:
-        options: What the command line adds.
-        trials: The trials that are planned.
-        images: Most training images of one of them, or None where they are not known.
-    """
-    configs = [trial.config for trial in trials]
-    longest = max(config.epochs for config in configs)
+def idle_cap(options: PlanOptions, trials: Iterable[Trial]) -> Iterator[str]:
+    """Yield that the command line's cap on epochs cuts no trial down, with what trains longer."""
+    longest = max(trial.config.epochs for trial in trials)
     if options.epochs is not None and longest < options.epochs:
-        most = "" if all(config.epochs == longest for config in configs) else "at most "
         yield (
-            f"--epochs {options.epochs} caps nothing: the trials have {most}{longest}; --set epochs={options.epochs} "
+            f"--epochs {options.epochs} caps nothing: no trial has more than {longest}; --set epochs={options.epochs} "
             "trains longer"
         )
-    if options.train_limit is not None and images is not None and images < options.train_limit:
-        is_of_profile = all(config.train_limit not in (None, options.train_limit) for config in configs)
-        remedy = "--profile full takes more" if is_of_profile else "these are all there are, so leave it out"
-        yield f"--train-limit {options.train_limit} caps nothing: the trials have {images} training images; {remedy}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -469,7 +469,9 @@ def test_dry_run_writes_nothing(tmp_path, suite):
     assert done.stdout.count("to run  ") == 2
     assert "estimated time" in done.stdout
     at_once = gan_bench(*plan, "--no-estimate", "--epochs", 3, env=measuring())
-    assert at_once.stdout.count("--epochs 3 caps nothing: the trials have 2; --set epochs=3 trains longer\n") == 1
+    assert (
+        at_once.stdout.count("--epochs 3 caps nothing: no trial has more than 2; --set epochs=3 trains longer\n") == 1
+    )
     assert at_once.stdout.count("to run  ") == 2
     assert "measuring" not in at_once.stdout
     assert "estimated time" not in at_once.stdout

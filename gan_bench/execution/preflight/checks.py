@@ -244,13 +244,11 @@ class Survey:
     Attributes:
         identities: What trials are made of there, as ``RunContext.identity`` says it, by the ids of their configs.
         parts: Every part that they use, as plural of its registry and name.
-        images: Most training images of a trial.
         remarks: Warnings for the person who runs the plan.
     """
 
     identities: Mapping[str, Identity]
     parts: tuple[tuple[str, str], ...] = ()
-    images: int | None = None
     remarks: list[str] = field(default_factory=list)
 
     def identity(self, config: TrialConfig) -> Identity:
@@ -298,6 +296,5 @@ def survey(trials: tuple[Trial, ...], context: RunContext) -> Survey:
     return Survey(
         {config.id: context.identity(config) for config in configs},
         tuple(dict.fromkeys(part for config in configs for part in context.parts(config))),
-        max((len(context.training_images(config)) for config in configs), default=None),
         list(_remarks(configs, context)),
     )
