@@ -33,8 +33,11 @@ def say_tracking(answer: MirrorResult | None, options: RunOptions, console: Plai
     if answer is None:
         return
     uri = options.tracking_uri or ""
+    is_elsewhere = uri and not is_default(uri, options.folder)
     for notice in answer.notices:
         console.say(notice, style="yellow")
+    if is_elsewhere:
+        console.say("MLflow's address is in no file: give further commands --tracking-uri or MLFLOW_TRACKING_URI, too")
     if answer.elsewhere:
         console.say("MLflow: another run of this suite mirrors it, with the trials of this one")
     elif answer.error or answer.lacks:
@@ -49,11 +52,8 @@ def say_tracking(answer: MirrorResult | None, options: RunOptions, console: Plai
     else:
         words = ["gan-bench", "ui"]
         words += ["--results", str(options.folder)] if options.folder != Path("results") else []
-        is_other = _place_elsewhere(options) and shown(uri) == uri
-        words += ["--tracking-uri", uri] if is_other else []
+        words += ["--tracking-uri", uri] if is_elsewhere and shown(uri) == uri else []
         console.say(f"MLflow: `{shlex.join(words)}` serves its leaderboard")
-    if _place_elsewhere(options):
-        console.say("  no file keeps that address: name it with --tracking-uri to `gan-bench sync`, too")
 
 
 def _sync_command(options: RunOptions, uri: str) -> str:
@@ -62,12 +62,6 @@ def _sync_command(options: RunOptions, uri: str) -> str:
     words += ["--tracking-uri", uri] if uri and shown(uri) == uri else []
     words += ["--experiment-prefix", options.experiment_prefix] if options.experiment_prefix else []
     return shlex.join(words)
-
-
-def _place_elsewhere(options: RunOptions) -> str:
-    """Return where MLflow is, where that is not the database beside the results; else nothing."""
-    uri = options.tracking_uri or ""
-    return "" if not uri or is_default(uri, options.folder) else uri
 
 
 def conclude(
@@ -117,14 +111,7 @@ def conclude(
     for trial in bad:
         console.say(f"{trial.name}: {_why(trial, prepared, outcome, options)}", style="red")
     if report:
-        place = _place_elsewhere(options)
-        is_open = shown(place) == place
-        print_answers(report, console, suite, ["--tracking-uri", place] if place and is_open else [])
-        if not is_open:
-            said = (
-                "commands above leave out MLflow's address, which has a password: give MLFLOW_TRACKING_URI to them too"
-            )
-            console.say(said, style="yellow")
+        print_answers(report, console, suite)
     say_tracking(outcome.mirror, options, console)
     if left:
         console.say(f"{plural(len(left), 'trial')} left when the budget was spent; {_advice(options)}", style="yellow")

@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -244,26 +244,17 @@ def print_tables(
             print_table(table, console, details=everything, adding=adding)
 
 
-def with_words(text: str, words: Sequence[str]) -> str:
-    """Add words to the `gan-bench run` commands in a text."""
-    more = "".join(f" {shlex.quote(word)}" for word in words)
-    return re.sub(r"`(gan-bench run [^`]*)`", lambda found: f"`{found[1]}{more}`", text)
-
-
 LOOK = "A look is a number of seeds, declared in advance, at which verdicts are made."
 """Explains the word once where answers have it."""
 
 
-def print_answers(
-    report: Report, console: PlainConsole, suite: str | None = None, tracking: Sequence[str] = ()
-) -> None:
+def print_answers(report: Report, console: PlainConsole, suite: str | None = None) -> None:
     """Print what could not be read, where the report lies, and last the few sentences that the records come to.
 
     Args:
         report: The report.
         console: Where it is printed.
         suite: The suite whose answers are printed, or None for all.
-        tracking: Words that commands of these answers need to reach MLflow, which no file keeps.
     """
     for message in report.unreadable:
         console.say(message, style="yellow")
@@ -271,7 +262,7 @@ def print_answers(
     for answer in shown:
         console.say(answer.title, style="bold")
         for sentence in answer.sentences:
-            console.say(f"  {with_words(sentence, tracking)}")
+            console.say(f"  {sentence}")
     if any(re.search(r"\blooks?\b", sentence) for answer in shown for sentence in answer.sentences):
         console.say(LOOK)
     tables = report.folder / "tables"
