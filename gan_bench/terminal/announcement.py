@@ -21,7 +21,6 @@ from gan_bench.records.record import Status
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.console import PlainConsole
 from gan_bench.terminal.display import short_names
-from gan_bench.terminal.tables import broken
 
 MOST_REASONS = 5
 """Reasons for which trials are trained again that are said one by one."""
@@ -212,11 +211,8 @@ def list_trials(prepared: Preparation, console: PlainConsole) -> None:
         resumed = "" if trial.id in prepared.state.held else _start(trial, prepared)
         setting = names[trial.id].rpartition(",seed=")[0]
         rows.setdefault((_mark(trial, prepared), setting, trial.config.epochs, resumed), []).append(trial.config.seed)
-    indent = 4 + max((len(mark) for mark, *_ in rows), default=0)
+    width = max((len(mark) for mark, *_ in rows), default=0)
     for (mark, setting, epochs, resumed), seeds in rows.items():
-        text = f"{setting}: {plural(epochs, 'epoch')}{resumed}, {_seeds(seeds)}"
-        lines = broken(text, console.width - indent) if console.has_width else [text]
-        for first, line in zip([f"  {mark}", *[""] * len(lines)], lines, strict=False):
-            console.say(f"{first:<{indent}}{line}")
+        console.say(f"  {mark:<{width}}  {setting}: {plural(epochs, 'epoch')}{resumed}, {_seeds(seeds)}")
     if prepared.problem:
         console.say(f"estimated time: unknown, because {prepared.problem}", style="yellow")

@@ -27,12 +27,8 @@ PIPE_WIDTH = 400
 """Columns of tables where no terminal folds lines: a file or a pipe has no width, unless ``COLUMNS`` gives it one."""
 HANGING = 2
 """Blanks before the further lines of a line that is wrapped, beside its own."""
-_WORD = re.compile(r"(?:`[^`]*`|\S)+")
-_GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
-"""What fills up a column."""
-MOST_GAPS = 2
-"""Most gaps of a line that begins with columns: one of more is a row of values, none of which is its text."""
-
+_WORD = re.compile(r"(\s*)((?:`[^`]*`|\S)+)")
+"""A word, or a command in backticks, with the blanks before it."""
 _ASCII = {
     "±": "+-", "\N{MULTIPLICATION SIGN}": "x", "·": "-", "β": "beta", "ε": "eps", "₁": "1", "₂": "2",
     "²": "2", "↓": "(lower)", "↑": "(higher)", "∞": "inf", "…": "...", "→": "->", "\N{EN DASH}": "-", "é": "e",
@@ -101,39 +97,18 @@ class PlainConsole(Console):
 def wrapped(line: str, width: int) -> list[str]:
     """Break a line at blanks, further lines set in; a command in backticks stays whole, so that it can be copied.
 
-    Where columns begin a line, further lines stand under the text behind them.
-
     Args:
         line: Without line breaks.
         width: Columns; a word that is longer is left whole.
     """
     if cell_len(line) <= width or not line.strip():
         return [line]
-    columns = _columns(line, width)
-    set_in, text = cell_len(columns), line[len(columns) :]
-    room = width - set_in
-    if not columns or any(HANGING + cell_len(word) > room for word in _WORD.findall(text)):
-        return _at_blanks(line, width)
-    first, *others = _at_blanks(text, room)
-    return [columns + first, *(" " * set_in + other for other in others)]
-
-
-def _columns(line: str, width: int) -> str:
-    """Return the columns before the text of a line, at most half of a width and no part of a command, or nothing."""
-    ends = [gap.end() for gap in _GAP.finditer(line)]
-    found = [line[:end] for end in ends if cell_len(line[:end]) <= width // 2 and "`" not in line[:end]]
-    return found[-1] if found and len(ends) <= MOST_GAPS else ""
-
-
-def _at_blanks(line: str, width: int) -> list[str]:
-    start = len(line) - len(line.lstrip(" "))
-    lines, indent = [" " * start], start
-    for index, word in enumerate(_WORD.findall(line)):
-        if index and cell_len(lines[-1]) + 1 + cell_len(word) > width:
-            indent = start + HANGING
+    lines, indent = [""], len(line) - len(line.lstrip(" ")) + HANGING
+    for gap, word in _WORD.findall(line):
+        if lines[-1].strip() and cell_len(lines[-1] + gap + word) > width:
             lines.append(" " * indent + word)
         else:
-            lines[-1] += f"{' ' if index else ''}{word}"
+            lines[-1] += gap + word
     return lines
 
 

@@ -214,22 +214,6 @@ def test_a_line_about_a_trial_fits(monkeypatch, width, everything):
 
 
 @pytest.mark.parametrize(
-    ("line", "parts"),
-    [
-        ("  ab   one two three", ["  ab   one two", "         three"]),
-        ("ok   name  one two three", ["ok   name one", "       two three"]),
-        ("one two three  four five", ["one two three", "  four five"]),  # no columns, as they are more than half
-        ("画像画像  four five", ["画像画像 four", "  five"]),  # the same in a terminal: 10 of 16
-        ("a 1  b 2  c 3  d 4  e 5", ["a 1 b 2 c 3 d 4", "  e 5"]),  # a row of values, none of which is its text
-        ("ab   a-longer-word so", ["ab a-longer-word", "  so"]),  # behind the column it would not fit
-    ],
-)
-def test_columns_of_a_line_stay_where_its_text_is_wrapped(line, parts):
-    """Padding went wherever a line was too long: the first column of every second line stood elsewhere."""
-    assert wrapped(line, 16) == parts
-
-
-@pytest.mark.parametrize(
     ("protocols", "said"),
     [
         (("lenet-mnist-v1,train,64", "lenet-mnist-v1,train,64,ema"), "FID 10, FID 5 (ema)"),
@@ -274,16 +258,6 @@ def test_wrapping_loses_nothing_and_breaks_no_word(text, width):
     assert "".join("".join(lines).split()) == "".join(text.split())
     words = {word for line in lines for word in line.split()}
     assert "`" in text or words <= set(text.split())
-
-
-@pytest.mark.parametrize("width", [60, 80, 110, 130, 135])
-def test_a_long_result_ends_within_the_terminal(width):
-    """Each of its values was taken for a column, and the rest for the text behind it, with less and less room."""
-    values = "epoch 20: FID 91.5  KID 0.0123  IS 8.123  precision 0.51  recall 0.42  classes 10"
-    lines = wrapped(f"    mnist-dcgan,lr=0.0003,seed=0: {values}  (lenet-mnist-v1,train,10000,ema)", width)
-    assert len(lines) > 1
-    assert max(map(len, lines)) <= width
-    assert all(line.startswith("      ") and line[6] != " " for line in lines[1:])
 
 
 _PART = st.text("aé画: `", max_size=12) | st.sampled_from(["  ", "   ", "`gan-bench run it`"])
