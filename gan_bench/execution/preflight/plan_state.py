@@ -136,7 +136,7 @@ def _uncut(config: TrialConfig) -> str:
 
 
 def state_remarks(results: Path, plan: Plan, state: PlanState) -> Iterator[str]:
-    """Yield what a run does that people may not expect, with earlier records and with settings that coincide."""
+    """Yield what a run does that people may not expect, with earlier records."""
     if state.deleted:
         yield f"--fresh deletes {plural(len(state.deleted), 'earlier record')}, each when its trial starts"
     yield from _other_lengths(results, plan, state.todo)
