@@ -75,10 +75,7 @@ def test_run_report_skip_and_mirror(tmp_path, suite):
     end = "".join(lines[start:])
     assert "learning rate: one seed: not judged" in end
     assert "No other is better, so comparisons say nothing about trained generators." in end
-    assert (
-        f"Next: longer training, trained anew, `gan-bench run {suite} --results {results} --device cpu --profile full`."
-        in end
-    )
+    assert f"Next: the whole protocol, `gan-bench run {suite} --results {results} --device cpu --profile full`." in end
     answer = (results / "report" / "answer.md").read_text()
     assert "Best score: lr " in answer
 

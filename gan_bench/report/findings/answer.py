@@ -13,7 +13,7 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import plain_markdown, plural, some_of
 from gan_bench.report.findings.factor_sentences import NAMED, factor_sentences
 from gan_bench.report.findings.factors import factors_of
-from gan_bench.report.findings.proposals import proposal, seeds_help
+from gan_bench.report.findings.proposals import proposal
 from gan_bench.report.findings.standings import Standing, Standings, standings
 from gan_bench.report.findings.tuning import tuning_sentences
 from gan_bench.report.study.frame import BAD, FAULTY, changed_between
@@ -72,7 +72,7 @@ def answers(study: Study) -> Iterator[Answer]:
             headline=_headline(found, best) if best else _without_a_score(study),
             cautions=tuple(_cautions(scored, found)),
             factors=(
-                *(sentence for each in factors for sentence in factor_sentences(each, seeds_help=seeds_help(scored))),
+                *(sentence for each in factors for sentence in factor_sentences(each)),
                 *tuning_sentences(scored),
             ),
             proposal=proposal(scored),
@@ -307,7 +307,7 @@ def _cautions(scored: ScoredStudy, found: Standings) -> Iterator[str]:
     if changed := changed_between(scored.study.trials["made_of"], scored.study.trials["made_of"]):
         yield (
             f"Trials are of different times: {changed} changed between them, and no test judges trials from before and "
-            "after."
+            "after; the suite's next run trains again what it asks for of before."
         )
     done = scored.study.trials[scored.study.trials["status"] == "done"]
     machines = sorted(set(done["device_name"]) - {""})

@@ -6,9 +6,8 @@ import os
 from collections.abc import Iterable
 
 from gan_bench.config.naming import means
-from gan_bench.core.errors import UserError
 from gan_bench.core.text import matches
-from gan_bench.records.command import Command, parse_seeds
+from gan_bench.records.command import Command
 from gan_bench.report.study.study import Study
 
 
@@ -24,11 +23,11 @@ def planned_command(study: Study) -> Command | None:
     this study was made with. Its other words are kept: the suite's file, the results folder, where trials run.
 
     Returns:
-        The command, without seeds; None where the plan does not keep one.
+        The command, without seeds; None where the plan does not keep one, or a program registered what they are of.
     """
     last, trials = last_command(study), study.of_command
     configs, names = list(trials["config"]), list(trials["name"])
-    command = last.training(configs, study.suite, study.profile) if study.command else None
+    command = last.training(configs, study.suite, study.profile) if study.command and not study.of_program else None
     if command is None:
         return None
     only = last.value("--only")
@@ -41,16 +40,16 @@ def planned_command(study: Study) -> Command | None:
 def whole_command(study: Study) -> Command | None:
     """Return the command that trains all of these trials, or None where none does, as for parts that a program has.
 
-    It has their seeds where the last command chose some, or an earlier one did: the suite alone may have fewer.
+    It names their seeds where some were chosen or are of later looks: the suite alone may have fewer.
     """
-    command, seeds = None if study.of_program else planned_command(study), seeds_argument(study)
-    were_chosen = study.design.extended or last_command(study).value("--seeds")
-    return command.of_seeds(seeds) if command and seeds and were_chosen else command
-
-
-def seeds_argument(study: Study) -> str:
-    """Return all seeds of these trials, as ``--seeds`` takes them."""
-    return ",".join(map(str, sorted({int(seed) for seed in study.asked_for["seed"]})))
+    command, design = planned_command(study), study.design
+    seeds = sorted({int(seed) for seed in study.asked_for["seed"]})
+    if command is None or not seeds:
+        return command
+    are_of_suite = set(seeds) <= set(design.first(design.looks[0])) and not last_command(study).value("--seeds")
+    if (are_of_suite or command.value("--until")) and not design.extended:
+        return command
+    return command.of_seeds(",".join(map(str, seeds)))
 
 
 def _pattern(names: list[str], others: Iterable[str]) -> str | None:
@@ -59,11 +58,3 @@ def _pattern(names: list[str], others: Iterable[str]) -> str | None:
     prefix = prefix.partition(",")[0].rstrip("-")
     is_theirs = not prefix or any(matches(other, f"{prefix}*") for other in others)
     return None if is_theirs else f"{prefix}*"
-
-
-def named_seeds(seeds: str) -> set[int]:
-    """Return the seeds that ``--seeds`` names, such as 0-4 or 0,1,7; none where a plan holds another text."""
-    try:
-        return set(parse_seeds(seeds))
-    except UserError:
-        return set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 
 from gan_bench.config.design import FEWEST
@@ -24,31 +24,20 @@ NAMED = 3
 """Settings that a sentence names, and pairs of levels that have one of their own; the tables have them all."""
 
 
-def factor_sentences(factor: Factor, *, seeds_help: bool = True) -> Iterator[str]:
-    """Summarise the comparisons of every two levels over the recipes.
-
-    Args:
-        factor: The factor.
-        seeds_help: Whether more seeds may decide what is undecided; else none are named.
-    """
+def factor_sentences(factor: Factor) -> Iterator[str]:
+    """Summarise the comparisons of every two levels over the recipes."""
     if factor.name == EPOCHS:
         yield _epochs_sentence(list({each.recipe: each for each in factor.primary}.values()))  # the last of each
         return
     if factor.held and not any(each.is_sure for each in factor.primary):
         return  # the average said as much
-    judged = sorted(factor.primary if seeds_help else map(_without_seeds, factor.primary), key=_levels)
+    judged = sorted(factor.primary, key=_levels)
     pairs = [list(group) for _, group in groupby(judged, key=_levels)]
     sure = [pair for pair in pairs if any(each.is_sure for each in pair)]
     for pair in pairs if len(pairs) == 1 else sure[:NAMED]:
         yield _pair_sentence(factor, pair)
     if len(pairs) > 1 and (rest := _rest_of_pairs(pairs, sure)):
         yield f"{factor.title}: {rest}."
-
-
-def _without_seeds(judged: Judged) -> Judged:
-    """Return a comparison that is undecided without the seeds that might decide it."""
-    is_open = judged.found == "undecided"
-    return replace(judged, needed=None, more="", next=None, open=False) if is_open else judged
 
 
 def _rest_of_pairs(pairs: list[list[Judged]], sure: list[list[Judged]]) -> str:
