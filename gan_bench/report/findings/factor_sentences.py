@@ -161,10 +161,9 @@ def _ties(pair: _Pair) -> str:
 
 
 def _remarks(rows: Sequence[Judged]) -> str:
-    """Say what limits a verdict: pairs without a score, settings left out, why it is withheld, an early decision."""
+    """Say what limits a verdict: pairs without a score, why it is withheld, an early decision."""
     lost = sum(row.lost for row in rows)
     said = [f"; {plural(lost, 'pair')} without a score"] if lost else []
-    said += (_left_out(row.left_out) for row in rows)
     said += (f"; {f'{row.recipe}: ' if len(rows) > 1 else ''}{row.why}" for row in rows if row.why)
     return "".join([*said, _overstated([row for row in rows if row.found == "decided"])])
 
@@ -178,12 +177,6 @@ def _collapses(equivalent: Sequence[Judged]) -> str:
         return f"; {sum(counts)} runs collapsed, as many on either side"
     share = f"{1 - ALPHA ** (1 / min(row.seeds for row in equivalent)):.0%}"
     return f"; collapses in up to {share} of runs are possible though none was seen"
-
-
-def _left_out(names: Sequence[str]) -> str:
-    """Name what an average leaves out."""
-    whose = "its" if len(names) == 1 else "their"
-    return f"; the average leaves out {some_of(names, NAMED)}, which lost most of {whose} seeds" if names else ""
 
 
 def _not_judged(rows: Sequence[Judged], of_one: str = "one seed: not judged") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -106,21 +106,6 @@ def in_whole_seeds(pairs: pd.DataFrame, settings: int) -> pd.Series[bool]:
     return pairs.groupby("seed")["rest"].transform("nunique") == settings
 
 
-def _mostly_lost(pairs: pd.DataFrame, sides: Sequence[str]) -> set[str]:
-    """Return the settings that are averaged of which a side lost most of its seeds; none where all are so.
-
-    What is still to be trained is not lost. Where either side lost a few, in different seeds, most pairs may lack a
-    score of a setting that is fair to compare: then its seeds are left out, not the setting.
-    """
-    ended = pairs[~pairs["open"]]
-    if not ended[[*sides]].isna().to_numpy().any():
-        return set()  # as in most studies, of which many measures of many levels are asked for
-    seeds = pairs.groupby("rest")["seed"].nunique()
-    lost = [ended[ended[side].isna()].groupby("rest")["seed"].nunique() for side in sides]
-    found = {str(setting) for each in lost for setting in each.index[2 * each > seeds.reindex(each.index)]}
-    return found if len(found) < len(seeds) else set()
-
-
 @dataclass(frozen=True)
 class PairedComparison:
     """Two sides at the look that they have reached.
@@ -133,7 +118,6 @@ class PairedComparison:
         design: Which seeds verdicts are made at.
         repeated: The p value that allows for all looks; None where nothing is judged yet.
         noise: Noise of scoring on the test's scale; smaller differences are ties.
-        aside: The pairs, of them, of settings that are not averaged, as a side of each lost most of its seeds.
         chosen: Whether side A is the best of all, chosen from the same data: then equivalence is no answer.
         corrected: The repeated p value, corrected for the tests beside it; None where it is exploratory.
         tests: How many tests it is corrected for.
@@ -146,7 +130,6 @@ class PairedComparison:
     design: Design
     repeated: float | None
     noise: float
-    aside: pd.DataFrame
     chosen: bool
     corrected: float | None = None
     tests: int = 1
@@ -278,20 +261,16 @@ def compared(scored: ScoredStudy, levels: LevelPair, metric: str, *, chosen: boo
         return None
     design, look = design_and_look(scored, pairs)
     counted = pairs[pairs["seed"].isin(look.seeds)] if look.number else pairs
-    aside, averaged = counted.iloc[:0], counted
-    if "rest" in counted:
-        lost = counted["rest"].isin(_mostly_lost(counted, (a, b)))
-        aside, averaged = counted[lost], counted[~lost]
-    known = averaged.dropna(subset=[a, b])
+    known = counted.dropna(subset=[a, b])
     if "rest" in counted:  # before the first look, settings of which nothing is known yet wait aside
-        known = known[in_whole_seeds(known, (averaged if look.number else known)["rest"].nunique())]
+        known = known[in_whole_seeds(known, (counted if look.number else known)["rest"].nunique())]
     if known.empty:
         return None
     pair = paired(metric, known[a], known[b], known["seed"], level_at(design, look))
     repeated = repeated_p(design.looks, look.number, pair.p) if design.may_decide(look) else pair.p
     tested = look.number > 0 and len(pair.values) > 1
     noise = scored.measurement_sd(metric, relative=pair.ratio)
-    return PairedComparison(levels, pair, counted, look, design, repeated if tested else None, noise, aside, chosen)
+    return PairedComparison(levels, pair, counted, look, design, repeated if tested else None, noise, chosen)
 
 
 def _unequal(pairs: pd.DataFrame, first: str, second: str) -> str:

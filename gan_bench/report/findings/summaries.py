@@ -97,7 +97,7 @@ def _verdicts(scored: ScoredStudy) -> dict[str, dict[str, str]]:
     for factor in factors_of(scored):
         name = f"verdict.{_name_for_mlflow(f'{factor.name}.held' if factor.held else factor.name)}"
         for each in (each for each in factor.primary if each.found in ("decided", "equivalent")):
-            for label in {*each.settings} - each.aside:
+            for label in each.settings:
                 known, text = found[label].get(name), _comparison(each)
                 found[label][name] = f"{known}; {text}" if known else text
     return found

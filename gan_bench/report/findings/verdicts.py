@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
-import pandas as pd
-
 from gan_bench.config.design import Design
 from gan_bench.config.measures import MEASURES, primary_measure
-from gan_bench.core.text import some_of
 from gan_bench.report.findings.sides import (
     MOST_SEEDS,
     LevelPair,
@@ -19,7 +16,6 @@ from gan_bench.report.findings.sides import (
     how_lost,
     labels_of,
 )
-from gan_bench.report.study.settings import shared_parts
 from gan_bench.report.study.stats import (
     Interval,
     Verdict,
@@ -50,8 +46,7 @@ class Judged:
         why: Why a test is withheld, or nothing.
         verdict: The verdict as people read it.
         winner: The level that is ahead; empty where there is no difference or no score.
-        settings: Labels of the settings that are compared, with those that stand aside.
-        aside: Labels of those that are not averaged, as they lost most of their seeds.
+        settings: Labels of the settings that are compared.
         open: Whether another look is worth its seeds.
         next: Seeds of the next look, or None.
         early: Whether its look was not the last one that was declared.
@@ -61,7 +56,6 @@ class Judged:
         seeds: Seeds that count.
         pairs: Pairs with a score on both sides.
         lost: Pairs without one.
-        left_out: The same without the level that is compared, each once.
         collapses: Generators on either side that collapsed; None where not all were looked at.
         numbers: What the table alone shows, by its columns.
     """
@@ -77,7 +71,6 @@ class Judged:
     verdict: str = ""
     winner: str = ""
     settings: tuple[str, ...] = ()
-    aside: frozenset[str] = frozenset()
     open: bool = False
     next: int | None = None
     early: bool = False
@@ -87,7 +80,6 @@ class Judged:
     seeds: int = 0
     pairs: int = 0
     lost: int = 0
-    left_out: tuple[str, ...] = ()
     collapses: int | None = 0
     numbers: Mapping[str, float | None] = field(default_factory=dict)
 
@@ -222,7 +214,7 @@ def _without_mean(scored: ScoredStudy, levels: LevelPair) -> Judged | None:
     how, why = how_lost(pairs, "".join(failed) or "ab"), ""
     if failed:
         why = f"{' and '.join(failed.values())} {how} in {'any' if how == 'could not be scored' else 'every'} seed"
-    elif look.next is None and "rest" in pairs and bad.groupby(pairs["seed"]).any().all():
+    elif look.number and "rest" in pairs and bad.groupby(pairs["seed"]).any().all():
         why = f"in every seed a setting {how}"
     elif look.next is None or not (known or bad.any()):
         return None
@@ -261,7 +253,6 @@ def _judged(made: PairedComparison) -> Judged:
         why=why,
         winner="" if pair.is_even else second if pair.second_is_better else first,
         settings=tuple(sorted(labels_of(pairs))),
-        aside=frozenset(labels_of(made.aside)),
         open=made.is_open(found),
         next=made.look.next,
         early=0 < made.look.number < made.design.looks[-1] and not made.design.is_fixed,
@@ -271,7 +262,6 @@ def _judged(made: PairedComparison) -> Judged:
         seeds=len(pair.values),
         pairs=known,
         lost=len(pairs) - known,
-        left_out=tuple(_shared_names(made.aside)),
         collapses=None if collapsed.isna().to_numpy().any() else int(collapsed.to_numpy().sum()),
         numbers={
             "first": pair.first,
@@ -288,16 +278,7 @@ def _judged(made: PairedComparison) -> Judged:
     )
     lost = int((pairs["bad_a"] | pairs["bad_b"]).sum())  # pairs: one trial may be both sides
     words = _verdict_text(judged, made.design)
-    counts = [f"{lost} lost"] if lost and not why else []
-    counts += [f"without {some_of(judged.left_out, 1)}"] if judged.left_out else []
-    return replace(judged, verdict=words + (f" ({', '.join(counts)})" if counts else ""))
-
-
-def _shared_names(pairs: pd.DataFrame) -> list[str]:
-    """Return what the two settings of pairs have in common, each once."""
-    if pairs.empty:
-        return []
-    return sorted({shared_parts(a, b) for a, b in zip(pairs["label_a"], pairs["label_b"], strict=True)})
+    return replace(judged, verdict=words + (f" ({lost} lost)" if lost and not why else ""))
 
 
 def _verdict_text(judged: Judged, design: Design) -> str:
