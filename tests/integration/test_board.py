@@ -238,7 +238,7 @@ class TestBoard:
         (study,) = read_studies(tmp_path / "r", history=False)[1]
         ranked = [each.label for each in standings(study.scored[0]).ranked]
         assert [entry.setting.label for entry in table.entries] == ranked
-        reasons = ["not grouped: 1 of 5 collapsed", "1", "not grouped: 1 of 5 failed or diverged"]
+        reasons = ["not grouped: 1 of 5 collapsed", "1", "not grouped: 1 of 5 failed"]
         assert [line.split(" | ")[0] for line in table_lines(tmp_path / "site")[:3]] == [
             f"| {each}" for each in reasons
         ]
@@ -376,14 +376,14 @@ class TestBoard:
         unscore(folder, 1e-4, seeds=(0, 1))
         (table,) = build_board([folder], tmp_path / "site").tables
         rows = table.table.rows
-        (found,) = rows[rows["remarks"] == "2 could not be scored"].to_dict("records")
+        (found,) = rows[rows["remarks"] == "2 failed"].to_dict("records")
         assert (found["seeds"], found["lost"], found["median_n"]) == (5, 2, 5)
 
     def test_a_setting_none_of_whose_seeds_can_be_scored_is_named(self, tmp_path):
         folder = publish(tmp_path / "a", EPYC, seeds=2)
         unscore(folder, 1e-4, seeds=(0, 1))
         (left,) = build_board([folder], tmp_path / "site").left
-        assert re.search(r"lr 1e-4 \(.*\): none of its seeds has a score: 2 could not be scored$", left.why)
+        assert re.search(r"lr 1e-4 \(.*\): all of its 2 seeds failed$", left.why)
 
     def test_other_protocols_have_tables_of_their_own(self, tmp_path):
         folders = [publish(tmp_path / "a", EPYC), publish(tmp_path / "b", H200, generated=128)]

@@ -174,7 +174,7 @@ def test_settings_that_failed_say_so(tmp_path):
     said = {run.data.params["lr_g"]: (run.info.status, run.data.tags["verdict"]) for run in runs(results)[0]}
     assert said["0.0002"] == ("FINISHED", "best: no other is decidedly worse")
     assert said["0.0003"] == ("FINISHED", "not judged: lr 2e-4 failed in none, lr 3e-4 in 1 of 3")
-    assert said["0.0005"] == ("FAILED", "failed: 3 of 3 failed or diverged")
+    assert said["0.0005"] == ("FAILED", "failed: 3 of 3 seeds lost")
 
 
 def test_a_trial_that_is_moved_in_with_an_older_time_is_noticed(made, tmp_path):

@@ -180,14 +180,11 @@ def entries(folder: Path, place: str) -> Iterator[Entry | NotOnBoard]:
 
 def _all_lost(setting: Setting) -> str:
     """Return what became of a setting all of whose seeds were lost, or nothing."""
-    if setting.done.empty:
-        failed = "its seed failed" if setting.bad == 1 else f"all of its {setting.bad} seeds failed"
-        return failed if setting.bad else ""
-    shown = setting.study.scored
-    if not shown or any(set(setting.done["trial"]) - scored.unscored() for scored in shown):
+    ended = len(setting.done) + setting.bad
+    lost = [standings(scored).row(setting.label).lost for scored in setting.study.scored] or [setting.bad]
+    if not ended or min(lost) < ended:
         return ""
-    lost = standings(shown[0]).row(setting.label).lost
-    return f"none of its seeds has a score: {', '.join(f'{count} {what}' for what, count in lost.items())}"
+    return "its seed failed" if ended == 1 else f"all of its {ended} seeds failed"
 
 
 def _entry(
@@ -223,7 +220,7 @@ def _sample(standing: Standing) -> Sample:
     design = setting.study.design.of(set(done["seed"]))
     look, planned = design.at(set(done["seed"])), len(done) + setting.bad
     if standing.lost:
-        return Sample((), unfit=", ".join(f"{count} of {planned} {what}" for what, count in standing.lost.items()))
+        return Sample((), unfit=f"{standing.lost} of {planned} failed")
     if design.extended:
         return Sample((), unfit="seeds that were not declared")
     if not look.number:

@@ -179,7 +179,7 @@ def _row(group: int | None, entry: Entry) -> dict[str, object]:
         "machine": entry.machine,
         "from": entry.published,
         "seeds": score.n,
-        "lost": sum(entry.standing.lost.values()) or None,
+        "lost": entry.standing.lost or None,
         "epochs": setting.epochs,
         "seconds": median_of(setting.done["train_seconds"]),
         "kilojoules": median_of(setting.done["kilojoules"]),

@@ -100,7 +100,7 @@ def score_text(score: Interval) -> str:
 def _headline(found: Standings, best: Standing) -> str:
     planned, known = len(best.setting.trials), len(best.finals)
     seeds = f"{known} of {planned} planned seeds" if known < planned else plural(best.median.n, "seed")
-    lost = "".join(f", {count} {what}" for what, count in best.lost.items())
+    lost = f", {best.lost} failed" if best.lost else ""
     waiting = len(found.of("waiting"))
     what = "Best setting" if found.is_decided and not best.is_useless else "Best score"
     what += " so far" if waiting else ""
@@ -225,16 +225,10 @@ def _ahead(ahead: Sequence[Standing]) -> str:
 
 def _failed(found: Standings) -> str:
     """Name settings of which no trial came to its end with a score."""
-    by_words: dict[str, list[Standing]] = {}
-    for each in found.rows:
-        if (
-            sum(each.lost.values()) == len(each.setting.trials)
-            and each.label not in each.setting.study.withdrawn_before_first_look
-        ):
-            how = next(iter(each.lost)) if len(each.lost) == 1 else "failed, diverged or could not be scored"
-            said = f"{how} in {'any' if how == 'could not be scored' else 'every'} seed"
-            by_words.setdefault(said, []).append(each)
-    return "; ".join(f"{_named_settings(settings)} {how}" for how, settings in by_words.items())
+    withdrawn = {label for each in found.rows for label in each.setting.study.withdrawn_before_first_look}
+    lost = [each for each in found.rows if each.lost == len(each.setting.trials)]
+    named = _named_settings(each for each in lost if each.label not in withdrawn)
+    return f"{named} failed in every seed" if named else ""
 
 
 def _unequal(found: Standings) -> str:
@@ -330,12 +324,9 @@ def _cautions(scored: ScoredStudy, found: Standings) -> Iterator[str]:
         what = f"{len(useless)} of {scores} settings {are} no better than untrained generators"
         is_all = len(useless) == scores
         yield "No other is better, so comparisons say nothing about trained generators." if is_all else f"{what}."
-    bad = sum(each.setting.bad for each in found.rows)
-    unscored = len(scored.unscored())
-    for count, what in ((bad, "failed or diverged"), (unscored, "made images that cannot be scored")):
-        if count:
-            counts = "counts" if count == 1 else "count"
-            yield f"{plural(count, 'trial')} {what} and {counts} as worst in the ranking."
+    if lost := sum(each.lost for each in found.rows):
+        counts = "counts" if lost == 1 else "count"
+        yield f"{plural(lost, 'trial')} failed, diverged or could not be scored and {counts} as worst in the ranking."
 
 
 def _beyond_real(scored: ScoredStudy, best: Standing) -> Iterator[str]:

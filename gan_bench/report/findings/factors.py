@@ -332,8 +332,6 @@ def _of_themselves(
             "open": is_left(trials),
             "bad_a": failed | first,
             "bad_b": failed | second,
-            "unscored_a": first,
-            "unscored_b": second,
             "collapsed_a": collapsed[0],
             "collapsed_b": collapsed[1],
             "label_a": trials["label"],

@@ -45,10 +45,10 @@ class LevelPair(NamedTuple):
         first: Level A.
         second: Level B.
         pairs: Pairs with a seed and whether anything of the pair is left to train, ``open``; for each level, with the
-            endings ``_a`` and ``_b``, a column ``METRIC``, and whether the trial was lost, ``bad``, as its images
-            cannot be scored, ``unscored``, or its generator ``collapsed``, NaN where nobody counted; where settings
-            are averaged, what each is beside the level, ``rest``. A column ``later`` says that B is a later epoch of
-            the trials of A: many begin collapsed and learn.
+            endings ``_a`` and ``_b``, a column ``METRIC``, and whether the trial was lost, ``bad``, as it
+            failed or its images cannot be scored, or its generator ``collapsed``, NaN where nobody counted; where
+            settings are averaged, what each is beside the level, ``rest``. A column ``later`` says that B is a later
+            epoch of the trials of A: many begin collapsed and learn.
     """
 
     recipe: str
@@ -85,10 +85,9 @@ def to_come(scored: ScoredStudy) -> pd.DataFrame:
 
 def sides_of(scored: ScoredStudy, trials: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
     """Return trials as sides of comparisons have them, with their final scores by these measures."""
-    final, unscored = scored.final(), trials["trial"].isin(scored.unscored())
+    final = scored.final()
     return trials[["seed", "label", "made_of"]].assign(
-        bad=trials["status"].isin(BAD) | unscored,
-        unscored=unscored,
+        bad=trials["status"].isin(BAD) | trials["trial"].isin(scored.unscored()),
         left=is_left(trials),
         collapsed=scored.study.collapsed(trials["trial"]),
         **{metric: values_of(trials, final, metric) for metric in metrics},
@@ -281,7 +280,7 @@ def _unequal(pairs: pd.DataFrame, first: str, second: str) -> str:
     Where one of two settings with equal geometric means collapses in 20 % of its runs and the other never, the test
     decides falsely in 31 % of studies of five seeds and in 8 % of twelve: most studies have not seen the collapse.
     """
-    for column, what in (("bad", how_lost(pairs, "ab")), ("collapsed", "collapsed")):
+    for column, what in (("bad", "failed"), ("collapsed", "collapsed")):
         known = pairs[[f"{column}_{side}" for side in "ab"]].dropna()
         counts = [int(known[name].sum()) for name in known]
         has_learned = column == "collapsed" and "later" in pairs and counts[0] > counts[1]
@@ -291,9 +290,3 @@ def _unequal(pairs: pd.DataFrame, first: str, second: str) -> str:
     sides = [pairs[f"made_of_{side}"] for side in "ab" if f"made_of_{side}" in pairs]
     changed = {changed_between([a], [b]) for a, b in set(zip(*sides, strict=True))} if sides else set[str]()
     return f"{max(changed)} {CHANGED}" if any(changed) else ""
-
-
-def how_lost(pairs: pd.DataFrame, sides: str) -> str:
-    """Return what became of the lost trials of sides: those that finished and cannot be scored did not fail."""
-    lost, unscored = (sum(int(pairs[f"{column}_{side}"].sum()) for side in sides) for column in ("bad", "unscored"))
-    return "failed" if not unscored else "could not be scored" if unscored == lost else "failed or could not be scored"

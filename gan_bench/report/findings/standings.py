@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -30,7 +30,7 @@ class Standing:
         finals: The final primary scores of its finished trials, by trial; those that cannot be scored are left out.
         median: Their median over all seeds, lost ones as worst, with its interval; of no seed where no trial has ended.
             Infinity says that half of the seeds or more were lost.
-        lost: How many seeds were lost in which way, in the words of tables and sentences.
+        lost: How many seeds failed, diverged or could not be scored.
         collapsed: Its finished trials whose generators collapsed, as far as that was counted.
         untrained: The mean score of its network's generators before training, or None.
         rank: Its place by the median, from 1; None where no finished trial has a score.
@@ -44,7 +44,7 @@ class Standing:
     scored: ScoredStudy
     finals: pd.Series[float]
     median: Interval
-    lost: Mapping[str, int]
+    lost: int
     collapsed: pd.DataFrame
     untrained: float | None
     rank: int | None = None
@@ -134,8 +134,8 @@ class Standing:
             yield f"{len(self.collapsed)} of {self.counted} collapsed{f', {unseen} not looked at' * bool(unseen)}"
         if self.is_untrained:
             yield "no better than untrained"
-        for what, count in self.lost.items():
-            yield f"{count} {what}"
+        if self.lost:
+            yield f"{self.lost} failed"
         if self.setting.faulty:
             yield f"{self.setting.faulty} damaged, altered or unreadable"
 
@@ -235,10 +235,8 @@ def _facts(scored: ScoredStudy, setting: Setting) -> Standing:
     """Return what is known of a setting by itself."""
     final, done = scored.final(), setting.done
     finals = final[primary_measure()].reindex(done["trial"]).dropna().astype(float)
-    unscored = int(done["trial"].isin(scored.unscored()).sum())
-    counts = {"failed or diverged": setting.bad, "could not be scored": unscored}
-    lost = {what: count for what, count in counts.items() if count}
-    values = [*finals, *[math.inf] * sum(lost.values())]
+    lost = setting.bad + int(done["trial"].isin(scored.unscored()).sum())
+    values = [*finals, *[math.inf] * lost]
     return Standing(
         setting=setting,
         scored=scored,

@@ -109,9 +109,8 @@ def _against_the_best(each: Standing, table: Standings) -> str:
     if each.rank_status == "best":
         return _of_the_best(table)
     if each.rank is None:
-        lost = ", ".join(f"{count} of {len(each.setting.trials)} {what}" for what, count in each.lost.items())
-        start = "failed" if lost and each.rank_status == "unranked" else NO_SCORE
-        return f"{start}: {lost}" if lost else start
+        start = "failed" if each.lost and each.rank_status == "unranked" else NO_SCORE
+        return f"{start}: {each.lost} of {len(each.setting.trials)} seeds lost" if each.lost else start
     is_extended = each.scored.study.design.extended
     undecided = "seeds were added undeclared" if is_extended else f"may be as good as {best}"
     return {

@@ -13,7 +13,6 @@ from gan_bench.report.findings.sides import (
     PairedComparison,
     compared,
     design_and_look,
-    how_lost,
     labels_of,
 )
 from gan_bench.report.study.stats import (
@@ -210,12 +209,12 @@ def _without_mean(scored: ScoredStudy, levels: LevelPair) -> Judged | None:
     columns = [f"{primary_measure()}_{each}" for each in "ab"]
     known = int(pairs[columns].notna().all(axis=1).sum()) if {*columns} <= {*pairs} else 0
     bad = pairs["bad_a"] | pairs["bad_b"]
-    failed = {side: level for side, level in (("a", first), ("b", second)) if pairs[f"bad_{side}"].all()}
-    how, why = how_lost(pairs, "".join(failed) or "ab"), ""
+    failed = [level for side, level in (("a", first), ("b", second)) if pairs[f"bad_{side}"].all()]
+    why = ""
     if failed:
-        why = f"{' and '.join(failed.values())} {how} in {'any' if how == 'could not be scored' else 'every'} seed"
+        why = f"{' and '.join(failed)} failed in every seed"
     elif look.number and "rest" in pairs and bad.groupby(pairs["seed"]).any().all():
-        why = f"in every seed a setting {how}"
+        why = "in every seed a setting failed"
     elif look.next is None or not (known or bad.any()):
         return None
     judged = Judged(
