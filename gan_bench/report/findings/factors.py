@@ -239,8 +239,14 @@ def leading_level(pairs: Sequence[Judged]) -> str:
 
 
 def _averaged(scored: ScoredStudy, level_pairs: Iterable[LevelPair]) -> Iterator[LevelPair]:
-    """Count a seed only when all settings that are averaged have it: a later look must not judge a part of them."""
-    for recipe, first, second, pairs in level_pairs:
+    """Count a seed only when all settings that are averaged have it: a later look must not judge a part of them.
+
+    What failed and is planned no longer will never have a score: no other setting waits for it.
+    """
+    asked = set(scored.study.asked_for["label"])
+    for recipe, first, second, every in level_pairs:
+        gone = [every[f"bad_{end}"] & ~every[f"label_{end}"].isin(asked) for end in "ab" if f"label_{end}" in every]
+        pairs = every[~pd.concat(gone, axis=1).any(axis=1)] if gone else every
         kept = pairs[pairs["seed"].isin(reachable_seeds(scored, pairs))]
         whole = scored.study.design.is_fixed | in_whole_seeds(kept, pairs["rest"].nunique())
         yield LevelPair(recipe, first, second, kept.assign(open=kept["open"] | ~whole))
