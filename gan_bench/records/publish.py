@@ -224,37 +224,20 @@ def _check_replaceable(plan: _Plan) -> None:
             f"{target} has {plural(len(gone), 'trial')} that {plan.records} has not, or not ended, such as {gone[0]}; "
             f"remove from {target} what shall go, or {elsewhere}"
         )
-    for name in sorted({*plan.files, *earlier}):
+    inside = {
+        path.relative_to(target).as_posix()
+        for folder in trial_folders(target)
+        for path in folder.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    }
+    for name in sorted({*plan.files, *earlier, *inside}):
         place = target / name
         if any(folder.is_symlink() for folder in (place, *place.parents) if folder.is_relative_to(target)):
             raise UserError(f"{place} is a link or lies behind one; {elsewhere}")
-        if not place.exists():
+        if not place.exists() or (found := _digest(read_file(place))) == earlier.get(name):
             continue
-        found, source = _digest(read_file(place)), plan.files.get(name)
-        is_ours = found == earlier.get(name) or (not earlier and name in (PLAN, BASELINES, SUITE))
-        if not is_ours and (source is None or found != _digest(_content(source))):
-            raise UserError(f"{place} is not what was published, a run may have trained it again; {elsewhere}")
-    _check_nothing_gained(plan, earlier)
-
-
-def _check_nothing_gained(plan: _Plan, earlier: Mapping[str, str]) -> None:
-    """Refuse to replace parts of a record that a run goes on with.
-
-    Raises:
-        UserError: A record has a file that was not published.
-    """
-    target = plan.target
-    for folder in trial_folders(target):
-        for path in folder.rglob("*"):
-            name = path.relative_to(target).as_posix()
-            is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-            if path.is_file() and not is_hidden and name not in {*plan.files, *earlier}:
-                if not earlier and (plan.records / name).exists():
-                    continue  # an earlier version kept no list of what it copied
-                raise UserError(
-                    f"{path} is in a record that is to be replaced and was not published; name another folder with "
-                    "--out"
-                )
+        if name not in plan.files or found != _digest(_content(plan.files[name])):
+            raise UserError(f"{place} is not what was published, a run may have written it; {elsewhere}")
 
 
 def _records(files: Iterable[str]) -> set[str]:
