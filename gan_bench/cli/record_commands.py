@@ -24,9 +24,6 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import plural, seconds_of
 from gan_bench.terminal.console import PlainConsole, console, table_console
 
-MOST_PLACES = 5
-"""Places of this machine in a publication that are said one by one."""
-
 
 def report(
     results: Annotated[Path, typer.Argument(help="Results folder of earlier runs.")],
@@ -152,19 +149,11 @@ def publish(
             f"{made.folder}: {plural(made.trials, 'trial')}, {plural(made.generators, 'generator')}, "
             f"{made.size / 1e6:.1f} MB{left}"
         )
-        if made.withdrawn:
-            said = (
-                f"  {plural(made.withdrawn, 'generator')} of the earlier publication taken out: name with --generator"
-            )
-            console().say(f"{said} what shall stay", style="yellow")
-        for named in made.telling[:MOST_PLACES]:
-            beside = f" and {plural(len(named.files) - 1, 'other file')}" if len(named.files) > 1 else ""
-            verb = "name" if beside else "names"
-            console().say(f"  {named.files[0]}{beside} {verb} {named.place} in {named.where}", style="yellow")
+        for place, files in made.telling.items():
+            beside = f" and {plural(len(files) - 1, 'other file')} name" if len(files) > 1 else " names"
+            console().say(f"  {files[0]}{beside} {place}", style="yellow")
         if made.telling:
-            unsaid = len(made.telling) - MOST_PLACES
-            more = f"{plural(unsaid, 'more place')} of this machine; " if unsaid > 0 else ""
-            console().say(f"  {more}read these before you share the publication", style="yellow")
+            console().say("  read these before you share the publication", style="yellow")
     for suite, folders in folders_by_suite(results).items():
         for folder in folders.aside:
             said = f"{folder} is of the suite {suite}, too, counts in no table beside {folders.read[0]}"

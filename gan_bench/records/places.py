@@ -5,28 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from gan_bench.core.text import printable
 from gan_bench.records.json_files import SEAL, is_regular, object_text, parse_object, read_file
 from gan_bench.records.layout import ENVIRONMENT, RECORD
-
-
-@dataclass(frozen=True, kw_only=True)
-class NamedPlace:
-    """Something on this machine that published files name.
-
-    Attributes:
-        place: What is named, a path up to the first blank or quote.
-        where: What names it in each of them: a field of JSON, or a line.
-        files: These files.
-    """
-
-    place: str
-    where: str
-    files: tuple[Path, ...]
 
 
 def portable(files: Mapping[str, bytes], name: str | None = None) -> dict[str, bytes]:
@@ -71,8 +55,8 @@ def portable_digest(record: Path) -> str:
     return hashlib.sha256(portable_end(record).get(RECORD) or read_file(record / RECORD)).hexdigest()
 
 
-def named_places(files: Iterable[tuple[Path, bytes]], folders: Collection[Path]) -> tuple[NamedPlace, ...]:
-    """Return what JSON and YAML files name in some folders, alike in files of one name once.
+def named_places(files: Iterable[tuple[Path, bytes]], folders: Collection[Path]) -> dict[str, list[Path]]:
+    """Return what JSON and YAML files name in some folders, up to the first blank or quote, with the files that do.
 
     Args:
         files: Files with their content; others than JSON and YAML are left out.
@@ -80,35 +64,13 @@ def named_places(files: Iterable[tuple[Path, bytes]], folders: Collection[Path])
     """
     begun = "|".join(re.escape(f"{folder}/") for folder in folders if folder.parent != folder)
     pattern = re.compile(rf"(?:{begun})[^\s\"'<>|;,)\]}}]*")
-    found: dict[tuple[str, str, str], list[Path]] = {}
+    found: dict[str, list[Path]] = {}
     for file, content in files:
-        said = _texts(file, content) if begun and file.suffix in (".json", ".yaml") else ()
-        for where, place in dict.fromkeys(
-            (where, match[0]) for where, text in said for match in pattern.finditer(text)
-        ):
-            found.setdefault((file.name, where, place), []).append(file)
-    return tuple(
-        NamedPlace(place=printable(place), where=printable(where), files=tuple(own))
-        for (_, where, place), own in found.items()
-    )
-
-
-def _texts(file: Path, content: bytes) -> Iterator[tuple[str, str]]:
-    """Yield the texts of a file with where they stand: fields of JSON, lines of anything else."""
-    if file.suffix == ".json":
-        yield from _fields(json.loads(content), ())
-        return
-    for number, line in enumerate(content.decode(errors="replace").splitlines(), 1):
-        yield f"line {number}", line
-
-
-def _fields(value: object, keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield ".".join(keys), value
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            yield ".".join(keys), key
-            yield from _fields(each, (*keys, key))
-    elif isinstance(value, list):
-        for each in value:
-            yield from _fields(each, keys)
+        if not begun or file.suffix not in (".json", ".yaml"):
+            continue
+        text = content.decode(errors="replace")
+        if file.suffix == ".json":  # where JSON has escapes of its own
+            text = json.dumps(json.loads(text), ensure_ascii=False)
+        for place in dict.fromkeys(pattern.findall(text)):
+            found.setdefault(printable(place), []).append(file)
+    return found

@@ -37,7 +37,7 @@ from gan_bench.records.layout import (
     WEIGHTS,
     RecordDirectory,
 )
-from gan_bench.records.places import NamedPlace, named_places, portable_end
+from gan_bench.records.places import named_places, portable_end
 from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Status
@@ -55,9 +55,8 @@ class Publication:
         unfinished: Trials that have begun, have not ended, and are not in it.
         generators: Trials whose generators are in it.
         size: Bytes.
-        telling: What its files name in the home, the current folder or the one that the results folder lies in: a suite
-            says where a user's images and plug-ins lie, and the end of a trial why it failed.
-        withdrawn: Generators that were published before and are no more.
+        telling: What its files name in the home, the current folder or the one that the results folder lies in, with
+            these files: a suite says where a user's images and plug-ins lie, and the end of a trial why it failed.
     """
 
     folder: Path
@@ -65,8 +64,7 @@ class Publication:
     unfinished: int
     generators: int
     size: int
-    telling: tuple[NamedPlace, ...] = ()
-    withdrawn: int = 0
+    telling: Mapping[str, list[Path]]
 
 
 def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Publication]:
@@ -245,11 +243,6 @@ def _records(files: Iterable[str]) -> set[str]:
     return {name.partition("/")[0] for name in files if "/" in name}
 
 
-def _generators(files: Iterable[str]) -> int:
-    """Count the generators among some files."""
-    return sum(Path(name).name == WEIGHTS for name in files)
-
-
 def _published(target: Path) -> Mapping[str, str]:
     """Return the digests of the files that an earlier publication copied."""
     found = read_publication(target)
@@ -290,9 +283,8 @@ def _carry_out(plan: _Plan) -> Publication:
         folder=plan.target,
         trials=trials,
         unfinished=len(trial_folders(plan.records)) - trials,
-        generators=_generators(plan.files),
+        generators=sum(Path(name).name == WEIGHTS for name in plan.files),
         size=size + len(text.encode()),
-        withdrawn=_generators(gone),
         telling=named_places(
             ((plan.target / name, _content(source)) for name, source in plan.files.items()),
             {Path.home(), Path.cwd(), plan.records.resolve().parent.parent},

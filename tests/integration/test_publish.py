@@ -270,7 +270,7 @@ def test_the_code_of_a_plug_in_lies_nowhere_in_a_publication(copied, tmp_path):
         reseal(record)
     before = tree(copied)
     (made,) = publish(copied, tmp_path / "out", ["seed=0"])
-    assert made.telling == ()
+    assert made.telling == {}
     assert not [name for name, content in tree(made.folder).items() if str(tmp_path).encode() in content]
     assert tree(copied) == before
     assert not faults(tmp_path / "out")
@@ -286,20 +286,19 @@ def test_the_code_of_a_plug_in_lies_nowhere_in_a_publication(copied, tmp_path):
 
 
 def test_files_that_name_a_folder_of_this_machine_are_said(copied, tmp_path):
-    assert all(made.telling == () for made in publish(copied, tmp_path / "first"))
+    assert all(made.telling == {} for made in publish(copied, tmp_path / "first"))
     suite = copied / "small/suite.yaml"
     before, file = suite.read_text(), tmp_path / "second/small/suite.yaml"
     suite.write_text(f"{before}# of {tmp_path}/my images\n")
     done = gan_bench("publish", copied, "--out", tmp_path / "second")
-    line = before.count("\n") + 1
-    assert f"{file} names {tmp_path}/my in line {line}\n  read these before you share" in done.stdout
+    assert f"{file} names {tmp_path}/my\n  read these before you share" in done.stdout
     suite.write_text(f"{before}# of {tmp_path}-shared/my images\n")
-    assert all(made.telling == () for made in publish(copied, tmp_path / "third")), "another name begins alike"
+    assert all(made.telling == {} for made in publish(copied, tmp_path / "third")), "another name begins alike"
     for record in map(RecordDirectory, (copied / "small").glob("mnist*")):
         edit(record.environment, determinism={"cache": [f"{tmp_path}/cache"]})
         reseal(record)
     done = gan_bench("publish", copied, "--out", tmp_path / "fourth")
-    assert f"environment.json and 3 other files name {tmp_path}/cache in determinism.cache\n" in done.stdout
+    assert f"environment.json and 3 other files name {tmp_path}/cache\n" in done.stdout
 
 
 def test_what_cannot_be_published_is_said(results, tmp_path):
@@ -611,14 +610,6 @@ def test_the_module_of_reports_ends_at_a_signal_as_the_command_does(results, tmp
     assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
     assert ("interrupted" in done.stderr.splitlines()) is (name == "SIGINT"), "a bare ^C told nothing"
     assert not list(tmp_path.rglob("*.aside"))
-
-
-def test_generators_that_are_published_no_more_are_said(results, tmp_path):
-    (first,) = publish(results, tmp_path / "out", ["*"])
-    assert (first.generators > 0, first.withdrawn) == (True, 0)
-    done = gan_bench("publish", results, "--out", tmp_path / "out")
-    said = f"{first.generators} generators of the earlier publication taken out: name with --generator what shall stay"
-    assert said in " ".join(done.stdout.split())
 
 
 def test_what_a_killed_publication_left_half_written_goes(results, tmp_path):
