@@ -218,7 +218,7 @@ def prepare(
         return replace(
             prepared,
             state=state,
-            remarks=[*idle_cap(options.plan, plan.trials), *state_remarks(options.folder, plan, state)],
+            remarks=[*idle_cap(options.plan, plan.trials), *state_remarks(state)],
             problem=str(error),
         )
 
@@ -250,7 +250,6 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     if isinstance(place, ThisMachine):
         place = replace(place, sites=_workers(options, place.context, plan, found, state))
     workers = place.jobs(len(todo)) if place.cluster or place.sites else None
-    finished = (trial for trial in plan.trials if trial.id in state.ended)
     return replace(
         prepared,
         place=place,
@@ -258,11 +257,11 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
         remarks=[
             *idle_cap(options.plan, plan.trials),
             *found.remarks,
-            *kept_remark(todo, finished, options.folder),
+            *kept_remark(todo),
             *locks_remark(options.folder),
             *declaration_remark(options.folder, plan),
             *(other_file_remark(options.folder, plan) if options.plan.has_all_settings else ()),
-            *state_remarks(options.folder, plan, state),
+            *state_remarks(state),
         ],
         estimate=unmeasured(todo, group, state.kept)
         if options.no_estimate

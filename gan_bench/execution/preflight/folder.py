@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from torch import nn
 
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import plural, rounded
+from gan_bench.core.text import rounded
 from gan_bench.metrics.evaluator import GRID
 from gan_bench.models.architectures import ARCHITECTURES, without_memory
-from gan_bench.records.layout import RecordDirectory
 
 _LINE = 250
 _SPARE = 16_000_000
@@ -88,20 +87,8 @@ def kept_bytes(config: TrialConfig) -> int:
     return each * sum(epoch < config.epochs for epoch in config.evaluation.epochs)
 
 
-def kept_remark(trials: list[Trial], finished: Iterable[Trial], results: Path) -> Iterator[str]:
-    """Say how much the weights take that trials keep of their evaluated epochs, and which finished ones kept none.
-
-    Args:
-        trials: What is left to run.
-        finished: What was run before.
-        results: The results folder.
-    """
-    before = [RecordDirectory.of(results, trial) for trial in finished if kept_bytes(trial.config)]
-    if without := [each for each in before if each.weights.is_file() and not each.kept.is_dir()]:
-        yield (
-            f"{plural(len(without), 'finished trial')} kept no weights of evaluated epochs but the last, before the "
-            "suite said evaluate: keep: weights; --fresh trains them again"
-        )
+def kept_remark(trials: list[Trial]) -> Iterator[str]:
+    """Say how much the weights take that trials keep of their evaluated epochs."""
     sizes = [kept_bytes(trial.config) for trial in trials]
     if total := sum(sizes):
         yield (
