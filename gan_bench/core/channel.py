@@ -6,11 +6,8 @@ standard output goes wherever its standard error goes, and what it sends has a p
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -22,8 +19,6 @@ _DESCRIPTOR = "GAN_BENCH_CHANNEL"
 _INHERITS = os.name != "nt"
 """Whether a child can be given any descriptor; Windows passes the three standard ones."""
 _PATHS = "GAN_BENCH_SYS_PATH"
-_PR_SET_PDEATHSIG = 1
-"""Of Linux's ``prctl``."""
 _START = f"""import json, os, runpy, sys
 sys.path[:] = json.loads(os.environ.pop({_PATHS!r}))
 sys.argv[:] = sys.argv[1:]
@@ -82,17 +77,6 @@ def spawn(
     finally:
         os.close(outgoing)
     return process, os.fdopen(incoming, encoding="utf-8")
-
-
-def continue_without_parent() -> None:
-    """Have this process continue when its parent ends, where a signal has stopped it: it could not see that else.
-
-    Linux alone can do that. It counts the end of the parent's thread that started this process, too; a process that
-    runs anyway takes no notice.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT), 0, 0, 0)
 
 
 class Sender:

@@ -15,7 +15,6 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.preparing import progress_listener
 from gan_bench.core.text import duration
 from gan_bench.execution.cluster.connection import Cluster
-from gan_bench.execution.workers.pool import paused_with_this_process
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.record import Status
@@ -169,7 +168,6 @@ def _carry_out(
 
     with (
         stop.listening(),
-        paused_with_this_process() if prepared.place.sites and stop.hears else nullcontext(),
         ProgressDisplay(
             console,
             len(prepared.state.todo),

@@ -6,10 +6,8 @@ import io
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +15,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from support import warm
-from support.commands import HANG, wait_for
 from support.records import edit
 from support.runs import context, run, sites, stop_after, train, train_in_processes
 from support.suites import train_small
@@ -32,7 +29,6 @@ from gan_bench.execution.trial.events import Scored, ignore
 from gan_bench.execution.workers import lost
 from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.lock import trial_lock
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status
 from gan_bench.run_options import RunOptions
@@ -235,64 +231,3 @@ def test_a_plan_is_told_how_many_devices_its_workers_have(tmp_path, monkeypatch)
     options = RunOptions(tmp_path / "small.yaml", results=tmp_path / "r", workers=2, no_estimate=False)
     prepare(options, lambda: False)
     assert (told["workers"], told["devices"]) == (2, 1)
-
-
-def state(pid):
-    """The state of a process as Linux writes it: T of one that a signal has stopped; None of one that is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return None
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="workers are paused on Linux alone")
-def test_workers_pause_with_the_run_and_outlive_it_in_no_case(tmp_path):
-    """Ctrl-Z left them training, and a paused worker cannot see that its run was killed."""
-    suite = tmp_path / "small.yaml"
-    suite.write_text(SUITE)
-    words = ["run", suite, "--results", tmp_path / "r", "--executor", "processes", "--workers", "2", "--device", "cpu"]
-    command = [sys.executable, "-m", "gan_bench", *map(str, words), "--profile", "full", "--no-tracking"]
-    with (tmp_path / "said").open("wb") as said:
-        process = subprocess.Popen(command, stdout=said, stderr=said, process_group=0)
-
-    def workers():
-        lists = Path(f"/proc/{process.pid}/task").glob("*/children")
-        found = [int(pid) for each in lists for pid in each.read_text().split()]
-        return [pid for pid in found if b"workers.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-    try:
-        wait_for(lambda: len(list(tmp_path.glob("r/*/*/checkpoint.pt"))) == 2, process)
-        both = workers()
-        assert len(both) == 2
-        for then in (signal.SIGCONT, signal.SIGKILL):
-            process.send_signal(signal.SIGTSTP)
-            wait_for(lambda: state(process.pid) == "T")
-            wait_for(lambda: [state(pid) for pid in both] == ["T", "T"])  # a signal is taken when its process runs
-            process.send_signal(then)
-            if then == signal.SIGCONT:
-                wait_for(lambda: {state(pid) for pid in (process.pid, *both)}.isdisjoint("T"))
-        process.wait(HANG)
-        wait_for(lambda: all(state(pid) in (None, "Z") for pid in both))
-    finally:
-        process.kill()
-        process.wait()
-    for path in tmp_path.glob("r/*/*/checkpoint.pt"):
-        assert trial_lock(RecordDirectory(path.parent)).holder() is None
-        assert read_trial(path.parent).record["status"] == "interrupted"
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="workers are paused on Linux alone")
-@pytest.mark.usefixtures("forked_children")
-def test_a_pause_that_stops_nothing_leaves_workers_running(tmp_path, started, monkeypatch):
-    """As without a terminal, where the system drops what would stop a process."""
-    monkeypatch.setattr(signal, "raise_signal", lambda number: None)
-
-    def pause(event):
-        if isinstance(event, Scored) and threading.current_thread() is not threading.main_thread():
-            os.kill(os.getpid(), signal.SIGTSTP)
-
-    before = signal.getsignal(signal.SIGTSTP)
-    with worker_pool.paused_with_this_process():
-        records = train_in_processes(tmp_path, [digits_trial()], context(), pause, Policy(), ONE).records
-    assert [record.status for record in records.values()] == [Status.DONE]
-    assert signal.getsignal(signal.SIGTSTP) is before

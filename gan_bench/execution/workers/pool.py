@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import IO
 
 from gan_bench.config.trial import Trial
@@ -44,41 +43,6 @@ def kill_workers() -> None:
     for pid in _cluster_processes():
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def paused_with_this_process() -> Iterator[None]:
-    """Let Ctrl-Z pause the workers too for as long as the block runs: sessions of their own hear no terminal.
-
-    On Linux alone, where a paused worker whose parent is killed continues, and ends. A Ctrl-Z that is ignored or
-    handled stays so, as does what other threads than the main one are called from.
-    """
-    is_main = threading.current_thread() is threading.main_thread()
-    if not (sys.platform == "linux" and is_main and signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL):
-        yield
-        return
-    signal.signal(signal.SIGTSTP, _pause)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-
-
-def _pause(number: int, frame: FrameType | None) -> None:
-    """Stop the workers and then this process; they continue with it, and at once where nothing can stop it."""
-    _signal_workers(signal.SIGSTOP)
-    signal.signal(number, signal.SIG_DFL)
-    try:
-        signal.raise_signal(number)
-    finally:
-        signal.signal(number, _pause)
-        _signal_workers(signal.SIGCONT)
-
-
-def _signal_workers(number: int) -> None:
-    for process in list(_living):
-        with contextlib.suppress(OSError):
-            process.send_signal(number)
 
 
 def _cluster_processes() -> list[int]:

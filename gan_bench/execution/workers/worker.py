@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gan_bench.core import GARBAGE_THRESHOLD
-from gan_bench.core.channel import Sender, continue_without_parent
+from gan_bench.core.channel import Sender
 
 if TYPE_CHECKING:
     from gan_bench.execution.trial.context import RunContext
@@ -56,7 +56,6 @@ def main() -> None:
     """Carry out the jobs on standard input until it closes."""
     gc.set_threshold(GARBAGE_THRESHOLD)
     channel = Sender()
-    continue_without_parent()
     asked = threading.Event()
     jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
