@@ -233,7 +233,7 @@ def _and_matches(only: str | None, names: Collection[str]) -> str:
     """Say for the error that no trial is called as asked, and what may have been meant."""
     if only is None:
         return ""
-    hint = names_instead(sorted(names), only) if names else ""
+    hint = names_instead(sorted(names)) if names else ""
     return f' and matches --only "{as_typed(only)}"' + (f"; {hint}" if hint else "")
 
 

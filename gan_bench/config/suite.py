@@ -154,7 +154,7 @@ def make_plan(
     if options.only is not None:
         asked = chosen_trials(((trial.name, trial.config.to_json()) for trial in chosen), options.only)
         if not asked:
-            hint = names_instead([trial.name for trial in chosen], options.only)
+            hint = names_instead(trial.name for trial in chosen)
             raise UserError(f'no trial of {suite.suite} matches --only "{as_typed(options.only)}"; {hint}')
         chosen = tuple(trial for trial in chosen if trial.name in asked)
     return Plan(

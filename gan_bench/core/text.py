@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import re
@@ -116,42 +115,13 @@ def names_meant(names: Iterable[str], pattern: str) -> frozenset[str]:
     return frozenset(found or [name for name in known if matches(name, pattern)])
 
 
-def near_name(names: Iterable[str], pattern: str) -> str:
-    """Return ``did you mean "x"?`` for a pattern that means none of some names; nothing where no pattern is near.
-
-    Numbers are not mistyped so: another seed or learning rate is not what was meant.
-    """
-    known = list(names)
-    parts = dict.fromkeys(part for name in known for part in name.split(","))
-
-    pieces = dict.fromkeys(piece for part in parts for piece in part.split("-"))
-
-    def mended(part: str) -> str:
-        close = [] if part in parts else [*_near(part, parts), *_near(part, pieces)]
-        return next((each for each in close if _without_numbers(each) != _without_numbers(part)), part)
-
-    meant = ",".join(map(mended, pattern.split(",")))
-    return f'did you mean "{meant}"?' if meant != pattern and names_meant(known, meant) else ""
-
-
-def _near(part: str, known: Iterable[str]) -> list[str]:
-    return difflib.get_close_matches(part, list(known), 1, 0.6)
-
-
-def _without_numbers(text: str) -> str:
-    return re.sub(r"[\d.]+(e[+-]?\d+)?", "", text)
-
-
 MOST_NAMES = 5
 """Names that an error lists."""
 
 
-def names_instead(names: Iterable[str], pattern: str) -> str:
-    """Return what a user may have meant by a pattern that means none of some trials, else what settings there are."""
-    known = list(names)
-    if near := near_name(known, pattern):
-        return near
-    settings = list(dict.fromkeys(name.rpartition(",seed=")[0] or name for name in shortened(known)))
+def names_instead(names: Iterable[str]) -> str:
+    """Return what settings there are, where a pattern means none of some trials."""
+    settings = list(dict.fromkeys(name.rpartition(",seed=")[0] or name for name in shortened(list(names))))
     return f"there {'are' if len(settings) > 1 else 'is'} {some_of(settings, MOST_NAMES, '; ', '; and {} more')}"
 
 

@@ -99,7 +99,7 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
         raise UserError(f"{results} holds no trial to publish that was trained to its end; {remedy}")
     for wanted in generators:
         if not chosen_trials(done, wanted):
-            hint = names_instead([name for name, _ in done], wanted)
+            hint = names_instead(name for name, _ in done)
             raise UserError(f"no finished trial in {results} is called {wanted!r}; {hint}")
     kept = frozenset[str]().union(*(chosen_trials(names, wanted) for wanted in generators))
     plans = [
