@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
-import os
 import sys
 import traceback
 from collections.abc import Iterable
@@ -60,11 +59,7 @@ def load_plugin(path: Path, sha256: str | None = None) -> Source:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickles of its classes look there
     try:
-        here = os.getcwd()  # noqa: PTH109 - a plain text to go back to
-    except OSError:  # it was removed
-        here = None
-    try:
-        with loading(source), torch_settings_kept():
+        with loading(source), torch_settings_kept(), contextlib.chdir("."):  # and back: the results stay where they are
             exec(compile(content, place, "exec"), module.__dict__)  # noqa: S102 - its owner allowed it
     except BaseException as error:  # third-party code may raise anything
         if is_stop(error):
@@ -78,10 +73,6 @@ def load_plugin(path: Path, sha256: str | None = None) -> Source:
         if isinstance(error, ImportError) and (isinstance(error, ModuleNotFoundError) or "relative" in str(error)):
             remedy = "a plug-in imports installed packages alone: install it, or name its folder in PYTHONPATH"
         raise UserError(f"the plug-in {path} cannot be loaded ({brief(error)}{where}); {remedy}") from None
-    finally:
-        if here is not None:
-            with contextlib.suppress(OSError):
-                os.chdir(here)  # a file that goes elsewhere would take the results along
     _loaded[place] = digest
     return source
 

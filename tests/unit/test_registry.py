@@ -254,15 +254,6 @@ def test_a_file_that_goes_to_another_folder_takes_nobody_along(table, tmp_path, 
     assert Path.cwd() == before
 
 
-def test_a_file_is_loaded_where_the_current_folder_was_removed(table, tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(HEAD + "stones.register('slate', 2)\n")
-    (tmp_path / "gone").mkdir()
-    monkeypatch.chdir(tmp_path / "gone")
-    (tmp_path / "gone").rmdir()
-    load_plugin(tmp_path / "mine.py")
-    assert table["slate"] == 2
-
-
 def test_a_file_that_changed_is_refused_before_it_runs(table, tmp_path):
     file, ran = tmp_path / "mine.py", tmp_path / "ran"
     file.write_text(HEAD + "stones.register('slate', 2)\n")
