@@ -14,8 +14,6 @@ import time
 import urllib.request
 import webbrowser
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from gan_bench.core.errors import StopProcess, UserError
 from gan_bench.core.text import plural
@@ -40,8 +38,6 @@ runpy.run_module("mlflow", run_name="__main__", alter_sys=True)"""
 leads a group of its own, would keep the port of a process that was killed."""
 END_SECONDS = 5.0
 """Seconds that MLflow's server has to end by itself."""
-BLOCKED = frozenset({5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6697})
-"""Ports that browsers refuse to open."""
 
 
 def sync_results(
@@ -129,9 +125,7 @@ def serve(
     refuse_broken(uri, results)
     found = _free_port(host, port)
     if found != port:
-        console.say(
-            f"port {port} cannot be used (taken, or refused by browsers), so the page is on {found}", style="yellow"
-        )
+        console.say(f"port {port} is taken, so the page is on {found}", style="yellow")
     base = f"http://{host}:{found}"
     links = _links(uri, base)
     ours = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONSAFEPATH": "1"}
@@ -150,8 +144,6 @@ def serve(
     for text in links:
         console.say(text)
     sys.stdout.flush()
-    if (quit_ := getattr(signal, "SIGQUIT", None)) is not None:  # not on every system; its default ends us alone
-        signal.signal(quit_, _stop)
     # A session of its own: of the terminal's Ctrl-C its server would print tracebacks.
     with subprocess.Popen(  # noqa: S603
         command, env=environment, stdin=subprocess.PIPE, start_new_session=True
@@ -165,10 +157,6 @@ def serve(
             raise
     if code:
         raise UserError(f"MLflow's server ended with exit code {code}; what it printed above says why")
-
-
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise StopProcess(128 + number)
 
 
 def _end_server(process: subprocess.Popen[bytes]) -> None:
@@ -212,14 +200,12 @@ def refuse_broken(uri: str, results: Path) -> None:
 
 
 def _free_port(host: str, port: int) -> int:
-    """Return the first port from this one on that is free and that browsers open."""
+    """Return the first port from this one on that is free."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     except OSError as error:
         raise UserError(f"--host {host} is no address of this machine ({error.strerror})") from None
     for candidate in range(port, min(port + 50, 65536)):
-        if candidate in BLOCKED:
-            continue
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -28,7 +28,7 @@ from gan_bench.cli.mlflow_commands import serve
 from gan_bench.config.naming import setting_name
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import Trial
-from gan_bench.core.errors import StopProcess, UserError
+from gan_bench.core.errors import UserError
 from gan_bench.records.plan import Suites
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.shared import results_identity
@@ -493,29 +493,6 @@ def test_a_server_that_does_not_end_by_itself_is_gone_all_the_same(monkeypatch):
         assert process.stdout.read(1) == b"."
         mlflow_commands._end_server(process)
         assert process.returncode == -signal.SIGKILL
-
-
-def test_ctrl_backslash_ends_the_server_as_ctrl_c_does(tmp_path, monkeypatch):
-    ended = []
-
-    class Server:
-        pid, returncode = 0, None
-        __enter__ = lambda self: self  # noqa: E731
-        __exit__ = lambda *_: None  # noqa: E731
-        wait = lambda self: signal.raise_signal(signal.SIGQUIT)  # noqa: E731
-
-    monkeypatch.setattr(mlflow_commands.subprocess, "Popen", lambda *_, **__: Server())
-    monkeypatch.setattr(mlflow_commands, "_end_server", ended.append)
-    monkeypatch.setattr(mlflow_commands, "refuse_broken", lambda *_: None)
-    monkeypatch.setattr(mlflow_commands, "_links", lambda *_: [])
-    (tmp_path / "mlflow.db").touch()
-    before = signal.getsignal(signal.SIGQUIT)
-    try:
-        with pytest.raises(StopProcess):
-            mlflow_commands.serve(tmp_path, None, "127.0.0.1", 5000, PlainConsole(), open_page=False)
-    finally:
-        signal.signal(signal.SIGQUIT, before)
-    assert len(ended) == 1
 
 
 def test_who_ran_make_is_told_how_the_shell_finds_the_commands_that_are_named(tmp_path, monkeypatch):
