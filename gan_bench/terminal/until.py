@@ -74,7 +74,7 @@ def look_by_look(
         if asked:
             _say_how_far(asked, going_on, studies, prepared, most, console)
         else:
-            console.say(f"nothing to compare: {_why_nothing(found, studies, prepared)}")
+            console.say("nothing to compare: this run has no two settings with a score")
         if wanted == targets:
             return last
         targets = wanted
@@ -111,18 +111,6 @@ def _studies(options: RunOptions, prepared: Preparation) -> list[Study]:
 
 def _planned(prepared: Preparation) -> set[str]:
     return {setting_key(trial.config.to_json()) for trial in prepared.plan.trials}
-
-
-def _why_nothing(found: list[Question], studies: list[Study], prepared: Preparation) -> str:
-    """Return why no question of some studies is of the settings alone that are planned."""
-    planned = _planned(prepared)
-    withdrawn = {
-        group for study in studies for group, label in study.values.labels.items() if label in study.withdrawn_labels
-    }
-    if any(planned & each.settings and each.settings <= planned | withdrawn for each in found):
-        return "every question is also of a setting that the suite asks for no longer"
-    is_one = len({trial.setting for trial in prepared.plan.trials}) == 1
-    return "this is one setting" if is_one else "no two settings have a score"
 
 
 def _say_how_far(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -255,25 +254,7 @@ def test_what_is_left_out_of_the_plan_is_no_question_of_it(tmp_path):
     Recorded(tmp_path, apart(0.12, 0.1), RECORDED, max_seeds=5).run()
     part = Recorded(tmp_path, apart(0.12, 0.1), RECORDED, only="lr=0.0001")
     part.run()
-    assert part.lines == ["nothing to compare: this is one setting"]
-
-
-@pytest.mark.parametrize(
-    ("seeds", "why"),
-    [(2, "this is one setting"), (5, "every question is also of a setting that the suite asks for no longer")],
-)
-def test_a_setting_that_left_the_suite_is_named_only_where_there_are_questions_of_it(tmp_path, seeds, why):
-    """Of one that was cut short there is none: "questions that are left" were named."""
-    first = Recorded(tmp_path, apart(0.12, 0.1), TWO, max_seeds=5)
-    first.run()
-    for seed in range(seeds, 5):
-        (record,) = first.options.folder.glob(f"recorded/*lr=0.0002*seed={seed}--*")
-        shutil.rmtree(record)
-    run = Recorded(tmp_path, apart(0.12, 0.1), TWO.replace("[1e-4, 2e-4]", "[1e-4]"), max_seeds=5)
-    plan = prepare(run.options, run.stop).plan
-    write_plan(run.options.folder, plan.suite, 1, plan.trials, "gan-bench run recorded.yaml", plan.design, whole=True)
-    run.run()
-    assert run.lines == [f"nothing to compare: {why}"]
+    assert part.lines == ["nothing to compare: this run has no two settings with a score"]
 
 
 def test_the_proposed_command_goes_on_where_a_look_was_cut(tmp_path):
