@@ -178,7 +178,7 @@ def refuse_broken(uri: str, results: Path) -> None:
         UserError: It cannot.
     """
     from gan_bench.tracking import server
-    from gan_bench.tracking.database import check_database, database_file, probe, refused
+    from gan_bench.tracking.database import check_database, database_file, probe, refused, says_broken
 
     server.configure()
     file = database_file(uri)
@@ -193,9 +193,9 @@ def refuse_broken(uri: str, results: Path) -> None:
             raise UserError(
                 f"MLflow cannot open {shown(uri)} ({server.describe_error(error, uri)}); check --tracking-uri"
             ) from None
-        remedy = f"`gan-bench sync {shlex.quote(str(results))}` sets it aside and makes it again from the records"
-        if not is_default(uri, results):
-            remedy = "name another one with --tracking-uri"
+        remedy = "check MLflow's variables, or name another one with --tracking-uri"
+        if is_default(uri, results) and says_broken(error):
+            remedy = f"`gan-bench sync {shlex.quote(str(results))}` sets it aside and makes it again from the records"
         raise UserError(f"MLflow cannot open {file} ({server.describe_error(error, uri)}); {remedy}") from None
 
 
