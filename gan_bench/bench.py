@@ -218,7 +218,7 @@ def prepare(
         return replace(
             prepared,
             state=state,
-            remarks=[*idle_cap(options.plan, plan.trials), *state_remarks(state)],
+            remarks=[*idle_cap(options.plan, plan.trials), *state_remarks(options.folder, plan, state)],
             problem=str(error),
         )
 
@@ -261,7 +261,7 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
             *locks_remark(options.folder),
             *declaration_remark(options.folder, plan),
             *(other_file_remark(options.folder, plan) if options.plan.has_all_settings else ()),
-            *state_remarks(state),
+            *state_remarks(options.folder, plan, state),
         ],
         estimate=unmeasured(todo, group, state.kept)
         if options.no_estimate

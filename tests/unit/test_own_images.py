@@ -567,6 +567,21 @@ def test_other_tildes_stay(text):
     assert at_home(text) == text
 
 
+@pytest.mark.slow
+def test_a_longer_training_says_that_a_shorter_one_is_not_continued(tmp_path, capsys):
+    def run(epochs, seeds=(0, 1)):
+        gb.run("digits", results=tmp_path / "r", only="mlp", seeds=list(seeds), epochs=epochs, samples=64,
+               executor="inline", tracking=False, profile="full", quiet=False)  # fmt: skip
+        return capsys.readouterr().out
+
+    assert "from the start" not in run(1)
+    said = run(2)
+    assert "seed=0 trains from the start, though a training of 1 epoch is finished beside it" in said
+    assert "the same holds for 1 more trial" in said
+    assert "from the start" not in run(2), "nothing is left to train"
+    assert "from the start" not in run(1, (0, 1, 2)), "a shorter one is no continuation"
+
+
 @pytest.mark.draws_pages
 def test_a_run_says_what_own_images_are_scored_with_and_so_do_its_tables(tmp_path):
     """The extractor was chosen without a word, and a caption that says FID is read as Inception's."""

@@ -5,6 +5,7 @@ A trial has ended, is to run, is begun, at work elsewhere, or unreadable.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,9 +18,9 @@ from gan_bench.core.errors import RecordError, UserError
 from gan_bench.core.text import plural
 from gan_bench.execution.trial.decision import Action, Decision, Identify, Policy, decide
 from gan_bench.records.earlier import Earlier
-from gan_bench.records.folders import read_plan
+from gan_bench.records.folders import plan_of, read_plan
 from gan_bench.records.json_files import REMEDY
-from gan_bench.records.layout import PLAN, RecordDirectory
+from gan_bench.records.layout import PLAN, RECORD, RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.plan import declaration_lost, design_so_far
 from gan_bench.records.record import Status
@@ -134,10 +135,33 @@ def _uncut(config: TrialConfig) -> str:
     return setting_key(config.to_json(), ("evaluation", *cuts))
 
 
-def state_remarks(state: PlanState) -> Iterator[str]:
+def state_remarks(results: Path, plan: Plan, state: PlanState) -> Iterator[str]:
     """Yield what a run does that people may not expect, with earlier records."""
     if state.deleted:
         yield f"--fresh deletes {plural(len(state.deleted), 'earlier record')}, each when its trial starts"
+    yield from _other_lengths(results, plan, state.todo)
+
+
+def _other_lengths(results: Path, plan: Plan, todo: list[Trial]) -> Iterator[str]:
+    """Yield that shorter trials are finished, which people may expect to be continued."""
+
+    def key(config: Mapping[str, object]) -> tuple[str, object]:
+        return setting_key(config, ("epochs", "evaluation", "profile")), config.get("seed")
+
+    finished: dict[tuple[str, object], int] = {}
+    for row in plan_of(results / plan.suite).get("trials", ()):
+        epochs = row["config"].get("epochs")
+        ended = os.path.isfile(results / plan.suite / row["directory"] / RECORD)  # noqa: PTH113 - no error where closed
+        if ended and isinstance(epochs, int):
+            finished[key(row["config"])] = max(epochs, finished.get(key(row["config"]), 0))
+    longer = [trial for trial in todo if 0 < finished.get(key(trial.config.to_json()), 0) < trial.config.epochs]
+    if longer:
+        first, epochs = longer[0], finished[key(longer[0].config.to_json())]
+        more = f"; the same holds for {plural(len(longer) - 1, 'more trial')}" if len(longer) > 1 else ""
+        yield (
+            f"{first.name} trains from the start, though a training of {plural(epochs, 'epoch')} is finished beside "
+            f"it: the state of a finished training is not kept{more}"
+        )
 
 
 # ------------------------------------------------------------------------------------------ declared seeds
