@@ -26,6 +26,8 @@ PACED = 0.25
 """Share of a suite's work from which its real pace alone says how long the rest takes."""
 ENOUGH = 0.02
 """Share of a suite's work that must be done before its pace says anything."""
+SLOW = 0.5
+"""Share of the measured pace below which a trial is called slow."""
 WIDE = 130
 """Columns from which lines tell everything of a trial; narrower ones tell its primary score and its pace."""
 MANY = 4
@@ -113,10 +115,11 @@ class ProgressDisplay:
         names: Mapping[str, str] | None = None,
     ) -> None:
         self._names, self._is_wide = names or {}, not console.has_width or console.width >= WIDE
-        self.console, self.total, self.several = console, total, several
+        self.console, self.total, self.several, self._estimate = console, total, several, estimate
         self._clock = SuiteClock(estimate.work, estimate.seconds)
         self._pace: dict[str, float] = {}
         self._suite: TaskID | None = None
+        self._is_slow = False
         self._count = self._finished = 0
         self._last_line: dict[str, float] = {}
         self._last_suite_line = time.monotonic()
@@ -184,6 +187,7 @@ class ProgressDisplay:
 
     def _show_progress(self, trial: Trial, progress: Progress) -> None:
         """Show where a trial stands."""
+        self._warn_if_slow(trial, progress)
         self._clock.note(trial.id, progress.fraction)
         self._pace[trial.id] = progress.images_per_second
         v = progress.values
@@ -220,6 +224,19 @@ class ProgressDisplay:
             self._last_suite_line = time.monotonic()
             running = f"{len(self._pace)} running at {rounded(sum(self._pace.values()))} images/s"
             self.console.say(f"{self._clock}; {self._finished} of {plural(self.total, 'trial')} done, {running}")
+
+    def _warn_if_slow(self, trial: Trial, progress: Progress) -> None:
+        """Warn once for a run when a trial has a fraction of the pace measured before the start."""
+        expected, pace = self._estimate.images_per_second(trial.config), progress.images_per_second
+        if expected is None or not 0 < pace < SLOW * expected or self._is_slow:
+            return
+        self._is_slow = True
+        remedy = "" if self.several else "; a run with --executor processes slows down less"
+        self.console.say(
+            f"the machine is busy with other work: {rounded(pace)} of the {rounded(expected)} images/s measured, so "
+            f"this takes about {expected / pace:.1f} times as long{remedy}",
+            style="yellow",
+        )
 
     def _show_scores(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
         """Show what an evaluation found."""

@@ -18,8 +18,9 @@ from support.trials import digits_trial
 
 from gan_bench.cli.describe import describe, print_description
 from gan_bench.core.text import duration, rounded, shortened, trained_parts
-from gan_bench.execution.preflight.estimate import TimeEstimate
+from gan_bench.execution.preflight.estimate import Pace, TimeEstimate
 from gan_bench.execution.trial.events import Finished, Progress, Scored, Started
+from gan_bench.execution.workers.job import shape_key
 from gan_bench.records.record import Status, TrialRecord
 from gan_bench.report.study.table import Column, cell, name_table
 from gan_bench.terminal.console import PlainConsole, PreparationLines, StopRequest, console, table_console, wrapped
@@ -27,6 +28,25 @@ from gan_bench.terminal.display import ProgressDisplay, SuiteClock, short_names
 from gan_bench.terminal.tables import print_table
 
 VALUES = {"loss_d": 1.0, "loss_g": 0.7, "d_real": 0.6, "d_fake": 0.4}
+
+
+def measured(images_per_second):
+    """An estimate by which any of the trials here has a pace."""
+    config = digits_trial().config
+    return TimeEstimate(None, {shape_key(config): Pace(1, step=config.batch_size / images_per_second)})
+
+
+@pytest.mark.parametrize(("pace", "warned"), [(90.0, False), (51.0, False), (20.0, True)])
+def test_a_trial_that_runs_at_a_fraction_of_its_pace_says_so_once(pace, warned):
+    lines = PlainConsole(file=io.StringIO(), width=200)
+    with ProgressDisplay(lines, 1, estimate=measured(100.0)) as display:
+        display(Started(digits_trial(), None))
+        for _ in range(3):
+            display(Progress(trial=digits_trial(), epoch=1, fraction=0.5, values=VALUES, images_per_second=pace))
+    said = lines.file.getvalue()
+    assert said.count("the machine is busy with other work") == warned
+    if warned:
+        assert "20 of the 100 images/s measured, so this takes about 5.0 times as long; a run with --executor" in said
 
 
 @pytest.mark.filterwarnings("default::RuntimeWarning")
@@ -120,15 +140,16 @@ def test_plain_lines_say_how_far_the_suite_is(monkeypatch):
     assert "done after 50.0 s (50% of the suite, about 40 s left)" in said
 
 
-def test_slow_paces_keep_their_digits(monkeypatch):
-    """They were "1 images/s"."""
+def test_slow_paces_are_told_apart_from_each_other(monkeypatch):
+    """A busy machine said "1 of the 1 images/s measured, so this takes about 2.1 times as long"."""
     for interval in ("PLAIN_SECONDS", "SUITE_SECONDS"):
         monkeypatch.setattr(f"gan_bench.terminal.display.{interval}", -1e9)
     lines = PlainConsole(file=io.StringIO(), width=200)
-    with ProgressDisplay(lines, 2, several=True) as display:
+    with ProgressDisplay(lines, 2, several=True, estimate=measured(1.26)) as display:
         display(Started(digits_trial(), None))
         display(Progress(trial=digits_trial(), epoch=1, fraction=0.5, values=VALUES, images_per_second=0.6))
     said = lines.file.getvalue()
+    assert "0.6 of the 1.3 images/s measured, so this takes about 2.1 times as long" in said
     assert "1 running at 0.6 images/s" in said
     assert re.search(r" 50% .* 0\.6 images/s\n", said)
 
@@ -148,6 +169,17 @@ def test_measured_numbers_keep_two_digits(value, text):
 )
 def test_short_times_are_not_none(seconds, text):
     assert duration(seconds) == text
+
+
+def test_other_work_is_said_once_for_a_run():
+    lines = PlainConsole(file=io.StringIO(), width=200)
+    with ProgressDisplay(lines, 2, several=True, estimate=measured(9125.0)) as display:
+        for trial in (digits_trial(0), digits_trial(1)):
+            display(Started(trial, None))
+            display(Progress(trial=trial, epoch=1, fraction=0.5, values=VALUES, images_per_second=3994.0))
+    said = [line for line in lines.file.getvalue().splitlines() if "busy" in line]
+    how = "3,994 of the 9,125 images/s measured, so this takes about 2.3 times as long"
+    assert said == [f"the machine is busy with other work: {how}"], "it once read as if this run were to be stopped"
 
 
 def test_interrupted_trials_are_not_done():

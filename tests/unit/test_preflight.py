@@ -333,6 +333,7 @@ def test_without_a_measurement_epochs_that_are_left_are_the_work():
     assert found.seconds is None
     assert found.work == {begun.id: 10.0, new.id: 100.0}
     assert found.group(begun.config) == 3
+    assert found.images_per_second(new.config) is None
     assert unmeasured([new]).largest_group == unmeasured([new], group=1).largest_group == 1
 
 
@@ -439,9 +440,11 @@ def test_an_estimate_says_what_limits_groups(monkeypatch, seconds, asked, size, 
     assert found.seconds == pytest.approx(steps * sum(trial.config.epochs for trial in trials), rel=0.1)
 
 
-@pytest.mark.parametrize(("workers", "devices", "at_a_time"), [(2, None, 2), (2, 2, 2), (2, 1, 1), (3, 2, 2)])
-def test_processes_on_one_card_share_its_pace(monkeypatch, workers, devices, at_a_time):
-    """Two workers on one card were planned in half the time."""
+@pytest.mark.parametrize(
+    ("workers", "devices", "at_a_time", "sharing"), [(2, None, 2, 1), (2, 2, 2, 1), (2, 1, 1, 2), (3, 2, 2, 2)]
+)
+def test_processes_on_one_card_share_its_pace(monkeypatch, workers, devices, at_a_time, sharing):
+    """Two workers on one card were planned in half the time, and then each was called slow."""
     trials = [digits_trial(seed) for seed in range(12)]
     monkeypatch.setattr(module, "_seconds_per_step", lambda *_, **__: 1.0)
     monkeypatch.setattr(module, "_seconds_per_image", lambda *_: 0.0)
@@ -449,6 +452,7 @@ def test_processes_on_one_card_share_its_pace(monkeypatch, workers, devices, at_
     monkeypatch.setattr(module, "GROUPS", {"cpu": ()})
     found = estimate(trials, context(), workers, apart=True, devices=devices)
     assert found.seconds - WORKER_START == pytest.approx(sum(found.work.values()) / at_a_time)
+    assert found.images_per_second(trials[0].config) == trials[0].config.batch_size / sharing
     monkeypatch.setattr(module, "GROUPS", {"cpu": (4, 12)})
     together = estimate(trials, context(), workers, apart=True, devices=devices)
     assert together.largest_group == 12 / at_a_time

@@ -86,15 +86,25 @@ class TimeEstimate:
         seconds: Seconds of training and evaluation until all is done; None where nothing was measured.
         paces: How fast trials go, by ``shape_key``; a kind of which nothing is known is left out.
         work: What is left of each trial, by its id, in seconds; in epochs where nothing was measured.
+        sharing: Processes that share a device, and its pace.
     """
 
     seconds: float | None
     paces: Mapping[Hashable, Pace] = field(default_factory=dict)
     work: Mapping[str, float] = field(default_factory=dict)
+    sharing: int = 1
+
+    def images_per_second(self, config: TrialConfig) -> float | None:
+        """Return the pace to expect of a trial that trains by itself, as it was measured, or None."""
+        pace = self._pace(config)
+        return config.batch_size / pace.step / self.sharing if pace.group == 1 and pace.step else None
 
     def group(self, config: TrialConfig) -> int:
         """Return how many trials like this one should train together."""
-        return self.paces.get(shape_key(config), Pace(1)).group
+        return self._pace(config).group
+
+    def _pace(self, config: TrialConfig) -> Pace:
+        return self.paces.get(shape_key(config), Pace(1))
 
     @property
     def largest_group(self) -> int:
@@ -142,7 +152,7 @@ def estimate(
         return found
     jobs = [sum(each[trial.id] for trial in batch) for batch in group_trials(trials, found.group)]
     seconds = WORKER_START + max(sum(jobs) / at_a_time, max(jobs, default=0.0))
-    return replace(found, seconds=seconds)
+    return replace(found, seconds=seconds, sharing=-(-workers // at_a_time))
 
 
 def unmeasured(trials: list[Trial], group: int | None = None, done: Mapping[str, int] | None = None) -> TimeEstimate:
