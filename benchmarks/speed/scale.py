@@ -31,9 +31,9 @@ from report import digit_grids, write
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import Plan, make_plan
 from gan_bench.config.trial import Trial
-from gan_bench.execution.cluster.dispatcher import Dispatcher
+from gan_bench.execution.cluster.dispatcher import Dispatcher, make_bundles
 from gan_bench.execution.cluster.task import Handle
-from gan_bench.execution.cluster.transport import Ended, Group
+from gan_bench.execution.cluster.transport import Bundle, Ended
 from gan_bench.execution.preflight.checks import Survey
 from gan_bench.execution.trial.claim import Claim
 from gan_bench.execution.trial.decision import Action, Policy, decide
@@ -84,8 +84,8 @@ class PretendedCluster:
     room: int
     now: float = 0.0
     writing: float = 0.0
-    _waiting: deque[tuple[int, Group]] = field(default_factory=deque)
-    _running: list[tuple[float, int, Group]] = field(default_factory=list)
+    _waiting: deque[tuple[int, Bundle]] = field(default_factory=deque)
+    _running: list[tuple[float, int, Bundle]] = field(default_factory=list)
     _said: list[tuple[Handle, Mapping[str, Any]]] = field(default_factory=list)
     _count: int = 0
 
@@ -96,17 +96,17 @@ class PretendedCluster:
     def slots(self) -> int:
         return self.room
 
-    def submit(self, group: Group, *, retry: bool) -> Handle:
+    def submit(self, bundle: Bundle) -> Handle:
         self._count += 1
-        self._waiting.append((self._count, group))
+        self._waiting.append((self._count, bundle))
         self._start()
         return self._count
 
     def _start(self) -> None:
         while self._waiting and len(self._running) < self.room:
-            handle, group = self._waiting.popleft()
-            seconds = 60 * MINUTES * float(self._rng.lognormal(0, 0.5, len(group)).sum())
-            heapq.heappush(self._running, (self.now + seconds, handle, group))
+            handle, bundle = self._waiting.popleft()
+            seconds = 60 * MINUTES * float(self._rng.lognormal(0, 0.5, len(bundle.trials)).sum())
+            heapq.heappush(self._running, (self.now + seconds, handle, bundle))
 
     def events(self) -> list[tuple[Handle, Mapping[str, Any]]]:
         said, self._said = self._said, []
@@ -115,9 +115,9 @@ class PretendedCluster:
     def wait(self, seconds: float) -> list[Ended]:
         if not self._running:
             return []
-        self.now, handle, group = heapq.heappop(self._running)
+        self.now, handle, bundle = heapq.heappop(self._running)
         started = time.perf_counter()
-        claims = {trial.id: self._run(handle, trial) for trial in group}
+        claims = {trial.id: self._run(handle, trial) for trial in bundle.trials}
         self.writing += time.perf_counter() - started
         self._start()
         return [Ended(handle, claims)]
@@ -140,6 +140,9 @@ class PretendedCluster:
 
     def recall(self) -> None:
         raise NotImplementedError
+
+    def is_gone(self, host: str) -> bool:
+        return False
 
 
 class _Clock:
@@ -177,7 +180,8 @@ def simulate(folder: Path, trials: int, gpus: int, *, mirrored: bool) -> dict[st
     todo = [trial for trial in plan.trials if not finished(trial)]
     clock.note("what is left")
     cluster, into = PretendedCluster(results, gpus), Results(Work(trials=todo, results=results, policy=policy))
-    Dispatcher(cluster, into).carry(group_trials(todo, lambda _: 1))
+    bundles = make_bundles(group_trials(todo, lambda _: 1), lambda _: 60 * MINUTES, gpus)
+    Dispatcher(cluster, into).carry(bundles)
     assert len(into.records) == len(plan.trials), "a trial was lost"
     clock.note("dispatcher", less=cluster.writing)
     clock.seconds["locks and records"] = cluster.writing

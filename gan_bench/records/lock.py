@@ -161,3 +161,13 @@ class Lock:
 def trial_lock(directory: RecordDirectory) -> Lock:
     """Return the lock that makes one process a trial's owner; it lies beside the records."""
     return Lock(directory.path.parent / LOCKS, directory.path.name.rpartition("--")[2])
+
+
+def break_lock(directory: RecordDirectory) -> None:
+    """Forget a trial's lock, whose owner is known to be gone with its machine.
+
+    Some network file systems keep the locks of a lost machine for minutes, or until they are restarted. The next
+    lock is of a new file.
+    """
+    with contextlib.suppress(OSError):
+        trial_lock(directory).file.unlink(missing_ok=True)

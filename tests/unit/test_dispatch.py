@@ -1,4 +1,4 @@
-"""The dispatcher on a cluster made up for the purpose, and what a cluster is asked."""
+"""Bundles, the dispatcher on a cluster made up for the purpose, and what a cluster is asked."""
 
 from __future__ import annotations
 
@@ -10,27 +10,46 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.commands import HANG
 from support.runs import stop_after
 from support.trials import digits_trial
 
 from gan_bench.core.errors import UserError
 from gan_bench.execution.cluster import connection, dispatcher, task
-from gan_bench.execution.cluster.dispatcher import RETRIES, Dispatcher
+from gan_bench.execution.cluster.dispatcher import LEAST_SECONDS, RETRIES, Dispatcher, make_bundles
 from gan_bench.execution.cluster.executor import OnCluster
 from gan_bench.execution.cluster.node import Share, SharedFolder, get_in_thread, share_of, versions
-from gan_bench.execution.cluster.transport import Ended, loss_of
+from gan_bench.execution.cluster.transport import Bundle, Ended, loss_of
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.workers.job import claim_to_json
 from gan_bench.execution.workers.work import Results, Work
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.lock import Owner
+from gan_bench.records.lock import Owner, break_lock, trial_lock
 from gan_bench.records.record import Failure, Status, TrialRecord
 
 TRIALS = [digits_trial(seed) for seed in range(6)]
 DONE = TrialRecord(status=Status.DONE, reason=None)
 LOST = "its node was lost"
+
+# ----------------------------------------------------------------------------------------------------- bundles
+
+
+@given(
+    costs=st.lists(st.floats(0, 200), max_size=30),
+    slots=st.integers(1, 8),
+)
+def test_bundles_hold_every_trial_once_in_order_and_are_worth_their_start(costs, slots):
+    trials = [digits_trial(seed) for seed in range(len(costs))]
+    cost = dict(zip((t.id for t in trials), costs, strict=True))
+    bundles = make_bundles([[trial] for trial in trials], lambda trial: cost[trial.id], slots)
+    assert [trial for bundle in bundles for trial in bundle.trials] == trials
+    enough = min(LEAST_SECONDS, sum(costs) / slots)
+    assert all(sum(cost[t.id] for t in bundle.trials) >= enough * (1 - 1e-9) for bundle in bundles[:-1])
+    assert all(sum(cost[t.id] for t in bundle.trials[:-1]) < enough or not enough for bundle in bundles)
+
 
 # -------------------------------------------------------------------------------------------------- dispatcher
 
@@ -41,8 +60,8 @@ class FakeCluster:
 
     fates: list = field(default_factory=list)
     room: int = 1
+    gone: frozenset = frozenset()
     sent: list = field(default_factory=list)
-    retries: list = field(default_factory=list)
     killed: list = field(default_factory=list)
     stopped: bool = False
     _said: list = field(default_factory=list)
@@ -51,13 +70,12 @@ class FakeCluster:
     def slots(self):
         return self.room
 
-    def submit(self, group, *, retry):
+    def submit(self, bundle):
         handle = len(self.sent)
-        self.sent.append(group)
-        self.retries.append(retry)
+        self.sent.append(bundle)
         fate = self.fates[handle] if handle < len(self.fates) else None
         claims, loss = {}, None
-        for trial in group:
+        for trial in bundle.trials:
             self._say(handle, "started", trial=trial.id, resumed_at=None)
             if fate == LOST:
                 loss = fate
@@ -88,22 +106,25 @@ class FakeCluster:
     def recall(self):
         self.recalled = True
 
+    def is_gone(self, host):
+        return host in self.gone
 
-def dispatch(cluster, results, groups, *, policy=None, stop=lambda: False, most=None, clock=None):
+
+def dispatch(cluster, results, bundles, *, policy=None, stop=lambda: False, most=None, clock=None):
     into = Results(Work(trials=TRIALS, results=results, policy=policy or Policy(), stop=stop))
-    Dispatcher(cluster, into, most, **({"clock": clock} if clock else {})).carry(groups)
+    Dispatcher(cluster, into, most, **({"clock": clock} if clock else {})).carry(bundles)
     return into
 
 
 def each(trials):
-    return [[trial] for trial in trials]
+    return [Bundle(((trial,),)) for trial in trials]
 
 
 def test_every_trial_is_carried_out_once(tmp_path):
     cluster = FakeCluster(room=3)
     into = dispatch(cluster, tmp_path, each(TRIALS))
     assert list(into.records.values()) == [DONE] * len(TRIALS)
-    assert cluster.sent == [(trial,) for trial in TRIALS]
+    assert [bundle.trials for bundle in cluster.sent] == [(trial,) for trial in TRIALS]
 
 
 def test_no_more_tasks_than_asked_for_are_under_way(tmp_path):
@@ -118,18 +139,20 @@ def test_a_lost_trial_is_tried_twice_more_and_then_has_failed(tmp_path):
     cluster = FakeCluster(fates=[LOST] * (RETRIES + 1))
     into = dispatch(cluster, tmp_path, each(TRIALS[:1]))
     assert len(cluster.sent) == RETRIES + 1
-    assert cluster.retries == [False, True, True]
+    assert [bundle.retry for bundle in cluster.sent] == [False, True, True]
     record = into.records[TRIALS[0].id]
     assert (record.status, record.failure) == (Status.FAILED, Failure.CRASH)
     assert record.reason == "its node was lost (3 times)"
     assert Earlier(RecordDirectory.of(tmp_path, TRIALS[0])).record == record
 
 
-def test_a_lost_group_is_tried_again_together(tmp_path):
-    cluster = FakeCluster(fates=[LOST, DONE])
-    into = dispatch(cluster, tmp_path, [TRIALS[:3]])
-    assert cluster.sent == [tuple(TRIALS[:3])] * 2
-    assert [record.status for record in into.records.values()] == [Status.DONE] * 3
+def test_a_lost_bundle_charges_the_trial_that_was_under_way_alone(tmp_path):
+    """The one that kills its process must not take the others with it."""
+    cluster = FakeCluster(fates=[LOST, DONE, LOST, LOST])
+    (first, *rest) = TRIALS[:3]
+    into = dispatch(cluster, tmp_path, [Bundle(tuple((trial,) for trial in TRIALS[:3]))])
+    assert [bundle.trials for bundle in cluster.sent] == [tuple(TRIALS[:3]), tuple(rest), (first,), (first,)]
+    assert [into.records[t.id].status for t in TRIALS[:3]] == [Status.FAILED, Status.DONE, Status.DONE]
 
 
 def test_a_task_that_ends_early_is_no_success(tmp_path):
@@ -153,9 +176,26 @@ def test_a_trial_that_lost_its_driver_goes_on(tmp_path, by_mail):
     assert into.records == {TRIALS[0].id: DONE}
 
 
-def test_the_lock_of_anybody_else_is_respected(tmp_path):
-    owner = Owner("other", 5)
-    into = dispatch(FakeCluster(fates=[LOST, owner]), tmp_path, each(TRIALS[:1]))
+def test_the_lock_of_a_machine_that_is_gone_is_broken_for_the_retry(tmp_path):
+    """Some file systems keep it for ever."""
+    held = trial_lock(RecordDirectory.of(tmp_path, TRIALS[0]))
+    assert held.acquire() is None
+    other = trial_lock(RecordDirectory.of(tmp_path, TRIALS[0]))
+    assert other.acquire() is not None
+    cluster = FakeCluster(fates=[LOST, Owner("gone", 5)], gone=frozenset({"gone"}))
+    into = dispatch(cluster, tmp_path, each(TRIALS[:1]))
+    assert into.records == {TRIALS[0].id: DONE}
+    assert into.held == {}
+    assert other.acquire() is None
+    other.release()
+    held.release()
+
+
+@pytest.mark.parametrize(("gone", "first"), [((), LOST), (("gone",), None)])
+def test_the_lock_of_anybody_else_is_respected(tmp_path, gone, first):
+    owner = Owner("gone", 5)
+    cluster = FakeCluster(fates=[first, owner] if first else [owner], gone=frozenset(gone))
+    into = dispatch(cluster, tmp_path, each(TRIALS[:1]))
     assert into.held == {TRIALS[0].id: owner}
 
 
@@ -188,6 +228,13 @@ def test_after_a_bad_trial_fail_fast_sends_nothing_more(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------- nodes
+
+
+def test_a_broken_lock_is_a_new_one(tmp_path):
+    directory = RecordDirectory.of(tmp_path, TRIALS[0])
+    break_lock(directory)  # where there is none, nothing happens
+    with trial_lock(directory) as lock:
+        assert lock.acquire() is None
 
 
 @pytest.mark.ray

@@ -12,7 +12,7 @@ from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.preparing import report_progress
 from gan_bench.execution.cluster.connection import Cluster, answer_of, live_nodes, on_node, question
-from gan_bench.execution.cluster.dispatcher import Dispatcher
+from gan_bench.execution.cluster.dispatcher import Dispatcher, make_bundles
 from gan_bench.execution.cluster.task import call
 from gan_bench.execution.cluster.transport import RayTransport, loss_of
 from gan_bench.execution.trial.context import RunContext
@@ -117,7 +117,9 @@ class OnCluster:
         job = Job(trials=(), results=work.results.resolve(), site=self.site, policy=work.policy)
         transport = RayTransport(self.cluster, job)
         for groups in into.rounds(work.stop):
-            Dispatcher(transport, into, self.most).carry(groups)
+            slots = min(transport.slots(), self.most or transport.slots())
+            bundles = make_bundles(groups, work.seconds, slots)
+            Dispatcher(transport, into, self.most).carry(bundles)
         return into
 
     def _answer(self, pending: Any) -> Any:  # noqa: ANN401 - Ray's references have no types

@@ -1,4 +1,4 @@
-"""What runs on the nodes: tasks that carry out jobs or answer a plan's questions, and what they tell the driver."""
+"""What runs on the nodes: tasks that carry out bundles or answer a plan's questions, and what they tell the driver."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from gan_bench.core.preparing import progress_listener
 from gan_bench.execution.cluster.node import SharedFolder, get_in_thread, versions
 from gan_bench.execution.workers.job import Contexts, Job, Site
 from gan_bench.execution.workers.worker import run_job
+from gan_bench.records.record import Status
 
 FLUSH_SECONDS = 0.5
 """Seconds for which news of a trial's progress is held back, to be sent together."""
@@ -74,10 +75,12 @@ class EventSender:
 
     Attributes:
         claims: What came of claims, as JSON, by trial id.
+        bad: Whether a trial among them failed or diverged.
     """
 
     def __init__(self, mailbox: Any, handle: Handle) -> None:  # noqa: ANN401 - Ray's handles have no types
         self.claims: dict[str, dict[str, object]] = {}
+        self.bad = False
         self._mailbox, self._handle = mailbox, handle
         self._kept: list[dict[str, object]] = []
         self._sent = 0.0
@@ -86,6 +89,7 @@ class EventSender:
         """Send an event."""
         if event == "claimed":
             self.claims[content["trial"]] = content["claim"]
+            self.bad |= content["claim"].get("record", {}).get("status") in (Status.FAILED, Status.DIVERGED)
         if event == "progress":
             self._kept = [e for e in self._kept if (e["event"], e.get("trial")) != (event, content["trial"])]
         self._kept.append({"event": event, **content})
@@ -119,13 +123,13 @@ class Driver:
 # --------------------------------------------------------------------------------------------- one task
 
 
-def carry(driver: Driver, handle: Handle, job: str) -> dict[str, dict[str, object]]:
-    """Carry out a job.
+def carry(driver: Driver, handle: Handle, jobs: tuple[str, ...]) -> dict[str, dict[str, object]]:
+    """Carry out the jobs of a bundle, one after the other.
 
     Args:
         driver: The driver's side.
         handle: Names this task.
-        job: The job as JSON.
+        jobs: Jobs as JSON.
 
     Returns:
         What came of every claim, as JSON, by trial id.
@@ -135,8 +139,10 @@ def carry(driver: Driver, handle: Handle, job: str) -> dict[str, dict[str, objec
         return {}
     process = _process(driver)
     with _ending_at_once(), _telling(driver, handle) as sender:
-        asked = Job.from_json(job)
-        run_job(asked, process.contexts.of(asked.site), sender)
+        for job in map(Job.from_json, jobs):
+            if process.stop() or (job.policy.fail_fast and sender.bad):
+                break
+            run_job(job, process.contexts.of(job.site), sender)
         return dict(sender.claims)
 
 

@@ -1,4 +1,4 @@
-"""What carries groups of trials to a Ray cluster, and brings back answers, or the reasons of losses.
+"""What carries bundles of trials to a Ray cluster, and brings back answers, or the reasons of losses.
 
 Tests give the dispatcher a transport of their own.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +23,29 @@ PATIENCE_SECONDS = 120.0
 
 Group = tuple[Trial, ...]
 """Trials that train together; most groups have one."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What one task carries out.
+
+    Attributes:
+        groups: The groups, one after the other.
+        retry: Whether an earlier task with these trials was lost.
+    """
+
+    groups: tuple[Group, ...]
+    retry: bool = False
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All its trials."""
+        return tuple(trial for group in self.groups for trial in group)
+
+    def without(self, done: Callable[[Trial], bool]) -> tuple[Group, ...]:
+        """Return the groups with the trials that are not done, empty groups left out."""
+        left = [tuple(trial for trial in group if not done(trial)) for group in self.groups]
+        return tuple(group for group in left if group)
 
 
 @dataclass(frozen=True)
@@ -42,7 +65,7 @@ class Ended:
 
 
 class RayTransport:
-    """Carries groups to a cluster.
+    """Carries bundles to a cluster.
 
     Args:
         cluster: The cluster.
@@ -56,11 +79,12 @@ class RayTransport:
         self._answers: dict[Any, Handle] = {}
         self.slots = cluster.slots
 
-    def submit(self, group: Group, *, retry: bool) -> Handle:
-        """Hand over a group; it runs when there is room. A retry is of trials whose earlier task was lost."""
+    def submit(self, bundle: Bundle) -> Handle:
+        """Hand over a bundle; it runs when there is room."""
         handle = next(self._numbers)
-        job = replace(self._job, trials=group, patience=PATIENCE_SECONDS if retry else self._job.patience)
-        self._answers[self._carry.remote(self._cluster.driver, handle, job.to_json())] = handle
+        job = replace(self._job, patience=PATIENCE_SECONDS) if bundle.retry else self._job
+        jobs = tuple(replace(job, trials=group).to_json() for group in bundle.groups)
+        self._answers[self._carry.remote(self._cluster.driver, handle, jobs)] = handle
         return handle
 
     def events(self) -> list[tuple[Handle, Mapping[str, object]]]:
@@ -114,6 +138,13 @@ class RayTransport:
         for answer, handle in self._answers.items():
             if handle not in begun:
                 ray.cancel(answer)
+
+    def is_gone(self, host: str) -> bool:
+        """True if a machine was of the cluster and is not any more."""
+        import ray
+
+        mine = [node["Alive"] for node in ray.nodes() if node["NodeManagerHostname"] == host]
+        return bool(mine) and not any(mine)
 
 
 def loss_of(error: Exception) -> str:

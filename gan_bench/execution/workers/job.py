@@ -153,10 +153,12 @@ class EventInbox:
 
     Attributes:
         claims: What came of the claims that are known so far, by trial id.
+        started: Ids of trials that a worker began, whatever came of them.
     """
 
     def __init__(self, trials: Iterable[Trial], listener: Listener) -> None:
         self.claims: dict[str, Claim] = {}
+        self.started: set[str] = set()
         self._listener = listener
         self._trials = {trial.id: trial for trial in trials}
 
@@ -173,6 +175,7 @@ class EventInbox:
         if event == "claimed":
             self.note(trial, claim_from_json(content["claim"]))
             return
+        self.started.add(trial.id)
         self._listener(_EVENTS[event](trial=trial, **content))
 
     def note(self, trial: Trial, claim: Claim) -> None:
