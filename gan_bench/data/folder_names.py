@@ -135,10 +135,10 @@ class Place:
         """The folders that are held out by their names.
 
         A name that ends in a word of its own is that of a thing: ``test tubes`` beside ``beakers``. No thing is
-        ``test_faces`` beside ``faces``, nor what lies alone beside a folder for training.
+        ``test_faces`` beside ``faces``, nor ``test_easy`` where all names beside ``train`` are of splits.
         """
         others = [each for each in self.folders if each.split != "test"]
-        is_beside_train = len(self.named) == 2 and any(each.split == "train" for each in others)
+        is_beside_train = all(each.split for each in self.named) and any(each.split == "train" for each in others)
         known = {word for each in others for word in each.rest}
         found = [each for each in self.folders if each.split == "test"]
         return [each for each in found if is_beside_train or known.issuperset(each.behind)]

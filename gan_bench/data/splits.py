@@ -15,11 +15,14 @@ from typing import Literal
 
 from gan_bench.core.errors import DataError
 from gan_bench.core.text import printable, some_of
-from gan_bench.data.folder_names import Folder, Place, Words, classes_of, places_of
+from gan_bench.data.folder_names import Folder, Place, Words, classes_of, places_of, words_of
 
 Split = Literal["train", "test"]
 Pair = tuple[Folder, Folder]
 """What may be for training, and what may be held out."""
+MANY = 12
+"""Folders among more of which ``FIRST_NAMES`` are those of people: ``Val_Kilmer`` among thousands."""
+FIRST_NAMES = frozenset({"dev", "val"})
 
 
 @dataclass(frozen=True)
@@ -192,8 +195,11 @@ ASKED: tuple[Callable[[Place], Pair | None], ...] = (
 
 
 def _named_held_out(place: Place) -> str:
-    """``test`` beside ``cat``, and ``test tubes`` beside ``beakers``: what is no thing first."""
-    found = place.held_out or [each for each in place.folders if each.split == "test"]
+    """``test`` beside ``cat``, and ``test tubes`` beside ``beakers``: no things first, and no people."""
+    things = [each for each in place.folders if each.split == "test"]
+    if len(place.folders) > MANY:
+        things = [each for each in things if FIRST_NAMES.isdisjoint(words_of(each.name))]
+    found = place.held_out or things
     return f"those in {_called(*place.path, found[0].name)}" if found else ""
 
 
