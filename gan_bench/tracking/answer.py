@@ -51,9 +51,10 @@ def save_views(store: TrackingStore, runs: SuiteRuns) -> list[View]:
     made, experiment = views(extractors, int(time.time() * 1000), studies, runs.columns, runs.scores), runs.experiment
     try:
         for tag in stale_views(store.client.get_experiment(experiment).tags, made):
-            store.client.delete_experiment_tag(experiment, tag)
+            with contextlib.suppress(Exception):  # another results folder on the same server has just deleted it
+                store.client.delete_experiment_tag(experiment, tag)
         for view in made:
-            store.client.set_experiment_tag(experiment, view.tag, view.value)
+            _tag(store, experiment, view.tag, view.value)
         _describe(store, experiment, note(runs.suite, _answer_text(store, runs.suite)))
     except Exception:
         return []
@@ -69,7 +70,15 @@ def _describe(store: TrackingStore, experiment: str, text: str) -> None:
         if said not in store.notices:
             store.notices.append(said)
     elif there != (signed := _signed(text)):
-        store.client.set_experiment_tag(experiment, NOTE_TAG, signed)
+        _tag(store, experiment, NOTE_TAG, signed)
+
+
+def _tag(store: TrackingStore, experiment: str, name: str, value: str) -> None:
+    """Set a tag of an experiment; once more where a database refuses what another folder makes at the same moment."""
+    try:
+        store.client.set_experiment_tag(experiment, name, value)
+    except Exception:
+        store.client.set_experiment_tag(experiment, name, value)
 
 
 def _signed(text: str) -> str:

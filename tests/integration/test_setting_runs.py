@@ -324,6 +324,22 @@ def test_a_description_that_somebody_else_wrote_stays(results, tmp_path):
     assert described().endswith("Bob: looks odd")
 
 
+def test_views_that_two_folders_make_at_the_same_moment_are_there(results, tmp_path, monkeypatch):
+    """A database refuses the second of two that make one tag: the link to the views was lost with it."""
+    whole, refused = MlflowClient.set_experiment_tag, set()
+
+    def busy(client, experiment, key, value):
+        if key not in refused:
+            refused.add(key)
+            raise MlflowException("duplicate key value violates unique constraint")
+        whole(client, experiment, key, value)
+
+    monkeypatch.setattr(MlflowClient, "set_experiment_tag", busy)
+    (views,) = replay.replay(results, f"sqlite:///{tmp_path / 'shared.db'}").views.values()
+    assert views
+    assert len(refused) == len(views) + 2, "and the description, and the tag with the name"
+
+
 def test_an_experiment_that_was_deleted_is_restored_aloud_and_not_with_runs_of_others(results, tmp_path):
     shared = f"sqlite:///{tmp_path / 'shared.db'}"
     there = MlflowClient(shared)
