@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,13 @@ from torch import Tensor
 
 from gan_bench.core.caller import warn_caller
 from gan_bench.core.errors import DataError, UserError, brief
-from gan_bench.core.text import plural, printable
+from gan_bench.core.text import plural
 from gan_bench.data.eight_bit import WIDE, UnknownRangeError, as_meant, eight_bit
 from gan_bench.data.image_folders import DARK
 from gan_bench.pillow_settings import pillow_defaults
 
 _WHAT = "images must be (N, 1 or 3, size, size): uint8, or float in [-1, 1]"
+_REMEDY = "pass images alone: one array or tensor, or a list of those (C, H, W) or of PIL images"
 
 
 _ROUNDING = 1e-3
@@ -55,8 +56,7 @@ def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tens
             parts, left = _read_pictures(parts, value_range)
         array = _stacked(parts)
     if array.dtype.kind not in "buif":
-        of_objects = "; pass list(images) of arrays, or np.array(images.tolist()) of numbers"
-        raise UserError(f"{_WHAT}, got {array.dtype}{of_objects if array.dtype == object else ''}")
+        raise UserError(f"{_WHAT}, got {array.dtype}; {_REMEDY}")
     _check_shape(array.shape)
     if array.dtype.kind == "f" and (bad := sum(not np.isfinite(image).all() for image in array)):
         raise UserError(
@@ -111,19 +111,8 @@ def _check_shape(shape: tuple[int, ...]) -> None:
     if len(shape) == 4 and not shape[0]:
         raise UserError("there are no images; give at least two")
     if len(shape) != 4 or shape[1] not in (1, 3) or shape[2] != shape[3] or not shape[2]:
-        raise UserError(f"{_WHAT}, got {tuple(shape)}{_hint(shape)}")
-
-
-def _hint(shape: tuple[int, ...]) -> str:
-    if len(shape) == 3 and shape[0] > 3 and shape[1] == shape[2]:
-        return "; of grey images x[:, None] adds the channel"
-    if len(shape) == 4 and shape[1] == 4:
-        return "; lay what is transparent over white, or leave it out: [each[:3] for each in x]"
-    one = "; x[None] makes a set of one image" if len(shape) == 3 and {shape[0], shape[2]} & {1, 3} else ""
-    is_last = len(shape) in (3, 4) and shape[-1] in (1, 3, 4)
-    if len(shape) == 4 and shape[1] in (1, 3) and shape[2] and shape[3] and not is_last:
-        return "; crop them to squares, or save them as files, which size= scales and crops"
-    return f"{one}; channels come before height and width" if is_last else one
+        remedy = "put channels first, add that of grey images with x[:, None], and crop to squares"
+        raise UserError(f"{_WHAT}, got {tuple(shape)}; {remedy}")
 
 
 def _of_whole_numbers(array: NDArray[Any]) -> Tensor:
@@ -158,17 +147,14 @@ def _to_bytes(array: NDArray[Any], low: float, high: float) -> Tensor:
 
 def _array(given: Tensor | NDArray[Any]) -> NDArray[Any]:
     if isinstance(given, Tensor):
-        if given.layout is not torch.strided or given.is_meta or given.is_nested or given.is_quantized:
-            if given.is_meta:
-                raise UserError(f"{_WHAT}, got a tensor on the device meta, which holds no values")
-            remedy = "dequantize()" if given.is_quantized else "to_dense()"
-            raise UserError(f"{_WHAT}, got a tensor without values of its own; call {remedy} on it")
-        tensor = given.detach().cpu().resolve_conj().resolve_neg()
-        is_narrow = tensor.dtype.is_floating_point and tensor.dtype not in (torch.float32, torch.float64)
         try:
+            tensor = given.detach().cpu().resolve_conj().resolve_neg()
+            is_narrow = tensor.dtype.is_floating_point and tensor.dtype not in (torch.float32, torch.float64)
             return np.asarray(tensor.float() if is_narrow else tensor)
-        except TypeError:  # NumPy has no such numbers
-            raise UserError(f"{_WHAT}, got {tensor.dtype}") from None
+        except (TypeError, RuntimeError) as error:  # sparse, quantized, without values, or of no such numbers
+            raise UserError(
+                f"{_WHAT}, got a tensor that NumPy cannot hold ({brief(error)}); make it a dense one of plain numbers"
+            ) from None
     if isinstance(given, np.ma.MaskedArray) and np.ma.getmaskarray(given).any():
         raise UserError(f"{_WHAT}, got a masked array; call filled(VALUE) on it")
     # in the byte order of this machine, which torch asks for
@@ -182,14 +168,13 @@ def _items_of(given: Any) -> list[Any]:  # noqa: ANN401 - of any kind
         UserError: It is no sequence, or one of no images.
     """
     if given is None or isinstance(given, (bytes, Mapping, set, int, float)):
-        key = _key_of_images(given) if isinstance(given, Mapping) else ""
-        raise UserError(f"{_WHAT}, got {type(given).__name__}{key and f'; take the images out of it: images{key}'}")
+        raise UserError(f"{_WHAT}, got {type(given).__name__}; {_REMEDY}")
     try:
         if not hasattr(given, "__iter__") and hasattr(given, "__len__") and hasattr(given, "__getitem__"):
             return [given[i] for i in range(len(given))]
         return list(given)
     except (TypeError, NotImplementedError):  # the latter of a memoryview of several dimensions
-        raise UserError(f"{_WHAT}, got {type(given).__name__}") from None
+        raise UserError(f"{_WHAT}, got {type(given).__name__}; {_REMEDY}") from None
 
 
 def _read_pictures(
@@ -262,62 +247,17 @@ def _stacked(parts: Sequence[Any]) -> NDArray[Any]:
         raise UserError(f"{_WHAT}, got none")
     if not all(isinstance(part, (Tensor, np.ndarray)) for part in parts):
         kinds = sorted({type(part).__name__ for part in parts})
-        raise UserError(f"{_WHAT}, got a {type(parts).__name__} of {', '.join(kinds[:3])}{_remedy(parts)}")
-    if _is_with_labels(parts):
-        raise UserError(f"{_WHAT}, got a list whose first item alone is images{_remedy(parts)}")
+        raise UserError(f"{_WHAT}, got a {type(parts).__name__} of {', '.join(kinds[:3])}; {_REMEDY}")
     arrays = [_array(part) for part in parts]
     shapes = dict.fromkeys(array.shape for array in arrays)
     if len({array.dtype.kind == "b" for array in arrays}) > 1:
         raise UserError(f"{_WHAT}, got truth values and others in one list; bring all to uint8")
     if all(len(shape) == 4 for shape in shapes) and len({shape[1:] for shape in shapes}) == 1:
         return np.concatenate(arrays)  # batches, the last of which is often shorter
-    if all(len(shape) == 2 for shape in shapes):
-        raise UserError(f"{_WHAT}, got a list of {next(iter(shapes))}; of grey ones [each[None] for each in images]")
     if len(shapes) > 1:
         first, second = list(shapes)[:2]
-        if {shape[-2:] for shape in shapes} == {first[-2:]} and all(shape[:-2] in ((1,), (3,)) for shape in shapes):
-            remedy = "[each[[0, 0, 0]] if len(each) == 1 else each for each in images]"
-            raise UserError(f"images must all be grey or all be coloured, got {first} and {second}; {remedy}")
-        raise UserError(f"images must have one size, got {first} and {second}; scale or cut them")
+        raise UserError(
+            f"images must have one shape, got {first} and {second}; bring all to one size, and to grey or colour, and "
+            "leave out what is no image"
+        )
     return np.stack(arrays)
-
-
-def _remedy(parts: Sequence[Any]) -> str:
-    """Say how images are taken out of what was given, or nothing."""
-    if _is_with_labels(parts):
-        return "; take the images out: images[0]"
-    if all(isinstance(part, list) and part and all(map(_is_image, part)) for part in parts):
-        return "; join the batches: [image for batch in images for image in batch]"
-    if all(isinstance(part, (tuple, list)) and part and _is_image(part[0]) for part in parts):
-        return "; take the images out of the pairs: [pair[0] for pair in images]"
-    if all(isinstance(part, Mapping) for part in parts) and (key := _key_of_images(parts[0])):
-        return f"; take the images out of them: [each{key} for each in images]"
-    if all(isinstance(part, (tuple, list)) and part and isinstance(part[0], (tuple, list)) for part in parts):
-        return "; np.array(images) makes an array of numbers"
-    is_named = any(isinstance(part, (str, PurePath)) for part in parts)
-    return "; name their folder, or open them with PIL" if is_named else ""
-
-
-def _is_with_labels(parts: Sequence[Any]) -> bool:
-    """True if the first of some things is all images, and the others are their labels or the like."""
-    is_batch = isinstance(parts[0], (Tensor, np.ndarray)) and parts[0].ndim == 4
-    return is_batch and len(parts) > 1 and not any(_is_image(other, 3) for other in parts[1:])
-
-
-def _key_of_images(given: Mapping[Any, Any]) -> str:
-    """Return the key under which images lie in a mapping, as it is written behind its name; or nothing."""
-    return next((printable(f"[{key!r:.99}]") for key, value in given.items() if _is_of_images(value)), "")
-
-
-def _is_of_images(value: Any) -> bool:  # noqa: ANN401 - of any kind
-    """True for images in an array or a sequence, even one of mappings that each hold one."""
-    if _is_image(value) or isinstance(value, (str, bytes, Mapping)):
-        return _is_image(value)
-    with contextlib.suppress(Exception):  # of whatever has items, or none
-        return _is_image(value[0]) or (isinstance(value[0], Mapping) and bool(_key_of_images(value[0])))
-    return False
-
-
-def _is_image(value: object, dimensions: int = 2) -> bool:
-    is_array = isinstance(value, (Tensor, np.ndarray)) and value.ndim >= dimensions
-    return is_array or isinstance(value, Image.Image)
