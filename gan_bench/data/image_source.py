@@ -36,7 +36,7 @@ RESULTS = "folders of results of gan_bench"
 HIDDEN_FOLDERS = "hidden folders and those that systems leave behind"
 """Why such folders are left out, which are counted and not entered: some hold more files than the images are."""
 MASKS_BESIDE = "masks beside their images"
-OWN_PICTURES = "grids and animations of `gan-bench sample` or `card`"
+OWN_PICTURES = "grids and animations of `gan-bench sample`"
 
 
 @dataclass
@@ -71,20 +71,15 @@ class ImageSource:
         self.left_out[RESULTS] += 1
         self.others.setdefault(str(PurePosixPath(folder).parent), []).extend([note] * bool(note))
 
-    def leave_out_made_of_others(self, top: str) -> None:
-        """Leave out masks beside their images, and gan_bench's own pictures, with the folders that hold nothing else.
-
-        Args:
-            top: What the folder or archive is called.
-        """
-        masks = _masks_beside_images(self.names)
-        images = [name for name in self.names if name not in masks]
-        ours = own_pictures(images, {note for found in self.others.values() for note in found}, top)
-        for reason, some in ((MASKS_BESIDE, masks), (OWN_PICTURES, ours)):
+    def leave_out_made_of_others(self) -> None:
+        """Leave out masks beside their images, and what gan_bench drew beside its own; sort what remains."""
+        for reason, some in (
+            (MASKS_BESIDE, _masks_beside_images(self.names)),
+            (OWN_PICTURES, own_pictures(self.names)),
+        ):
             self.left_out += Counter({reason: len(some)})
-        self.names = sorted(name for name in images if name not in ours)
-        emptied = folders_above(ours) - folders_above(self.names)
-        self.folders = sorted(folder for folder in self.folders if folder not in emptied)
+            self.names = sorted(name for name in self.names if name not in some)
+        self.folders.sort()
 
     def require_images(self, source: Path) -> None:
         """Refuse a source without images, or with a folder without beside folders with some: a class would be missing.
@@ -168,12 +163,12 @@ def open_source(path: Path) -> Iterator[ImageSource]:
     """
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be entered
         found = listed_folder(path)
-        found.leave_out_made_of_others(os.path.realpath(path))
+        found.leave_out_made_of_others()
         yield found
         return
     with _open_archive(path) as archive:
         found, links = _listed_archive(path, archive)
-        found.leave_out_made_of_others(path.stem)
+        found.leave_out_made_of_others()
         _refuse_lost_links(path, sorted(links), found.names)
         yield found
 

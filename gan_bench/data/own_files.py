@@ -1,4 +1,4 @@
-"""What gan_bench itself wrote among images: results, which are refused or left out, and grids of its generators."""
+"""What gan_bench itself wrote among images: results, which are refused or left out, and grids beside samples."""
 
 from __future__ import annotations
 
@@ -19,13 +19,9 @@ _OF_REPORT = ("answer.md", "files.txt")
 """Files that the folder of a report has."""
 _BESIDE_SUITES = ("report", "mlartifacts")
 """Folders beside such a folder that hold what is made of it."""
-_SINGLE = re.compile(r"image-\d{5,}\.png")
+_SINGLE = re.compile(r"(.*/|)image-\d{5,}\.png")
 _DRAWN = {"grid.png", "interpolation.png", "epochs.gif"}
-"""Names of what ``gan-bench sample`` writes, also beside single images, ``image-00000.png``."""
-_IN_CARD = {"samples.png"}
-"""The name of the one picture that ``gan-bench card`` writes."""
-_OF_CARD = ("README.md", "generator.safetensors", "architecture.py")
-"""Names of what lies beside it."""
+"""Names of what ``gan-bench sample`` writes beside single images, ``image-00000.png``."""
 
 
 def refuse_results(source: Path) -> None:
@@ -66,26 +62,7 @@ def own_folders(folders: Collection[str], is_file: Callable[[str], bool]) -> dic
     return found
 
 
-def own_pictures(names: Iterable[str], notes: Collection[str], top: str) -> set[str]:
-    """Return those of some images that are grids and animations of ``gan-bench sample`` or ``card``.
-
-    They lie beside single images of ``sample``; or beside no image but each other, in a folder that has the name that
-    ``sample`` gives one, two of them, or with a file of a card. One alone may be somebody's own.
-
-    Args:
-        names: Images of a folder or archive.
-        notes: Names of its files that are none.
-        top: What it is called.
-    """
-    inside: dict[str, set[str]] = {}
-    for name in names:
-        inside.setdefault(name[: name.rfind("/") + 1], set()).add(name[name.rfind("/") + 1 :])
-    ours = set[str]()
-    for place, files in inside.items():
-        has_single = any(map(_SINGLE.fullmatch, files))
-        is_sampled = f"{top}/{place}".rstrip("/").endswith("-samples") or len(files & _DRAWN) > 1 or has_single
-        is_card = any(place + note in notes for note in _OF_CARD) or has_single
-        known = (_DRAWN if is_sampled else set[str]()) | (_IN_CARD if is_card else set[str]())
-        if has_single or files <= known:
-            ours.update(place + file for file in files & known)
-    return ours
+def own_pictures(names: Collection[str]) -> set[str]:
+    """Return those of some images that ``gan-bench sample`` drew beside its single images: grids and animations."""
+    folders = {found[1] for found in map(_SINGLE.fullmatch, names) if found}
+    return {folder + drawn for folder in folders for drawn in _DRAWN}.intersection(names)

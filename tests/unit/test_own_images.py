@@ -1147,11 +1147,7 @@ def test_results_among_images_are_not_trained_on(tmp_path, monkeypatch, below):
 
 
 OF_GAN_BENCH = {
-    "sample": ["trial-samples/grid.png"],
-    "sample --gif": ["trial-samples/epochs.gif"],
-    "sample twice": ["deep/er/ways/interpolation.png", "deep/er/ways/grid.png"],
-    "sample twice --out .": ["grid.png", "epochs.gif"],
-    "card of a publication": ["card/README.md", "card/samples.png"],
+    "sample": [*(f"cat/image-{i:05d}.png" for i in range(3)), "cat/grid.png", "cat/epochs.gif"],
     "card": ["card/README.md", "card/samples.png", "card/trial.json", "card/environment.json"],
     "record": ["deep/a/trial.json", "deep/a/environment.json", "deep/a/samples/1.png", "deep/a/samples/2.png"],
     "report --out": [
@@ -1178,55 +1174,15 @@ def test_what_gan_bench_wrote_among_images_is_no_class(tmp_path, files, packed):
                 if path.is_file() or packed is not True:
                     archive.write(path, path.relative_to(folder))
     found = inspect_images(tmp_path / "a.zip" if packed else folder)
-    assert found.classes == {"train": {"cat": 3, "dog": 3}}
+    assert found.classes == {"train": {"cat": 3 + sum("image-" in name for name in files), "dog": 3}}
     assert sum(count for reason, count in found.left_out.items() if "gan_bench" in reason or "gan-bench" in reason) > 0
 
 
-def test_single_images_that_sample_wrote_are_images_among_others(tmp_path):
-    drawn = [f"drawn/image-{i:05d}.png" for i in range(3)]
-    folder = pictures(tmp_path / "a", "cat/0.png", "cat/1.png", *drawn, "drawn/grid.png")
-    assert inspect_images(folder).classes == {"train": {"cat": 2, "drawn": 3}}
-
-
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize(
-    "files",
-    [
-        ["g1/grid.png", "g2/grid.png", "g3/grid.png"],
-        ["bird/a.png", "cat/samples.png"],
-        ["cat/grid.png", "cat/samples.png"],
-        ["cat/0.png", "cat/grid.png", "cat/interpolation.png"],
-        ["blood-samples/0.png", "blood-samples/grid.png"],
-        ["cat/0.png", "cat/README.md", "cat/samples.png"],
-        ["blood-samples/samples.png"],
-        ["cat/README.md", "cat/grid.png"],
-        # of `sample --out`, which leaves nothing else to tell by
-        ["film/epochs.gif"],
-        ["ways/interpolation.png"],
-        ["grid.png"],
-    ],
-)
-def test_pictures_that_may_be_somebody_s_own_are_read(tmp_path, files, packed):
+def test_pictures_that_may_be_somebody_s_own_are_read(tmp_path):
     """Folders of one ``grid.png`` or ``samples.png`` were left out, with their classes."""
-    images = [name for name in files if not name.endswith(".md")]
-    folder = pictures(tmp_path / "a", *images)
-    for name in {*files}.difference(images):
-        (folder / name).write_text("x")
-    if packed:
-        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-            for name in files:
-                archive.write(folder / name, name)
-    with open_source(tmp_path / "a.zip" if packed else folder) as source:
-        assert source.names == sorted(images)
-        assert {f"{name}/" for name in source.folders} == {name[: name.find("/") + 1] for name in files} - {""}
-
-
-def test_the_folder_that_sample_names_holds_no_images_but_single_ones(tmp_path):
-    folder = pictures(tmp_path / "trial-samples", "grid.png")
-    with pytest.raises(DataError, match="holds no images, only grids and animations of `gan-bench sample`"):
-        inspect_images(folder)
-    pictures(folder, *(f"image-{i:05d}.png" for i in range(4)))
-    assert inspect_images(folder).usable == 4
+    files = ["cat/0.png", "cat/grid.png", "film/epochs.gif", "g1/grid.png", "ways/interpolation.png"]
+    with open_source(pictures(tmp_path / "a", *files)) as source:
+        assert source.names == files
 
 
 def test_an_archive_of_a_record_holds_no_images(tmp_path):

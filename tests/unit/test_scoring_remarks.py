@@ -522,7 +522,7 @@ def test_what_sample_wrote_beside_its_images_is_none(tmp_path, colours):
         file.rename(drawn / f"image-{i:05d}.png")
     for name in ("grid.png", "interpolation.png", "epochs.gif"):
         Image.new("RGB", (64, 48)).save(drawn / name)
-    said = ["drawn: 3 left out: grids and animations of `gan-bench sample` or `card`"]
+    said = ["drawn: 3 left out: grids and animations of `gan-bench sample`"]
     assert remarks(str(drawn), colours, ["cifar-v1"]) == said
     (drawn / "image-00000.png").rename(drawn / "cat.png")
     assert remarks(str(drawn), colours, ["cifar-v1"]) == said, "others are images of it"
