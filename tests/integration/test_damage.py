@@ -305,7 +305,7 @@ def test_fresh_ignores_what_is_there_whatever_its_clock_said(finished, seconds):
     assert is_finished(results, trial, policy), "also where the clock of its machine is behind"
 
 
-def test_of_a_trial_that_a_full_disk_lets_not_begin_the_same_command_is_named(finished, monkeypatch):
+def test_a_trial_that_a_full_disk_lets_not_begin_has_failed_of_it(finished, monkeypatch):
     results, trial, _ = finished
 
     def full(*_):
@@ -315,7 +315,7 @@ def test_of_a_trial_that_a_full_disk_lets_not_begin_the_same_command_is_named(fi
     other = replace(trial, config=replace(trial.config, seed=1))
     record = train(results, [other], context()).records[other.id]
     assert record.failure is Failure.DISK_FULL
-    assert record.reason.endswith("; free some and run the same command again")
+    assert record.reason.endswith("; free some and run with --retry-failed")
 
 
 def test_a_full_disk_without_room_for_a_lock_fails_a_trial_and_not_the_run(finished, monkeypatch):

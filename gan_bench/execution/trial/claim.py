@@ -10,7 +10,7 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.errors import DiskFullError, UnreadableError
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Action, Policy, decide
-from gan_bench.execution.trial.events import Listener, Run, classify, unrecorded
+from gan_bench.execution.trial.events import Listener, Run, classify
 from gan_bench.execution.trial.run import keep_aside, run_trial
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
@@ -108,5 +108,5 @@ def claim_and_run(
             return blocked(str(error))
         except (DiskFullError, OSError) as error:  # nothing of it can be written either
             status, failure, reason = classify(error, context.device, directory.path)
-            return TrialRecord(status=status, failure=failure, reason=unrecorded(reason))
+            return TrialRecord(status=status, failure=failure, reason=reason)
         return (yield from run_trial(trial, directory, context, listener, policy.time_limit))

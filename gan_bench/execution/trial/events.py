@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,18 +159,11 @@ def classify(error: BaseException, device: torch.device, place: Path) -> tuple[S
     return Status.FAILED, failure, reason
 
 
-def unrecorded(reason: str) -> str:
-    """Return the reason of a failure of which no record can be written: nothing stands in the way of the next run."""
-    return reason.replace("run with --retry-failed", "run the same command again")
-
-
 def _of_writing(error: OSError, place: Path) -> tuple[Failure, str]:
     """Classify an error of the system."""
     where = error.filename or place
     if error.errno in FULL:
         return Failure.DISK_FULL, f"no space left at {where}; free some and run with --retry-failed"
-    if error.errno == errno.EFBIG:
-        return Failure.DISK_FULL, f"a file at {where} is larger than this process may write; raise `ulimit -f`"
     if isinstance(error, FileNotFoundError) and not place.exists():
         return Failure.CRASH, f"{place} was removed while the trial ran; the same command trains it again"
     return Failure.CRASH, brief(error)

@@ -34,7 +34,6 @@ from gan_bench.execution.trial.events import (
     StepRequest,
     TimeLimit,
     classify,
-    unrecorded,
 )
 from gan_bench.execution.trial.meter import Meter
 from gan_bench.metrics.evaluator import Evaluator, sample_grid
@@ -82,14 +81,11 @@ def run_trial(
     try:
         record = writer.finish(directory, record)
     except OSError as error:
-        if (
-            status is Status.FAILED
-        ):  # the first fault tells more: a folder that could not be made is none that was removed
+        if status is Status.FAILED:  # the first fault tells more
             reason = f"{reason} (nor can its record be written)"
         else:
             _, failure, reason = classify(error, context.device, directory.path)
             reason = f"the record cannot be written: {reason}"
-        reason = unrecorded(reason)
         record = replace(record, status=Status.FAILED, failure=failure, reason=reason)
     if record.status in (Status.DONE, Status.DIVERGED):
         with contextlib.suppress(OSError):  # what stays of a checkpoint does no harm
