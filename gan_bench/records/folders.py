@@ -224,7 +224,7 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
                 continue
             trial_id, path = item.trial["id"], item.path
             folders = suites.get(str(item.trial["config"].get("suite")), SuiteFolders([suite], []))
-            places = (each / _home_of(item).name for each in (*folders.read, suite))
+            places = (each / home_of(item).name for each in (*folders.read, suite))
             if not item.record and not item.environment:
                 if suite in folders.read:
                     planned.setdefault(trial_id, item)
@@ -249,14 +249,14 @@ def _at_home_first(found: Iterable[StoredTrial | RecordError]) -> Iterator[Store
     """Yield records in other directories than their own last: a copy may be older than the trial."""
     elsewhere = list[StoredTrial]()
     for item in found:
-        if isinstance(item, StoredTrial) and item.path != _home_of(item):
+        if isinstance(item, StoredTrial) and item.path != home_of(item):
             elsewhere.append(item)
         else:
             yield item
     yield from elsewhere
 
 
-def _home_of(stored: StoredTrial) -> Path:
+def home_of(stored: StoredTrial) -> Path:
     """Return where the record of a trial belongs in the suite's folder that it was found in."""
     return stored.path.parent / directory_name(stored.trial["name"], stored.trial["id"])
 
@@ -286,9 +286,10 @@ def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Ite
     for path in folders:
         found = read_or_error(path, steps=steps, history=history)
         if isinstance(found, StoredTrial):
-            seen.add(path.name)
-            fault = found.fault and _with_remedy(found.fault, suite, known, path.name)
-            found = replace(found, withdrawn=path.name in withdrawn, fault=fault)
+            home = home_of(found).name
+            seen |= {path.name} if (suite / home).is_dir() else {path.name, home}
+            fault = found.fault and _with_remedy(found.fault, suite, known, home)
+            found = replace(found, withdrawn=home in withdrawn, fault=fault)
         else:
             faults[path.name] = found = _with_remedy(found, suite, known, path.name)
         yield found
@@ -442,4 +443,5 @@ def excused(left_out: Mapping[str, Mapping[str, str]], stored: StoredTrial) -> f
         stored: The trial; one that was trained again since has other digests.
     """
     files = (stored.record or schema.NO_RECORD).get("files", {})
-    return frozenset(name for name, digest in left_out.get(stored.path.name, {}).items() if files.get(name) == digest)
+    home = home_of(stored).name
+    return frozenset(name for name, digest in left_out.get(home, {}).items() if files.get(name) == digest)

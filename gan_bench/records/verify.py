@@ -10,9 +10,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gan_bench.config.naming import misnamed
-from gan_bench.config.trial import TrialConfig, directory_name
+from gan_bench.config.trial import TrialConfig
 from gan_bench.core.atomic import unseal
-from gan_bench.core.errors import AlteredError, RecordError, UnreadableError
+from gan_bench.core.errors import AlteredError, CopiedError, RecordError, UnreadableError
 from gan_bench.core.text import clip, plural, printable
 from gan_bench.records.earlier import Earlier, refuse_other_format
 from gan_bench.records.folders import (
@@ -21,6 +21,7 @@ from gan_bench.records.folders import (
     excused,
     folders_by_suite,
     holds_records,
+    home_of,
     is_published,
     read_left_out,
     read_plan,
@@ -189,7 +190,10 @@ def _faults(stored: StoredTrial, may_miss: frozenset[str]) -> Iterator[str]:
 def _name_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
     """Yield what the name and the setting of a record say otherwise than its config, and an id that is another's."""
     name, setting, seed = stored.trial["name"], stored.trial["setting"], f",seed={config.seed}"
-    if not stored.path.name.endswith(f"--{config.id}"):
+    home = home_of(stored)
+    if stored.path != home and home.is_dir():
+        yield str(CopiedError(stored.path, home))
+    elif not stored.path.name.endswith(f"--{config.id}"):
         yield f"it is the record of another trial, {config.id}; a run sets it aside where its directory is planned"
     for what, text in (("name", name.removesuffix(seed)), ("setting", setting)):
         if value := misnamed(text, config):
@@ -334,18 +338,18 @@ def _remedy(suite: Path, stored: StoredTrial, faults: Collection[str]) -> Iterat
     with contextlib.suppress(RecordError):  # a file or the plan that cannot be read is named
         if Earlier(RecordDirectory(stored.path)).damage():
             rows = {row["directory"]: row for row in read_plan(suite)}
-            yield remedy_of(suite, rows, stored.path.name)
+            yield remedy_of(suite, rows, home_of(stored).name)
 
 
 def _remarks(stored: StoredTrial) -> Iterator[str]:
     if stored.record is None:
         owner = trial_lock(RecordDirectory(stored.path)).holder()
-        is_theirs = is_published(stored.path.parent, stored.path.name)
+        is_theirs = is_published(stored.path.parent, home_of(stored).name)
         remedy = FETCH_AGAIN if is_theirs else "run the suite again to continue"
         yield f"running now ({owner})" if owner else f"has not ended; {remedy}"
-    own = directory_name(stored.trial["name"], stored.trial["id"])
-    if stored.path.name != own and stored.path.name.endswith(f"--{stored.trial['id']}"):
-        yield f"its directory is not called as its trial; rename it back to {printable(own)}"
+    home = home_of(stored)
+    if stored.path != home and not home.is_dir() and stored.path.name.endswith(f"--{stored.trial['id']}"):
+        yield f"its directory is not called as its trial; rename it back to {printable(home.name)}"
     broken = [path.name for path in stored.path.glob("*.broken")]
     if broken:
         yield f"{', '.join(sorted(broken))} was found damaged and set aside"

@@ -29,6 +29,7 @@ from gan_bench.execution.preflight.estimate import Pace
 from gan_bench.records.audits import read_audits
 from gan_bench.records.layout import AUDIT, RecordDirectory
 from gan_bench.records.plan import write_suite_text
+from gan_bench.records.publish import publish
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import best_scores
 from gan_bench.records.verify import verify
@@ -258,6 +259,24 @@ def test_a_record_whose_directory_was_renamed_is_whole_and_is_to_be_named_back(r
     checks = list(verify(results))
     assert not [each for each in checks if each.faults]
     assert any(f"rename it back to {record.path.name}" in text for each in checks for text in each.remarks)
+    assert not any(each.planned for each in checks)
+
+
+def test_a_copy_of_a_record_is_a_fault_whatever_it_is_called(results):
+    """It was to be renamed to what is there, and was published."""
+    record, *_ = records(results)
+    copy = record.path.with_name(f"best--{record.path.name[-8:]}")
+    shutil.copytree(record.path, copy)
+    (check,) = (each for each in verify(results) if each.faults)
+    assert check.name == copy.name
+    assert check.faults[0].startswith(f"{copy} is a copy of {record.path}, and a trial counts once"), check.faults
+
+
+def test_a_renamed_record_of_a_publication_may_miss_what_was_left_out(results, tmp_path):
+    (made,) = publish(results, tmp_path / "published")
+    record, *_ = records(made.folder.parent)
+    record.path.rename(record.path.with_name(f"best--{record.path.name[-8:]}"))
+    assert not [each for each in verify(tmp_path / "published") if each.faults or each.planned]
 
 
 def last_scores_changed(record, by):
