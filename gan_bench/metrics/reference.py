@@ -98,9 +98,6 @@ def reference(
     """
     path = _cache_path(images, held_out, extractor)
     found = _read_cache(path, split, extractor)
-    if found is not None and found.nearest is None and found.features is not None:  # of an earlier version
-        found = replace(found, nearest=_nearest(found.features))
-        _write_cache(path, found)
     if found is None:
         outside = None if held_out is None else held_out.images
         found = compute(images.images, outside, split, extractor, progress, between)
@@ -188,7 +185,7 @@ def _read_cache(path: Path, split: str, extractor: Extractor) -> Reference | Non
             split,
             Moments(int(found["count"]), found["mu"], found["sigma"]),
             found["features"],
-            found["nearest"] if len(found.get("nearest", ())) else None,
+            found["nearest"] if len(found["nearest"]) else None,
             found["classes"],
             float(found["copy_distance"]) if found["copy_distance"] == found["copy_distance"] else None,
         )
@@ -201,14 +198,12 @@ def _read_cache(path: Path, split: str, extractor: Extractor) -> Reference | Non
 def _write_cache(path: Path, found: Reference) -> None:
     assert found.features is not None  # noqa: S101 - compute always keeps some
     assert found.classes is not None  # noqa: S101
-    nearest = np.zeros(0) if found.nearest is None else found.nearest.cpu().numpy()
     arrays: dict[str, NDArray[Any] | np.generic] = {
         "count": np.int64(found.moments.count),
         "mu": found.moments.mean.cpu().numpy(),
         "sigma": found.moments.covariance.cpu().numpy(),
         "features": found.features.cpu().numpy(),
-        "radii": nearest if found.nearest is None else nearest[:, RADIUS_K - 1],  # earlier versions read it
-        "nearest": nearest,
+        "nearest": np.zeros(0) if found.nearest is None else found.nearest.cpu().numpy(),
         "classes": found.classes.cpu().numpy(),
         "copy_distance": np.float64("nan" if found.copy_distance is None else found.copy_distance),
     }
