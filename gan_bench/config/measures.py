@@ -20,8 +20,7 @@ Role = Literal["primary", "compared", "trial", "quality", "health", "summary"]
 """Where a measure is shown.
 
 ``primary``: ranks settings and is plotted; exactly one measure, and lower must be better.
-``compared``: factor tables, and the comparison of two results folders; only the primary measure's are tests of a
-family, the others are exploratory.
+``compared``: factor tables; only the primary measure's are tests of a family, the others are exploratory.
 ``trial``: the table of trials.
 ``quality``: the table of settings; an audit judges it under other noise as well.
 ``health``: the table of modes, memorisation and the state of the game.

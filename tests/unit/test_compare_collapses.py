@@ -103,7 +103,7 @@ def fids_of(generator, collapsed, shape=(4, 5)):
 
 
 def primary(old, new):
-    return {each.of.subject.setting: each for each in setting_changes(old, new, None) if each.is_primary}
+    return {each.of.subject.setting: each for each in setting_changes(old, new, None)}
 
 
 def test_equal_code_whose_runs_collapse_at_times_is_not_worse():

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
+from gan_bench.config.measures import primary_measure
 from gan_bench.core.text import plural, some_of
 from gan_bench.report.compare.collapses import Collapses, better_settings, worse_settings, worse_together
 from gan_bench.report.compare.measured import Gone, Measured, Studies, collapses, measured
@@ -22,7 +23,6 @@ TOLERANCE = 0.2
 """Relative change of the primary score that is always tolerated where a test cannot decide."""
 _BY_FEW = "beyond the tolerance, but half of the seeds changed by less than half of it"
 _ALL_COLLAPSED = "every seed collapsed in one of the folders"
-EXPLORATORY = "exploratory"
 MAY_BE_CHANCE = "may be chance"
 HARDLY = 0.1
 """A chance of more runs that collapsed, as 3 of 5 where none did, times the settings with any, up to which nobody can
@@ -52,15 +52,13 @@ SETTING_COLUMNS = (
 
 @dataclass(frozen=True)
 class SettingChange:
-    """How the scores of a setting that both folders have changed, by one measure, and the verdict on it.
+    """How the primary scores of a setting that both folders have changed, and the verdict on it.
 
     Attributes:
         of: What was measured, or which scores are gone.
-        verdict: identical, within tolerance, better, worse or cannot judge; of exploratory measures exploratory or no
-            change.
+        verdict: identical, within tolerance, better, worse or cannot judge.
         why: What the verdict rests on.
         tolerance: Relative change that is tolerated where no test decides; None where none is judged by it.
-        certain: Whether what exceeds it is certainly no chance.
         corrected: The p value, corrected for all tests, or None without one.
     """
 
@@ -68,24 +66,16 @@ class SettingChange:
     verdict: str
     why: str
     tolerance: float | None = None
-    certain: bool = True
     corrected: float | None = None
-
-    @property
-    def is_primary(self) -> bool:
-        """Whether it is of the measure that decides."""
-        return self.of.subject.is_primary
 
     def row(self) -> dict[str, object]:
         """Return it as a row for ``SETTING_COLUMNS``."""
         of, pair, subject = self.of, self.of.pair, self.of.subject
         row: dict[str, object] = {
             "study": subject.study, "setting": subject.setting, "protocol": subject.protocol,
-            "old": pair and pair.first, "new": pair and pair.second, "seeds": of.seeds, "noise": of.noise,
-            "tested": of.is_tested, "tolerance": self.tolerance, "certain": self.certain, "always": of.always,
-            "untested": "" if of.is_tested else of.untested, "corrected": self.corrected,
+            "metric": arrow(primary_measure()), "old": pair and pair.first, "new": pair and pair.second,
+            "seeds": of.seeds, "corrected": self.corrected, "tolerance": self.tolerance,
             "verdict": self.verdict, "why": self.why,
-            "key": subject.metric, "metric": arrow(subject.metric),
         }  # fmt: skip
         put_interval(row, "ratio", pair.shown if pair and pair.ratio else None)
         put_interval(row, "difference", pair.shown if pair and not pair.ratio else None)
@@ -93,13 +83,13 @@ class SettingChange:
 
     def sentence(self) -> str:
         """Return the verdict as a sentence."""
-        subject, pair = self.of.subject, self.of.pair
+        subject, pair, measure = self.of.subject, self.of.pair, arrow(primary_measure())
         change = f" {number(pair.first)} -> {number(pair.second)} ({plural(self.of.seeds, 'seed')}, " if pair else " ("
-        return f"{subject.study}: {subject.setting}: {arrow(subject.metric)}{change}{subject.protocol}): {self.why}"
+        return f"{subject.study}: {subject.setting}: {measure}{change}{subject.protocol}): {self.why}"
 
 
 def setting_changes(before: Studies, after: Studies, tolerance: float | None) -> list[SettingChange]:
-    """Compare every setting that both folders have scores of, measure by measure.
+    """Compare every setting that both folders have primary scores of.
 
     Args:
         before: The older folder's studies.
@@ -110,11 +100,10 @@ def setting_changes(before: Studies, after: Studies, tolerance: float | None) ->
         The changes, judged.
     """
     found, of = list(measured(before, after)), CollapseChanges.of(collapses(before, after))
-    primary = [each for each in found if isinstance(each, Measured) and each.subject.is_primary]
-    tested = [each for each in primary if each.is_tested]
+    tested = [each for each in found if isinstance(each, Measured) and each.is_tested]
     p_values = holm([repeated_p(each.design.looks, each.look.number, each.pair.p) for each in tested])
     corrected = dict(zip(tested, p_values, strict=True))
-    differing = sum(each.differs for each in primary)
+    differing = sum(isinstance(each, Measured) and each.differs for each in found)
     return [_change(each, corrected, tolerance, differing, of) for each in found]
 
 
@@ -205,22 +194,12 @@ def _change(
 ) -> SettingChange:
     if isinstance(each, Gone):
         return SettingChange(each, "worse", each.always)
-    if not each.subject.is_primary:
-        return SettingChange(each, *explore(each))
     tolerance, certain = tolerated(asked, each.error, each.degrees, differing)
     tests, found = max(len(corrected), 1), of.find(each.subject.study, each.subject.setting)
     verdict, why = judge_change(
         each, corrected.get(each, 1.0), tolerance, certain=certain, tests=tests, collapses=found
     )
-    return SettingChange(each, verdict, why, tolerance, certain, corrected.get(each))
-
-
-def explore(change: Measured) -> tuple[str, str]:
-    """Return the verdict on an exploratory measure, which decides nothing, and which way it differs."""
-    if not change.differs:
-        return "identical", ""
-    is_shown = change.is_decided(change.pair.p) and not change.apart
-    return (EXPLORATORY, change.direction) if is_shown else ("no change", "")
+    return SettingChange(each, verdict, why, tolerance, corrected.get(each))
 
 
 def judge_change(

@@ -15,7 +15,7 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plain_markdown, plural
 from gan_bench.records.record import Protocol
-from gan_bench.report.compare.changes import EXPLORATORY, SETTING_COLUMNS, CollapseChanges, setting_changes
+from gan_bench.report.compare.changes import SETTING_COLUMNS, CollapseChanges, setting_changes
 from gan_bench.report.compare.conditions import differences_of
 from gan_bench.report.compare.equivalence import (
     AUTO,
@@ -39,7 +39,7 @@ from gan_bench.report.compare.trials import (
 from gan_bench.report.study.frame import quick_text
 from gan_bench.report.study.table import Column, Table, table_markdown
 
-_UNCHANGED = ("identical", "within tolerance", "no change")
+_UNCHANGED = ("identical", "within tolerance")
 
 TRIAL_COLUMNS = (
     Column("study", "study"),
@@ -211,10 +211,9 @@ def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: fl
     - when more of its runs collapsed or diverged than chance explains, by itself or together with all others
       (``gan_bench.report.compare.collapses``).
 
-    A change beyond the tolerance that no test decides cannot be judged. Other measures are exploratory: they are
-    listed where they differ and decide nothing. A trial got worse when it was done and now is anything else but
-    diverged; one that the newer folder's plan does not have, as after a run with ``--only``, is named and is not worse,
-    and so is a suite that it does not have.
+    A change beyond the tolerance that no test decides cannot be judged. A trial got worse when it was done and now is
+    anything else but diverged; one that the newer folder's plan does not have, as after a run with ``--only``, is named
+    and is not worse, and so is a suite that it does not have.
 
     Args:
         before: The older folder.
@@ -236,26 +235,22 @@ def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: fl
     settings = setting_changes(old_studies, new_studies, tolerance)
     runs = CollapseChanges.of(collapses(old_studies, new_studies))
     ended = [trial for trial in trials if trial.verdict]
-    shown = [each for each in settings if each.is_primary or each.verdict not in _UNCHANGED]
-    shown.sort(key=lambda each: each.verdict in _UNCHANGED)  # stable: what changed comes first
+    settings.sort(key=lambda each: each.verdict in _UNCHANGED)  # stable: what changed comes first
     tables = []
     if ended:
         note, rows = f"{common} of {len(trials)} trials are planned in both.", pd.DataFrame(map(asdict, ended))
         tables.append(Table("changes", "trials that ended otherwise", TRIAL_COLUMNS, rows, note))
-    if shown:
+    if settings:
         note = "Paired over equal seeds; beside a ratio, means are geometric."
-        if any(isinstance(each.of, Measured) and each.of.left_out for each in shown):
+        if any(isinstance(each.of, Measured) and each.of.left_out for each in settings):
             note += " Seeds that collapsed in either folder are left out: their runs are counted."
-        if any(each.verdict == EXPLORATORY for each in shown):
-            note += " Exploratory: p at most 0.05 before any correction; decides nothing."
-        rows = pd.DataFrame([each.row() for each in shown])
+        rows = pd.DataFrame([each.row() for each in settings])
         tables.append(Table("settings", "settings, old and new", SETTING_COLUMNS, rows, note))
     old_trials, new_trials = before.by_trial, after.by_trial
     added = [trial.trial["name"] for key, trial in new_trials.items() if key not in old_trials and trial.record]
-    primary = [each for each in settings if each.is_primary]
-    said = {kind: [each.sentence() for each in primary if each.verdict == kind]
+    said = {kind: [each.sentence() for each in settings if each.verdict == kind]
             for kind in ("worse", "better", "cannot judge")}  # fmt: skip
-    told = {kind: {(each.of.subject.study, each.of.subject.setting) for each in primary if each.verdict == kind}
+    told = {kind: {(each.of.subject.study, each.of.subject.setting) for each in settings if each.verdict == kind}
             for kind in said}  # fmt: skip
     lost = runs.without_scores(told["worse"])
     elsewhere = set[tuple[str, str]]().union(*told.values(), lost)
@@ -275,8 +270,8 @@ def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: fl
             *runs.maybe_chance(elsewhere, hardly=False),
             *differences_of(old_trials, new_trials),
         ],
-        tests=sum(each.corrected is not None for each in primary),
-        unchanged=Counter(each.verdict for each in primary if each.verdict in ("identical", "within tolerance")),
+        tests=sum(each.corrected is not None for each in settings),
+        unchanged=Counter(each.verdict for each in settings if each.verdict in _UNCHANGED),
     )
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import special
 
 from gan_bench.config.design import UNKNOWN, Design, Look
-from gan_bench.config.measures import measures_with, primary_measure
+from gan_bench.config.measures import primary_measure
 from gan_bench.config.trial import setting_key
 from gan_bench.core.text import plural
 from gan_bench.report.compare.collapses import Collapses
@@ -46,24 +46,17 @@ def keyed(study: Study) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Subject:
-    """A setting that both folders have, by one measure.
+    """A setting that both folders have.
 
     Attributes:
         study: Title of its study.
         setting: Its label in the older folder.
         protocol: How it was scored.
-        metric: The measure.
     """
 
     study: str
     setting: str
     protocol: str
-    metric: str
-
-    @property
-    def is_primary(self) -> bool:
-        """Whether it is of the measure that decides."""
-        return self.metric == primary_measure()
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +72,7 @@ class Gone:
     subject: Subject
     seeds: int
     always: str
-    pair, noise, is_tested, untested = None, 0.0, False, ""  # what a row says of it
+    pair = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -133,7 +126,7 @@ class Measured:
     def is_tested(self) -> bool:
         """Whether a test may decide."""
         is_fair = self.differs and not self.apart and not self.is_all_left_out
-        return self.subject.is_primary and is_fair and can_decide(self.design, self.look, self.seeds, 1)
+        return is_fair and can_decide(self.design, self.look, self.seeds, 1)
 
     @property
     def untested(self) -> str:
@@ -150,18 +143,17 @@ class Measured:
 
 
 def measured(before: Studies, after: Studies) -> Iterator[Measured | Gone]:
-    """Yield what was measured of every setting that both folders have scores of, measure by measure."""
+    """Yield what was measured of every setting that both folders have primary scores of."""
+    primary = primary_measure()
     for old, new, both in matched(before, after):
         events = both.assign(**_events(old, new, both))
         for earlier in old.scored:
             later, spreads = ScoredStudy(new, earlier.protocol), _spreads(earlier)
-            for metric in old.shown(measures_with("compared")):
-                if metric in new.metrics or metric == primary_measure():
-                    a, b = both["trial_old"].map(earlier.final()[metric]), both["trial_new"].map(later.final()[metric])
-                    for _, trials in events.assign(old=a, new=b).groupby("setting_key", sort=False):
-                        subject = Subject(old.title, trials["label_old"].iloc[0], earlier.protocol, metric)
-                        yield from _gone(subject, earlier, trials)
-                        yield from _measured(subject, earlier, later, trials, spreads)
+            a, b = both["trial_old"].map(earlier.final()[primary]), both["trial_new"].map(later.final()[primary])
+            for _, trials in events.assign(old=a, new=b).groupby("setting_key", sort=False):
+                subject = Subject(old.title, trials["label_old"].iloc[0], earlier.protocol)
+                yield from _gone(subject, earlier, trials)
+                yield from _measured(subject, earlier, later, trials, spreads)
 
 
 def collapses(before: Studies, after: Studies) -> Iterator[Collapses]:
@@ -205,7 +197,7 @@ def _events(old: Study, new: Study, both: pd.DataFrame) -> dict[str, pd.Series]:
 def _gone(subject: Subject, earlier: ScoredStudy, trials: pd.DataFrame) -> Iterator[Gone]:
     """Yield how many scores of done trials are gone; of those that were added later a run has none."""
     gone = int((trials["old"].notna() & trials["new"].isna() & (trials["status_new"] == "done")).sum())
-    if gone and subject.is_primary and not earlier.added:
+    if gone and not earlier.added:
         yield Gone(subject, gone, f"{plural(gone, 'score')} of {len(trials)} gone, though the trials are done")
 
 
@@ -219,10 +211,11 @@ def _measured(
         counted, look = known, design.at(())
     if counted.empty:
         return
-    kept = _uncollapsed(counted) if subject.is_primary else counted
+    kept = _uncollapsed(counted)
     every, counted = counted, counted if kept.empty else kept
-    pair = paired(subject.metric, counted["old"], counted["new"], level=level_at(design, look))
-    noise = {relative: max(each.measurement_sd(subject.metric, relative=relative) for each in (earlier, later))
+    primary = primary_measure()
+    pair = paired(primary, counted["old"], counted["new"], level=level_at(design, look))
+    noise = {relative: max(each.measurement_sd(primary, relative=relative) for each in (earlier, later))
              for relative in (pair.ratio, True)}  # fmt: skip
     yield Measured(
         subject=subject,
@@ -233,7 +226,7 @@ def _measured(
         error=math.hypot(spreads[0][subject.setting], noise[True]) * math.sqrt(2 / len(counted)),
         degrees=spreads[1],
         apart=images_changed(every["made_of_old"], every["made_of_new"]),
-        always=_untrained(earlier, later, kept) if subject.is_primary else "",
+        always=_untrained(earlier, later, kept),
         is_identical=bool((every["old"] == every["new"]).all()),
         left_out=len(every) - len(kept),
         is_all_left_out=kept.empty,
