@@ -233,11 +233,12 @@ def judge_change(
         (counts == "worse", "worse", said),
         (change.is_decided(p), change.direction, "decided by the test"),
         (counts == "better" and (is_no_worse or change.is_all_left_out), "better", said),
-        (change.is_all_left_out and (counts == "more" or not is_no_worse), "cannot judge", _ALL_COLLAPSED),
+        (change.is_all_left_out and (counts == "more" or not is_tolerated), "cannot judge", _ALL_COLLAPSED),
         (change.is_all_left_out, "within tolerance", _ALL_COLLAPSED),
         (is_tolerated, "within tolerance", ""),
         (could_decide, "cannot judge", "beyond the tolerance, and the test does not decide"),
         (median_size_of(change.pair) <= tolerance / 2, "cannot judge", _BY_FEW),
+        (counts == "better", "cannot judge", f"beyond the tolerance; {untested}"),
         (certain or size > GROSS, change.direction, f"beyond the tolerance of {tolerance:.0%}; {untested}"),
         (True, "cannot judge", f"{untested}, and nothing is known of the spread over seeds"),
     )

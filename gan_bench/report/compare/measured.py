@@ -162,12 +162,12 @@ def collapses(before: Studies, after: Studies) -> Iterator[Collapses]:
     A setting that was trained on other images has none.
     """
     for old, new, both in matched(before, after):
-        events = both.assign(**_events(old, new, both)).dropna(subset=["event_old", "event_new"])
-        for _, trials in events.groupby("setting_key", sort=False):
-            if images_changed(trials["made_of_old"], trials["made_of_new"]):
+        for _, every in both.assign(**_events(old, new, both)).groupby("setting_key", sort=False):
+            trials = every.dropna(subset=["event_old", "event_new"])
+            if trials.empty or images_changed(trials["made_of_old"], trials["made_of_new"]):
                 continue  # nothing judges these
             once, now = (int(trials[f"event_{side}"].sum()) for side in ("old", "new"))
-            done = {side: trials[f"status_{side}"] == "done" for side in ("old", "new")}
+            done = {side: every[f"status_{side}"] == "done" for side in ("old", "new")}
             is_unpaired = bool(done["old"].any()) and not (done["old"] & done["new"]).any()
             yield Collapses(old.title, trials["label_old"].iloc[0], once, now, len(trials), _what(trials), is_unpaired)
 
@@ -184,13 +184,15 @@ def _what(trials: pd.DataFrame) -> str:
 def _events(old: Study, new: Study, both: pd.DataFrame) -> dict[str, pd.Series]:
     """Return of both sides of trials whether they collapsed, by any score of theirs, or diverged: 1 or 0.
 
-    It is NaN of trials that did not end so or well, and where collapses are counted of those that were not looked at.
+    It is NaN of trials that did not end so or well, and where collapses are counted of those that were not looked at;
+    beside a collapse in the newer folder these count as none, so that nobody hides one by looking less.
     """
     done = {side: both[f"status_{side}"] == "done" for side in ("old", "new")}
     studies = {"old": old, "new": new}
     flags = {side: studies[side].collapsed(both[f"trial_{side}"]).where(done[side]) for side in done}
     if not all(flag.notna().any() for flag in flags.values()):  # collapses are not counted
         flags = {side: pd.Series(0.0, both.index).where(is_done) for side, is_done in done.items()}
+    flags["old"] = flags["old"].mask(flags["old"].isna() & done["old"] & (flags["new"] == 1), 0.0)
     return {f"event_{side}": flag.mask(both[f"status_{side}"] == DIVERGED, 1.0) for side, flag in flags.items()}
 
 
@@ -239,7 +241,7 @@ def _uncollapsed(trials: pd.DataFrame) -> pd.DataFrame:
     The score of a collapse says little but that it is one, and is no second evidence that it was no chance.
     """
     events = trials[["event_old", "event_new"]]
-    return trials[events.isna().any(axis=1) | (events == 0).all(axis=1)]
+    return trials[~(events == 1).any(axis=1)]
 
 
 def _look(old: Study, new: Study, trials: pd.DataFrame) -> tuple[Design, Look]:
