@@ -227,6 +227,8 @@ def test_where_collapses_change_places_the_other_seeds_are_compared():
     assert (found.verdict, found.of.seeds) == ("within tolerance", 2)
     (found,) = primary(side([[485.2]], {(0, 0)}), side([[1349.7]], {(0, 0)})).values()
     assert (found.verdict, found.why) == ("cannot judge", "every seed collapsed in one of the folders")
+    (found,) = primary(side([[87.7, 71.6]], {(0, 0)}), side([[87.7, 71.6]], {(0, 0)})).values()
+    assert found.verdict == "identical"
 
 
 def test_fewer_collapses_are_judged_as_more_are():

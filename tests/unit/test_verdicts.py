@@ -1182,6 +1182,23 @@ def test_a_faulty_record_decides_nothing_that_it_held_up(design):
     assert "continues; 1 trial left" in answer.proposal
 
 
+@pytest.mark.parametrize("collapsed", [(1, 0), (0, 1)])
+def test_a_lost_record_of_a_collapse_decides_nothing(collapsed):
+    """Without a file of the seed that had collapsed, of a setting that was withdrawn, the other was better."""
+    items = pair(5, np.log(2), collapsed=collapsed)
+    gone = [replace(each, withdrawn=each.trial["config"]["lr_g"] == (1e-4 if collapsed[0] else 2e-4)) for each in items]
+    is_collapsed = [
+        "collapsed" in str([s for s in each.evaluations[-1]["scores"] if s["value"] == 1.0]) for each in gone
+    ]
+    faulty = [replace(each, fault=DamagedError("a file is lost")) if known else each
+              for each, known in zip(gone, is_collapsed, strict=True)]  # fmt: skip
+    assert sum(is_collapsed) == 1
+    for trials in (gone, faulty):
+        row, _, answer = row_of(trials)
+        assert row["found"] == "undecided", row
+        assert "No test judges" in answer.headline
+
+
 def test_a_faulty_record_that_no_run_asks_for_again_is_lost():
     """A damaged record of a setting that was taken out of the suite held every verdict on it up for ever."""
     items = [replace(each, withdrawn=each.trial["config"]["lr_g"] == 2e-4) for each in pair(5, np.log(2), 0.01)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 
@@ -239,17 +239,22 @@ def leading_level(pairs: Sequence[Judged]) -> str:
 
 
 def _averaged(scored: ScoredStudy, level_pairs: Iterable[LevelPair]) -> Iterator[LevelPair]:
-    """Count a seed only when all settings that are averaged have it: a later look must not judge a part of them.
-
-    What failed and is planned no longer will never have a score: no other setting waits for it.
-    """
+    """Count a seed only when all settings that are averaged have it: a later look must not judge a part of them."""
     asked = set(scored.study.asked_for["label"])
     for recipe, first, second, every in level_pairs:
-        gone = [every[f"bad_{end}"] & ~every[f"label_{end}"].isin(asked) for end in "ab" if f"label_{end}" in every]
-        pairs = every[~pd.concat(gone, axis=1).any(axis=1)] if gone else every
+        pairs = _without_gone(every, asked)
         kept = pairs[pairs["seed"].isin(reachable_seeds(scored, pairs))]
         whole = scored.study.design.is_fixed | in_whole_seeds(kept, pairs["rest"].nunique())
         yield LevelPair(recipe, first, second, kept.assign(open=kept["open"] | ~whole))
+
+
+def _without_gone(pairs: pd.DataFrame, asked: Set[str]) -> pd.DataFrame:
+    """Leave out settings that are planned no longer and of which all trials failed: none waits for their scores."""
+    ends = [end for end in "ab" if f"label_{end}" in pairs]
+    if not ends:
+        return pairs
+    gone = pd.concat([pairs[f"bad_{end}"] & ~pairs[f"label_{end}"].isin(asked) for end in ends], axis=1).any(axis=1)
+    return pairs[~gone.groupby(pairs["rest"]).transform("all")]
 
 
 def _one_by_one(level_pairs: Iterable[LevelPair]) -> Iterator[LevelPair]:

@@ -13,7 +13,7 @@ from gan_bench.config.design import Design, Look
 from gan_bench.config.measures import primary_measure
 from gan_bench.core.canonical import canonical_json
 from gan_bench.report.findings.pairs import Paired, paired
-from gan_bench.report.study.frame import BAD, changed_between, is_left
+from gan_bench.report.study.frame import BAD, FAULTY, changed_between, is_left
 from gan_bench.report.study.looks import (
     FUTILE,
     can_decide,
@@ -85,10 +85,11 @@ def to_come(scored: ScoredStudy) -> pd.DataFrame:
 
 def sides_of(scored: ScoredStudy, trials: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
     """Return trials as sides of comparisons have them, with their final scores by these measures."""
-    final = scored.final()
+    final, left = scored.final(), is_left(trials)
+    is_lost = trials["status"].isin(FAULTY) & ~left  # its record may have been of a collapse
     return trials[["seed", "label", "made_of"]].assign(
-        bad=trials["status"].isin(BAD) | trials["trial"].isin(scored.unscored()),
-        left=is_left(trials),
+        bad=trials["status"].isin(BAD) | trials["trial"].isin(scored.unscored()) | is_lost,
+        left=left,
         collapsed=scored.study.collapsed(trials["trial"]),
         **{metric: values_of(trials, final, metric) for metric in metrics},
     )
