@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -145,10 +145,17 @@ def _try_loss(config: TrialConfig) -> None:
     real, fake = torch.zeros(2, requires_grad=True), torch.zeros(2, requires_grad=True)
     with calling(f'loss "{name}"'):
         for what, value in (("D", loss.discriminator(real, fake)), ("G", loss.of_generator(fake, lambda: real))):
-            if not isinstance(value, Tensor):
-                raise TypeError(f"{what}'s loss is a {type(value).__name__}, and must be a tensor")
-            if value.shape != () or not value.is_floating_point():
-                raise TypeError(f"{what}'s loss of two images has shape {tuple(value.shape)}, and must be one number")
+            if not _are_floats(value, ()):
+                raise TypeError(f"{what}'s loss of two images is {_described(value)}, and must be one number")
+
+
+def _are_floats(value: object, shape: tuple[int, ...]) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point() and tuple(value.shape) == shape
+
+
+def _described(value: object) -> str:
+    """Write what code of a user's own gave: ``torch.float32 of (2, 1)``, ``a tuple``."""
+    return f"{value.dtype} of {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
 def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
@@ -180,39 +187,12 @@ def _try_networks(config: TrialConfig) -> None:
     """Let both networks of a trial work once, on two images, and do with G what a run does with it later.
 
     Raises:
-        UserError: One of them fails, or gives something of another shape than the update takes.
+        UserError: One of them fails, or gives something else than the update takes.
     """
     architecture, name = ARCHITECTURES[config.architecture], config.architecture
-    shape = (2, *architecture.image_shape)
-    try:
-        with torch_settings_kept(), torch.enable_grad():
-            generator = construct(lambda: architecture.generator(config.latent_dim))
-            discriminator = construct(architecture.discriminator)
-            images, logits = generator(torch.zeros(2, config.latent_dim)), discriminator(torch.zeros(shape))
-    except BaseException as error:  # the user's own code
-        if is_stop(error):
-            raise
-        raise UserError(
-            f"the architecture {name} does not run: {brief(error)}; try its networks on their own"
-        ) from None
-    for what, made, wanted in (("G", images, shape), ("D", logits, (2,))):
-        if not isinstance(made, Tensor):
-            raise UserError(f"the architecture {name}: {what} gives a {type(made).__name__}, and must give a tensor")
-        if not made.is_floating_point():
-            raise UserError(f"the architecture {name}: {what} gives {made.dtype}, and must give floats")
-        if tuple(made.shape) != wanted:
-            raise UserError(
-                f"the architecture {name}: {what} gives {tuple(made.shape)} for a batch of two, and must give {wanted}"
-                + ("; flatten its logits to one per image" if what == "D" else "")
-            )
-    _refuse_untrainable(name, "G", generator, images)
-    _refuse_untrainable(name, "D", discriminator, logits)
-    try:
-        with torch_settings_kept():
-            discriminator(images)
-    except Exception as error:
-        what = f"D does not take the images of G, which are {images.dtype}: {brief(error)}"
-        raise UserError(f"the architecture {name}: {what}; let G give torch.float32") from None
+    noise, shape = torch.zeros(2, config.latent_dim), (2, *architecture.image_shape)
+    generator, images = _tried(name, "G", lambda: architecture.generator(config.latent_dim), noise, shape)
+    _tried(name, "D", architecture.discriminator, images, (2,))
     try:
         copy.deepcopy(generator)
     except Exception:  # a tensor in it is no leaf, as of torch's older weight_norm
@@ -222,12 +202,31 @@ def _try_networks(config: TrialConfig) -> None:
         ) from None
 
 
-def _refuse_untrainable(name: str, what: str, network: nn.Module, made: Tensor) -> None:
-    """Refuse a network that nothing could train.
+def _tried(
+    name: str, what: str, make: Callable[[], nn.Module], inputs: Tensor, wanted: tuple[int, ...]
+) -> tuple[nn.Module, Tensor]:
+    """Make a network, G or D, and let it work once.
+
+    Returns:
+        The network, and what it gave, without gradient.
 
     Raises:
-        UserError: It has no trained parameters, or no gradient reaches them.
+        UserError: It fails, gives something else than floats of the wanted shape, or nothing could train it.
     """
+    try:
+        with torch_settings_kept(), torch.enable_grad():
+            network = construct(make)
+            made = network(inputs)
+    except BaseException as error:  # the user's own code
+        if is_stop(error):
+            raise
+        told = f"{what} does not run on {_described(inputs)}: {brief(error)}"
+        raise UserError(f"the architecture {name}: {told}; try its networks on their own") from None
+    if not _are_floats(made, wanted):
+        raise UserError(
+            f"the architecture {name}: {what} gives {_described(made)} for a batch of two, and must give floats of "
+            f"{wanted}" + ("; flatten its logits to one per image" if what == "D" else "")
+        )
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise UserError(f"the architecture {name}: {what} has no parameters that could be trained; leave some unfrozen")
     if not made.requires_grad:
@@ -235,6 +234,7 @@ def _refuse_untrainable(name: str, what: str, network: nn.Module, made: Tensor) 
             f"the architecture {name}: no gradient reaches the parameters of {what}; compute without no_grad, and "
             "checkpoint with use_reentrant=False"
         )
+    return network, made.detach()
 
 
 @dataclass(frozen=True)
