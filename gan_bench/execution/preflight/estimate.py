@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import numpy as np
 import torch
 
 from gan_bench.config.trial import Trial, TrialConfig
@@ -202,18 +201,16 @@ def _pace(trial: Trial, count: int, context: RunContext, group: int | None, at_a
             break  # from there on groups are slower
     most = max(measured)
     size = most if group else group_size(measured, count, at_a_time)
-    one_less = -(-each // max(-(-each // size) - 1, 1))  # the size that would make one group less
-    limit: GroupLimit = "trials" if size >= each else "asked" if group else "failed" if failed else "tried"
-    if limit in ("failed", "tried") and (one_less <= most or measured[most] > min(measured.values())):
-        limit = "rate"
-    return Pace(size, limit, _interpolated(measured, size) / size, image)
+    tried: GroupLimit = "rate" if size < most else "failed" if failed else "tried"
+    limit: GroupLimit = "trials" if size >= each else "asked" if group else tried
+    return Pace(size, limit, measured[size], image)
 
 
 def group_size(measured: Mapping[int, float], count: int, at_a_time: int = 1) -> int:
-    """Choose how many trials of one kind train together, so that all of them have ended soonest.
+    """Choose how many trials of one kind train together, of the sizes that were measured: all have ended soonest.
 
-    Larger groups do more images per second, and fewer trials wait; but what is left over for the last group may be
-    slower than an even cut, and where several train at a time all must have some.
+    Larger groups do more images per second, and fewer trials wait; but where several train at a time all must have
+    some.
 
     Args:
         measured: Seconds of a step for each member, by the size of its group; 1 is one of them.
@@ -224,25 +221,12 @@ def group_size(measured: Mapping[int, float], count: int, at_a_time: int = 1) ->
         The most trials of a group, when they are cut evenly as ``group_trials`` does.
     """
     best, soonest = 1, math.inf
-    for size in range(1, min(count, max(measured)) + 1):
+    for size in sorted(measured):
         groups = -(-count // size)
-        if -(-count // groups) < size:
-            continue  # the even cut is that of a smaller size
-        small, larger = divmod(count, groups)
-        # A step of few trials may take longer than one of more, where kernels for few are worse.
-        steps = sorted(
-            [_interpolated(measured, small)] * (groups - larger) + [_interpolated(measured, small + 1)] * larger
-        )
-        end = max(sum(steps[place::at_a_time]) for place in range(at_a_time))
+        end = -(-groups // at_a_time) * -(-count // groups) * measured[size]
         if end <= WORTH * soonest:
             best, soonest = size, end
     return best
-
-
-def _interpolated(measured: Mapping[int, float], size: int) -> float:
-    """Return the seconds of a whole group's step, which between two measured sizes grow evenly."""
-    sizes = sorted(measured)
-    return float(np.interp(size, sizes, [measured[each] * each for each in sizes]))
 
 
 def _unless_too_large(measure: Callable[[], float]) -> float | None:
