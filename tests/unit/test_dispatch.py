@@ -17,10 +17,10 @@ from support.runs import stop_after
 from support.trials import digits_trial
 
 from gan_bench.core.errors import UserError
-from gan_bench.execution.cluster import connection, dispatcher, task
+from gan_bench.execution.cluster import connection, dispatcher
 from gan_bench.execution.cluster.dispatcher import LEAST_SECONDS, RETRIES, Dispatcher, make_bundles
 from gan_bench.execution.cluster.executor import OnCluster
-from gan_bench.execution.cluster.node import Share, SharedFolder, get_in_thread, share_of, versions
+from gan_bench.execution.cluster.node import Share, SharedFolder, check_node, get_in_thread, share_of, versions
 from gan_bench.execution.cluster.transport import Bundle, Ended, loss_of
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.workers.job import claim_to_json
@@ -311,10 +311,9 @@ def test_what_cannot_be_is_said_before_anything_waits(gpus, cpus, device, senten
 
 @pytest.mark.parametrize("what", ["gan_bench", "torch", "Ray", "Python"])
 def test_nodes_with_other_versions_are_refused(what):
-    folder = SimpleNamespace(is_here=lambda: True)
-    task.check_node(task.Driver(None, folder, versions()))
+    check_node(None, versions())
     with pytest.raises(UserError, match=rf"the node .* has {what} .*, and the driver's machine has 0\.0; install"):
-        task.check_node(task.Driver(None, folder, {**versions(), what: "0.0"}))
+        check_node(None, {**versions(), what: "0.0"})
 
 
 def test_a_folder_is_shared_where_its_mark_says_so(tmp_path):

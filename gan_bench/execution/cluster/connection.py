@@ -18,8 +18,8 @@ from typing import Any
 
 from gan_bench.core.atomic import ASIDE, naming, remove_leftovers
 from gan_bench.core.errors import UserError, brief
-from gan_bench.execution.cluster.node import Share, SharedFolder, share_of, versions
-from gan_bench.execution.cluster.task import Driver, Mailbox, check_node
+from gan_bench.execution.cluster.node import Share, SharedFolder, check_node, share_of, versions
+from gan_bench.execution.cluster.task import Driver, Mailbox
 from gan_bench.execution.workers.pool import kill_workers
 
 NODES_SECONDS = 2.0
@@ -135,7 +135,7 @@ def connected(
         with naming(mark):
             mark.write_text(token, encoding="utf-8")
         driver = Driver(_mailbox(), SharedFolder(results.resolve(), mark, token), versions())
-        yield Cluster(share, driver, _count_nodes(driver, share, must_share=must_share))
+        yield Cluster(share, driver, _count_nodes(driver.folder if must_share else None, share))
     finally:
         with contextlib.suppress(OSError):
             mark.unlink(missing_ok=True)
@@ -223,16 +223,13 @@ def on_node(task: Any, node: Mapping[str, Any]) -> Any:  # noqa: ANN401 - Ray's 
     return task.options(scheduling_strategy=_on(node["NodeID"]))
 
 
-def _count_nodes(driver: Driver, share: Share, *, must_share: bool) -> int:
-    """Ask every node whether it can work for a driver; refuse a cluster of which one cannot, or does not answer."""
+def _count_nodes(folder: SharedFolder | None, share: Share) -> int:
+    """Ask every node whether it can work here; refuse a cluster of which one cannot, or does not answer."""
     import ray
     from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
     task, answered = question(check_node, share), 0
-    asked = [
-        (node["NodeManagerHostname"], on_node(task, node).remote(driver, must_share=must_share))
-        for node in live_nodes()
-    ]
+    asked = [(node["NodeManagerHostname"], on_node(task, node).remote(folder, versions())) for node in live_nodes()]
     for host, answer in asked:
         try:
             ray.get(answer, timeout=ANSWER_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import socket
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -54,6 +55,26 @@ def versions() -> dict[str, str]:
         "Ray": version("ray"),
         "Python": ".".join(platform.python_version_tuple()[:2]),
     }
+
+
+def check_node(folder: SharedFolder | None, wanted: Mapping[str, str]) -> None:
+    """Refuse to work on a node with other software than the driver's machine, or without its results folder.
+
+    Every node is asked before anything trains, and each task asks again: nodes join later.
+
+    Args:
+        folder: What the node must see; None where nothing is written.
+        wanted: ``versions`` of the driver's machine.
+    """
+    host = socket.gethostname()
+    for name, here in versions().items():
+        if wanted.get(name) != here:
+            raise UserError(
+                f"the node {host} has {name} {here}, and the driver's machine has {wanted.get(name)}; install the same "
+                "versions on every node"
+            )
+    if folder and not folder.is_here():
+        raise UserError(folder.missing_on(host))
 
 
 def get_in_thread(answer: Any) -> Any:  # noqa: ANN401 - whatever an actor returns

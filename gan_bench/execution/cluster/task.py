@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import socket
 import threading
 import time
 import warnings
@@ -15,9 +14,9 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from gan_bench.core.errors import StopProcess, UserError
+from gan_bench.core.errors import StopProcess
 from gan_bench.core.preparing import progress_listener
-from gan_bench.execution.cluster.node import SharedFolder, get_in_thread, versions
+from gan_bench.execution.cluster.node import SharedFolder, check_node, get_in_thread
 from gan_bench.execution.workers.job import Contexts, Job, Site
 from gan_bench.execution.workers.worker import run_job
 from gan_bench.records.record import Status
@@ -134,7 +133,7 @@ def carry(driver: Driver, handle: Handle, jobs: tuple[str, ...]) -> dict[str, di
     Returns:
         What came of every claim, as JSON, by trial id.
     """
-    check_node(driver)
+    check_node(driver.folder, driver.versions)
     if not get_in_thread(driver.mailbox.check_in.remote(handle)):
         return {}
     process = _process(driver)
@@ -184,22 +183,6 @@ def call(
     process = _process(driver)
     with _ending_at_once(), _telling(driver, 0):
         return work(*arguments, context=process.contexts.of(site), **options)
-
-
-def check_node(driver: Driver, *, must_share: bool = True) -> None:
-    """Refuse to work on a node with other software than the driver's machine, or without the results folder.
-
-    Every node is asked before anything trains, and each task asks again: nodes join later.
-    """
-    host = socket.gethostname()
-    for name, here in versions().items():
-        if driver.versions.get(name) != here:
-            raise UserError(
-                f"the node {host} has {name} {here}, and the driver's machine has {driver.versions.get(name)}; install "
-                "the same versions on every node"
-            )
-    if must_share and not driver.folder.is_here():
-        raise UserError(driver.folder.missing_on(host))
 
 
 # ---------------------------------------------------------------------------------------------- one process
