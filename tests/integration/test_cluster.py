@@ -12,7 +12,6 @@ import pytest
 from support import warm
 from support.clusters import LocalCluster, can_stand_alone, kill_all
 from support.commands import HANG, gan_bench, wait_for
-from support.needs import SLOW
 from support.records import assert_whole, bits
 
 from gan_bench.records.layout import RecordDirectory
@@ -202,7 +201,3 @@ def test_what_a_cluster_cannot_do_is_said_at_once(cluster, start):
     process = start(program=warm.command("gan_bench"))
     assert process.wait(timeout=HANG) == 2, process.said()
     assert "torch sees no CUDA device" in process.said()
-    if SLOW:  # tests/unit/test_dispatch.py says it of a stand-in
-        crowded = start("--gpus-per-trial", "0", "--cpus-per-trial", "8")
-        assert crowded.wait(timeout=HANG) == 2, crowded.said()
-        assert "no node of the cluster has room for a trial (8 CPU)" in crowded.said()

@@ -273,12 +273,6 @@ def test_networks_that_do_not_draw_are_known(tiny):
     assert not draws_globally(digits_trial().config, TrainState.start(digits_trial().config, torch.device("cpu")))
 
 
-def test_own_networks_train(tiny, tmp_path):
-    trial = tiny(lambda z: Flat(z, (1, 28, 28)), lambda: Flat(784, ()))
-    survey((trial,), context())
-    assert train(tmp_path, [trial], context()).records[trial.id].status is Status.DONE
-
-
 def test_networks_are_known_wherever_their_functions_lie(tiny):
     tiny(mlp.Generator, lambda: Several(784))
     assert fingerprint(ARCHITECTURES["tiny"], 8) == fingerprint(ARCHITECTURES["tiny"], 8)
