@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
-import os
-import re
-import shlex
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -20,8 +15,6 @@ from torch.nn import functional as F
 from gan_bench.config.image_folder import Transform
 from gan_bench.core.errors import DataError, brief
 from gan_bench.core.text import plural, printable
-from gan_bench.data.file_endings import ENDINGS
-from gan_bench.data.file_kinds import is_other_archive
 from gan_bench.data.image_folders import named_by_no_suite, prepare_images
 from gan_bench.data.splits import Split
 
@@ -48,8 +41,7 @@ def read_mnist(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
         except OSError as error:
             raise DataError(
                 f"MNIST file {path} cannot be read ({error.strerror}); "
-                f"{_near(folder, str(path.relative_to(folder)))}"
-                "get it with `gan-bench data fetch mnist` or name the right folder with --data"
+                "get it with `gan-bench data fetch mnist`, or name the folder that MNIST/raw lies in with --data"
             ) from None
         if digest != expected:
             raise DataError(
@@ -113,66 +105,6 @@ def from_images(path: Path, transform: Transform, split: Split | None) -> tuple[
     return images, torch.tensor([numbers[name] for name in prepared.classes])[labels]
 
 
-def _near(folder: Path, *names: str) -> str:
-    """Say where data lie that are not where they are read in a data folder, and the remedy; or nothing.
-
-    Args:
-        folder: The data folder.
-        names: What may lie in it; the last one is missed.
-    """
-    missing = folder / names[-1]
-    for above in Path(os.path.abspath(folder)).parents[: max(1, names[-1].count("/"))]:  # noqa: PTH100 - links stay
-        if _holds_any(above, names):
-            return f"it is in the folder above: --data {shlex.quote(str(above))}; or "
-    for path in _alike(folder, names[-1]):
-        target, ending = missing, path.suffix.lower()
-        if path == target:
-            continue
-        while len(path.parts) == len(target.parts) and path.name == target.name:
-            path, target = path.parent, target.parent  # noqa: PLW2901 - a folder above is called otherwise
-        shown = f"{printable(str(path))} is there"
-        if re.search(r"cifar.*[\W_](bin|mat)", path.name.lower()):
-            return f"{shown}, of another version than cifar-10-python.tar.gz, which is read; or "
-        if path.is_dir() and _holds_any(path, names):
-            remedy = f"name it: --data {shlex.quote(str(path))}"
-        elif is_other_archive(b"", {ending}):
-            remedy = f"unpack it into {missing.parent}"
-        else:
-            instead = ", in the place of that folder" if target in path.parents else ""
-            remedy = f"move it to {target}{ending if ending == '.zip' else ''}{instead}"
-        return f"{shown}: if it is meant, {remedy}; or "
-    is_source = "/" not in names[-1] and any(path.suffix.lower() in ENDINGS for path in folder.glob("*"))
-    return f"if the images in it are meant, move them into {missing}; or " if is_source else ""
-
-
-def _alike(folder: Path, name: str) -> Iterator[Path]:
-    """Yield what lies in a data folder under nearly a name; of one in folders, files alone, even in one of its name."""
-    *above, last = name.split("/")
-    places = [folder]
-    for part in above:
-        places += [found for place in places for found in _matching(place, part)]
-    for place in reversed(places):
-        for path in _matching(place, last):
-            found = _matching(path, last) if above and path.is_dir() else [path]
-            yield from (each for each in found if not above or each.is_file())
-
-
-def _matching(folder: Path, name: str) -> list[Path]:
-    """Return what lies in a folder and is called so, sorted.
-
-    Case, hyphens, dots and blanks may differ, and more may follow after one of these.
-    """
-    like = re.compile(r"[\W_]*".join(re.findall(r"[a-z]|\d", name.lower())) + r"(?![a-z\d])", re.ASCII)
-    with contextlib.suppress(OSError):
-        return [path for path in sorted(folder.iterdir()) if like.match(path.name.lower())]
-    return []
-
-
-def _holds_any(folder: Path, names: Iterable[str]) -> bool:
-    """True if a folder holds something of one of some names that is no empty folder."""
-    return any((folder / name).exists() and not _is_empty(folder / name) for name in names)
-
-
 def _find(folder: Path, *names: str) -> Path:
     """Look for a folder of the last name, a zip file of that name, or one of a longer name, in the data folder.
 
@@ -195,8 +127,7 @@ def _find(folder: Path, *names: str) -> Path:
         return longer[0]
     raise DataError(
         f"{name} is not in {folder} (neither a folder {' or '.join(names)} with files nor a zip file {name}.zip or "
-        f"{name}-*.zip); {_near(folder, f'{name}.zip', *names)}get it with `gan-bench data fetch {name}` or name the "
-        "right folder with --data"
+        f"{name}-*.zip); get it with `gan-bench data fetch {name}`, or name the folder that it lies in with --data"
     )
 
 
