@@ -141,24 +141,20 @@ def read_split(dataset: Dataset, folder: Path, split: Split) -> tuple[Tensor, Te
         return dataset.read(folder, split)
     with calling(f'dataset "{dataset.name}"'):
         images, labels = dataset.read(folder, split)
-        if not isinstance(images, Tensor):
-            raise TypeError(f"it gives images as {type(images).__name__}, and must give a tensor (N, C, H, W)")
-        shape = tuple(images.shape)
-        if images.dtype is not torch.uint8 or len(shape) != 4 or shape[1] != dataset.channels:
+        wanted = (dataset.counts.get(split, 0), dataset.channels, dataset.size, dataset.size)
+        if _form(images) != (declared := f"torch.uint8 {wanted}"):
+            raise TypeError(f"it gives {split} images {_form(images)}, and declares a tensor {declared}")
+        if labels is not None and (not isinstance(labels, Tensor) or labels.shape != images.shape[:1]):
             raise TypeError(
-                f"it gives {images.dtype} images {shape}, and must give torch.uint8 (N, {dataset.channels}, H, W)"
+                f"it gives {split} labels {_form(labels)}, and must give a tensor ({len(images)},), or None"
             )
-        if labels is not None and not isinstance(labels, Tensor):
-            raise TypeError(f"it gives labels as {type(labels).__name__}, and must give a tensor (N,), or None")
-        if labels is not None and tuple(labels.shape) != shape[:1]:
-            raise TypeError(f"it gives labels {tuple(labels.shape)} for {shape[0]} images")
         if labels is not None and dataset.classes and not set(labels.tolist()) <= set(range(dataset.classes)):
             raise ValueError(f"it declares {dataset.classes} classes, and gives labels that are not of 0, 1, 2, ...")
-        if shape[2:] != (dataset.size, dataset.size):
-            raise ValueError(f"it declares images of {dataset.size}x{dataset.size}, and gives {shape[2]}x{shape[3]}")
-        if shape[0] != dataset.counts.get(split, 0):
-            raise ValueError(f"it declares {dataset.counts.get(split, 0):,} {split} images, and gives {shape[0]:,}")
         return images, labels
+
+
+def _form(given: object) -> str:
+    return f"{given.dtype} {tuple(given.shape)}" if isinstance(given, Tensor) else f"as {type(given).__name__}"
 
 
 def fetch(dataset: Dataset, folder: Path) -> None:

@@ -354,23 +354,31 @@ def test_a_loss_that_gives_no_loss_is_refused_before_anything_trains(made, said)
         survey((digits_trial(loss="odd"),), context())
 
 
+DIGITS = torch.zeros(1438, 1, 28, 28, dtype=torch.uint8)
+
+
 @pytest.mark.parametrize(
     ("made", "said"),
     [
         (raises(ValueError("odd")), r'the dataset "odd" fails \(ValueError: odd\)'),
         (raises(SystemExit(1)), r'the dataset "odd" fails \(SystemExit: 1\)'),
         (lambda *_: None, r'the dataset "odd" fails \(TypeError'),
-        (lambda *_: (torch.zeros(4, 1, 28, 28), None), r"torch.float32 images .*, and must give torch.uint8"),
-        (lambda *_: (torch.zeros(4, 3, 28, 28, dtype=torch.uint8), None), r"must give torch.uint8 \(N, 1, H, W\)"),
-        (lambda *_: (torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.zeros(3)), r"gives labels \(3,\) for 4 images"),
         (
-            lambda *_: (torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.full((4,), 10)),
-            r"10 classes, .* not of 0, 1, 2",
+            lambda *_: (DIGITS.float(), None),
+            r"train images torch.float32 .*, and declares a tensor torch.uint8 \(1438, 1,",
         ),
-        (lambda *_: (np.zeros((4, 1, 28, 28), np.uint8), None), r"gives images as ndarray, and must give a tensor"),
-        (lambda *_: (torch.zeros(4, 1, 28, 28, dtype=torch.uint8), np.arange(4)), r"gives labels as ndarray, and must"),
-        (lambda *_: (torch.zeros(4, 1, 28, 28, dtype=torch.uint8), [0, 1]), r"gives labels as list, and must"),
-        (lambda *_: (torch.zeros(4, 1, 20, 20, dtype=torch.uint8), None), r"images of \d+x\d+, and gives 20x20"),
+        (
+            lambda *_: (DIGITS[:, :, :20, :20], None),
+            r"\(1438, 1, 20, 20\), and declares a tensor .* \(1438, 1, 28, 28\)",
+        ),
+        (lambda *_: (DIGITS[:4], None), r"\(4, 1, 28, 28\), and declares"),
+        (lambda *_: (DIGITS.numpy(), None), r"gives train images as ndarray, and declares a tensor"),
+        (
+            lambda *_: (DIGITS, torch.zeros(3)),
+            r"labels torch.float32 \(3,\), and must give a tensor \(1438,\), or None",
+        ),
+        (lambda *_: (DIGITS, np.arange(4)), r"labels as ndarray, and must give"),
+        (lambda *_: (DIGITS, torch.full((1438,), 10)), r"10 classes, .* not of 0, 1, 2"),
     ],
 )
 def test_a_dataset_that_gives_no_images_is_a_sentence(made, said):
