@@ -600,7 +600,6 @@ def test_a_colour_that_is_transparent_is_laid_over_white(mode, channels):
         (4, 0, b"\x07\xf2", b"\x00\x07", [0, 255, 255, 34]),
         (16, 2, struct.pack(">6H", 0x8000, 0x8000, 0x8000, 0, 0, 0), struct.pack(">3H", *[0x8000] * 3), [255, 0]),
         (16, 2, struct.pack(">6H", 0x8000, 0x8000, 0x8000, 0, 0, 0), struct.pack(">3H", 0, 0, 0), [128, 255]),
-        (16, 2, struct.pack(">6H", 0, 0, 255, 0, 0, 0), struct.pack(">3H", 0, 0, 0), [0, 255]),  # one high byte
     ],
 )
 def test_the_transparent_colour_of_a_png_is_of_its_own_depth(depth, kind, row, key, wanted):
