@@ -232,25 +232,19 @@ def checked_estimate(given: object, bounds: tuple[float | None, float | None]) -
         wrong = f"its metric gave {_what(given)}, and must give an Estimate"
         return Estimate(None, note=wrong), wrong
     value, std, note = given
-    wrong = ""
-    if value is not None:
-        low, high = bounds
-        if not _is_number(value):
-            wrong = f"its metric gave {_what(value)}, which is no finite number"
-        elif (low is not None and value < low) or (high is not None and value > high):
-            wrong = f"its metric gave {_what(value)}, which is outside its bounds"
-        if wrong:
+    for each, what, within in ((value, "", bounds), (std, " as spread", (None, None))):
+        if each is not None and not _is_number(each, *within):
+            wrong = f"its metric gave {_what(each)}{what}, which is no finite number within its bounds"
             return Estimate(None, note=wrong), wrong
     kept = printable(str(note))[:200] if note is not None else None
-    if std is not None and not _is_number(std):
-        wrong = f"its metric gave {_what(std)} as spread, which is no finite number"
-        std, kept = None, kept or wrong
-    return Estimate(None if value is None else float(value), None if std is None else float(std), kept), wrong
+    return Estimate(None if value is None else float(value), None if std is None else float(std), kept), ""
 
 
-def _is_number(value: object) -> bool:
-    """True if something is a real number that a record can hold; True and False are none."""
-    return isinstance(value, Real) and not isinstance(value, bool) and abs(float(value)) <= LARGEST
+def _is_number(value: object, low: float | None, high: float | None) -> bool:
+    """True if something is a real number within bounds that a record can hold; True and False are none."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not abs(float(value)) <= LARGEST:
+        return False
+    return (low is None or float(value) >= low) and (high is None or float(value) <= high)
 
 
 def _what(value: object) -> str:
