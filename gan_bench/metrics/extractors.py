@@ -22,7 +22,7 @@ from gan_bench.core.sources import calling
 from gan_bench.core.text import printable
 from gan_bench.metrics.classifiers import CifarNet, LeNet28
 from gan_bench.metrics.features import PART, Extractor, Features
-from gan_bench.metrics.natural import EfficientNetLite0, load_natural
+from gan_bench.metrics.natural import load_natural
 from gan_bench.metrics.published import INCEPTION, NETWORKS, WeightsFile
 
 
@@ -37,7 +37,6 @@ class ExtractorEntry:
         slow: Whether a CPU needs minutes for a thousand images.
         weights: The published file that it needs, or None.
         extra: The extra of gan_bench that it needs, or None.
-        feature_dim: Length of its features where it is known before it is loaded, or None.
     """
 
     description: str
@@ -46,7 +45,6 @@ class ExtractorEntry:
     slow: bool = False
     weights: WeightsFile | None = None
     extra: str | None = None
-    feature_dim: int | None = None
 
 
 class ShippedClassifier:
@@ -183,7 +181,6 @@ _EXTRACTORS = {
             description=line,
             channels=classifier.image_shape[0],
             load=partial(ShippedClassifier, name, classifier),
-            feature_dim=classifier.feature_dim,
         )
         for name, classifier, line in (
             ("lenet-mnist-v1", LeNet28, "small classifier of MNIST digits, 128 features, shipped"),
@@ -195,7 +192,6 @@ _EXTRACTORS = {
         channels=None,
         load=load_natural,
         extra="natural",
-        feature_dim=EfficientNetLite0.feature_dim,
     ),
     **{
         network.weights.extractor: ExtractorEntry(
@@ -205,7 +201,6 @@ _EXTRACTORS = {
             slow=True,
             weights=network.weights,
             extra=network.extra,
-            feature_dim=network.feature_dim,
         )
         for network in NETWORKS
     },

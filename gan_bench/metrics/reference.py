@@ -18,7 +18,7 @@ from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.cache import cache_folder
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import DataError, brief
-from gan_bench.core.text import clip, printable
+from gan_bench.core.text import printable
 from gan_bench.data.datasets import ImageSet
 from gan_bench.data.file_kinds import other_kind
 from gan_bench.metrics.distances import Moments, add_to_sums, moments_of_sums
@@ -241,19 +241,9 @@ def import_moments(path: Path, dim: int) -> Moments:
     Raises:
         DataError: It is not such a file, or belongs to another extractor.
     """
-    there = ""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
-            there = clip(", ".join(map(printable, data.files)), 100)
-            mu, sigma = data["mu"], data["sigma"]
-            count = _count_in(data)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; name a dataset, images, or an .npz with mu and sigma") from None
-    except KeyError:
-        raise DataError(
-            f"{path} is no .npz with the arrays mu and sigma but with {there or 'none'}; name statistics mu and sigma, "
-            "and save images as files in a folder"
-        ) from None
+            mu, sigma, count = data["mu"], data["sigma"], _count_in(data)
     except Exception as error:  # numpy and zipfile raise many kinds on what is damaged, encrypted or of another form
         raise DataError(_why_no_moments(path, error)) from None
     if mu.dtype.kind not in "fiu" or sigma.dtype.kind not in "fiu":
@@ -262,7 +252,10 @@ def import_moments(path: Path, dim: int) -> Moments:
     if mean.ndim != 1 or sigma.shape != mean.shape * 2:
         raise DataError(f"{path} holds mu {mu.shape} and sigma {sigma.shape}, not (D,) and (D, D); make it again")
     if len(mean) != dim:
-        raise DataError(_other_features(path, len(mean), dim))
+        raise DataError(
+            f"{path} holds moments of {len(mean):,} features, and the extractor gives {dim:,}; name other moments or "
+            "the extractor that they are of (`gan-bench list extractors` has the features of each)"
+        )
     if fault := _not_a_covariance(mean, sigma):
         of = f" of {count:,} images" if count else ""
         raise DataError(f"the sigma in {path} ({dim} features{of}) is no covariance: {fault}; make it again")
@@ -271,23 +264,12 @@ def import_moments(path: Path, dim: int) -> Moments:
 
 def _why_no_moments(path: Path, error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
-        return f"{path} cannot be read ({error.strerror}); name an .npz with the arrays mu and sigma"
+        return f"{path} cannot be read ({error.strerror}); name a dataset, images, or an .npz with mu and sigma"
     with path.open("rb") as file:
         kind = other_kind(file.read(1024))
     if "; get " in kind:  # of no image that was saved under another name
         return f"{path} is no .npz with the arrays mu and sigma but {kind.replace(' and no image', '')}"
     return f"{path} is no .npz with the arrays mu and sigma ({printable(brief(error))}); make it or get it again"
-
-
-def _other_features(path: Path, found: int, wanted: int) -> str:
-    """Say that statistics are of another extractor, and of which."""
-    giving = {entry.feature_dim: name for name, entry in EXTRACTORS.shipped().items()}
-    own = f", as {giving[wanted]} does" if wanted in giving else ""
-    remedy = f"the extractor {giving[found]}, which gives {found:,}, or " if found in giving else ""
-    return (
-        f"{path} holds moments of {found:,} features, and the extractor gives {wanted:,}{own}; name {remedy}other "
-        "moments"
-    )
 
 
 def _count_in(data: Mapping[str, NDArray[Any]]) -> int:
