@@ -139,7 +139,7 @@ class PutAsideError(CopiedError):
         RecordError.__init__(
             self, f"{path} is of a suite that has a folder of its name, {home}, and counts in no table; {remedy}"
         )
-        self.path, self.home, self.planned = path, home, planned
+        self.path, self.home = path, home
 
 
 class UnreadableError(RecordError):

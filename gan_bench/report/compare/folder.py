@@ -123,14 +123,11 @@ def _left_out(fault: RecordError) -> str:
 
 
 def _put_aside(errors: Iterable[PutAsideError]) -> Iterator[str]:
-    """Yield of every folder that it holds records which count nowhere, and where they would count."""
-    for (folder, home, is_planned), count in Counter((e.path.parent, e.home, e.planned) for e in errors).items():
-        are, them = ("is", "it") if count == 1 else ("are", "them")
-        there = f"; {home} plans {them} and has no record of {them}: move {them} there if of the same run"
-        remedy = there if is_planned else ""
+    """Yield of every folder that it holds records which count nowhere; a report says what to do with them."""
+    for (folder, home), count in Counter((each.path.parent, each.home) for each in errors).items():
         yield (
-            f"{plural(count, 'record')} in {folder} {are} of a suite that has a folder of its name, {home}, and not "
-            f"compared{remedy}"
+            f"{plural(count, 'record')} in {folder} {'is' if count == 1 else 'are'} of a suite that has a folder of "
+            f"its name, {home}, and not compared"
         )
 
 
