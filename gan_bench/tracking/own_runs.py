@@ -88,16 +88,13 @@ def _of_earlier_identities(runs: list[_Run], results: Path, here: str, identity:
     """Return the runs of a folder that do not have its identity.
 
     A folder that has none of its own there is a copy, and has those of its original, or its identity was lost, and it
-    has those whose files lie in it, or lay where no folder is any more.
+    has those whose files lie in it.
     """
     owners = {run.owner for run in runs}
     if identity in owners:
         return []
     copied = {owner for owner in owners if _is_copy_of(owner, results, identity)}
-    is_alone = len(owners) == 1
-    return [
-        run for run in runs if run.owner in copied or run.place == here or (is_alone and not _place_exists(run.place))
-    ]
+    return [run for run in runs if run.owner in copied or run.place == here]
 
 
 def _place_exists(place: str) -> bool:

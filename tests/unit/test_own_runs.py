@@ -97,11 +97,11 @@ def test_a_copy_takes_in_the_runs_of_its_original_once(results, tmp_path):
     assert found(results)["b"] == (OTHER, original.as_uri())
 
 
-@pytest.mark.parametrize(("of", "is_mine"), [("here", True), ("nowhere", True), ("there", False)])
+@pytest.mark.parametrize(("of", "is_mine"), [("here", True), ("there", False)])
 def test_where_an_identity_was_lost_its_files_tell(results, tmp_path, of, is_mine):
     there = tmp_path / "there"
     there.mkdir()
-    folder = {"here": results, "nowhere": tmp_path / "gone", "there": there}[of]
+    folder = {"here": results, "there": there}[of]
     put(results, ("a", OTHER, folder, trial()))
     adopt_runs(results, MINE)
     assert found(results) == {"a": (MINE, results.as_uri()) if is_mine else (OTHER, folder.as_uri())}
@@ -113,12 +113,6 @@ def test_beside_runs_of_others_those_whose_files_lie_here_are_the_folder_s(resul
     put(results, ("a", "lost", results, trial()), ("b", OTHER, there, trial()))
     adopt_runs(results, MINE)
     assert found(results) == {"a": (MINE, results.as_uri()), "b": (OTHER, there.as_uri())}
-
-
-def test_a_run_of_others_that_was_deleted_keeps_no_lost_identity_from_being_found(results, tmp_path):
-    put(results, ("a", "lost", tmp_path / "gone", trial()), ("b", OTHER, tmp_path / "x", trial(stage="deleted")))
-    adopt_runs(results, MINE)
-    assert found(results)["a"] == (MINE, results.as_uri())
 
 
 def test_a_locked_database_is_said_and_changed_by_nobody(results, monkeypatch):
