@@ -28,7 +28,6 @@ from gan_bench.cli.app import main
 from gan_bench.execution.preflight.estimate import Pace
 from gan_bench.records.audits import read_audits
 from gan_bench.records.layout import AUDIT, RecordDirectory
-from gan_bench.records.plan import write_suite_text
 from gan_bench.records.publish import publish
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import best_scores
@@ -411,30 +410,14 @@ def test_code_that_is_other_is_said_and_contradicts_nothing(tmp_path):
     assert "the code of losses/mine here is not that of the record" in said
 
 
-PARTS = """suite: test
-version: 1
-plugins: [code/mine.py]
-datasets: {own: {path: tiles, size: 28}}
-trials: [{recipe: mnist-mlp-z100}]
-seeds: [0]
-evaluate: {epochs: [1], samples: 64}
-"""
-
-
 @pytest.mark.parametrize(
-    ("changes", "text", "said"),
+    ("changes", "said"),
     [
-        (
-            {"loss": "mine"},
-            PARTS,
-            "put it, with the SHA-256 abababababab, at pub/test/code/mine.py; read it, then allow",
-        ),
-        ({"loss": "mine"}, None, "put it, with the SHA-256 abababababab, at pub/test/mine.py; read it, then allow"),
-        ({"dataset": "own"}, PARTS, "its suite file alone; put its images at pub/test/tiles"),
-        ({"dataset": "own"}, None, "its suite file alone; put that at pub/test/suite.yaml"),
+        ({"loss": "mine"}, "is of the file mine.py (SHA-256 abababababab); put it where suite.yaml names it, read it"),
+        ({"dataset": "own"}, "its suite file alone; put suite.yaml, and what it names, beside the records"),
     ],
 )
-def test_a_part_that_is_not_here_is_asked_for_at_its_place(tmp_path, changes, text, said):
+def test_a_part_that_is_not_here_is_asked_for(tmp_path, changes, said):
     """Audits asked for the option that they were given, and never said where the file must lie."""
     results = tmp_path / "pub"
     write(results, digits_trial(**changes), 20.0)
@@ -442,13 +425,7 @@ def test_a_part_that_is_not_here_is_asked_for_at_its_place(tmp_path, changes, te
     part = {"name": "mine.py", "version": "", "sha256": "ab" * 32, "path": "mine.py"}
     edit(record.environment, parts={"losses/mine": part})
     reseal(record)
-    if text:
-        write_suite_text(results, "test", text)
     assert said in str(missing_part(read_trial(record.path)))
-    if text and "loss" in changes:
-        (results / "test" / "code").mkdir()
-        (results / "test" / "code" / "mine.py").write_text("")
-        assert "only its suite runs; read it, then allow it with" in str(missing_part(read_trial(record.path)))
 
 
 def test_images_that_are_others_are_said_and_contradict_nothing(results):
