@@ -24,7 +24,7 @@ from gan_bench.models.dcgan import SequentialDiscriminator
 from gan_bench.models.losses import LOSSES
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.training.engine import ReferenceEngine
-from gan_bench.training.fast.engine import FastEngine
+from gan_bench.training.fast.engine import FastEngine, ModuleStep
 from gan_bench.training.group import ways
 from gan_bench.training.group.group import CapturedEngine, Group, can_group
 from gan_bench.training.state import TrainState
@@ -375,6 +375,82 @@ def test_what_hooks_and_subclasses_do_is_done(recipe, where):
     assert apart(reference.state, fast.state) < 1e-10
 
 
+def halve(module):
+    before = module.forward
+    module.forward = lambda x: before(x) / 2
+
+
+class DoubledLeakyReLU(nn.LeakyReLU):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class HalfUsed(Biased):
+    """Does without a layer at first, as networks that grow do."""
+
+    calls = 0
+
+    def __init__(self):
+        super().__init__()
+        self.more = nn.Conv2d(1, 1, 3, 1, 1)
+
+    def forward(self, images):
+        self.calls += self.training
+        return super().forward(self.more(images) if self.calls > 4 else images)
+
+
+def of_class(layers, old, new):
+    next(layer for layer in layers if type(layer) is old).__class__ = new
+
+
+CHANGES = [
+    ("mnist-mlp-z100", lambda s: halve(s.generator.layers[2])),
+    ("mnist-mlp-z100", lambda s: halve(s.discriminator)),
+    ("mnist-mlp-z100", lambda s: s.discriminator.layers[2].weight.requires_grad_(False)),
+    ("mnist-mlp-z100", lambda s: setattr(s.discriminator.layers[1], "negative_slope", -0.1)),
+    ("mnist-dcgan", lambda s: halve(s.generator.layers[0])),
+    ("mnist-dcgan", lambda s: halve(s.discriminator)),
+    ("mnist-dcgan", lambda s: of_class(s.discriminator.layers, nn.LeakyReLU, DoubledLeakyReLU)),
+    ("mnist-dcgan", lambda s: next(m for m in s.generator.layers if isinstance(m, nn.BatchNorm2d)).eval()),
+]
+
+
+@pytest.mark.parametrize(("recipe", "change"), CHANGES)
+def test_what_a_factory_changed_of_a_network_is_done(recipe, change):
+    """Forwards of objects, subclasses of activations and batch-norm in eval mode were left out without a word."""
+    reference, fast = engines(recipe, init="default")
+    for engine in (reference, fast):
+        change(engine.state)
+    assert not can_group([fast])
+    for engine in (reference, fast):
+        train(engine, 4)
+    assert apart(reference.state, fast.state) < 1e-10
+
+
+def test_adam_waits_for_parameters_without_a_gradient(registries):
+    """One call for all parameters counted steps in which some had none."""
+    registries(ARCHITECTURES, dcgan28=replace(ARCHITECTURES["dcgan28"], discriminator=HalfUsed))
+    reference, fast = engines("mnist-dcgan", init="default")
+    for engine in (reference, fast):
+        train(engine, 4)
+    assert apart(reference.state, fast.state) < 1e-10
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"discriminator": lambda real, fake: nn.functional.softplus(fake.mean() - real).mean(-1)},
+        {"discriminator": lambda real, fake: (fake - 1).square().sum(-1) / len(real)},
+        {"generator": lambda fake: -fake.mean(-1) * fake.std()},
+        {"smoothed": lambda real, fake, target: target * nn.functional.softplus(-real).mean()},
+    ],
+)
+def test_a_loss_that_mixes_trials_trains_them_alone(registries, changes):
+    """Its shape was looked at: sums over all trials, and lengths that were their number, made other numbers."""
+    registries(LOSSES, non_saturating=replace(LOSSES["non_saturating"], **changes))
+    assert not can_group(engines("mnist-mlp-z100", (FastEngine, FastEngine)))
+
+
 class HandWritten(nn.Module):
     """Batch-norm as a textbook writes it: its statistics are new tensors after every batch."""
 
@@ -404,10 +480,18 @@ class Fading(Doubled):
         return super().forward(min(self.calls / 40, 1) * z)
 
 
-def test_a_recording_of_a_state_that_moves_is_given_up(registries):
+def test_a_recording_of_a_state_that_moves_is_given_up(monkeypatch):
     """A replay would train on the first statistics for good."""
-    registries(ARCHITECTURES, mlp=replace(ARCHITECTURES["mlp"], generator=Normed))
-    reference, captured = engines("mnist-mlp-z64", (ReferenceEngine, partial(CapturedEngine, capture=partial)))
+    step = ModuleStep.__call__
+
+    def moving(self, batch, *, g_step=True):
+        found = step(self, batch, g_step=g_step)
+        (norm, *_) = (m for m in self._pair.generator.network.modules() if isinstance(m, nn.BatchNorm2d))
+        norm.running_mean = norm.running_mean.clone()
+        return found
+
+    monkeypatch.setattr(ModuleStep, "__call__", moving)
+    reference, captured = engines("mnist-dcgan", (ReferenceEngine, partial(CapturedEngine, capture=partial)))
     train(reference, 4)
     with pytest.warns(RuntimeWarning, match="the CUDA graph is not used .*new tensors"):
         train(captured, 4)

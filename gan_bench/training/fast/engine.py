@@ -19,7 +19,7 @@ from gan_bench.models.losses import LOSSES
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast import conv_layers
 from gan_bench.training.fast.flat_adam import FlatAdam
-from gan_bench.training.fast.linear_stack import LinearStack, is_its_layers
+from gan_bench.training.fast.linear_stack import LinearStack, is_its_layers, owns_its_parameters
 from gan_bench.training.objective import ARTICLES, Objective
 from gan_bench.training.precision import pair_in
 from gan_bench.training.state import TrainState
@@ -165,7 +165,10 @@ def slope_of(loss: Callable[[Tensor], Tensor], outputs: Tensor) -> tuple[Tensor,
 
 
 class ModuleStep:
-    """The update of any two nets, through autograd, with one Adam call and, on a CPU, the faster layers.
+    """The update of any two nets, through autograd; of known ones with one Adam call and, on a CPU, faster layers.
+
+    One call for all parameters counts a step of each. Where a network's own code does without some of them in some
+    steps, their Adam waits: such networks keep the optimizers that they have.
 
     Args:
         state: The trial; its networks and optimisers are changed in place.
@@ -175,12 +178,15 @@ class ModuleStep:
 
     def __init__(self, state: TrainState, objective: Objective, precision: Precision) -> None:
         generator, discriminator = state.generator, state.discriminator
-        cpu = next(generator.parameters()).device.type == "cpu"
-        replaced = cpu and precision != "bf16" and is_sequential(state)
+        cpu, known = next(generator.parameters()).device.type == "cpu", is_sequential(state)
+        replaced = cpu and precision != "bf16" and known
         if replaced:
             for network in (generator, discriminator):
                 network.to(memory_format=torch.channels_last)
-        adams = FlatAdam(state.optimizer_g), FlatAdam(state.optimizer_d)
+        known = known or all(map(LinearStack.fits, (generator, discriminator)))
+        flat = known and all(map(owns_its_parameters, (generator, discriminator)))
+        optimizers = state.optimizer_g, state.optimizer_d
+        adams = map(FlatAdam, optimizers) if flat else optimizers
         if replaced:
             through_g, through_d = (conv_layers.forward(network.layers) for network in (generator, discriminator))  # type: ignore[arg-type]
             self._pair: GANPair = GANPair(

@@ -37,12 +37,23 @@ def carry_back_(activation: nn.Module | None, gradient: Tensor, output: Tensor) 
 
 
 def is_its_layers(network: nn.Module) -> bool:
-    """True if a network whose forward is that of its ``layers`` does no more: no hook, no container of its own."""
+    """True if a network whose class's forward is that of its ``layers`` does no more: no hook, no other container."""
+    if type(network).__call__ is not nn.Module.__call__ or any("forward" in vars(each) for each in network.modules()):
+        return False
     of_modules = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     of_parameters = ("_backward_hooks", "_post_accumulate_grad_hooks")
     hooks = [getattr(module, name) for module in network.modules() for name in of_modules]
     hooks += [getattr(parameter, name, None) for parameter in network.parameters() for name in of_parameters]
     return type(getattr(network, "layers", None)) is nn.Sequential and not any(hooks)
+
+
+def owns_its_parameters(network: nn.Module) -> bool:
+    """True if all parameters of a network are trained, and each stands in one place, which is one of its ``layers``."""
+    named = list(network.named_parameters(remove_duplicate=False))
+    of_layers = network.get_submodule("layers").named_parameters("layers", remove_duplicate=False)
+    is_each_once = len({id(parameter) for _, parameter in named}) == len(named)
+    are_trained = all(parameter.requires_grad for _, parameter in named)
+    return is_each_once and are_trained and [name for name, _ in named] == [name for name, _ in of_layers]
 
 
 class LinearStack:
@@ -72,14 +83,17 @@ class LinearStack:
     @staticmethod
     def fits(network: nn.Module) -> bool:
         """True if a network is such a stack."""
-        if type(network) not in (mlp.Generator, mlp.Discriminator) or not is_its_layers(network):
+        if type(network) not in (mlp.Generator, mlp.Discriminator):
+            return False
+        if not (is_its_layers(network) and owns_its_parameters(network)):
             return False
         layers = [*network.get_submodule("layers").children()]
         if type(layers[0]) is not nn.Linear:
             return False
         before: nn.Module | None = None
         for layer in layers:
-            pair = type(before) is nn.Linear and type(layer) in (nn.ReLU, nn.LeakyReLU, nn.Tanh)
+            is_known = type(layer) in (nn.ReLU, nn.LeakyReLU, nn.Tanh) and getattr(layer, "negative_slope", 0) >= 0
+            pair = type(before) is nn.Linear and is_known
             if not (pair or (type(layer) is nn.Linear and layer.bias is not None)):
                 return False
             before = layer

@@ -19,7 +19,7 @@ from gan_bench.config.trial import Precision
 from gan_bench.models import mlp
 from gan_bench.training.fast.engine import is_sequential
 from gan_bench.training.fast.flat_adam import fused_adam
-from gan_bench.training.fast.linear_stack import is_its_layers
+from gan_bench.training.fast.linear_stack import is_its_layers, owns_its_parameters
 from gan_bench.training.objective import Objective
 from gan_bench.training.precision import pair_in
 from gan_bench.training.state import TrainState
@@ -32,28 +32,28 @@ def can_stack(state: TrainState) -> bool:
     are_mlps = tuple(map(type, networks)) == (mlp.Generator, mlp.Discriminator) and all(map(is_its_layers, networks))
     if not (are_mlps or is_sequential(state)):
         return False
+    known = _ACTIVATIONS + (_LINEAR if are_mlps else _CONVOLUTIONAL)
     layers = [layer for network in networks for layer in _layers(network)]
-    known = [id(parameter) for layer in layers for parameter in layer.parameters()]
-    parameters = [parameter for network in networks for parameter in network.parameters()]  # each once
-    return (
-        known == [id(parameter) for parameter in parameters]
-        and all(parameter.requires_grad for parameter in parameters)
-        and all(map(_is_stackable, layers))
+    return all(map(owns_its_parameters, networks)) and all(
+        type(layer) in known and _is_stackable(layer) for layer in layers
     )
 
 
-_KNOWN = (nn.Linear, nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)
+_ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ReLU, nn.LeakyReLU, nn.Tanh)
+_LINEAR: tuple[type[nn.Module], ...] = (nn.Linear,)
+_CONVOLUTIONAL: tuple[type[nn.Module], ...] = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)
 
 
 def _is_stackable(layer: nn.Module) -> bool:
-    names = {name for name, _ in layer.named_parameters()}
-    if type(layer) not in _KNOWN or not names <= {"weight", "bias"}:
+    if not {name for name, _ in layer.named_parameters()} <= {"weight", "bias"}:
         return False
     match layer:
+        case nn.LeakyReLU():
+            return layer.negative_slope >= 0
         case nn.Conv2d() | nn.ConvTranspose2d():
             return layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
         case nn.BatchNorm2d():
-            return layer.affine and layer.track_running_stats and layer.momentum is not None
+            return layer.training and layer.affine and layer.track_running_stats and layer.momentum is not None
     return True
 
 
