@@ -74,7 +74,7 @@ def test_run_report_skip_and_mirror(tmp_path, suite):
     (start,) = [i for i, line in enumerate(lines) if line.strip().startswith("No setting is of use yet: ")]
     end = "".join(lines[start:])
     assert "learning rate: one seed: not judged" in end
-    assert "No other is better, so comparisons say nothing about trained generators." in end
+    assert "settings are no better than untrained generators." in end
     assert f"Next: the whole protocol, `gan-bench run {suite} --results {results} --device cpu --profile full`." in end
     answer = (results / "report" / "answer.md").read_text()
     assert "Best score: lr " in answer

@@ -145,7 +145,7 @@ def proposal_of(items):
 def test_trials_of_several_machines_are_named():
     worse, better = trials(2e-4, (80, 83, 79, 84, 81)), trials(3e-4, (50, 52, 49, 51, 50.5))
     found = answer([*of(worse, device_name="AMD EPYC"), *of(better, device_name="NVIDIA H200")])
-    assert [each for each in found.cautions if each.startswith("Trials ran on several devices (AMD EPYC and NVIDIA H")]
+    assert [each for each in found.cautions if each.startswith("Trials ran on several devices (AMD EPYC, NVIDIA H")]
     assert "decidedly better than the other." in found.headline
     same = answer([*of(worse, device_name="AMD EPYC"), *of(better[:-1], device_name="AMD EPYC"), better[-1]])
     assert not any("several devices" in each for each in same.cautions)
@@ -189,7 +189,7 @@ def test_where_only_the_best_score_is_of_no_use_the_best_of_the_others_is_named(
     ((study, _, (found,)),) = made.studies
     other = "lr 2e-4, FID 50.50 (49 to 52) over 5 seeds"
     assert found.headline.startswith(
-        "The setting with the best score is of no use, as all of its generators collapsed; the best of the others is "
+        "The best score is of no use: all generators of the best collapsed; the best of the others is "
         f"{other}. Best score: lr 4e-4, FID 9.1"
     )
     assert (found.usable, found.other, found.best) == (False, other, "lr 4e-4")
@@ -198,7 +198,7 @@ def test_where_only_the_best_score_is_of_no_use_the_best_of_the_others_is_named(
     verdicts = [each["words"]["verdict"] for each in summaries(study) if each["label"] == "lr 4e-4"]
     assert verdicts == ["best score, and of no use: all of its generators collapsed"]
     alone = answer([item for item in items if item.trial["config"]["lr_g"] == 4e-4])
-    assert alone.headline.startswith("No setting is of use yet: all generators of the best one collapsed. Best score: ")
+    assert alone.headline.startswith("No setting is of use yet: all generators of the best collapsed. Best score: ")
     assert (alone.usable, alone.other) == (False, "")
 
 
@@ -268,7 +268,7 @@ def test_many_levels_are_summed_up():
 
 def test_one_seed_is_not_judged_and_five_are_proposed():
     found = answer([*trials(2e-4, (50,)), *trials(3e-4, (80,))])
-    assert "cannot be said with one seed" in found.headline
+    assert "Which setting is best is not judged, as seeds are too few." in found.headline
     assert "learning rate: one seed: not judged; 0.0002 is ahead." in found.factors
     assert "`gan-bench run test --profile full --seeds 0,1,2,3,4`, about 24 s" in found.proposal, "8 trials of 3 s"
 
@@ -534,11 +534,11 @@ def test_a_quick_study_is_told_to_run_quickly_and_whole():
 def test_a_setting_no_better_than_untrained_is_never_as_good():
     """Five seeds do not decide it, as one of them is low; the untrained ones are at 300."""
     useless = trials(3e-4, (20, 400, 420, 380, 500))
-    alone = answer([*trials(2e-4, (50, 52, 51, 49, 50)), *useless]).headline
-    assert alone.endswith("No test decides it, but the other is no better than untrained generators.")
+    alone = answer([*trials(2e-4, (50, 52, 51, 49, 50)), *useless])
+    assert alone.headline.endswith(". No setting is decidedly worse.")
+    assert "1 of 2 settings is no better than untrained generators." in alone.cautions
     three = answer([*trials(2e-4, (50, 52, 51, 49, 50)), *useless, *trials(4e-4, (51, 50, 52, 50, 51))]).headline
-    undecided = "may be as good; 1 other is undecided, and no better than untrained generators."
-    assert three.endswith((f"lr 4e-4 {undecided}", f"lr 2e-4 {undecided}"))
+    assert three.endswith(("lr 4e-4 may be as good.", "lr 2e-4 may be as good."))
     assert "3e-4" not in three
 
 
@@ -805,7 +805,7 @@ def test_the_best_of_a_stopped_suite_is_the_best_so_far(waiting, words):
 def test_others_that_have_not_finished_are_not_counted_as_beaten():
     begun = [*trials(2e-4, (50, 52, 49, 51, 50.5)), *trials(3e-4, (80, 83, 79, 84, 81))]
     rest = stored(with_lr(digits_trial(0), 1e-3), status="planned")
-    assert "decidedly better than the other finished one." in answer([*begun, rest]).headline
+    assert "decidedly better than the other." in answer([*begun, rest]).headline
 
 
 def test_settings_that_failed_are_not_waited_for():
@@ -843,29 +843,13 @@ def test_a_card_names_rivals_that_no_test_judges():
     assert "no test judges it against the best: lr 1e-4 failed in none, lr 2e-4 in 1 of 5" in _rank_in_words(other)
 
 
-def test_a_collapse_is_told_with_its_seed_and_its_classes():
-    """ "Few classes" was said of a generator of all ten, and nothing said which one it was."""
+def test_a_collapse_is_told_with_its_seed():
     items = [*trials(2e-4, (50, 52, 49)), *trials(3e-4, (80, 83, 79))]
-    for item, classes in zip(items, (10, 9, 10, 10, 10, 10), strict=True):
-        for metric, value in (("collapsed", float(item is items[1])), ("classes", float(classes))):
-            name = f"{metric}[lenet-mnist-v1,train,100]"
-            item.evaluations[-1]["scores"].append({"metric": metric, "name": name, "value": value})
+    for item in items:
+        score = {"metric": "collapsed", "name": "collapsed[lenet-mnist-v1,train,100]", "value": float(item is items[1])}
+        item.evaluations[-1]["scores"].append(score)
     (said,) = (each for each in answer(items).cautions if "collapsed" in each)
-    meaning = "half of the classes or fewer, or one class in over half of the images."
-    assert said == f"1 of 3 generators of the best setting counts as collapsed (seed 1): {meaning}", (
-        "nobody knows of how many"
-    )
-    lenet = {"extractor": "lenet-mnist-v1", "split": "train", "name": "classes[lenet-mnist-v1,train,100]"}
-    real = {"dataset": "digits", "image_size": 28, "samples": 100, "pictures": 50, "what": "held"}
-    real["scores"] = [{"metric": "classes", "value": 10.0, **lenet}]
-    for classes, why in ((9, "one class in over half of its images"), (4, "4 of 10 classes"), (6, "")):
-        next(each for each in items[1].evaluations[-1]["scores"] if each["metric"] == "classes")["value"] = float(
-            classes
-        )
-        ((_, _, (found,)),) = report_of(items, baselines={"test": [real]}).studies
-        (said,) = (each for each in found.cautions if "collapsed" in each)
-        told = f": seed 1, {why}." if why else f" (seed 1): {meaning}"
-        assert said == f"1 of 3 generators of the best setting counts as collapsed{told}"
+    assert said.startswith("1 of 3 generators of the best setting collapsed (seed 1): half of the classes or fewer")
 
 
 @pytest.mark.parametrize(

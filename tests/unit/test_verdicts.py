@@ -655,7 +655,7 @@ def test_a_tie_at_a_look_that_decides_nothing_is_a_tie_in_every_sentence():
     items = tied(3)
     _, _, answer = answered(items, Design.of_looks((3, 5)))
     assert "are a tie" in " ".join(answer.factors)
-    assert "No setting is decidedly worse: lr 1e-4 may be as good." in answer.headline
+    assert "No setting is decidedly worse; lr 1e-4 may be as good." in answer.headline
     for item in items:
         rate = item.trial["config"]["lr_g"]
         name = "collapsed[lenet-mnist-v1,train,100]"
@@ -665,7 +665,7 @@ def test_a_tie_at_a_look_that_decides_nothing_is_a_tie_in_every_sentence():
     assert "No test judges lr 1e-4: " in answer.headline
 
 
-def test_the_next_look_is_said_of_those_that_it_is_for():
+def test_the_next_look_is_said_where_it_is_for_some_alone():
     """Three rates: one far behind the best and open, one that was given up."""
     items = pair(5, 0.0, 0.15) + [trial(seed, 9e-4, np.exp(4.3 + 0.3 * NOISE[seed])) for seed in range(5)]
     study, _, answer = answered(items)
@@ -674,7 +674,7 @@ def test_the_next_look_is_said_of_those_that_it_is_for():
     closed = {each.text.rpartition(" or ")[2] for each in best if not each.next}
     assert open_, answer
     assert closed, answer
-    assert f"; the next look is at 8 seeds for {open_.pop()}" in answer.headline
+    assert "; the next look is at 8 seeds." in answer.headline
 
 
 def test_a_tie_asks_for_no_more_seeds():
@@ -848,7 +848,7 @@ def test_the_headline_calls_no_tie_decided():
     assert row["p"] < 0.01
     assert row["verdict"] == "tie"
     assert answer.headline.startswith("Best score: ")
-    assert "No setting is decidedly worse: lr 2e-4 may be as good" in answer.headline
+    assert "No setting is decidedly worse; lr 2e-4 may be as good" in answer.headline
     assert "are a tie" in sentence
 
 
@@ -1138,7 +1138,7 @@ def test_no_setting_is_the_best_before_all_have_begun():
     items = [*pair(5, np.log(2)), *(planned(with_lr(digits_trial(seed), 4e-4)) for seed in range(5))]
     study, _, answer = answered(items, Design.fixed(range(5)))
     assert answer.headline.startswith("Best score so far: lr 1e-4")
-    assert "It is decidedly better than the other finished one" in answer.headline
+    assert "It is decidedly better than the other" in answer.headline
     champion = _champion(study.scored[0])
     assert (champion.path, champion.why) == (
         None,
@@ -1252,8 +1252,7 @@ def test_collapses_are_counted_of_the_generators_that_were_looked_at():
     study, _, answer = answered([*items[:4], *of_fid_alone(items[4::2]), *items[5::2]], LOOKS)
     row = standings(study.scored[0]).row("lr 1e-4")
     assert (row.counted, list(row.remarks())) == (2, ["2 of 2 collapsed, 3 not looked at"])
-    (said,) = (each for each in answer.cautions if "count as collapsed" in each)
-    assert said.startswith("2 of 2 generators of the best setting that were looked at count as collapsed")
+    assert any(each.startswith("2 of 2 generators of the best setting collapsed") for each in answer.cautions)
 
 
 def test_a_collapse_that_was_measured_of_one_side_alone_withholds_no_test():

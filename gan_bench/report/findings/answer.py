@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
-from gan_bench.config.design import FEWEST
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import plain_markdown, plural, some_of
 from gan_bench.report.findings.factor_sentences import NAMED, factor_sentences
@@ -18,7 +14,7 @@ from gan_bench.report.findings.standings import Standing, Standings, standings
 from gan_bench.report.findings.tuning import tuning_sentences
 from gan_bench.report.study.frame import BAD, FAULTY, changed_between
 from gan_bench.report.study.stats import Interval
-from gan_bench.report.study.study import ScoredStudy, Study, values_of
+from gan_bench.report.study.study import ScoredStudy, Study
 from gan_bench.report.study.table import Column, interval_text, number
 
 
@@ -110,20 +106,20 @@ def _headline(found: Standings, best: Standing) -> str:
     start += f"; {plural(waiting, 'other setting')} {have} no score yet" if waiting else ""
     if not found.of("behind", "tied", "ahead", "unequal"):
         return f"{start}.{_alone(found, best, waiting)}"
-    return f"{start}. {_compared_with_others(found, best, waiting)}"
+    return f"{start}. {_compared_with_others(found, best)}"
 
 
 def _useless(best: Standing, useful: Standing | None) -> str:
     """Say why nobody would take the generators of the best setting, and which ones instead; nothing of others."""
     if not best.is_useless:
         return ""
-    why = f"all {'of its generators' if useful else 'generators of the best one'} collapsed"
+    why = "all generators of the best collapsed"
     if best.untrained is not None and best.median.estimate >= best.untrained:
         untrained = f"untrained generators ({MEASURES[primary_measure()].title} {number(best.untrained)})"
-        why = f"{'it' if useful else 'the best'} is no better than {untrained}"
+        why = f"the best is no better than {untrained}"
     if not useful:
         return f"No setting is of use yet: {why}. "
-    return f"The setting with the best score is of no use, as {why}; the best of the others is {_with_score(useful)}. "
+    return f"The best score is of no use: {why}; the best of the others is {_with_score(useful)}. "
 
 
 def _with_score(each: Standing) -> str:
@@ -135,32 +131,11 @@ def _collapse(best: Standing) -> str:
     collapsed = best.collapsed
     if collapsed.empty:
         return ""
-    some, count = len(collapsed), len(best.setting.done)
-    if count == 1:
-        start = "The one generator of the best setting counts"
-    elif some == count:
-        start = f"{'Both' if count == 2 else f'All {count}'} generators of the best setting count"
-    else:  # not all of them need have been looked at
-        seen = " that were looked at" if best.counted < count else ""
-        start = f"{some} of {best.counted} generators of the best setting{seen} count{'s' if some == 1 else ''}"
-    reasons = list(_signs(best))
-    if some < count and all(reasons):
-        return f"{start} as collapsed: {'; '.join(reasons)}."
-    which = f" (seed {_and_joined([*map(str, collapsed['seed'])])})" if some < count else ""
-    return f"{start} as collapsed{which}: half of the classes or fewer, or one class in over half of the images."
-
-
-def _signs(best: Standing) -> Iterator[str]:
-    """Yield which of the two signs of a collapse each generator shows; nothing where that cannot be told."""
-    scored, collapsed = best.scored, best.collapsed
-    real = [scores["classes"]["value"] for _, scores in scored.real() if "classes" in scores]
-    every, own = (values_of(trials, scored.final(), "classes") for trials in (scored.study.trials, collapsed))
-    half = pd.Series([*real, *every], dtype=float).max() / 2 if real else math.nan
-    for seed, classes in zip(collapsed["seed"], own, strict=True):
-        if classes <= half:
-            yield f"seed {seed}, {classes:g} of {2 * half:g} classes"
-        else:  # few real images may lack a class
-            yield f"seed {seed}, one class in over half of its images" if classes > half + 1 else ""
+    seeds = some_of([*map(str, collapsed["seed"])], NAMED)
+    return (
+        f"{len(collapsed)} of {plural(best.counted, 'generator')} of the best setting collapsed (seed {seeds}): "
+        "half of the classes or fewer, or one class in over half of the images."
+    )
 
 
 def _without_a_score(study: Study) -> str:
@@ -174,45 +149,34 @@ def _without_a_score(study: Study) -> str:
     return f"No trial has a score; {len(bad)} of {plural(len(study.trials), 'trial')} failed or diverged{most}{why}."
 
 
-def _compared_with_others(found: Standings, best: Standing, waiting: int) -> str:
+def _compared_with_others(found: Standings, best: Standing) -> str:
     """Return how the best setting stands against those that it was compared with."""
     if best.setting.study.design.extended:
         return (
             "Not all of these seeds are known to have been declared before the first: nothing is decided, and what is "
             "probable allows for the number of tests, not for looks."
         )
-    behind, tied, unequal, unknown = found.of("behind"), found.of("tied"), found.of("unequal"), found.of("unknown")
-    undecided = found.of("tied", "ahead")
-    compared = len(behind) + len(undecided) + len(unequal)
-    idle = [] if best.is_untrained else [each for each in undecided if each.is_untrained]
-    tied = [each for each in tied if each not in idle]
-    unlearned = _unlearned(len(idle), others=bool(tied or unequal or unknown))
-    as_good = f"{_named_settings(tied)} may be as good" if tied else ""
-    if behind and len(behind) == compared:
-        first = [f"It is decidedly better than {_others(compared, 'finished ' if waiting else '')}"]
-    elif behind:
-        first = [f"It is decidedly better than {len(behind)} of {compared} others", as_good, unlearned]
-    elif tied:
-        first = [f"No setting is decidedly worse: {as_good}", unlearned]
+    behind, ahead, unequal, unknown = (found.of(each) for each in ("behind", "ahead", "unequal", "unknown"))
+    tied = found.of("tied")
+    compared = len(behind) + len(tied) + len(ahead) + len(unequal)
+    as_good = _named_settings(each for each in tied if best.is_untrained or not each.is_untrained)
+    if behind:
+        every = {1: "the other", 2: "both others"}.get(compared, f"all {compared} others")
+        number = every if len(behind) == compared else f"{len(behind)} of {compared} others"
+        first = f"it is decidedly better than {number}"
     else:
-        first = [f"No test decides it, but {unlearned}"] if idle else []
-    yet = "yet " if any(each.next for each in unknown) else ""
-    not_yet = f"nothing can be said {yet}of {len(unknown)}" if unknown else ""
-    ahead = found.of("ahead")
-    rest = [_ahead(ahead), _unequal(found), _failed(found), not_yet, _next_look(found)]
-    said = "; ".join(filter(None, [*first, *rest]))
-    starts_with_a_name = not first and said.startswith(tuple(each.label for each in ahead))
-    return f"{said if starts_with_a_name else said[:1].upper() + said[1:]}."
-
-
-def _unlearned(count: int, *, others: bool) -> str:
-    """Say of undecided settings that they did not learn; ``others``: whether more settings are undecided."""
-    if not count:
-        return ""
-    if not others:
-        return f"{'the other is' if count == 1 else 'the others are'} no better than untrained generators"
-    are = "1 other is" if count == 1 else f"{count} others are"
-    return f"{are} undecided, and no better than untrained generators"
+        first = "no setting is decidedly worse" if tied or ahead else ""
+    said = [
+        first,
+        f"{as_good} may be as good" if as_good else "",
+        _ahead(ahead),
+        _unequal(found),
+        _failed(found),
+        f"nothing can be said of {len(unknown)}" if unknown else "",
+        _next_look(found),
+    ]
+    text = "; ".join(filter(None, said))
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _ahead(ahead: Sequence[Standing]) -> str:
@@ -240,22 +204,9 @@ def _unequal(found: Standings) -> str:
 
 
 def _next_look(found: Standings) -> str:
-    """Return when the comparison goes on, and with which settings where that is not one look for all of them."""
-    by_look: dict[int, list[str]] = {}
-    left = False
-    for each in found.of("tied", "ahead", "unequal", "unknown"):
-        if each.next:
-            by_look.setdefault(each.next, []).append(each.label)
-        left = left or not each.next
-    if len(by_look) == 1 and not left:
-        return f"the next look is at {min(by_look)} seeds"
-    looks = [f"at {look} seeds for {_and_joined(labels)}" for look, labels in sorted(by_look.items())]
-    return f"the next look is {', '.join(looks)}" if looks else ""
-
-
-def _and_joined(labels: list[str]) -> str:
-    named = [*labels[:NAMED], *([f"{len(labels) - NAMED} more"] if len(labels) > NAMED else [])]
-    return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
+    """Return when the comparison goes on, or nothing."""
+    looks = [each.next for each in found.of("tied", "ahead", "unequal", "unknown") if each.next]
+    return f"the next look is at {min(looks)} seeds" if looks else ""
 
 
 def _alone(found: Standings, best: Standing, waiting: int) -> str:
@@ -265,25 +216,7 @@ def _alone(found: Standings, best: Standing, waiting: int) -> str:
         alone = _failed(found)
         is_told = waiting or best.setting.study.withdrawn_before_first_look  # by the sentence before, or by a caution
         return f" {alone}." if alone else "" if is_told else " There is no other setting to compare it with."
-    if looks := [each.next for each in unknown if each.next]:
-        return f" Which setting is best is not judged before the look at {min(looks)} seeds."
-    if any(each.against and each.against.is_tested for each in unknown):
-        given_up = any(each.against and each.against.next for each in unknown)
-        more = ", and more are unlikely to decide it; given up" if given_up else ""
-        against = [each.against for each in unknown if each.against and each.against.seeds >= FEWEST]
-        needed = [each.needed for each in against if each.needed]
-        if needed and not given_up:
-            more = f"; a new study of {min(needed)} seeds would likely decide the clearest"
-        return f" Which setting is best is not judged: seeds are too few{more}."
-    why = "with one seed" if best.median.n == 1 else "as no other shares two seeds with it"
-    return f" Which setting is best cannot be said {why}."
-
-
-def _others(count: int, which: str) -> str:
-    if count == 1:
-        return f"the other {which}one" if which else "the other"
-    number = "both" if count == 2 else f"all {count}"
-    return f"{number} other {which}ones" if which else f"{number} others"
+    return f" Which setting is best is {found.unjudged}."
 
 
 def _named_settings(settings: Iterable[Standing]) -> str:
@@ -307,8 +240,8 @@ def _cautions(scored: ScoredStudy, found: Standings) -> Iterator[str]:
     machines = sorted(set(done["device_name"]) - {""})
     if len(machines) > 1:
         yield (
-            f"Trials ran on several devices ({_and_joined(machines)}): their times and costs are not comparable, and "
-            "equal seeds may draw other noise, which makes comparisons less sharp."
+            f"Trials ran on several devices ({some_of(machines, NAMED)}): their times and costs are not comparable, "
+            "and equal seeds may draw other noise, which makes comparisons less sharp."
         )
     if found.best is None:
         return
@@ -318,12 +251,10 @@ def _cautions(scored: ScoredStudy, found: Standings) -> Iterator[str]:
     if not scored.study.counts_collapses and found.of("behind", "tied", "ahead"):
         yield "Collapses were not counted, as no extractor of these scores knows classes: they withhold no verdict."
     useless = [each for each in found.rows if each.is_untrained]
-    if (useless and not found.best.is_untrained) or len(useless) > 1:
-        are = "is" if len(useless) == 1 else "are"
+    if useless:
         scores = sum(each.median.n > 0 for each in found.rows)
-        what = f"{len(useless)} of {scores} settings {are} no better than untrained generators"
-        is_all = len(useless) == scores
-        yield "No other is better, so comparisons say nothing about trained generators." if is_all else f"{what}."
+        are = "is" if len(useless) == 1 else "are"
+        yield f"{len(useless)} of {plural(scores, 'setting')} {are} no better than untrained generators."
     if lost := sum(each.lost for each in found.rows):
         counts = "counts" if lost == 1 else "count"
         yield f"{plural(lost, 'trial')} failed, diverged or could not be scored and {counts} as worst in the ranking."
@@ -346,22 +277,14 @@ def _beyond_real(scored: ScoredStudy, best: Standing) -> Iterator[str]:
 
 
 def _withdrawn(study: Study) -> Iterator[str]:
-    """Yield which trials did not end and are planned no longer; settings that differ in their cuts alone have a name.
-
-    A run with ``--epochs`` plans such, and the next one without it asks for others of the same names.
-    """
-    gone, groups = study.withdrawn, set(study.withdrawn["group"])
-    there = gone["suite_setting"].isin(set(study.trials["suite_setting"][~study.trials["group"].isin(groups)]))
-    there &= gone["dataset"] == study.dataset
-    names = tuple(dict.fromkeys(gone["suite_setting"][~there]))
-    never = "never ended" if (gone["device"] != "").any() else "never started"
-    for count, what, named in (
-        (int((~there).sum()), "not in the suite as it was last run", f": {some_of(names, NAMED, '; ')}"),
-        (int(there.sum()), "of settings that were last run with other epochs, training images or evaluations", ""),
-    ):
-        if count:
-            are, them = ("is", "it") if count == 1 else ("are", "them")
-            yield f"{plural(count, 'trial')} that {never} {are} {what}, and nothing waits for {them}{named}."
+    """Yield which trials did not end and are planned no longer, and which settings are compared with nothing."""
+    if count := len(study.withdrawn):
+        are, them = ("is", "it") if count == 1 else ("are", "them")
+        named = some_of([*dict.fromkeys(study.withdrawn["suite_setting"])], NAMED, "; ")
+        yield (
+            f"{plural(count, 'trial')} that did not end {are} not among those that the suite was last run with, and "
+            f"nothing waits for {them}: {named}."
+        )
     if study.withdrawn_before_first_look:
         named = some_of(sorted(study.withdrawn_before_first_look), NAMED, "; ")
         yield f"In no comparison, as the suite as it was last run asks for the rest of its seeds no longer: {named}."
