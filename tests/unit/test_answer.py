@@ -262,14 +262,14 @@ def test_many_levels_are_summed_up():
              trials(lr, (50, 60, 45, 55, 52) if i else (20, 21, 20, 22, 21))]  # fmt: skip
     said = [sentence for sentence in answer(items).factors if sentence.startswith("learning rate")]
     assert said[0].startswith("learning rate: 0.0001 is better than 0.0002 (")
-    assert said[3] == "learning rate: of 10 pairs of 5 levels, 6 are ties, 1 more is decided or probable."
+    assert said[3] == "learning rate: 10 pairs of 5 levels, 6 tie, 1 more decided or probable."
     assert len(said) == 4
 
 
 def test_one_seed_is_not_judged_and_five_are_proposed():
     found = answer([*trials(2e-4, (50,)), *trials(3e-4, (80,))])
     assert "Which setting is best is not judged, as seeds are too few." in found.headline
-    assert "learning rate: one seed: not judged; 0.0002 is ahead." in found.factors
+    assert "learning rate: not judged, as seeds are too few; 0.0002 is ahead." in found.factors
     assert "`gan-bench run test --profile full --seeds 0,1,2,3,4`, about 24 s" in found.proposal, "8 trials of 3 s"
 
 
@@ -292,7 +292,7 @@ def test_of_equal_scores_neither_is_ahead(fids):
         stored(digits_trial(seed, init=init), fid=fid) for init in ("dcgan", "default") for seed, fid in enumerate(fids)
     ]
     (said,) = (each for each in answer(items).factors if each.startswith("initial weights"))
-    one_seed = "initial weights: one seed: not judged; dcgan and default are equal so far."
+    one_seed = "initial weights: not judged, as seeds are too few."
     assert said == one_seed if len(fids) == 1 else "dcgan and default are a tie" in said
     rows = table(report_of(items).all, "factor-initial-weights").rows
     assert set(rows["winner"]) == {""}
@@ -301,10 +301,9 @@ def test_of_equal_scores_neither_is_ahead(fids):
 @pytest.mark.parametrize(
     ("fids", "said"),
     [
-        ([(50, 60), (60, 50)], "each is ahead in 1 of 2 recipes"),
-        ([(50, 60), (60, 60)], "0.0002 is ahead in 1 of 2 recipes"),
-        ([(50, 60), (60, 60), (60, 50)], "each is ahead in 1 of 3 recipes"),
-        ([(60, 50), (50, 60), (60, 50)], "0.0003 is ahead in 2 of 3 recipes"),
+        ([(50, 60), (60, 50)], ""),
+        ([(50, 60), (60, 60)], "; 0.0002 is ahead in 1 of 2 recipes"),
+        ([(60, 50), (50, 60), (60, 50)], "; 0.0003 is ahead in 2 of 3 recipes"),
     ],
 )
 def test_where_recipes_disagree_as_often_neither_is_ahead(fids, said):
@@ -314,7 +313,7 @@ def test_where_recipes_disagree_as_often_neither_is_ahead(fids, said):
         trial = replace(trial, config=replace(trial.config, recipe=f"recipe-{number}"))
         items += [stored(with_lr(trial, lr), fid=fid) for lr, fid in zip((2e-4, 3e-4), pair, strict=True)]
     (found,) = (each for each in answer(items).factors if each.startswith("learning rate"))
-    assert found == f"learning rate: one seed: not judged; {said}."
+    assert found == f"learning rate: not judged, as seeds are too few{said}."
 
 
 def test_settings_of_unequal_cost_are_added_up():
@@ -349,7 +348,7 @@ def test_one_seed_is_not_given_up():
         for lr, fid in ((2e-4, 50), (3e-4, 60))
     ]
     found = answer(items)
-    assert any("one seed: not judged" in each for each in found.factors)
+    assert any("not judged" in each for each in found.factors)
     assert not any("given up" in each for each in found.factors)
     assert "5 seeds, which can decide" in found.proposal
 
@@ -542,40 +541,22 @@ def test_a_setting_no_better_than_untrained_is_never_as_good():
     assert "3e-4" not in three
 
 
-def test_a_difference_that_hardly_is_one_proposes_no_hundreds_of_seeds():
-    items = [*trials(2e-4, (50, 60, 45, 55, 52)), *trials(3e-4, (51, 57, 47, 56, 51))]
-    (said,) = [sentence for sentence in answer(items).factors if sentence.startswith("learning rate")]
-    assert said.endswith("; a difference as small as the one seen takes over 30 seeds to show.")
-
-
 def test_what_follows_from_a_difference_in_few_seeds_is_said_on_that_condition():
     """Of 60 simulated studies of two equal settings 12 said that a new study would decide it."""
     items = [*trials(2e-4, (50, 60, 45, 55, 52)), *trials(3e-4, (54, 61, 55, 54, 60))]
     (said,) = [sentence for sentence in answer(items).factors if sentence.startswith("learning rate")]
     assert said.endswith("; a new study of 12 seeds would likely decide the clearest if the difference is as seen.")
-    items = [*trials(2e-4, (50, 60, 45, 55, 52)), *trials(3e-4, (55, 62, 53, 56, 60))]
-    designs = {("test", 1, "full", "digits"): Design.of_looks(margin=None)}
-    ((_, _, (found,)),) = report_of(items, designs=designs).studies
-    (said,) = [sentence for sentence in found.factors if sentence.startswith("learning rate")]
-    assert said.endswith("; next look at 8 seeds, likely decided at 12 if the difference is as seen.")
 
 
-def test_seeds_that_are_too_few_and_looks_that_are_over_make_no_difference_small():
-    """ "Too small for 30 seeds to show" stood beside a table that said 4, and after the last of three looks."""
+def test_no_seeds_are_named_where_they_are_too_few_or_no_look_is_left():
     two = [*trials(2e-4, (50, 52)), *trials(3e-4, (80, 79)), *trials(4e-4, (120, 118))]
     (said,) = [each for each in answer(two).factors if each.startswith("learning rate")]
-    assert said == "learning rate: of 3 pairs of 3 levels, 3 are not judged, as these seeds are too few."
-    even = [*trials(2e-4, (50, 50)), *trials(3e-4, (67, 39))]
-    (said,) = [each for each in answer(even).factors if each.startswith("learning rate")]
-    assert said == "learning rate: not judged, as these seeds are too few; 0.0002 is ahead."
-    one = [each for each in two if each.trial["config"]["seed"] == 0]
-    (said,) = [each for each in answer(one).factors if each.startswith("learning rate")]
-    assert said == "learning rate: of 3 pairs of 3 levels, 3 are not judged with one seed."
+    assert said == "learning rate: 3 pairs of 3 levels, 3 not judged."
     noise = np.random.default_rng(1).normal(0, 0.1, (2, 12))
     twelve = [*trials(2e-4, 50 * np.exp(noise[0])), *trials(3e-4, 53 * np.exp(noise[1]))]
     made = report_of(twelve, designs={("test", 1, "full", "digits"): Design.of_looks((5, 8, 12), margin=None)})
     (over,) = [each for _, _, (found,) in made.studies for each in found.factors if each.startswith("learning rate")]
-    assert over == "learning rate: undecided between 0.0002 and 0.0003; no look is left."
+    assert over == "learning rate: undecided between 0.0002 and 0.0003."
 
 
 def test_settings_no_better_than_untrained_are_counted():
@@ -829,7 +810,7 @@ def test_pairs_of_levels_are_counted_by_what_became_of_them():
     levels = {1e-4: spread, 2e-4: spread, 3e-4: spread[::-1], 4e-4: [10 * fid for fid in spread]}
     items = [item for lr, fids in levels.items() for item in trials(lr, fids)]
     rest = [sentence for sentence in answer(items).factors if "pairs of" in sentence]
-    assert rest[0].startswith("learning rate: of 6 pairs of 4 levels, 1 is a tie, 2 are undecided")
+    assert rest[0].startswith("learning rate: 6 pairs of 4 levels, 1 tie, 2 undecided")
 
 
 def test_a_card_names_rivals_that_no_test_judges():

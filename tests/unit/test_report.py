@@ -88,7 +88,7 @@ def test_factor_table_finds_the_better_learning_rate(study):
     interval = scipy_stats.t.interval(0.95, 4, loc=gaps.mean(), scale=scipy_stats.sem(gaps))
     assert (row["ratio_low"], row["ratio_high"]) == pytest.approx(tuple(np.exp(interval)))
     assert row["verdict"] == "0.0003"
-    assert (row["more"], row["permutation"]) == ("", None), "five seeds: a permutation test could not decide"
+    assert (row["needed"], row["permutation"]) == (None, None), "five seeds: a permutation test could not decide"
 
 
 @pytest.mark.parametrize(

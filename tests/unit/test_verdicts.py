@@ -292,11 +292,9 @@ def test_a_comparison_whose_look_is_to_come_counts_among_the_tests():
 def test_what_is_futile_is_given_up():
     row, sentence, answer = row_of(pair(5, 0.01, 0.3))
     assert row["p"] > 0.5
-    assert (row["found"], row["open"], row["too_noisy"]) == ("undecided", False, True)
+    assert (row["found"], row["open"]) == ("undecided", False)
     assert row["verdict"] == "undecided, given up"
-    assert (
-        "; given up, as more seeds are unlikely to decide it; the spread is too large to show equivalence" in sentence
-    )
+    assert "; given up, as more seeds are unlikely to decide it" in sentence
     assert answer.proposal is None
     assert row_of(pair(8, 0.07, 0.3))[0]["open"] is False
     assert row_of(pair(5, 0.2, 0.3))[0]["open"] is True
@@ -392,7 +390,7 @@ def test_a_setting_that_failed_in_every_seed_but_one_is_no_setting_of_one_seed(d
 
 def test_one_seed_alone_is_not_judged_even_where_it_failed():
     items = [trial(0, 1e-4, 25.0, collapsed=True), trial(0, 2e-4, 40.0, collapsed=False)]
-    assert row_of(items, Design.fixed([0]))[0]["verdict"] == "not judged: one seed"
+    assert row_of(items, Design.fixed([0]))[0]["verdict"] == "not judged: too few seeds"
 
 
 def test_the_best_median_of_a_setting_counts_lost_seeds_as_its_ranking_does():
@@ -406,9 +404,8 @@ def test_the_best_median_of_a_setting_counts_lost_seeds_as_its_ranking_does():
     assert won["fid.best"] == won["fid.median"] == 44.0
 
 
-def test_equal_collapses_are_named_beside_an_equivalence():
+def test_of_equal_collapses_it_is_not_said_that_none_was_seen():
     _, sentence, _ = row_of(pair(12, 0.02, 0.03, collapsed=(1, 1)))
-    assert "2 runs collapsed, as many on either side" in sentence
     assert "none was seen" not in sentence
 
 
@@ -565,8 +562,8 @@ def test_of_three_levels_it_is_said_which_no_test_judges_and_which_a_look_will()
     _, _, answer = answered(items)
     (sentence,) = [each for each in answer.factors if each.startswith("learning rate")]
     assert sentence == (
-        "learning rate: of 3 pairs of 3 levels, 3 are undecided; next look at 8 seeds for 1 of 3; 0.0001 failed in "
-        "none, 0.0003 in 3 of 5; 0.0002 failed in none, 0.0003 in 3 of 5."
+        "learning rate: 3 pairs of 3 levels, 3 undecided; next look at 8 seeds; 0.0001 failed in none, 0.0003 in 3 of "
+        "5; 0.0002 failed in none, 0.0003 in 3 of 5."
     )
 
 
@@ -924,11 +921,11 @@ def test_a_setting_that_failed_in_every_seed_is_named_and_was_not_untrained():
 @pytest.mark.parametrize(
     ("seeds", "ratios", "said"),
     [
-        (5, (0.5, 0.98), "FID still improved at the end of training in 1 of 2 kinds of training (decided, FID "
+        (5, (0.5, 0.98), "FID still improved at the end of training in 1 of 2 recipes (decided, FID "
          "\N{MULTIPLICATION SIGN} 0.50); undecided in 1; decided before the last look"),
-        (5, (0.98, 0.98), "undecided whether FID still improved at the end of training in 2 of 2 kinds of training."),
-        (3, (0.5, 0.5), "whether FID still improved at the end of training is not judged before the look at 5 seeds."),
-        (3, (0.5,), "whether FID still improved at the end of training is not judged before the look at 5 seeds."),
+        (5, (0.98, 0.98), "whether FID still improved at the end of training: undecided."),
+        (3, (0.5, 0.5), "improved at the end of training: not judged before the look at 5 seeds."),
+        (3, (0.5,), "whether FID still improved at the end of training: not judged before the look at 5 seeds."),
     ],
 )  # fmt: skip
 def test_epochs_improved_where_a_test_says_so(seeds, ratios, said):
@@ -940,7 +937,7 @@ def test_epochs_improved_where_a_test_says_so(seeds, ratios, said):
             late, early = 50.0 * ratio * np.exp(0.1 * NOISE[seed]), 50.0 * np.exp(0.1 * NOISE[seed - 2])
             items.append(stored(of_length, fid=late, early=early))
     ((_, _, (answer,)),) = report_of(items, designs={("test", 1, "full", "digits"): LOOKS}).studies
-    assert any(each.startswith(f"epochs: {said}") for each in answer.factors), answer.factors
+    assert any(said in each for each in answer.factors if each.startswith("epochs: ")), answer.factors
 
 
 def test_what_is_decided_worse_at_the_end_of_training_is_said_at_every_length():
@@ -951,7 +948,7 @@ def test_what_is_decided_worse_at_the_end_of_training_is_said_at_every_length():
             items.append(stored(of_length, fid=late + NOISE[seed], early=early + NOISE[seed]))
     ((_, tables, (answer,)),) = report_of(items, designs={("test", 1, "full", "digits"): LOOKS}).studies
     (said,) = (each for each in answer.factors if each.startswith("epochs"))
-    assert "still improved at the end of training in 1 of 2 kinds of training (decided" in said
+    assert "still improved at the end of training in 1 of 2 recipes (decided" in said
     assert "it was better one evaluation earlier in 1 (decided" in said
     study = tables_of(items)
     assert all("verdict.epochs" in each["words"] for each in summaries(study)), "each setting takes part in one"
@@ -967,7 +964,7 @@ def test_a_difference_that_does_not_matter_is_no_improvement():
     designs = {("test", 1, "full", "digits"): LOOKS}
     ((_, _, (answer,)),) = report_of(items, designs=designs).studies
     (said,) = (each for each in answer.factors if each.startswith("epochs"))
-    assert said.endswith("FID no longer improved at the end of training; no difference that matters.")
+    assert said.endswith("whether FID still improved at the end of training: no difference that matters.")
 
 
 def within_trials(collapsed_early=0, collapsed_late=0, collapsed_average=0):
@@ -1004,7 +1001,7 @@ def within_trials(collapsed_early=0, collapsed_late=0, collapsed_average=0):
             {"collapsed_early": 1, "collapsed_late": 3},
             "epochs",
             "undecided: epoch 1 collapsed in 1 of 5, epoch 2 in 3 of 5",
-            "epochs: undecided whether FID still improved at the end of training: epoch 1 collapsed in 1 of 5, epoch 2",
+            "epochs: whether FID still improved at the end of training: undecided; ",
         ),
         (  # as all training begins
             {"collapsed_early": 5, "collapsed_late": 1},
@@ -1029,7 +1026,7 @@ def test_a_recipe_whose_later_epochs_collapsed_more_is_no_improvement():
     made = report_of([*within_trials(collapsed_late=2), *items], designs={("test", 1, "full", "digits"): LOOKS})
     ((_, _, (answer,)),) = made.studies
     (said,) = (each for each in answer.factors if each.startswith("epochs"))
-    assert "still improved at the end of training in 1 of 2 kinds of training" in said
+    assert "still improved at the end of training in 1 of 2 recipes" in said
     assert said.endswith("; mnist-mlp-z100, 2 epochs: epoch 1 collapsed in none, epoch 2 in 2 of 5.")
 
 
@@ -1043,7 +1040,7 @@ def test_collapses_of_both_g_and_its_average_are_seen():
     ((_, _, (answer,)),) = report_of(items, designs={("test", 1, "full", "digits"): LOOKS}).studies
     (said,) = (each for each in answer.factors if each.startswith("moving average"))
     assert "are equivalent" in said
-    assert "10 runs collapsed, as many on either side" in said
+    assert "none was seen" not in said
 
 
 def planned(trial_):
@@ -1266,7 +1263,7 @@ def test_generators_whose_collapses_nobody_counted_are_not_said_to_have_had_none
     """Equivalence was said to leave collapses possible "though none was seen" where nobody had looked."""
     row, sentence, answer = row_of(of_fid_alone(pair(12, 0.0, 0.01)))
     assert row["found"] == "equivalent"
-    assert sentence.endswith("no difference above the margin; collapses were not counted.")
+    assert sentence.endswith("no difference above the margin.")
     assert [each for each in answer.cautions if each.startswith("Collapses were not counted, as no extractor")]
 
 

@@ -11,11 +11,10 @@ from gan_bench.config.design import FEWEST
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import plural, some_of
 from gan_bench.report.findings.factors import AVERAGE_FACTOR, EPOCHS, Factor
-from gan_bench.report.findings.verdicts import NO_LOOK, Judged
+from gan_bench.report.findings.standings import not_judged
+from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.study.stats import ALPHA
 
-MANY_SEEDS = 30
-"""More seeds than these are not named: a difference so small beside its spread is as good as none."""
 _AS_SEEN = "if the difference is as seen"
 """What follows from a difference in few seeds: the true one may be none, or far larger."""
 SMALL = 0.095
@@ -45,22 +44,14 @@ def _rest_of_pairs(pairs: list[list[Judged]], sure: list[list[Judged]]) -> str:
     levels = {level for pair in pairs for each in pair for level in _levels(each)}
     left = [pair for pair in pairs if pair not in sure]
     counts = Counter[str](pair[0].found if len({each.found for each in pair}) == 1 else "undecided" for pair in left)
-    words = {"equivalent": ("equivalent", "equivalent"), "tie": ("a tie", "ties"), "undecided": ("undecided",) * 2}
-    said = [
-        f"1 is {one}" if n == 1 else f"{n} are {many}" for kind, (one, many) in words.items() if (n := counts[kind])
-    ]
-    if waiting := [each for pair in left for each in pair if each.found == "not judged"]:
-        some = counts["not judged"]
-        start = f"{some} {'is' if some == 1 else 'are'}" if some else "a part is"
-        more = "" if any(row.next for row in waiting) else _needs(waiting)
-        said.append(f"{start} {_not_judged(waiting, 'not judged with one seed')}{more}")
+    said = [f"{n} {kind}" for kind in ("equivalent", "tie", "undecided", "not judged") if (n := counts[kind])]
     if len(sure) > NAMED:
-        said.append(f"{len(sure) - NAMED} more {'is' if len(sure) == NAMED + 1 else 'are'} decided or probable")
-    undecided = [each for pair in left for each in pair if each.found == "undecided"]
+        said.append(f"{len(sure) - NAMED} more decided or probable")
+    undecided = [each for pair in left for each in pair if each.found in ("undecided", "not judged")]
     several = len({each.recipe for each in undecided}) > 1
     withheld = dict.fromkeys(f"{f'{each.recipe}: ' if several else ''}{each.why}" for each in undecided if each.why)
     why = f"; {some_of([*withheld], NAMED, '; ', '; and {} more')}" if withheld else ""
-    return f"of {len(pairs)} pairs of {len(levels)} levels, {', '.join(said)}{_needs(undecided)}{why}" if said else ""
+    return f"{len(pairs)} pairs of {len(levels)} levels, {', '.join(said)}{_needs(undecided)}{why}" if said else ""
 
 
 def _levels(judged: Judged) -> tuple[str, str]:
@@ -100,13 +91,10 @@ def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
 def _not_judged_at_all(pair: _Pair) -> str:
     if pair.rows != pair.of("not judged"):
         return ""
-    first, second = _levels(pair.rows[0])
     wins = Counter(row.winner for row in pair.rows if row.winner)
-    leader = first if wins[first] > wins[second] else second
-    ahead = f"{leader} is ahead" if wins[first] != wins[second] else "each is ahead"
-    so_far = f"; {ahead}{pair.within(wins[leader])}" if wins else f"; {first} and {second} are equal so far"
-    more = "" if any(row.next for row in pair.rows) else _needs(pair.rows)
-    return f"{_not_judged(pair.rows)}{so_far if any(row.size for row in pair.rows) else ''}{more}"
+    (leader, most), *others = [*wins.most_common(), ("", 0)]
+    ahead = f"; {leader} is ahead{pair.within(most)}" if all(count < most for _, count in others) and leader else ""
+    return f"{_not_judged(pair.rows)}{ahead}"
 
 
 def _one_is_better(pair: _Pair) -> str:
@@ -163,56 +151,33 @@ def _ties(pair: _Pair) -> str:
 def _remarks(rows: Sequence[Judged]) -> str:
     """Say what limits a verdict: pairs without a score, why it is withheld, an early decision."""
     lost = sum(row.lost for row in rows)
-    said = [f"; {plural(lost, 'pair')} without a score"] if lost else []
-    said += (f"; {f'{row.recipe}: ' if len(rows) > 1 else ''}{row.why}" for row in rows if row.why)
-    return "".join([*said, _overstated([row for row in rows if row.found == "decided"])])
+    said = [
+        f"{plural(lost, 'pair')} without a score" if lost else "",
+        *(f"{f'{row.recipe}: ' if len(rows) > 1 else ''}{row.why}" for row in rows if row.why),
+        _overstated(rows),
+    ]
+    return "".join(f"; {each}" for each in said if each)
 
 
 def _collapses(equivalent: Sequence[Judged]) -> str:
     """Say how far equal scores of few seeds rule out that one side collapses more often."""
-    counts = [row.collapses for row in equivalent if row.collapses is not None]
-    if len(counts) < len(equivalent):
-        return "; collapses were not counted"
-    if any(counts):
-        return f"; {sum(counts)} runs collapsed, as many on either side"
-    share = f"{1 - ALPHA ** (1 / min(row.seeds for row in equivalent)):.0%}"
-    return f"; collapses in up to {share} of runs are possible though none was seen"
+    clean = [row.seeds for row in equivalent if row.collapses == 0]
+    share = f"{1 - ALPHA ** (1 / min(clean)):.0%}" if clean else ""
+    return f"; collapses in up to {share} of runs are possible though none was seen" if clean else ""
 
 
-def _not_judged(rows: Sequence[Judged], of_one: str = "one seed: not judged") -> str:
-    following = [each.following for each in rows if each.following]
-    if following:
-        return f"not judged before the look at {min(following)} seeds"
-    if any(each.next and each.seeds > 1 for each in rows):
-        return "not judged, as these seeds are too few, and given up, as more are unlikely to decide it"
-    return "not judged, as these seeds are too few" if any(each.is_tested for each in rows) else of_one
+def _not_judged(rows: Sequence[Judged]) -> str:
+    return not_judged(min((each.following for each in rows if each.following), default=None))
 
 
 def _needs(rows: Sequence[Judged]) -> str:
     """Return when undecided comparisons are judged again, or how many seeds a study needs that finds out."""
-    following = [each.following for each in rows if each.following]
-    enough = [each for each in rows if each.seeds >= FEWEST]  # what fewer say of the seeds needed is a guess
-    needed = [each.needed for each in enough if each.needed is not None]
-    if following:
-        likely = f", likely decided at {min(needed)} {_AS_SEEN}" if needed else ""
-        some = f" for {len(following)} of {len(rows)}" if len(following) < len(rows) else ""
-        return f"; next look at {min(following)} seeds{some}{likely}"
-    tested = [row for row in rows if not row.why]
-    noisy = "; the spread is too large to show equivalence" if any(row.too_noisy for row in tested) else ""
-    if any(row.next for row in tested):
-        return f"; given up, as more seeds are unlikely to decide it{noisy}"
-    if noisy:
-        return noisy
-    if needed and min(needed) <= MANY_SEEDS:
-        return f"; a new study of {min(needed)} seeds would likely decide the clearest {_AS_SEEN}"
-    return _out_of_reach([row for row in enough if row.more])
-
-
-def _out_of_reach(asked: Sequence[Judged]) -> str:
-    """Say why none of the undecided comparisons tells how many seeds a new study needs, if there are any."""
-    if any(row.more == NO_LOOK for row in asked):
-        return "; no look is left"
-    return f"; a difference as small as the one seen takes over {MANY_SEEDS} seeds to show" if asked else ""
+    if following := [each.following for each in rows if each.following]:
+        return f"; next look at {min(following)} seeds"
+    if any(row.next for row in rows if not row.why):
+        return "; given up, as more seeds are unlikely to decide it"
+    needed = [each.needed for each in rows if each.needed and each.seeds >= FEWEST]  # what fewer say of it is a guess
+    return f"; a new study of {min(needed)} seeds would likely decide the clearest {_AS_SEEN}" if needed else ""
 
 
 def _epochs_sentence(rows: Sequence[Judged]) -> str:
@@ -222,49 +187,35 @@ def _epochs_sentence(rows: Sequence[Judged]) -> str:
     open_, waiting = ([row for row in rows if row.found == found] for found in ("undecided", "not judged"))
     improved = [row for row in rows if row.winner == row.second_level and row.is_sure]
     worse = [row for row in rows if row.winner == row.first_level and row.is_sure]
-    is_split = any(", " in row.recipe for row in rows)  # recipes that were trained at several lengths
-    what = f"{count} kinds of training" if is_split else plural(count, "recipe")
-    asked = f"{title} still improved at the end of training"
-    if len(waiting) == count:
-        whole = [row.following for row in rows if row.following and row.seeds >= row.following]
-        before = f"not judged before all settings have the {min(whole)} seeds of the next look" if whole else ""
-        return f"{EPOCHS}: whether {asked} is {before or _not_judged(rows, 'not judged with one seed')}."
-    if count == 1 and open_:
-        return f"{EPOCHS}: undecided whether {asked}{f': {open_[0].why}' if open_[0].why else ''}."
 
     def within(some: Sequence[Judged]) -> str:
-        return f" in {len(some)}" if count > 1 else ""
+        return f" in {len(some)}" if len(some) < count else ""
 
-    if open_ and not improved:
-        said = f"{EPOCHS}: undecided whether {asked} in {len(open_)} of {what}"
-    elif count > 1:
-        said = f"{EPOCHS}: {asked} in {len(improved)} of {what}"
-    else:
-        said = f"{EPOCHS}: {asked if improved else f'{title} no longer improved at the end of training'}"
-    said += f" ({_degree(improved)})" if improved else ""
-    said += f"; it was better one evaluation earlier{within(worse)} ({_degree(worse)})" if worse else ""
-    said += f"; no difference that matters{within(same)}" if same else ""
-    said += f"; undecided in {len(open_)}" if open_ and improved else ""
-    said += f"; not judged in {len(waiting)}" if waiting else ""
-    withheld = "".join(f"; {row.recipe}: {row.why}" for row in rows if row.why)
-    early = _overstated([row for row in rows if row.found == "decided"])
-    return f"{said}{early}{withheld}."
+    asked = f"{title} still improved at the end of training"
+    where = f" in {len(improved)} of {plural(count, 'recipe')}" if count > 1 else ""
+    start = f"{asked}{where} ({_degree(improved)}); " if improved else f"whether {asked}: "
+    said = [
+        f"it was better one evaluation earlier{within(worse)} ({_degree(worse)})" if worse else "",
+        f"no difference that matters{within(same)}" if same else "",
+        f"undecided{within(open_)}" if open_ else "",
+        f"{_not_judged(waiting)}{within(waiting)}" if waiting else "",
+        _overstated(rows),
+        *(f"{row.recipe}: {row.why}" for row in rows if row.why),
+    ]
+    return f"{EPOCHS}: {(start + '; '.join(filter(None, said))).removesuffix('; ')}."
 
 
-def _overstated(decided: Sequence[Judged]) -> str:
+def _overstated(rows: Sequence[Judged]) -> str:
     """Warn of the ratios of what was decided before its last look."""
-    is_early = any(row.early for row in decided)
-    return "; decided before the last look, so the ratio is probably overstated" if is_early else ""
+    is_early = any(row.early for row in rows if row.found == "decided")
+    return "decided before the last look, so the ratio is probably overstated" if is_early else ""
 
 
-def _degree(rows: Sequence[Judged]) -> str:
+def _degree(sure: Sequence[Judged]) -> str:
     """Say how sure comparisons are, counted where they differ in that, with the size of their differences."""
-    sure = [row for row in rows if row.is_sure]
-    counts = {kind: n for kind in ("decided", "probable") if (n := sum(row.found == kind for row in sure))}
-    if len(rows) in counts.values():
-        return f"{sure[0].found}{_gain(sure)}"
-    degree = ", ".join(f"{n} {kind}" for kind, n in counts.items())
-    return f"{degree or 'none decided'}{_gain(sure) if sure else ''}"
+    counts = Counter(row.found for row in sure)
+    degree = sure[0].found if len(counts) == 1 else ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items()))
+    return f"{degree}{_gain(sure)}"
 
 
 def _gain(rows: Sequence[Judged]) -> str:

@@ -94,8 +94,9 @@ _COLUMNS = [
            "score (Holm; times their number where equivalence may be claimed); the others are exploratory."),
     Column("permutation", "p (permutation)", "p", "p (permutation): sign-flip test, from six seeds on."),
     Column(
-        "more",
+        "needed",
         "seeds needed",
+        "count",
         note="seeds needed: in all, for a decision with 80 % power, if the difference is as seen; a look where looks "
         "are declared, else those of a new study: seeds that nobody declared decide nothing.",
     ),

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, fields, replace
 from gan_bench.config.design import Design
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.report.findings.sides import (
-    MOST_SEEDS,
     LevelPair,
     PairedComparison,
     compared,
@@ -24,9 +23,6 @@ from gan_bench.report.study.stats import (
 )
 from gan_bench.report.study.study import ScoredStudy
 from gan_bench.report.study.table import arrow, put_interval
-
-NO_LOOK = "no look"
-"""What tables say of the seeds needed where no look that is left is likely to decide."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +45,7 @@ class Judged:
         open: Whether another look is worth its seeds.
         next: Seeds of the next look, or None.
         early: Whether its look was not the last one that was declared.
-        too_noisy: Whether the spread keeps every look from showing equivalence.
         needed: Seeds that a decision takes, or None where nobody can say.
-        more: The same as people read it.
         seeds: Seeds that count.
         pairs: Pairs with a score on both sides.
         lost: Pairs without one.
@@ -73,9 +67,7 @@ class Judged:
     open: bool = False
     next: int | None = None
     early: bool = False
-    too_noisy: bool = False
     needed: int | None = None
-    more: str = ""
     seeds: int = 0
     pairs: int = 0
     lost: int = 0
@@ -86,11 +78,6 @@ class Judged:
     def is_sure(self) -> bool:
         """Whether one level is better, decided or probably."""
         return self.found in ("decided", "probable")
-
-    @property
-    def is_tested(self) -> bool:
-        """Whether the seeds of some look were tested, decisive or not."""
-        return self.numbers.get("p") is not None
 
     @property
     def loser(self) -> str:
@@ -239,7 +226,6 @@ def _judged(made: PairedComparison) -> Judged:
     tested, is_fixed, is_declared = made.repeated is not None, made.design.is_fixed, not made.design.extended
     found, why = made.verdict()
     wanted = tested and made.is_primary and not why and found in ("undecided", "not judged") and is_declared
-    needed = made.needed if wanted else None
     shown = pair.shown if tested else replace(pair.shown, low=None, high=None)
     judged = Judged(
         recipe=recipe,
@@ -255,9 +241,7 @@ def _judged(made: PairedComparison) -> Judged:
         open=made.is_open(found),
         next=made.look.next,
         early=0 < made.look.number < made.design.looks[-1] and not made.design.is_fixed,
-        too_noisy=made.is_too_noisy,
-        needed=needed,
-        more="" if not wanted else str(needed) if needed else f"over {MOST_SEEDS}" if is_fixed else NO_LOOK,
+        needed=made.needed if wanted else None,
         seeds=len(pair.values),
         pairs=known,
         lost=len(pairs) - known,
@@ -288,7 +272,7 @@ def _verdict_text(judged: Judged, design: Design) -> str:
     if judged.measure != primary_measure():
         return f"exploratory: {winner}" if found == "probable" else found
     if found == "not judged" and not judged.next:
-        return f"not judged: {'too few seeds' if judged.is_tested else 'one seed'}"
+        return "not judged: too few seeds"
     if found in ("undecided", "not judged"):
         following = f" (next look at {judged.next} seeds)" if judged.next else ""
         return f"{found}{following if judged.open else ', given up' if judged.next else ''}"
