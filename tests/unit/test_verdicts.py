@@ -889,7 +889,7 @@ def test_a_setting_that_the_test_calls_better_is_not_said_to_be_as_good():
     assert rows[0]["verdict"] == "0.0002"
     assert "lr 2e-4 is decidedly better in the mean over equal seeds, with a worse median" in answer.headline
     assert "as good" not in answer.headline
-    assert tags(study)["lr 2e-4"].startswith("ahead: decidedly better than lr 1e-4")
+    assert tags(study)["lr 2e-4"].startswith("decidedly better in the mean over equal seeds than lr 1e-4")
 
 
 @pytest.mark.parametrize(("design", "seeds"), [(LOOKS, 5), (Design.fixed(range(5)), 5), (LOOKS, 12)])
@@ -1068,7 +1068,7 @@ def test_settings_that_have_not_begun_are_tests_too(third, found):
     if found == "undecided":
         assert row["corrected"] == pytest.approx(3 * row["p"])
         assert champion.path is None
-        assert champion.why.endswith("1 other may be as good; 1 other planned and without a score yet")
+        assert champion.why.endswith("1 may be as good; 1 planned and without a score yet")
         assert [each.label for each in standings(study.scored[0]).of("waiting")] == ["lr 4e-4"]
     else:
         assert row["corrected"] == row["p"]
@@ -1139,9 +1139,9 @@ def test_no_setting_is_the_best_before_all_have_begun():
     champion = _champion(study.scored[0])
     assert (champion.path, champion.why) == (
         None,
-        "lr 1e-4 is not decided: 1 other planned and without a score yet",
+        "lr 1e-4 is not decided: 1 decidedly worse; 1 planned and without a score yet",
     )
-    assert tags(study)["lr 1e-4"] == "best: decidedly better than 1 of 2 others"
+    assert tags(study)["lr 1e-4"] == "best: 1 decidedly worse; 1 planned and without a score yet"
 
 
 @pytest.mark.parametrize("factor", ["epochs", "EMA-of-G"])

@@ -24,7 +24,7 @@ from gan_bench.records.record import Protocol
 from gan_bench.records.schema import ScoreLine, TrialFile
 from gan_bench.report.findings.answer import score_text
 from gan_bench.report.findings.command import whole_command
-from gan_bench.report.findings.standings import Standing, not_judged, standings
+from gan_bench.report.findings.standings import Standing, standings
 from gan_bench.report.study.settings import architecture_of
 from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.study import ScoredStudy, Setting
@@ -144,26 +144,11 @@ def _rank_in_words(standing: Standing) -> str:
     among = f"{plural(count, 'setting')} of suite {study.of_version} on {study.dataset}{name}"
     place = f"Place {standing.rank} of {among}, by the median {MEASURES[primary_measure()].title}"
     if standing.rank_status == "best":
-        said = [
-            (len(found.of("behind")), "decidedly better than {}"),
-            (len(found.of("tied")), "{} may be as good"),
-            (len(found.of("unknown")), f"{{}} {found.unjudged}"),
-            (len(found.of("ahead")), "{} decidedly better in the mean over equal seeds"),
-            (len(found.of("unequal")), f"no test judges {{}}, which {found.unlike}"),
-            (len(found.of("waiting")), "{} planned and without a score yet"),
-        ]
-        words = "; ".join(words.format(count) for count, words in said if count)
+        words = found.in_words
         if standing.is_useless and found.useful:
             words += f"{'; ' * bool(words)}its score is of no use, and of the others {found.useful.label} is the best"
         return f"{place}{': ' * bool(words)}{words}."
-    best = found.best.label
-    return {
-        "unequal": f"{place}; no test judges it against the best: {standing.why}.",
-        "ahead": f"{place}; decidedly better in the mean over equal seeds than {best}, whose median is the best.",
-        "withdrawn": f"{place}; compared with none, as its suite asks for the rest of its seeds no longer.",
-        "behind": f"{place}: decidedly worse than the best, {best}.",
-        "unknown": f"{place}; against the best, {best}, {not_judged(standing.next)}.",
-    }.get(standing.rank_status, f"{place}: not decidedly worse than the best, {best}.")
+    return f"{place}; {standing.in_words(found.best.label)}."
 
 
 def _cost(setting: Setting, stored: StoredTrial) -> str:

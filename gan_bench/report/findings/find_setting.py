@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gan_bench.config.naming import means
 from gan_bench.core.errors import RecordError, UserError
-from gan_bench.core.text import as_typed, plural, some_of
+from gan_bench.core.text import as_typed, some_of
 from gan_bench.report.findings.standings import Standing, standings
 from gan_bench.report.study.frame import FAULTY
 from gan_bench.report.study.studies import read_studies
@@ -145,16 +145,8 @@ def _champion(scored: ScoredStudy) -> Champion:
     best = found.best
     if best is None:
         return Champion(title, "", None, "no finished trial has a score")
-    rivals = [
-        (len(found.of("tied")), "may be as good"),
-        (len(found.of("unknown")), found.unjudged),
-        (len(found.of("ahead")), "decidedly better in the mean over equal seeds"),
-        (len(found.of("waiting")), "planned and without a score yet"),
-        (len(found.of("unequal")), f"{found.unlike}, which no test judges"),
-    ]
-    why = "; ".join(f"{plural(count, 'other')} {words}" for count, words in rivals if count)
     if not found.is_decided:
-        why = why or "there is nothing to compare it with"
+        why = found.in_words or "there is nothing to compare it with"
         return Champion(title, best.label, None, f"{best.label} is not decided: {why}")
     if best.is_collapsed:
         return Champion(title, best.label, None, f"all generators of {best.label} collapsed")

@@ -125,6 +125,17 @@ class Standing:
         """Return the mean of a measure over the finished seeds with its interval; None without a score."""
         return interval_of(values_of(self.setting.done, self.scored.final(), metric), MEASURES[metric].bounds)
 
+    def in_words(self, best: str) -> str:
+        """Say how a setting with a rank stands against the best one, whose name is given."""
+        return {
+            "behind": f"decidedly worse than {best}",
+            "tied": f"undecided against {best}",
+            "ahead": f"decidedly better in the mean over equal seeds than {best}, whose median is the best",
+            "unequal": f"no test judges it against {best}: {self.why}",
+            "unknown": f"against {best} {not_judged(self.next)}",
+            "withdrawn": "compared with none, as it is no longer planned",
+        }.get(self.rank_status, self.rank_status)
+
     def remarks(self) -> Iterator[str]:
         """Yield what its scores alone would hide: a collapsed generator can have the highest precision."""
         if self.label in self.setting.study.withdrawn_before_first_look:
@@ -196,6 +207,19 @@ class Standings:
         """What is said of settings of which nothing is known yet, in a few words."""
         looks = [each.next for each in self.of("unknown") if each.next]
         return not_judged(min(looks, default=None))
+
+    @property
+    def in_words(self) -> str:
+        """How the others stand against the best, in a few words; nothing where there are none."""
+        said: list[tuple[RankStatus, str]] = [
+            ("behind", "decidedly worse"),
+            ("tied", "may be as good"),
+            ("unknown", self.unjudged),
+            ("ahead", "decidedly better in the mean over equal seeds"),
+            ("unequal", f"{self.unlike}, which no test judges"),
+            ("waiting", "planned and without a score yet"),
+        ]
+        return "; ".join(f"{count} {words}" for status, words in said if (count := len(self.of(status))))
 
     @property
     def unlike(self) -> str:
