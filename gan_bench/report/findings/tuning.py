@@ -145,16 +145,11 @@ def tuning_sentences(scored: ScoredStudy) -> Iterator[str]:
         return
     most = min(len(arm.values) for arm in found)
     primary = MEASURES[primary_measure()].title
-    ahead = {k: _leading(found, k) for k in (1, most)}
-    parts = [
-        f"with {k} {' and '.join(labels)} (median best {primary} {value_text(float(f'{value:.4g}'))})"
-        if math.isfinite(value)
-        else f"with {k} none, as most seeds of most settings were lost"
-        for k, (value, labels) in ahead.items()
-    ]
-    leaders = {labels[0] if math.isfinite(value) and len(labels) == 1 else "" for value, labels in ahead.values()}
-    agree = "one leads at both budgets" if len(leaders) == 1 else "no test says whether that is more than chance"
-    yield f"random settings: {'; '.join(parts)}{f': {agree}' if any(leaders) else ''}."
+    parts = []
+    for k in (1, most):
+        value, labels = _leading(found, k)
+        parts.append(f"with {k} {' and '.join(labels)} (median best {primary} {value_text(float(f'{value:.4g}'))})")
+    yield f"random settings: {'; '.join(parts)}; no test says whether that is more than chance."
 
 
 def _leading(found: Sequence[Arm], k: int) -> tuple[float, list[str]]:
