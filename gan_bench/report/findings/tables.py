@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import decimal
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -36,8 +35,8 @@ _OF_COLLAPSED = "trials with half of the classes or fewer, or one class in over 
 _BRACKETS = "In brackets: the lowest to the highest seed; from six seeds on, the median's 95 % interval."
 MANY_VALUES = 6
 """Of more differing values a ranking shows a setting's short name, and the values behind its scores."""
-WITHIN = (2.0, 1.25)
-"""Times to a primary score are given for these multiples of that of the recipe's best setting."""
+NEAR = 1.25
+"""A score is near the best of its recipe up to so many times of it."""
 
 
 def study_tables(study: Study) -> Iterator[Table]:
@@ -272,25 +271,22 @@ def _outputs(study: Study) -> str:
 
 def cost_table(scored: ScoredStudy) -> Table:
     """What settings cost, training and scoring apart, and how soon they come near the best of their recipe."""
-    primary = primary_measure()
-    title, scores = MEASURES[primary].title, scored.by_epoch()
-    targets = _targets(scored)
+    scores, targets = scored.by_epoch(), _targets(scored)
     rows = []
     for setting in scored.study.settings:
         row, done = setting.row(), setting.done
         row |= {name: median_of(done[name]) for name in COSTS}
-        for number, target in enumerate(targets.get(setting.recipe, ())):
-            if target is None:
-                continue
+        if (target := targets.get(setting.recipe)) is not None:
             first = scores[scores["value"] <= target].sort_values("epoch").drop_duplicates("trial").set_index("trial")
             seconds = done["trial"].map(first["train_seconds"])
-            row[f"target_{number}"], row[f"to_{number}"] = target, median_of(seconds)
-            row[f"reached_{number}"] = f"{seconds.notna().sum()} of {len(done)}" if len(done) else ""
+            row["target"], row["to_target"] = target, median_of(seconds)
+            row["reached"] = f"{seconds.notna().sum()} of {len(done)}" if len(done) else ""
         rows.append(row)
+    title = MEASURES[primary_measure()].title
     peak = "Peak memory: of the GPU where one trained, else of the process, which in-line trials share."
     near = (
-        f"Best {title}: of the recipe's best setting; multiples of it are rounded up to two digits, and reached at the "
-        "first evaluation at or below; seconds are of training until then, over the trials that reached it."
+        f"Near: {NEAR:g} times the best {title} of the recipe's settings, reached at the first evaluation at or below; "
+        "seconds are of training until then, over the trials that reached it."
     )
     columns = [
         Column("setting", "setting", essential=True),
@@ -299,35 +295,19 @@ def cost_table(scored: ScoredStudy) -> Table:
         Column("images_per_second", "images/s", "rate"),
         Column("peak_megabytes", "peak MB", "count", peak),
         Column("kilojoules", "GPU kJ", "number", "Energy where the GPU reports its power."),
-        *(
-            column
-            for number, times in enumerate(WITHIN)
-            for column in (
-                Column(f"target_{number}", f"{times:g} times best {title}", "number", near),
-                Column(f"to_{number}", f"s to {times:g} times best", "seconds", near),
-                Column(f"reached_{number}", f"reached {times:g} times best", note=near),
-            )
-        ),
+        Column("target", f"near the best {title}", "number", near),
+        Column("to_target", "s until near", "seconds", near),
+        Column("reached", "came near", note=near),
     ]
     note = f"Medians over finished seeds, so that one training that waited for others does not count. Scores {scored}."
     return scored.study.table("cost", "cost", columns, pd.DataFrame(rows), note, scored.protocol)
 
 
-def _targets(scored: ScoredStudy) -> dict[str, tuple[float | None, ...]]:
-    """Return the primary scores that count as near the best, by recipe; None where untrained generators reach it."""
+def _targets(scored: ScoredStudy) -> dict[str, float]:
+    """Return the primary scores that count as near the best, by recipe, unless untrained generators have them."""
     best = {each.setting.recipe: each for each in reversed(standings(scored).ranked)}
-    found = {}
-    for recipe, standing in best.items():
-        beyond = math.inf if standing.untrained is None else standing.untrained
-        near = [_round_up(times * standing.median.estimate) for times in WITHIN]
-        found[recipe] = tuple(each if each < beyond else None for each in near)
-    return found
-
-
-def _round_up(value: float) -> float:
-    """Round up to two significant digits; what is not above 0 is 0."""
-    rounded = decimal.Context(prec=2, rounding=decimal.ROUND_CEILING).create_decimal(str(value))
-    return max(0.0, float(rounded))
+    near = {recipe: NEAR * each.median.estimate for recipe, each in best.items()}
+    return {recipe: score for recipe, score in near.items() if score < (best[recipe].untrained or math.inf)}
 
 
 # -------------------------------------------------------------------------------------------- per epoch
