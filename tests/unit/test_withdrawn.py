@@ -283,6 +283,14 @@ def test_a_setting_that_was_cut_short_has_a_mark_and_a_place_of_its_own():
     assert "come last" not in text
 
 
+def test_settings_that_were_cut_short_are_not_said_not_to_be_there():
+    """The headline knew no other setting, and the next sentence named some."""
+    items = [*(trial(seed, fid=50.0) for seed in range(5)), *gone(*(trial(seed, 5e-4, 60.0) for seed in range(2)))]
+    _, _, (answer,) = reported(items)
+    assert answer.headline.endswith("(lenet-mnist-v1,train,64).")
+    assert answer.cautions[0].endswith("no longer: lr 5e-4.")
+
+
 # ---------------------------------------------------------------------------- what is proposed
 
 

@@ -187,7 +187,7 @@ def _judge_family(made: Iterable[PairedComparison], p_values: Iterable[float], t
 def _without_mean(scored: ScoredStudy, levels: LevelPair) -> Judged | None:
     """Judge two levels that no seed has of all settings, as one was lost in every seed, or each seed lost some setting.
 
-    A later look may have such seeds. Levels of which nothing is known are not judged.
+    Before the first look there may be such seeds to come. Levels of which nothing is known are not judged.
     """
     recipe, first, second, pairs = levels
     if pairs.empty:
@@ -200,8 +200,8 @@ def _without_mean(scored: ScoredStudy, levels: LevelPair) -> Judged | None:
     why = ""
     if failed:
         why = f"{' and '.join(failed)} failed in every seed"
-    elif look.number and "rest" in pairs and bad.groupby(pairs["seed"]).any().all():
-        why = "in every seed a setting failed"
+    elif look.number and (known or bad.any()):
+        why = "no seed has a score of every setting"
     elif look.next is None or not (known or bad.any()):
         return None
     judged = Judged(
