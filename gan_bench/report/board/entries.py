@@ -65,7 +65,6 @@ class Entry:
         auditors: When and on what it was audited.
         card: What its card says.
         records: Digests of the ends of its finished trials.
-        beside_versions: Whether its table has settings of other versions of its suite.
     """
 
     key: Key
@@ -80,7 +79,6 @@ class Entry:
     auditors: tuple[str, ...]
     card: Card
     records: frozenset[str]
-    beside_versions: bool = False
 
     @property
     def setting(self) -> Setting:
@@ -88,20 +86,9 @@ class Entry:
         return self.standing.setting
 
     @property
-    def version(self) -> str:
-        """The version of its suite where there are others: ``version 1``; else nothing."""
-        study = self.setting.study
-        return f"version {study.version}" if study.outdated or self.beside_versions else ""
-
-    @property
     def suite(self) -> str:
-        """Its suite, with the version where there are others."""
-        return f"{self.setting.study.suite} {self.version}".rstrip()
-
-    @property
-    def label(self) -> str:
-        """The setting's name in tables, with the version of its suite where there are others."""
-        return f"{self.setting.label} ({self.version})" if self.version else self.setting.label
+        """Its suite with its version."""
+        return f"{self.setting.study.suite} version {self.setting.study.version}"
 
     @property
     def published(self) -> str:
@@ -276,26 +263,27 @@ def read_board(folders: Sequence[Path]) -> tuple[list[Entry], list[NotOnBoard]]:
             for each in entries(folder, place):
                 if isinstance(each, NotOnBoard):
                     left.append(each)
-                elif not any(each.key == other.key and each.records == other.records for other in shown):
+                else:
                     shown.append(each)
         except UserError as error:
             left.append(NotOnBoard(printable(str(folder)), str(error)))
     if not shown:
         raise UserError("; ".join(f"{each.folder}: {each.why}" for each in left) or "there is nothing to show")
-    earlier = [(each, more) for each in shown if (more := _with_more(each, shown)) is not None]
-    left += [_published_again(each, more) for each, more in earlier]
-    return [each for each in shown if not any(each is other for other, _ in earlier)], left
+    with_all = [(each, _with_all(each, shown)) for each in shown]
+    left += [_published_again(each, more) for each, more in with_all if more is not each]
+    return [each for each, more in with_all if more is each], left
 
 
-def _with_more(entry: Entry, shown: Sequence[Entry]) -> Entry | None:
-    """Return the entry with most records of those that have all of an entry's, and more."""
-    found = [each for each in shown if each.key == entry.key and entry.records < each.records]
-    return max(found, key=lambda each: len(each.records), default=None)
+def _with_all(entry: Entry, shown: Sequence[Entry]) -> Entry:
+    """Return the first entry with most records of those that have all of an entry's: itself, if it stands for them."""
+    return max(
+        (each for each in shown if each.key == entry.key and entry.records <= each.records),
+        key=lambda each: len(each.records),
+    )
 
 
 def _published_again(entry: Entry, more: Entry) -> NotOnBoard:
-    """Leave out what stands with more seeds, and keep what audits say against its records."""
+    """Leave out what stands with as many seeds or more, and keep what audits say against its records."""
     name = printable(f"{entry.setting.label} ({entry.setting.study.title})")
-    seeds = f"its {len(entry.records)} seeds are" if len(entry.records) > 1 else "its seed is"
-    against = "".join(f"; {text}" for text in entry.contradicted)
-    return NotOnBoard(entry.folder, f"{name}: {seeds} among the {len(more.records)} of {more.folder}{against}")
+    seeds = f"its {plural(len(entry.records), 'seed')} are among the {len(more.records)} of {more.folder}"
+    return NotOnBoard(entry.folder, "; ".join([f"{name}: {seeds}", *entry.contradicted]))

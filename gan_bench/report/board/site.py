@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
+from statistics import median
 
 import pandas as pd
 
@@ -18,12 +19,13 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import markdown_cell, plain_markdown, plural, printable, slug, some_of
 from gan_bench.records.layout import PLAN, RECORD, RecordDirectory
 from gan_bench.report.board.entries import Entry, Key, NotOnBoard, read_board
-from gan_bench.report.board.tiers import can_be_parted, tiers
+from gan_bench.report.board.tiers import tiers
 from gan_bench.report.card.text import card_values
 from gan_bench.report.files import WrittenFiles
 from gan_bench.report.page.page import filled_template, own_text, shown_table
 from gan_bench.report.page.samples import grid_uri
 from gan_bench.report.study.frame import quick_text
+from gan_bench.report.study.stats import Interval
 from gan_bench.report.study.table import Column, Table, arrow, cells, median_of, put_interval, records, to_csv
 
 NOTE = (
@@ -42,8 +44,6 @@ MARK = "<title>gan_bench board</title>"
 CARDS = "cards"
 LIST = "board-files.txt"
 """Lists the files that the next board in the folder may remove; a report there has a list of its own."""
-AGREED = 0.02
-"""Relative difference that baselines of machines may have: they draw other noise, and round otherwise."""
 NAMED = 3
 """Publications that a sentence names."""
 NARROW = ("grouped", "label", "median")
@@ -153,13 +153,9 @@ def card_name(entry: Entry) -> str:
 
 
 def _table(key: Key, found: Sequence[Entry], *, named: bool) -> BoardTable:
-    versions: dict[str, set[int]] = {}
-    for entry in found:
-        versions.setdefault(entry.setting.study.suite, set()).add(entry.setting.study.version)
-    rows = [replace(each, beside_versions=len(versions[each.setting.study.suite]) > 1) for each in found]
-    ordered = sorted(rows, key=lambda entry: (*entry.standing.place, entry.setting.name))
+    ordered = sorted(found, key=lambda entry: (*entry.standing.place, entry.setting.name))
     together = list(zip(tiers([entry.sample for entry in ordered]), ordered, strict=True))
-    frame = pd.DataFrame([*(_row(group, entry) for group, entry in together), *_baseline_rows(rows)])
+    frame = pd.DataFrame([*(_row(group, entry) for group, entry in together), *_baseline_rows(found)])
     quick = " (QUICK profile, cut down)" if key.profile == "quick" else ""
     images = "+".join(each[:8] or "unknown" for each in key.images.split("+")) if named else ""
     title = f"{key.dataset}{f' (images {images})' * named}, {key.image_size}x{key.image_size}, {key.protocol}{quick}"
@@ -175,7 +171,7 @@ def _row(group: int | None, entry: Entry) -> dict[str, object]:
         "not_grouped": entry.sample.why_not,
         "grouped": str(group) if group else f"not grouped: {entry.sample.why_not}",
         "setting": setting.name,
-        "label": entry.label,
+        "label": setting.label,
         "machine": entry.machine,
         "from": entry.published,
         "seeds": score.n,
@@ -191,19 +187,18 @@ def _row(group: int | None, entry: Entry) -> dict[str, object]:
 
 
 def _baseline_rows(rows: Sequence[Entry]) -> Iterator[dict[str, object]]:
-    """Yield what real images and untrained generators come to: once where folders agree, else folder by folder."""
+    """Yield what real images and untrained generators come to: the median over folders, from the least to the most."""
     known: dict[str, dict[str, float]] = {}
     for entry in rows:
         for row in entry.standing.scored.baseline_rows((primary_measure(),)):
             value = row.get(primary_measure())
             if value is not None and math.isfinite(float(value)):
                 known.setdefault(str(row["setting"]), {}).setdefault(entry.published, float(value))
-    places = {entry.published for entry in rows}
     for text, values in known.items():
-        first = next(iter(values.values()))
-        agree = values.keys() == places and all(math.isclose(v, first, rel_tol=AGREED) for v in values.values())
-        for place, value in [("", first)] if agree else values.items():
-            yield {"setting": text, "label": text, "median": value, "from": place, "baseline": True}
+        shown: dict[str, object] = {"setting": text, "label": text, "baseline": True}
+        each = sorted(values.values())
+        put_interval(shown, "median", Interval(median(each), each[0], each[-1], len(each)))
+        yield shown
 
 
 def _said(together: Sequence[tuple[int | None, Entry]]) -> Iterator[str]:
@@ -212,9 +207,8 @@ def _said(together: Sequence[tuple[int | None, Entry]]) -> Iterator[str]:
         members = [entry for each, entry in together if each == group]
         if len(members) > 1:
             best, others = members[0], plural(len(members) - 1, "setting")
-            left = [entry.sample for each, entry in together if each is not None and each >= group]
-            why = "cannot be told apart from it" if can_be_parted(left) else "no test judges, as seeds are too few"
-            yield f"Group {group}: {best.label} on {best.machine} ({best.published}), and {others} that {why}."
+            where = f"{best.setting.label} on {best.machine} ({best.published})"
+            yield f"Group {group}: {where}, and {others} that no test finds worse."
 
 
 def _shared(rows: Sequence[Entry]) -> Iterator[str]:

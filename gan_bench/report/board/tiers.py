@@ -57,20 +57,10 @@ def unpaired_p(first: Sample, second: Sample) -> float:
     return max(2 * float(special.stdtr(freedom, -t)), float(coincidence(fewer)))
 
 
-def _looked(first: Sample, second: Sample, p: float) -> float:
-    """Return the p value that allows for the looks of either study: seeds that are added until a test decides."""
-    return max((repeated_p(each.looks, each.look, p) for each in (first, second) if each.looks), default=p)
-
-
 def _repeated(first: Sample, second: Sample) -> float:
-    return _looked(first, second, unpaired_p(first, second))
-
-
-def can_be_parted(samples: Sequence[Sample]) -> bool:
-    """Return whether a test may find any of some settings worse than the first, with the seeds and looks they have."""
-    head, *others = samples
-    least = [_looked(head, each, float(coincidence(min(len(head.values), len(each.values))))) for each in others]
-    return any(p <= ALPHA for p in correct_for_choice(least))
+    """Return the p value that allows for the looks of either study: seeds that are added until a test decides."""
+    p = unpaired_p(first, second)
+    return max((repeated_p(each.looks, each.look, p) for each in (first, second) if each.looks), default=p)
 
 
 def tiers(samples: Sequence[Sample]) -> list[int | None]:
