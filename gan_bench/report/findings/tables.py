@@ -107,11 +107,7 @@ def setting_table(scored: ScoredStudy) -> Table:
         row["sd_draws"] = values_of(done, draws, primary).mean()
         row["train_seconds"] = median_of(done["train_seconds"])
         row["remarks"] = "; ".join(each.remarks())
-        row["best"] = each.rank_status == "best"
-        row["tied"] = each.rank_status in ("tied", "ahead")
-        row["unknown"] = each.rank_status == "unknown"
-        row["unjudged"] = each.rank_status == "unequal"
-        row["withdrawn"] = each.rank_status == "withdrawn"
+        row["rank_status"] = each.rank_status
         rows.append(row)
     frame = pd.DataFrame(rows)
     frame = frame.sort_values("rank", na_position="last", kind="stable")

@@ -257,7 +257,7 @@ def _ranking(table: Table, chapter: Chapter) -> dict[str, object]:
             "image": pictures.get(label),
             "trial": trials.get(label),
             "colour": known[label].colour if label in known else None,
-            "best": row.get("best") is True,
+            "best": row.get("rank_status") == "best",
             "remarks": row["remarks"] if isinstance(row.get("remarks"), str) else "",
         }
         link = next((cell for cell, column in zip(shown["cells"], made["columns"], strict=True)

@@ -12,11 +12,12 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, one_line
 from gan_bench.report.study.table import RANKED, Column, Table, cell, cells, filled, note_of, number, records
 
-MARKS = {"tied": r"$^{\dagger}$", "unjudged": r"$^{\ddagger}$", "withdrawn": r"$^{\S}$", "unknown": r"$^{\P}$"}
-"""By the flag of a row."""
+_DAGGER = r"$^{\dagger}$"
+MARKS = {"tied": _DAGGER, "ahead": _DAGGER, "unequal": r"$^{\ddagger}$", "withdrawn": r"$^{\S}$", "unknown": r"$^{\P}$"}
+"""By the rank status of a row."""
 _OF_ALL = "Best in bold; dagger: not decidedly worse (paired t test over seeds, corrected over all settings, 0.05)."
 _OF_SOME = {
-    "unjudged": "Double dagger: not judged, as it collapsed or failed more or less often, or had other data or code.",
+    "unequal": "Double dagger: not judged, as it collapsed or failed more or less often, or had other data or code.",
     "withdrawn": "Section sign: not judged, as it was taken out of the suite before its first look.",
     "unknown": "Paragraph sign: not judged, as too few seeds of it and of the best have ended.",
 }
@@ -68,7 +69,7 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
     an asymmetric interval, stands in braces.
 
     Args:
-        table: The table; rows flagged ``best`` or with one of ``MARKS`` are marked in the column that ranks them.
+        table: The table; the best row and those of one of ``MARKS`` are marked in the column that ranks them.
         columns: Keys of the columns to show, in order, those that the table lacks left out; where it has none of
             them, or for None, those that fit a page.
     """
@@ -78,12 +79,12 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
     _name_baselines(written, rows, shown)
     marked = (
         any(column.key == RANKED for column in shown)
-        and any(row.get("best") is True for row in rows)
+        and any(row.get("rank_status") == "best" for row in rows)
         and any(row.get(f"{RANKED}_n", 0) > 1 for row in rows)
     )
     form = "".join(_alignment(column, [row[i] for row in written]) for i, column in enumerate(shown))
     head = " & ".join(f"{{{escape_latex(one_line(column.title))}}}" for column in shown)
-    there = [words for flag, words in _OF_SOME.items() if any(row.get(flag) is True for row in rows)]
+    there = [words for status, words in _OF_SOME.items() if any(row.get("rank_status") == status for row in rows)]
     marks = [_OF_ALL, *there] if marked else []
     caption = " ".join([f"{table.title}.", note_of(table, [table.columns.index(c) for c in shown]), *marks])
     body = [f"{' & '.join(texts)} \\\\" for texts in written]
@@ -162,9 +163,9 @@ def _latex_cell(row: Mapping[str, object], column: Column) -> str:
     text = _number(row, column) if _is_numeric(column) else escape_latex(one_line(cell(row, column)))
     if column.key != RANKED or not text:
         return text
-    if row.get("best") is True:
+    if row.get("rank_status") == "best":
         return rf"\textbf{{{text}}}"
-    mark = next((mark for flag, mark in MARKS.items() if row.get(flag) is True), "")
+    mark = MARKS.get(str(row.get("rank_status")))
     return f"{text} {mark}" if mark else text
 
 
