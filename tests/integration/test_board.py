@@ -419,10 +419,10 @@ class TestBoard:
             assert "x" * 400 not in written
             assert "\n# H1" not in written
 
-    @pytest.mark.parametrize("name", sorted(HOSTILE))
-    def test_names_are_text_wherever_they_stand(self, tmp_path, name):
-        folder = publish(tmp_path / "a", HOSTILE[name])
-        build_board([folder], tmp_path / "site")
+    def test_names_are_text_wherever_they_stand(self, tmp_path):
+        folders = [publish(tmp_path / name, machine, settings=1) for name, machine in HOSTILE.items()]
+        (table,) = build_board(folders, tmp_path / "site").tables
+        assert len(table.entries) == len(HOSTILE)
         for page in (tmp_path / "site").rglob("*.html"):
             text = page.read_text()
             assert "<script>alert" not in text
