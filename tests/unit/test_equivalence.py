@@ -18,7 +18,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import Suites, write_plan
 from gan_bench.report.compare.comparison import compare
-from gan_bench.report.compare.equivalence import common_settings, equivalence_table, same_settings
+from gan_bench.report.compare.equivalence import equivalence_table, same_settings
 from gan_bench.report.compare.welch import judged_together, welch
 from gan_bench.terminal.console import PlainConsole
 from gan_bench.terminal.tables import print_table
@@ -465,26 +465,6 @@ def test_scores_of_other_protocols_are_not_compared():
     assert same_settings(side((50.0, 51.0, 52.0)), fewer) == []
 
 
-@pytest.mark.parametrize(
-    ("lr", "said"),
-    [
-        (1e-4, ": the scores of a setting that both have are of 64 images against the train split under lenet-mnist-v1 "
-        "in the first, and of 100 images against the train split under lenet-mnist-v1 in the second, which are no "
-        "comparable numbers; train one of them again with --samples or --extractor as the other was"),
-        (9e-4, "; name the fields that must be equal with --match, such as recipe,lr"),
-    ],
-)  # fmt: skip
-def test_other_samples_are_asked_for_where_a_setting_would_match_then(tmp_path, lr, said):
-    """They were of settings that have nothing in common, and a list of what several suites were scored with."""
-    for seed in range(3):
-        write(tmp_path / "old", with_lr(digits_trial(seed), 1e-4), 50.0)
-        write(tmp_path / "old", with_lr(digits_trial(seed, suite="other"), 3e-4), 50.0, generated=80)
-        write(tmp_path / "new", with_lr(digits_trial(seed, suite="third"), lr), 50.0, generated=100)
-    with pytest.raises(UserError) as error:
-        compare(tmp_path / "old", tmp_path / "new", match="settings")
-    assert str(error.value).partition(" have no finished setting in common")[2] == said
-
-
 def test_settings_that_are_equal_in_named_fields_are_compared_and_the_rest_is_listed():
     changed = {"lr_g": 9e-4, "betas_g": (0.5, 0.999), "betas_d": (0.5, 0.999), "loss": "hinge"}
     (row,) = same_settings(side((50.0, 51.0, 52.0)), side((60.0, 61.0, 62.0), **changed), fields=["recipe"])
@@ -535,7 +515,7 @@ def test_settings_that_were_scored_otherwise_are_said_to_be(tmp_path):
         write(tmp_path / "old", digits_trial(seed), 50.0)
         config = replace(digits_trial(seed).config, suite="another")
         write(tmp_path / "new", replace(digits_trial(seed), config=config), 50.0, generated=50)
-    with pytest.raises(UserError, match=r"of 50 images against the train split under .*; train one of them again"):
+    with pytest.raises(UserError, match=r"no finished setting in common that was scored .*; train one again as in"):
         compare(tmp_path / "old", tmp_path / "new")
 
 
@@ -575,8 +555,6 @@ def test_the_same_setting_without_a_common_epoch_is_told_from_another_one():
     (row,) = same_settings(short, long, fields=["recipe", "lr", "betas"])
     assert "scored at epoch: 2 / 9" in row["differs"]
     assert row["epochs"] is None
-    assert common_settings(short, long)
-    assert not common_settings(short, side((60.0, 61.0), lr_g=9e-4))
 
 
 def test_a_side_without_a_score_of_a_trained_generator_is_left_out():

@@ -14,16 +14,13 @@ from gan_bench.config.design import MARGIN
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import plain_markdown, plural
-from gan_bench.records.record import Protocol
 from gan_bench.report.compare.changes import SETTING_COLUMNS, CollapseChanges, setting_changes
 from gan_bench.report.compare.conditions import differences_of
 from gan_bench.report.compare.equivalence import (
     AUTO,
     EXACT,
     SETTINGS,
-    common_settings,
     equivalence_table,
-    protocols_apart,
     same_settings,
 )
 from gan_bench.report.compare.folder import ComparedFolder, one_version_each
@@ -169,34 +166,15 @@ def compare(
         raise UserError("a tolerance is of trials that both folders have; settings are judged with --margin")
     compared = _compare_settings(before, after, MARGIN if margin is None else margin, fields)
     if not compared.tables and not compared.unsure:
-        raise UserError(f"{old} and {new} have no finished setting in common{_apart(before, after, fields)}")
+        raise UserError(
+            f"{old} and {new} have no finished setting in common that was scored at the same epoch by the same "
+            "extractor, split and number of images; train one again as in the other (--samples, --extractor), or name "
+            "fewer fields that must be equal with --match, such as recipe,lr"
+        )
     if match != AUTO:
         return compared
     said = "no trial is in both folders, so settings were compared, of which none can be called worse"
     return replace(compared, unsure=[said, *compared.unsure])
-
-
-def _apart(before: ComparedFolder, after: ComparedFolder, fields: tuple[str, ...]) -> str:
-    """Return how settings that both folders have were scored, where that is what separates them, or what to do."""
-    ways = protocols_apart(before.trials, after.trials, fields, (before.suites, after.suites))
-    if ways:
-        one, other = (_protocol_in_words(Protocol(name)) for name in ways[0])
-        more = f", and so on in {plural(len(ways) - 1, 'other setting')}" if len(ways) > 1 else ""
-        return (
-            f": the scores of a setting that both have are of {one} in the first, and of {other} in the second{more}, "
-            "which are no comparable numbers; train one of them again with --samples or --extractor as the other was"
-        )
-    if not fields and common_settings(before.trials, after.trials, (before.suites, after.suites)):
-        return ": they were scored at no common epoch; --match recipe,lr,betas compares the last of each"
-    more = "fewer" if fields else "the"
-    return f"; name {more} fields that must be equal with --match, such as recipe,lr"
-
-
-def _protocol_in_words(protocol: Protocol) -> str:
-    """Return in words how scores were taken."""
-    average = " of the moving average" if protocol.average else ""
-    images = plural(protocol.generated, "image")
-    return f"{images}{average} against the {protocol.reference} split under {protocol.extractor}"
 
 
 def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: float | None) -> Comparison | None:

@@ -24,7 +24,6 @@ from gan_bench.records.reader import StoredTrial
 from gan_bench.report.compare.scored_settings import (
     UNMATCHED,
     BySetting,
-    Data,
     ScoredSetting,
     SettingVersion,
     by_setting,
@@ -196,47 +195,6 @@ def _called(side: ScoredSetting, fields: Sequence[str]) -> str:
         return side.setting
     values = {name: dict.fromkeys(plain(side.config[each]) for each in BOTH.get(name, (name,))) for name in fields}
     return printable(", ".join(f"{name}={'/'.join(found)}" for name, found in values.items()))
-
-
-def common_settings(
-    before: Iterable[StoredTrial], after: Iterable[StoredTrial], plans: tuple[Suites, Suites] = _NO_PLANS
-) -> bool:
-    """True if two folders have a setting in common that was scored in the same way, at whatever epochs."""
-    first, second = (by_setting(side, (), plan) for side, plan in zip((before, after), plans, strict=True))
-    one, other = ({(key, way) for (key, _), ways in _by_data(each).items() for way in ways} for each in (first, second))
-    return bool(one & other)
-
-
-def protocols_apart(
-    before: Iterable[StoredTrial],
-    after: Iterable[StoredTrial],
-    fields: Sequence[str] = (),
-    plans: tuple[Suites, Suites] = _NO_PLANS,
-) -> list[tuple[str, str]]:
-    """Return how either side scored settings that both have, where no protocol is of both: the first of each.
-
-    Args:
-        before: Trials of one folder.
-        after: Trials of the other.
-        fields: In which settings must be equal; none for all that matter.
-        plans: What is known of the suites of either folder besides.
-
-    Returns:
-        A pair of protocols for each such setting.
-    """
-    names = _expanded(fields)
-    first, second = (_by_data(by_setting(side, names, plan)) for side, plan in zip((before, after), plans, strict=True))
-    both = [(first[key], second[key]) for key in sorted(first.keys() & second.keys())]
-    return [(min(old), min(new)) for old, new in both if old and new and not old & new]
-
-
-def _by_data(found: Mapping[str, BySetting]) -> dict[tuple[str, Data], set[str]]:
-    """Return how settings were scored, by setting and data."""
-    return {
-        (key, data): {protocol for versions in by.values() for each in versions for protocol in each.sides}
-        for key, of in found.items()
-        for data, by in of.items()
-    }
 
 
 def _expanded(fields: Sequence[str]) -> tuple[str, ...]:
