@@ -315,10 +315,9 @@ def test_a_record_is_scored_by_its_generator(results):
 
 def test_options_of_compare_that_judge_nothing_are_said(results):
     """A margin in a pull request's check was ignored."""
-    for words, said, code in (
-        (("--margin", "0.2"), "--margin has no effect where trials are compared (--match)", 0),
-        (("--match", "trials", "--margin", "0.2"), "a margin judges settings", 2),
-        (("--match", "settings", "--tolerance", "0.5"), "a tolerance is of trials", 2),
+    for words, said in (
+        (("--margin", "0.2"), "--margin has no effect where trials are compared (--match)"),
+        (("--match", "settings", "--tolerance", "0.5"), "--tolerance has no effect where settings are compared"),
     ):
         done = gan_bench("compare", results, results, *words)
-        assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+        assert (done.returncode, said in done.stderr) == (0, True), done.stderr

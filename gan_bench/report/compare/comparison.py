@@ -147,23 +147,16 @@ def compare(
         margin: Of settings: largest relative difference of the primary score that counts as none; None for ``MARGIN``.
 
     Raises:
-        UserError: One of them is no results folder, they have nothing in common, or a tolerance is given for settings
-            or a margin for trials.
+        UserError: One of them is no results folder, or they have nothing in common.
     """
     before, after = ComparedFolder.read(old), ComparedFolder.read(new)
     if match in (EXACT, AUTO):
         found = _compare_trials(before, after, tolerance)
-        if found and margin is not None and match == EXACT:
-            raise UserError(
-                f"a margin judges settings, and {old} and {new} have trials in common; add --match settings"
-            )
         if found:
             return found
         if match == EXACT:
             raise UserError(f"{old} and {new} have no trial in common; compare results of the same suites")
     fields = () if match in (AUTO, SETTINGS) else tuple(name.strip() for name in match.split(","))
-    if tolerance is not None and match != AUTO:
-        raise UserError("a tolerance is of trials that both folders have; settings are judged with --margin")
     compared = _compare_settings(before, after, MARGIN if margin is None else margin, fields)
     if not compared.tables and not compared.unsure:
         raise UserError(
