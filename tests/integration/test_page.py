@@ -487,7 +487,7 @@ def test_a_new_collapse_always_fails(tmp_path):
     (tmp_path / "same").mkdir()
     changed = folder(tmp_path, "changed", (*OLD[:3], 53.1), collapsed=1.0)
     (sentence,) = compare(old, changed).worse
-    assert sentence.endswith("4 of 4 generators collapsed, 0 before")
+    assert sentence.endswith("4 of 4 runs collapsed or diverged, 0 before")
     assert not compare(new, changed).worse
 
 
@@ -740,16 +740,19 @@ def test_trials_that_diverge_now_are_worse_where_that_is_no_chance(tmp_path):
     write(new, digits_trial(3), 50.0, status=Status.DIVERGED)
     found = compare(old, new)
     assert found.exit_code == 0
-    assert found.differences == [f"{NAMED}: 1 of 4 runs diverged, 0 before: may be chance"]
+    assert found.differences == [f"{NAMED}: 1 of 4 runs collapsed or diverged, 0 before: may be chance"]
     assert found.tables[0].rows["new_status"].tolist() == ["diverged"]
     for seed in range(4):
         write(tmp_path / "broken", digits_trial(seed), 50.0, status=Status.DIVERGED)
-    assert compare(old, tmp_path / "broken").worse == [f"{NAMED}: 4 of 4 runs diverged, 0 before"]
+    assert compare(old, tmp_path / "broken").worse == [f"{NAMED}: 4 of 4 runs collapsed or diverged, 0 before"]
     for seed in (0, 1, 2):
         write(new, digits_trial(seed), 50.0, status=Status.DIVERGED)
     write(new, digits_trial(3), OLD[3])
     found = compare(old, new)
-    assert (found.exit_code, found.unsure) == (3, [f"{NAMED}: 3 of 4 runs diverged, 0 before: may be chance"])
+    assert (found.exit_code, found.unsure) == (
+        3,
+        [f"{NAMED}: 3 of 4 runs collapsed or diverged, 0 before: may be chance"],
+    )
     assert not found.differences, "it is said once"
 
 
@@ -759,7 +762,7 @@ def test_runs_that_leave_no_score_do_not_pass(tmp_path):
     for seed in (0, 1):
         write(new, digits_trial(seed), 50.0, status=Status.DIVERGED)
     found = compare(old, new)
-    assert found.unsure == [f"{NAMED}: 2 of 2 runs diverged, 0 before, and no seed has a score in both"]
+    assert found.unsure == [f"{NAMED}: 2 of 2 runs collapsed or diverged, 0 before, and no seed has a score in both"]
     assert (found.exit_code, found.differences) == (3, [])
 
 
@@ -786,7 +789,7 @@ def test_a_look_that_was_lost_as_a_whole_is_no_look(tmp_path):
             write(tmp_path / name, trial, factor * (50.0 + seed), status=Status.DIVERGED if lost else Status.DONE)
     found = compare(tmp_path / "old", tmp_path / "new")
     (sentence,) = found.worse
-    assert sentence.endswith("(2 seeds, lenet-mnist-v1,train,64): 5 of 7 runs diverged, 0 before")
+    assert sentence.endswith("(2 seeds, lenet-mnist-v1,train,64): 5 of 7 runs collapsed or diverged, 0 before")
 
 
 def test_the_noise_of_a_difference_is_no_tolerance_of_a_share(tmp_path):

@@ -65,7 +65,7 @@ def test_all_collapses_of_a_setting_are_worse_at_three_seeds(pairs, worse):
 def test_settings_are_judged_together_where_none_is_worse_by_itself():
     settings = counts((0, 1), (0, 1), (0, 2), (0, 2), (0, 0))
     assert not worse_settings(settings)
-    assert worse_together(settings) == "of all 5 settings together 6 of 15 generators collapsed, 0 before"
+    assert worse_together(settings) == "of all 5 settings together 6 of 15 runs collapsed or diverged, 0 before"
     assert worse_together(settings[:2]) == ""
     assert worse_together(counts((0, 2))) == "", "one is judged by itself"
 
@@ -126,22 +126,22 @@ def test_a_collapse_that_may_be_chance_is_said_and_its_score_hides_nothing():
     again = np.exp(0.02 * generator.normal(size=fids.shape))
     found = primary(side(fids), side(collapsed * again, {(0, 2)}))["lr 1e-4"]
     assert (found.verdict, found.of.seeds) == ("within tolerance", 4)
-    assert found.why == "1 of 5 generators collapsed, 0 before: may be chance"
+    assert found.why == "1 of 5 runs collapsed or diverged, 0 before: may be chance"
     found = primary(side(fids), side(collapsed * again * 2, {(0, 2)}))["lr 1e-4"]
     assert found.verdict == "worse", "by the seeds that did not collapse"
-    assert found.why.endswith("; 1 of 5 generators collapsed, 0 before: may be chance")
+    assert found.why.endswith("; 1 of 5 runs collapsed or diverged, 0 before: may be chance")
 
 
 def test_where_only_collapses_are_left_nothing_is_judged():
     fids = fids_of(np.random.default_rng(2), np.zeros((1, 2)), (1, 2))
     (found,) = primary(side(fids), side(fids * 4, {(0, 0), (0, 1)})).values()
     assert (found.verdict, found.of.seeds) == ("cannot judge", 2)
-    assert found.why.endswith("2 of 2 generators collapsed, 0 before: may be chance")
+    assert found.why.endswith("2 of 2 runs collapsed or diverged, 0 before: may be chance")
 
 
 def test_one_run_of_each_setting_is_worse_where_all_collapsed_together():
     four = counts(*[(0, 1)] * 4, runs=1)
-    assert worse_together(four) == "of all 4 settings together 4 of 4 generators collapsed, 0 before"
+    assert worse_together(four) == "of all 4 settings together 4 of 4 runs collapsed or diverged, 0 before"
     assert not worse_together(counts((0, 1), (0, 1), runs=1))
     assert not worse_together(counts((0, 1), (0, 1), (0, 1), (0, 0), runs=1))
 
@@ -149,7 +149,9 @@ def test_one_run_of_each_setting_is_worse_where_all_collapsed_together():
 def test_what_may_be_chance_is_one_sentence_and_left_out_where_it_is_told():
     found = CollapseChanges.of(counts(*[(1, 2)] * 4, (0, 0), runs=12))
     (said,) = found.maybe_chance([], hardly=False)
-    first = "study: 0: 2 of 12 generators collapsed, 1 before; study: 1: 2 of 12 generators collapsed, 1 before"
+    first = (
+        "study: 0: 2 of 12 runs collapsed or diverged, 1 before; study: 1: 2 of 12 runs collapsed or diverged, 1 before"
+    )
     assert said == f"{first} and 2 more: may be chance"
     assert list(found.maybe_chance([], hardly=True)) == []
     assert list(found.maybe_chance([("study", str(i)) for i in range(4)], hardly=False)) == []
@@ -175,7 +177,7 @@ def test_collapsed_generators_are_counted_and_not_compared_with_untrained_ones()
     fids = fids_of(np.random.default_rng(2), np.zeros((1, 2)), (1, 2))
     (found,) = primary(side(fids), side(fids * 8, {(0, 0), (0, 1)})).values()  # untrained ones have 300
     assert found.verdict == "cannot judge"
-    assert found.why.endswith("2 of 2 generators collapsed, 0 before: may be chance")
+    assert found.why.endswith("2 of 2 runs collapsed or diverged, 0 before: may be chance")
     (found,) = primary(side(fids), side(fids * 8)).values()
     assert found.verdict == "worse"
     assert "no better than untrained generators (300)" in found.why
@@ -235,7 +237,7 @@ def test_fewer_collapses_are_judged_as_more_are():
     fids = fids_of(np.random.default_rng(3), np.zeros((2, 5)), (2, 5))
     old = side(fids * [[4], [1]], {(0, seed) for seed in range(5)})
     assert [(each.verdict, each.why) for each in primary(old, side(fids)).values()] == [
-        ("better", "0 of 5 generators collapsed, 5 before"),
+        ("better", "0 of 5 runs collapsed or diverged, 5 before"),
         ("identical", ""),
     ]
     assert [each.setting for each in better_settings(counts((3, 0), (2, 0), (0, 3)))] == ["0"]
@@ -246,13 +248,15 @@ def test_settings_all_of_whose_runs_diverged_are_said_with_the_counts_of_both_fo
     fids = fids_of(np.random.default_rng(4), np.zeros((1, 2)), (1, 2))
     of = CollapseChanges.of(collapses(side(fids), side(fids, diverged={(0, 0), (0, 1)})))
     name = ("test, digits (full profile)", "mnist-mlp-z100")
-    said = "2 of 2 runs diverged, 0 before, and no seed has a score in both"
+    said = "2 of 2 runs collapsed or diverged, 0 before, and no seed has a score in both"
     assert of.without_scores([]) == {name: f"{name[0]}: {name[1]}: {said}"}
     assert of.without_scores([name]) == {}
     part = CollapseChanges.of(collapses(side(fids), side(fids, diverged={(0, 0)})))
     assert part.without_scores([]) == {}
     other = CollapseChanges.of(collapses(side(fids, diverged={(0, 0)}), side(fids, diverged={(0, 1)})))
-    assert other.without_scores([])[name].endswith("1 of 2 runs diverged, 1 before, and no seed has a score in both")
+    assert other.without_scores([])[name].endswith(
+        "1 of 2 runs collapsed or diverged, 1 before, and no seed has a score in both"
+    )
 
 
 def test_seeds_that_one_folder_did_not_look_at_are_compared():
@@ -275,7 +279,7 @@ def test_the_tolerance_is_of_what_did_not_collapse():
 
 
 def test_fewer_collapses_hide_no_worse_scores():
-    """Seven times the FID in the seed that had not collapsed was "better: 0 of 5 generators collapsed, 4 before"."""
+    """Seven times the FID in the seed that had not collapsed was "better", as 0 of 5 collapsed and 4 before."""
     old = side([[800.0, 820.0, 790.0, 810.0, 50.0]], {(0, seed) for seed in range(4)})
     (found,) = primary(old, side([[400.0, 410.0, 390.0, 405.0, 400.0]])).values()
     assert found.verdict != "better"
@@ -287,7 +291,7 @@ def test_what_is_worse_together_is_not_chance_in_single_settings():
     generator = np.random.default_rng(5)
     old, new = side(fids), side(fids * np.exp(0.01 * generator.normal(size=fids.shape)), both)
     assert CollapseChanges.of(collapses(old, new)).together
-    assert {each.why for each in primary(old, new).values()} == {"2 of 5 generators collapsed, 0 before"}
+    assert {each.why for each in primary(old, new).values()} == {"2 of 5 runs collapsed or diverged, 0 before"}
 
 
 def test_divergence_is_counted_as_a_collapse_is():
@@ -295,7 +299,7 @@ def test_divergence_is_counted_as_a_collapse_is():
     fids = fids_of(np.random.default_rng(4), np.zeros((4, 5)))
     one = CollapseChanges.of(collapses(side(fids, diverged={(1, 0)}), side(fids, diverged={(0, 1), (2, 2)})))
     assert (one.worse, one.together) == ([], "")
-    assert [str(each) for each in one.chance] == ["1 of 5 runs diverged, 0 before"] * 2
+    assert [str(each) for each in one.chance] == ["1 of 5 runs collapsed or diverged, 0 before"] * 2
     every = CollapseChanges.of(collapses(side(fids), side(fids, {(0, 0)}, {(0, seed) for seed in range(1, 5)})))
     assert [f"{each.setting}: {each}" for each in every.worse] == [
         "lr 1e-4: 5 of 5 runs collapsed or diverged, 0 before"

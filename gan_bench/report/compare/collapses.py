@@ -13,6 +13,7 @@ from functools import cache
 
 import numpy as np
 
+from gan_bench.core.text import plural
 from gan_bench.report.study.stats import ALPHA, FEW
 
 TOGETHER = ALPHA / 2
@@ -32,7 +33,6 @@ class Collapses:
         old: How many did in the older folder.
         new: How many in the newer one.
         runs: How many runs either side has.
-        what: How these runs ended.
         is_unpaired: Whether some diverged and no seed has a score in both folders.
     """
 
@@ -41,7 +41,6 @@ class Collapses:
     old: int
     new: int
     runs: int
-    what: str = "generators collapsed"
     is_unpaired: bool = False
 
     @property
@@ -67,8 +66,7 @@ class Collapses:
 
     def __str__(self) -> str:
         """Return the counts."""
-        what = self.what if self.runs > 1 else self.what.replace("s ", " ", 1)
-        return f"{self.new} of {self.runs} {what}, {self.old} before"
+        return f"{self.new} of {plural(self.runs, 'run')} collapsed or diverged, {self.old} before"
 
 
 @cache
@@ -138,5 +136,4 @@ def worse_together(settings: Sequence[Collapses]) -> str:
     is_total = runs >= FEW and old == 0 and new == runs  # a chance of 1 / 4^runs at most, as of all runs of a setting
     if len(eventful) < 2 or (fisher_together(eventful) > TOGETHER and not is_total):
         return ""
-    what = eventful[0].what if len({each.what for each in eventful}) == 1 else "runs collapsed or diverged"
-    return f"of all {len(settings)} settings together {new} of {runs} {what}, {old} before"
+    return f"of all {len(settings)} settings together {new} of {runs} runs collapsed or diverged, {old} before"

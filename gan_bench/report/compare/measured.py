@@ -169,16 +169,7 @@ def collapses(before: Studies, after: Studies) -> Iterator[Collapses]:
             once, now = (int(trials[f"event_{side}"].sum()) for side in ("old", "new"))
             done = {side: every[f"status_{side}"] == "done" for side in ("old", "new")}
             is_unpaired = bool(done["old"].any()) and not (done["old"] & done["new"]).any()
-            yield Collapses(old.title, trials["label_old"].iloc[0], once, now, len(trials), _what(trials), is_unpaired)
-
-
-def _what(trials: pd.DataFrame) -> str:
-    """Return how the runs of both sides ended that collapsed or diverged."""
-    ends = [(trials[f"status_{side}"] == DIVERGED, trials[f"event_{side}"] > 0) for side in ("old", "new")]
-    if not any(diverged.any() for diverged, _ in ends):
-        return "generators collapsed"
-    collapsed = any((event & ~diverged).any() for diverged, event in ends)
-    return "runs collapsed or diverged" if collapsed else "runs diverged"
+            yield Collapses(old.title, trials["label_old"].iloc[0], once, now, len(trials), is_unpaired)
 
 
 def _events(old: Study, new: Study, both: pd.DataFrame) -> dict[str, pd.Series]:
