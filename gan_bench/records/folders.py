@@ -351,14 +351,10 @@ def remedy_of(suite: Path, known: Planned, directory: str) -> str:
     if is_published(suite, directory):
         return FETCH_AGAIN
     row: Mapping[str, Any] | None = known.get(directory)
-    if row is None and (trial := read_optional(suite / directory / TRIAL, schema.TRIAL, RecordError)):
-        setting = setting_key(trial["config"])  # another seed of a planned setting is a run's, too
-        is_asked = any(setting_key(each["config"]) == setting and not each.get("withdrawn") for each in known.values())
-        row = {"config": trial["config"], "name": trial["name"]} if is_asked else None
-    if row is None:
-        return "no plan has its trial, so no run replaces it; move it elsewhere"
-    if row.get("withdrawn"):
-        return "its suite asks for the trial no longer, so no run replaces it; move it elsewhere"
+    row = row or read_optional(suite / directory / TRIAL, schema.TRIAL, RecordError)
+    asked_for = {setting_key(each["config"]) for each in known.values() if not each.get("withdrawn")}
+    if row is None or setting_key(row["config"]) not in asked_for:  # another seed of a planned setting is a run's, too
+        return "its suite does not ask for the trial, so no run replaces it; move it elsewhere"
     config, seed = row["config"], str(row["config"]["seed"])
     own = command_of(suite, plan_of(suite), suite_of(suite))
     command = Command.parse(own).training([config], str(config["suite"]), str(config["profile"])) if own else None

@@ -231,7 +231,7 @@ def test_foreign_and_damaged_folders_are_named_not_fatal(tmp_path, directory):
     (directory.path / "trial.json").write_text('{"schema": 99}')
     (directory.path.parent / "no-trial--01234567").mkdir()
     error, other, _ = scan(tmp_path)
-    assert str(other).endswith("no plan has its trial, so no run replaces it; move it elsewhere")
+    assert str(other).endswith("its suite does not ask for the trial, so no run replaces it; move it elsewhere")
     assert "has no trial.json" in str(other)
     assert isinstance(error, RecordError)
     assert "record version 99" in str(error)
@@ -390,9 +390,9 @@ LAST = "gan-bench run tiny.yaml --results there --profile full --only 'lr 9e-4' 
             "`gan-bench run tiny.yaml --results {} --profile full --only mlp --seeds 4` replaces it",
         ),
         (LAST, (4,), "`gan-bench run tiny.yaml --results {} --profile full --seeds 4` replaces it"),
-        (LAST, (0, 4), "no plan has its trial, so no run replaces it; move it elsewhere"),
+        (LAST, (0, 4), "its suite does not ask for the trial, so no run replaces it; move it elsewhere"),
         (None, (), "run the suite again with `--seeds 4` to replace it"),
-        ("withdrawn", (), "its suite asks for the trial no longer, so no run replaces it; move it elsewhere"),
+        ("withdrawn", (), "its suite does not ask for the trial, so no run replaces it; move it elsewhere"),
     ],
 )
 def test_what_replaces_a_damaged_record_is_a_command_that_has_its_trial(tmp_path, command, left, remedy):
