@@ -8,7 +8,6 @@ messages alone.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import socket
@@ -18,7 +17,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from gan_bench.core.atomic import open_own
-from gan_bench.core.errors import CLOSED, FULL, DiskFullError, RecordError, UnreadableError, UserError
+from gan_bench.core.errors import FULL, DiskFullError, RecordError, UnreadableError, UserError
 from gan_bench.core.preparing import report_progress
 from gan_bench.records.json_files import is_link, is_regular, read_file, unreadable
 from gan_bench.records.layout import LOCKS, RecordDirectory
@@ -59,13 +58,7 @@ def _kernel_lock(path: Path) -> BaseFileLock:
         return FileLock(path, thread_local=False)
 
 
-def _remedy(error: Exception) -> str:
-    """Say what helps where no lock can be made; a command that adds to records needs them where it may write."""
-    number = error.errno if isinstance(error, OSError) else None
-    if number not in CLOSED:
-        return "make it writable, or choose another results folder"
-    copied = "copy the folder of the results to where you may write, and name the copy"
-    return copied if number == errno.EROFS else f"make it writable, or {copied}"
+_REMEDY = "make it writable, copy the results to where you may write and name the copy, or choose other results"
 
 
 class Lock:
@@ -111,7 +104,7 @@ class Lock:
             if isinstance(error, OSError) and error.errno in FULL:
                 raise DiskFullError(f"no space left at {self.folder} (bytes or files); free some") from None
             why = getattr(error, "strerror", None) or error
-            raise UserError(f"{self.folder} cannot hold locks ({why}); {_remedy(error)}") from None
+            raise UserError(f"{self.folder} cannot hold locks ({why}); {_REMEDY}") from None
         with contextlib.suppress(OSError), open_own(self._owner_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as file:
             file.write(json.dumps(asdict(Owner.me())).encode())  # the name is a courtesy
         return None

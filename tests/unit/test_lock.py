@@ -101,30 +101,20 @@ def test_what_only_looks_never_refuses_who_asks(folder):
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot hold locks .* choose another results folder"):
+    with pytest.raises(UserError, match="cannot hold locks .* choose other results"):
         Lock(tmp_path / "file", "trial").acquire()
 
 
-@pytest.mark.parametrize(
-    ("number", "remedy"),
-    [
-        (errno.EROFS, "copy the folder of the results to where you may write, and name the copy"),
-        (
-            errno.EACCES,
-            "make it writable, or copy the folder of the results to where you may write, and name the copy",
-        ),
-    ],
-)
-def test_a_folder_that_is_closed_is_to_be_copied(tmp_path, monkeypatch, number, remedy):
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_folder_that_is_closed_is_to_be_copied(tmp_path, monkeypatch, number):
     """sync and score --add named another results folder, which has none of the records."""
 
     def closed(path, **_):
         raise OSError(number, os.strerror(number), str(path))
 
     monkeypatch.setattr(Path, "mkdir", closed)
-    with pytest.raises(UserError) as raised:
+    with pytest.raises(UserError, match="copy the results to where you may write and name the copy"):
         Lock(tmp_path / ".locks", "trial").acquire()
-    assert str(raised.value) == f"{tmp_path / '.locks'} cannot hold locks ({os.strerror(number)}); {remedy}"
 
 
 def test_of_many_that_try_at_once_one_becomes_the_owner(folder):
