@@ -20,7 +20,6 @@ from gan_bench.core.atomic import ASIDE, naming, remove_leftovers
 from gan_bench.core.errors import UserError, brief
 from gan_bench.execution.cluster.node import Share, SharedFolder, check_node, share_of, versions
 from gan_bench.execution.cluster.task import Driver, Mailbox
-from gan_bench.execution.workers.pool import kill_workers
 
 NODES_SECONDS = 2.0
 """Seconds for which the number of nodes is taken as known."""
@@ -145,16 +144,13 @@ def connected(
 def _leave() -> None:
     """Leave the cluster, which ends the actors and tasks of this process.
 
-    Where a signal has ended parts of a cluster that was started here, Ray waits for them: then the rest is ended too.
+    Where a signal has ended parts of a cluster that was started here, Ray waits for them, and is not waited for.
     """
     import ray
 
     leaving = threading.Thread(target=ray.shutdown, daemon=True)
     leaving.start()
     leaving.join(LEAVE_SECONDS)
-    if leaving.is_alive():
-        kill_workers()
-        leaving.join(LEAVE_SECONDS)
 
 
 def answer_of(reference: Any) -> Any:  # noqa: ANN401 - whatever an actor returns

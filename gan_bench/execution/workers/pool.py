@@ -7,14 +7,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
-from pathlib import Path
 from typing import IO
 
 from gan_bench.config.trial import Trial
@@ -33,41 +31,13 @@ _living: set[subprocess.Popen[str]] = set()
 
 
 def kill_workers() -> None:
-    """Kill what trains for this process at once; its trials lose the work since their last checkpoint.
+    """Kill the worker processes at once; their trials lose the work since their last checkpoint.
 
-    These are the worker processes, and those of a Ray cluster that was started here. The mirror ends by itself.
+    The mirror ends by itself, and a Ray cluster that was started here ends with this process.
     """
     for process in list(_living):
         with contextlib.suppress(OSError):
             process.kill()
-    for pid in _cluster_processes():
-        with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def _cluster_processes() -> list[int]:
-    """List the processes of a cluster that was started here, where the system lists processes in ``/proc``.
-
-    They are in this process's group: what it started itself, and orphans of that whose parents a signal has ended.
-    """
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, ValueError, IndexError):  # it has just ended
-            _, parent, group, *_ = stat.read_text(errors="replace").rpartition(")")[2].split()
-            if int(group) == os.getpgrp():
-                children.setdefault(int(parent), []).append(int(stat.parent.name))
-    found = [os.getpid(), *(pid for pid in children.get(1, []) if _is_of_ray(pid))]
-    for pid in found:  # it grows meanwhile
-        found += children.get(pid, [])
-    return found[1:]
-
-
-def _is_of_ray(pid: int) -> bool:
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-    return "ray" in sys.modules and (b"ray::" in command or b"/ray/" in command)
 
 
 class Worker:
