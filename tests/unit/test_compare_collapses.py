@@ -198,7 +198,7 @@ def test_who_mended_the_collapse_is_not_worse_by_one_seed():
     doubled[0] *= 2
     found = primary(side(fids, {(0, seed) for seed in range(4)}), side(doubled))["lr 1e-4"]
     assert (found.verdict, found.of.seeds) == ("cannot judge", 1)
-    assert "0 of 5 generators collapsed, 4 before" in found.why
+    assert "0 of 5 runs collapsed or diverged, 4 before" in found.why
 
 
 def test_a_collapse_counts_beside_a_generator_that_was_not_looked_at():
@@ -206,7 +206,7 @@ def test_a_collapse_counts_beside_a_generator_that_was_not_looked_at():
     fids = fids_of(np.random.default_rng(2), np.zeros((1, 3)), (1, 3))
     (found,) = primary(side(fids, unseen={(0, 0)}), side(fids * [[20, 1, 1]], {(0, 0)})).values()
     assert (found.verdict, found.of.seeds) == ("within tolerance", 2)
-    assert found.why == "1 of 3 generators collapsed, 0 before: may be chance"
+    assert found.why == "1 of 3 runs collapsed or diverged, 0 before: may be chance"
 
 
 def test_scores_in_both_are_not_denied_where_few_were_looked_at():
