@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gan_bench.audit import again, whole
-from gan_bench.audit.needs import threads_fault, use_threads_of
+from gan_bench.audit.needs import use_threads_of
 from gan_bench.audit.plan import AuditCheck, AuditOptions, AuditPlan, finding_of
 from gan_bench.core import __version__
 from gan_bench.core.errors import UserError, brief
@@ -80,8 +80,6 @@ def _judgement_of(check: AuditCheck, context: RunContext, options: AuditOptions)
     if check.cannot:
         return "not audited", check.cannot
     stored = check.stored
-    if fault := threads_fault(stored.environment):
-        return "contradicted", fault
     use_threads_of(stored.environment, options.device)
     again.require_code(stored)
     if check.level == "begun":

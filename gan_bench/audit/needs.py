@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from gan_bench.core import __version__
+from gan_bench.core.errors import UserError
 from gan_bench.core.program_code import PROGRAM
 from gan_bench.core.registry import REGISTRIES
 from gan_bench.records.layout import SUITE
@@ -14,16 +16,16 @@ MOST_THREADS = 1024
 """More threads than a record may ask for: a library that starts too many ends the process."""
 
 
-def threads_fault(before: EnvironmentFile) -> str:
-    """Return that a record names a number of threads that no machine has, or nothing."""
-    threads = before.get("threads", 1)
-    return f"it says that {threads:,} threads trained it, more than any machine has" if threads > MOST_THREADS else ""
-
-
 def use_threads_of(before: EnvironmentFile, device: torch.device) -> None:
-    """Take as many threads as a record says, where both are of a CPU: bits depend on them."""
+    """Take as many threads as a record says, where both are of a CPU: bits depend on them.
+
+    Raises:
+        UserError: They are too many.
+    """
     if device.type == "cpu" and before.get("device") == "cpu":
-        torch.set_num_threads(before.get("threads", 1))
+        if (threads := before.get("threads", 1)) > MOST_THREADS:
+            raise UserError(f"it says that {threads:,} threads trained it, and at most {MOST_THREADS:,} are taken here")
+        torch.set_num_threads(threads)
 
 
 def missing_part(stored: StoredTrial) -> str | None:
@@ -41,5 +43,7 @@ def missing_part(stored: StoredTrial) -> str | None:
             return f"{plural}/{name} was registered by the program that trained it; {remedy}"
         if part and part["name"]:
             return f"{plural}/{name} is of the package {part['name']}, which is not installed"
+        if field != "dataset":
+            return f"{plural}/{name} is not in gan_bench {__version__}; audit it with the version that trained it"
         return f"{plural}/{name} is known to its suite file alone; put {SUITE}, and what it names, beside the records"
     return None

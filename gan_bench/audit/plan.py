@@ -313,7 +313,8 @@ class _Costs:
     def check(self, level: AuditLevel, setting: AuditedSetting, stored: StoredTrial) -> AuditCheck:
         """Return a check of one trial."""
         name, config = printable(stored.trial["name"]), again.config_of(stored)
-        check, pace = AuditCheck(level=level, setting=setting, stored=stored, name=name), self._pace(stored, config)
+        check = AuditCheck(level=level, setting=setting, stored=stored, name=name)
+        pace = missing_part(stored) or self._pace(stored, config)
         if isinstance(pace, str):
             return replace(check, cannot=pace)
         evaluation = pace.image * config.evaluation.samples
@@ -355,8 +356,6 @@ class _Costs:
         return self._known[key]
 
     def _measured(self, stored: StoredTrial, config: TrialConfig) -> Pace | str:
-        if why := missing_part(stored):
-            return why
         short = replace(config, epochs=1, evaluation=replace(config.evaluation, epochs=(1,), draws=1))
         trial = Trial(setting=stored.trial["setting"], config=short)
         try:

@@ -292,7 +292,8 @@ def _end_faults(
     epochs = record.epochs if HISTORY in may_miss else len(stored.epochs)
     if record.status is Status.DONE:
         if not epochs == record.epochs == config.epochs:
-            yield f"it is done, but {epochs} of {config.epochs} epochs are in its history"
+            where = "its record" if HISTORY in may_miss else "its history"
+            yield f"it is done, but {epochs} of {config.epochs} epochs are in {where}"
         scored = [line["epoch"] for line in stored.evaluations]
         if EVALUATIONS not in may_miss and scored != list(config.evaluation.epochs):
             yield f"it is done, but the evaluations of epochs {_short(config.evaluation.epochs)} are not all there"

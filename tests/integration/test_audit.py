@@ -578,9 +578,10 @@ def test_a_number_of_threads_that_no_machine_has_ends_no_process(results):
     edit(record.environment, threads=2**20)
     reseal(record)
     done = gan_bench("audit", results, "--levels", "begun", "--only", "seed=0")
-    assert done.returncode == 1, "such a record is a fault"
+    assert done.returncode == 0, "nobody knows what machines there are"
     said = " ".join(done.stdout.split())
-    assert "seed=0: it says that 1,048,576 threads trained it, more than any machine has" in said
+    assert "not audited begun: " in said
+    assert "seed=0: it says that 1,048,576 threads trained it, and at most 1,024 are taken here" in said
 
 
 def test_verify_trains_first_steps_again_where_it_is_asked(results):
