@@ -74,7 +74,8 @@ def tidy(tables: ResultTables) -> pd.DataFrame:
         trial, of the kind ``trial`` and without a value, whose epoch is the last that it finished: many have no more.
     """
     known = tables.trials.set_index("trial")
-    ends = tables.trials.rename(columns={"epochs_done": "epoch"})[["trial", "epoch"]].assign(kind="trial")
+    last, trials = tables.epochs.groupby("trial")["epoch"].max(), tables.trials
+    ends = trials[["trial"]].assign(kind="trial", epoch=trials["trial"].map(last).fillna(trials["epochs_done"]))
     scores = tables.scores.assign(kind="score")
     curves = []
     for kind, frame, names in (

@@ -21,20 +21,17 @@ class WrittenFiles:
         folder: Where it goes.
         listed: Pattern of the names that are listed; the rest is never removed.
         name: What the list is called.
-        is_ours: Whether the folder is known to be such a one: else a list there is somebody's own.
 
     Attributes:
         folder: Where it goes.
-        earlier: What the list of an earlier one names; none is believed where the folder is not ours.
+        earlier: What the list of an earlier one names.
         written: What was written.
     """
 
-    def __init__(self, folder: Path, listed: str, name: str = WRITTEN, *, is_ours: bool = True) -> None:
+    def __init__(self, folder: Path, listed: str, name: str = WRITTEN) -> None:
         self.folder, self._listed, self._name = folder, re.compile(listed), name
         self.written: list[str] = []
         self.earlier: list[str] = []
-        if not is_ours:
-            return
         with suppress(OSError, RecordError):  # where no list can be read, nothing goes
             names = read_file(folder / name).decode(errors="replace").splitlines()
             self.earlier = list(filter(self._listed.fullmatch, names))

@@ -125,13 +125,14 @@ def published_folders(folders: Sequence[Path]) -> list[Path]:
     Raises:
         UserError: One is not there or holds no records.
     """
-    found = list[Path]()
+    found = dict[Path, Path]()
     for folder in folders:
         inside = [folder] if suite_folders(existing_folder(folder)) else results_folders_in(folder)
         if not inside:
             raise UserError(f"{folder} holds no records; name folders that `gan-bench publish` wrote")
-        found += inside
-    return list({each.resolve(): each for each in reversed(found)}.values())[::-1]  # of links to one the first
+        for each in inside:
+            found.setdefault(each.resolve(), each)  # of links to one the first
+    return list(found.values())
 
 
 def entries(folder: Path, place: str) -> Iterator[Entry | NotOnBoard]:

@@ -124,7 +124,7 @@ def build_board(folders: Sequence[Path], out: Path) -> Board:
     keys = sorted({entry.key for entry in rows}, key=lambda key: (key.profile == "quick", key))
     several = [key for key in keys if any(other != key and replace(other, images=key.images) == key for other in keys)]
     made = tuple(_table(key, [entry for entry in rows if entry.key == key], named=key in several) for key in keys)
-    files = WrittenFiles(out, rf"{CARDS}/\w[\w+.-]*\.html|\w[\w+.-]*\.csv", LIST, is_ours=page.exists())
+    files = WrittenFiles(out, rf"{CARDS}/\w[\w+.-]*\.html|\w[\w+.-]*\.csv", LIST)
     try:
         for entry in rows:
             files.write(f"{CARDS}/{card_name(entry)}.html", _card_page(entry))
