@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -99,30 +99,41 @@ def _needs(suite: str, data: DataRoot, device: torch.device, *, allow_plugins: b
     """
     from gan_bench.config.cuts import PlanOptions
     from gan_bench.config.suite import find_suite, make_plan, named_files
+    from gan_bench.core.errors import UnrunPluginsError
 
     path = find_suite(suite)
-    files, folders = named_files(path)
-    is_planned = allow_plugins or not files
-    plan = make_plan(path, PlanOptions(allow_plugins=allow_plugins)) if is_planned else None
-    return _looks(files, folders, plan, data, device)
+    try:
+        plan = make_plan(path, PlanOptions(allow_plugins=allow_plugins), may_skip_plugins=True)
+    except UnrunPluginsError as error:
+        files, folders = named_files(path)
+        there = (_dataset(folder.name, data, is_needed=True, folder=folder) for folder in folders)
+        return chain(map(_plugin, files), there, [Finding(f"not looked at: what else the suite needs: {error}")])
+    return _findings_of(plan, data, device, [] if allow_plugins else [file.name for file in plan.files])
 
 
-def _looks(
-    files: Iterable[Path], folders: Iterable[ImageFolder], plan: Plan | None, data: DataRoot, device: torch.device
-) -> Iterator[Finding]:
-    """Look at what a suite names, and at what its trials need; None is a plan that needs plug-ins that may not run."""
-    yield from map(_plugin, files)
-    for folder in folders:
-        yield _dataset(folder.name, data, is_needed=True, folder=folder)
-    if plan is None:
-        left = "not looked at: other datasets and extractors, as plug-ins did not run; --allow-plugins runs them"
-        yield Finding(left)
-        return
+def _findings_of(plan: Plan, data: DataRoot, device: torch.device, unrun: Sequence[str]) -> Iterator[Finding]:
+    """Look at what a plan needs, but at no parts that may be of files that did not run."""
+    from gan_bench.data.datasets import DATASETS
+    from gan_bench.metrics.extractors import EXTRACTORS
+
+    yield from map(_plugin, plan.files)
+    own = {folder.name: folder for folder in plan.folders}
     configs = [trial.config for trial in plan.trials]
-    for name in sorted({config.dataset for config in configs}.difference(folder.name for folder in folders)):
-        yield _dataset(name, data, is_needed=True)
+    for name in sorted({config.dataset for config in configs}):
+        is_of_them = unrun and name not in own and name not in DATASETS
+        yield (
+            _unlooked("dataset", name, unrun)
+            if is_of_them
+            else _dataset(name, data, is_needed=True, folder=own.get(name))
+        )
     for name in dict.fromkeys(_wanted(configs, device)):
-        yield _extractor(name, is_needed=True)
+        is_of_them = unrun and name not in EXTRACTORS
+        yield _unlooked("extractor", name, unrun) if is_of_them else _extractor(name, is_needed=True)
+
+
+def _unlooked(kind: str, name: str, files: Sequence[str]) -> Finding:
+    said = f"not looked at, as plug-ins did not run ({', '.join(files)}); --allow-plugins runs them"
+    return Finding(f"{kind} {name}: {said}")
 
 
 def _plugin(file: Path) -> Finding:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -205,9 +207,10 @@ def _read_picture(
             limits = (0, 255) if is_bytes and picture.mode == "I" else None
             if limits is None:
                 raise UnknownRangeError(f"the image number {number} holds whole numbers of no known range")
+        data = _file_of(picture)  # before it is loaded, which may close its file
         with pillow_defaults():
             picture.load()
-            return np.asarray(eight_bit(as_meant(picture), f"number {number}", channels, limits))
+            return np.asarray(eight_bit(as_meant(picture, data), f"number {number}", channels, limits))
     except UnknownRangeError as error:
         told = str(error).partition(";")[0]
         raise UserError(f"{told}; name what is black and white with value_range=(LOW, HIGH)") from None
@@ -220,6 +223,23 @@ def _read_picture(
                 "load() on it first"
             ) from None
         raise UserError(f"the image number {number} cannot be read ({brief(error)}); leave it out") from None
+
+
+def _file_of(picture: Image.Image) -> bytes:
+    """Return the file that a PIL image was opened from, where its kind asks for it and it can still be read."""
+    if picture.format not in ("PNG", "TGA"):
+        return b""
+    file = getattr(picture, "fp", None)
+    with contextlib.suppress(Exception):  # a file of any kind, closed or gone
+        if file is None:
+            return Path(picture.filename).read_bytes()  # type: ignore[attr-defined]
+        at = file.tell()
+        try:
+            file.seek(0)
+            return bytes(file.read())
+        finally:
+            file.seek(at)
+    return b""
 
 
 def _stacked(parts: Sequence[Any]) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import struct
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from gan_bench.core.errors import DataError
 from gan_bench.core.text import printable
-from gan_bench.data.file_kinds import PNG
+from gan_bench.data.file_kinds import PNG, formats, without_notes
 
 WIDE = ("I", "I;16", "I;16B", "I;16L", "I;16N", "I;16S", "F")
 _WITH_ALPHA = ("P", "PA", "LA", "La", "RGBA", "RGBa")
@@ -47,7 +48,7 @@ class UnknownRangeError(DataError):
     """An image holds numbers, and nothing says which of them are black and white."""
 
 
-def as_meant(image: Image.Image, data: bytes = b"") -> Image.Image:
+def as_meant(image: Image.Image, data: bytes) -> Image.Image:
     """Return an image whose transparency is what its file says, where Pillow takes it for something else.
 
     A PNG names its transparent colour in samples of its own depth: Pillow spreads grey samples of 2 and 4 bits to 8,
@@ -55,19 +56,31 @@ def as_meant(image: Image.Image, data: bytes = b"") -> Image.Image:
 
     Args:
         image: As Pillow opened it; it stays as it is.
-        data: Its file, where it is known; fewer bytes than ``HEAD`` tell nothing.
+        data: Its file; fewer bytes than ``HEAD`` tell nothing.
     """
     key = image.info.get("transparency")
     if key is not None and data.startswith(PNG) and len(data) >= HEAD:
-        image, depth = image.copy(), data[24]
+        depth = data[24]
         if image.mode == "L" and depth in (2, 4):
+            image = image.copy()
             image.info["transparency"] = key * (255 // (2**depth - 1))
         elif image.mode == "RGB" and depth == 16:
-            image.info["transparency"] = tuple(each >> 8 for each in key)
+            image = _with_alpha(image, data, key)
     has_no_alpha = image.format == "TGA" and len(data) >= HEAD and not data[17] & 15
     if image.mode == "RGBA" and image.format in ("TGA", "BMP", "DIB"):  # many programs write 0 for no alpha
         has_no_alpha = has_no_alpha or image.getchannel("A").getextrema() == (0, 0)
     return image.convert("RGB") if image.mode == "RGBA" and has_no_alpha else image
+
+
+def _with_alpha(image: Image.Image, data: bytes, key: tuple[int, int, int]) -> Image.Image:
+    """Return a PNG of 16 bits with an alpha channel in place of its transparent colour, which all 16 bits tell."""
+    low = Image.open(io.BytesIO(without_notes(data)), formats=formats())
+    low.tile = [(*tile[:3], "RGB;16L") for tile in low.tile]  # type: ignore[misc]  # the other bytes
+    clear = ((np.asarray(image, np.uint16) << 8 | np.asarray(low)) == key).all(-1)
+    image = image.copy()
+    image.putalpha(Image.fromarray(np.where(clear, np.uint8(0), np.uint8(255))))
+    del image.info["transparency"]
+    return image
 
 
 def eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float, float] | None) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import struct
 import zipfile
@@ -44,6 +45,10 @@ ARCHIVES = frozenset({".tar", ".tgz", ".rar", ".7z", ".gz", ".xz", ".bz2", ".zst
 _STARTS = (b"Rar!", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 """Endings and beginnings of archives that are no zip files; a tar file is known by its 257th byte."""
 _MAX_TAG_VALUES = 2**20
+_NOTES, _ZEROS = re.compile(rb"EXIF|Exif"), 4096
+"""Begin notes in an AVIF, and the zeros at the end that are more than the room that some keep in these."""
+_WEBP_ZEROS = bytes(16)
+"""End the pixels of a WebP that broke off, which decodes without them, too."""
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
 """Begins a segment of a JPEG, or ends it: none of those that stand in its pixels and have no length."""
 
@@ -97,13 +102,45 @@ def wrong_with_zip(path: Path) -> str:
 
 
 def breaks_off(data: bytes) -> bool:
-    """True if a PNG or JPEG ends before its file, though what decoded it went on: zeros decode, to grey or a smear.
+    """True if an image ends before its file, though what decoded it went on: zeros decode, to grey or a smear.
 
-    A download that broke off may have zeros to its full size.
+    A download that broke off may have zeros to its full size. Pixels that are not packed may be zeros themselves.
     """
     if data.startswith(PNG):
         return not _is_whole_png(data)
+    if data[:4] == b"RIFF":
+        return _webp_breaks_off(data)
+    if data[4:8] == b"ftyp":  # AVIF, whose pixels never end in zeros
+        return len(data) - len(data.rstrip(b"\0")) > max(_ZEROS if _NOTES.search(data) else 64, len(data) // 8)
     return data.startswith(JPEG) and data.endswith(b"\0") and not _has_end(data.rstrip(b"\0"))
+
+
+def _webp_breaks_off(data: bytes) -> bool:
+    """True if the pixels of a WebP's first frame end in zeros, and decode without the last of these.
+
+    Those of a whole one may end in thousands, where its lower part is plain, and decode with all of them alone.
+    """
+    at = 12
+    while (kind := data[at : at + 4]).strip(b"\0"):
+        start, end = at + 8, at + 8 + int.from_bytes(data[at + 4 : at + 8], "little")
+        if kind in (b"VP8 ", b"VP8L"):
+            packed = data[start:end]
+            return packed.endswith(_WEBP_ZEROS) and _decodes(
+                _chunk(b"RIFF", b"WEBP" + _chunk(kind, packed.removesuffix(_WEBP_ZEROS)))
+            )
+        at = start + 16 if kind == b"ANMF" else end + end % 2
+    return False
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return kind + len(data).to_bytes(4, "little") + data + bytes(len(data) % 2)
+
+
+def _decodes(data: bytes) -> bool:
+    with contextlib.suppress(OSError), Image.open(io.BytesIO(data)) as image:
+        image.load()
+        return True
+    return False
 
 
 def _is_whole_png(data: bytes) -> bool:

@@ -15,7 +15,7 @@ from urllib.parse import unquote, unquote_plus, urlsplit, urlunsplit
 
 from gan_bench.core.cache import ensure_home
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import is_utf8
+from gan_bench.core.text import as_typed, is_utf8
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
@@ -29,6 +29,11 @@ _VALUE = re.compile(r"([^?&;=]+)=([^&;]*)")
 """A name and its value in a query or a fragment."""
 
 
+LONGEST = 480
+"""Bytes of a database's path: SQLite opens none of more than 504, and one is made under a name of 16 more. MLflow would
+try for 100 seconds."""
+
+
 def is_default(uri: str, results: Path) -> bool:
     """True if a location is the database beside the results."""
     return uri == f"sqlite:///{results.resolve() / DATABASE}"
@@ -38,13 +43,15 @@ def default_uri(results: Path) -> str:
     """Return the SQLite database beside the results, as an absolute location.
 
     Raises:
-        UserError: The path has a character that MLflow takes for part of the location's syntax or is not
-            UTF-8, or the database is a link, through which MLflow would write.
+        UserError: The path has a character that MLflow takes for part of the location's syntax, is not UTF-8 or too
+            long for SQLite, or the database is a link, through which MLflow would write.
     """
     path = str(results.resolve() / DATABASE)
     unfit = [repr(each) for each in sorted(set(path) & set("?#%"))]
     if not is_utf8(path):
         unfit.append("bytes that are not UTF-8")
+    if len(os.fsencode(path)) > LONGEST:
+        unfit.append(f"more than {LONGEST} bytes")
     if unfit:
         raise UserError(
             f"MLflow cannot open a database in {results} because of {' and '.join(unfit)} in its path; "
@@ -178,12 +185,28 @@ def configure() -> None:
     """Set short timeouts unless the user has set them: MLflow's own block for minutes.
 
     Where a user makes warnings errors, those of MLflow's own code about its libraries stay what they are.
+
+    Raises:
+        UserError: A variable of MLflow has a value that it cannot read.
     """
     ensure_home()
     if any(option.partition(":")[0] == "error" for option in sys.warnoptions):
         for kind in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):  # MLflow gives some of its own
             warnings.simplefilter("ignore", kind)
     os.environ.update({key: os.environ.get(key) or value for key, value in _SETTINGS.items()})
+    level = os.environ["MLFLOW_LOGGING_LEVEL"]
+    if level.upper() not in logging.getLevelNamesMapping():  # which MLflow reads while it is imported
+        raise UserError(f"MLFLOW_LOGGING_LEVEL={as_typed(level)} is no level; use WARNING, or unset it")
+    from mlflow import environment_variables
+
+    for variable in vars(environment_variables).values():
+        if isinstance(variable, type) or not hasattr(variable, "get_raw"):
+            continue
+        try:
+            variable.get()
+        except ValueError:
+            value = as_typed(str(variable.get_raw()))
+            raise UserError(f"{variable.name}={value} cannot be read by MLflow; correct or unset it") from None
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what it logs is raised too, and handled
     logging.getLogger("alembic").setLevel(logging.WARNING)  # each step of making a database
 

@@ -233,8 +233,13 @@ def test_a_suite_whose_recipe_is_of_its_file_can_be_looked_at(tmp_path):
     code, said = look("list", "suites")
     assert (code, "mine needs its plug-ins: `gan-bench show mine --allow-plugins` runs them" in said) == (0, True), said
     code, said = look("doctor", "mine")
-    left = "plug-in recipe.py: there not looked at: other datasets and extractors, as plug-ins did not run; "
-    assert (code, left in said) == (0, True), said
+    assert (
+        code,
+        "plug-in recipe.py: there not looked at: what else the suite needs: benchmarks/mine.yaml:4:19: " in said,
+    ) == (
+        0,
+        True,
+    )
     code, said = look("doctor", "mine", "--allow-plugins")
     assert (code, "dataset digits: ready extractor lenet-mnist-v1: ready" in said) == (0, True), said
     with (folder / "mine.yaml").open("a") as file:
@@ -245,6 +250,29 @@ def test_a_suite_whose_recipe_is_of_its_file_can_be_looked_at(tmp_path):
     (folder / "recipe.py").unlink()
     code, said = look("doctor", "mine")
     assert (code, "plug-in recipe.py: not ready: " in said) == (1, True), "a run would fail of the missing file"
+
+
+def test_a_doctor_leaves_out_what_may_be_of_files_that_did_not_run(tmp_path):
+    (tmp_path / "parts.py").write_text("print('ran')\n")
+    text = (
+        "suite: mine\nversion: 1\nplugins: [parts.py]\nseeds: [0]\n"
+        "trials: [{recipe: mnist-mlp-z100, sweep: {dataset: [digits, theirs]}}]\n"
+        "evaluate: {samples: 64, extractors: [lenet-mnist-v1, pool]}\n"
+    )
+    (tmp_path / "mine.yaml").write_text(text)
+    done = gan_bench("doctor", "mine.yaml", cwd=tmp_path)
+    assert (done.returncode, "ran" in done.stdout.split()) == (0, False), done.stderr
+    assert "plug-in parts.py: there\n" in done.stdout
+    unlooked = "not looked at, as plug-ins did not run (parts.py); --allow-plugins runs them"
+    for part in ("dataset theirs", "extractor pool"):
+        assert f"{part}: {unlooked}" in done.stdout
+    assert "dataset digits: ready" in done.stdout
+    lacking = gan_bench("doctor", "mine.yaml", "--allow-plugins", cwd=tmp_path)
+    assert lacking.returncode == 1
+    assert 'dataset theirs: not ready: unknown dataset "theirs"' in lacking.stdout
+    (tmp_path / "parts.py").unlink()
+    gone = gan_bench("doctor", "mine.yaml", cwd=tmp_path)
+    assert (gone.returncode, "plug-in parts.py: not ready: " in gone.stdout) == (1, True)
 
 
 SCRIPT = """\

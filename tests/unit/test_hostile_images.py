@@ -26,6 +26,7 @@ from gan_bench.core.errors import DataError, UserError
 from gan_bench.data import image_files, image_folders, own_images
 from gan_bench.data.arrays import as_uint8
 from gan_bench.data.datasets import DATASETS, Dataset, load
+from gan_bench.data.file_kinds import formats
 from gan_bench.data.image_files import MAX_SIDE, decode, decode_square, more_frames
 from gan_bench.data.image_folders import UNDECODED, prepare_images
 from gan_bench.data.image_source import listed_folder, open_source
@@ -165,6 +166,42 @@ def test_a_tiff_that_breaks_off_is_called_truncated(options, rest):
     kept = len(whole) // 2 if options.get("compression") else 8
     with pytest.raises(DataError, match=r"a\.tif cannot be decoded \(OSError: image file is truncated.*; repair or"):
         decode(whole[:kept] + rest, "a.tif", 3)
+
+
+def test_notes_that_end_in_zeros_break_off_no_small_webp():
+    """A thumbnail that keeps its camera's notes was truncated."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    notes = b"Exif\0\0MM\0*" + (8).to_bytes(4, "big") + bytes(5000)
+    assert decode(encode(image, "WEBP", exif=notes), "a.webp", 3).size == (64, 64)
+
+
+@pytest.mark.parametrize(("form", "options"), [("WEBP", {}), ("WEBP", {"lossless": True}), ("AVIF", {})])
+def test_a_packed_image_that_runs_into_zeros_is_called_truncated(form, options):
+    """The zeros were decoded, to a smear."""
+    if form not in formats():
+        pytest.skip("Pillow is built without it here")
+    for side in (32, 192):
+        small = Image.fromarray(noise(side // 2, side // 2, 3))
+        whole = encode(small.resize((side, side), Image.Resampling.BICUBIC), form, **options)
+        decode(whole, "a", 3)
+        for part in (2, 5):
+            cut = len(whole) // part
+            with pytest.raises(DataError, match=r"\(OSError: image file is truncated\); repair or remove it"):
+                decode(whole[:-cut] + bytes(cut), "a", 3)
+    exif = Image.Exif()
+    exif[0xEA1C] = bytes(2060)  # what some programs keep free
+    decode(encode(Image.fromarray(noise(32, 32, 3)), form, exif=exif, **options), "a", 3)
+    decode(encode(Image.new("RGB", (1024, 1024)), form, **options), "a", 3)
+
+
+def test_a_whole_webp_may_end_in_zeros():
+    """Images whose lower part is plain were truncated."""
+    across, down = np.meshgrid(np.arange(256), np.arange(256))
+    pixels = np.stack([across, down, (across + down) // 2], -1).astype(np.uint8)
+    pixels[128:] = 255
+    whole = encode(Image.fromarray(pixels), "WEBP", lossless=True, method=0)
+    assert whole.endswith(bytes(len(whole) // 8))
+    assert decode(whole, "a", 3).size == (256, 256)
 
 
 def test_wide_colours_in_planes_are_refused():
@@ -600,6 +637,7 @@ def test_a_colour_that_is_transparent_is_laid_over_white(mode, channels):
         (4, 0, b"\x07\xf2", b"\x00\x07", [0, 255, 255, 34]),
         (16, 2, struct.pack(">6H", 0x8000, 0x8000, 0x8000, 0, 0, 0), struct.pack(">3H", *[0x8000] * 3), [255, 0]),
         (16, 2, struct.pack(">6H", 0x8000, 0x8000, 0x8000, 0, 0, 0), struct.pack(">3H", 0, 0, 0), [128, 255]),
+        (16, 2, struct.pack(">6H", 0, 0, 255, 0, 0, 0), struct.pack(">3H", 0, 0, 0), [0, 255]),  # one high byte
     ],
 )
 def test_the_transparent_colour_of_a_png_is_of_its_own_depth(depth, kind, row, key, wanted):

@@ -351,6 +351,8 @@ def deep_png(depth, kind, row, key):
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"tRNS", key) + pixels + chunk(b"IEND", b"")
 
 
+@pytest.mark.filterwarnings("ignore:1 image is white all over")
+@pytest.mark.parametrize("loaded", [False, True])
 @pytest.mark.parametrize(
     ("name", "data", "wanted"),
     [
@@ -358,10 +360,11 @@ def deep_png(depth, kind, row, key):
         ("a.tga", (128, 0xF0), [200, 100, 50]),  # its header says that it has no alpha
         ("a.png", deep_png(2, 0, b"\x40", b"\0\1"), [255]),
         ("a.png", deep_png(16, 2, struct.pack(">3H", 256, 512, 768), struct.pack(">3H", 256, 512, 768)), [255] * 3),
+        ("a.png", deep_png(16, 2, b"\x64\0\xc8\0\x32\1", b"\x64\0\xc8\0\x32\0"), [100, 200, 50]),
     ],
-    ids=["alpha 0", "no alpha", "2 bits", "16 bits"],
+    ids=["alpha 0", "no alpha", "2 bits", "16 bits", "16 bits that differ in the last"],
 )
-def test_transparency_is_that_of_files(tmp_path, name, data, wanted):
+def test_transparency_of_pil_images_is_that_of_their_files(tmp_path, name, data, wanted, loaded):
     """A TGA whose alpha is 0 was white as a PIL image, and its picture in a folder."""
     path = tmp_path / name
     if isinstance(data, tuple):
@@ -369,10 +372,14 @@ def test_transparency_is_that_of_files(tmp_path, name, data, wanted):
         Image.new("RGBA", (1, 1), (200, 100, 50, alpha)).save(path)
         content = bytearray(path.read_bytes())
         content[17] &= kept
-        if not alpha:
-            with Image.open(path) as opened:
-                assert as_uint8([opened])[0, :, 0, 0].tolist() == wanted
         data = bytes(content)
+    path.write_bytes(data)
+    with path.open("rb") as file, Image.open(file if not loaded else path) as opened:
+        if loaded:
+            opened.load()
+        assert as_uint8([opened])[0, :, 0, 0].tolist() == wanted
+    with Image.open(path) as opened:
+        assert [as_uint8([opened])[0, :, 0, 0].tolist() for _ in range(2)] == [wanted] * 2, "it stays as it is"
     assert np.asarray(decode(data, name, len(wanted))).reshape(-1).tolist() == wanted
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -226,6 +227,20 @@ def test_a_path_that_mlflow_misreads_is_refused(tmp_path, name):
         default_uri(tmp_path / name)
 
 
+def test_a_path_that_is_too_long_for_sqlite_is_refused(tmp_path):
+    """MLflow tried for 100 seconds without a word."""
+    with pytest.raises(UserError, match="MLflow cannot open a database .* more than 480 bytes in its path"):
+        default_uri(tmp_path / "x" / ("y" * 250) / ("z" * 250))
+    name = len("mlflow.db") + 1
+    folder = tmp_path / ("y" * 200)
+    folder /= "z" * (server.LONGEST - name - len(os.fsencode(folder)) - 1)
+    folder.mkdir(parents=True)
+    assert len(default_uri(folder)) == len("sqlite:///") + server.LONGEST
+    aside = folder / ".mlflow.db.01234567.aside"
+    with contextlib.closing(sqlite3.connect(aside)) as database:
+        database.execute("CREATE TABLE journalled (x)")
+
+
 @pytest.mark.parametrize(
     ("uri", "page"),
     [
@@ -332,6 +347,21 @@ def test_no_message_holds_a_password(uri):
 
 def test_a_password_among_options_is_hidden():
     assert shown("postgresql://host/db?user=me&password=secret") == "postgresql://host/db?user=me&password=***"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("MLFLOW_HTTP_REQUEST_TIMEOUT", "10s", "MLFLOW_HTTP_REQUEST_TIMEOUT=10s cannot be read by MLflow; correct or"),
+        ("MLFLOW_TRACKING_INSECURE_TLS", "yes", "MLFLOW_TRACKING_INSECURE_TLS=yes cannot be read by MLflow"),
+        ("MLFLOW_LOGGING_LEVEL", "LOUD", "MLFLOW_LOGGING_LEVEL=LOUD is no level; use WARNING"),
+    ],
+)
+def test_a_setting_of_mlflow_that_it_cannot_read_is_named(monkeypatch, name, value, said):
+    """The tracking URI was blamed for it."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=re.escape(said)):
+        server.configure()
 
 
 def test_an_empty_setting_of_mlflow_is_none(monkeypatch):

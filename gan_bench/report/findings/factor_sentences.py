@@ -151,10 +151,9 @@ def _ties(pair: _Pair) -> str:
 def _remarks(rows: Sequence[Judged]) -> str:
     """Say what limits a verdict: pairs without a score, why it is withheld, an early decision."""
     lost = sum(row.lost for row in rows)
-    withheld = [f"{f'{row.recipe}: ' if len(rows) > 1 else ''}{row.why}" for row in rows if row.why]
     said = [
         f"{plural(lost, 'pair')} without a score" if lost else "",
-        some_of(withheld, 1, rest="; likewise {} more"),
+        *(f"{f'{row.recipe}: ' if len(rows) > 1 else ''}{row.why}" for row in rows if row.why),
         _overstated(rows),
     ]
     return "".join(f"; {each}" for each in said if each)
