@@ -70,10 +70,14 @@ def write_part(kind: str, name: str, folder: Path) -> list[Path]:
     Raises:
         UserError: The name is none, or a file is there.
     """
-    first = "a-z0-9" if kind == "suite" else "a-z"  # as suite files may be called
-    others, may = ("_", "digits and _") if kind == "measure" else ("_-", "digits, - and _")
-    if not re.fullmatch(rf"[{first}][a-z0-9{others}]{{0,63}}", name):
-        hint = f"begin with a small letter, and use small letters, {may}, without the ending of a file"
+    name = name.replace("-", "_") if kind == "measure" else name
+    pattern = r"[a-z][a-z0-9_]*" if kind == "measure" else r"[a-z][a-z0-9_-]*"
+    pattern = r"[a-z0-9][a-z0-9_-]*" if kind == "suite" else pattern  # as suite files may be called
+    if not re.fullmatch(pattern, name) or len(name) > 64:
+        may = "letters, digits and _" if kind == "measure" else "letters, digits, - and _"
+        hint = f"begin with a small letter{' or a digit' * (kind == 'suite')}, and use small {may}"
+        if Path(name).suffix in (".yaml", ".yml", ".py") and re.fullmatch(pattern, stem := Path(name).stem):
+            hint = f'give the name alone, "{stem}"; the file is called after it'
         raise UserError(f'"{as_typed(name)}" cannot name {with_article(kind)}; {hint}')
     if _taken(kind, name):
         raise UserError(f'gan_bench ships {with_article(kind)} "{name}"; choose another name')

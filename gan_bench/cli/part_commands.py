@@ -56,13 +56,15 @@ def new(
     kind: Annotated[
         NewKind, typer.Argument(metavar="KIND", show_choices=False, help=f"What it is: {', '.join(get_args(NewKind))}.")
     ],
-    name: Annotated[str, typer.Argument(help="What it will be called, such as wide_hinge.")],
+    name: Annotated[str, typer.Argument(help="What it will be called, such as wide-hinge; a measure takes _ for -.")],
     out: Annotated[Path, typer.Option(help="Folder it goes to.")] = Path(),
 ) -> None:
     """Write a file to begin a part or a suite of your own with; it passes check and runs as it is."""
     from gan_bench.cli.new import write_part
 
     lines, written = console(), write_part(kind, name, out)
+    if (made := written[-1].stem) != name:
+        lines.say(f'the {kind} is called "{made}": names of its kind are columns of tables, and have no hyphen')
     for path in written:
         lines.say(f"{path}: written")
     allow = [] if kind == "suite" else ["--allow-plugins"]
