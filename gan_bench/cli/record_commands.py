@@ -204,7 +204,8 @@ def sync(
 def verify(
     results: Annotated[Path, typer.Argument(help="Results folder of earlier runs, one record, or a card.")],
     rerun: Annotated[
-        str | None, typer.Option(help="Train first steps again, too: as audit --levels begun --only, of a folder.")
+        str | None,
+        typer.Option(help="Train first steps again, too, as audit --levels begun --only, which adds to audit.json."),
     ] = None,
     data: Data = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Name planned trials that have not begun.")] = False,
@@ -236,8 +237,11 @@ def verify(
         raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
     whole = "what is there is as it was saved" if partial else "every record is whole"
     out.say(f"{count} checked: {f'{bad} invalid' if bad else whole}")
-    if rerun and not bad:
-        audit(results, levels="begun", only=rerun, data=data)
+    if rerun:
+        try:
+            audit(results, levels="begun", only=rerun, data=data)
+        except typer.Exit as end:
+            bad += end.exit_code
     raise typer.Exit(min(bad, 1))
 
 

@@ -95,6 +95,8 @@ def what_is_wrong(detail: ErrorDetails, example: str | None = None) -> str:
     is_whole_sweep = kind == "list_type" and "sweep" in place and place[-1] == "a list"
     is_of_form = kind in ("list_type", "too_short", "too_long") or (kind == "float_type" and isinstance(given, list))
     pair = next((_PAIRS[str(part)] for part in reversed(place) if part in _PAIRS), None)
+    if pair and not LIMITS.keys().isdisjoint(map(str, place)):
+        pair = "[64, 256]"
     if pair and is_of_form and not is_whole_sweep:
         swept = f"; a sweep of pairs is [{pair}]" if "a list" in place else ""
         return clip(f"must be two numbers, such as {example or pair}, got {quoted(given)}", MAX_MESSAGE) + swept

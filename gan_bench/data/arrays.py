@@ -111,7 +111,9 @@ def _check_shape(shape: tuple[int, ...]) -> None:
     if len(shape) == 4 and not shape[0]:
         raise UserError("there are no images; give at least two")
     if len(shape) != 4 or shape[1] not in (1, 3) or shape[2] != shape[3] or not shape[2]:
-        remedy = "put channels first, add that of grey images with x[:, None], and crop to squares"
+        remedy = (
+            "put 1 or 3 channels first, without alpha; add that of grey images with x[:, None], and crop to squares"
+        )
         raise UserError(f"{_WHAT}, got {tuple(shape)}; {remedy}")
 
 

@@ -61,7 +61,7 @@ class Loss:
     def is_of_each_trial(self) -> bool:
         """Whether outputs of several trials give each the number that its own give, so that they can train together."""
         generator = torch.Generator().manual_seed(0)
-        real, fake = (torch.randn(3, count, generator=generator).requires_grad_() for count in (5, 4))
+        real, fake = (torch.randn(3, 4, generator=generator).requires_grad_() for _ in range(2))
         losses = [self.discriminator, lambda real, fake: self.of_generator(fake, lambda: real)]
         if (smoothed := self.smoothed) is not None:
             losses.append(lambda real, fake: smoothed(real, fake, 0.9))

@@ -63,9 +63,13 @@ def test_a_loss_with_one_mean_over_all_trials_is_known_to_be_one():
     def noisy(real, fake):
         return kept(real + torch.rand(()), fake)
 
-    made = {each: Loss(description="", source="", discriminator=each, generator=generator) for each in (plain, kept)}
-    assert [loss.is_of_each_trial for loss in made.values()] == [False, True]
+    def of_pairs(real, fake):
+        return F.softplus(fake - real).mean(-1)
+
+    losses = (plain, kept, of_pairs)
+    made = [Loss(description="", source="", discriminator=each, generator=generator) for each in losses]
+    assert [loss.is_of_each_trial for loss in made] == [False, True, True]
     assert all(LOSSES[name].is_of_each_trial for name in LOSSES)
     before = torch.random.get_rng_state()
-    assert Loss(description="", source="", discriminator=noisy, generator=generator).is_of_each_trial
+    assert not Loss(description="", source="", discriminator=noisy, generator=generator).is_of_each_trial
     assert torch.equal(torch.random.get_rng_state(), before)

@@ -9,7 +9,7 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import plain_markdown, plural, some_of
 from gan_bench.report.findings.factor_sentences import NAMED, factor_sentences
 from gan_bench.report.findings.factors import factors_of
-from gan_bench.report.findings.proposals import proposal
+from gan_bench.report.findings.proposals import proposal, seeds_help
 from gan_bench.report.findings.standings import Standing, Standings, standings
 from gan_bench.report.findings.tuning import tuning_sentences
 from gan_bench.report.study.frame import BAD, FAULTY, changed_between
@@ -68,7 +68,7 @@ def answers(study: Study) -> Iterator[Answer]:
             headline=_headline(found, best) if best else _without_a_score(study),
             cautions=tuple(_cautions(scored, found)),
             factors=(
-                *(sentence for each in factors for sentence in factor_sentences(each)),
+                *(sentence for each in factors for sentence in factor_sentences(each, seeds_help=seeds_help(scored))),
                 *tuning_sentences(scored),
             ),
             proposal=proposal(scored),

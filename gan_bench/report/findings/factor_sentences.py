@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from gan_bench.config.design import FEWEST
@@ -15,6 +15,8 @@ from gan_bench.report.findings.standings import not_judged
 from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.study.stats import ALPHA
 
+MANY_SEEDS = 30
+"""More seeds than these are not named: a difference so small beside its spread is as good as none."""
 _AS_SEEN = "if the difference is as seen"
 """What follows from a difference in few seeds: the true one may be none, or far larger."""
 SMALL = 0.095
@@ -23,14 +25,21 @@ NAMED = 3
 """Settings that a sentence names, and pairs of levels that have one of their own; the tables have them all."""
 
 
-def factor_sentences(factor: Factor) -> Iterator[str]:
-    """Summarise the comparisons of every two levels over the recipes."""
+def factor_sentences(factor: Factor, *, seeds_help: bool = True) -> Iterator[str]:
+    """Summarise the comparisons of every two levels over the recipes.
+
+    Args:
+        factor: The factor.
+        seeds_help: Whether more seeds may decide what is undecided; else none are named.
+    """
     if factor.name == EPOCHS:
         yield _epochs_sentence(list({each.recipe: each for each in factor.primary}.values()))  # the last of each
         return
     if factor.held and not any(each.is_sure for each in factor.primary):
         return  # the average said as much
     judged = sorted(factor.primary, key=_levels)
+    if not seeds_help:
+        judged = [replace(each, needed=None) for each in judged]
     pairs = [list(group) for _, group in groupby(judged, key=_levels)]
     sure = [pair for pair in pairs if any(each.is_sure for each in pair)]
     for pair in pairs if len(pairs) == 1 else sure[:NAMED]:
@@ -153,7 +162,7 @@ def _remarks(rows: Sequence[Judged]) -> str:
     lost = sum(row.lost for row in rows)
     said = [
         f"{plural(lost, 'pair')} without a score" if lost else "",
-        *(f"{f'{row.recipe}: ' if len(rows) > 1 else ''}{row.why}" for row in rows if row.why),
+        some_of([f"{f'{row.recipe}: ' if len(rows) > 1 else ''}{row.why}" for row in rows if row.why], NAMED, "; "),
         _overstated(rows),
     ]
     return "".join(f"; {each}" for each in said if each)
@@ -161,9 +170,13 @@ def _remarks(rows: Sequence[Judged]) -> str:
 
 def _collapses(equivalent: Sequence[Judged]) -> str:
     """Say how far equal scores of few seeds rule out that one side collapses more often."""
-    clean = [row.seeds for row in equivalent if row.collapses == 0]
-    share = f"{1 - ALPHA ** (1 / min(clean)):.0%}" if clean else ""
-    return f"; collapses in up to {share} of runs are possible though none was seen" if clean else ""
+    counts = [row.collapses for row in equivalent if row.collapses is not None]
+    if len(counts) < len(equivalent):
+        return "; collapses were not counted"
+    if any(counts):
+        return f"; {sum(counts)} runs collapsed, as many on either side"
+    share = f"{1 - ALPHA ** (1 / min(row.seeds for row in equivalent)):.0%}"
+    return f"; collapses in up to {share} of runs are possible though none was seen"
 
 
 def _not_judged(rows: Sequence[Judged]) -> str:
@@ -174,10 +187,16 @@ def _needs(rows: Sequence[Judged]) -> str:
     """Return when undecided comparisons are judged again, or how many seeds a study needs that finds out."""
     if following := [each.following for each in rows if each.following]:
         return f"; next look at {min(following)} seeds"
-    if any(row.next for row in rows if not row.why):
-        return "; given up, as more seeds are unlikely to decide it"
+    tested = [row for row in rows if not row.why]
+    noisy = "; the spread is too large to show equivalence" if any(row.too_noisy for row in tested) else ""
+    if any(row.next for row in tested):
+        return f"; given up, as more seeds are unlikely to decide it{noisy}"
     needed = [each.needed for each in rows if each.needed and each.seeds >= FEWEST]  # what fewer say of it is a guess
-    return f"; a new study of {min(needed)} seeds would likely decide the clearest {_AS_SEEN}" if needed else ""
+    if noisy or not needed:
+        return noisy
+    if min(needed) > MANY_SEEDS:
+        return f"; a difference as small as the one seen takes over {MANY_SEEDS} seeds to show"
+    return f"; a new study of {min(needed)} seeds would likely decide the clearest {_AS_SEEN}"
 
 
 def _epochs_sentence(rows: Sequence[Judged]) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 
 from gan_bench.config.design import FEWEST, LOOKS
-from gan_bench.config.trial import setting_key
+from gan_bench.config.trial import LIMITS, setting_key
 from gan_bench.core.text import duration, plural
-from gan_bench.records.command import CAPS, Command
+from gan_bench.records.command import CAPS, SHORTER, Command
 from gan_bench.report.findings.command import planned_command, whole_command
 from gan_bench.report.findings.questions import questions_of
 from gan_bench.report.findings.standings import standings
-from gan_bench.report.study.frame import ENDED, is_left
+from gan_bench.report.study.frame import ENDED, changed_between, is_left
 from gan_bench.report.study.looks import fewest_seeds
 from gan_bench.report.study.study import ScoredStudy, Study
 
@@ -23,20 +24,59 @@ def proposal(scored: ScoredStudy) -> str | None:
     Returns:
         One sentence, or None where no command is known that trains these trials or nothing more is worth it.
     """
-    study, found, trials = scored.study, standings(scored), scored.study.asked_for
-    command = planned_command(study)
-    if command is None:
+    study, command = scored.study, planned_command(scored.study)
+    if command is not None:
+        return _unfinished(study) or _further(scored, command)
+    if study.of_program is None or (standings(scored).is_decided and not is_left(study.asked_for).any()):
         return None
-    left = int(is_left(trials).sum())
-    if left:
+    return (
+        f"Next: no command knows {study.of_program}, which the program that trained these trials registered itself; "
+        "put it into a file that the suite names under plugins:, or go on in that program."
+    )
+
+
+def _unfinished(study: Study) -> str | None:
+    """Propose what continues a study, or trains what is from before a change of images or code; else nothing."""
+    trials = study.asked_for
+    changed = changed_between(trials["made_of"], trials["made_of"])
+    if changed and not _has_ended_whole(study):  # a run keeps what is of today, and sets the other records aside
+        return f"Next: `{whole_command(study)}` trains again what is from before {changed} changed."
+    unread = int((trials["status"] == "unreadable").sum())
+    if left := int(is_left(trials).sum()) - unread:
         return f"Next: `{whole_command(study)}` continues; {plural(left, 'trial')} left."
-    if found.best is None or trials.empty or _has_ended_whole(study):
+    remedy = f"make {plural(unread, 'record')} readable (`gan-bench verify` names what)"
+    return f"Next: {remedy}: verdicts wait for that." if unread else None
+
+
+def _further(scored: ScoredStudy, command: Command) -> str | None:
+    """Propose what says more than trials that have ended."""
+    study, trials = scored.study, scored.study.asked_for
+    if standings(scored).best is None or trials.empty or _has_ended_whole(study):
         return None
     if study.profile == "quick":  # more seeds of a training that was cut down say little of the suite's own
         return f"Next: the whole protocol, `{command.without(*CAPS).having('--profile', 'full')}`."
-    if all(each.is_untrained for each in found.rows if each.median.n):
-        return "Next: longer training, by more epochs in the suite: more seeds would not help."
-    return _more_seeds(scored, command)
+    if not seeds_help(scored):
+        return f"Next: longer training, {_longer(study, command)}: more seeds would not help."
+    failed = int((trials["status"] == "failed").sum())  # by memory, time or a kill, which the next attempt may not meet
+    again = f"Next: `{command} --retry-failed` tries {plural(failed, 'failed trial')} again." if failed else None
+    return _more_seeds(scored, command) or again
+
+
+def seeds_help(scored: ScoredStudy) -> bool:
+    """False where no setting is better than untrained generators: more seeds of such a training settle nothing."""
+    return not all(each.is_untrained for each in standings(scored).rows if each.median.n)
+
+
+def _longer(study: Study, command: Command) -> str:
+    """Say how a training becomes longer: without its caps, else with twice the epochs where all have as many."""
+    epochs = sorted({int(config["epochs"]) for config in study.asked_for["config"]})
+    longer = command.without(*SHORTER)
+    if longer == command and len(epochs) > 1:
+        return f"by more epochs in the suite, now {epochs[0]} to {epochs[-1]}"
+    if longer == command:
+        kept = (option for option in command.options if not str(option[-1]).startswith("epochs="))
+        longer = replace(command, options=(*kept, ("--set", f"epochs={min(2 * epochs[0], LIMITS['epochs'][1])}")))
+    return f"`{longer}`"
 
 
 def _has_ended_whole(study: Study) -> bool:

@@ -174,6 +174,14 @@ class PairedComparison:
         return None if known is None else math.log1p(known)
 
     @property
+    def is_too_noisy(self) -> bool:
+        """Whether the spread alone keeps the last look from showing equivalence."""
+        values, margin = self.pair.values, self.margin
+        if margin is None or len(values) < 2 or self.design.extended:
+            return False
+        return not may_be_equivalent(self.design.looks, values - values.mean(), margin, self.tests)
+
+    @property
     def needed(self) -> int | None:
         """Seeds that a decision takes: a later look, or those of a new study where a list is fixed; None for none."""
         looks, values = self.design.looks, self.pair.values

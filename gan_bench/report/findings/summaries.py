@@ -111,7 +111,16 @@ def _against_the_best(each: Standing, table: Standings) -> str:
     if each.rank is None:
         start = "failed" if each.lost and each.rank_status == "unranked" else NO_SCORE
         return f"{start}: {each.lost} of {len(each.setting.trials)} seeds lost" if each.lost else start
-    return each.in_words(best)
+    is_extended = each.scored.study.design.extended
+    undecided = "seeds were added undeclared" if is_extended else f"may be as good as {best}"
+    return {
+        "behind": f"worse: decidedly, than {best}",
+        "tied": f"undecided: {undecided}",
+        "ahead": f"ahead: decidedly better than {best}, with a worse median",
+        "unequal": f"not judged: {each.why}",
+        "unknown": "not judged yet" if each.next else "not judged: seeds are too few",
+        "withdrawn": "not judged: no longer planned",
+    }[each.rank_status]
 
 
 def _of_the_best(table: Standings) -> str:
@@ -119,7 +128,13 @@ def _of_the_best(table: Standings) -> str:
     if table.best and table.best.is_useless:
         why = "all of its generators collapsed" if table.best.is_collapsed else "no better than untrained generators"
         return f"best score, and of no use: {why}"
-    return f"best: {table.in_words or 'nothing to compare it with'}"
+    behind, of = len(table.of("behind")), len(table.rivals) + len(table.of("waiting"))
+    waiting = table.of("waiting")
+    if len(table.of("unknown", "waiting")) == of:
+        return f"best{' so far' * bool(waiting or any(each.next for each in table.of('unknown')))}: not judged"
+    if not behind:
+        return "best: no other is decidedly worse"
+    return f"best: decidedly better than {'the other' if of == 1 else f'{behind} of {of} others'}"
 
 
 def _comparison(judged: Judged) -> str:

@@ -45,6 +45,7 @@ class Judged:
         open: Whether another look is worth its seeds.
         next: Seeds of the next look, or None.
         early: Whether its look was not the last one that was declared.
+        too_noisy: Whether the spread keeps every look from showing equivalence.
         needed: Seeds that a decision takes, or None where nobody can say.
         seeds: Seeds that count.
         pairs: Pairs with a score on both sides.
@@ -67,6 +68,7 @@ class Judged:
     open: bool = False
     next: int | None = None
     early: bool = False
+    too_noisy: bool = False
     needed: int | None = None
     seeds: int = 0
     pairs: int = 0
@@ -241,6 +243,7 @@ def _judged(made: PairedComparison) -> Judged:
         open=made.is_open(found),
         next=made.look.next,
         early=0 < made.look.number < made.design.looks[-1] and not made.design.is_fixed,
+        too_noisy=made.is_too_noisy,
         needed=made.needed if wanted else None,
         seeds=len(pair.values),
         pairs=known,
