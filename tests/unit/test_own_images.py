@@ -261,7 +261,7 @@ def test_floats_none_of_which_is_below_zero_are_asked_about():
 NAN = np.full((4, 1, 8, 8), np.nan, np.float32)
 PICTURES = [Image.fromarray(image.transpose(1, 2, 0)) for image in PIXELS]
 ALONE = "; pass images alone: one array or tensor, or a list of those"
-SHAPE = r"; put channels first, add that of grey images with x\[:, None\], and crop to squares"
+SHAPE = r"; put 1 or 3 channels first, without alpha; add that of grey images with x\[:, None\], and crop to squares"
 NONE = {
     f"got NoneType{ALONE}": None,
     "got bytes": b"x",
@@ -273,7 +273,7 @@ NONE = {
     r"one shape, got \(3, 8, 8\) and \(3, 4, 4\); bring all to one size": [PIXELS[0], PIXELS[1][:, :4, :4]],
     r"one shape, got \(3, 8, 8\) and \(1, 8, 8\)": [PIXELS[0], PIXELS[1][:1]],
     r"got \(6, 3, 8, 8\) and \(6,\); .* leave out what is no image": (PIXELS, np.zeros(6)),
-    r"got \(6, 8, 8, 3\); put channels first": PIXELS.transpose(0, 2, 3, 1),
+    r"got \(6, 8, 8, 3\); put 1 or 3 channels first": PIXELS.transpose(0, 2, 3, 1),
     r"there are no images; give at least two": PIXELS[:0],
     "got uint16 from 0 to 255; name what is black and white with value_range": PIXELS.astype(np.uint16),
     "got int32 from 0 to 25500; .*value_range": PIXELS.astype(np.int32) * 100,
