@@ -119,7 +119,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class Place:
-    """A folder with folders in it: its path, these by name, and whether all images lie in it."""
+    """A folder with folders in it: its path, these by name, and whether all images but masks lie in it."""
 
     path: Words
     folders: tuple[Folder, ...]
@@ -151,18 +151,19 @@ def places_of(images: Mapping[Words, int], ignored: Collection[Words] = ()) -> d
         images: How many lie in each folder.
         ignored: Folders that are left out: classes that a held-out split has, too.
     """
-    counts, below = Counter[Words](), dict[Words, set[str]]()
+    counts, unmasked, below = Counter[Words](), Counter[Words](), dict[Words, set[str]]()
     for path, count in images.items():
-        counts[path] += count
+        for depth in range(len(path) + 1):
+            counts[path[:depth]] += count
+            unmasked[path[:depth]] += 0 if has_masks(path) else count
         for depth, name in enumerate(path):
             below.setdefault(path[:depth], set()).add(name)
-            counts[path[:depth]] += count
     classes, places = _classes_of_folders(below), {}
     for path in sorted(below, key=lambda path: (has_masks(path), path)):
         inside = [each for name in sorted(below[path]) if (each := (*path, name)) not in ignored]
         folders = [_folder(plural(images[path], "image"), images[path])] if path in images else []
         folders += [_folder(each[-1], counts[each], below.get(each, ()), classes.get(each, ())) for each in inside]
-        places[path] = Place(path, tuple(folders), counts[path] == counts[()])
+        places[path] = Place(path, tuple(folders), unmasked[path] == unmasked[()])
     return places
 
 

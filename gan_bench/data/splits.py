@@ -14,7 +14,7 @@ from itertools import product
 from typing import Literal
 
 from gan_bench.core.errors import DataError
-from gan_bench.core.text import printable, some_of
+from gan_bench.core.text import plural, printable, some_of
 from gan_bench.data.folder_names import Folder, Place, Words, classes_of, places_of, words_of
 
 Split = Literal["train", "test"]
@@ -240,5 +240,8 @@ def _question(place: Place, pair: Pair, source: str) -> DataError:
     """Return the error that asks whether two folders of a place are splits."""
     where = _called(source, *place.path)
     one, other = (printable(each.name) for each in pair)
+    folders = [each.name for each in pair if each.name != plural(each.images, "image")]
+    renamed = "both" if len(folders) > 1 else printable(folders[0])
     alone = f", or name {where} to leave the others out" if _is_layout(place) else ""
-    return DataError(f"{where} holds {one} and {other}: these may be splits or classes; {_MOVE}, or rename both{alone}")
+    said = f"these may be splits or classes; {_MOVE}, or rename {renamed}{alone}"
+    return DataError(f"{where} holds {one} and {other}: {said}")

@@ -197,6 +197,7 @@ LAYOUTS = {
     "training/train, training/validation": "ask: training holds train and validation",
     "images, masks, test": "ask: holds images and test",
     "images, val, test": "ask: holds images and test",
+    "data/images, data/val, masks": "ask: data holds images and val",
     "., test": "ask: holds 4 images and test",
     "data, data/val": "ask: data holds 4 images and val",
     "cat, dog, test/cat, test/dog": "ask: holds cat and test",
@@ -672,6 +673,11 @@ def outcome_of(found):
         f"say: {each}".replace(f"{same} in", "alike:").replace(f"{same}, merged, in", "merged:") for each in said
     ]
     return "; ".join([f"split: {split}"] * bool(split) + doubted) or "classes"
+
+
+def test_loose_images_cannot_be_renamed():
+    with pytest.raises(DataError, match="holds 4 images and test: .*, or rename test$"):
+        layout_of([f"{number}.png" for number in range(4)] + [f"test/{number}.png" for number in range(4)], "SRC")
 
 
 @pytest.mark.parametrize("folders", LAYOUTS)
