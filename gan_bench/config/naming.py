@@ -112,7 +112,7 @@ def misnamed(setting: str, config: TrialConfig) -> str:
     while said := next((text for text in parts if f"{rest},".startswith(f",{text},")), ""):
         parts.remove(said)
         rest = rest.removeprefix(f",{said}")
-    return rest.strip(", ").partition(",")[0]
+    return rest.removeprefix(",").partition(",")[0] or rest
 
 
 def plain(value: object) -> str:

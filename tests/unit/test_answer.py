@@ -160,7 +160,7 @@ def test_no_effect_is_undecided_with_what_it_would_take():
 
 @pytest.mark.parametrize(
     ("seeds", "said"),
-    [(5, "not judged before the look at 8 seeds"), (12, "may be as good"), (1, "as seeds are too few")],
+    [(5, "not judged before the look at 8 seeds"), (12, "may be as good"), (1, "as too few seeds are shared")],
 )
 def test_cards_and_champions_claim_no_more_than_the_answer(seeds, said):
     """11 settings "may be as good" on a card beside "not judged before the look at 8 seeds" in the answer."""
@@ -262,13 +262,13 @@ def test_many_levels_are_summed_up():
              trials(lr, (50, 60, 45, 55, 52) if i else (20, 21, 20, 22, 21))]  # fmt: skip
     said = [sentence for sentence in answer(items).factors if sentence.startswith("learning rate")]
     assert said[0].startswith("learning rate: 0.0001 is better than 0.0002 (")
-    assert said[3] == "learning rate: 10 pairs of 5 levels, 6 tie, 1 more decided or probable."
+    assert said[3] == "learning rate: 10 pairs of 5 levels, 6 tied, 1 more decided or probable."
     assert len(said) == 4
 
 
 def test_one_seed_is_not_judged_and_five_are_proposed():
     found = answer([*trials(2e-4, (50,)), *trials(3e-4, (80,))])
-    assert "Which setting is best is not judged, as seeds are too few." in found.headline
+    assert "Which setting is best is not judged, as too few seeds are shared." in found.headline
     assert "learning rate: not judged, as seeds are too few; 0.0002 is ahead." in found.factors
     assert "`gan-bench run test --profile full --seeds 0,1,2,3,4`, about 24 s" in found.proposal, "8 trials of 3 s"
 
@@ -541,7 +541,7 @@ def test_what_follows_from_a_difference_in_few_seeds_is_said_on_that_condition()
 def test_no_seeds_are_named_where_they_are_too_few_or_no_look_is_left():
     two = [*trials(2e-4, (50, 52)), *trials(3e-4, (80, 79)), *trials(4e-4, (120, 118))]
     (said,) = [each for each in answer(two).factors if each.startswith("learning rate")]
-    assert said == "learning rate: 3 pairs of 3 levels, 3 not judged."
+    assert said == "learning rate: 3 pairs of 3 levels, 3 not judged, as seeds are too few."
     noise = np.random.default_rng(1).normal(0, 0.1, (2, 12))
     twelve = [*trials(2e-4, 50 * np.exp(noise[0])), *trials(3e-4, 53 * np.exp(noise[1]))]
     made = report_of(twelve, designs={("test", 1, "full", "digits"): Design.of_looks((5, 8, 12), margin=None)})
@@ -794,7 +794,7 @@ def test_pairs_of_levels_are_counted_by_what_became_of_them():
     levels = {1e-4: spread, 2e-4: spread, 3e-4: spread[::-1], 4e-4: [10 * fid for fid in spread]}
     items = [item for lr, fids in levels.items() for item in trials(lr, fids)]
     rest = [sentence for sentence in answer(items).factors if "pairs of" in sentence]
-    assert rest[0].startswith("learning rate: 6 pairs of 4 levels, 1 tie, 2 undecided")
+    assert rest[0].startswith("learning rate: 6 pairs of 4 levels, 1 tied, 2 undecided")
 
 
 def test_a_card_names_rivals_that_no_test_judges():

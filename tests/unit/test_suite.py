@@ -282,9 +282,9 @@ def test_a_setting_says_values_of_its_config(rest):
         ("mnist-mlp-z100,spectral_norm=", "spectral_norm="),
         ("mnist-mlp-z100,FID=3", "FID=3"),
         ("mnist-mlp-z100,seed=0", "seed=0"),
-        ("mnist-mlp-z100 / lr 0.5", "/ lr 0.5"),
+        ("mnist-mlp-z100 / lr 0.5", " / lr 0.5"),
         ("mnist-mlp-z100,", ","),
-        ("mnist-mlp-z100xy", "y"),
+        ("mnist-mlp-z100xy", "xy"),
     ],
 )
 def test_a_setting_that_says_anything_else_is_found(name, said):
@@ -925,7 +925,7 @@ def swept(field, value):
         (swept("lr", "'1e-4, 2e-4'"), "got '1e-4, 2e-4'; write it in brackets, such as [2.0e-4, 3.0e-4]"),
         (swept("optimizer", "adam"), "got 'adam'; write it in brackets, such as [one, another]"),
         (swept("latent_dim", "{choice: 64, count: 2}"), "choice: must be a list, got 64; write it in brackets"),
-        (swept("latent_dim", "{log: 64-128, count: 2}"), "two numbers, such as [1.0e-5, 1.0e-3], got '64-128'"),
+        (swept("latent_dim", "{log: 64-128, count: 2}"), "two numbers, such as [64, 256], got '64-128'"),
         (swept("lr", "{uniform: [1e-5], count: 3}"), "two numbers, such as [1.0e-5, 1.0e-3], got [1e-05]"),
         (
             "trials: [{recipe: mnist-dcgan, set: {lr: 0,0002}}]",

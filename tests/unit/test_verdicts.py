@@ -631,7 +631,7 @@ def test_a_tie_at_a_look_that_decides_nothing_is_a_tie_in_every_sentence():
     items = tied(3)
     _, _, answer = answered(items, Design.of_looks((3, 5)))
     assert "are a tie" in " ".join(answer.factors)
-    assert "No setting is decidedly worse; lr 1e-4 may be as good." in answer.headline
+    assert "No setting is decidedly worse: lr 1e-4 may be as good." in answer.headline
     for item in items:
         rate = item.trial["config"]["lr_g"]
         name = "collapsed[lenet-mnist-v1,train,100]"
@@ -824,7 +824,7 @@ def test_the_headline_calls_no_tie_decided():
     assert row["p"] < 0.01
     assert row["verdict"] == "tie"
     assert answer.headline.startswith("Best score: ")
-    assert "No setting is decidedly worse; lr 2e-4 may be as good" in answer.headline
+    assert "No setting is decidedly worse: lr 2e-4 may be as good" in answer.headline
     assert "are a tie" in sentence
 
 
@@ -1051,7 +1051,7 @@ def test_settings_that_have_not_begun_are_tests_too(third, found):
         assert [each.label for each in standings(study.scored[0]).of("waiting")] == ["lr 4e-4"]
     else:
         assert row["corrected"] == row["p"]
-        assert "It is decidedly better than the other" in answer.headline
+        assert "It is decidedly better than the other finished one" in answer.headline
 
 
 @pytest.mark.parametrize("done", [2, 3, 5])
@@ -1114,7 +1114,7 @@ def test_no_setting_is_the_best_before_all_have_begun():
     items = [*pair(5, np.log(2)), *(planned(with_lr(digits_trial(seed), 4e-4)) for seed in range(5))]
     study, _, answer = answered(items, Design.fixed(range(5)))
     assert answer.headline.startswith("Best score so far: lr 1e-4")
-    assert "It is decidedly better than the other" in answer.headline
+    assert "It is decidedly better than the other finished one" in answer.headline
     champion = _champion(study.scored[0])
     assert (champion.path, champion.why) == (
         None,

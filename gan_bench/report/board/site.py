@@ -197,7 +197,8 @@ def _baseline_rows(rows: Sequence[Entry]) -> Iterator[dict[str, object]]:
     for text, values in known.items():
         shown: dict[str, object] = {"setting": text, "label": text, "baseline": True}
         each = sorted(values.values())
-        put_interval(shown, "median", Interval(median(each), each[0], each[-1], len(each)))
+        low, high = (each[0], each[-1]) if each[0] < each[-1] else (None, None)
+        put_interval(shown, "median", Interval(median(each), low, high, len(each)))
         yield shown
 
 

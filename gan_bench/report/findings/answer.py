@@ -133,7 +133,7 @@ def _collapse(best: Standing) -> str:
         return ""
     seeds = some_of([*map(str, collapsed["seed"])], NAMED)
     return (
-        f"{len(collapsed)} of {plural(best.counted, 'generator')} of the best setting collapsed (seed {seeds}): "
+        f"{len(collapsed)} of {plural(best.counted, 'generator')} of the best setting collapsed ({seeds}): "
         "half of the classes or fewer, or one class in over half of the images."
     )
 
@@ -159,16 +159,17 @@ def _compared_with_others(found: Standings, best: Standing) -> str:
     behind, ahead, unequal, unknown = (found.of(each) for each in ("behind", "ahead", "unequal", "unknown"))
     tied = found.of("tied")
     compared = len(behind) + len(tied) + len(ahead) + len(unequal)
-    as_good = _named_settings(each for each in tied if best.is_untrained or not each.is_untrained)
+    named = _named_settings(each for each in tied if best.is_untrained or not each.is_untrained)
+    as_good = f"{named} may be as good" if named else ""
+    one, others = ("other finished one", "finished others") if found.of("waiting") else ("other", "others")
     if behind:
-        every = {1: "the other", 2: "both others"}.get(compared, f"all {compared} others")
-        number = every if len(behind) == compared else f"{len(behind)} of {compared} others"
-        first = f"it is decidedly better than {number}"
+        every = {1: f"the {one}", 2: f"both {others}"}.get(compared, f"all {compared} {others}")
+        number = every if len(behind) == compared else f"{len(behind)} of {compared} {others}"
+        first = [f"it is decidedly better than {number}", as_good]
     else:
-        first = "no setting is decidedly worse" if tied or ahead else ""
+        first = [f"no setting is decidedly worse{f': {as_good}' * bool(as_good)}" if tied or ahead else ""]
     said = [
-        first,
-        f"{as_good} may be as good" if as_good else "",
+        *first,
         _ahead(ahead),
         _unequal(found),
         _failed(found),
@@ -234,7 +235,7 @@ def _cautions(scored: ScoredStudy, found: Standings) -> Iterator[str]:
     if changed := changed_between(scored.study.trials["made_of"], scored.study.trials["made_of"]):
         yield (
             f"Trials are of different times: {changed} changed between them, and no test judges trials from before and "
-            "after; the suite's next run trains again what it asks for of before."
+            "after; the suite's next run trains those of before again that it asks for."
         )
     done = scored.study.trials[scored.study.trials["status"] == "done"]
     machines = sorted(set(done["device_name"]) - {""})

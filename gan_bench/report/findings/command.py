@@ -48,7 +48,8 @@ def whole_command(study: Study) -> Command | None:
         return command
     are_of_suite = set(seeds) <= set(design.first(design.looks[0])) and not last_command(study).value("--seeds")
     if (are_of_suite or command.value("--until")) and not design.extended:
-        return command
+        is_beyond = len(seeds) > int(command.value("--max-seeds") or len(seeds))
+        return command.without("--max-seeds") if is_beyond else command
     return command.of_seeds(",".join(map(str, seeds)))
 
 

@@ -206,7 +206,7 @@ class Standings:
     def unjudged(self) -> str:
         """What is said of settings of which nothing is known yet, in a few words."""
         looks = [each.next for each in self.of("unknown") if each.next]
-        return not_judged(min(looks, default=None))
+        return not_judged(min(looks, default=None), "too few seeds are shared")
 
     @property
     def in_words(self) -> str:
@@ -228,14 +228,14 @@ class Standings:
         changed = sum(each.why.endswith(CHANGED) for each in unequal)
         words = [
             ("collapsed or failed at a different rate", len(unequal) - changed),
-            ("were trained on other images or code", changed),
+            ("ran on other images or code", changed),
         ]
         return " or ".join(text for text, count in words if count)
 
 
-def not_judged(look: int | None) -> str:
+def not_judged(look: int | None, why: str = "seeds are too few") -> str:
     """Say of a setting that no test has looked at it: that it may be as good as the best would be a finding."""
-    return f"not judged before the look at {look} seeds" if look else "not judged, as seeds are too few"
+    return f"not judged before the look at {look} seeds" if look else f"not judged, as {why}"
 
 
 @cached_on_study

@@ -148,7 +148,9 @@ def tuning_sentences(scored: ScoredStudy) -> Iterator[str]:
     parts = []
     for k in (1, most):
         value, labels = _leading(found, k)
-        parts.append(f"with {k} {' and '.join(labels)} (median best {primary} {value_text(float(f'{value:.4g}'))})")
+        score = f" (median best {primary} {value_text(float(f'{value:.4g}'))})"
+        leading = f"{' and '.join(labels)}{score}" if math.isfinite(value) else "none, as most seeds were lost"
+        parts.append(f"with {k} {leading}")
     yield f"random settings: {'; '.join(parts)}; no test says whether that is more than chance."
 
 

@@ -189,7 +189,7 @@ def _judge_family(made: Iterable[PairedComparison], p_values: Iterable[float], t
 def _without_mean(scored: ScoredStudy, levels: LevelPair) -> Judged | None:
     """Judge two levels that no seed has of all settings, as one was lost in every seed, or each seed lost some setting.
 
-    Before the first look there may be such seeds to come. Levels of which nothing is known are not judged.
+    A later look may have such seeds. Levels of which nothing is known are not judged.
     """
     recipe, first, second, pairs = levels
     if pairs.empty:
@@ -202,10 +202,10 @@ def _without_mean(scored: ScoredStudy, levels: LevelPair) -> Judged | None:
     why = ""
     if failed:
         why = f"{' and '.join(failed)} failed in every seed"
-    elif look.number and (known or bad.any()):
-        why = "no seed has a score of every setting"
-    elif look.next is None or not (known or bad.any()):
+    elif not (known or bad.any()):
         return None
+    elif look.next is None:
+        why = "no seed has a score of every setting"
     judged = Judged(
         recipe=recipe,
         measure=primary_measure(),
