@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from gan_bench.config.trial import LIMITS
 from gan_bench.core.errors import UserError
-from gan_bench.core.fields import as_python
 from gan_bench.core.text import as_typed, at_home, odd_path
 
 
@@ -70,17 +72,26 @@ class Transform:
         Raises:
             UserError: A value is none of those above.
         """
-        size, channels, limits = map(as_python, (self.size, self.channels, self.range))
-        if type(size) is not int or size < 1:
+        size, channels = _whole(self.size), _whole(self.channels)
+        if size is None or size < 1:
             raise UserError(f"size must be a whole number of pixels from 1 on, got {as_typed(repr(self.size))}")
-        if type(channels) is not int or channels not in (1, 3):
+        if channels not in (1, 3):
             raise UserError(f"channels must be 1 for grey or 3 for colour, got {as_typed(repr(self.channels))}")
-        for name, choices in (("crop", ("center", "none")), ("unreadable", ("stop", "skip"))):
-            if (given := as_python(getattr(self, name))) not in choices:
-                raise UserError(f"{name} must be {' or '.join(map(repr, choices))}, got {as_typed(repr(given))}")
-        limits = None if limits is None else _limits(limits)
+        if not isinstance(self.crop, str) or self.crop not in ("center", "none"):
+            raise UserError(f"crop must be 'center' or 'none', got {as_typed(repr(self.crop))}")
+        if not isinstance(self.unreadable, str) or self.unreadable not in ("stop", "skip"):
+            raise UserError(f"unreadable must be 'stop' or 'skip', got {as_typed(repr(self.unreadable))}")
+        limits = None if self.range is None else _limits(self.range)
         for name, value in (("size", size), ("channels", channels), ("range", limits)):
             object.__setattr__(self, name, value)
+
+
+def _whole(value: Any) -> int | None:  # noqa: ANN401 - of any kind
+    """Return a whole number of any library, or None where it is none."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
 
 
 def _limits(given: object) -> tuple[float, float]:
@@ -89,10 +100,12 @@ def _limits(given: object) -> tuple[float, float]:
     Raises:
         UserError: They are not two finite numbers, the lower first.
     """
-    with suppress(TypeError, ValueError, OverflowError):
-        low, high = (float(as_python(each)) for each in given if not isinstance(each, str))  # type: ignore[attr-defined]
-        if -math.inf < low < high < math.inf:
-            return low, high
+    found = [*given] if isinstance(given, Iterable) else []
+    if len(found) == 2 and all(isinstance(each, Real) and not isinstance(each, bool) for each in found):
+        with suppress(OverflowError):  # of a whole number that no float holds
+            low, high = map(float, found)
+            if -math.inf < low < high < math.inf:
+                return low, high
     raise UserError(f"range must be two numbers, the lower first, got {as_typed(repr(given))}")
 
 
