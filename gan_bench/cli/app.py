@@ -231,6 +231,16 @@ def _too_many(found: re.Match[str]) -> str:
     return f"too many words ({as_typed(found[1])}); give one at a time, and quotes round what has blanks"
 
 
+def _with_the_folder_itself(context: Any, words: list[str]) -> str:  # noqa: ANN401 - click's
+    """Return a command line with the results folder as the argument; nothing where the command takes none."""
+    if not any(each.name == "results" for each in context.command.params):
+        return ""
+    split = [part for word in words for part in (word.split("=", 1) if word.startswith("--results=") else [word])]
+    at = split.index("--results")
+    named = split[at + 1 : at + 2] or ["results"]
+    return shlex.join(["gan-bench", *split[:at], *split[at + 2 :], *named])
+
+
 def _usage(error: Exception, words: list[str]) -> str:
     """Return in a sentence what is wrong with a command line; nothing where it was empty, which prints the help."""
     usage: Any = error  # the attributes are click's, whose class typer's own replaced
@@ -243,6 +253,8 @@ def _usage(error: Exception, words: list[str]) -> str:
         r"^Invalid value for (\S+): (.)", lambda found: f"invalid value for {found[1]}: {found[2].lower()}", text
     )
     text = re.sub(r"^Got unexpected extra argument\(s\) \((.*)\)$", _too_many, text)
+    if getattr(error, "option_name", "") == "--results" and (direct := _with_the_folder_itself(usage.ctx, words)):
+        return f"error: {_command_of(words)} has no option --results; give the folder itself: `{direct}`"
     if usage.ctx is not None and usage.ctx.info_name == "run" and (value := _named_value(error)):
         text = f"{value} is a value of trials; `--set {value}=VALUE` changes it"
     text = text[:1].lower() + text[1:]

@@ -850,3 +850,20 @@ def test_no_help_breaks_a_type_inside_its_words(capsys, monkeypatch):
             main([*words, "--help"])
         for line in capsys.readouterr().out.splitlines():
             assert not re.search(r"<[^>\s]*\|[^>\s]*(\s|$)", line), (words, line)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["sync", "--results", "r1"], "sync has no option --results; give the folder itself: `gan-bench sync r1`"),
+        (["report", "--results=my r", "--no-html"], "`gan-bench report --no-html 'my r'`"),
+        (["export", "--results", "r1", "parquet"], "`gan-bench export parquet r1`"),
+        (["publish", "--out", "p", "--results"], "`gan-bench publish --out p results`"),
+        (["compare", "--results", "r1"], "no such option: --results; `gan-bench compare --help` lists what it takes"),
+    ],
+)
+def test_an_unknown_option_for_the_results_says_that_the_folder_is_an_argument(capsys, words, said):
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    assert said in capsys.readouterr().err
