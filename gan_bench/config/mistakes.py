@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -92,7 +93,7 @@ def what_is_wrong(detail: ErrorDetails, example: str | None = None) -> str:
         example: Of a field whose value is two numbers, in place of ``[0.5, 0.999]``.
     """
     kind, given, place = detail["type"], detail["input"], detail["loc"]
-    is_whole_sweep = kind == "list_type" and "sweep" in place and place[-1] == "a list"
+    is_whole_sweep = kind == "list_type" and "sweep" in place and place[-1] in ("a list", "choice")
     is_of_form = kind in ("list_type", "too_short", "too_long") or (kind == "float_type" and isinstance(given, list))
     pair = next((_PAIRS[str(part)] for part in reversed(place) if part in _PAIRS), None)
     if pair and not LIMITS.keys().isdisjoint(map(str, place)):
@@ -102,9 +103,13 @@ def what_is_wrong(detail: ErrorDetails, example: str | None = None) -> str:
         return clip(f"must be two numbers, such as {example or pair}, got {quoted(given)}", MAX_MESSAGE) + swept
     said = _EXPECTED.get(kind) or detail["msg"].replace("Input should be", "must be")
     said = clip(f"{said[0].lower() + said[1:]}, got {quoted(given)}", MAX_MESSAGE)
+    if kind in ("dict_type", "model_type") and isinstance(given, str) and re.fullmatch(r"\w+:\S+", given):
+        return f"{said}; put a blank behind the colon"
+    if kind == "list_type" and (isinstance(given, dict) or place == ("trials",)):
+        return f"{said}; begin every item with a hyphen"
     if kind == "list_type":
         field = next((str(part) for part in reversed(place) if part in _LISTS), "")
         return f"{said}; write it in brackets, such as {_LISTS.get(field, '[one, another]')}"
     if kind in ("float_type", "whole_number") and isinstance(given, str):
-        return f"{said}; write numbers as 0.0002 or 64, without quotes"
+        return f"{said}; write it as {'0.0002' if kind == 'float_type' else '64'}, without quotes"
     return said + ("; several values stand under sweep" if isinstance(given, list) and "set" in place else "")

@@ -111,10 +111,19 @@ def _check_shape(shape: tuple[int, ...]) -> None:
     if len(shape) == 4 and not shape[0]:
         raise UserError("there are no images; give at least two")
     if len(shape) != 4 or shape[1] not in (1, 3) or shape[2] != shape[3] or not shape[2]:
-        remedy = (
-            "put 1 or 3 channels first, without alpha; add that of grey images with x[:, None], and crop to squares"
-        )
-        raise UserError(f"{_WHAT}, got {tuple(shape)}; {remedy}")
+        raise UserError(f"{_WHAT}, got {tuple(shape)}{_hint(shape)}")
+
+
+def _hint(shape: tuple[int, ...]) -> str:
+    if len(shape) == 3 and shape[0] > 3 and shape[1] == shape[2]:
+        return "; of grey images x[:, None] adds the channel"
+    if len(shape) == 4 and shape[1] == 4:
+        return "; lay what is transparent over white, or leave it out: [each[:3] for each in x]"
+    one = "; x[None] makes a set of one image" if len(shape) == 3 and {shape[0], shape[2]} & {1, 3} else ""
+    is_last = len(shape) in (3, 4) and shape[-1] in (1, 3, 4)
+    if len(shape) == 4 and shape[1] in (1, 3) and shape[2] and shape[3] and not is_last:
+        return "; crop them to squares, or save them as files, which size= scales and crops"
+    return f"{one}; channels come before height and width" if is_last else one
 
 
 def _of_whole_numbers(array: NDArray[Any]) -> Tensor:
@@ -256,6 +265,8 @@ def _stacked(parts: Sequence[Any]) -> NDArray[Any]:
         raise UserError(f"{_WHAT}, got truth values and others in one list; bring all to uint8")
     if all(len(shape) == 4 for shape in shapes) and len({shape[1:] for shape in shapes}) == 1:
         return np.concatenate(arrays)  # batches, the last of which is often shorter
+    if all(len(shape) == 2 for shape in shapes):
+        raise UserError(f"{_WHAT}, got a list of {next(iter(shapes))}; of grey ones [each[None] for each in images]")
     if len(shapes) > 1:
         first, second = list(shapes)[:2]
         raise UserError(

@@ -269,6 +269,8 @@ def _why_no_moments(path: Path, error: Exception) -> str:
         kind = other_kind(file.read(1024))
     if "; get " in kind:  # of no image that was saved under another name
         return f"{path} is no .npz with the arrays mu and sigma but {kind.replace(' and no image', '')}"
+    if isinstance(error, KeyError):
+        return f"{path} has no arrays mu and sigma; name statistics so, and save images as files in a folder"
     return f"{path} is no .npz with the arrays mu and sigma ({printable(brief(error))}); make it or get it again"
 
 

@@ -63,7 +63,7 @@ def named_places(files: Iterable[tuple[Path, bytes]], folders: Collection[Path])
         folders: The folders; the root of a file system is none, as it has everything.
     """
     begun = "|".join(re.escape(f"{folder}/") for folder in folders if folder.parent != folder)
-    pattern = re.compile(rf"(?:{begun})[^\s\"'<>|;,)\]}}]*")
+    pattern = re.compile(rf"(?:{begun})[^\s\"'<>|;,)\]}}\\]*")
     found: dict[str, list[Path]] = {}
     for file, content in files:
         if not begun or file.suffix not in (".json", ".yaml"):

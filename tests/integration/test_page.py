@@ -111,7 +111,7 @@ def test_the_page_says_when_the_best_is_not_good(tmp_path, gain, collapsed):
     build_report(tmp_path)
     page = (tmp_path / "report" / "report.html").read_text()
     assert ("the best is no better than untrained generators (FID 41)." in page) == (gain < 0)
-    assert ("3 of 3 generators of the best setting collapsed (seed 0, 1, 2)" in page) == (collapsed > 0)
+    assert ("3 of 3 generators of the best setting collapsed (seeds 0, 1, 2)" in page) == (collapsed > 0)
     is_of_use = gain > 0 and not collapsed
     assert ('<p class="big">No setting is of use yet</p>' in page) == (not is_of_use)
     assert ("No setting is of use yet: all generators of the best collapsed. Best score: " in page) == (collapsed > 0)

@@ -920,7 +920,10 @@ def swept(field, value):
         ("trials:\n- recipe: mnist-dcgan\n - recipe: mnist-dcgan", "; indent the items of one list alike"),
         ("seeds: 0-4", "must be a list, got '0-4'; write it in brackets, such as [0, 1, 2]"),
         ("plugins: my.py", "must be a list, got 'my.py'; write it in brackets, such as [./mine.py]"),
-        ("trials: {recipe: mnist-dcgan}", "must be a list, got {'recipe': 'mnist-dcgan'}; write it in brackets"),
+        (
+            "trials: {recipe: mnist-dcgan}",
+            "must be a list, got {'recipe': 'mnist-dcgan'}; begin every item with a hyphen",
+        ),
         (swept("batch_size", "'64,128'"), "got '64,128'; write it in brackets, such as [64, 128]"),
         (swept("lr", "'1e-4, 2e-4'"), "got '1e-4, 2e-4'; write it in brackets, such as [2.0e-4, 3.0e-4]"),
         (swept("optimizer", "adam"), "got 'adam'; write it in brackets, such as [one, another]"),
@@ -933,9 +936,9 @@ def swept(field, value):
         ),
         (
             "trials: [{recipe: mnist-dcgan, set: {lr: '2e-4'}}]",
-            "must be a number, got '2e-4'; write numbers as 0.0002 or 64, without quotes",
+            "must be a number, got '2e-4'; write it as 0.0002, without quotes",
         ),
-        ("trials: [{recipe: mnist-dcgan, set: {epochs: '5'}}]", "got '5'; write numbers as 0.0002 or 64, without"),
+        ("trials: [{recipe: mnist-dcgan, set: {epochs: '5'}}]", "got '5'; write it as 64, without"),
         ("trials:\n- recipe: mnist-dcgan\n  set:\n    lr:0.0002", "must be a mapping of NAME: VALUE, got 'lr:0.0002'"),
         ("datasets: {own: {path: x, size: 28, range: 0-255}}", "must be two numbers, such as [0, 255], got '0-255'"),
         ("datasets: {own: {path: x, size: 28, range: [0]}}", "must be two numbers, such as [0, 255], got [0]"),

@@ -1051,7 +1051,7 @@ def test_settings_that_have_not_begun_are_tests_too(third, found):
         assert [each.label for each in standings(study.scored[0]).of("waiting")] == ["lr 4e-4"]
     else:
         assert row["corrected"] == row["p"]
-        assert "It is decidedly better than the other finished one" in answer.headline
+        assert "It is decidedly better than the other" in answer.headline
 
 
 @pytest.mark.parametrize("done", [2, 3, 5])

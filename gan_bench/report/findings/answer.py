@@ -131,7 +131,7 @@ def _collapse(best: Standing) -> str:
     collapsed = best.collapsed
     if collapsed.empty:
         return ""
-    seeds = some_of([*map(str, collapsed["seed"])], NAMED)
+    seeds = f"{'seed' if len(collapsed) == 1 else 'seeds'} {some_of([*map(str, collapsed['seed'])], NAMED)}"
     return (
         f"{len(collapsed)} of {plural(best.counted, 'generator')} of the best setting collapsed ({seeds}): "
         "half of the classes or fewer, or one class in over half of the images."
