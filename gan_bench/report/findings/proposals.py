@@ -57,9 +57,19 @@ def _further(scored: ScoredStudy, command: Command) -> str | None:
         return f"Next: the whole protocol, `{command.without(*CAPS).having('--profile', 'full')}`."
     if not seeds_help(scored):
         return f"Next: longer training, {_longer(study, command)}: more seeds would not help."
-    failed = int((trials["status"] == "failed").sum())  # by memory, time or a kill, which the next attempt may not meet
-    again = f"Next: `{command} --retry-failed` tries {plural(failed, 'failed trial')} again." if failed else None
-    return _more_seeds(scored, command) or again
+    if more := _more_seeds(scored, command):
+        return more
+    if failed := int((trials["status"] == "failed").sum()):  # by memory, time or a kill, which may not come again
+        return f"Next: `{command} --retry-failed` tries {plural(failed, 'failed trial')} again."
+    return _beyond_tests(scored, command)
+
+
+def _beyond_tests(scored: ScoredStudy, command: Command) -> str | None:
+    """Propose what helps where no test judges any rival of the best setting, as they are unlike it in other things."""
+    found = standings(scored)
+    if not found.rivals or len(found.of("unequal")) < len(found.rivals):
+        return None
+    return f"Next: longer training, {_longer(scored.study, command)}: no test compares settings that {found.unlike}."
 
 
 def seeds_help(scored: ScoredStudy) -> bool:
