@@ -16,7 +16,7 @@ import pytest
 import torch
 from hypothesis import settings
 from support import warm
-from support.needs import NEEDS
+from support.needs import IN_CI, NEEDS
 from support.parts import temporary
 
 from gan_bench.config.image_folder import DataRoot
@@ -37,7 +37,7 @@ def pytest_runtest_setup(item):
     """
     for name, need in NEEDS.items():
         if item.get_closest_marker(name) and not need.found():
-            assert not (need.in_ci and os.environ.get("CI")), f"tests of {need.what} must run here, and {need.missing}"
+            assert not (need.in_ci and IN_CI), f"tests of {need.what} must run here, and {need.missing}"
             pytest.skip(need.missing)
     warm.do_as_asked([name for name in warm.MARKERS if item.get_closest_marker(name)])
 
@@ -185,6 +185,6 @@ def stranger():
     if os.geteuid() != 0:
         pytest.skip("only root can be a second user")
     if why := why_no_stranger():
-        assert not os.environ.get("CI"), f"permissions are tested with a second user: {why}"
+        assert not IN_CI, f"permissions are tested with a second user: {why}"
         pytest.skip(f"there can be no second user: {why}")
     return as_stranger

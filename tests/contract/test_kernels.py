@@ -39,6 +39,7 @@ def test_interpreted_kernels_are_autograd():
     assert re.search(r"(\d+) passed", done.stdout)
 
 
+@pytest.mark.ci
 def test_kernels_compile_for_cards_without_one():
     """For sm_80 and sm_90, every launch of a small pair, and none spills registers."""
     pytest.importorskip("triton", reason="Triton comes with PyTorch on Linux alone")

@@ -192,6 +192,7 @@ class TestProofOnAGpu:
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")])))
         monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
+    @pytest.mark.ci
     @pytest.mark.usefixtures("packed")
     def test_the_pack_holds_what_its_tests_and_scripts_import(self, monkeypatch):
         """Tests and suites were packed without pytest and PyYAML."""

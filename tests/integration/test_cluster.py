@@ -195,6 +195,7 @@ def group_of(group):
     return [row for row in rows if row[0] == str(group) and not row[1].startswith("Z")]
 
 
+@pytest.mark.ci
 def test_what_a_cluster_cannot_do_is_said_at_once(cluster, start):
     """The head has no GPU. The node says that it has one, and torch sees none there, which the head cannot know."""
     cluster.add(num_gpus=1)

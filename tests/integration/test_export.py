@@ -268,6 +268,7 @@ def code_of(*words, **streams):
     return subprocess.run(command, check=False, timeout=HANG, **streams).returncode
 
 
+@pytest.mark.ci
 def test_output_that_nobody_reads_is_no_verdict(results, tmp_path, unread):
     """`compare … | head -1` said that something got worse, and a full disk that a record is damaged."""
     assert code_of("verify", results, stdout=unread) == 141

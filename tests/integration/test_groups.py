@@ -369,6 +369,7 @@ Group.prepare = prepare
 """
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("default::RuntimeWarning")
 def test_what_worker_processes_warn_of_is_shown(tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text(CANNOT_GROUP)

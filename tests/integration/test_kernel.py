@@ -100,6 +100,7 @@ CALL = f"made = gb.run('waits.yaml', results='results', {OPTIONS})"
 CHECK = "handlers == [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]"
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("executor", ["inline", pytest.param("processes", marks=pytest.mark.slow)])
 def test_an_interrupt_reaches_the_caller_and_the_same_call_continues(here, kernel, executor, monkeypatch):
     manager, client = kernel

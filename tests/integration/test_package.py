@@ -92,6 +92,7 @@ app.main(["list", "suites"])
 """What ``python -m gan_bench.report`` does, and a command, in a process that has imported for both."""
 
 
+@pytest.mark.ci
 def test_the_package_works_where_no_checkout_is(wheel, tmp_path):
     """The libraries are this environment's; everything of gan_bench is the wheel's."""
     shutil.unpack_archive(wheel, tmp_path / "site", "zip")

@@ -68,6 +68,7 @@ def run(stranger, shared, *more):
     )
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "names", [("record.json", "history.jsonl", "."), *slow(["trial.json", "generator.safetensors"])]
 )
@@ -110,6 +111,7 @@ def test_an_interrupted_trial_of_another_user_is_not_taken(stranger, shared):
     assert content(mine.path) == before
 
 
+@pytest.mark.ci
 def test_fresh_takes_nothing_from_another_user(stranger, shared):
     mine = record(shared, 0)
     mine.path.chmod(0o755)
@@ -193,6 +195,7 @@ def test_a_user_without_a_name_and_a_home(stranger, shared):
     assert not [verdict for verdict in verify(shared / "results") if verdict.faults]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("encoding", ["ascii", *slow("latin-1", "cp1252", "utf-16")])
 def test_output_that_is_not_utf_8(trained, encoding):
     from support.commands import gan_bench
@@ -223,6 +226,7 @@ def test_a_file_of_the_folder_that_is_another_s_is_not_replaced(stranger, shared
     assert file.read_bytes() == before
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("mode", [0o000, *slow(0o111, 0o444)])
 def test_a_suite_s_folder_that_is_closed_stops_no_other(stranger, shared, other, mode):
     """One that may be listed and not entered used to end the command."""

@@ -88,6 +88,7 @@ def folders(trained, tmp_path):
     return [shutil.copytree(trained, tmp_path / name) for name in ("a", "b")]
 
 
+@pytest.mark.ci
 @pytest.mark.postgres
 def test_two_results_folders_share_a_server_with_postgresql(folders, tmp_path):
     with postgres() as database, mlflow_server(tmp_path / "server", backend=database) as uri:
@@ -234,6 +235,7 @@ print(a.shape, a.dtype, (a == b).all(), (a == c).all())
     assert chosen["seconds"] < 60, "it ended when its training did"
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore")
 def test_of_runs_made_twice_one_stays_and_a_lost_answer_makes_none_twice(folders, tmp_path):
     """Seven of twenty runs were twins, and the next replay deleted complete ones."""
@@ -305,6 +307,7 @@ def test_a_mirror_that_hangs_and_that_nobody_waits_for_ends(tmp_path, monkeypatc
     assert process.wait(HANG) == 1
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(("options", "sent"), [(["--open"], signal.SIGINT), *slow(([], signal.SIGTERM))])
 def test_a_page_ends_with_its_command(folders, tmp_path, options, sent):
     """The command waited for a server that nobody ended; Ctrl-C printed two tracebacks of the server's."""

@@ -20,6 +20,7 @@ from support.needs import slow
 from gan_bench.tracking.database import prepare_database
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "command",
     ["run quickstart --dry-run", "nonsense", "--help", *slow("list", "show inception", "score", "report /no")],
@@ -132,6 +133,7 @@ print(lines.readlines(), process.wait(), Path("errors").read_text().splitlines()
 """
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("started", [False, pytest.param(True, marks=[pytest.mark.starts_children, pytest.mark.slow])])
 def test_children_of_a_command_are_forked_where_no_test_is_about_them(script, started):
     done, _ = script(CHILD)

@@ -73,6 +73,7 @@ def test_a_worker_takes_job_after_job_and_ends_with_the_last(tmp_path, started):
     assert started[0].poll() == 0
 
 
+@pytest.mark.ci
 def test_workers_import_what_their_parent_does_and_nothing_of_the_current_folder(tmp_path, monkeypatch):
     """A file ``random.py`` there ended every trial, and another ``gan_bench`` there was trained with."""
     (tmp_path / "gan_bench").mkdir()

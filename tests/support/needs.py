@@ -15,6 +15,8 @@ import pytest
 
 SLOW = bool(os.environ.get("GAN_BENCH_SLOW"))
 """Tests that take long run, and others with all that they can try."""
+IN_CI = bool(os.environ.get("CI"))
+"""This machine tests every change: it must have what tests need, but for a GPU, and time for all but the slow ones."""
 REHEARSED = bool(os.environ.get("GAN_BENCH_REHEARSE"))
 """Tests of CUDA run on the CPU, with captures and kernels that it can do."""
 
@@ -78,6 +80,7 @@ NEEDS = {
     "latex": Need("LaTeX tables", "pdflatex is not installed", lambda: shutil.which("pdflatex")),
     "ray": Need("Ray clusters", "Ray is not installed", lambda: importlib.util.find_spec("ray")),
     "slow": Need("what takes long", "`make test-all` runs it", lambda: SLOW, in_ci=False),
+    "ci": Need("what takes over five seconds", "CI and `make test-all` run it", lambda: IN_CI or SLOW, in_ci=False),
     "cuda": Need("CUDA", "this machine has no CUDA device", cuda, in_ci=False),
 }
 """Needs by the name of their marker."""
