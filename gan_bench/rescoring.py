@@ -78,10 +78,9 @@ def add_scores(
     Raises:
         UserError: A name is unknown, or there is no finished trial.
     """
-    faults, known, here = dict[Path, str](), {*MEASURES, *EXTRACTORS}, Path()
+    contexts, known = SuiteContexts(data, device, allow_plugins=allow_plugins), {*MEASURES, *EXTRACTORS}
     for folder in suite_folders(existing(results)):
-        here = folder.resolve()  # whose parts are registered: those of another suite are forgotten
-        faults[here] = register_parts(folder, allow_plugins=allow_plugins)
+        contexts.of(folder)
         known |= {*MEASURES, *EXTRACTORS}
     if unknown := next((name for name in names if name not in known), None):
         more = "" if allow_plugins else "; a suite's own files run with --allow-plugins alone"
@@ -96,13 +95,11 @@ def add_scores(
             yield Added(trial=stored.folder or str(results), fault=str(stored))
         elif stored.record and stored.record["status"] == "done":
             count += 1
-            if (suite := stored.path.parent.resolve()) != here:
-                here = suite
-                register_parts(suite, allow_plugins=allow_plugins)
-                context = RunContext(data=data, device=device, stop=lambda: False)
+            suite = stored.path.parent
+            context = contexts.of(suite)
             given = [name for name in names if name in MEASURES or name in EXTRACTORS]
             added = _of_trial(stored, given, context, allow_plugins=allow_plugins)
-            yield _with_cause(added, [name for name in names if name not in given], faults.get(suite, ""))
+            yield _with_cause(added, [name for name in names if name not in given], contexts.fault(suite))
     if not count:
         raise UserError(f"{results} holds no finished trial; run a suite first")
 
@@ -112,6 +109,31 @@ def _with_cause(added: Added, missing: Sequence[str], why: str) -> Added:
     if why and missing:
         return replace(added, fault=f'unknown measure or extractor "{missing[0]}"; {why}')
     return replace(added, fault=f"{added.fault}; {why}") if added.fault.startswith("unknown ") and why else added
+
+
+class SuiteContexts:
+    """Where trials of several suites are scored and trained, each with the parts and images that its own suite names.
+
+    Suites may call different parts alike; a process has those of one suite at a time.
+    """
+
+    def __init__(self, data: DataRoot, device: torch.device, *, allow_plugins: bool) -> None:
+        self._data, self._device, self._allow_plugins = data, device, allow_plugins
+        self._faults = dict[Path, str]()
+        self._contexts = dict[Path, RunContext]()
+        self._here: Path | None = None
+
+    def of(self, suite: Path) -> RunContext:
+        """Register what a suite's file names, if that of another suite is registered, and return its context."""
+        here = suite.resolve()
+        if here != self._here:
+            self._here = here
+            self._faults[here] = register_parts(here, allow_plugins=self._allow_plugins)
+        return self._contexts.setdefault(here, RunContext(self._data, self._device, lambda: False))
+
+    def fault(self, suite: Path) -> str:
+        """Say why what a suite's file names could not be registered, or nothing."""
+        return self._faults.get(suite.resolve(), "")
 
 
 def register_parts(suite: Path, *, allow_plugins: bool) -> str:

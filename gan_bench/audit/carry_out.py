@@ -51,7 +51,7 @@ def carry_out(plan: AuditPlan, options: AuditOptions) -> Iterator[tuple[str, Aud
     for suite in found:
         write(suite)
     yield from ((suite.resolve().name, finding) for suite, finding in plan.consistent)
-    context = RunContext(options.data, options.device, lambda: False)
+    contexts = options.contexts()
     started = time.monotonic()
     for check in plan.checks:
         suite = check.setting.suite
@@ -60,7 +60,7 @@ def carry_out(plan: AuditPlan, options: AuditOptions) -> Iterator[tuple[str, Aud
             yield suite.resolve().name, finding_of(check.level, check.stored, check.name, "not audited", why, 0.0)
             continue
         engine = "reference" if check.stored.environment.get("engine") == "reference" else "auto"
-        finding = _carried_out(check, replace(context, engine_choice=engine), options)
+        finding = _carried_out(check, replace(contexts.of(suite), engine_choice=engine), options)
         found.setdefault(suite, []).append(finding)
         write(suite)
         yield suite.resolve().name, finding

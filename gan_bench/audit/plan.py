@@ -32,7 +32,7 @@ from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import NO_RECORD, AuditFinding, AuditLevel, AuditMachine, AuditVerdict, PlannedTrial
 from gan_bench.records.verify import RecordCheck, verified_suite
-from gan_bench.rescoring import register_parts
+from gan_bench.rescoring import SuiteContexts
 
 CHEAP: tuple[AuditLevel, ...] = ("consistent", "rescored", "begun")
 """Levels that an audit without a budget has: all others train whole trials."""
@@ -78,6 +78,10 @@ class AuditOptions:
         words += ["--only", self.only] if self.only else []
         words += ["--further", str(self.further)] if self.further > 1 else []
         return shlex.join([*words, *(["--allow-plugins"] if self.allow_plugins else [])])
+
+    def contexts(self) -> SuiteContexts:
+        """Return where trials of the audited suites are trained and scored again."""
+        return SuiteContexts(self.data, self.device, allow_plugins=self.allow_plugins)
 
     @property
     def asked(self) -> tuple[AuditLevel, ...]:
@@ -187,8 +191,6 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
     if not (trials or failed or any(trial or options.only is None for *_, trial in consistent)):
         names = [trial[0] for _, check, trial in checked if trial and _has_ended(check)]
         raise UserError(f"{options.results} holds no trial that has ended{_and_matches(options.only, names)}")
-    for suite in dict.fromkeys(suite for suite, _ in settings):
-        register_parts(suite, allow_plugins=options.allow_plugins)
     machine = _machine(options.device)
     checks = list(_laid_out(options, trials, _Costs(options, machine))) if set(options.asked) - {"consistent"} else []
     bought, left = _bought(checks, options.budget)
@@ -307,14 +309,15 @@ class _Costs:
 
     def __init__(self, options: AuditOptions, machine: AuditMachine) -> None:
         self._options, self._machine = options, machine
-        self._context = RunContext(options.data, options.device, lambda: False)
+        self._contexts = options.contexts()
         self._known: dict[object, Pace | str] = {}
 
     def check(self, level: AuditLevel, setting: AuditedSetting, stored: StoredTrial) -> AuditCheck:
         """Return a check of one trial."""
         name, config = printable(stored.trial["name"]), again.config_of(stored)
         check = AuditCheck(level=level, setting=setting, stored=stored, name=name)
-        pace = missing_part(stored) or self._pace(stored, config)
+        context = self._contexts.of(setting.suite)
+        pace = missing_part(stored) or self._pace(setting, stored, context)
         if isinstance(pace, str):
             return replace(check, cannot=pace)
         evaluation = pace.image * config.evaluation.samples
@@ -327,7 +330,7 @@ class _Costs:
         elif level == "rescored":
             seconds = evaluation * (draws if other else config.evaluation.draws)
         else:
-            seconds = pace.seconds(config, len(self._context.training_images(config)))
+            seconds = pace.seconds(config, len(context.training_images(config)))
         return replace(check, seconds=seconds)
 
     def drawn(self, setting: AuditedSetting, stored: StoredTrial) -> AuditCheck:
@@ -348,22 +351,24 @@ class _Costs:
         here, before = self._machine, stored.environment
         return (before.get("device_name"), before.get("libraries")) == (here["device_name"], here["libraries"])
 
-    def _pace(self, stored: StoredTrial, config: TrialConfig) -> Pace | str:
+    def _pace(self, setting: AuditedSetting, stored: StoredTrial, context: RunContext) -> Pace | str:
         """Return how fast trials of a kind go, or why nothing of this kind can be done here."""
-        key = (shape_key(config), config.evaluation.samples, config.evaluation.extractors)
+        config = again.config_of(stored)
+        key = (setting.suite, shape_key(config), config.evaluation.samples, config.evaluation.extractors)
         if key not in self._known:
-            self._known[key] = self._measured(stored, config)
+            self._known[key] = _measured(stored, config, context)
         return self._known[key]
 
-    def _measured(self, stored: StoredTrial, config: TrialConfig) -> Pace | str:
-        short = replace(config, epochs=1, evaluation=replace(config.evaluation, epochs=(1,), draws=1))
-        trial = Trial(setting=stored.trial["setting"], config=short)
-        try:
-            return estimate([trial], self._context, group=1).paces[shape_key(short)]
-        except Exception as error:  # of data, weights or code that is not gan_bench's own
-            if is_stop(error):
-                raise
-            return str(error) if isinstance(error, UserError) else brief(error)
+
+def _measured(stored: StoredTrial, config: TrialConfig, context: RunContext) -> Pace | str:
+    short = replace(config, epochs=1, evaluation=replace(config.evaluation, epochs=(1,), draws=1))
+    trial = Trial(setting=stored.trial["setting"], config=short)
+    try:
+        return estimate([trial], context, group=1).paces[shape_key(short)]
+    except Exception as error:  # of data, weights or code that is not gan_bench's own
+        if is_stop(error):
+            raise
+        return str(error) if isinstance(error, UserError) else brief(error)
 
 
 def finding_of(
