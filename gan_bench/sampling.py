@@ -22,9 +22,9 @@ from gan_bench.execution.trial.environment import as_in_a_command
 from gan_bench.metrics.evaluator import to_uint8
 from gan_bench.models.architectures import ARCHITECTURES, construct
 from gan_bench.randomness import draw_latent, generator_for, global_draws
-from gan_bench.records.code import find_code
 from gan_bench.records.json_files import unreadable
 from gan_bench.records.layout import AVERAGE_WEIGHTS, KEPT, WEIGHTS, RecordDirectory
+from gan_bench.records.places import find_code
 from gan_bench.records.reader import StoredTrial, read_saved
 from gan_bench.records.sample_grid import read_sample_grid
 

@@ -17,7 +17,7 @@ from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
 from gan_bench.records.plan import Suites
 from gan_bench.report.findings.factors import factor_tables
 from gan_bench.report.findings.pairs import paired
-from gan_bench.report.findings.questions import questions
+from gan_bench.report.findings.proposals import questions
 from gan_bench.report.findings.standings import standings
 from gan_bench.report.study.frame import Frames
 from gan_bench.report.study.stats import ALPHA

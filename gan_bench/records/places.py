@@ -1,16 +1,21 @@
-"""Folders of this machine in what is to be published: taken out of the sources of parts, and found elsewhere."""
+"""Where files of a user's own code lie, in a moved folder too; places of this machine in what is to be published."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from gan_bench.config.suite import named_files
+from gan_bench.core.errors import UserError
 from gan_bench.core.text import printable
 from gan_bench.records.json_files import SEAL, is_regular, object_text, parse_object, read_file
 from gan_bench.records.layout import ENVIRONMENT, RECORD
+from gan_bench.records.plan import suite_files
 
 
 def portable(files: Mapping[str, bytes], name: str | None = None) -> dict[str, bytes]:
@@ -74,3 +79,30 @@ def named_places(files: Iterable[tuple[Path, bytes]], folders: Collection[Path])
         for place in dict.fromkeys(pattern.findall(text)):
             found.setdefault(printable(place), []).append(file)
     return found
+
+
+def find_code(record: Path, part: Mapping[str, Any]) -> Path | None:
+    """Return a file that is what a trial was trained with; None where there is none.
+
+    Args:
+        record: The record directory, or a card.
+        part: What it says of the file: its path, name and SHA-256.
+    """
+    return next((file for file in _candidates(record, part) if _digest(file) == part["sha256"]), None)
+
+
+def _candidates(record: Path, part: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield where it lay, then where the suite that was run names it now, and what lies beside that."""
+    yield record / part["path"]  # of a card beside it, else absolute
+    for suite in suite_files(record.parent):
+        with contextlib.suppress(UserError):  # it is another now
+            yield from named_files(suite)[0]
+        yield suite.parent / Path(part["name"]).name
+
+
+def _digest(file: Path) -> str:
+    """Return the SHA-256 of a file; nothing for one that cannot be read."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except (OSError, ValueError):  # a name that no file can have
+        return ""

@@ -32,8 +32,7 @@ from gan_bench.execution.trial.decision import Action, Policy
 from gan_bench.execution.trial.events import Started, ignore
 from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.execution.workers.inline import run_alone
-from gan_bench.execution.workers.lost import write_lost
-from gan_bench.execution.workers.work import Work
+from gan_bench.execution.workers.work import Work, write_lost
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import scan

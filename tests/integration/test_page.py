@@ -37,7 +37,7 @@ from gan_bench.records.verify import verify
 from gan_bench.report.build import build_report
 from gan_bench.report.compare.comparison import compare
 from gan_bench.report.findings.find_setting import champions
-from gan_bench.report.findings.questions import questions
+from gan_bench.report.findings.proposals import questions
 from gan_bench.report.page import collect
 from gan_bench.report.study.latex import escape_latex
 from gan_bench.report.study.looks import level

@@ -13,9 +13,9 @@ import pytest
 from support.commands import HANG, gan_bench, python_code, wait_for
 from support.tracking import mlflow_runs
 
-from gan_bench.records.code import find_code
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
+from gan_bench.records.places import find_code
 
 PACKAGE = Path(__file__).parents[1] / "support" / "plugins"
 SUITE = """\

@@ -22,10 +22,10 @@ import gan_bench as gb
 from gan_bench.cli.app import app
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema
-from gan_bench.records.code import find_code
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import folders_by_suite
 from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.places import find_code
 from gan_bench.records.publish import publish
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Status, TrialRecord

@@ -23,11 +23,11 @@ from gan_bench.execution.preflight.estimate import TimeEstimate
 from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
 from gan_bench.report.build import build_report
-from gan_bench.report.findings.questions import Question
+from gan_bench.report.findings.proposals import Question
 from gan_bench.run_options import RunOptions
-from gan_bench.terminal import run_suite, until
+from gan_bench.terminal import run_suite
 from gan_bench.terminal.console import PlainConsole, StopRequest
-from gan_bench.terminal.until import look_by_look
+from gan_bench.terminal.run_suite import look_by_look
 
 RECORDED = """
 suite: recorded
@@ -404,8 +404,8 @@ def test_a_suite_that_is_edited_between_looks_ends_the_run(real, monkeypatch):
 
 def test_the_rest_is_shared_by_all_trials_that_run_at_a_time(monkeypatch, capsys):
     """On a cluster it was told as if they ran one after another."""
-    monkeypatch.setattr(until, "_rest", lambda *_: (8, 8 * 3600.0))
+    monkeypatch.setattr(run_suite, "_rest", lambda *_: (8, 8 * 3600.0))
     asked = [Question(text="lr", state="undecided", next=8, settings=frozenset({"a"}))]
     prepared = SimpleNamespace(place=SimpleNamespace(sites=(), jobs=lambda count: min(count, 4)))
-    until._say_how_far(asked, asked, [], prepared, 8, PlainConsole())
+    run_suite._say_how_far(asked, asked, [], prepared, 8, PlainConsole())
     assert f"at most 8 trials, about {duration(2 * 3600)}" in " ".join(capsys.readouterr().out.split())

@@ -26,8 +26,8 @@ from gan_bench.config.image_folder import DataRoot
 from gan_bench.core.channel import spawn
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.events import Scored, ignore
-from gan_bench.execution.workers import lost
 from gan_bench.execution.workers import pool as worker_pool
+from gan_bench.execution.workers import work
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status
@@ -116,7 +116,7 @@ def test_a_worker_that_does_not_stop_at_its_time_limit_is_killed(tmp_path, monke
     real = subprocess.Popen
     hangs = [sys.executable, "-c", "import sys, time; sys.stdin.readline(); time.sleep(60)"]
     monkeypatch.setattr(worker_pool.subprocess, "Popen", lambda _, **options: real(hangs, **options))
-    monkeypatch.setattr(lost, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(work, "GRACE_SECONDS", 0.0)
     policy = Policy(time_limit=1e-6)
     (record,) = train_in_processes(tmp_path, [digits_trial()], context(), ignore, policy, ONE).records.values()
     assert (record.status, record.failure) == (Status.FAILED, Failure.TIMEOUT)

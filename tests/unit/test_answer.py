@@ -20,12 +20,10 @@ from gan_bench.records.record import Protocol
 from gan_bench.records.schema import NO_ENVIRONMENT
 from gan_bench.report.card.text import ScoreRow, _rank_in_words
 from gan_bench.report.findings.answer import answers_markdown
-from gan_bench.report.findings.command import planned_command, whole_command
 from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.find_setting import _champion, finished_settings
 from gan_bench.report.findings.pairs import paired
-from gan_bench.report.findings.proposals import proposal
-from gan_bench.report.findings.questions import Question
+from gan_bench.report.findings.proposals import Question, planned_command, proposal, whole_command
 from gan_bench.report.findings.standings import standings
 from gan_bench.report.findings.summaries import summaries
 from gan_bench.report.study.stats import Interval

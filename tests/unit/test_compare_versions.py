@@ -11,7 +11,7 @@ from support.trials import digits_trial
 from gan_bench.config.design import UNKNOWN, Design
 from gan_bench.records.plan import Suites, write_plan
 from gan_bench.report.compare.comparison import compare
-from gan_bench.report.compare.versions import by_preference, version_of
+from gan_bench.report.compare.scored_settings import by_preference, version_of
 from gan_bench.report.study.frame import build_frames
 
 FIVE = Design.fixed(range(5))

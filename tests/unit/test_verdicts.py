@@ -19,7 +19,7 @@ from gan_bench.report.board.entries import _sample
 from gan_bench.report.compare.measured import collapses, measured
 from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.find_setting import _champion
-from gan_bench.report.findings.questions import counted, questions
+from gan_bench.report.findings.proposals import counted, questions
 from gan_bench.report.findings.standings import standings
 from gan_bench.report.findings.summaries import summaries
 from gan_bench.report.findings.tables import study_tables

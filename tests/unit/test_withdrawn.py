@@ -12,8 +12,7 @@ from support.trials import digits_trial
 from gan_bench.config.design import Design
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.records import schema
-from gan_bench.report.findings.command import whole_command
-from gan_bench.report.findings.questions import questions
+from gan_bench.report.findings.proposals import questions, whole_command
 from gan_bench.report.findings.standings import standings
 from gan_bench.report.findings.summaries import summaries
 from gan_bench.report.findings.tables import study_tables

@@ -12,8 +12,7 @@ from gan_bench.execution.cluster.task import Handle
 from gan_bench.execution.cluster.transport import Bundle, Ended, Group, RayTransport
 from gan_bench.execution.trial.claim import Claim
 from gan_bench.execution.workers.job import EventInbox
-from gan_bench.execution.workers.lost import seconds_allowed, write_lost
-from gan_bench.execution.workers.work import Results
+from gan_bench.execution.workers.work import Results, seconds_allowed, write_lost
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import Owner, break_lock, trial_lock
 from gan_bench.records.record import Status, TrialRecord

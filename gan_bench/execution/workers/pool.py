@@ -19,8 +19,7 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.channel import spawn
 from gan_bench.execution.trial.claim import Claim
 from gan_bench.execution.workers.job import EventInbox, Job, Site
-from gan_bench.execution.workers.lost import seconds_allowed, write_lost
-from gan_bench.execution.workers.work import Results, Work
+from gan_bench.execution.workers.work import Results, Work, seconds_allowed, write_lost
 from gan_bench.records.record import Failure, TrialRecord
 
 POLL_SECONDS = 0.1

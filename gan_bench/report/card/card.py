@@ -13,11 +13,10 @@ from gan_bench.core.atomic import CLEARED, move_aside, remove_leftovers, write_a
 from gan_bench.core.errors import UserError, brief
 from gan_bench.core.text import plural, printable
 from gan_bench.records import schema
-from gan_bench.records.code import find_code
 from gan_bench.records.folders import holds_records
 from gan_bench.records.json_files import read_file, read_optional
 from gan_bench.records.layout import AVERAGE_WEIGHTS, ENVIRONMENT, RECORD, TRIAL, WEIGHTS, RecordDirectory
-from gan_bench.records.places import portable
+from gan_bench.records.places import find_code, portable
 from gan_bench.records.reader import StoredTrial, read_saved
 from gan_bench.records.sample_grid import read_sample_grid
 from gan_bench.report.card.text import MARK, SAMPLES, card_markdown, card_of

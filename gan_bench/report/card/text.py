@@ -23,7 +23,7 @@ from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import ScoreLine, TrialFile
 from gan_bench.report.findings.answer import score_text
-from gan_bench.report.findings.command import whole_command
+from gan_bench.report.findings.proposals import whole_command
 from gan_bench.report.findings.standings import Standing, standings
 from gan_bench.report.study.settings import architecture_of
 from gan_bench.report.study.stats import Interval

@@ -7,15 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from gan_bench.config.design import MARGIN
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import plain_markdown, plural
+from gan_bench.core.text import plain_markdown, plural, printable
+from gan_bench.records.reader import StoredTrial
 from gan_bench.report.compare.changes import SETTING_COLUMNS, CollapseChanges, setting_changes
-from gan_bench.report.compare.conditions import differences_of
 from gan_bench.report.compare.equivalence import (
     AUTO,
     EXACT,
@@ -174,7 +175,7 @@ def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: fl
     """Compare the trials that two folders have in common; None where there are none.
 
     Trials are the same by suite, profile, and config without the suite's version. Of several versions one counts, as
-    ``gan_bench.report.compare.versions`` says. A setting got worse
+    ``gan_bench.report.compare.scored_settings`` says. A setting got worse
 
     - when the paired test of its primary score over equal seeds decides so, corrected for all such tests;
     - when seeds are too few for a decision, and the change exceeds the tolerance;
@@ -270,3 +271,38 @@ def _compare_settings(
     tables = [equivalence_table(rows, margin, fields)] if rows else []
     aside, number = before.aside + after.aside, len({row["number"] for row in rows})
     return Comparison(tables, worse=[], unsure=left_out, differences=aside, settings=counted, in_common=number)
+
+
+_WATCHED = ("gan_bench", "git_commit", "python", "device_name", "engine", "threads")
+
+
+def differences_of(before: Mapping[str, StoredTrial], after: Mapping[str, StoredTrial]) -> Iterator[str]:
+    """List the conditions that differ between the trials that both folders have.
+
+    Args:
+        before: Trials by what makes them the same trial.
+        after: The newer ones.
+    """
+    shared = [(before[key], after[key]) for key in before if key in after]
+    for key in _WATCHED:
+        yield from _changed(key, [(o.environment.get(key), n.environment.get(key)) for o, n in shared])
+    names = {name for pair in shared for item in pair for name in item.environment.get("libraries", {})}
+    for name in sorted(names):
+        found = [tuple(item.environment.get("libraries", {}).get(name) for item in pair) for pair in shared]
+        yield from _changed(name, found)
+    for key, what, field_ in (("data_sha256", "training images", "dataset"), ("networks_sha256", "networks", "recipe")):
+        of = {
+            str(o.trial["config"][field_])
+            for o, n in shared
+            if None not in (a := o.environment.get(key), b := n.environment.get(key)) and a != b
+        }
+        for name in sorted(of):
+            yield f"{what} of {printable(name)} differ"
+
+
+def _changed(what: str, pairs: list[tuple[Any, ...]]) -> Iterator[str]:
+    changes = Counter((str(a), str(b)) for a, b in pairs if a != b and None not in (a, b))
+    for (a, b), count in changes.most_common(1):
+        others = len(changes) - 1
+        more = f" and {plural(others, 'other change')}" if others else ""
+        yield f"{what}: {printable(a)[:40]} -> {printable(b)[:40]} in {count} of {plural(len(pairs), 'trial')}{more}"

@@ -23,12 +23,13 @@ from gan_bench.records.plan import Suites
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.compare.scored_settings import (
     UNMATCHED,
+    VERSIONS,
     BySetting,
     ScoredSetting,
     SettingVersion,
+    by_preference,
     by_setting,
 )
-from gan_bench.report.compare.versions import VERSIONS, by_preference
 from gan_bench.report.compare.welch import Welch, judged_together, welch
 from gan_bench.report.study.frame import images_changed
 from gan_bench.report.study.stats import ALPHA, FEW, Interval, ratio_of
@@ -54,7 +55,7 @@ def same_settings(
     beginning of a longer one. Where fields are named, settings are the same when these are, and what else differs is
     listed; without a common epoch their last ones are compared. Seeds of two machines draw different noise, so they
     are not paired. Scores are compared under the same protocol only. No mean is over two suites, or over two versions
-    of one: ``gan_bench.report.compare.versions`` has the rule that says which of a setting's versions counts.
+    of one: ``gan_bench.report.compare.scored_settings`` has the rule that says which of a setting's versions counts.
 
     Args:
         before: Trials of one folder, also planned ones and those whose records are faulty.

@@ -16,7 +16,7 @@ from gan_bench.records.layout import PLAN
 from gan_bench.records.plan import Suites, declare_foreign_measures, read_suites
 from gan_bench.records.reader import StoredTrial
 from gan_bench.report.compare.measured import Studies, same_setting
-from gan_bench.report.compare.versions import Version, version_of
+from gan_bench.report.compare.scored_settings import Version, version_of
 from gan_bench.report.study.frame import FAULTY, build_frames
 from gan_bench.report.study.studies import studies
 

@@ -1,21 +1,133 @@
-"""Which run would settle most of what a study asks, with its time."""
+"""What a study asks, how far each question is, and which run would settle most of them, with its time."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from gan_bench.config.design import FEWEST, LOOKS
+from gan_bench.config.naming import means
 from gan_bench.config.trial import LIMITS, setting_key
-from gan_bench.core.text import duration, plural
+from gan_bench.core.text import duration, matches, plural
 from gan_bench.records.command import CAPS, SHORTER, Command
-from gan_bench.report.findings.command import planned_command, whole_command
-from gan_bench.report.findings.questions import questions_of
+from gan_bench.report.findings.factors import WITHIN, factors_of
 from gan_bench.report.findings.standings import standings
 from gan_bench.report.study.frame import ENDED, changed_between, is_left
 from gan_bench.report.study.looks import fewest_seeds
 from gan_bench.report.study.study import ScoredStudy, Study
+
+
+def last_command(study: Study) -> Command:
+    """Return what the suite of a study was last run with, of whichever part of it; no words where no plan says so."""
+    return Command.parse(study.command or "")
+
+
+def planned_command(study: Study) -> Command | None:
+    """Return the command that trains a study's own trials.
+
+    A suite's plan keeps the last command alone, of whichever part of it; what it chose and changed need not be what
+    this study was made with. Its other words are kept: the suite's file, the results folder, where trials run.
+
+    Returns:
+        The command, without seeds; None where the plan does not keep one, or a program registered what they are of.
+    """
+    last, trials = last_command(study), study.of_command
+    configs, names = list(trials["config"]), list(trials["name"])
+    command = last.training(configs, study.suite, study.profile) if study.command and not study.of_program else None
+    if command is None:
+        return None
+    only = last.value("--only")
+    if only and all(means(name, config, only) for name, config in zip(names, configs, strict=True)):
+        return command.having("--only", only)
+    pattern = _pattern(names, study.others["name"]) if len(study.others) else None
+    return command.having("--only", pattern) if pattern else command
+
+
+def whole_command(study: Study) -> Command | None:
+    """Return the command that trains all of these trials, or None where none does, as for parts that a program has.
+
+    It names their seeds where some were chosen or are of later looks: the suite alone may have fewer.
+    """
+    command, design = planned_command(study), study.design
+    seeds = sorted({int(seed) for seed in study.asked_for["seed"]})
+    if command is None or not seeds:
+        return command
+    are_of_suite = set(seeds) <= set(design.first(design.looks[0])) and not last_command(study).value("--seeds")
+    if (are_of_suite or command.value("--until")) and not design.extended:
+        is_beyond = len(seeds) > int(command.value("--max-seeds") or len(seeds))
+        return command.without("--max-seeds") if is_beyond else command
+    return command.of_seeds(",".join(map(str, seeds)))
+
+
+def _pattern(names: list[str], others: Iterable[str]) -> str | None:
+    """Return a glob that matches these names and none of the others, or None."""
+    prefix = os.path.commonprefix(names)  # noqa: RUF071 - names, no paths
+    prefix = prefix.partition(",")[0].rstrip("-")
+    is_theirs = not prefix or any(matches(other, f"{prefix}*") for other in others)
+    return None if is_theirs else f"{prefix}*"
+
+
+WORDS = ("decided", "equivalent", "tie", "undecided", "not judged")
+"""States of questions, in the order in which they are counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """Something that a study compares.
+
+    Attributes:
+        text: What is asked.
+        state: One of ``WORDS``.
+        next: The look that may answer it, or None where no look will.
+        settings: Group keys of the settings that it takes.
+    """
+
+    text: str
+    state: str
+    next: int | None
+    settings: frozenset[str]
+
+
+def questions(study: Study) -> Iterator[Question]:
+    """Yield what a study asks under all of its protocols that new seeds will have."""
+    for scored in study.scored:
+        if not scored.added:
+            yield from questions_of(scored)
+
+
+def questions_of(scored: ScoredStudy) -> Iterator[Question]:
+    """Yield every two levels of a factor in every recipe, and every rival of the best setting.
+
+    Epochs and moving averages are compared within trials, and settings with other values held are details of a factor:
+    they ask for no seeds of their own.
+    """
+    group = {label: key for key, label in scored.study.values.labels.items()}
+    for factor in factors_of(scored):
+        for pair in () if factor.held or factor.name in WITHIN else factor.primary:
+            yield Question(
+                text=f"{factor.name}, {pair.recipe}: {pair.first_level} or {pair.second_level}",
+                state=pair.found,
+                next=pair.following,
+                settings=frozenset(group[label] for label in pair.settings),
+            )
+    found = standings(scored)
+    for each in (*found.of("behind"), *found.of("tied", "ahead"), *found.of("unequal"), *found.of("unknown")):
+        best, verdict = found.ranked[0].label, each.against.found if each.against else "not judged"
+        yield Question(
+            text=f"best setting: {best} or {each.label}",
+            state="undecided" if verdict == "probable" else verdict,  # it may not be decided
+            next=each.next,
+            settings=frozenset((group[best], group[each.label])),
+        )
+
+
+def counted(asked: Iterable[Question]) -> str:
+    """Count questions by state: ``3 decided, 2 undecided``."""
+    found = Counter(each.state for each in asked)
+    return ", ".join(f"{found[word]} {word}" for word in WORDS if found[word])
 
 
 def proposal(scored: ScoredStudy) -> str | None:

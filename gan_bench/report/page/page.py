@@ -17,7 +17,7 @@ import pandas as pd
 from gan_bench.core import __version__
 from gan_bench.core.text import printable
 from gan_bench.report.findings.answer import Answer, answers
-from gan_bench.report.findings.command import whole_command
+from gan_bench.report.findings.proposals import whole_command
 from gan_bench.report.findings.tables import study_tables
 from gan_bench.report.page.collect import Collected, trial_details
 from gan_bench.report.page.curves import best_first, explorer, styles
