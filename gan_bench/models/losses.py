@@ -61,17 +61,23 @@ class Loss:
     def is_of_each_trial(self) -> bool:
         """Whether outputs of several trials give each the number that its own give, so that they can train together."""
         generator = torch.Generator().manual_seed(0)
-        real, fake = (torch.randn(3, 4, generator=generator).requires_grad_() for _ in range(2))
         losses = [self.discriminator, lambda real, fake: self.of_generator(fake, lambda: real)]
         if (smoothed := self.smoothed) is not None:
             losses.append(lambda real, fake: smoothed(real, fake, 0.9))
 
-        def is_equal(loss: Callable[[Tensor, Tensor], Tensor]) -> bool:
-            return torch.allclose(loss(real, fake), torch.stack(list(map(loss, real, fake))))
+        def is_equal(loss: Callable[[Tensor, Tensor], Tensor], real_count: int, fake_count: int) -> bool:
+            counts = (real_count, fake_count)
+            real, fake = (torch.randn(3, count, generator=generator).requires_grad_() for count in counts)
+            try:
+                alone = torch.stack(list(map(loss, real, fake)))
+            except Exception:  # such as of pairs, where the counts differ: then no trial has such batches
+                return real_count != fake_count
+            together = loss(real, fake)
+            return together.shape == alone.shape and torch.allclose(together, alone)
 
         try:
             with torch.random.fork_rng(devices=[]):  # it may draw, and trials go on with the random numbers they had
-                return all(map(is_equal, losses))
+                return all(is_equal(loss, *counts) for loss in losses for counts in ((4, 4), (2, 5), (1, 1)))
         except Exception:  # somebody's own code
             return False
 

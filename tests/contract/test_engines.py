@@ -6,6 +6,7 @@ import copy
 import re
 from dataclasses import replace
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from gan_bench.core.errors import is_out_of_memory
 from gan_bench.execution.trial import checkpoints
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.models.architectures import ARCHITECTURES
-from gan_bench.models.dcgan import SequentialDiscriminator
+from gan_bench.models.dcgan import SequentialDiscriminator, SequentialGenerator
 from gan_bench.models.losses import LOSSES
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.training.engine import ReferenceEngine
@@ -329,9 +330,75 @@ class Hooked(Biased):
         self.register_forward_hook(lambda _, inputs, outputs: 2 * outputs)
 
 
-@pytest.mark.parametrize("discriminator", [Frozen, Scale, Shared, OfHalved, Hooked])
+class AtTimes(nn.Module):
+    """A residual block that every other call leaves out, as stochastic depth does: its weights get no gradient then."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.calls = nn.Conv2d(4, 4, 3, 1, 1), 0
+
+    def forward(self, x):
+        self.calls += self.training
+        return x + self.conv(x) if self.calls % 4 < 2 else x
+
+
+class OfABlock(SequentialDiscriminator):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 4, 4, 2, 1), nn.LeakyReLU(0.2), AtTimes(), nn.Conv2d(4, 1, 14))
+
+
+class Rows(nn.Module):
+    def forward(self, x):
+        return x.view(len(x), -1)  # channels last, it has no such view
+
+
+class OfRows(SequentialDiscriminator):
+    def __init__(self):
+        super().__init__()
+        into = (nn.Conv2d(1, 4, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(4, 8, 4, 2, 1), nn.BatchNorm2d(8))
+        self.layers = nn.Sequential(*into, nn.LeakyReLU(0.2), Rows(), nn.Linear(8 * 7 * 7, 1))
+
+
+class CalledOtherwise(Biased):
+    def _call_impl(self, *inputs):
+        return super()._call_impl(*inputs) / 2
+
+
+class Fixed(Biased):
+    def __init__(self):
+        super().__init__()
+        weight = self.layers[0].weight.detach()
+        del self.layers[0].weight
+        self.layers[0].register_buffer("weight", weight)
+
+
+class MadeAnew(Biased):
+    """Its layers are another container's at every call, and grow."""
+
+    calls = 0
+
+    def __init__(self):
+        super().__init__()
+        self.first, *_, self.last = self.layers
+        self.more = nn.Conv2d(4, 4, 3, 1, 1)
+        del self.layers
+
+    @property
+    def layers(self):
+        self.calls += self.training
+        return nn.Sequential(self.first, *([self.more] if self.calls > 4 else []), self.last)
+
+
+@pytest.mark.parametrize(
+    "discriminator",
+    [Frozen, Scale, Shared, OfHalved, Hooked, OfABlock, OfRows, CalledOtherwise, Fixed, MadeAnew],
+)
 def test_what_is_more_than_its_layers_is_trained_as_it_is(registries, discriminator):
-    """A group trained frozen layers, and the fast engine left out a forward or a hook around the layers."""
+    """A group trained frozen layers, and the fast engine left out a forward or a hook around the layers.
+
+    With a layer of a user's own among them it counted steps of Adam in which weights had no gradient, or failed.
+    """
     registries(ARCHITECTURES, dcgan28=replace(ARCHITECTURES["dcgan28"], discriminator=discriminator))
     reference, fast = engines("mnist-dcgan", init="default")
     assert not can_group([fast])
@@ -427,6 +494,63 @@ def test_what_a_factory_changed_of_a_network_is_done(recipe, change):
     assert apart(reference.state, fast.state) < 1e-10
 
 
+@pytest.mark.parametrize("recipe", ["mnist-dcgan", "mnist-mlp-z100"])
+def test_weights_that_are_one_memory_stay_one(recipe):
+    """Flat and stacked, each had its own. Engines in float64 copy weights, which unties them."""
+    reference, fast = engines(recipe, init="default")
+    for engine in (reference, fast):
+        generator = list(engine.state.generator.parameters())
+        one, other = next((p, q) for p, q in combinations(generator, 2) if p.shape == q.shape)
+        other.data = one.data
+    assert not can_group([fast])
+    for engine in (reference, fast):
+        train(engine, 4)
+    assert apart(reference.state, fast.state) < 1e-10
+
+
+def test_a_layer_of_both_networks_is_trained_as_it_is(registries):
+    def generator(latent):
+        made = Of(nn.ConvTranspose2d(latent, 4, 14), nn.ReLU(), nn.Conv2d(4, 4, 3, 1, 1))
+        shared.append(made.layers[-1])
+        made.layers.extend([nn.ConvTranspose2d(4, 1, 4, 2, 1), nn.Tanh()])
+        return made
+
+    def discriminator():
+        made = Biased()
+        made.layers.insert(2, shared.pop())
+        return made
+
+    class Of(SequentialGenerator):
+        def __init__(self, *layers):
+            super().__init__()
+            self.layers = nn.Sequential(*layers)
+
+    shared = []
+    registries(
+        ARCHITECTURES, dcgan28=replace(ARCHITECTURES["dcgan28"], generator=generator, discriminator=discriminator)
+    )
+    reference, fast = engines("mnist-dcgan", init="default")
+    assert not can_group([fast])
+    for engine in (reference, fast):
+        train(engine, 4)
+    assert apart(reference.state, fast.state) < 1e-10
+
+
+def test_trials_that_drew_other_layers_train_apart(registries):
+    """A group computed all trials with the slopes and momenta of the first."""
+
+    class Drawn(Biased):
+        def __init__(self):
+            super().__init__()
+            self.layers[1] = nn.LeakyReLU(float(torch.rand(())))
+
+    registries(ARCHITECTURES, dcgan28=replace(ARCHITECTURES["dcgan28"], discriminator=Drawn))
+    first, second = (engines("mnist-dcgan", (FastEngine,), init="default", seed=seed)[0] for seed in (0, 1))
+    assert can_group([first])
+    assert can_group([second])
+    assert not can_group([first, second])
+
+
 def test_adam_waits_for_parameters_without_a_gradient(registries):
     """One call for all parameters counted steps in which some had none."""
     registries(ARCHITECTURES, dcgan28=replace(ARCHITECTURES["dcgan28"], discriminator=HalfUsed))
@@ -443,6 +567,9 @@ def test_adam_waits_for_parameters_without_a_gradient(registries):
         {"discriminator": lambda real, fake: (fake - 1).square().sum(-1) / len(real)},
         {"generator": lambda fake: -fake.mean(-1) * fake.std()},
         {"smoothed": lambda real, fake, target: target * nn.functional.softplus(-real).mean()},
+        {"discriminator": lambda real, fake: nn.functional.softplus(fake[: len(real)]).mean(-1) - real.mean(-1)},
+        {"generator": lambda fake: -fake.squeeze().mean(-1)},
+        {"generator": lambda fake: fake.sum() * 0},
     ],
 )
 def test_a_loss_that_mixes_trials_trains_them_alone(registries, changes):

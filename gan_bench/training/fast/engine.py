@@ -19,7 +19,7 @@ from gan_bench.models.losses import LOSSES
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast import conv_layers
 from gan_bench.training.fast.flat_adam import FlatAdam
-from gan_bench.training.fast.linear_stack import LinearStack, is_its_layers, owns_its_parameters
+from gan_bench.training.fast.linear_stack import LinearStack, are_plain
 from gan_bench.training.objective import ARTICLES, Objective
 from gan_bench.training.precision import pair_in
 from gan_bench.training.state import TrainState
@@ -77,7 +77,7 @@ class FastEngine(ReferenceEngine):
         """
         if self._step is None or anew:
             state, precision = self.state, self.config.precision
-            if precision != "bf16" and LinearStack.fits(state.generator) and LinearStack.fits(state.discriminator):
+            if precision != "bf16" and LinearStack.fits(state.generator, state.discriminator):
                 self._step = LinearStep(state, self.config.batch_size, self.objective)
             else:
                 self._step = ModuleStep(state, self.objective, precision)
@@ -167,8 +167,8 @@ def slope_of(loss: Callable[[Tensor], Tensor], outputs: Tensor) -> tuple[Tensor,
 class ModuleStep:
     """The update of any two nets, through autograd; of known ones with one Adam call and, on a CPU, faster layers.
 
-    One call for all parameters counts a step of each. Where a network's own code does without some of them in some
-    steps, their Adam waits: such networks keep the optimizers that they have.
+    One call for all parameters counts a step of each. Code of a user's own may do without some of them in some steps,
+    and then their Adam waits: networks with such code keep the optimizers that they have.
 
     Args:
         state: The trial; its networks and optimisers are changed in place.
@@ -183,10 +183,9 @@ class ModuleStep:
         if replaced:
             for network in (generator, discriminator):
                 network.to(memory_format=torch.channels_last)
-        known = known or all(map(LinearStack.fits, (generator, discriminator)))
-        flat = known and all(map(owns_its_parameters, (generator, discriminator)))
+        known = known or LinearStack.fits(generator, discriminator)
         optimizers = state.optimizer_g, state.optimizer_d
-        adams = map(FlatAdam, optimizers) if flat else optimizers
+        adams = map(FlatAdam, optimizers) if known else optimizers
         if replaced:
             through_g, through_d = (conv_layers.forward(network.layers) for network in (generator, discriminator))  # type: ignore[arg-type]
             self._pair: GANPair = GANPair(
@@ -211,6 +210,4 @@ def is_sequential(state: TrainState) -> bool:
     """True if both convolutional networks are their layers and nothing else."""
     networks = (state.generator, state.discriminator)
     forwards = tuple(type(network).forward for network in networks)
-    return forwards == (SequentialGenerator.forward, SequentialDiscriminator.forward) and all(
-        map(is_its_layers, networks)
-    )
+    return forwards == (SequentialGenerator.forward, SequentialDiscriminator.forward) and are_plain(*networks)

@@ -5,6 +5,8 @@ The fully connected nets of the articles are so small that autograd and allocati
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -36,24 +38,62 @@ def carry_back_(activation: nn.Module | None, gradient: Tensor, output: Tensor) 
             _aten.tanh_backward.grad_input(gradient, output, grad_input=gradient)
 
 
-def is_its_layers(network: nn.Module) -> bool:
-    """True if a network whose class's forward is that of its ``layers`` does no more: no hook, no other container."""
-    if type(network).__call__ is not nn.Module.__call__ or any("forward" in vars(each) for each in network.modules()):
-        return False
-    of_modules = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    of_parameters = ("_backward_hooks", "_post_accumulate_grad_hooks")
-    hooks = [getattr(module, name) for module in network.modules() for name in of_modules]
-    hooks += [getattr(parameter, name, None) for parameter in network.parameters() for name in of_parameters]
-    return type(getattr(network, "layers", None)) is nn.Sequential and not any(hooks)
+def are_plain(*networks: nn.Module) -> bool:
+    """True if networks whose classes' forwards are those of their ``layers`` are PyTorch's own layers, and no more.
+
+    Only such networks do at every step what one can read from their layers: layers of a user's own may leave weights
+    without gradients at times, look at how tensors lie in memory, or count their calls.
+    """
+    named = [each for network in networks for each in network.named_parameters(remove_duplicate=False)]
+    of_layers = list[str]()
+    for network in networks:
+        layers = network._modules.get("layers")
+        if type(layers) is not nn.Sequential or not _inherits_all_but_forward(type(network)):
+            return False
+        if not all(type(module).__module__.startswith("torch.nn.modules.") for module in layers.modules()):
+            return False
+        of_layers += [name for name, _ in layers.named_parameters("layers", remove_duplicate=False)]
+    is_each_once = len({parameter.data_ptr() for _, parameter in named}) == len(named)
+    return (
+        [name for name, _ in named] == of_layers
+        and is_each_once
+        and all(map(_is_as_made, (module for network in networks for module in network.modules())))
+        and all(parameter.requires_grad and parameter.dim() < 5 for _, parameter in named)
+        and not any(getattr(parameter, name, None) for _, parameter in named for name in _HOOKS)
+    )
 
 
-def owns_its_parameters(network: nn.Module) -> bool:
-    """True if all parameters of a network are trained, and each stands in one place, which is one of its ``layers``."""
-    named = list(network.named_parameters(remove_duplicate=False))
-    of_layers = network.get_submodule("layers").named_parameters("layers", remove_duplicate=False)
-    is_each_once = len({id(parameter) for _, parameter in named}) == len(named)
-    are_trained = all(parameter.requires_grad for _, parameter in named)
-    return is_each_once and are_trained and [name for name, _ in named] == [name for name, _ in of_layers]
+_METHODS = {name for name in dir(nn.Module) if callable(getattr(nn.Module, name)) and not name.startswith("__annotate")}
+_HOOKS = (
+    "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_post_accumulate_grad_hooks",
+)  # fmt: skip
+"""Of modules and of parameters."""
+
+
+def _inherits_all_but_forward(kind: type[nn.Module]) -> bool:
+    """True if a class, and those that it is made from, changed nothing of ``nn.Module`` but these two methods."""
+    own = kind.__mro__[: kind.__mro__.index(nn.Module)]
+    return not {name for each in own for name in vars(each)} & (_METHODS - {"__init__", "forward"})
+
+
+def _is_as_made(module: nn.Module) -> bool:
+    """True if no method of a module was replaced, nothing is called beside it, and its weights are parameters."""
+    weights = (getattr(module, name, None) for name in ("weight", "bias"))
+    return (
+        not vars(module).keys() & _METHODS
+        and not any(getattr(module, name, None) for name in _HOOKS)
+        and all(weight is None or isinstance(weight, nn.Parameter) for weight in weights)
+    )
+
+
+def _alternate(layers: Sequence[nn.Module]) -> bool:
+    """True if layers are linear ones, the first one too, each with a bias and at most one known activation behind."""
+    for before, layer in zip([None, *layers], layers, strict=False):
+        is_known = type(layer) in (nn.ReLU, nn.LeakyReLU, nn.Tanh) and getattr(layer, "negative_slope", 0) >= 0
+        is_activation = type(before) is nn.Linear and is_known
+        if not (is_activation or (type(layer) is nn.Linear and layer.bias is not None)):
+            return False
+    return True
 
 
 class LinearStack:
@@ -81,23 +121,11 @@ class LinearStack:
         self._made: list[Tensor] = []
 
     @staticmethod
-    def fits(network: nn.Module) -> bool:
-        """True if a network is such a stack."""
-        if type(network) not in (mlp.Generator, mlp.Discriminator):
+    def fits(*networks: nn.Module) -> bool:
+        """True if networks are such stacks."""
+        if not ({*map(type, networks)} <= {mlp.Generator, mlp.Discriminator} and are_plain(*networks)):
             return False
-        if not (is_its_layers(network) and owns_its_parameters(network)):
-            return False
-        layers = [*network.get_submodule("layers").children()]
-        if type(layers[0]) is not nn.Linear:
-            return False
-        before: nn.Module | None = None
-        for layer in layers:
-            is_known = type(layer) in (nn.ReLU, nn.LeakyReLU, nn.Tanh) and getattr(layer, "negative_slope", 0) >= 0
-            pair = type(before) is nn.Linear and is_known
-            if not (pair or (type(layer) is nn.Linear and layer.bias is not None)):
-                return False
-            before = layer
-        return True
+        return all(_alternate(list(network.get_submodule("layers").children())) for network in networks)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the stack's outputs, in a buffer that the next call overwrites.

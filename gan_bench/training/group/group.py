@@ -419,24 +419,28 @@ def _setting(member: FastEngine) -> tuple[object, ...]:
 
 
 def can_group(engines: Sequence[object]) -> bool:
-    """True if engines can step together."""
-    return all(
-        isinstance(e, FastEngine)
-        and e.repeats
-        and not e.draws_itself
-        and _can_stack(e)
-        and LOSSES[e.config.loss].is_of_each_trial
-        for e in engines
+    """True if engines can step together: they repeat the same step, and their networks differ in weights alone."""
+    fast = [engine for engine in engines if isinstance(engine, FastEngine)]
+    layers = {_stackable_layers(engine) for engine in fast}
+    return (
+        len(fast) == len(engines)
+        and len(layers) == 1
+        and None not in layers
+        and all(e.repeats and not e.draws_itself and LOSSES[e.config.loss].is_of_each_trial for e in fast)
     )
 
 
-_stackable = WeakKeyDictionary[FastEngine, bool]()
-"""What ``can_stack`` said of an engine's networks, which is asked before every few steps."""
+_stackable = WeakKeyDictionary[FastEngine, str | None]()
 
 
-def _can_stack(engine: FastEngine) -> bool:
+def _stackable_layers(engine: FastEngine) -> str | None:
+    """Return what both networks of an engine consist of, or None where they cannot be stacked.
+
+    It is asked before every few steps. Layers may differ between trials of one architecture, which may draw a slope.
+    """
     if engine not in _stackable:
-        _stackable[engine] = can_stack(engine.state)
+        networks = (engine.state.generator, engine.state.discriminator)
+        _stackable[engine] = repr(networks) if can_stack(engine.state) else None
     return _stackable[engine]
 
 

@@ -19,7 +19,7 @@ from gan_bench.config.trial import Precision
 from gan_bench.models import mlp
 from gan_bench.training.fast.engine import is_sequential
 from gan_bench.training.fast.flat_adam import fused_adam
-from gan_bench.training.fast.linear_stack import is_its_layers, owns_its_parameters
+from gan_bench.training.fast.linear_stack import are_plain
 from gan_bench.training.objective import Objective
 from gan_bench.training.precision import pair_in
 from gan_bench.training.state import TrainState
@@ -29,14 +29,12 @@ from gan_bench.training.step import Batch, GANPair, update
 def can_stack(state: TrainState) -> bool:
     """True if trials with such networks can train together: known forwards, known layers, nothing else."""
     networks = (state.generator, state.discriminator)
-    are_mlps = tuple(map(type, networks)) == (mlp.Generator, mlp.Discriminator) and all(map(is_its_layers, networks))
+    are_mlps = tuple(map(type, networks)) == (mlp.Generator, mlp.Discriminator) and are_plain(*networks)
     if not (are_mlps or is_sequential(state)):
         return False
     known = _ACTIVATIONS + (_LINEAR if are_mlps else _CONVOLUTIONAL)
     layers = [layer for network in networks for layer in _layers(network)]
-    return all(map(owns_its_parameters, networks)) and all(
-        type(layer) in known and _is_stackable(layer) for layer in layers
-    )
+    return all(type(layer) in known and _is_stackable(layer) for layer in layers)
 
 
 _ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ReLU, nn.LeakyReLU, nn.Tanh)
@@ -45,8 +43,6 @@ _CONVOLUTIONAL: tuple[type[nn.Module], ...] = (nn.Conv2d, nn.ConvTranspose2d, nn
 
 
 def _is_stackable(layer: nn.Module) -> bool:
-    if not {name for name, _ in layer.named_parameters()} <= {"weight", "bias"}:
-        return False
     match layer:
         case nn.LeakyReLU():
             return layer.negative_slope >= 0

@@ -54,7 +54,7 @@ def ways(members: Sequence[FastEngine], device: torch.device) -> list[str]:
     found = [STACKED]
     if not cuda:  # what a graph and a card gain is nothing here
         return found
-    if LinearStack.fits(state.generator) and LinearStack.fits(state.discriminator) and precision != "bf16":
+    if LinearStack.fits(state.generator, state.discriminator) and precision != "bf16":
         found.append(WRITTEN)
     if _kernels_fit(members):
         found.append(KERNELS)
