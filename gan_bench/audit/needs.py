@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
+
 import torch
 
 from gan_bench.core import __version__
@@ -42,8 +44,15 @@ def missing_part(stored: StoredTrial) -> str | None:
             remedy = "put it into a file that the suite names under plugins:, and run the suite again"
             return f"{plural}/{name} was registered by the program that trained it; {remedy}"
         if part and part["name"]:
-            return f"{plural}/{name} is of the package {part['name']}, which is not installed"
+            return f"{plural}/{name} is of the package {part['name']} {part['version']}, {_instead(part['name'])}"
         if field != "dataset":
             return f"{plural}/{name} is not in gan_bench {__version__}; audit it with the version that trained it"
         return f"{plural}/{name} is known to its suite file alone; put {SUITE}, and what it names, beside the records"
     return None
+
+
+def _instead(package: str) -> str:
+    try:
+        return f"and {version(package)} is installed here, which does not have it"
+    except PackageNotFoundError:
+        return "which is not installed"

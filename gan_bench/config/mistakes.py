@@ -103,8 +103,10 @@ def what_is_wrong(detail: ErrorDetails, example: str | None = None) -> str:
         return clip(f"must be two numbers, such as {example or pair}, got {quoted(given)}", MAX_MESSAGE) + swept
     said = _EXPECTED.get(kind) or detail["msg"].replace("Input should be", "must be")
     said = clip(f"{said[0].lower() + said[1:]}, got {quoted(given)}", MAX_MESSAGE)
-    if kind in ("dict_type", "model_type") and isinstance(given, str) and re.fullmatch(r"\w+:\S+", given):
-        return f"{said}; put a blank behind the colon"
+    if kind in ("dict_type", "model_type") and isinstance(given, str):
+        return said + _mapping_hint(place, given)
+    if kind == "list_type" and place == ("trials",) and isinstance(given, str):
+        return f"{said}; write it as [{{recipe: NAME}}]"
     if kind == "list_type" and (isinstance(given, dict) or place == ("trials",)):
         return f"{said}; begin every item with a hyphen"
     if kind == "list_type":
@@ -113,3 +115,12 @@ def what_is_wrong(detail: ErrorDetails, example: str | None = None) -> str:
     if kind in ("float_type", "whole_number") and isinstance(given, str):
         return f"{said}; write it as {'0.0002' if kind == 'float_type' else '64'}, without quotes"
     return said + ("; several values stand under sweep" if isinstance(given, list) and "set" in place else "")
+
+
+def _mapping_hint(place: tuple[str | int, ...], given: str) -> str:
+    """Return what text that stands for a mapping may mean."""
+    if place[0] == "datasets" and len(place) == 2:
+        return "; write it as {path: ./images, size: 64}"
+    if re.fullmatch(r"\w{2,}:[^\s/\\]\S*", given):
+        return "; put a blank behind the colon"
+    return "; write it as {recipe: NAME}" if place[0] == "trials" and len(place) == 2 else ""

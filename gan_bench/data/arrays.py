@@ -115,7 +115,7 @@ def _check_shape(shape: tuple[int, ...]) -> None:
 
 
 def _hint(shape: tuple[int, ...]) -> str:
-    if len(shape) == 3 and shape[0] > 3 and shape[1] == shape[2]:
+    if len(shape) == 3 and shape[0] not in (1, 3) and shape[1] == shape[2]:
         return "; of grey images x[:, None] adds the channel"
     if len(shape) == 4 and shape[1] == 4:
         return "; lay what is transparent over white, or leave it out: [each[:3] for each in x]"

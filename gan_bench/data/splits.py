@@ -198,7 +198,7 @@ def _named_held_out(place: Place) -> str:
     """``test`` beside ``cat``, and ``test tubes`` beside ``beakers``: no things first, and no people."""
     things = [each for each in place.folders if each.split == "test"]
     if len(place.folders) > MANY:
-        things = [each for each in things if FIRST_NAMES.isdisjoint(words_of(each.name))]
+        things = [each for each in things if each.name.islower() or FIRST_NAMES.isdisjoint(words_of(each.name))]
     found = place.held_out or things
     return f"those in {_called(*place.path, found[0].name)}" if found else ""
 

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -427,6 +428,16 @@ def test_a_part_that_is_not_here_is_asked_for(tmp_path, changes, said):
     edit(record.environment, parts={"losses/mine": part})
     reseal(record)
     assert said in str(missing_part(read_trial(record.path)))
+
+
+def test_of_a_package_of_another_version_it_is_said_which_is_here(tmp_path):
+    """A part that numpy does not have was said to be of a package that is not installed."""
+    write(tmp_path / "pub", digits_trial(loss="mine"), 20.0)
+    (record,) = map(RecordDirectory, (tmp_path / "pub" / "test").glob("*--*"))
+    for name, said in (("numpy", f"numpy 0.1, and {version('numpy')} is installed here"), ("away", "is not installed")):
+        edit(record.environment, parts={"losses/mine": {"name": name, "version": "0.1", "sha256": "ab" * 32}})
+        reseal(record)
+        assert said in str(missing_part(read_trial(record.path)))
 
 
 def test_images_that_are_others_are_said_and_contradict_nothing(results):

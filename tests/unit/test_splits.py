@@ -520,6 +520,7 @@ LAYOUTS = {
     "train/a, train/b, test_easy/a, test_easy/b, test_hard/a, test_hard/b": "ask: holds train and test_easy",
     "train_day, test_night, test_rain": "ask: holds train_day and test_night",
     ", ".join([*(f"Person_{n}" for n in range(12)), "Val_Kilmer"]): "classes",
+    ", ".join([*(f"class_{n}" for n in range(12)), "val_small"]): "say: those in val_small",
     ", ".join([*(f"class_{n}" for n in range(12)), "test_final"]): "say: those in test_final",
     "train, test_faces, cat": "say: those in test_faces",
     "valid/a1, valid/b1, invalid/a1, invalid/b1": "say: those in valid",
