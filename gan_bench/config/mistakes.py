@@ -105,10 +105,10 @@ def what_is_wrong(detail: ErrorDetails, example: str | None = None) -> str:
     said = clip(f"{said[0].lower() + said[1:]}, got {quoted(given)}", MAX_MESSAGE)
     if kind in ("dict_type", "model_type") and isinstance(given, str):
         return said + _mapping_hint(place, given)
-    if kind == "list_type" and place == ("trials",) and isinstance(given, str):
-        return f"{said}; write it as [{{recipe: NAME}}]"
     if kind == "list_type" and (isinstance(given, dict) or place == ("trials",)):
-        return f"{said}; begin every item with a hyphen"
+        return (
+            f"{said}; {'write it as [{recipe: NAME}]' if isinstance(given, str) else 'begin every item with a hyphen'}"
+        )
     if kind == "list_type":
         field = next((str(part) for part in reversed(place) if part in _LISTS), "")
         return f"{said}; write it in brackets, such as {_LISTS.get(field, '[one, another]')}"
