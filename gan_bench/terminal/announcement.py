@@ -138,7 +138,8 @@ def profile_line(plan: Plan, asked: PlanOptions) -> str:
         return f"full profile, but {plural(quick, 'trial')} cut down by the command line and marked as quick"
     if any((asked.epochs, asked.train_limit, asked.samples, asked.extractors, asked.changes)):
         return "full profile, with the values that the command line sets"
-    return "full profile: the suite's whole protocol (--profile quick for a first look)"
+    other = " (--profile quick for a first look)" if plan.has_quick else ""
+    return f"full profile: the suite's whole protocol{other}"
 
 
 def _announce_time(prepared: Preparation, options: RunOptions, console: PlainConsole) -> None:

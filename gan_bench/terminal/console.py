@@ -216,7 +216,7 @@ class StopRequest:
             self._timer = threading.Timer(self.grace, self._abort)
             self._timer.daemon = True
             self._timer.start()
-            self._tell(f"\n{self.last_words}, within {self.grace:.0f} s; press Ctrl-C again to abort")
+            self._tell(f"\n{self.last_words}, after {self.grace:.0f} s in any case; press Ctrl-C again to abort")
 
     def _tell(self, text: str) -> None:
         """Say something from within a trial, which must not fail where nobody reads any more."""

@@ -228,6 +228,17 @@ def test_the_ranking_in_the_readme_is_the_published_one():
     assert [sentence for sentence in said if sentence not in text] == []
 
 
+def test_pages_say_of_how_many_others_a_setting_is_better_as_the_published_answers_do():
+    """Two said "all 12 others" where the answer says 10 of 12."""
+    answers = " ".join(
+        path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("results/published/*/report/answer.md"))
+    )
+    counts = re.compile(r"decidedly\W+better\s+than\s+(all\s+\d+|\d+\s+of\s+\d+)\s+other")
+    said = {" ".join(found.split()) for page in PAGES for found in counts.findall(page.read_text(encoding="utf-8"))}
+    assert said
+    assert [found for found in said if f"decidedly better than {found} other" not in answers] == []
+
+
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if "images/" in page.read_text(encoding="utf-8")], ids=lambda page: page.name
 )

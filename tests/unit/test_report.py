@@ -527,7 +527,7 @@ def test_columns_are_asked_for_by_either_name_and_what_a_ranking_lacks_is_said()
     assert to_latex(table(two.all, "settings"), ["value_lr", "lr"]) == to_latex(table(two.all, "settings"), ["lr"])
     assert left_out(two.all, ["recipe", "value_lr", "median"]) == []
     (said,) = left_out(one, ["recipe", "lr", "loss"])
-    assert said == "test, digits: settings (full profile): LaTeX without lr, loss, of which it has no column"
+    assert said == "test, digits: settings (full profile): LaTeX without lr, loss: the table has no such column"
     both = [*one, *two.all]
     assert left_out(both, ["lr"]) == [f"{table(one, 'settings').title}: LaTeX with its usual columns, as it has no lr"]
     assert to_latex(table(one, "settings"), ["lr"]) == to_latex(table(one, "settings"))

@@ -129,7 +129,7 @@ def left_out(tables: Sequence[Table], columns: Sequence[str]) -> list[str]:
     return [
         f"{table.title}: LaTeX with its usual columns, as it has no {', '.join(names)}"
         if len(names) == len(columns)
-        else f"{table.title}: LaTeX without {', '.join(names)}, of which it has no column"
+        else f"{table.title}: LaTeX without {', '.join(names)}: the table has no such column"
         for table, names in lacking
         if names
     ]
