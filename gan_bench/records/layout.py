@@ -39,6 +39,8 @@ TRIALS = "*--????????"
 
 DAMAGED, SUPERSEDED = ".damaged", ".superseded"
 """Folders of a suite that keep records which a run trains again: of a damaged content, of other data or networks."""
+WHY = "why.txt"
+"""In these, a line for every record: why it is there."""
 
 _GRID = re.compile(r"epoch-(\d+)\.png")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._,=+-]{0,199}")

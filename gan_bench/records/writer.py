@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import CLEARED, move_aside, open_own, remove_leftovers, sync_folder, write_atomically
+from gan_bench.core.text import printable
 from gan_bench.records.json_files import finite, is_regular, read_file, write_object
 from gan_bench.records.layout import (
     ADDED,
@@ -28,6 +30,7 @@ from gan_bench.records.layout import (
     RECORD,
     SAMPLES,
     SAVED,
+    WHY,
     RecordDirectory,
 )
 from gan_bench.records.record import Status, TrialRecord
@@ -61,12 +64,13 @@ def foreign_files(directory: RecordDirectory) -> list[str]:
     return sorted(path.name for path in files if path.name not in names and not path.name.startswith(ours))
 
 
-def set_aside(directory: RecordDirectory, folder: str) -> Path | None:
+def set_aside(directory: RecordDirectory, folder: str, why: str) -> Path | None:
     """Keep what an earlier run of the trial left out of the way of a new one; nothing of it is lost.
 
     Args:
         directory: The record.
         folder: Name of the suite's folder for it, ``DAMAGED`` or ``SUPERSEDED``.
+        why: Why it is not continued, which a file beside it says later.
 
     Returns:
         Where it is kept, or None when there was nothing.
@@ -76,7 +80,11 @@ def set_aside(directory: RecordDirectory, folder: str) -> Path | None:
     """
     if not directory.path.is_symlink() and not directory.path.exists():
         return None
-    return move_aside(directory.path, directory.path.parent / folder)
+    kept = move_aside(directory.path, directory.path.parent / folder)
+    said = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC  {printable(kept.name)}: {printable(why)}\n"
+    with contextlib.suppress(OSError), open_own(kept.parent / WHY, os.O_WRONLY | os.O_CREAT | os.O_APPEND) as file:
+        file.write(said.encode())
+    return kept
 
 
 def write_trial(directory: RecordDirectory, trial: Trial) -> None:

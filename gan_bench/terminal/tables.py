@@ -79,7 +79,7 @@ def print_table(
     notes = list(_notes(table, (len(rows), len(everything)), (wanted, shown), equal, more, all_of))
     left = len(known) - len(wanted)
     notes.append((left and table.brief) or note_of(table, shown))
-    notes.append(f"{adding} adds {plural(left, 'column')}." if left else "")
+    notes.append(f"{adding} adds up to {plural(left, 'column')}." if left else "")
     caption = spell(" ".join(filter(None, notes)))
     console.print(Text(spell(table.title), style="italic"))
     if fitted:

@@ -14,7 +14,7 @@ from gan_bench.execution.trial import checkpoints
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Action, Decision, Policy
 from gan_bench.records.earlier import Earlier
-from gan_bench.records.layout import DAMAGED, SUPERSEDED, RecordDirectory
+from gan_bench.records.layout import DAMAGED, SUPERSEDED, WHY, RecordDirectory
 from gan_bench.records.record import Status
 from gan_bench.records.verify import verify
 
@@ -136,8 +136,10 @@ def test_what_is_not_resumed_is_kept_as_it_was(results):
     with pytest.warns(RuntimeWarning, match=r"on cuda and cannot be resumed on cpu; training from the start"):
         records = train(results / "interrupted", [TRIAL], context()).records
     assert records[TRIAL.id].status is Status.DONE
-    (folder,) = directory.path.parent.glob(f"{SUPERSEDED}/*")
+    (folder,) = directory.path.parent.glob(f"{SUPERSEDED}/*--*")
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    said = (folder.parent / WHY).read_text()
+    assert said.endswith(f" UTC  {folder.name}: it was interrupted on cuda and cannot be resumed on cpu\n")
 
 
 def test_a_checkpoint_of_another_version_is_no_damage(results):
@@ -198,7 +200,7 @@ def test_what_was_not_known_before_a_run_is_compared_within_it(results, monkeypa
     with pytest.warns(RuntimeWarning, match=r"on cuda and cannot be resumed on cpu; training from the start"):
         (record,) = train(results / "interrupted", [TRIAL], context()).records.values()
     assert record.status is Status.DONE
-    assert list(directory.path.parent.glob(f"{SUPERSEDED}/*"))
+    assert list(directory.path.parent.glob(f"{SUPERSEDED}/*--*"))
 
 
 def test_a_checkpoint_stays_where_a_run_cannot_start(results, monkeypatch):
@@ -219,7 +221,7 @@ def test_a_checkpoint_stays_where_a_run_cannot_start(results, monkeypatch):
             (record,) = train(results / "interrupted", [TRIAL], context()).records.values()
             assert (record.status, record.reason) == (Status.FAILED, "the weights are away")
             assert directory.has_checkpoint
-            assert not list(directory.path.parent.glob(f"{SUPERSEDED}/*"))
+            assert not list(directory.path.parent.glob(f"{SUPERSEDED}/*--*"))
     directory.environment.write_bytes(environment)  # and the images are back
     heard = []
     (record,) = train(
@@ -236,7 +238,7 @@ def test_a_checkpoint_that_is_put_aside_after_a_failed_run_is_said(results):
     with pytest.warns(RuntimeWarning, match=r"the training images changed; training from the start, what was there is"):
         (record,) = train(results / "interrupted", [TRIAL], context()).records.values()
     assert record.status is Status.DONE
-    (kept,) = directory.path.parent.glob(f"{SUPERSEDED}/*")
+    (kept,) = directory.path.parent.glob(f"{SUPERSEDED}/*--*")
     assert (kept / "checkpoint.pt").exists()
 
 
@@ -251,5 +253,5 @@ def test_a_finished_record_beside_a_checkpoint_that_a_kill_left_is_kept_before_i
     directory.checkpoint.write_bytes(b"left by a kill between the end and this one")
     monkeypatch.setattr(RunContext, "evaluator", away)
     train(results / "finished", [TRIAL], context())
-    (kept,) = directory.path.parent.glob(f"{SUPERSEDED}/*")
+    (kept,) = directory.path.parent.glob(f"{SUPERSEDED}/*--*")
     assert Earlier(RecordDirectory(kept)).status is Status.DONE

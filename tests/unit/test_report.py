@@ -277,7 +277,7 @@ def test_the_note_on_hidden_details_names_a_command_that_shows_them(study):
     """`gan-bench try` has no option --tables, and Python has none."""
     console, command = Console(file=io.StringIO(), width=80), "`gan-bench report 'my results' --tables all`"
     print_table(table(report_of(study).all, "settings"), console, details=False, adding=command)
-    assert re.search(rf"^(.* )?{command} adds \d+ columns\.$", console.file.getvalue(), re.M), "it stays on one line"
+    assert re.search(rf"^(.* )?{command} adds up to \d+ columns\.$", console.file.getvalue(), re.M), "one line"
 
 
 @pytest.mark.parametrize("width", [30, 40, 60, 80, 100, 140])

@@ -61,7 +61,7 @@ def _take_up(trial: Trial, directory: RecordDirectory, context: RunContext, poli
     elif decision.had_begun:
         keep_aside(trial, directory, str(decision.why), str(decision.keep))
     elif replaces:
-        writer.set_aside(directory, str(decision.keep))
+        writer.set_aside(directory, str(decision.keep), str(decision.why))
     return True
 
 

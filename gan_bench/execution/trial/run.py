@@ -96,7 +96,7 @@ def run_trial(
 
 def keep_aside(trial: Trial, directory: RecordDirectory, why: str, folder: str) -> None:
     """Keep what cannot be continued out of the way, and say so."""
-    kept = writer.set_aside(directory, folder)
+    kept = writer.set_aside(directory, folder, why)
     warn_of(trial, f"{why}; training from the start, what was there is kept in {kept}")
 
 
