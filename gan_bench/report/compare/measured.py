@@ -175,15 +175,13 @@ def collapses(before: Studies, after: Studies) -> Iterator[Collapses]:
 def _events(old: Study, new: Study, both: pd.DataFrame) -> dict[str, pd.Series]:
     """Return of both sides of trials whether they collapsed, by any score of theirs, or diverged: 1 or 0.
 
-    It is NaN of trials that did not end so or well, and where collapses are counted of those that were not looked at;
-    beside a collapse in the newer folder these count as none, so that nobody hides one by looking less.
+    It is NaN of trials that did not end so or well, and where collapses are counted of those that were not looked at.
     """
     done = {side: both[f"status_{side}"] == "done" for side in ("old", "new")}
     studies = {"old": old, "new": new}
     flags = {side: studies[side].collapsed(both[f"trial_{side}"]).where(done[side]) for side in done}
     if not all(flag.notna().any() for flag in flags.values()):  # collapses are not counted
         flags = {side: pd.Series(0.0, both.index).where(is_done) for side, is_done in done.items()}
-    flags["old"] = flags["old"].mask(flags["old"].isna() & done["old"] & (flags["new"] == 1), 0.0)
     return {f"event_{side}": flag.mask(both[f"status_{side}"] == DIVERGED, 1.0) for side, flag in flags.items()}
 
 
@@ -229,10 +227,11 @@ def _measured(
 def _uncollapsed(trials: pd.DataFrame) -> pd.DataFrame:
     """Return the trials without those that collapsed in one of the folders, and are counted.
 
-    The score of a collapse says little but that it is one, and is no second evidence that it was no chance.
+    The score of a collapse says little but that it is one, and is no second evidence that it was no chance. Where a
+    folder was not looked at, nothing is counted and the score is all that says that it got worse.
     """
     events = trials[["event_old", "event_new"]]
-    return trials[~(events == 1).any(axis=1)]
+    return trials[events.isna().any(axis=1) | (events == 0).all(axis=1)]
 
 
 def _look(old: Study, new: Study, trials: pd.DataFrame) -> tuple[Design, Look]:
