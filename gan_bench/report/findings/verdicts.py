@@ -189,7 +189,8 @@ def _judge_family(made: Iterable[PairedComparison], p_values: Iterable[float], t
 def _without_mean(scored: ScoredStudy, levels: LevelPair) -> Judged | None:
     """Judge two levels that no seed has of all settings, as one was lost in every seed, or each seed lost some setting.
 
-    A later look may have such seeds. Levels of which nothing is known are not judged.
+    A later look may have such seeds, unless one setting was lost in every seed of this one. Levels of which nothing is
+    known are not judged.
     """
     recipe, first, second, pairs = levels
     if pairs.empty:
@@ -199,12 +200,14 @@ def _without_mean(scored: ScoredStudy, levels: LevelPair) -> Judged | None:
     known = int(pairs[columns].notna().all(axis=1).sum()) if {*columns} <= {*pairs} else 0
     bad = pairs["bad_a"] | pairs["bad_b"]
     failed = [level for side, level in (("a", first), ("b", second)) if pairs[f"bad_{side}"].all()]
+    ended = pairs[pairs["seed"].isin(look.seeds)] if look.number else pairs
+    is_lost = "rest" in pairs and ended.groupby("rest")[["bad_a", "bad_b"]].all().to_numpy().any()
     why = ""
     if failed:
         why = f"{' and '.join(failed)} failed in every seed"
     elif not (known or bad.any()):
         return None
-    elif look.next is None:
+    elif look.next is None or is_lost:
         why = "no seed has a score of every setting"
     judged = Judged(
         recipe=recipe,
