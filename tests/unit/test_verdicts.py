@@ -343,6 +343,16 @@ def test_where_one_side_collapses_more_often_nothing_is_decided(design):
     assert "No test judges lr 2e-4: lr 1e-4 collapsed in none, lr 2e-4 in 2 of 5." in answer.headline
 
 
+@pytest.mark.parametrize("said", ["--seeds 0-11", "--until decided --max-seeds 12"])
+def test_failed_trials_are_tried_again_by_their_seeds(said):
+    """The suite alone has five seeds, and a run until all is decided asks for those of open questions alone."""
+    items = pair(12, 0.02, 0.2)
+    items[2 * 9] = trial(9, 1e-4, None, status="failed")
+    made = report_of(items, commands={"test": f"{COMMAND} {said}"}, designs={("test", 1, "full", "digits"): LOOKS})
+    ((_, _, (answer,)),) = made.studies
+    assert answer.proposal == f"Next: `{COMMAND} --seeds 9 --retry-failed` tries 1 failed trial again."
+
+
 def test_where_one_side_collapses_more_often_there_is_no_tie():
     """One answer said that no test judges lr 2e-4, and that lr 1e-4 and 2e-4 are a tie."""
     items = tied(5)
@@ -378,7 +388,7 @@ def test_a_setting_that_failed_in_every_seed_but_one_is_no_setting_of_one_seed(d
     assert (row["lost"], row["open"], row["p"]) == (4, False, None)
     assert "0.0001 failed in 4 of 5, 0.0002 in none" in sentence
     assert "ahead" not in sentence
-    assert answer.proposal.endswith(" --retry-failed` tries 4 failed trials again.")
+    assert answer.proposal == f"Next: `{COMMAND} --seeds 1,2,3,4 --retry-failed` tries 4 failed trials again."
     assert "No test judges lr 1e-4: lr 2e-4 failed in none, lr 1e-4 in 4 of 5." in answer.headline
     found = standings(answered(items, design)[0].scored[0])
     assert [each.rank_status for each in found.ranked] == ["best", "unequal"]

@@ -171,8 +171,10 @@ def _further(scored: ScoredStudy, command: Command) -> str | None:
         return f"Next: longer training, {_longer(study, command)}: more seeds would not help."
     if more := _more_seeds(scored, command):
         return more
-    if failed := int((trials["status"] == "failed").sum()):  # by memory, time or a kill, which may not come again
-        return f"Next: `{command} --retry-failed` tries {plural(failed, 'failed trial')} again."
+    failed = trials["seed"][trials["status"] == "failed"]  # by memory, time or a kill, which may not come again
+    if len(failed):  # by their seeds: neither the suite alone nor a run until all is decided need ask for these
+        again = command.of_seeds(",".join(map(str, sorted(set(failed)))))
+        return f"Next: `{again} --retry-failed` tries {plural(len(failed), 'failed trial')} again."
     return _beyond_tests(scored, command)
 
 
