@@ -25,8 +25,6 @@ _OF_PLAN: Mapping[str, Callable[[Any, str], bool]] = {
 """Options that change trials, with what says whether a trial has their value."""
 CAPS = ("--epochs", "--train-limit", "--samples")
 """Options that cut a suite's protocol down."""
-SHORTER = CAPS[:2]
-"""Those of them that shorten training."""
 _CHOOSING = ("--only", "--seeds", "--profile")
 """Options that choose trials: those of the study are chosen by what they are."""
 SUITE_ENDINGS = (".yaml", ".yml")

@@ -135,6 +135,12 @@ def test_more_seeds_of_a_training_in_which_nothing_was_learned_are_not_proposed(
     )
 
 
+def test_a_cap_that_cut_nothing_is_no_reason_why_a_training_was_short():
+    """The command without it made the trials that were there."""
+    found = answer([*trials(2e-4, (350, 360)), *trials(3e-4, (355, 352))], f"{COMMAND} --epochs 100")
+    assert found.proposal.startswith(f"Next: longer training, `{COMMAND} --set epochs=4`: ")
+
+
 def proposal_of(items):
     (study,) = studies_of(items, commands={"test": COMMAND})
     return proposal(study.scored[0])

@@ -12,7 +12,7 @@ from gan_bench.config.design import FEWEST, LOOKS
 from gan_bench.config.naming import means
 from gan_bench.config.trial import LIMITS, setting_key
 from gan_bench.core.text import duration, matches, plural
-from gan_bench.records.command import CAPS, SHORTER, Command
+from gan_bench.records.command import CAPS, Command
 from gan_bench.report.findings.factors import WITHIN, factors_of
 from gan_bench.report.findings.standings import standings
 from gan_bench.report.study.frame import ENDED, changed_between, is_left
@@ -192,14 +192,12 @@ def seeds_help(scored: ScoredStudy) -> bool:
 
 
 def _longer(study: Study, command: Command) -> str:
-    """Say how a training becomes longer: without its caps, else with twice the epochs where all have as many."""
+    """Say how a training becomes longer: with twice the epochs where all have as many. No cap has cut a full one."""
     epochs = sorted({int(config["epochs"]) for config in study.asked_for["config"]})
-    longer = command.without(*SHORTER)
-    if longer == command and len(epochs) > 1:
+    if len(epochs) > 1:
         return f"by more epochs in the suite, now {epochs[0]} to {epochs[-1]}"
-    if longer == command:
-        kept = (option for option in command.options if not str(option[-1]).startswith("epochs="))
-        longer = replace(command, options=(*kept, ("--set", f"epochs={min(2 * epochs[0], LIMITS['epochs'][1])}")))
+    kept = (each for each in command.options if each[0] != "--epochs" and not each[-1].startswith("epochs="))
+    longer = replace(command, options=(*kept, ("--set", f"epochs={min(2 * epochs[0], LIMITS['epochs'][1])}")))
     return f"`{longer}`"
 
 
