@@ -337,9 +337,7 @@ def test_where_one_side_collapses_more_often_nothing_is_decided(design):
     assert "0.0001 collapsed in none, 0.0002 in 2 of 5" in sentence
     assert "given up" not in sentence
     assert not row["open"], "no seed is spent on it"
-    assert answer.proposal.endswith(
-        "--set epochs=4`: no test compares settings that collapsed or failed at a different rate."
-    )
+    assert answer.proposal.endswith("--set epochs=4`: no test compares settings that collapsed at a different rate.")
     assert "No test judges lr 2e-4: lr 1e-4 collapsed in none, lr 2e-4 in 2 of 5." in answer.headline
 
 
@@ -351,6 +349,17 @@ def test_failed_trials_are_tried_again_by_their_seeds(said):
     made = report_of(items, commands={"test": f"{COMMAND} {said}"}, designs={("test", 1, "full", "digits"): LOOKS})
     ((_, _, (answer,)),) = made.studies
     assert answer.proposal == f"Next: `{COMMAND} --seeds 9 --retry-failed` tries 1 failed trial again."
+
+
+def test_longer_training_is_proposed_only_where_it_may_help():
+    """It was where runs had diverged, and where a record of a setting was damaged that nobody trains any more."""
+    diverged, gone = pair(5, np.log(2)), pair(5, np.log(2), collapsed=(0, 2))
+    diverged[1] = trial(0, 2e-4, None, status="diverged")
+    gone[1::2] = [replace(each, withdrawn=True) for each in gone[1::2]]
+    for items in (diverged, gone):
+        _, _, answer = answered(items)
+        assert "No test judges lr 2e-4" in answer.headline
+        assert answer.proposal is None
 
 
 def test_where_one_side_collapses_more_often_there_is_no_tie():

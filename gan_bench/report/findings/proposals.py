@@ -179,11 +179,12 @@ def _further(scored: ScoredStudy, command: Command) -> str | None:
 
 
 def _beyond_tests(scored: ScoredStudy, command: Command) -> str | None:
-    """Propose what helps where no test judges any rival of the best setting, as they are unlike it in other things."""
-    found = standings(scored)
-    if not found.rivals or len(found.of("unequal")) < len(found.rivals):
+    """Propose what helps where no test judges any rival of the best setting, as some generators have not learnt yet."""
+    rivals, asked = standings(scored).rivals, set(scored.study.asked_for["label"])
+    if not rivals or not all(" collapsed in " in each.why and each.label in asked for each in rivals):
         return None
-    return f"Next: longer training, {_longer(scored.study, command)}: no test compares settings that {found.unlike}."
+    why = "no test compares settings that collapsed at a different rate"
+    return f"Next: longer training, {_longer(scored.study, command)}: {why}."
 
 
 def seeds_help(scored: ScoredStudy) -> bool:
