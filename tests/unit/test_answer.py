@@ -650,6 +650,9 @@ def test_the_page_names_a_command_that_trains_all_of_its_trials():
         "gan-bench run test --profile full --seeds 0,1,5"
     )
     assert named("gan-bench run test --until decided") == "gan-bench run test --until decided --profile full"
+    looks, asked = {("test", 1, "full", "digits"): Design.of_looks()}, "gan-bench run test --until decided --max-seeds"
+    (study,) = studies_of(items, commands={"test": f"{asked} 5"}, designs=looks)
+    assert str(whole_command(study)) == f"{asked} 8 --profile full", "the look that has seed 5, and no later one"
     design = {("test", 1, "full", "digits"): Design.fixed((0, 1))}
     (study,) = studies_of(items, commands={"test": "gan-bench run test"}, designs=design)
     assert str(whole_command(study)) == "gan-bench run test --profile full --seeds 0,1,5", "of an earlier command"

@@ -57,8 +57,8 @@ def whole_command(study: Study) -> Command | None:
         return command
     are_of_suite = set(seeds) <= set(design.first(design.looks[0])) and not last_command(study).value("--seeds")
     if (are_of_suite or command.value("--until")) and not design.extended:
-        is_beyond = len(seeds) > int(command.value("--max-seeds") or len(seeds))
-        return command.without("--max-seeds") if is_beyond else command
+        look, most = max(design.look_of(seed) or 0 for seed in seeds), command.value("--max-seeds")
+        return command.having("--max-seeds", str(max(look, int(most)))) if most else command
     return command.of_seeds(",".join(map(str, seeds)))
 
 
