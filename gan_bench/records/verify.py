@@ -192,7 +192,7 @@ def _name_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
     name, setting, seed = stored.trial["name"], stored.trial["setting"], f",seed={config.seed}"
     home = home_of(stored)
     if stored.path != home and home.is_dir():
-        yield str(CopiedError(stored.path, home))
+        yield _beside(stored, home)
     elif not stored.path.name.endswith(f"--{config.id}"):
         yield f"it is the record of another trial, {config.id}; a run sets it aside where its directory is planned"
     for what, text in (("name", name.removesuffix(seed)), ("setting", setting)):
@@ -201,6 +201,16 @@ def _name_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
             return
     if name != setting + seed:
         yield f"its name is {clip(printable(name), 60)}, which is not its setting with its seed"
+
+
+def _beside(stored: StoredTrial, home: Path) -> str:
+    """Return that a record lies beside that of its trial as a copy, or beside what is left of that."""
+    with contextlib.suppress(RecordError):  # what cannot be read may be whole
+        there = Earlier(RecordDirectory(home))
+        if stored.record and (there.record is None or there.damage()):
+            left = f"its trial's own directory, {home.name}, holds no whole record of it"
+            return f"{left}: move that one elsewhere, and rename this one to it"
+    return str(CopiedError(stored.path, home))
 
 
 def _checkpoint_fault(checkpoint: Path, trial_id: str) -> str:

@@ -272,6 +272,19 @@ def test_a_copy_of_a_record_is_a_fault_whatever_it_is_called(results):
     assert check.faults[0].startswith(f"{copy} is a copy of {record.path}, and a trial counts once"), check.faults
 
 
+@pytest.mark.parametrize("lost", ["*", "record.json", "generator.safetensors"])
+def test_a_whole_record_beside_what_is_left_of_its_trial_s_own_is_to_be_named_back(results, lost):
+    """It was to be moved away as a copy, and its trial to be trained again."""
+    record, *_ = records(results)
+    copy = record.path.with_name(f"best--{record.path.name[-8:]}")
+    shutil.copytree(record.path, copy)
+    for path in record.path.glob(lost):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (check,) = (each for each in verify(results) if each.name == copy.name)
+    own = f"its trial's own directory, {record.path.name}, holds no whole record of it"
+    assert check.faults == (f"{own}: move that one elsewhere, and rename this one to it",)
+
+
 def test_a_renamed_record_of_a_publication_may_miss_what_was_left_out(results, tmp_path):
     (made,) = publish(results, tmp_path / "published")
     record, *_ = records(made.folder.parent)
