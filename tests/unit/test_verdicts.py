@@ -1202,6 +1202,7 @@ def test_a_lost_record_of_a_collapse_decides_nothing(collapsed):
         row, _, answer = row_of(trials)
         assert row["found"] == "undecided", row
         assert "No test judges" in answer.headline
+        assert (" failed or lost its record in " in answer.headline) is (trials is faulty), "it did not fail"
 
 
 def test_a_faulty_record_that_no_run_asks_for_again_is_lost():
