@@ -164,7 +164,7 @@ def test_no_effect_is_undecided_with_what_it_would_take():
 
 @pytest.mark.parametrize(
     ("seeds", "said"),
-    [(5, "not judged before the look at 8 seeds"), (12, "may be as good"), (1, "as too few seeds are shared")],
+    [(5, "not judged before the look at 8 seeds"), (12, "may be as good"), (1, "as seeds are too few")],
 )
 def test_cards_and_champions_claim_no_more_than_the_answer(seeds, said):
     """11 settings "may be as good" on a card beside "not judged before the look at 8 seeds" in the answer."""
@@ -270,9 +270,19 @@ def test_many_levels_are_summed_up():
     assert len(said) == 4
 
 
+def test_what_settings_do_not_share_is_said_where_they_share_nothing():
+    """Twenty settings over five equal seeds were said to share too few."""
+    apart = [*trials(2e-4, (50, 51, 52))[:2], *trials(3e-4, (80, 81, 82))[2:]]
+    assert answer(apart).headline.endswith("Which setting is best is not judged, as no seed has a score of both.")
+    many = [item for i in range(20) for item in trials((i + 1) * 1e-5, 50 + i + np.arange(5))]
+    made = report_of(many, designs={("test", 1, "full", "digits"): Design.fixed(range(5))})
+    ((_, _, (found,)),) = made.studies
+    assert found.headline.endswith("Which setting is best is not judged, as seeds are too few.")
+
+
 def test_one_seed_is_not_judged_and_five_are_proposed():
     found = answer([*trials(2e-4, (50,)), *trials(3e-4, (80,))])
-    assert "Which setting is best is not judged, as too few seeds are shared." in found.headline
+    assert "Which setting is best is not judged, as seeds are too few." in found.headline
     assert "learning rate: not judged, as seeds are too few; 0.0002 is ahead." in found.factors
     assert "`gan-bench run test --profile full --seeds 0,1,2,3,4`, about 24 s" in found.proposal, "8 trials of 3 s"
 

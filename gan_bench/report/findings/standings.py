@@ -85,6 +85,11 @@ class Standing:
         return self.against.following if self.against else None
 
     @property
+    def unjudged(self) -> str:
+        """What is said of it where nothing is known yet, in a few words."""
+        return not_judged(self.next, "seeds are too few" if self.against else "no seed has a score of both")
+
+    @property
     def is_untrained(self) -> bool:
         """Whether its median does not beat its untrained generators'; of lost seeds that is not said."""
         return self.untrained is not None and self.untrained <= self.median.estimate < math.inf
@@ -132,7 +137,7 @@ class Standing:
             "tied": f"undecided against {best}",
             "ahead": f"decidedly better in the mean over equal seeds than {best}, whose median is the best",
             "unequal": f"no test judges it against {best}: {self.why}",
-            "unknown": f"against {best} {not_judged(self.next)}",
+            "unknown": f"against {best} {self.unjudged}",
             "withdrawn": "compared with none, as it is no longer planned",
         }.get(self.rank_status, self.rank_status)
 
@@ -205,8 +210,8 @@ class Standings:
     @property
     def unjudged(self) -> str:
         """What is said of settings of which nothing is known yet, in a few words."""
-        looks = [each.next for each in self.of("unknown") if each.next]
-        return not_judged(min(looks, default=None), "too few seeds are shared")
+        unknown = self.of("unknown")
+        return min(unknown, key=lambda each: each.next or math.inf).unjudged if unknown else ""
 
     @property
     def in_words(self) -> str:
