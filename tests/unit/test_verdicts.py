@@ -1273,8 +1273,13 @@ def test_generators_whose_collapses_nobody_counted_are_not_said_to_have_had_none
     """Equivalence was said to leave collapses possible "though none was seen" where nobody had looked."""
     row, sentence, answer = row_of(of_fid_alone(pair(12, 0.0, 0.01)))
     assert row["found"] == "equivalent"
-    assert sentence.endswith("no difference above the margin; collapses were not counted.")
+    assert sentence.endswith("no difference above the margin; collapses were not counted in every run.")
     assert [each for each in answer.cautions if each.startswith("Collapses were not counted, as no extractor")]
+    _, sentence, answer = row_of([*of_fid_alone(pair(1, 0.0)[:1]), *pair(12, 0.0, 0.01, collapsed=(1, 1))[1:]])
+    assert sentence.endswith("; collapses were not counted in every run."), "all but one were"
+    assert not [each for each in answer.cautions if each.startswith("Collapses were not counted")]
+    _, sentence, _ = row_of(pair(12, 0.0, 0.01, collapsed=(1, 1)))
+    assert sentence.endswith("; 2 generators collapsed, as many on either side."), "G and its average are of one run"
 
 
 def test_a_study_that_has_just_begun_compares_no_averages():

@@ -174,9 +174,9 @@ def _collapses(equivalent: Sequence[Judged]) -> str:
     """Say how far equal scores of few seeds rule out that one side collapses more often."""
     counts = [row.collapses for row in equivalent if row.collapses is not None]
     if len(counts) < len(equivalent):
-        return "; collapses were not counted"
+        return "; collapses were not counted in every run"
     if any(counts):
-        return f"; {sum(counts)} runs collapsed, as many on either side"
+        return f"; {sum(counts)} generators collapsed, as many on either side"
     share = f"{1 - ALPHA ** (1 / min(row.seeds for row in equivalent)):.0%}"
     return f"; collapses in up to {share} of runs are possible though none was seen"
 
