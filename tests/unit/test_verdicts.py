@@ -1269,6 +1269,11 @@ def test_a_collapse_that_was_measured_of_one_side_alone_withholds_no_test():
     assert "collapsed" not in sentence
 
 
+def test_a_spread_that_is_too_large_for_equivalence_hides_no_new_study():
+    _, sentence, _ = row_of(pair(5, 0.15, 0.2), Design.fixed(range(5), margin=0.1))
+    assert "; the spread is too large to show equivalence; a new study of 17 seeds would likely decide" in sentence
+
+
 def test_generators_whose_collapses_nobody_counted_are_not_said_to_have_had_none():
     """Equivalence was said to leave collapses possible "though none was seen" where nobody had looked."""
     row, sentence, answer = row_of(of_fid_alone(pair(12, 0.0, 0.01)))

@@ -194,11 +194,11 @@ def _needs(rows: Sequence[Judged]) -> str:
     if any(row.next for row in tested):
         return f"; given up, as more seeds are unlikely to decide it{noisy}"
     needed = [each.needed for each in rows if each.needed and each.seeds >= FEWEST]  # what fewer say of it is a guess
-    if noisy or not needed:
+    if not needed:
         return noisy
     if min(needed) > MANY_SEEDS:
-        return f"; a difference as small as the one seen takes over {MANY_SEEDS} seeds to show"
-    return f"; a new study of {min(needed)} seeds would likely decide the clearest {_AS_SEEN}"
+        return f"{noisy}; a difference as small as the one seen takes over {MANY_SEEDS} seeds to show"
+    return f"{noisy}; a new study of {min(needed)} seeds would likely decide the clearest {_AS_SEEN}"
 
 
 def _epochs_sentence(rows: Sequence[Judged]) -> str:
