@@ -1138,6 +1138,14 @@ def test_collapses_between_epochs_count_at_the_look(early, late, found):
     assert (row["seeds"], row["found"]) == (5, found)
 
 
+def test_a_tag_says_of_the_best_that_no_test_judged_it_or_that_it_is_alone():
+    """One that no test judges was "no other is decidedly worse", and one alone "not judged"."""
+    study, _, _ = answered(pair(5, np.log(2), collapsed=(0, 2)), Design.fixed(range(5)))
+    assert tags(study)["lr 1e-4"] == "best: not judged"
+    (study,) = studies_of(pair(5, 0.1)[::2])
+    assert list(tags(study).values()) == ["best: nothing to compare it with"]
+
+
 def test_no_setting_is_the_best_before_all_have_begun():
     """It was decided, and registered as the champion, over those that were trained first."""
     items = [*pair(5, np.log(2)), *(planned(with_lr(digits_trial(seed), 4e-4)) for seed in range(5))]

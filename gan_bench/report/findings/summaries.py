@@ -130,7 +130,9 @@ def _of_the_best(table: Standings) -> str:
         return f"best score, and of no use: {why}"
     behind, of = len(table.of("behind")), len(table.rivals) + len(table.of("waiting"))
     waiting = table.of("waiting")
-    if len(table.of("unknown", "waiting")) == of:
+    if not of:
+        return "best: nothing to compare it with"
+    if len(table.of("unknown", "unequal", "waiting")) == of:
         return f"best{' so far' * bool(waiting or any(each.next for each in table.of('unknown')))}: not judged"
     if not behind:
         return "best: no other is decidedly worse"
