@@ -236,7 +236,7 @@ def _and_matches(only: str | None, names: Collection[str]) -> str:
     if only is None:
         return ""
     hint = names_instead(sorted(names)) if names else ""
-    return f' and matches --only "{as_typed(only)}"' + (f"; {hint}" if hint else "")
+    return f' and matches "{as_typed(only)}"' + (f"; {hint}" if hint else "")
 
 
 def _consistency(check: RecordCheck) -> AuditFinding:

@@ -485,7 +485,7 @@ def test_an_audit_goes_along_when_records_are_published_again(results, tmp_path)
         (("--levels", ","), "--levels names none; there are consistent, rescored"),
         (("--nonce", " "), "an empty word follows --nonce; leave it out"),
         (("--budget", "soon"), "--budget must be a time such as 2h"),
-        (("--only", "nothing"), 'holds no trial that has ended and matches --only "nothing"; there is mnist-mlp-z100,'),
+        (("--only", "nothing"), 'holds no trial that has ended and matches "nothing"; there is mnist-mlp-z100,'),
         (("--device", "tpu"), 'device "tpu" is unknown'),
     ],
 )
@@ -613,6 +613,9 @@ def test_verify_trains_first_steps_again_where_it_is_asked(results):
     done = gan_bench("verify", results, "--rerun", "seed=0")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"\d checked: every record is whole\n[\s\S]*holds +begun: .*seed=0 ", done.stdout), done.stdout
+    done = gan_bench("verify", results, "--rerun", "nothing")
+    assert (done.returncode, "--only" in done.stderr) == (2, False), "an option that nobody gave"
+    assert 'matches "nothing"' in done.stderr
 
 
 def test_weights_that_cannot_be_read_are_none_of_this_trial(results):
