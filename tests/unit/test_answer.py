@@ -280,6 +280,13 @@ def test_what_settings_do_not_share_is_said_where_they_share_nothing():
     assert found.headline.endswith("Which setting is best is not judged, as seeds are too few.")
 
 
+def test_the_next_look_of_several_pairs_is_said_once():
+    items = [item for rate in (2e-4, 3e-4, 4e-4) for item in trials(rate, (50, 51, 52))]
+    made = report_of(items, designs={("test", 1, "full", "digits"): Design.of_looks()})
+    ((_, _, (found,)),) = made.studies
+    assert "learning rate: 3 pairs of 3 levels, 3 not judged; next look at 5 seeds." in found.factors
+
+
 def test_one_seed_is_not_judged_and_five_are_proposed():
     found = answer([*trials(2e-4, (50,)), *trials(3e-4, (80,))])
     assert "Which setting is best is not judged, as seeds are too few." in found.headline

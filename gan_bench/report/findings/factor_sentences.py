@@ -53,8 +53,9 @@ def _rest_of_pairs(pairs: list[list[Judged]], sure: list[list[Judged]]) -> str:
     levels = {level for pair in pairs for each in pair for level in _levels(each)}
     left = [pair for pair in pairs if pair not in sure]
     counts = Counter[str](pair[0].found if len({each.found for each in pair}) == 1 else "undecided" for pair in left)
-    waiting = _not_judged([each for pair in left for each in pair if each.found == "not judged"])
-    words = {"equivalent": "equivalent", "tie": "tied", "undecided": "undecided", "not judged": waiting}
+    waiting = [each for pair in left for each in pair if each.found == "not judged"]
+    unjudged = "not judged" if any(each.following for each in waiting) else not_judged(None)  # when is said below
+    words = {"equivalent": "equivalent", "tie": "tied", "undecided": "undecided", "not judged": unjudged}
     said = [f"{n} {word}" for kind, word in words.items() if (n := counts[kind])]
     if len(sure) > NAMED:
         said.append(f"{len(sure) - NAMED} more decided or probable")
