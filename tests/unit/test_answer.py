@@ -15,6 +15,7 @@ from support.trials import digits_trial
 
 from gan_bench.config.design import Design
 from gan_bench.config.trial import EvaluationConfig
+from gan_bench.core.errors import DamagedError
 from gan_bench.core.text import matches
 from gan_bench.records.record import Protocol
 from gan_bench.records.schema import NO_ENVIRONMENT
@@ -268,6 +269,14 @@ def test_many_levels_are_summed_up():
     assert said[0].startswith("learning rate: 0.0001 is better than 0.0002 (")
     assert said[3] == "learning rate: 10 pairs of 5 levels, 6 tied, 1 more decided or probable."
     assert len(said) == 4
+
+
+def test_the_command_that_names_faulty_files_has_the_folder_of_the_results():
+    """It failed as it was typed."""
+    items = trials(2e-4, (50, 51, 52))
+    items[0] = replace(items[0], fault=DamagedError("a file is lost"))
+    found = answer(items, f"{COMMAND} --results 'my results'")
+    assert any("(`gan-bench verify 'my results'` names the files)" in each for each in found.cautions)
 
 
 def test_what_settings_do_not_share_is_said_where_they_share_nothing():

@@ -1226,7 +1226,7 @@ def test_a_faulty_record_that_no_run_asks_for_again_is_lost():
 def test_records_that_cannot_be_read_come_before_the_next_look():
     items = pair(5, np.log(2), 0.01)
     _, _, answer = answered([replace(items[0], fault=UnreadableError("may not be read")), *items[1:]])
-    remedy = "make 1 record readable (`gan-bench verify` names what): verdicts wait for that"
+    remedy = "make 1 record readable (`gan-bench verify results` names what): verdicts wait for that"
     assert answer.proposal == f"Next: {remedy}."
 
 

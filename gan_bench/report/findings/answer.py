@@ -9,7 +9,7 @@ from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.core.text import plain_markdown, plural, some_of
 from gan_bench.report.findings.factor_sentences import NAMED, factor_sentences
 from gan_bench.report.findings.factors import factors_of
-from gan_bench.report.findings.proposals import proposal, seeds_help
+from gan_bench.report.findings.proposals import proposal, seeds_help, verify_command
 from gan_bench.report.findings.standings import Standing, Standings, standings
 from gan_bench.report.findings.tuning import tuning_sentences
 from gan_bench.report.study.frame import BAD, FAULTY, changed_between
@@ -228,8 +228,8 @@ def _cautions(scored: ScoredStudy, found: Standings) -> Iterator[str]:
     """Yield what a good rank alone would hide."""
     if faulty := int(scored.study.trials["status"].isin(FAULTY).sum()):
         yield (
-            f"{plural(faulty, 'trial')} left out: damaged, unreadable or not what was saved (`gan-bench verify` names "
-            "the files)."
+            f"{plural(faulty, 'trial')} left out: damaged, unreadable or not what was saved "
+            f"(`{verify_command(scored.study)}` names the files)."
         )
     yield from _withdrawn(scored.study)
     if changed := changed_between(scored.study.trials["made_of"], scored.study.trials["made_of"]):

@@ -25,6 +25,11 @@ def last_command(study: Study) -> Command:
     return Command.parse(study.command or "")
 
 
+def verify_command(study: Study) -> Command:
+    """Return the command that says what is wrong with the records of a study's results folder."""
+    return Command(("gan-bench", "verify", last_command(study).value("--results") or "results"), ())
+
+
 def planned_command(study: Study) -> Command | None:
     """Return the command that trains a study's own trials.
 
@@ -156,7 +161,7 @@ def _unfinished(study: Study) -> str | None:
     unread = int((trials["status"] == "unreadable").sum())
     if left := int(is_left(trials).sum()) - unread:
         return f"Next: `{whole_command(study)}` continues; {plural(left, 'trial')} left."
-    remedy = f"make {plural(unread, 'record')} readable (`gan-bench verify` names what)"
+    remedy = f"make {plural(unread, 'record')} readable (`{verify_command(study)}` names what)"
     return f"Next: {remedy}: verdicts wait for that." if unread else None
 
 
