@@ -12,7 +12,7 @@ from typing import TypedDict
 
 from gan_bench.core.errors import DamagedError, RecordError, UnreadableError
 from gan_bench.core.program_code import is_other_code
-from gan_bench.core.text import printable
+from gan_bench.core.text import plural, printable
 from gan_bench.records import schema
 from gan_bench.records.folders import excused, read_left_out, read_or_error
 from gan_bench.records.json_files import (
@@ -25,7 +25,7 @@ from gan_bench.records.json_files import (
 )
 from gan_bench.records.layout import CHECKPOINT_FORMAT, CHECKPOINT_KIND, RecordDirectory
 from gan_bench.records.reader import STEP_LINE, refuse_links
-from gan_bench.records.record import Status, TrialRecord
+from gan_bench.records.record import Failure, Status, TrialRecord
 from gan_bench.records.writer import digests
 
 
@@ -183,6 +183,27 @@ class Earlier:
         """
         path = self.directory.history
         return len(parse_lines(path, read_if_there(path) or b"", schema.HISTORY, STEP_LINE))
+
+    def lost(self, epochs: int) -> str | None:
+        """Return what a training has lost that was not begun a moment ago, and has no checkpoint; None of a beginning.
+
+        Args:
+            epochs: Epochs of the whole training.
+        """
+        ended = self.record
+        if self.directory.weights.exists():
+            is_ended = "it is recorded as {}, and its generator is that of a whole training".format
+            return f"{self.directory.record.name} is gone" if ended is None else is_ended(ended.status)
+        stopped = ended is not None and (ended.status is Status.INTERRUPTED or ended.failure is Failure.TIMEOUT)
+        if ended is not None and stopped and ended.steps:
+            return "its checkpoint is gone"
+        try:
+            trained = self.epochs_trained()
+        except DamagedError:
+            return "its history is damaged, and it has no checkpoint"
+        if trained > 1 or trained == epochs:  # after the first epoch a run writes a checkpoint
+            return f"its history tells of {plural(trained, 'epoch')}, and it has no checkpoint"
+        return None
 
     def changed(self, now: Identity) -> str | None:
         """Return what has changed since an earlier run of the trial, or None.

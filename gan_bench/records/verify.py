@@ -181,10 +181,10 @@ def _faults(stored: StoredTrial, may_miss: frozenset[str]) -> Iterator[str]:
     if stored.record is not None:
         record = TrialRecord.from_json(stored.record)
         yield from _digest_faults(directory, record, may_miss)
-        if record.status is Status.SKIPPED:
-            yield from _skip_faults(stored, directory, config)
-        else:
+        if record.status is not Status.SKIPPED:
             yield from _end_faults(stored, record, config, may_miss)
+    if stored.record is None or stored.record["status"] in (Status.SKIPPED, Status.INTERRUPTED):
+        yield from _lost_faults(stored, config)
 
 
 def _name_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
@@ -317,15 +317,13 @@ def _end_faults(
         yield from _summary_faults(stored, record, may_miss)
 
 
-def _skip_faults(stored: StoredTrial, directory: RecordDirectory, config: TrialConfig) -> Iterator[str]:
-    """Yield what a trial that was not run cannot have left; an interrupted one has its checkpoint beside the rest."""
-    epochs = len(stored.epochs)
-    if directory.has_checkpoint:
+def _lost_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
+    """Yield what a trial that has not ended has lost, so that the next run cannot continue it."""
+    directory = RecordDirectory(stored.path)
+    if directory.has_checkpoint or trial_lock(directory).holder() or is_published(stored.path.parent, stored.path.name):
         return
-    if directory.weights.exists():
-        yield f"it is skipped, and has a generator; the next run keeps it in {DAMAGED} and trains the trial"
-    elif epochs == config.epochs:
-        yield f"it is skipped, and its history tells of all {plural(epochs, 'epoch')}"
+    if lost := Earlier(directory).lost(config.epochs):
+        yield f"{lost}; the next run keeps it in {DAMAGED} and trains the trial"
 
 
 def _summary_faults(stored: StoredTrial, record: TrialRecord, may_miss: frozenset[str]) -> Iterator[str]:
@@ -344,7 +342,7 @@ def _summary_faults(stored: StoredTrial, record: TrialRecord, may_miss: frozense
 
 def _remedy(suite: Path, stored: StoredTrial, faults: Collection[str]) -> Iterator[str]:
     """Yield what replaces a trial that had ended and has not the files that were saved."""
-    if not faults or stored.record is None:
+    if not faults or stored.record is None or stored.path != home_of(stored):  # a run leaves a copy where it is
         return
     with contextlib.suppress(RecordError):  # a file or the plan that cannot be read is named
         if Earlier(RecordDirectory(stored.path)).damage():
@@ -356,7 +354,7 @@ def _remarks(stored: StoredTrial) -> Iterator[str]:
     if stored.record is None:
         owner = trial_lock(RecordDirectory(stored.path)).holder()
         is_theirs = is_published(stored.path.parent, home_of(stored).name)
-        remedy = FETCH_AGAIN if is_theirs else "run the suite again to continue"
+        remedy = FETCH_AGAIN if is_theirs else "run the suite again"
         yield f"running now ({owner})" if owner else f"has not ended; {remedy}"
     home = home_of(stored)
     if stored.path != home and not home.is_dir() and stored.path.name.endswith(f"--{stored.trial['id']}"):

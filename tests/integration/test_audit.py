@@ -262,13 +262,14 @@ def test_a_record_whose_directory_was_renamed_is_whole_and_is_to_be_named_back(r
     assert not any(each.planned for each in checks)
 
 
-def test_a_copy_of_a_record_is_a_fault_whatever_it_is_called(results):
-    """It was to be renamed to what is there, and was published."""
+@pytest.mark.parametrize("name", ["best--{}", "copy of--00000000"])
+def test_a_copy_of_a_record_is_a_fault_whatever_it_is_called(results, name):
+    """It was to be renamed to what is there, and was published; a run was to replace it, which leaves it as it is."""
     record, *_ = records(results)
-    copy = record.path.with_name(f"best--{record.path.name[-8:]}")
+    copy = record.path.with_name(name.format(record.path.name[-8:]))
     shutil.copytree(record.path, copy)
     (check,) = (each for each in verify(results) if each.faults)
-    assert check.name == copy.name
+    assert (check.name, check.remarks) == (copy.name, ())
     assert check.faults[0].startswith(f"{copy} is a copy of {record.path}, and a trial counts once"), check.faults
 
 

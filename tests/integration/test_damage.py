@@ -232,6 +232,23 @@ def test_a_finished_training_without_its_end_is_kept(finished):
     assert {path.name: path.read_bytes() for path in kept.rglob("*") if path.name in before} == before
 
 
+@pytest.mark.parametrize("gone", ["record.json", "checkpoint.pt"])
+def test_what_a_run_would_put_aside_is_not_whole(finished, tmp_path, gone):
+    """Of a training that had lost its end, or its checkpoint, it was said that every record is whole."""
+    results, _, directory = finished
+    said = "record.json is gone; the next run keeps it in .damaged and trains the trial"
+    if gone == "checkpoint.pt":
+        results, said = (
+            tmp_path / "stopped",
+            "its checkpoint is gone; the next run keeps it in .damaged and trains the trial",
+        )
+        directory, _ = run(tmp_path, digits_trial(epochs=3, seed=7), "stopped", stop=stop_after(12))
+        assert [verdict.faults for verdict in verify(results) if verdict.checked] == [()]
+    for path in directory.path.glob(f"{gone}*"):
+        path.unlink()
+    assert [verdict.faults for verdict in verify(results) if verdict.checked] == [(said,)]
+
+
 @pytest.mark.parametrize("end", [None, "failed"])
 @pytest.mark.parametrize(("lines", "kept"), [(0, False), (1, False), (2, True), ("{", True)])
 def test_what_a_killed_run_began_goes_and_what_is_more_is_kept(tmp_path, lines, kept, end):
@@ -449,7 +466,8 @@ def test_fail_fast_writes_no_row_over_what_is_damaged(finished):
     assert any("record.json is damaged" in fault for verdict in verify(results) for fault in verdict.faults)
     writer.skip(directory, trial, "as an earlier version wrote it there")
     (faults,) = (verdict.faults for verdict in verify(results) if verdict.faults)
-    assert faults == ("it is skipped, and has a generator; the next run keeps it in .damaged and trains the trial",)
+    generator = "it is recorded as skipped, and its generator is that of a whole training"
+    assert faults == (f"{generator}; the next run keeps it in .damaged and trains the trial",)
     assert decision_on(results, trial).keep == DAMAGED
 
 

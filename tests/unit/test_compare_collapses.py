@@ -7,10 +7,11 @@ import itertools
 import numpy as np
 import pytest
 from scipy import stats
-from support.studies import stored, studies_of, with_lr
+from support.studies import stored, studies_of, with_lr, write
 from support.trials import digits_trial
 
 from gan_bench.config.design import Design
+from gan_bench.records.record import Status
 from gan_bench.report.compare.changes import CollapseChanges, setting_changes
 from gan_bench.report.compare.collapses import (
     Collapses,
@@ -20,6 +21,7 @@ from gan_bench.report.compare.collapses import (
     worse_settings,
     worse_together,
 )
+from gan_bench.report.compare.comparison import compare
 from gan_bench.report.compare.measured import collapses
 
 
@@ -310,3 +312,12 @@ def test_divergence_is_counted_as_a_collapse_is():
     assert list(every.worse_beside([])) == [
         "test, digits (full profile): lr 1e-4: 5 of 5 runs collapsed or diverged, 0 before"
     ]
+
+
+def test_where_no_setting_has_a_score_in_both_folders_nothing_is_judged(tmp_path):
+    """Of two folders all of whose trials had failed it was said that nothing got worse."""
+    for name in ("old", "new"):
+        for seed in range(3):
+            write(tmp_path / name, digits_trial(seed=seed), 20.0, status=Status.FAILED)
+    found = compare(tmp_path / "old", tmp_path / "new")
+    assert (found.exit_code, found.unsure) == (3, ["no setting has a score in both folders"])

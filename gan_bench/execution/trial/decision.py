@@ -10,12 +10,11 @@ from enum import Enum
 from pathlib import Path
 
 from gan_bench.config.trial import Trial, TrialConfig
-from gan_bench.core.errors import DamagedError, UnreadableError, is_stop
-from gan_bench.core.text import plural
+from gan_bench.core.errors import UnreadableError, is_stop
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier, Identity
 from gan_bench.records.layout import DAMAGED, SUPERSEDED, RecordDirectory
-from gan_bench.records.record import Failure, Status
+from gan_bench.records.record import Status
 
 Identify = Callable[[TrialConfig], Identity]
 """Says what trials are made of: ``RunContext.identity``, or that of a survey."""
@@ -147,25 +146,9 @@ def _of_unfinished(earlier: Earlier, config: TrialConfig, policy: Policy, identi
 
 
 def _more_than_a_beginning(earlier: Earlier, epochs: int) -> str | None:
-    """Return why a record without a checkpoint is more than the beginning of a killed run, or None.
-
-    Args:
-        earlier: The record.
-        epochs: Epochs of the whole training.
-    """
-    ended = earlier.record
-    if earlier.directory.weights.exists():
-        is_ended = "it is recorded as {}, and its generator is that of a whole training".format
-        return f"{earlier.directory.record.name} is gone" if ended is None else is_ended(ended.status)
-    stopped = ended is not None and (ended.status is Status.INTERRUPTED or ended.failure is Failure.TIMEOUT)
-    if ended is not None and stopped and ended.steps:
-        return "its checkpoint is gone"
-    try:
-        trained = earlier.epochs_trained()
-    except DamagedError:
-        return "its history is damaged, and it has no checkpoint"
-    if trained > 1 or trained == epochs:  # after the first epoch a run writes a checkpoint
-        return f"its history tells of {plural(trained, 'epoch')}, and it has no checkpoint"
+    """Return why a record without a checkpoint of a training of so many epochs is worth keeping, or None."""
+    if lost := earlier.lost(epochs):
+        return lost
     if foreign := writer.foreign_files(earlier.directory):
         return f"it has no checkpoint, and {foreign[0]} is no file of a record"
     return None

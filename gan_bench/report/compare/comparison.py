@@ -214,8 +214,11 @@ def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: fl
         tables.append(Table("changes", "trials that ended otherwise", TRIAL_COLUMNS, rows, note))
     if settings:
         note = "Paired over equal seeds; beside a ratio, means are geometric."
-        if any(isinstance(each.of, Measured) and each.of.left_out for each in settings):
+        measured = [each.of for each in settings if isinstance(each.of, Measured)]
+        if any(each.left_out for each in measured):
             note += " Seeds that collapsed in either folder are left out: their runs are counted."
+        if any(each.is_all_left_out for each in measured):
+            note += " Where all did, their scores are shown and not judged."
         rows = pd.DataFrame([each.row() for each in settings])
         tables.append(Table("settings", "settings, old and new", SETTING_COLUMNS, rows, note))
     old_trials, new_trials = before.by_trial, after.by_trial
@@ -226,10 +229,11 @@ def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: fl
             for kind in said}  # fmt: skip
     lost = runs.without_scores(told["worse"])
     elsewhere = set[tuple[str, str]]().union(*told.values(), lost)
+    nothing = [] if settings or lost else ["no setting has a score in both folders"]
     return Comparison(
         tables,
         worse=[*ended_worse(ended), *said["worse"], *runs.worse_beside(told["worse"])],
-        unsure=[*left_out, *said["cannot judge"], *lost.values(), *runs.maybe_chance(elsewhere, hardly=True)],
+        unsure=[*left_out, *nothing, *said["cannot judge"], *lost.values(), *runs.maybe_chance(elsewhere, hardly=True)],
         better=[*said["better"], *runs.better_beside(elsewhere)],
         differences=[
             *aside,
