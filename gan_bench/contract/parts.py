@@ -238,7 +238,9 @@ def extractor_checks(entry: ExtractorEntry, name: str, _data: DataRoot) -> Itera
         source = torch.Generator().manual_seed(0)
         for shape in ((5, 1, 28, 28), (5, 3, 32, 32), (2, 3, 64, 64)):
             images = torch.randint(0, 256, shape, generator=source, dtype=torch.uint8)
-            seen = extractor(images)
+            given = images.clone()
+            seen = extractor(given)
+            require(torch.equal(given, images), "it writes into the images it is given; begin with images.clone()")
             sizes = tuple(seen.features.shape), tuple(seen.logits.shape)
             wanted = (shape[0], extractor.feature_dim), (shape[0], extractor.classes)
             require(sizes == wanted, f"features and logits of {shape} images are {sizes}, not {wanted}")

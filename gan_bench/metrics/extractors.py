@@ -145,18 +145,18 @@ class _CheckedExtractor:
             raise ValueError(f'it calls itself "{printable(self.name)}"')
 
     def __call__(self, images: Tensor) -> Features:
-        """Extract from uint8 images.
+        """Extract from uint8 images; it gets a copy, and what it gives is copied, as its memory may be written again.
 
         Raises:
             UserError: It fails, or gives something else than features and logits of the shapes it announces.
         """
         with calling(f'extractor "{self._registered}"'):
-            seen = self._extractor(images)
+            seen = self._extractor(images.clone())
             shapes = tuple(seen.features.shape), tuple(seen.logits.shape)
             wanted = (len(images), self.feature_dim), (len(images), self.classes)
             if shapes != wanted:
                 raise ValueError(f"it gives {shapes[0]} and {shapes[1]}, not {wanted[0]} and {wanted[1]}")
-            return seen
+            return Features(seen.features.clone(), seen.logits.clone())
 
 
 def resolve(names: tuple[str, ...], channels: int, device: torch.device) -> tuple[str, ...]:

@@ -186,6 +186,19 @@ def test_mistakes_of_extractors(part):
     assert part("extractors", replace(entry, load=load)) == ["features depend on the batch"]
 
 
+def test_an_extractor_leaves_its_images_as_they_are(part):
+    class Writing:
+        name, sha256, feature_dim, classes, device = "mine", "0" * 64, 2, 2, torch.device("cpu")
+
+        def __call__(self, images):
+            images[images < 200] = 0
+            flat = images.flatten(1).float()
+            return Features(flat[:, :2], flat[:, 2:4])
+
+    made = ExtractorEntry(description="", channels=None, load=lambda device: Writing())
+    assert part("extractors", made) == ["it writes into the images it is given; begin with images.clone()"]
+
+
 def test_mistakes_of_measures(part):
     fid = MEASURES["fid"]
     assert "several measures rank settings: fid, mine" in part("measures", fid)

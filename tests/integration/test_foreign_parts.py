@@ -442,6 +442,31 @@ def test_an_extractor_that_fails_is_a_sentence(made, said):
         load_extractor("odd", CPU)(torch.zeros(64, 1, 28, 28, dtype=torch.uint8))
 
 
+class Writing(Small):
+    """It writes into its images, and gives the same memory every time."""
+
+    def __init__(self):
+        self.features = torch.zeros(64, 3)
+
+    def __call__(self, images):
+        self.features[:] = images.flatten(1)[:, :3]
+        images.zero_()
+        return Features(self.features, self.features[:, :2])
+
+
+def test_an_extractor_that_writes_into_its_images_changes_nobody_s():
+    """The images were those that train, and the ones of the next extractor, whose statistics were cached."""
+    images = torch.randint(1, 256, (2, 64, 1, 28, 28), dtype=torch.uint8)
+    kept = images.clone()
+    with registered(EXTRACTORS, "odd", ExtractorEntry(description="", channels=1, load=lambda _: Writing())):
+        extractor = load_extractor("odd", CPU)
+        first, second = extractor(images[0]), extractor(images[1])
+    assert torch.equal(images, kept)
+    assert torch.equal(first.features, kept[0].flatten(1)[:, :3].float())
+    assert torch.equal(first.logits, first.features[:, :2])
+    assert not torch.equal(first.features, second.features)
+
+
 def test_a_check_of_parts_survives_them_too():
     entry = Loss(description="", source="", discriminator=raises(SystemExit(1)), generator=lambda fake: fake.mean())
     with registered(LOSSES, "odd", entry):
