@@ -150,7 +150,8 @@ def read_split(dataset: Dataset, folder: Path, split: Split) -> tuple[Tensor, Te
             )
         if labels is not None and dataset.classes and not set(labels.tolist()) <= set(range(dataset.classes)):
             raise ValueError(f"it declares {dataset.classes} classes, and gives labels that are not of 0, 1, 2, ...")
-        return images, labels
+        # one that fills the same memory for every split would have its held-out images trained on
+        return images.clone(), None if labels is None else labels.clone()
 
 
 def _form(given: object) -> str:

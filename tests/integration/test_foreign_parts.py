@@ -390,6 +390,23 @@ def test_a_dataset_that_gives_no_images_is_a_sentence(made, said):
             load("odd", context().data, "train", 28)
 
 
+def test_a_dataset_that_fills_one_memory_for_all_splits_keeps_its_splits_apart():
+    """Its held-out images were trained on."""
+    images, labels = torch.zeros(1438, 1, 28, 28, dtype=torch.uint8), torch.zeros(1438, dtype=torch.int64)
+
+    def read(folder, split):
+        read_images, read_labels = DATASETS["digits"].read(folder, split)
+        count = len(read_images)
+        images[:count], labels[:count] = read_images, read_labels
+        return images[:count], labels[:count]
+
+    with registered(DATASETS, "odd", replace(DATASETS["digits"], name="odd", read=read)):
+        train, _ = (load("odd", context().data, split, 28) for split in ("train", "test"))
+    right = load("digits", context().data, "train", 28)
+    assert torch.equal(train.images, right.images)
+    assert torch.equal(train.labels, right.labels)
+
+
 def test_a_dataset_that_changes_torch_changes_no_other_trial():
     """Its threads went into the records of all, and its default dtype ended every run with a traceback."""
 
