@@ -192,6 +192,22 @@ def test_a_measure_that_raises_costs_its_own_value_alone(tmp_path, odd, plain, w
     assert found["fid"]["value"] == plain["fid"]["value"]
 
 
+@pytest.mark.parametrize("where", ["init", "update", "compute"])
+def test_a_measure_that_changes_torch_or_its_reference_changes_no_other_score(tmp_path, odd, plain, monkeypatch, where):
+    def act(metric, here):
+        if here == where:
+            torch.set_default_dtype(torch.float64)
+            torch.set_default_device("meta")
+            metric.reference.moments.mean.zero_()
+            metric.reference.features.zero_()
+
+    odd(given=Estimate(1.0))
+    monkeypatch.setattr(Odd, "_act", act)
+    found = baselines_and_scores(tmp_path, digits_trial())
+    assert found.pop("odd")["value"] == 1.0
+    assert found == plain
+
+
 # --------------------------------------------------------------------------------------------- what is registered
 
 WRONG = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from torchmetrics import Metric, MetricCollection
 from gan_bench.config.measures import MEASURES
 from gan_bench.core.errors import brief, is_stop
 from gan_bench.core.text import printable
+from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.metrics.distances import NotFiniteError
 from gan_bench.metrics.reference import Reference
 from gan_bench.records.schema import LARGEST
@@ -114,7 +116,8 @@ def metric_class(path: str) -> type[FeatureMetric] | None:
     if not path:
         return None
     try:
-        found: type[FeatureMetric] = resolve_name(path)
+        with torch_settings_kept(random=False):
+            found: type[FeatureMetric] = resolve_name(path)
         if not issubclass(found, FeatureMetric):
             raise TypeError("it is no FeatureMetric")
     except BaseException as error:  # third-party code may raise anything
@@ -147,7 +150,7 @@ class MetricSet:
             made = metric_class(path)
             if made and not path.startswith("gan_bench."):
                 with self._keeping(path):
-                    metric = made(setup)
+                    metric = made(copy.deepcopy(setup))  # what it writes into the reference stays its own
                     if _measures_given(metric):
                         self._others[path] = metric.to(device)
             elif made and _measures_given(metric := made(setup)):
@@ -159,9 +162,10 @@ class MetricSet:
 
     @contextmanager
     def _keeping(self, path: str) -> Iterator[None]:
-        """Keep what a third-party metric raises as the reason why its measures have no value."""
+        """Keep what a third-party metric raises as the reason why its measures have no value, and torch's settings."""
         try:
-            yield
+            with torch_settings_kept(random=False):
+                yield
         except BaseException as error:
             if is_stop(error):
                 raise
