@@ -236,12 +236,12 @@ def present(name: str, data: DataRoot) -> Iterator[str]:
     import hashlib
 
     from gan_bench.core.errors import DataError
-    from gan_bench.data.datasets import DATASETS, read_split
+    from gan_bench.data.datasets import DATASETS, read_split, source_of
 
     dataset = DATASETS[name]
-    if dataset.source:
-        with contextlib.suppress(DataError):  # each split says so
-            yield f"read from {printable(str(dataset.source(data.path)))}"
+    with contextlib.suppress(DataError):  # each split says so
+        if place := source_of(dataset, data.path):
+            yield f"read from {printable(str(place))}"
     for split in dataset.counts:
         try:
             images, labels = read_split(dataset, data.path, split)

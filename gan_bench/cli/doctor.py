@@ -170,6 +170,7 @@ def _dataset(name: str, data: DataRoot, *, is_needed: bool, folder: ImageFolder 
         folder: A suite's own images, which are made a dataset here.
     """
     from gan_bench.cli.describe import how_fetched
+    from gan_bench.core.errors import DataError
     from gan_bench.data.datasets import DATASETS, read_split
     from gan_bench.data.own_images import register_folder
 
@@ -180,7 +181,7 @@ def _dataset(name: str, data: DataRoot, *, is_needed: bool, folder: ImageFolder 
         for split in dataset.counts:
             read_split(dataset, data.path, split)
     except UserError as error:
-        is_fetched = not folder and name in DATASETS.shipped() and not data.given
+        is_fetched = not folder and isinstance(error, DataError) and not data.given
         known = DATASETS[name] if is_fetched else None
         how = how_fetched(known) if known and known.fetch else f"not ready: {error}"
         return Finding(f"dataset {name}: {how}", fatal=is_needed and not (known and known.can_fetch))
@@ -194,9 +195,10 @@ def _images_of(dataset: Dataset, folder: Path) -> Path | None:
         DataError: It is not there, or damaged.
     """
     from gan_bench.core.errors import DataError
+    from gan_bench.data.datasets import source_of
     from gan_bench.data.file_kinds import wrong_with_zip
 
-    place = dataset.source(folder) if dataset.source else None
+    place = source_of(dataset, folder)
     if place is None or (place.suffix != ".zip" and place.name != dataset.name):
         return None
     if place.suffix == ".zip" and (wrong := wrong_with_zip(place)):

@@ -146,12 +146,13 @@ def data_fetch(dataset: str, to: Annotated[Path, typer.Option(help="Folder to fi
 @data_app.command("verify")
 def data_verify(dataset: str, data: Data = None) -> None:
     """Check that a dataset is complete (MNIST, CIFAR-10: against their digests), reading only."""
-    from gan_bench.data.datasets import DATASETS, verify
+    from gan_bench.data.datasets import DATASETS, source_of, verify
 
     entry, root = DATASETS[dataset], data_root(data)
     for split in entry.counts:
         count = verify(entry, root.path, split)
-        where = f" in {entry.source(root.path)}" if entry.source else ""
+        place = source_of(entry, root.path)
+        where = f" in {place}" if place else ""
         console().say(f"{dataset} {split}: {count} images, complete{where}")
 
 

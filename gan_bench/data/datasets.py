@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gan_bench.config.image_folder import DataRoot, ImageFolder
-from gan_bench.core.errors import DataError
+from gan_bench.core.errors import DataError, brief
 from gan_bench.core.registry import Registry
 from gan_bench.core.sources import calling
 from gan_bench.data.readers import (
@@ -65,7 +65,8 @@ class Dataset:
         prepared_size: Height and width its user asked for, which trials must take as they are; None for any.
         folder: The user's images it stands for, with an absolute path; None for a dataset that is shipped.
         files: What to bring where it cannot be downloaded, for errors.
-        read: Reads (images, labels) of a split from the data folder; raises DataError.
+        read: Reads (images, labels) of a split from the data folder; raises DataError, or a third-party one
+            FileNotFoundError, where they are not there.
         fetch: Downloads the files into a folder, or None when there is nothing to download.
         contents: What a user's images are: how many of which class, and what is left out and why, a line each.
         fetch_needs: Module that ``fetch`` needs beside what gan_bench installs, or nothing.
@@ -137,10 +138,10 @@ def read_split(dataset: Dataset, folder: Path, split: Split) -> tuple[Tensor, Te
         DataError: Files are missing or damaged.
         UserError: A third-party dataset fails, or gives no such images.
     """
-    if dataset.name in DATASETS.shipped() or dataset.folder is not None:
-        return dataset.read(folder, split)
-    with calling(f'dataset "{dataset.name}"'):
+    with _asking(dataset, folder):
         images, labels = dataset.read(folder, split)
+        if not _is_of_others(dataset):
+            return images, labels
         wanted = (dataset.counts.get(split, 0), dataset.channels, dataset.size, dataset.size)
         if _form(images) != (declared := f"torch.uint8 {wanted}"):
             raise TypeError(f"it gives {split} images {_form(images)}, and declares a tensor {declared}")
@@ -154,6 +155,37 @@ def read_split(dataset: Dataset, folder: Path, split: Split) -> tuple[Tensor, Te
         return images.clone(), None if labels is None else labels.clone()
 
 
+def source_of(dataset: Dataset, folder: Path) -> Path | None:
+    """Return the file or folder that is read in a data folder; None where there is none.
+
+    Raises:
+        DataError: It is not there, or damaged.
+        UserError: A third-party dataset fails.
+    """
+    with _asking(dataset, folder):
+        return Path(dataset.source(folder)) if dataset.source else None
+
+
+def _is_of_others(dataset: Dataset) -> bool:
+    return dataset.name not in DATASETS.shipped() and dataset.folder is None
+
+
+@contextlib.contextmanager
+def _asking(dataset: Dataset, folder: Path) -> Iterator[None]:
+    """Turn what a third-party dataset raises into a sentence; a missing file, into one that says how it is fetched."""
+    if not _is_of_others(dataset):
+        yield
+        return
+    with calling(f'dataset "{dataset.name}"'):
+        try:
+            yield
+        except FileNotFoundError as error:
+            if dataset.fetch is None:
+                raise
+            remedy = f"get it with `gan-bench data fetch {dataset.name}`, or name its folder with --data"
+            raise DataError(f"{dataset.name} is not in {folder} ({brief(error)}); {remedy}") from error
+
+
 def _form(given: object) -> str:
     return f"{given.dtype} {tuple(given.shape)}" if isinstance(given, Tensor) else f"as {type(given).__name__}"
 
@@ -163,24 +195,26 @@ def fetch(dataset: Dataset, folder: Path) -> None:
 
     Raises:
         DataError: The download failed or what arrived is not the dataset.
+        UserError: A third-party dataset fails.
     """
     if dataset.fetch is None:
         return
     new = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        dataset.fetch(folder)
-    except DataError:
-        raise
-    except (OSError, RuntimeError) as error:
-        if new:
-            _remove_empty(folder)
-        why = " ".join(str(error).split())[:300]
-        raise DataError(
-            f"{dataset.name} could not be downloaded into {folder} ({why}); "
-            f"check the connection, or bring {dataset.files} into a folder and name it with --data; "
-            "the suite digits needs no download"
-        ) from error
+    with _asking(dataset, folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            dataset.fetch(folder)
+        except DataError:
+            raise
+        except (OSError, RuntimeError) as error:
+            if new:
+                _remove_empty(folder)
+            why = " ".join(str(error).split())[:300]
+            raise DataError(
+                f"{dataset.name} could not be downloaded into {folder} ({why}); "
+                f"check the connection, or bring {dataset.files} into a folder and name it with --data; "
+                "the suite digits needs no download"
+            ) from error
     for split in dataset.counts:
         verify(dataset, folder, split)
 

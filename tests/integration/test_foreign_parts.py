@@ -20,11 +20,15 @@ from support.trials import digits_trial
 from torch import nn
 
 import gan_bench as gb
+from gan_bench.cli.describe import present
+from gan_bench.cli.doctor import _dataset, _images_of
+from gan_bench.cli.part_commands import data_verify
+from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.measures import MEASURES, Measure
 from gan_bench.config.plugins import forget_plugin, load_plugin
 from gan_bench.contract.check import check_part
 from gan_bench.core import errors
-from gan_bench.core.errors import UserError
+from gan_bench.core.errors import DataError, UserError
 from gan_bench.data.datasets import DATASETS, load
 from gan_bench.execution.preflight.baselines import real_baselines
 from gan_bench.execution.preflight.checks import survey
@@ -404,6 +408,44 @@ def test_a_dataset_that_gives_no_images_is_a_sentence(made, said):
             survey((digits_trial(dataset="odd"),), context())
         with pytest.raises(UserError, match=said):
             load("odd", context().data, "train", 28)
+
+
+def saved(folder, split):
+    images, labels = torch.load(folder / f"{split}.pt", weights_only=True)
+    return images, labels
+
+
+def save(folder):
+    for split in ("train", "test"):
+        torch.save(DATASETS["digits"].read(folder, split), folder / f"{split}.pt")
+
+
+def test_a_dataset_whose_files_are_missing_is_fetched(tmp_path):
+    """What it read was never there, and its download never tried."""
+    root = DataRoot(tmp_path / "data", given=False)
+    with registered(DATASETS, "odd", replace(DATASETS["digits"], name="odd", read=saved, fetch=save)):
+        with pytest.raises(
+            DataError, match=r"odd is not in .*data \(FileNotFoundError: .* get it with `gan-bench data f"
+        ):
+            load("odd", replace(root, given=True), "train", 28)
+        assert "a run fetches it" in _dataset("odd", root, is_needed=True).line
+        found = load("odd", root, "train", 28)
+    assert torch.equal(found.images, load("digits", root, "train", 28).images)
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), KeyError("mirror")])
+def test_a_download_of_others_that_fails_is_a_sentence(tmp_path, error):
+    entry = replace(DATASETS["digits"], name="odd", read=saved, fetch=raises(error), source=raises(error))
+    with registered(DATASETS, "odd", entry):
+        with pytest.raises(UserError, match=rf'the dataset "odd" fails \({type(error).__name__}'):
+            load("odd", DataRoot(tmp_path / "data", given=False), "train", 28)
+        for ask in (
+            lambda: list(present("odd", context().data)),
+            lambda: _images_of(entry, tmp_path),
+            lambda: data_verify("odd", None),
+        ):
+            with pytest.raises(UserError, match=rf"odd.* \({type(error).__name__}|odd is not in"):
+                ask()
 
 
 def test_a_dataset_that_fills_one_memory_for_all_splits_keeps_its_splits_apart():
