@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from gan_bench.core.canonical import derive_seed
+from gan_bench.core.torch_settings import folder_kept
 
 
 def generator_for(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
@@ -32,7 +33,7 @@ def generator_for(seed: int, purpose: str, device: torch.device | str = "cpu") -
 
 @contextmanager
 def global_draws(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
-    """Let what draws from torch's global generator draw the numbers of a purpose, and set that generator back.
+    """Let networks of others draw a purpose's numbers from torch's global generator; set it and the folder back.
 
     Args:
         seed: The trial's seed.
@@ -40,7 +41,7 @@ def global_draws(seed: int, purpose: str, device: torch.device) -> Iterator[None
         device: What computes.
     """
     number = derive_seed(seed, purpose)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), folder_kept():
         torch.default_generator.manual_seed(number)
         if device.type == "cuda":
             with torch.cuda.device(device):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.util
 import sys
@@ -59,7 +58,7 @@ def load_plugin(path: Path, sha256: str | None = None) -> Source:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickles of its classes look there
     try:
-        with loading(source), torch_settings_kept(), contextlib.chdir("."):  # and back: the results stay where they are
+        with loading(source), torch_settings_kept():
             exec(compile(content, place, "exec"), module.__dict__)  # noqa: S102 - its owner allowed it
     except BaseException as error:  # third-party code may raise anything
         if is_stop(error):

@@ -1,10 +1,11 @@
-"""Torch's settings of this process and thread, kept from code of others.
+"""Torch's settings of this process and thread, and its current folder, kept from code of others.
 
 Torch is imported when it is asked for them: this floor stands without it, and so do reports.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -27,7 +28,7 @@ def torch_settings_kept(*, random: bool = True) -> Iterator[None]:
     A default dtype, a number of threads or gradients that are switched off there would change the numbers of trials
     that have nothing to do with it, under the same ids. What is kept: the default dtype and device, gradients, threads,
     deterministic algorithms, the libraries that compute (``_LIBRARIES``), precisions of float32 products, autocast,
-    anomaly detection and the random numbers of the CPU.
+    anomaly detection, the random numbers of the CPU, and the current folder.
 
     Args:
         random: Whether random numbers are kept. They are the process's: where others draw meanwhile in threads of their
@@ -38,7 +39,7 @@ def torch_settings_kept(*, random: bool = True) -> Iterator[None]:
     autocast = [(kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")]
     device, grad = torch.get_default_device(), torch.is_grad_enabled()
     try:
-        with process_settings_kept():
+        with process_settings_kept(), folder_kept():
             yield
     finally:
         if torch.get_default_device() != device:
@@ -51,6 +52,20 @@ def torch_settings_kept(*, random: bool = True) -> Iterator[None]:
             torch.set_autocast_dtype(kind, lower)
         if random:
             torch.set_rng_state(numbers)
+
+
+@contextmanager
+def folder_kept() -> Iterator[None]:
+    """Go back to the current folder, which may be renamed meanwhile: results and data may lead from it."""
+    folder = None
+    with suppress(OSError):  # it was deleted
+        folder = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))
+    try:
+        yield
+    finally:
+        if folder is not None:
+            os.fchdir(folder)
+            os.close(folder)
 
 
 @contextmanager

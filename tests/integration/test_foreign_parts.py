@@ -154,6 +154,75 @@ def test_a_value_outside_its_bounds_is_none(tmp_path, odd, value):
         assert scores_of(tmp_path, digits_trial())["odd"]["value"] is None
 
 
+AWAY = """
+import os
+from dataclasses import replace
+
+import gan_bench as gb
+from torch import nn
+
+
+def going(made):
+    def make(*given):
+        os.chdir("/")
+        return made(*given)
+
+    return make
+
+
+class Generator(nn.Sequential):
+    def __init__(self, latent_dim):
+        os.chdir("/")
+        super().__init__(nn.Linear(latent_dim, 784), nn.Tanh(), nn.Unflatten(1, (1, 28, 28)))
+
+    forward = going(nn.Sequential.forward)
+
+
+class Measure(gb.FeatureMetric):
+    gives = ("away",)
+    update = going(lambda *_: None)
+    compute = going(lambda _: {"away": gb.Estimate(1.0)})
+
+
+class Extractor:
+    name, sha256, feature_dim, classes = "away", "0" * 64, 3, 2
+
+    def __init__(self, device):
+        self.device = device
+
+    def __call__(self, images):
+        os.chdir("/")
+        flat = images.flatten(1)[:, :3].float()
+        return gb.Features(flat, flat[:, :2])
+
+
+digits, mlp, hinge, fid = gb.DATASETS["digits"], gb.ARCHITECTURES["mlp"], gb.LOSSES["hinge"], gb.MEASURES["fid"]
+gb.DATASETS.register("away", replace(digits, name="away", read=going(digits.read)))
+gb.ARCHITECTURES.register("away", replace(mlp, generator=Generator))
+gb.LOSSES.register("away", replace(hinge, discriminator=going(hinge.discriminator), generator=going(hinge.generator)))
+gb.MEASURES.register("away", replace(fid, metric=f"{__name__}:Measure", roles=frozenset()))
+gb.EXTRACTORS.register("away", gb.ExtractorEntry(description="", channels=None, load=Extractor))
+"""
+
+
+def test_parts_that_go_to_another_folder_take_nobody_along(tmp_path):
+    """The results were looked for there, and the run ended with the sentence that they had been removed."""
+    (tmp_path / "away.py").write_text(AWAY)
+    (tmp_path / "away.yaml").write_text(
+        "suite: away\nversion: 1\nplugins: [./away.py]\ntrials:\n  - recipe: mnist-mlp-z100\n    set: {dataset: away, "
+        "architecture: away, loss: away, epochs: 2}\nseeds: [0]\nevaluate: {epochs: [1, 2], samples: 64, "
+        "extractors: [away, lenet-mnist-v1]}\n"
+    )
+    cut = ("--allow-plugins", "--no-tracking", "--profile", "full", "--executor", "inline", "--no-estimate")
+    done = gan_bench("run", "away.yaml", *cut, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (record,) = tmp_path.glob("results/away/*/record.json")
+    assert json.loads(record.read_text())["status"] == "done"
+    done = gan_bench("sample", record.parent.relative_to(tmp_path), "--allow-plugins", "--out", "images", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(tmp_path.glob("images/*.png"))
+
+
 def test_a_broken_measure_is_said_once_by_a_run(tmp_path):
     assert gan_bench("new", "measure", "my-own", "--out", tmp_path).returncode == 0
     (file,) = tmp_path.glob("*.py")
