@@ -21,9 +21,10 @@ version: 1
 plugins: [./FILE]
 trials:
   - recipe: mnist-mlp-z100
-    set: {SET}
+    set: {SET, betas: [0.5, 0.999], lr: 1.0e-3, batch_size: 64, epochs: 100}
 evaluate: {EVALUATE}
 """
+"""The values are quickstart's: at the article's few small images would need several times as many epochs."""
 _USED = {
     "architecture": "architecture: NAME, dataset: digits",
     "loss": "loss: NAME, dataset: digits",
@@ -55,7 +56,7 @@ def skeleton(kind: str, name: str) -> str:
 
 def suite_for(kind: str, name: str, file: str) -> str:
     """Return a suite that trains with a part."""
-    samples = "epochs: [1], samples: 1000"
+    samples = "epochs: [25, 100], samples: 1000"
     evaluate = f"{samples}, extractors: [NAME]" if kind == "extractor" else samples
     text = _SUITE.replace("SET", _USED.get(kind, "")).replace("EVALUATE", evaluate)
     return text.replace("NAME", scalar(name)).replace("FILE", file)
