@@ -530,11 +530,18 @@ def test_settings_that_lost_every_pair_between_them_are_not_left_out_in_silence(
     assert not row["open"]
 
 
-@pytest.mark.parametrize(("lost", "found"), [((range(8), ()), "undecided"), ((range(4), range(4, 8)), "not judged")])
-def test_a_later_look_is_for_seeds_that_may_have_all_settings(lost, found):
+@pytest.mark.parametrize(
+    ("seeds", "lost", "found", "following"),
+    [
+        (8, (range(8), ()), "undecided", 12),
+        (8, (range(4), range(4, 8)), "not judged", 12),
+        (3, (range(3), ()), "not judged", 5),  # its first look is to come
+    ],
+)
+def test_a_later_look_is_for_seeds_that_may_have_all_settings(seeds, lost, found, following):
     """A setting that failed in every seed kept its factor open, and seeds were trained for it at every look."""
-    row, sentence = swept(8, lost)
-    assert (row["found"], row["open"], row["next"]) == (found, found == "not judged", 12)
+    row, sentence = swept(seeds, lost)
+    assert (row["found"], row["open"], row["next"]) == (found, found == "not judged", following)
     assert ("no seed has a score of every setting" in sentence) is (found == "undecided")
 
 

@@ -200,7 +200,7 @@ def _without_mean(scored: ScoredStudy, levels: LevelPair) -> Judged | None:
     known = int(pairs[columns].notna().all(axis=1).sum()) if {*columns} <= {*pairs} else 0
     bad = pairs["bad_a"] | pairs["bad_b"]
     failed = [level for side, level in (("a", first), ("b", second)) if pairs[f"bad_{side}"].all()]
-    ended = pairs[pairs["seed"].isin(look.seeds)] if look.number else pairs
+    ended = pairs[pairs["seed"].isin(look.seeds)]
     is_lost = "rest" in pairs and ended.groupby("rest")[["bad_a", "bad_b"]].all().to_numpy().any()
     why = ""
     if failed:
