@@ -20,7 +20,7 @@ from gan_bench.core.program_code import is_other_code
 from gan_bench.core.sources import calling
 from gan_bench.execution.trial.environment import as_in_a_command
 from gan_bench.metrics.evaluator import to_uint8
-from gan_bench.models.architectures import ARCHITECTURES, construct
+from gan_bench.models.architectures import ARCHITECTURES, construct, require_images
 from gan_bench.randomness import draw_latent, generator_for, global_draws
 from gan_bench.records.json_files import unreadable
 from gan_bench.records.layout import AVERAGE_WEIGHTS, KEPT, WEIGHTS, RecordDirectory
@@ -56,8 +56,19 @@ class Generator(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map latent vectors (N, latent_dim) to images (N, C, H, W) in [-1, 1]."""
-        images: Tensor = self.network(z)
+        """Map latent vectors (N, latent_dim) to images (N, C, H, W) in [-1, 1].
+
+        Raises:
+            UserError: A third-party network fails, or gives no images.
+        """
+        name = self.config.architecture
+        images: Tensor
+        if ARCHITECTURES.is_shipped(name):
+            images = self.network(z)
+        else:
+            with calling(f'architecture "{name}"'):
+                images = self.network(z)
+                require_images(images, ARCHITECTURES[name], len(z))
         return images
 
     def latent(self, count: int, seed: int = 0) -> Tensor:
@@ -76,9 +87,24 @@ class Generator(nn.Module):
     def images(self, count: int, seed: int = 0) -> Tensor:
         """Return images (count, C, H, W) uint8, those of ``latent(count, seed)``, as a command draws them."""
         with as_in_a_command():
-            z = self.latent(count, seed)
-            with global_draws(seed, "sample/layers", z.device):
-                return torch.cat([to_uint8(self(part)).cpu() for part in torch.split(z, 500)])
+            return _drawn(self, self.latent(count, seed), seed)
+
+
+def _drawn(generator: Generator, z: Tensor, seed: int) -> Tensor:
+    """Return images (N, C, H, W) uint8 of latent vectors.
+
+    Raises:
+        UserError: Values of theirs are not finite.
+    """
+    drawn = []
+    with global_draws(seed, "sample/layers", z.device):
+        for part in torch.split(z, 500):
+            images = generator(part)
+            if not images.isfinite().all():
+                told = "makes images with values that are not finite, which cannot be drawn; take another trial"
+                raise UserError(f"the generator of {generator.config.architecture} {told}")
+            drawn.append(to_uint8(images).cpu())
+    return torch.cat(drawn)
 
 
 def load_generator(
@@ -235,8 +261,7 @@ def interpolation(generator: Generator, rows: int, steps: int, seed: int = 0) ->
         points = (((1 - share) * angle).sin() * start + (share * angle).sin() * stop) / angle.sin()
     else:
         points = (1 - share) * start + share * stop
-    with global_draws(seed, "sample/layers", points.device):
-        return torch.cat([to_uint8(generator(part)).cpu() for part in torch.split(points.flatten(0, 1), 500)])
+    return _drawn(generator, points.flatten(0, 1), seed)
 
 
 def write_film(path: Path, out: Path) -> int:

@@ -263,7 +263,7 @@ def _generated(
     if isinstance(generated, Generator):
         channels, height, width = generated.image_shape
         config, count = generated.config, samples or DRAWN
-        network = generated.network.to(device)
+        network = generated.to(device)
 
         def draw() -> Iterator[Tensor]:
             return generated_chunks(network, config, count, "evaluation/0")

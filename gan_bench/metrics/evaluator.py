@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from gan_bench.config.trial import TrialConfig
 from gan_bench.core.errors import UserError
+from gan_bench.metrics.distances import NotFiniteError
 from gan_bench.metrics.features import Extractor, full_precision
 from gan_bench.metrics.reference import CHUNK, Reference, chunks
-from gan_bench.models.architectures import ARCHITECTURES
+from gan_bench.models.architectures import ARCHITECTURES, require_images
 from gan_bench.randomness import draw_latent, generator_for, global_draws, random_order
 from gan_bench.records.record import Score
 
@@ -57,18 +58,28 @@ def generated_chunks(generator: nn.Module, config: TrialConfig, count: int, purp
 
     Yields:
         (n, C, H, W) uint8 on G's device.
+
+    Raises:
+        NotFiniteError: After the last chunk, if images hold values that are not finite.
+        TypeError: A third-party generator gives no images.
     """
     network = _eval_copy(generator)
     parameter = next(network.parameters())
     source = generator_for(config.seed, purpose, parameter.device)
     is_own = ARCHITECTURES.is_shipped(config.architecture)
+    odd = torch.zeros((), dtype=torch.int64, device=parameter.device)
     for start in range(0, count, CHUNK):
         shape = (min(CHUNK, count - start), config.latent_dim)
         noise = draw_latent(shape, config.latent, source).to(parameter.dtype)
         numbers = nullcontext() if is_own else global_draws(config.seed, f"layers/{purpose}/{start}", parameter.device)
         with torch.no_grad(), numbers:
             made = network(noise)
+        if not is_own:
+            require_images(made, ARCHITECTURES[config.architecture], len(noise))
+        odd += made.isfinite().flatten(1).all(1).logical_not().sum()
         yield to_uint8(made)
+    if odd:
+        raise NotFiniteError(f"{int(odd)} of {count} generated images have values that are not finite")
 
 
 def sample_grid(generator: nn.Module, config: TrialConfig) -> NDArray[np.uint8]:
@@ -79,7 +90,7 @@ def sample_grid(generator: nn.Module, config: TrialConfig) -> NDArray[np.uint8]:
     """
     from torchvision.utils import make_grid
 
-    (images,) = generated_chunks(generator, config, GRID, "fixed_noise")
+    images = next(generated_chunks(generator, config, GRID, "fixed_noise"))
     grid: NDArray[np.uint8] = make_grid(images, nrow=8, pad_value=255).permute(1, 2, 0).cpu().numpy()
     return grid
 
@@ -111,7 +122,8 @@ class Evaluator:
     ) -> list[Score]:
         """Score the images of the trial's evaluation noise with every extractor.
 
-        Images that cannot be scored (features that are not finite) give scores without a value and with a note.
+        Images that cannot be scored (they or their features are not finite) give scores without a value and with a
+        note.
 
         Args:
             generator: G.
@@ -159,12 +171,18 @@ class Evaluator:
                 reference=reference, samples=count, logits=extractor.classes, seed=seed, extractor=extractor.name
             )
             sets.append(MetricSet(setup))
+        note = None
         with full_precision():
-            for chunk in images:
-                for extractor, metrics in zip(self.extractors, sets, strict=True):
-                    seen = extractor(chunk)
-                    metrics.update(seen.features, seen.logits)
+            try:
+                for chunk in images:
+                    for extractor, metrics in zip(self.extractors, sets, strict=True):
+                        seen = extractor(chunk)
+                        metrics.update(seen.features, seen.logits)
+            except NotFiniteError as error:  # the generator said it after the last of its images
+                note = str(error)
         scores = [score for metrics in sets for score in _scores(metrics)]
+        if note:
+            scores = [replace(score, value=None, std=None, note=note) for score in scores]
         for metrics in sets:
             metrics.free()
         return scores

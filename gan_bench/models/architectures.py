@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -64,6 +64,26 @@ def construct(make: Callable[[], nn.Module]) -> nn.Module:
     """Make a network; what its constructor sets of torch, and the random numbers it draws, are set back."""
     with torch_settings_kept():
         return make()
+
+
+def are_floats(value: object, shape: tuple[int, ...]) -> bool:
+    """True if a network or loss gave a tensor of floats of that shape."""
+    return isinstance(value, Tensor) and value.is_floating_point() and tuple(value.shape) == shape
+
+
+def described(value: object) -> str:
+    """Write what code of a user's own gave: ``torch.float32 of (2, 1)``, ``a tuple``."""
+    return f"{value.dtype} of {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+
+
+def require_images(made: object, architecture: Architecture, count: int) -> None:
+    """Refuse what a generator gives in the place of so many images.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if not are_floats(made, wanted := (count, *architecture.image_shape)):
+        raise TypeError(f"G gives {described(made)} in eval mode, and must give floats of {wanted}")
 
 
 def fingerprint(architecture: Architecture, latent_dim: int) -> str:

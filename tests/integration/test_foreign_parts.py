@@ -39,6 +39,7 @@ from gan_bench.models.losses import LOSSES, Loss
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status
 from gan_bench.records.verify import verify
+from gan_bench.sampling import interpolation, load_generator
 
 
 class SilentError(Exception):
@@ -425,6 +426,71 @@ def test_networks_that_raise_anything_while_they_train_fail_their_trial(tmp_path
     assert (failed.status, failed.failure) == (Status.FAILED, Failure.CRASH)
     assert type(error).__name__ in failed.reason
     assert done.status is Status.DONE
+
+
+class Changed(nn.Module):
+    """A generator whose images are changed in eval mode."""
+
+    change = staticmethod(lambda images: images)
+
+    def __init__(self, latent):
+        super().__init__()
+        self.inner = gb.ARCHITECTURES["mlp"].generator(latent)
+
+    def forward(self, z):
+        images = self.inner(z)
+        return images if self.training else self.change(images)
+
+
+@pytest.fixture
+def changed(monkeypatch):
+    """Registers an architecture, and returns what changes its images."""
+    with registered(gb.ARCHITECTURES, "odd", replace(gb.ARCHITECTURES["mlp"], generator=Changed)):
+        yield lambda change: monkeypatch.setattr(Changed, "change", staticmethod(change))
+
+
+def one_is_nan(images):
+    return torch.cat([images[:-1], images[-1:] * math.nan])
+
+
+def test_images_that_are_not_finite_are_not_scored_as_black_ones(tmp_path, changed):
+    """They were ranked first."""
+    changed(one_is_nan)
+    scores = scores_of(tmp_path, digits_trial(architecture="odd"))
+    said = {(score["value"], score.get("std"), score["note"]) for score in scores.values()}
+    assert said == {(None, None, "1 of 64 generated images have values that are not finite")}
+
+
+@pytest.mark.parametrize("change", [lambda images: images.byte(), lambda images: (images,), lambda images: images[1:]])
+def test_a_generator_that_gives_no_images_to_be_scored_fails_its_trial(tmp_path, changed, change):
+    """Bytes were taken to lie in [-1, 1], and scored."""
+    changed(change)
+    _, record = run(tmp_path, digits_trial(architecture="odd"))
+    assert (record.status, record.failure) == (Status.FAILED, Failure.CRASH)
+    assert "in eval mode, and must give floats of (64, 1, 28, 28)" in record.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (raises(SystemExit(0)), r'the architecture "odd" fails \(SystemExit: 0\)'),
+        (raises(KeyError("x")), r'the architecture "odd" fails \(KeyError'),
+        (lambda images: (images,), r"G gives a tuple in eval mode, and must give floats of \(64, 1, 28, 28\)"),
+        (lambda images: images[..., :5], r"G gives torch.float32 of \(64, 1, 28, 5\)"),
+        (one_is_nan, "makes images with values that are not finite, which cannot be drawn"),
+    ],
+)
+def test_a_generator_that_cannot_be_drawn_from_is_a_sentence(tmp_path, changed, change, said):
+    """One that ended the process did so with exit code 0 and an empty folder; what was NaN became black."""
+    directory, _ = run(tmp_path, digits_trial(architecture="odd"))
+    changed(change)
+    generator = load_generator(directory.path)
+    for draw in (lambda: generator.images(64), lambda: interpolation(generator, 8, 8)):
+        with pytest.raises(UserError, match=said):
+            draw()
+    if change is not one_is_nan:
+        with pytest.raises(UserError, match='the architecture "odd" fails'):
+            gb.score(generator, "digits", samples=64)
 
 
 @pytest.mark.parametrize(

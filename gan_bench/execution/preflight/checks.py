@@ -23,7 +23,7 @@ from gan_bench.data.datasets import DATASETS
 from gan_bench.data.own_images import find_layout, registered
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
-from gan_bench.models.architectures import ARCHITECTURES, construct
+from gan_bench.models.architectures import ARCHITECTURES, are_floats, construct, described
 from gan_bench.models.losses import LOSSES
 from gan_bench.records.earlier import Identity
 from gan_bench.training.draws import steps_per_epoch
@@ -145,17 +145,8 @@ def _try_loss(config: TrialConfig) -> None:
     real, fake = torch.zeros(2, requires_grad=True), torch.zeros(2, requires_grad=True)
     with calling(f'loss "{name}"'):
         for what, value in (("D", loss.discriminator(real, fake)), ("G", loss.of_generator(fake, lambda: real))):
-            if not _are_floats(value, ()):
-                raise TypeError(f"{what}'s loss of two images is {_described(value)}, and must be one number")
-
-
-def _are_floats(value: object, shape: tuple[int, ...]) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point() and tuple(value.shape) == shape
-
-
-def _described(value: object) -> str:
-    """Write what code of a user's own gave: ``torch.float32 of (2, 1)``, ``a tuple``."""
-    return f"{value.dtype} of {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            if not are_floats(value, ()):
+                raise TypeError(f"{what}'s loss of two images is {described(value)}, and must be one number")
 
 
 def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
@@ -220,11 +211,11 @@ def _tried(
     except BaseException as error:  # the user's own code
         if is_stop(error):
             raise
-        told = f"{what} does not run on {_described(inputs)}: {brief(error)}"
+        told = f"{what} does not run on {described(inputs)}: {brief(error)}"
         raise UserError(f"the architecture {name}: {told}; try its networks on their own") from None
-    if not _are_floats(made, wanted):
+    if not are_floats(made, wanted):
         raise UserError(
-            f"the architecture {name}: {what} gives {_described(made)} for a batch of two, and must give floats of "
+            f"the architecture {name}: {what} gives {described(made)} for a batch of two, and must give floats of "
             f"{wanted}" + ("; flatten its logits to one per image" if what == "D" else "")
         )
     if not any(parameter.requires_grad for parameter in network.parameters()):

@@ -288,9 +288,9 @@ def _seconds_per_image(config: TrialConfig, context: RunContext) -> float:
     slow = context.device.type == "cpu" and any(EXTRACTORS[extractor.name].slow for extractor in extractors)
     if slow or not context.has_references(config):
         started = time.perf_counter()
-        for images in generated_chunks(generator, config, CHUNK, "calibration"):
-            for extractor in extractors:
-                extractor(images).features.sum().item()
+        images = next(generated_chunks(generator, config, CHUNK, "calibration"))
+        for extractor in extractors:
+            extractor(images).features.sum().item()
         return (time.perf_counter() - started) / CHUNK
     count = min(MEASURED, config.evaluation.samples)
     short = replace(config, evaluation=replace(config.evaluation, samples=count))
