@@ -227,8 +227,9 @@ def _extractor(name: str, *, is_needed: bool) -> Finding:
 
 def _space(results: Path) -> Finding:
     """Look at the results folder, or at what it would be made in."""
-    folder = next(path for path in (results.resolve(), *results.resolve().parents) if path.exists())
-    free = shutil.disk_usage(folder).free / 2**30
-    if not os.access(folder, os.W_OK):
+    place = results.absolute()
+    folder = next(path for path in (place, *place.parents) if os.path.lexists(path))
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
         return Finding(f"results: {results} cannot be written; choose another folder with --results", fatal=True)
+    free = shutil.disk_usage(folder).free / 2**30
     return Finding(f"results: {results}, {free:.1f} GiB free", fatal=free < LEAST_GIB)

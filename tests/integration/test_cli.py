@@ -521,6 +521,17 @@ def test_a_doctor_says_what_a_run_would_fail_of(tmp_path):
     assert (lacking.returncode, "inception: not ready: its weights" in lacking.stdout) == (1, True), lacking.stdout
 
 
+@pytest.mark.parametrize("results", ["file", "file/sub", "loop", "gone"])
+def test_a_doctor_knows_what_no_results_can_lie_in(tmp_path, results):
+    """It said that a run would work, and ended with a traceback at a link to itself."""
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "gone").symlink_to("nowhere")
+    found = doctor._space(tmp_path / results)
+    assert (found.fatal, "cannot be written; choose another folder with --results" in found.line) == (True, True)
+    assert not doctor._space(tmp_path / "new" / "sub").fatal
+
+
 def test_a_doctor_of_no_suite_prepares_no_images(tmp_path, monkeypatch, capsys):
     """It unpacked and prepared 60,000 images of CIFAR-10 and all cats into the cache, unasked."""
     monkeypatch.setattr(doctor, "_extractor", lambda name, **_: doctor.Finding(name))
