@@ -9,6 +9,7 @@ from typing import Any
 
 import gan_bench as gb
 from gan_bench.config.suite import suites_folder
+from gan_bench.config.trial import RESERVED_NAMES
 from gan_bench.config.yaml_document import scalar
 from gan_bench.core.atomic import write_new
 from gan_bench.core.errors import UserError, writing
@@ -35,12 +36,17 @@ _USED = {
 """How a suite uses a part of each kind."""
 
 
-def _taken(kind: str, name: str) -> bool:
-    """True if gan_bench ships a part or a suite of that name."""
+def _fault_of(kind: str, name: str) -> str | None:
+    """Return why a part or a suite cannot have a name, or None; a part's suite has its name too."""
+    if name in RESERVED_NAMES:
+        return f"results folders use the names {', '.join(sorted(RESERVED_NAMES))} themselves"
     if kind == "suite":
-        return (suites_folder() / f"{name}.yaml").exists()
+        return f'gan_bench ships a suite "{name}"' if (suites_folder() / f"{name}.yaml").exists() else None
     registry: Registry[Any] = getattr(gb, "LOSSES" if kind == "loss" else f"{kind.upper()}S")
-    return registry.is_shipped(name)
+    if name in registry:
+        owner = "gan_bench ships" if registry.is_shipped(name) else "an installed package offers"
+        return f'{owner} {with_article(kind)} "{name}"'
+    return registry.fault_of_name(name)
 
 
 def skeleton(kind: str, name: str) -> str:
@@ -80,8 +86,8 @@ def write_part(kind: str, name: str, folder: Path) -> list[Path]:
         if Path(name).suffix in (".yaml", ".yml", ".py") and re.fullmatch(pattern, stem := Path(name).stem):
             hint = f'give the name alone, "{stem}"; the file is called after it'
         raise UserError(f'"{as_typed(name)}" cannot name {with_article(kind)}; {hint}')
-    if _taken(kind, name):
-        raise UserError(f'gan_bench ships {with_article(kind)} "{name}"; choose another name')
+    if fault := _fault_of(kind, name):
+        raise UserError(f"{fault}; choose another name")
     file = folder / f"{name.replace('-', '_')}.py"
     suite = folder / f"{name}.yaml"
     if kind == "suite":

@@ -106,7 +106,7 @@ class Registry(Mapping[str, T], Generic[T]):
             TypeError: It is of another class, or a field of it of another type.
             ValueError: The name is taken, or no name.
         """
-        if fault := self._fault_of_name(name):
+        if fault := self.fault_of_name(name):
             raise ValueError(fault)
         if not isinstance(entry, self.form):
             wanted = with_article(self.form.__name__)
@@ -130,7 +130,7 @@ class Registry(Mapping[str, T], Generic[T]):
             self.in_program(name)  # reads the sources of its functions, which may be edited later
         return entry
 
-    def _fault_of_name(self, name: object) -> str | None:
+    def fault_of_name(self, name: object) -> str | None:
         """Return why an entry cannot have a name, or None."""
         what = with_article(self.kind)
         if not isinstance(name, str) or not name:
@@ -265,7 +265,7 @@ class Registry(Mapping[str, T], Generic[T]):
             names = ", ".join(distribution_of(each)[0] for each in (point, *others))
             raise UserError(f"the {what} is offered by several packages ({names}); uninstall all but one")
         self._refuse_clashes(point)
-        if fault := self._fault_of_name(name):
+        if fault := self.fault_of_name(name):
             raise UserError(f"the {what} of {distribution_of(point)[0]} cannot be: {fault}")
         entry, source = load_point(point, what, self._also)
         if not isinstance(entry, self.form):

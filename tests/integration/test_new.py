@@ -95,6 +95,11 @@ def test_a_new_suite_is_one(tmp_path):
         (("suite", "digits"), 'error: gan_bench ships a suite "digits"'),
         (("suite", "Mine"), 'error: "Mine" cannot name a suite'),
         (("suite", "mine.yaml"), '"mine.yaml" cannot name a suite; give the name alone, "mine"'),
+        (("suite", "report"), "error: results folders use the names mlartifacts, published, report themselves; choose"),
+        (("suite", "published"), "error: results folders use the names"),
+        (("loss", "mlartifacts"), "error: results folders use the names"),
+        (("measure", "seed"), 'error: "seed" cannot name a measure: it is a column of tables'),
+        (("measure", "train-seconds"), 'error: "train_seconds" cannot name a measure: it is a column of tables'),
         (("nothing", "mine"), "nothing"),
     ],
 )
