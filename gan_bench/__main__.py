@@ -6,11 +6,16 @@ import contextlib
 import os
 import signal
 import sys
+import threading
+import time
 from types import FrameType
 
 from gan_bench.core.errors import StopProcess
 
 _STOPS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+
+GRACE = 5.0
+"""Seconds that threads of others have to end by themselves, once a command is over."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -27,9 +32,31 @@ def main(arguments: list[str] | None = None) -> None:
 
         run(arguments)
     except KeyboardInterrupt:
-        sys.exit(130)
+        code: str | int | None = 130
     except StopProcess as stop:
-        sys.exit(stop.args[0])
+        code = stop.args[0]
+    except SystemExit as stop:
+        code = stop.code
+    else:
+        return
+    if arguments is None and _threads_left():  # this process ends with its command
+        threading.Thread(target=_end, args=(code,), daemon=True).start()
+    sys.exit(code)
+
+
+def _threads_left() -> list[str]:
+    """Return the names of the threads that Python waits for before it ends."""
+    return [each.name for each in threading.enumerate() if not each.daemon and each is not threading.main_thread()]
+
+
+def _end(code: str | int | None) -> None:
+    """End this process where threads of others do not, such as one that a part began: it would never return."""
+    time.sleep(GRACE)
+    told = f"ended with the command: {', '.join(_threads_left())}, threads that a part left; make them daemons\n"
+    for say in (lambda: os.write(2, told.encode(errors="backslashreplace")), sys.stdout.flush):
+        with contextlib.suppress(OSError, ValueError):
+            say()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

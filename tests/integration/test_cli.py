@@ -521,6 +521,32 @@ def test_a_doctor_says_what_a_run_would_fail_of(tmp_path):
     assert (lacking.returncode, "inception: not ready: its weights" in lacking.stdout) == (1, True), lacking.stdout
 
 
+LEFT = """
+import sys, threading
+from concurrent.futures import ThreadPoolExecutor
+import gan_bench.__main__ as program
+
+program.GRACE = float(sys.argv[2])
+if sys.argv[1] == "stuck":
+    threading.Thread(target=threading.Event().wait, name="heart").start()
+idle = ThreadPoolExecutor(1)
+idle.submit(int).result()
+sys.argv = ["gan-bench", *sys.argv[3:]]
+program.main()
+"""
+
+
+@pytest.mark.parametrize(("words", "code"), [(("list", "suites"), 0), (("show", "nothing"), 2)])
+def test_a_thread_that_a_part_left_does_not_keep_a_command(words, code):
+    """The command was over, and never returned."""
+    done = python_code(LEFT, "stuck", 0.2, *words)
+    assert done.returncode == code
+    assert re.search(r"ended with the command: .*heart.*, threads that a part left; make them daemons\n", done.stderr)
+    idle = python_code(LEFT, "idle", 600, *words)
+    assert (idle.returncode, idle.stdout) == (code, done.stdout)
+    assert "threads" not in idle.stderr
+
+
 @pytest.mark.parametrize("results", ["file", "file/sub", "loop", "gone"])
 def test_a_doctor_knows_what_no_results_can_lie_in(tmp_path, results):
     """It said that a run would work, and ended with a traceback at a link to itself."""
