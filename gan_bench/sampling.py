@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _BLOCK = 64
 FRAME_MS = 400
 """Milliseconds of a film's frame."""
+MARK = "gan_bench sample"
+"""Tells files of images from a user's own: a GIF's comment, a PNG's software."""
 
 
 class Generator(nn.Module):
@@ -287,5 +289,5 @@ def write_film(path: Path, out: Path) -> int:
     first, *others = (read_sample_grid(file) for file in files)
     durations = [FRAME_MS] * len(others) + [5 * FRAME_MS]
     out.parent.mkdir(parents=True, exist_ok=True)
-    first.save(out, save_all=True, append_images=others, duration=durations, loop=0)
+    first.save(out, save_all=True, append_images=others, duration=durations, loop=0, comment=MARK)
     return len(files)

@@ -29,6 +29,7 @@ from gan_bench.metrics.features import PART, Extractor
 from gan_bench.metrics.reference import Reference, chunks, compute, export_moments, import_moments, reference
 from gan_bench.randomness import random_order
 from gan_bench.records.layout import TRIAL
+from gan_bench.records.outputs import check_output, holds
 from gan_bench.records.record import Score
 from gan_bench.sampling import Generator, load_generator
 
@@ -241,8 +242,9 @@ def export(dataset: str, extractor: str, root: DataRoot, device: torch.device, o
         The number of images.
 
     Raises:
-        UserError: A name is unknown, data are missing, or the file cannot be written.
+        UserError: A name is unknown, data are missing, or the file cannot be written or is there and is no such file.
     """
+    check_output(out.parent, () if holds(out, "count.npy") else [out.name], "moments")  # other packages write no count
     loaded = load_extractor(extractor, device)
     found = _dataset(dataset, root).reference(loaded)
     with writing(out, "another place"):

@@ -10,8 +10,9 @@ from gan_bench.cli.options import FormatChoice
 from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import UserError, writing
 from gan_bench.records.json_files import finite
+from gan_bench.records.outputs import check_output, holds
 from gan_bench.records.summary import keep_comparison
-from gan_bench.report.compare.comparison import Comparison
+from gan_bench.report.compare.comparison import MARK, Comparison
 from gan_bench.terminal.console import PlainConsole, console, table_console
 from gan_bench.terminal.tables import print_table
 
@@ -22,22 +23,24 @@ def write_comparison(found: Comparison, form: FormatChoice, out: Path | None) ->
     """Write a comparison to the terminal, or to a file.
 
     Raises:
-        UserError: The file cannot be written.
+        UserError: The file cannot be written, or is there and is no comparison.
     """
     if form == "text" and out is None:
         _print(found, console())
         return
     if form == "text":
         recorder = PlainConsole(width=160, record=True, file=io.StringIO())
+        recorder.say(MARK)
         _print(found, recorder)
         text = recorder.export_text()
     elif form == "json":
-        text = json.dumps(finite(found.to_json()), indent=2, allow_nan=False, default=str) + "\n"
+        text = json.dumps({"title": MARK, **finite(found.to_json())}, indent=2, allow_nan=False, default=str) + "\n"
     else:
         text = found.to_markdown()
     if out is None:
         console().out(text, end="", highlight=False)
     else:
+        check_output(out.parent, () if holds(out, MARK) else [out.name], "comparison")
         with writing(out, "another file"):
             write_atomically(out, text)
 

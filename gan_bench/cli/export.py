@@ -24,6 +24,7 @@ from gan_bench.core.errors import UserError, writing
 from gan_bench.core.text import plural, printable, slug
 from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.layout import RecordDirectory, is_safe_name
+from gan_bench.records.outputs import check_output
 from gan_bench.records.reader import read_header
 from gan_bench.records.schema import STATISTICS
 from gan_bench.report.study.frame import FAULTY
@@ -139,11 +140,10 @@ def write_parquet(tables: ResultTables, out: Path) -> int:
         The number of values.
 
     Raises:
-        UserError: A file is there that is no such export.
+        UserError: A file is there that is no such export, or it would lie in a record.
     """
     frame, content = tidy(tables), io.BytesIO()
-    if out.exists() and not _is_export(out):
-        raise UserError(f"{out} is there and is no earlier export, and stays as it is; choose another file with --out")
+    check_output(out.parent, () if _is_export(out) else [out.name], "export")
     frame.to_parquet(content, index=False)
     write_atomically(out, content.getvalue())
     return int((frame["kind"] != "trial").sum())

@@ -162,6 +162,7 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Draw from a trained generator: a grid, single images, a latent interpolation, a GIF over epochs."""
+    from PIL.PngImagePlugin import PngInfo
     from torchvision.transforms.functional import to_pil_image
 
     from gan_bench import sampling
@@ -169,6 +170,10 @@ def sample(
 
     where, said = choose_device(device), list[str]()
     folder = out or Path(f"{sampling.record_of(trial).path.resolve().name}-samples")
+    single = [f"image-{index:0{max(5, len(str(images - 1)))}d}.png" for index in range(images)]
+    _refuse_others(folder, single, [*["interpolation.png"] * bool(interpolate), *["epochs.gif"] * gif])
+    mark = PngInfo()
+    mark.add_text("Software", sampling.MARK)
     try:
         if gif:
             frames = sampling.write_film(trial, folder / "epochs.gif")
@@ -178,17 +183,14 @@ def sample(
             folder.mkdir(parents=True, exist_ok=True)
             if interpolate:
                 made = sampling.to_image(sampling.interpolation(generator, WAYS, interpolate, seed), interpolate)
-                made.save(folder / "interpolation.png")
+                made.save(folder / "interpolation.png", pnginfo=mark)
                 said.append(f"{folder / 'interpolation.png'}: {WAYS} ways of {plural(interpolate, 'image')}")
             if images:
-                digits = max(5, len(str(images - 1)))
-                names = [f"image-{index:0{digits}d}.png" for index in range(images)]
-                _refuse_others(folder, names)
-                for name, image in zip(names, generator.images(images, seed), strict=True):
-                    to_pil_image(image).save(folder / name)
+                for name, image in zip(single, generator.images(images, seed), strict=True):
+                    to_pil_image(image).save(folder / name, pnginfo=mark)
                 said.append(f"{folder}: {plural(images, 'image')}")
             if not images and not interpolate:
-                sampling.to_image(generator.images(GRID, seed), WAYS).save(folder / "grid.png")
+                sampling.to_image(generator.images(GRID, seed), WAYS).save(folder / "grid.png", pnginfo=mark)
                 said.append(f"{folder / 'grid.png'}: {GRID} images")
     except BrokenPipeError:  # of what a part says, not of the folder
         raise
@@ -198,13 +200,18 @@ def sample(
         console().say(line)
 
 
-def _refuse_others(folder: Path, names: list[str]) -> None:
-    """Keep the images of two draws apart: who scores the folder would score both.
+def _refuse_others(folder: Path, single: list[str], more: list[str]) -> None:
+    """Keep a user's own files, and the images of two draws apart: who scores the folder would score both.
 
     Raises:
-        UserError: There are images of an earlier draw that this one would not replace.
+        UserError: There are such, or images of an earlier draw that this one would not replace.
     """
-    others = sorted({path.name for path in folder.glob("image-*.png")} - set(names))
-    if others:
+    from gan_bench.records.outputs import check_output, holds
+    from gan_bench.sampling import MARK
+
+    names = [*more, *single] or ["grid.png"]
+    check_output(folder, (name for name in names if not holds(folder / name, MARK)), "sample")
+    others = sorted({path.name for path in folder.glob("image-*.png")} - set(single))
+    if single and others:
         what = f"{folder} holds {plural(len(others), 'image')} of another draw, such as {others[0]}"
         raise UserError(f"{what}; choose another folder with --out, or remove them")

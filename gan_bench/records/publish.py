@@ -37,6 +37,7 @@ from gan_bench.records.layout import (
     WEIGHTS,
     RecordDirectory,
 )
+from gan_bench.records.outputs import check_output
 from gan_bench.records.places import named_places, portable_end
 from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial
@@ -85,8 +86,9 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
     Raises:
         UserError: No trial has finished, a record is invalid, a name matches no finished trial, or a suite's folder is
             there and was not published, what was published there has changed since or has trials that would be gone,
-            two folders would become one, or ``out`` cannot be written.
+            two folders would become one, or ``out`` cannot be written, is no folder or holds trials.
     """
+    check_output(out, (), "publication")
     declare_foreign_measures(existing(results))
     suites = folders_by_suite(results)
     ended = {folder: list(_ended_trials(folder)) for each in suites.values() for folder in each.read}

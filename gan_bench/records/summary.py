@@ -19,7 +19,7 @@ from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import slug
 from gan_bench.records.folders import trial_folders
-from gan_bench.records.json_files import read_optional, write_object
+from gan_bench.records.json_files import object_text, read_optional, write_object
 from gan_bench.records.layout import ADDED, ENVIRONMENT, PLAN, RECORD
 from gan_bench.records.schema import STATISTICS, Form, Statistic, Statistics
 from gan_bench.records.shared import read_identity
@@ -111,20 +111,15 @@ def answer_file(results: Path, suite: str, kind: str) -> Path:
     return results / "report" / "answers" / f"{slug(suite)}.{kind}"
 
 
-def write_summary(path: Path, suite: str, settings: Iterable[SettingSummary], made_from: str) -> None:
-    """Write what a report says of the settings of a suite.
+def summary_text(suite: str, settings: Iterable[SettingSummary], made_from: str) -> str:
+    """Return the file with what a report says of the settings of a suite.
 
     Args:
-        path: The file.
         suite: The suite.
         settings: Its settings.
         made_from: What ``state_of`` said before the records were read.
-
-    Raises:
-        OSError: The file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_object(path, {"suite": suite, "settings": list(settings), "made_from": made_from})
+    return object_text({"suite": suite, "settings": list(settings), "made_from": made_from})
 
 
 def read_summary(results: Path, suite: str) -> list[SettingSummary]:

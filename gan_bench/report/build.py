@@ -14,7 +14,7 @@ from gan_bench.records.folders import existing, folders_by_suite, suite_folders
 from gan_bench.records.layout import LOCKS
 from gan_bench.records.lock import Lock
 from gan_bench.records.plan import declare_foreign_measures, read_suites
-from gan_bench.records.summary import is_outdated, state_of, write_summary
+from gan_bench.records.summary import is_outdated, state_of, summary_text
 from gan_bench.report.files import WrittenFiles
 from gan_bench.report.findings.answer import Answer, answers_markdown
 from gan_bench.report.findings.reproduction import article_tables
@@ -78,14 +78,14 @@ def build_report(
         answers = [(chapter.study.suite, answer) for chapter in chapters for answer in chapter.answers]
         lacking = left_out(tables, columns) if columns else []
         files = _report_files(folder)
-        if out is not None:  # the other place is a report's own
-            _refuse_a_users_own(files)
         try:
-            _write_tables(tables, files, columns)
-            files.write("answer.md", answers_markdown([answer for _, answer in answers]))
-            _write_answers(chapters, files, states)
-            written = _write_page(files, chapters, articles, collected, results) if html else None
-            files.finish(*([] if written else ["plots/"]))  # they stay where this one has no page
+            _add_tables(tables, files, columns)
+            files.add("answer.md", answers_markdown([answer for _, answer in answers]))
+            _add_answers(chapters, files, states)
+            made = _add_page(files, chapters, articles, collected, results) if html else None
+            if out is not None:  # the other place is a report's own
+                files.refuse_others("report")
+            files.write(*([] if made else ["plots/"]))  # they stay where this one has no page
         except OSError as error:
             remedy = "free some space, or " if error.errno in FULL else "remove what stands there, or "
             remedy = "" if error.errno in CLOSED else remedy
@@ -93,7 +93,7 @@ def build_report(
                 f"the report cannot be written to {folder} ({error.strerror}); {remedy}choose another folder with --out"
             )
             raise UserError(said) from None
-        return Report(tables, answers, collected.unreadable, folder, written, lacking)
+        return Report(tables, answers, collected.unreadable, folder, made, lacking)
 
 
 @contextmanager
@@ -155,7 +155,9 @@ def refresh_summaries(results: Path) -> list[str]:
     with _records(results) as (states, _, found):
         chapters = [Chapter(study) for study in found if study.suite in outdated]
         try:
-            _write_answers(chapters, _report_files(results / "report"), states)
+            files = _report_files(results / "report")
+            _add_answers(chapters, files, states)
+            files.write("tables/", "plots/")
         except OSError as error:
             why = f"the report in {results / 'report'} cannot be written ({error.strerror})"
             return [f"{why}; MLflow shows settings as the last report has them"]
@@ -173,42 +175,29 @@ def _report_files(folder: Path) -> WrittenFiles:
     return WrittenFiles(folder, r"(tables|plots)/\w[\w+.-]*")
 
 
-def _refuse_a_users_own(files: WrittenFiles) -> None:
-    """Refuse to write over what no report wrote.
-
-    Raises:
-        UserError: There is a file of a report's and no report: a user's own ``answer.md``.
-    """
-    there = [name for name in ("answer.md", PAGE) if (files.folder / name).exists()]
-    is_report = bool(files.earlier) or (files.folder / "answers").is_dir()  # of which earlier versions kept no list
-    if there and not is_report:
-        what = f"{files.folder} holds {there[0]} and no report"
-        raise UserError(f"{what}, and stays as it is; choose another folder with --out")
-
-
-def _write_answers(chapters: list[Chapter], files: WrittenFiles, states: Mapping[str, str]) -> None:
-    """Write what the studies of each suite say: sentences for people, numbers for the tracking mirror."""
+def _add_answers(chapters: list[Chapter], files: WrittenFiles, states: Mapping[str, str]) -> None:
+    """Add what the studies of each suite say: sentences for people, numbers for the tracking mirror."""
     for suite in dict.fromkeys(chapter.study.suite for chapter in chapters):
         mine = [chapter for chapter in chapters if chapter.study.suite == suite]
         text = answers_markdown([answer for chapter in mine for answer in chapter.answers])
-        path = files.write(f"answers/{slug(suite)}.md", text)
         settings = [each for chapter in mine for each in summaries(chapter.study)]
-        write_summary(path.with_suffix(".json"), suite, settings, states.get(suite, ""))
+        files.add(f"answers/{slug(suite)}.md", text)
+        files.add(f"answers/{slug(suite)}.json", summary_text(suite, settings, states.get(suite, "")))
 
 
-def _write_tables(tables: list[Table], files: WrittenFiles, columns: Sequence[str] | None) -> None:
+def _add_tables(tables: list[Table], files: WrittenFiles, columns: Sequence[str] | None) -> None:
     for table in tables:
-        files.write(f"tables/{table.name}.csv", to_csv(table))
-        files.write(f"tables/{table.name}.md", table_markdown(table))
-        files.write(f"tables/{table.name}.tex", to_latex(table, columns if table.ranking else None))
+        files.add(f"tables/{table.name}.csv", to_csv(table))
+        files.add(f"tables/{table.name}.md", table_markdown(table))
+        files.add(f"tables/{table.name}.tex", to_latex(table, columns if table.ranking else None))
 
 
-def _write_page(
+def _add_page(
     files: WrittenFiles, chapters: list[Chapter], articles: list[Table], collected: Collected, results: Path
 ) -> Path:
     for chapter in chapters:
         for plot in chapter.plots:
-            files.write(f"plots/{plot.name}.svg", standalone(plot.svg))
+            files.add(f"plots/{plot.name}.svg", standalone(plot.svg))
         for strip in chapter.strips:
-            files.write(f"plots/{strip.name}.gif", strip.animation())
-    return files.write(PAGE, page(chapters, articles, collected, results))
+            files.add(f"plots/{strip.name}.gif", strip.animation())
+    return files.add(PAGE, page(chapters, articles, collected, results))

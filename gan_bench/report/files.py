@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError
 from gan_bench.records.json_files import read_file
+from gan_bench.records.outputs import check_output
 
 WRITTEN = "files.txt"
 """Lists the files of such a folder that the next one may remove."""
+_MARK = "# Written by gan_bench, which replaces and removes these files:"
+"""The first line of a list, which tells it from a user's own."""
 
 
 class WrittenFiles:
@@ -25,36 +29,58 @@ class WrittenFiles:
     Attributes:
         folder: Where it goes.
         earlier: What the list of an earlier one names.
-        written: What was written.
+        is_ours: Whether an earlier one was written there.
     """
 
     def __init__(self, folder: Path, listed: str, name: str = WRITTEN) -> None:
         self.folder, self._listed, self._name = folder, re.compile(listed), name
-        self.written: list[str] = []
+        self._contents: dict[str, bytes | str] = {}
         self.earlier: list[str] = []
+        self.is_ours = False
         with suppress(OSError, RecordError):  # where no list can be read, nothing goes
             names = read_file(folder / name).decode(errors="replace").splitlines()
-            self.earlier = list(filter(self._listed.fullmatch, names))
+            self.earlier, self.is_ours = list(filter(self._listed.fullmatch, names)), _MARK in names
 
-    def write(self, name: str, content: bytes | str) -> Path:
-        """Write a file of the folder."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-        self.written.append(name)
-        return path
+    def add(self, name: str, content: bytes | str) -> Path:
+        """Return where a file of the folder will be, once they are written."""
+        self._contents[name] = content
+        return self.folder / name
 
-    def finish(self, *kept: str) -> None:
-        """Remove what the earlier one wrote and this one did not: settings may be called otherwise now.
+    def refuse_others(self, what: str) -> None:
+        """Refuse to replace a user's own files.
+
+        Args:
+            what: What is written, for the message.
+
+        Raises:
+            UserError: There are some, or it is no folder to write to.
+        """
+        names = [self._name, *self._contents]
+        if self.is_ours:
+            names = [name for name in self._contents if self._listed.fullmatch(name) and name not in self.earlier]
+        check_output(self.folder, names, what)
+
+    def write(self, *kept: str) -> None:
+        """Write the files, and remove what the earlier one wrote and this one did not: settings may have other names.
+
+        The list comes first and last: what a killed one wrote is known.
 
         Args:
             kept: Beginnings of names that stay all the same.
         """
-        gone = {name for name in self.earlier if not name.startswith(kept)} - set(self.written)
+        gone = {name for name in self.earlier if not name.startswith(kept)} - set(self._contents)
+        names = {*self._contents, *self.earlier}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._write_list(names)
+        for name, content in self._contents.items():
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.folder / name, content)
         for name in gone:
             (self.folder / name).unlink(missing_ok=True)
-        names = {*self.written, *self.earlier}
         for place in {(self.folder / name).parent for name in (self._name, *names)}:
             remove_leftovers(place)
-        listed = sorted(filter(self._listed.fullmatch, names - gone))
-        write_atomically(self.folder / self._name, "".join(f"{name}\n" for name in listed))
+        self._write_list(names - gone)
+
+    def _write_list(self, names: Iterable[str]) -> None:
+        listed = sorted(filter(self._listed.fullmatch, names))
+        write_atomically(self.folder / self._name, "".join(f"{name}\n" for name in (_MARK, *listed)))

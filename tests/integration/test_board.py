@@ -177,9 +177,12 @@ class TestBoard:
         build_board(folders, site)
         build_board(folders, site)
         assert ((site / "files.txt").read_text(), (site / "data.csv").read_text()) == ("data.csv\n", "a,b")
-        (site / "index.html").unlink()
-        with pytest.raises(UserError, match="holds board-files.txt and no board"):
-            build_board(folders, site)
+        other = tmp_path / "other"
+        other.mkdir()
+        (other / "board-files.txt").write_text("data.csv\n")
+        with pytest.raises(UserError, match="other/board-files.txt is of no earlier board, and stays as it is"):
+            build_board(folders, other)
+        assert (other / "board-files.txt").read_text() == "data.csv\n"
 
     def test_a_folder_that_is_named_twice_is_one(self, folders, tmp_path, monkeypatch):
         """By its name and by its path it was two, and the page had a path of this machine."""
@@ -436,13 +439,13 @@ class TestBoard:
 
     def test_a_site_that_cannot_be_written_is_said(self, folders, tmp_path):
         (tmp_path / "site").write_text("in the way")
-        with pytest.raises(UserError, match="choose another --out"):
+        with pytest.raises(UserError, match="site is no folder; choose another with --out"):
             build_board(folders, tmp_path / "site")
 
     def test_a_user_s_own_page_stays(self, folders, tmp_path):
         (tmp_path / "site").mkdir()
         (tmp_path / "site" / "index.html").write_text("<h1>my homepage of gan_bench board</h1>")
-        with pytest.raises(UserError, match="is no board, and stays as it is"):
+        with pytest.raises(UserError, match="index.html is of no earlier board, and stays as it is"):
             build_board(folders, tmp_path / "site")
         assert [path.name for path in (tmp_path / "site").iterdir()] == ["index.html"]
         (tmp_path / "site" / "index.html").unlink()

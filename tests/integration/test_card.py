@@ -149,7 +149,7 @@ def test_a_report_that_cannot_be_written_names_a_remedy_that_can_help(results, m
     def refuse(*_):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(build, "_write_tables", refuse)
+    monkeypatch.setattr(build, "_add_tables", refuse)
     with pytest.raises(UserError, match=re.escape(f"({os.strerror(code)}); {remedy}") + "$"):
         build.build_report(results, html=False)
 
@@ -167,7 +167,7 @@ def test_no_file_of_an_earlier_card_stays(results, tmp_path):
 
 def test_another_readme_is_not_overwritten(results, tmp_path):
     (tmp_path / "README.md").write_text("precious")
-    with pytest.raises(UserError, match="holds README.md and no card, and stays as it is"):
+    with pytest.raises(UserError, match="README.md is of no earlier card, and stays as it is"):
         write_card(results, "best", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
     assert (tmp_path / "README.md").read_text() == "precious"
@@ -187,7 +187,7 @@ def test_it_says_which_version_of_its_suite_it_is_of(tmp_path):
 def test_a_record_is_no_place_for_a_card(results):
     record = next(results.glob("*/*lr=0.0002*seed=0*"))
     before = {path.name for path in record.iterdir()}
-    with pytest.raises(UserError, match="and no card, and stays as it is"):
+    with pytest.raises(UserError, match="holds records; choose another folder with --out"):
         write_card(results, "lr=0.0002", record)
     assert {path.name for path in record.iterdir()} == before
 

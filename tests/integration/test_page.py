@@ -347,7 +347,7 @@ def test_a_report_does_not_replace_a_user_s_own_file(tmp_path, name):
     results = folder(tmp_path, "results", OLD)
     (tmp_path / "paper").mkdir()
     (tmp_path / "paper" / name).write_text("mine")
-    with pytest.raises(UserError, match=f"paper holds {name} and no report, and stays as it is"):
+    with pytest.raises(UserError, match=f"paper/{name} is of no earlier report, and stays as it is"):
         build_report(results, tmp_path / "paper", html=False)
     assert [path.name for path in (tmp_path / "paper").iterdir()] == [name]
 

@@ -159,7 +159,7 @@ _replaced = {}
 def _be_quick(asked):
     """Let this process do what is asked for by its marker, or something quick instead."""
     for module, name, quick, marker in (
-        ("gan_bench.report.build", "_write_page", _no_page, "draws_pages"),
+        ("gan_bench.report.build", "_add_page", _no_page, "draws_pages"),
         ("gan_bench.report.page.page", "study_plots", _no_plots, "draws_plots"),
         ("gan_bench.tracking.database", "open_database", _open_copy, "makes_databases"),
         ("gan_bench.execution.preflight.estimate", "_seconds_per_step", _seconds_of_few_steps, "measures_speed"),
@@ -212,8 +212,8 @@ def _open_copy(uri):
 
 
 def _no_page(files, *_):
-    """Stand for ``_write_page`` of a report."""
-    return files.write("report.html", "<p>This test draws no pages.</p>")
+    """Stand for ``_add_page`` of a report."""
+    return files.add("report.html", "<p>This test draws no pages.</p>")
 
 
 def _no_plots(_study):

@@ -17,7 +17,8 @@ from gan_bench.core import __version__
 from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import markdown_cell, plain_markdown, plural, printable, slug, some_of
-from gan_bench.records.layout import PLAN, RECORD, RecordDirectory
+from gan_bench.records.layout import RecordDirectory
+from gan_bench.records.outputs import check_output, holds
 from gan_bench.report.board.entries import Entry, Key, NotOnBoard, read_board
 from gan_bench.report.board.tiers import tiers
 from gan_bench.report.card.text import card_values
@@ -113,13 +114,8 @@ def build_board(folders: Sequence[Path], out: Path) -> Board:
     Raises:
         UserError: A folder holds nothing that can be shown, or the site cannot be written.
     """
-    if (out / PLAN).exists() or (out / RECORD).exists():
-        raise UserError(f"{out} holds records; choose another folder with --out")
-    page = out / "index.html"
-    if page.exists() and MARK not in page.read_text(encoding="utf-8", errors="replace"):
-        raise UserError(f"{page} is no board, and stays as it is; choose another folder with --out")
-    if (out / LIST).exists() and not page.exists():
-        raise UserError(f"{out} holds {LIST} and no board, and stays as it is; choose another folder with --out")
+    is_board = holds(out / "index.html", MARK)
+    check_output(out, () if is_board else ["index.html"], "board")
     rows, left = read_board(folders)
     keys = sorted({entry.key for entry in rows}, key=lambda key: (key.profile == "quick", key))
     several = [key for key in keys if any(other != key and replace(other, images=key.images) == key for other in keys)]
@@ -127,15 +123,17 @@ def build_board(folders: Sequence[Path], out: Path) -> Board:
     files = WrittenFiles(out, rf"{CARDS}/\w[\w+.-]*\.html|\w[\w+.-]*\.csv", LIST)
     try:
         for entry in rows:
-            files.write(f"{CARDS}/{card_name(entry)}.html", _card_page(entry))
+            files.add(f"{CARDS}/{card_name(entry)}.html", _card_page(entry))
         for each in made:
-            files.write(f"{each.table.name}.csv", to_csv(replace(each.table, columns=WRITTEN)))
+            files.add(f"{each.table.name}.csv", to_csv(replace(each.table, columns=WRITTEN)))
         text = "\n".join(
             [*(_markdown(each) for each in made), *(plain_markdown(f"left out: {x.folder}: {x.why}") for x in left)]
         )
-        files.write("board.md", f"# Board\n\n{text}\n")
-        files.write("index.html", _page(made, left))
-        files.finish()
+        files.add("board.md", f"# Board\n\n{text}\n")
+        files.add("index.html", _page(made, left))
+        files.is_ours |= is_board
+        files.refuse_others("board")
+        files.write()
     except OSError as error:
         raise UserError(f"the board cannot be written to {out} ({error.strerror}); choose another --out") from None
     return Board(out / "index.html", made, tuple(left))

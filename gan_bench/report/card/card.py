@@ -16,6 +16,7 @@ from gan_bench.records import schema
 from gan_bench.records.folders import holds_records
 from gan_bench.records.json_files import read_file, read_optional
 from gan_bench.records.layout import AVERAGE_WEIGHTS, ENVIRONMENT, RECORD, TRIAL, WEIGHTS, RecordDirectory
+from gan_bench.records.outputs import check_output, holds
 from gan_bench.records.places import find_code, portable
 from gan_bench.records.reader import StoredTrial, read_saved
 from gan_bench.records.sample_grid import read_sample_grid
@@ -74,8 +75,8 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
         files[SAMPLES] = buffer.getvalue()
     files[CARD] = card_markdown(card_of(chosen, stored), license_name, CODE if code is not None else None).encode()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         _require_card(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         _replace(folder, files)
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out") from None
@@ -156,13 +157,9 @@ def _require_card(folder: Path) -> None:
     Raises:
         UserError: There are files of such names and no card: a record, or a user's README; or a suite's records.
     """
-    if holds_records(folder):
+    if folder.is_dir() and holds_records(folder):
         raise UserError(f"{folder} holds records; choose another folder with --out")
-    card = folder / CARD
-    there = [name for name in _NAMES if (folder / name).exists()]
-    is_card = card.exists() and MARK in card.read_text(encoding="utf-8", errors="replace")
-    if there and not is_card:
-        raise UserError(f"{folder} holds {there[0]} and no card, and stays as it is; choose another folder with --out")
+    check_output(folder, () if holds(folder / CARD, MARK) else _NAMES, "card")
 
 
 def _replace(folder: Path, files: Mapping[str, bytes]) -> None:

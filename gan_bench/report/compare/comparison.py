@@ -37,6 +37,8 @@ from gan_bench.report.compare.trials import (
 from gan_bench.report.study.frame import quick_text
 from gan_bench.report.study.table import Column, Table, table_markdown
 
+MARK = "gan_bench comparison"
+"""Tells the file of a comparison from a user's own."""
 _UNCHANGED = ("identical", "within tolerance")
 
 TRIAL_COLUMNS = (
@@ -94,7 +96,7 @@ class Comparison:
             f"- **{word}**: {plain_markdown(sentence)}" if word else f"- {plain_markdown(sentence)}"
             for word, sentence in self.sentences()
         ]
-        return "\n".join([f"## gan_bench comparison{with_what}", "", *lines, "", *map(table_markdown, self.tables)])
+        return "\n".join([f"## {MARK}{with_what}", "", *lines, "", *map(table_markdown, self.tables)])
 
     def _repr_markdown_(self) -> str:
         return self.to_markdown()

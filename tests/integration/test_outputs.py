@@ -1,0 +1,102 @@
+"""What a command writes replaces what its like wrote earlier; a user's own files and records stay."""
+
+from __future__ import annotations
+
+import pytest
+from support.commands import gan_bench
+from support.suites import train_small
+
+SAMPLE = ("sample", "{record}", "--images", "2", "--interpolate", "3", "--gif")
+FOLDERS = {
+    "sample": SAMPLE,
+    "grid": SAMPLE[:2],
+    "board": ("board", "{results}"),
+    "report": ("report", "{results}"),
+    "card": ("card", "best", "--results", "{results}"),
+}
+FILES = {
+    **{form: ("compare", "{results}", "{results}", "--format", form) for form in ("text", "json", "markdown")},
+    "parquet": ("export", "parquet", "{results}"),
+    "moments": ("data", "stats", "digits", "--extractor", "lenet-mnist-v1"),
+}
+PUBLISH = {"publish": ("publish", "{results}")}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return train_small(tmp_path_factory.mktemp("outputs"))
+
+
+@pytest.fixture(scope="module")
+def run(results):
+    record = next(results.glob("*/*lr=0.0002*seed=0*"))
+
+    def call(words, out):
+        return gan_bench(*(word.format(results=results, record=record) for word in words), "--out", out)
+
+    return call
+
+
+def content(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def assert_refused(done, what):
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stdout + done.stderr
+    assert what in done.stderr
+    assert "with --out" in done.stderr
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_s_own_files_stay(run, tmp_path, name):
+    for _ in range(2):
+        assert run(FOLDERS[name], tmp_path / "new").returncode == 0
+    kinds = {(file.parent, file.suffix): file for file in (tmp_path / "new").rglob("*") if file.is_file()}
+    for number, file in enumerate(kinds.values()):
+        folder = tmp_path / str(number)
+        mine = folder / file.relative_to(tmp_path / "new")
+        mine.parent.mkdir(parents=True)
+        mine.write_text("mine")
+        before = content(folder)
+        assert_refused(run(FOLDERS[name], folder), f"{mine} is of no earlier ")
+        assert content(folder) == before
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_of_one_s_own_stays(run, results, tmp_path, name):
+    out = tmp_path / "out"
+    out.write_text("")  # as mktemp makes it
+    for _ in range(2) if name != "parquet" else ():
+        assert run(FILES[name], out).returncode == 0
+    assert b"mine" not in out.read_bytes()
+    out.write_text("mine")
+    assert_refused(run(FILES[name], out), f"{out} is of no earlier ")
+    assert out.read_text() == "mine"
+    plan = next(results.glob("*/plan.json"))
+    before = plan.read_bytes()
+    assert_refused(run(FILES[name], plan), "")
+    assert plan.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", [*FOLDERS, *PUBLISH])
+def test_records_are_no_place_to_write_to(run, results, tmp_path, name):
+    words, record = {**FOLDERS, **PUBLISH}[name], next(results.glob("*/*lr=0.0002*seed=0*"))
+    before = content(results)
+    (tmp_path / "link").symlink_to(record / "samples")
+    for place in (record, record / "samples", record / "new", tmp_path / "link", record.parent):
+        assert_refused(run(words, place), f"{place} holds records")
+    assert content(results) == before
+    (tmp_path / "file").write_text("mine")
+    assert_refused(run(words, tmp_path / "file"), f"{tmp_path / 'file'} is no folder")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_report_replaces_no_table_that_no_report_made(run, tmp_path):
+    """Beside an earlier report, too, which lists its own."""
+    assert run((*FOLDERS["report"], "--no-html"), tmp_path / "paper").returncode == 0
+    table = next((tmp_path / "paper" / "tables").glob("*.csv"))
+    listed = tmp_path / "paper" / "files.txt"
+    listed.write_text(listed.read_text().replace(f"tables/{table.name}\n", ""))
+    table.write_text("mine")
+    assert_refused(run((*FOLDERS["report"], "--no-html"), tmp_path / "paper"), f"{table} is of no earlier report")
+    assert table.read_text() == "mine"
