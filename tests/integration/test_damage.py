@@ -436,6 +436,18 @@ def test_an_interrupted_fresh_run_keeps_what_it_did_not_reach(finished):
     assert bits(directory) == before
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "mine/a.png", "samples/mine.png"])
+def test_fresh_deletes_no_file_of_a_user_s_own(finished, name):
+    results, trial, directory = finished
+    mine = directory.path / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    train(results, [trial], context(), ignore, Policy().fresh(results, [trial]))
+    assert Earlier(directory).status is Status.DONE
+    assert not mine.exists()
+    assert (directory.path.parent / ".damaged" / directory.path.name / name).read_text() == "mine"
+
+
 def test_fail_fast_under_fresh_keeps_the_ends_of_earlier_runs(finished):
     """Nothing replaced them, so a row that says skipped would only lose them."""
     results, trial, directory = finished

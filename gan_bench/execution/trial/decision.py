@@ -131,6 +131,8 @@ def _of_unfinished(earlier: Earlier, config: TrialConfig, policy: Policy, identi
     if fault := earlier.content_fault():
         return Decision(Action.REPLACE, fault, DAMAGED)
     if policy.is_outdated(earlier):
+        if foreign := writer.foreign_files(earlier.directory):
+            return Decision(Action.REPLACE, f"--fresh asked for it, and {foreign[0]} is no file of a record", DAMAGED)
         return Decision(Action.DELETE)
     earlier.require_known_checkpoints()
     if not earlier.directory.has_checkpoint:
