@@ -63,8 +63,9 @@ def score(
     root, where, out = data_root(data), choose_device(device), console()
     fix_bits(where)
     if add:
-        if reference is not None or extractor:
-            raise UserError("with --add, name a results folder alone: each trial is scored as it was")
+        if reference is not None or extractor or samples or size or as_json:
+            said = "with --add, name a results folder alone: each trial is scored as it was"
+            raise UserError(f"{said}, so --extractor, --samples, --size and --json do not go together with it")
         made = rescoring.add_scores(Path(generated), add, root, where, allow_plugins=allow_plugins)
         raise typer.Exit(_say_added(made, generated))
     if reference is None:

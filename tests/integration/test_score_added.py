@@ -142,6 +142,14 @@ def test_a_measure_is_added_with_the_values_that_it_would_have_had(results):
     assert "0 scores added" in again.stdout
 
 
+@pytest.mark.parametrize("words", [("--samples", "64"), ("--size", "16"), ("--json",), ("--extractor", "cifar-v1")])
+def test_options_that_have_no_effect_on_added_scores_are_refused(results, words):
+    """Three of them were ignored without a word."""
+    done = gan_bench("score", results, "--add", "fid", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{words[0]} " in done.stderr.replace(",", " ")
+
+
 def test_a_measure_that_no_extractor_of_a_trial_gives_says_which_do(results):
     done = gan_bench("score", results, "--add", "clip_mmd")
     assert done.returncode == 1
