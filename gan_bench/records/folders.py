@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 from gan_bench.config.naming import means
 from gan_bench.config.trial import RESERVED_NAMES, directory_name, setting_key
 from gan_bench.core.errors import CopiedError, DamagedError, PutAsideError, RecordError, UnreadableError, UserError
-from gan_bench.core.text import plural, printable
+from gan_bench.core.text import at_home, plural, printable
 from gan_bench.records import schema
 from gan_bench.records.command import Command
 from gan_bench.records.json_files import REMEDY, read_known, read_optional, unreadable, without_remedy
-from gan_bench.records.layout import BASELINES, LEFT_OUT, PLAN, TRIAL, TRIALS, check_name, is_safe_name
+from gan_bench.records.layout import BASELINES, LEFT_OUT, PLAN, SUITE, TRIAL, TRIALS, check_name, is_safe_name
 from gan_bench.records.reader import Steps, StoredTrial, read_trial, with_config
 
 E = TypeVar("E", bound=RecordError)
@@ -132,11 +132,16 @@ def is_published(suite: Path, directory: str = "") -> bool:
 
 
 def command_of(folder: Path, plan: schema.PlanFile, suite: str) -> str:
-    """Return what continues the suite of a folder; nothing where that would begin it anew in the folder of its name."""
+    """Return what continues the suite of a folder; nothing where that would begin it anew in the folder of its name.
+
+    Of a suite that a program made it names the file that the folder keeps, wherever that lies now.
+    """
     command = Command.parse(printable(plan.get("command", "")))
     home = folder if folder.name == suite else folder.resolve()  # what a link of another name leads to
     if not command.words or home.name != suite:
         return ""
+    kept = str(Path(at_home(command.value("--results") or "results")) / suite / SUITE)
+    command = replace(command, words=tuple(str(home / SUITE) if word == kept else word for word in command.words))
     return str(command.without_places() if is_publication(folder) else command.at(home.parent))
 
 

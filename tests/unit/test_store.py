@@ -24,7 +24,7 @@ from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema, writer
 from gan_bench.records.earlier import Earlier
-from gan_bench.records.folders import fault_of, scan, suite_folders
+from gan_bench.records.folders import command_of, fault_of, plan_of, scan, suite_folders
 from gan_bench.records.json_files import parse_lines, without_remedy
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import suite_files, write_plan
@@ -414,3 +414,22 @@ def test_what_replaces_a_damaged_record_is_a_command_that_has_its_trial(tmp_path
         assert without_remedy(fault) == str(fault).removesuffix(f"; {remedy}")
         said = [text for check in verify(tmp_path) for text in (*check.faults, *check.remarks)]
         assert sum(text.endswith(remedy) for text in said) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        ("gan-bench run w1/tiny/suite.yaml --results w1 --seeds 4", "{}/tiny/suite.yaml --results {} --seeds 4"),
+        ("gan-bench run 'w 1/tiny/suite.yaml' --results 'w 1'", "{}/tiny/suite.yaml --results {}"),
+        ("gan-bench run results/tiny/suite.yaml", "{}/tiny/suite.yaml --results {}"),
+        ("gan-bench run tiny/suite.yaml --results .", "{}/tiny/suite.yaml --results {}"),
+        ("gan-bench run other/tiny/suite.yaml --results w1", "other/tiny/suite.yaml --results {}"),
+        ("gan-bench run w1/mine.yaml --results w1", "w1/mine.yaml --results {}"),
+        ("gan-bench run tiny --results w1", "tiny --results {}"),
+    ],
+)
+def test_a_moved_folder_s_command_names_the_suite_that_it_keeps(tmp_path, command, named):
+    """It named the file where the folder had been, which was gone."""
+    write_plan(tmp_path, "tiny", 1, [digits_trial(suite="tiny")], command)
+    folder = tmp_path / "tiny"
+    assert command_of(folder, plan_of(folder), "tiny") == f"gan-bench run {named.format(tmp_path, tmp_path)}"
