@@ -68,9 +68,10 @@ class ResultTables:
     """The records of a results folder as tidy frames; ``trial`` joins them.
 
     Attributes:
-        trials: One row per planned trial: trial, suite, name, setting, status, reason, every field of its config,
-            epochs_done, the four final means, seconds, images_per_second, peak_megabytes, device, device_name, path
-            as text.
+        trials: One row per planned trial: trial, name, setting, every field of its config, drawn (the fields that were
+            drawn at random), status, reason, epochs_done, the final means ``loss_d``, ``loss_g``, ``d_real`` and
+            ``d_fake``, train_seconds, evaluate_seconds, images_per_second, peak_megabytes, kilojoules, device,
+            device_name, threads, path as text.
         epochs: One row per trial and finished epoch: trial, epoch, the last batch's ``loss_d``, ``loss_g``, ``d_real``
             and ``d_fake``, the same as ``mean_…`` over the epoch, train_seconds so far.
         steps: One row per trial and logged step: trial, epoch, step, and the four values.

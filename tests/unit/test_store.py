@@ -6,7 +6,8 @@ import errno
 import hashlib
 import json
 import os
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from PIL import Image
 from support.studies import with_lr, write
 from support.trials import digits_trial
 
+from gan_bench.api import ResultTables, load
 from gan_bench.cli import app
-from gan_bench.config.trial import Trial
+from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.atomic import remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records import schema, writer
@@ -433,3 +435,13 @@ def test_a_moved_folder_s_command_names_the_suite_that_it_keeps(tmp_path, comman
     write_plan(tmp_path, "tiny", 1, [digits_trial(suite="tiny")], command)
     folder = tmp_path / "tiny"
     assert command_of(folder, plan_of(folder), "tiny") == f"gan-bench run {named.format(tmp_path, tmp_path)}"
+
+
+def test_the_columns_of_tables_are_documented(tmp_path):
+    """`seconds` was none, and four others were not named."""
+    write(tmp_path, digits_trial(), 50.0)
+    tables = load(tmp_path)
+    words = set(re.findall(r"\w+", ResultTables.__doc__.partition("epochs: One")[0]))
+    own = {each.name for each in fields(TrialConfig)} | {"suite"}
+    assert set(tables.trials.columns) - own <= words
+    assert "seconds" not in words
