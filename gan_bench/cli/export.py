@@ -262,8 +262,10 @@ def export(
     """
     if not suite_folders(existing(results)) or (tables := load(results)).trials.empty:
         raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
-    if kind != "parquet" and out.exists() and any(out.iterdir() if out.is_dir() else [out]):
-        raise UserError(f"{out} is not empty, and what is there would be mixed with this; choose another with --out")
+    if kind != "parquet":
+        check_output(out, (), "export")
+        if out.exists() and any(out.iterdir()):
+            raise UserError(f"{out} is not empty, and what is there would be mixed with it; choose another with --out")
     with writing(out, "another place"):
         if kind == "parquet":
             known = plural(len(tables.trials), "trial")

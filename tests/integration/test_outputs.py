@@ -19,7 +19,7 @@ FILES = {
     "parquet": ("export", "parquet", "{results}"),
     "moments": ("data", "stats", "digits", "--extractor", "lenet-mnist-v1"),
 }
-PUBLISH = {"publish": ("publish", "{results}")}
+FILLED = {"publish": ("publish", "{results}"), "tensorboard": ("export", "tensorboard", "{results}")}
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +78,9 @@ def test_a_file_of_one_s_own_stays(run, results, tmp_path, name):
     assert plan.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", [*FOLDERS, *PUBLISH])
+@pytest.mark.parametrize("name", [*FOLDERS, *FILLED])
 def test_records_are_no_place_to_write_to(run, results, tmp_path, name):
-    words, record = {**FOLDERS, **PUBLISH}[name], next(results.glob("*/*lr=0.0002*seed=0*"))
+    words, record = {**FOLDERS, **FILLED}[name], next(results.glob("*/*lr=0.0002*seed=0*"))
     before = content(results)
     (tmp_path / "link").symlink_to(record / "samples")
     for place in (record, record / "samples", record / "new", tmp_path / "link", record.parent):
