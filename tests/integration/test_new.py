@@ -72,7 +72,8 @@ def test_what_a_part_begins_with_passes_its_checks_and_trains(kind, tmp_path):
     done = gan_bench("run", suite, "--allow-plugins", "--results", tmp_path / "r", *words, "--executor", "inline")
     assert done.returncode == 0, done.stderr + done.stdout
     if kind == "architecture":
-        assert f"architecture={name},batch_size=64,seed=0: 1 epoch" in done.stdout, "no run is labelled as the recipe's own network"
+        label = f"architecture={name},batch_size=64,seed=0: 1 epoch"
+        assert label in done.stdout, "no run is labelled as the recipe's own network"
     (evaluations,) = (tmp_path / "r").glob("*/*/evaluations.jsonl")
     if kind in ("measure", "extractor"):
         assert name in evaluations.read_text()
