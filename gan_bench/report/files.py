@@ -13,9 +13,9 @@ from gan_bench.records.json_files import read_file
 from gan_bench.records.outputs import check_output
 
 WRITTEN = "files.txt"
-"""Lists the files of such a folder that the next one may remove."""
-_MARK = "# Written by gan_bench, which replaces and removes these files:"
-"""The first line of a list, which tells it from a user's own."""
+"""Lists the files of such a folder, which the next one may replace."""
+_MARK = "# Written by gan_bench, which may replace and remove these files:"
+"""The first line of a list, also when sorted, which tells it from a user's own."""
 
 
 class WrittenFiles:
@@ -23,23 +23,19 @@ class WrittenFiles:
 
     Args:
         folder: Where it goes.
-        listed: Pattern of the names that are listed; the rest is never removed.
+        removed: Pattern of the names that are removed where they are no longer made; the rest never is.
         name: What the list is called.
 
     Attributes:
         folder: Where it goes.
-        earlier: What the list of an earlier one names.
-        is_ours: Whether an earlier one was written there.
     """
 
-    def __init__(self, folder: Path, listed: str, name: str = WRITTEN) -> None:
-        self.folder, self._listed, self._name = folder, re.compile(listed), name
+    def __init__(self, folder: Path, removed: str, name: str = WRITTEN) -> None:
+        self.folder, self._removed, self._name = folder, re.compile(removed), name
         self._contents: dict[str, bytes | str] = {}
-        self.earlier: list[str] = []
-        self.is_ours = False
+        self._earlier = set[str]()
         with suppress(OSError, RecordError):  # where no list can be read, nothing goes
-            names = read_file(folder / name).decode(errors="replace").splitlines()
-            self.earlier, self.is_ours = list(filter(self._listed.fullmatch, names)), _MARK in names
+            self._earlier = set(read_file(folder / name).decode(errors="replace").splitlines())
 
     def add(self, name: str, content: bytes | str) -> Path:
         """Return where a file of the folder will be, once they are written."""
@@ -55,10 +51,8 @@ class WrittenFiles:
         Raises:
             UserError: There are some, or it is no folder to write to.
         """
-        names = [self._name, *self._contents]
-        if self.is_ours:
-            names = [name for name in self._contents if self._listed.fullmatch(name) and name not in self.earlier]
-        check_output(self.folder, names, what)
+        known = {self._name, *self._earlier} if _MARK in self._earlier else set[str]()
+        check_output(self.folder, [name for name in (self._name, *self._contents) if name not in known], what)
 
     def write(self, *kept: str) -> None:
         """Write the files, and remove what the earlier one wrote and this one did not: settings may have other names.
@@ -68,19 +62,19 @@ class WrittenFiles:
         Args:
             kept: Beginnings of names that stay all the same.
         """
-        gone = {name for name in self.earlier if not name.startswith(kept)} - set(self._contents)
-        names = {*self._contents, *self.earlier}
-        self.folder.mkdir(parents=True, exist_ok=True)
+        removable = set(filter(self._removed.fullmatch, self._earlier))
+        gone = {name for name in removable if not name.startswith(kept)} - set(self._contents)
+        names = {*self._contents, *self._earlier}
+        for name in self._contents:
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
         self._write_list(names)
         for name, content in self._contents.items():
-            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.folder / name, content)
         for name in gone:
             (self.folder / name).unlink(missing_ok=True)
-        for place in {(self.folder / name).parent for name in (self._name, *names)}:
+        for place in {(self.folder / name).parent for name in (self._name, *self._contents, *removable)}:
             remove_leftovers(place)
         self._write_list(names - gone)
 
     def _write_list(self, names: Iterable[str]) -> None:
-        listed = sorted(filter(self._listed.fullmatch, names))
-        write_atomically(self.folder / self._name, "".join(f"{name}\n" for name in (_MARK, *listed)))
+        write_atomically(self.folder / self._name, "".join(f"{name}\n" for name in sorted({_MARK, *names})))

@@ -44,7 +44,7 @@ MARK = "<title>gan_bench board</title>"
 """Tells the page of a board from a user's own."""
 CARDS = "cards"
 LIST = "board-files.txt"
-"""Lists the files that the next board in the folder may remove; a report there has a list of its own."""
+"""Lists the files that the next board in the folder may replace; a report there has a list of its own."""
 NAMED = 3
 """Publications that a sentence names."""
 NARROW = ("grouped", "label", "median")
@@ -114,8 +114,7 @@ def build_board(folders: Sequence[Path], out: Path) -> Board:
     Raises:
         UserError: A folder holds nothing that can be shown, or the site cannot be written.
     """
-    is_board = holds(out / "index.html", MARK)
-    check_output(out, () if is_board else ["index.html"], "board")
+    check_output(out, () if holds(out / "index.html", MARK) else ["index.html"], "board")
     rows, left = read_board(folders)
     keys = sorted({entry.key for entry in rows}, key=lambda key: (key.profile == "quick", key))
     several = [key for key in keys if any(other != key and replace(other, images=key.images) == key for other in keys)]
@@ -131,7 +130,6 @@ def build_board(folders: Sequence[Path], out: Path) -> Board:
         )
         files.add("board.md", f"# Board\n\n{text}\n")
         files.add("index.html", _page(made, left))
-        files.is_ours |= is_board
         files.refuse_others("board")
         files.write()
     except OSError as error:
