@@ -8,7 +8,8 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, cast
@@ -277,7 +278,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ["MPLBACKEND"] = "agg"  # plots go to files; a name that Matplotlib does not know would end its import
     words = [at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     try:
-        with progress_listener(PreparationLines(console(stderr=True))):
+        with progress_listener(PreparationLines(console(stderr=True))), _plain_warnings():
             _check_words(words)
             _check_folder()
             sys.exit(_commands(words, prog_name="gan-bench", standalone_mode=False))
@@ -295,6 +296,19 @@ def main(arguments: list[str] | None = None) -> None:
         _exit_with(BROKEN_PIPE)
     except OSError as error:
         _exit_with(2, _refusal(error, words))
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Say warnings in a line each, as a run does; Python would name lines of code of gan_bench's own."""
+
+    def say(message: Warning | str) -> None:
+        with contextlib.suppress(OSError):
+            console(stderr=True).say(f"warning: {message}", style="yellow")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: say(message)
+        yield
 
 
 def _refusal(error: OSError, words: list[str]) -> str:

@@ -72,6 +72,7 @@ def _entries(registry: Registry[T], text: Callable[[T], str]) -> Iterator[tuple[
             yield name, text(registry[name]) + (f" [{source.name} {source.version}".rstrip() + "]" if source else "")
         except UserError as error:
             yield name, f"broken: {error}"
+    yield from ((name, f"broken: {why}") for name, why in registry.broken.items())
 
 
 _LISTS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {

@@ -69,8 +69,10 @@ def load_plugin(path: Path, sha256: str | None = None) -> Source:
         )
         where = f", line {line}" if line else ""
         remedy = "repair it"
-        if isinstance(error, ImportError) and (isinstance(error, ModuleNotFoundError) or "relative" in str(error)):
+        if isinstance(error, ModuleNotFoundError):
             remedy = "a plug-in imports installed packages alone: install it, or name its folder in PYTHONPATH"
+        elif isinstance(error, ImportError) and "relative" in str(error):
+            remedy = "a plug-in is of no package: import the module by its name, and name its folder in PYTHONPATH"
         raise UserError(f"the plug-in {path} cannot be loaded ({brief(error)}{where}); {remedy}") from None
     _loaded[place] = digest
     return source

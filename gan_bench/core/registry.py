@@ -70,6 +70,9 @@ class Registry(Mapping[str, T], Generic[T]):
         in_scores: Whether names enter those of scores, and so keys of MLflow and files: commas and brackets would end
             them there.
         refuse: Says what is wrong with an entry that gan_bench does not ship, or None.
+
+    Attributes:
+        broken: What is wrong with entries that were left out, by name.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self._digests: dict[str, tuple[T, str, str]] = {}
         self._found: dict[str, list[EntryPoint]] | None = None
         self._all_count = all_count
+        self.broken: dict[str, str] = {}
         REGISTRIES[plural] = self
 
     def register(self, name: str, entry: T) -> T:
@@ -232,7 +236,9 @@ class Registry(Mapping[str, T], Generic[T]):
             return self._entries[name]
         if name in self.points():
             return self._load(name)
-        raise UserError(f'unknown {self.kind} "{as_typed(name)}" ({self.hint(name)})') from None
+        raise UserError(
+            self.broken.get(name) or f'unknown {self.kind} "{as_typed(name)}" ({self.hint(name)})'
+        ) from None
 
     def get(self, name: str, default: T | None = None) -> T | None:  # type: ignore[override]
         """Return an entry, or another value where there is none, as every mapping does."""
@@ -297,6 +303,7 @@ class Registry(Mapping[str, T], Generic[T]):
                 self._load(name)
             except UserError as error:
                 del self.points()[name]  # type: ignore[attr-defined]  # it is said once
+                self.broken[name] = str(error)
                 warnings.warn(f"left out: {error}", RuntimeWarning, stacklevel=2)
 
 

@@ -128,6 +128,20 @@ def test_a_broken_package_fails_its_users_and_nobody_else(tmp_path, installed):
     assert "broken: the architecture" in others.stdout
 
 
+def test_a_broken_measure_of_a_package_is_a_line(tmp_path, installed):
+    """It was a warning of Python's, with lines of code, and no list named it."""
+    folder, there = installed
+    (folder / "my_parts/measures.py").write_text("raise RuntimeError('no such card')\n")
+    why = 'the measure "brightness" of my-parts 1.0 cannot be loaded (RuntimeError: no such card); repair or uninstall'
+    for words in (("list", "measures"), ("show", "brightness")):
+        done = gan_bench(*words, env=there)
+        said = " ".join(done.stderr.split())
+        assert said.startswith(f"warning: left out: {why} my-parts")
+        assert "RuntimeWarning" not in said
+        assert (f"broken: {why}" in done.stdout) == (words[0] == "list")
+        assert (f"error: {why}" in said, done.returncode == 2) == (words[0] == "show",) * 2, said
+
+
 FILE = """\
 import gan_bench as gb
 from torch import nn

@@ -231,7 +231,7 @@ def test_a_file_registers_parts_and_runs_again_only_when_it_changed(table, tmp_p
         ("import sys; sys.exit(1)\n", "SystemExit: 1"),
         ("def (\n", "SyntaxError"),
         ("from helper_beside import x\n", "install it, or name its folder in PYTHONPATH"),
-        ("from . import helper_beside\n", "install it, or name its folder in PYTHONPATH"),
+        ("from . import helper_beside\n", "import the module by its name, and name its folder in PYTHONPATH"),
     ],
 )
 def test_a_file_that_fails_leaves_nothing_behind(table, tmp_path, text, said):
