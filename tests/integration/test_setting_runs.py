@@ -172,7 +172,7 @@ def test_settings_that_failed_say_so(tmp_path):
         write(results, trial, 20.0 + seed, status=failed)
     sync(results)
     said = {run.data.params["lr_g"]: (run.info.status, run.data.tags["verdict"]) for run in runs(results)[0]}
-    assert said["0.0002"] == ("FINISHED", "best: no other is decidedly worse")
+    assert said["0.0002"] == ("FINISHED", "best: not judged")
     assert said["0.0003"] == (
         "FINISHED",
         "not judged: lr 2e-4 failed in none, lr 3e-4 in 1 of 3",
