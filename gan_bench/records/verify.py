@@ -204,10 +204,12 @@ def _name_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
 
 
 def _beside(stored: StoredTrial, home: Path) -> str:
-    """Return that a record lies beside that of its trial as a copy, or beside what is left of that."""
+    """Return that a record lies beside that of its trial as a copy, or is whole beside what is left of that."""
     with contextlib.suppress(RecordError):  # what cannot be read may be whole
-        there = Earlier(RecordDirectory(home))
-        if stored.record and (there.record is None or there.damage()):
+        here, there = Earlier(RecordDirectory(stored.path)), Earlier(RecordDirectory(home))
+        is_whole = here.status in (Status.DONE, Status.DIVERGED) and not here.damage()
+        goes_on = there.directory.has_checkpoint or trial_lock(there.directory).holder()
+        if is_whole and not goes_on and (there.record is None or there.damage()):
             left = f"its trial's own directory, {home.name}, holds no whole record of it"
             return f"{left}: move that one elsewhere, and rename this one to it"
     return str(CopiedError(stored.path, home))
@@ -319,10 +321,12 @@ def _end_faults(
 
 def _lost_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
     """Yield what a trial that has not ended has lost, so that the next run cannot continue it."""
-    directory = RecordDirectory(stored.path)
-    if directory.has_checkpoint or trial_lock(directory).holder() or is_published(stored.path.parent, stored.path.name):
-        return
-    if lost := Earlier(directory).lost(config.epochs):
+    directory, now = RecordDirectory(stored.path), Earlier(RecordDirectory(stored.path))
+    if stored.withdrawn or stored.path != home_of(stored) or is_published(stored.path.parent, stored.path.name):
+        return  # no run goes on with it
+    if directory.has_checkpoint or trial_lock(directory).holder() or bool(now.record) != bool(stored.record):
+        return  # nothing is lost, or it has just ended
+    if lost := now.lost(config.epochs):
         yield f"{lost}; the next run keeps it in {DAMAGED} and trains the trial"
 
 

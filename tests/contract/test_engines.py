@@ -578,6 +578,12 @@ def test_a_loss_that_mixes_trials_trains_them_alone(registries, changes):
     assert not can_group(engines("mnist-mlp-z100", (FastEngine, FastEngine)))
 
 
+def test_a_loss_whose_spread_of_one_output_is_none_trains_together(registries):
+    spread = replace(LOSSES["non_saturating"], generator=lambda fake: -fake.mean(-1) + fake.std(-1))
+    registries(LOSSES, non_saturating=spread)
+    assert can_group(engines("mnist-mlp-z100", (FastEngine, FastEngine)))
+
+
 class HandWritten(nn.Module):
     """Batch-norm as a textbook writes it: its statistics are new tensors after every batch."""
 

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from gan_bench.cli.app import main
 from gan_bench.execution.preflight.estimate import Pace
 from gan_bench.records.audits import read_audits
 from gan_bench.records.layout import AUDIT, RecordDirectory
+from gan_bench.records.lock import trial_lock
 from gan_bench.records.publish import publish
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import best_scores
@@ -284,6 +286,24 @@ def test_a_whole_record_beside_what_is_left_of_its_trial_s_own_is_to_be_named_ba
     (check,) = (each for each in verify(results) if each.name == copy.name)
     own = f"its trial's own directory, {record.path.name}, holds no whole record of it"
     assert check.faults == (f"{own}: move that one elsewhere, and rename this one to it",)
+
+
+@pytest.mark.parametrize("home", ["goes on", "runs", "is as damaged"])
+def test_an_older_copy_takes_the_place_of_no_record_that_is_no_worse(results, home):
+    """It was to take that of a trial that was running, or interrupted."""
+    record, *_ = records(results)
+    copy = record.path.with_name(f"best--{record.path.name[-8:]}")
+    shutil.copytree(record.path, copy)
+    record.record.unlink()
+    if home == "goes on":
+        record.checkpoint.write_bytes(b"")
+    if home == "is as damaged":
+        (copy / "generator.safetensors").write_bytes(b"")
+    with trial_lock(record) if home == "runs" else nullcontext() as lock:
+        assert lock is None or lock.acquire() is None
+        (check,) = (each for each in verify(results) if each.name == copy.name)
+    assert check.faults[0].startswith(f"{copy} is a copy of {record.path}, and a trial counts once"), check.faults
+    assert not any("the next run" in fault for fault in check.faults)
 
 
 def test_a_renamed_record_of_a_publication_may_miss_what_was_left_out(results, tmp_path):

@@ -320,4 +320,13 @@ def test_where_no_setting_has_a_score_in_both_folders_nothing_is_judged(tmp_path
         for seed in range(3):
             write(tmp_path / name, digits_trial(seed=seed), 20.0, status=Status.FAILED)
     found = compare(tmp_path / "old", tmp_path / "new")
-    assert (found.exit_code, found.unsure) == (3, ["no setting has a score in both folders"])
+    assert (found.exit_code, found.unsure) == (3, ["no trial has a score in both folders"])
+
+
+@pytest.mark.parametrize("worse", [True, False])
+def test_who_diverged_did_not_do_so_unseen(worse):
+    """Of runs that nobody had looked at for collapses it was not said that all of them diverge now."""
+    fids, all_of_it = fids_of(np.random.default_rng(2), np.zeros((2, 5)), (2, 5)), {(1, seed) for seed in range(5)}
+    sides = side(fids, unseen=all_of_it), side(fids, diverged=all_of_it)
+    (counted,) = (each for each in collapses(*(sides if worse else sides[::-1])) if each.old != each.new)
+    assert (counted.old, counted.new, counted.runs) == ((0, 5, 5) if worse else (5, 0, 5))

@@ -207,7 +207,8 @@ def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: fl
     if not common:
         return Comparison([], worse=[], unsure=left_out, differences=aside) if left_out else None
     settings = setting_changes(old_studies, new_studies, tolerance)
-    runs = CollapseChanges.of(collapses(old_studies, new_studies))
+    counted = list(collapses(old_studies, new_studies))
+    runs = CollapseChanges.of(counted)
     ended = [trial for trial in trials if trial.verdict]
     settings.sort(key=lambda each: each.verdict in _UNCHANGED)  # stable: what changed comes first
     tables = []
@@ -231,7 +232,7 @@ def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: fl
             for kind in said}  # fmt: skip
     lost = runs.without_scores(told["worse"])
     elsewhere = set[tuple[str, str]]().union(*told.values(), lost)
-    nothing = [] if settings or lost else ["no setting has a score in both folders"]
+    nothing = [] if settings or counted else ["no trial has a score in both folders"]
     return Comparison(
         tables,
         worse=[*ended_worse(ended), *said["worse"], *runs.worse_beside(told["worse"])],
