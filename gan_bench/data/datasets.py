@@ -25,6 +25,7 @@ from gan_bench.data.readers import (
     cifar10_source,
     fetch_cats,
     fetch_cifar10,
+    fetch_command,
     fetch_mnist,
     mnist_source,
     read_cats,
@@ -182,7 +183,7 @@ def _asking(dataset: Dataset, folder: Path) -> Iterator[None]:
         except FileNotFoundError as error:
             if dataset.fetch is None:
                 raise
-            remedy = f"get it with `gan-bench data fetch {dataset.name}`, or name its folder with --data"
+            remedy = f"get it with {fetch_command(dataset.name, folder)}, or name its folder with --data"
             raise DataError(f"{dataset.name} is not in {folder} ({brief(error)}); {remedy}") from error
 
 
@@ -232,7 +233,7 @@ def verify(dataset: Dataset, folder: Path, split: Split) -> int:
     if len(images) != dataset.counts[split]:
         raise DataError(
             f"{dataset.name} in {folder} has {len(images):,} {split} images, not {dataset.counts[split]:,}; "
-            f"get it again with `gan-bench data fetch {dataset.name}`"
+            f"get it again with {fetch_command(dataset.name, folder)}"
         )
     return len(images)
 

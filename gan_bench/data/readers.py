@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -31,6 +32,12 @@ MNIST_FILES: dict[Split, dict[str, str]] = {
 """SHA-256 of the four original, unpacked files."""
 
 
+def fetch_command(name: str, folder: Path) -> str:
+    """Return the command that downloads a dataset into a folder, which the variable or --data may name elsewhere."""
+    to = "" if folder == Path("data") else f" --to {shlex.quote(str(folder))}"
+    return f"`gan-bench data fetch {name}{to}`"
+
+
 def read_mnist(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
     """Read a split from the four original files, whose digests must be right."""
     raw = mnist_source(folder)
@@ -41,12 +48,12 @@ def read_mnist(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
         except OSError as error:
             raise DataError(
                 f"MNIST file {path} cannot be read ({error.strerror}); "
-                "get it with `gan-bench data fetch mnist`, or name the folder that MNIST/raw lies in with --data"
+                f"get it with {fetch_command('mnist', folder)}, or name the folder that MNIST/raw lies in with --data"
             ) from None
         if digest != expected:
             raise DataError(
                 f"MNIST file {path} is damaged or truncated (its SHA-256 is not the original's); "
-                "delete it and get it again with `gan-bench data fetch mnist`"
+                f"delete it and get it again with {fetch_command('mnist', folder)}"
             )
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
@@ -127,7 +134,7 @@ def _find(folder: Path, *names: str) -> Path:
         return longer[0]
     raise DataError(
         f"{name} is not in {folder} (neither a folder {' or '.join(names)} with files nor a zip file {name}.zip or "
-        f"{name}-*.zip); get it with `gan-bench data fetch {name}`, or name the folder that it lies in with --data"
+        f"{name}-*.zip); get it with {fetch_command(name, folder)}, or name the folder that it lies in with --data"
     )
 
 
@@ -179,7 +186,7 @@ def read_cifar10(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
     except RuntimeError:
         raise DataError(
             f"CIFAR-10 in {folder / 'cifar-10-batches-py'} is incomplete or damaged; "
-            "delete it and get it again with `gan-bench data fetch cifar10`"
+            f"delete it and get it again with {fetch_command('cifar10', folder)}"
         ) from None
     return torch.from_numpy(opened.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(opened.targets)
 

@@ -30,7 +30,7 @@ from gan_bench.tracking.entities import (
 from gan_bench.tracking.images import LOGGED_TAG
 from gan_bench.tracking.mirror import Mirror, MirroredRun, SettingRun, SuiteRuns
 from gan_bench.tracking.store import OWN_TAG, TrackingStore, link_into, may_be_copied, own_tag_value, tags_we_wrote
-from gan_bench.tracking.views import View, note, stale_views, views
+from gan_bench.tracking.views import View, is_edited, note, stale_views, views
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -48,12 +48,16 @@ def save_views(store: TrackingStore, runs: SuiteRuns) -> list[View]:
     extractors = list(dict.fromkeys(studies.values())) or sorted({each.partition(".")[2] for each in runs.scores})
     if not extractors:
         return []
-    made, experiment = views(extractors, int(time.time() * 1000), studies, runs.columns, runs.scores), runs.experiment
+    now, experiment = int(time.time() * 1000), runs.experiment
+    made = views(extractors, now, studies, runs.columns, runs.scores, store.identity)
     try:
-        for tag in stale_views(store.client.get_experiment(experiment).tags, made):
+        there = store.client.get_experiment(experiment).tags
+        for tag in stale_views(there, made, store.identity):
             with contextlib.suppress(Exception):  # another results folder on the same server has just deleted it
                 store.client.delete_experiment_tag(experiment, tag)
         for view in made:
+            if is_edited(there, view.tag):
+                continue
             _tag(store, experiment, view.tag, view.value)
         _describe(store, experiment, note(runs.suite, _answer_text(store, runs.suite)))
     except Exception:

@@ -28,7 +28,7 @@ _LOCATIONS = (
 
 _OWNERS = """
     SELECT r.run_uuid, r.artifact_uri, o.value FROM runs r
-    JOIN tags o ON o.run_uuid = r.run_uuid AND o.key = ?
+    LEFT JOIN tags o ON o.run_uuid = r.run_uuid AND o.key = ?
     WHERE r.lifecycle_stage = 'active'
 """
 _OWN_EXPERIMENTS = """
@@ -44,7 +44,7 @@ class _Run(NamedTuple):
 
     id: str
     uri: str | None
-    owner: str
+    owner: str | None
 
     @property
     def place(self) -> str:
@@ -57,8 +57,8 @@ def adopt_runs(results: Path, identity: str) -> None:
     """Rewrite the owner and the artifact paths of runs after their results folder was moved or copied.
 
     Runs of the folder, in the database beside it, get its present identity and place. Others may have brought records
-    of their own into that database, by its path or through a server: these stay as they are. MLflow has no call for
-    either change.
+    of their own into that database, by its path or through a server: these stay as they are. Files of a user's own
+    runs that were moved along are found where they are now. MLflow has no call for either change.
 
     Raises:
         UserError: Another process has locked it.
@@ -66,13 +66,16 @@ def adopt_runs(results: Path, identity: str) -> None:
     here, file = (results.resolve() / ARTIFACTS).as_uri(), results / DATABASE
     try:
         with contextlib.closing(sqlite3.connect(file)) as database, database:
-            runs = [_Run(*row) for row in database.execute(_OWNERS, (RESULTS_TAG,))]
+            every = [_Run(*row) for row in database.execute(_OWNERS, (RESULTS_TAG,))]
+            runs = [run for run in every if run.owner is not None]
             adopted = _of_earlier_identities(runs, results, here, identity)
             change = "UPDATE tags SET value = ? WHERE key = ? AND run_uuid = ?"
             database.executemany(change, [(identity, RESULTS_TAG, run.id) for run in adopted])
             mine = [*adopted, *(run for run in runs if run.owner == identity)]
             places = {run.place for run in mine} - {"", here}
-            moved = [(here + str(run.uri)[len(run.place) :], run.id) for run in mine if run.place in places]
+            gone = {place for place in places if not _place_exists(place)}  # with what users' own runs have there
+            with_them = [*mine, *(run for run in every if run.owner is None and run.place in gone)]
+            moved = [(here + str(run.uri)[len(run.place) :], run.id) for run in with_them if run.place in places]
             database.executemany("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", moved)
             own = [str(uri) for (uri,) in database.execute(_OWN_EXPERIMENTS, (RESULTS_TAG,))]
             places |= {found[1] for uri in own if (found := _KEPT.fullmatch(uri)) and not _place_exists(found[1])}
@@ -93,7 +96,7 @@ def _of_earlier_identities(runs: list[_Run], results: Path, here: str, identity:
     owners = {run.owner for run in runs}
     if identity in owners:
         return []
-    copied = {owner for owner in owners if _is_copy_of(owner, results, identity)}
+    copied = {owner for owner in owners if owner and _is_copy_of(owner, results, identity)}
     return [run for run in runs if run.owner in copied or run.place == here]
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,6 @@ from gan_bench.tracking.mirror import Mirror
 from gan_bench.tracking.server import shown
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 ALIAS = "champion"
@@ -76,7 +75,7 @@ def register(results: Path, uri: str, prefix: str, trial: Path, apart: Sequence[
         mirrored = mirror.sync(trial)
         if mirrored is None:
             raise UserError(f"{trial} has no {directory.environment.name}, so it has no run in MLflow; run it again")
-        _open(mirror.store.client, name)
+        _open(mirror, name)
         run = mirror.store.client.get_run(mirrored.run_id)
         weights = hashlib.sha256(directory.weights.read_bytes()).hexdigest()
         version = _version_of(mirror, name, weights)
@@ -91,15 +90,31 @@ def register(results: Path, uri: str, prefix: str, trial: Path, apart: Sequence[
     return f"models:/{name}/{version}"
 
 
-def _open(client: MlflowClient, name: str) -> None:
-    """Make a model's entry in the registry if need be: who may not write there learns it before files are sent."""
+def _open(mirror: Mirror, name: str) -> None:
+    """Make a model's entry in the registry if need be: who may not write there learns it before files are sent.
+
+    Raises:
+        UserError: Its champion is of another results folder, or a user's own.
+    """
     from mlflow.exceptions import MlflowException
 
+    client = mirror.store.client
     try:
         client.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+    champion = client.get_registered_model(name).aliases.get(ALIAS)
+    if champion is None:
+        return
+    with suppress(MlflowException):  # its run is gone for good, and nobody's
+        version = client.get_model_version(name, champion)
+        if WEIGHTS_TAG not in version.tags or not mirror.store.is_mine(client.get_run(str(version.run_id))):
+            whose = "another results folder" if WEIGHTS_TAG in version.tags else "another program"
+            raise UserError(
+                f'"{ALIAS}" of the model {name} is version {champion}, of {whose}; '
+                "name one of your own with --experiment-prefix, or take the alias away first"
+            )
 
 
 def _version_of(mirror: Mirror, name: str, weights: str) -> str | None:

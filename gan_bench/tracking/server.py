@@ -285,6 +285,10 @@ _HINTS = {
     "filesystem tracking backend": (
         "this MLflow writes no folders of files: name a database, such as sqlite:///mlflow.db, or a server"
     ),
+    "out-of-date database schema": (
+        "copy the database, then upgrade it with `mlflow db upgrade URI`, or install the MLflow that made it; from an "
+        "empty one gan-bench sync makes all of it again from the records"
+    ),
     "disk is full|No space left": "free some space there, and run it again",
     "unsupported URI": (
         "a server's address begins with http:// or https://, a database's with sqlite:/// or postgresql://"

@@ -7,6 +7,7 @@ zlib-compressed, base64-coded state of its page. A version that reads it otherwi
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import zlib
@@ -57,6 +58,7 @@ def views(
     studies: Mapping[str, str],
     differing: Sequence[str],
     scores: Container[str],
+    owner: str = "",
 ) -> tuple[View, ...]:
     """Make the views of an experiment: for every ranking its settings as a leaderboard and as curves, and all trials.
 
@@ -66,34 +68,52 @@ def views(
         studies: The rankings of the suite's last report with their extractors; ranks of different ones do not compare.
         differing: Parameters that tell settings apart, the columns of a leaderboard.
         scores: What was logged, as ``METRIC.EXTRACTOR``; not every extractor gives every score.
+        owner: Identity of the results folder whose views they are.
     """
 
     def shown_of(extractor: str) -> list[str]:
         return [name for name in measures_with("summary") if f"{name}.{extractor}" in scores]
 
-    several = studies if len(studies) > 1 else {"": extractors[0]}
     made, rank = [], f"{primary_measure()}.rank"
-    for study, extractor in several.items():
-        name = f"{study}, {extractor}" if study else extractor
+    for study, extractor in (studies or {"": extractors[0]}).items():
+        name = f"{study}, {extractor}" if len(studies) > 1 else extractor
         shown = _setting_columns(differing, shown_of(extractor))
         only = f"{SETTINGS_ONLY} AND tags.study = '{study}'" if study else SETTINGS_ONLY
-        made.append(_view(f"{KINDS[0]} ({name})", now_ms, only, shown, rank))
-        made.append(_view(f"{KINDS[1]} ({name})", now_ms, only, shown, rank, _charts(extractor, shown_of(extractor))))
+        made.append(_view(f"{KINDS[0]} ({name})", now_ms, only, shown, rank, owner=owner))
+        charts = _charts(extractor, shown_of(extractor))
+        made.append(_view(f"{KINDS[1]} ({name})", now_ms, only, shown, rank, charts, owner=owner))
     up = MEASURES[primary_measure()].lower_is_better
     for extractor in extractors:
         columns = [f"metrics.`eval/{metric}.{extractor}`" for metric in shown_of(extractor)]
         trials = [*columns, *(f"params.`{name}`" for name in (*PARAMS, "seed")), "attributes.`Duration`"]
         key = f"eval/{primary_measure()}.{extractor}"
-        made.append(_view(f"{KINDS[2]} ({extractor})", now_ms, TRIALS_ONLY, trials, key, ascending=up))
+        made.append(_view(f"{KINDS[2]} ({extractor})", now_ms, TRIALS_ONLY, trials, key, ascending=up, owner=owner))
     return tuple(made)
 
 
-def stale_views(tags: Mapping[str, str], made: Sequence[View]) -> list[str]:
-    """Return the tags of views that an earlier report made and this one does not: their rankings are others now."""
-    ours = tuple(f"{kind} (" for kind in KINDS)
+def stale_views(tags: Mapping[str, str], made: Sequence[View], owner: str) -> list[str]:
+    """Return the tags of views that an earlier report of a results folder made and this one does not."""
     current = {view.tag for view in made}
-    return [tag for tag, value in tags.items()
-            if tag.startswith(VIEW_TAG) and tag not in current and _view_name(value).startswith(ours)]  # fmt: skip
+    return [tag for tag, value in tags.items() if tag not in current and _maker_of(tag, value) == owner]
+
+
+def is_edited(tags: Mapping[str, str], tag: str) -> bool:
+    """True if a view is there that a user saved, or changed after a report had made it."""
+    return tag in tags and not _maker_of(tag, tags[tag])
+
+
+def _maker_of(tag: str, value: str) -> str:
+    """Return the identity of the results folder whose report made a view that is as it was made, or nothing."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        view = json.loads(value)
+        owner, _, digest = str(view["gan_bench"]).rpartition(" ")
+        if tag.startswith(VIEW_TAG) and digest == _digest(str(view["state"])):
+            return owner
+    return ""
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _setting_columns(differing: Sequence[str], measures: Sequence[str]) -> list[str]:
@@ -173,6 +193,7 @@ def _view(
     charts: Mapping[str, object] | None = None,
     *,
     ascending: bool = True,
+    owner: str,
 ) -> View:
     state: dict[str, object] = {
         "searchFilter": only,
@@ -184,9 +205,10 @@ def _view(
         "groupBy": None,
         **(charts or {}),
     }
-    packed = base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()
-    share_key = hashlib.sha256(title.lower().encode()).hexdigest()[:16]
-    value = {"name": title, "createdAt": now_ms, "updatedAt": now_ms, "state": f"deflate;{packed}"}
+    packed = f"deflate;{base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()}"
+    share_key = _digest(title.lower())
+    value = {"name": title, "createdAt": now_ms, "updatedAt": now_ms, "state": packed}
+    value["gan_bench"] = f"{owner} {_digest(packed)}"
     return View(title, f"{VIEW_TAG}{share_key}", json.dumps(value), share_key, charts is not None)
 
 

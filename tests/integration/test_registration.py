@@ -212,3 +212,23 @@ def test_a_model_makes_as_many_images_as_it_is_asked_for(results, uri, recwarn):
     with pytest.raises(Exception, match="the number of images must be 0 or more, not -1"):
         model.predict(-1)
     assert not [each for each in recwarn if "type hints" in str(each.message)]
+
+
+def test_a_champion_of_others_stays_theirs(results, uri, tmp_path):
+    """A model of a user's own lost its alias without a word, and two folders took it from each other."""
+    register(results, uri, "first/", trial_of(results))
+    shutil.copytree(results, tmp_path / "other", ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts"))
+    (tmp_path / "other" / "results.json").unlink(missing_ok=True)
+    with pytest.raises(UserError, match=r'"champion" of the model first-test is version 1, of another results folder'):
+        register(tmp_path / "other", uri, "first/", trial_of(tmp_path / "other"))
+    assert register(results, uri, "first/", trial_of(results)) == "models:/first-test/1"
+    client = MlflowClient(uri)
+    client.create_registered_model("own-test")
+    (tmp_path / "model").mkdir()
+    version = client.create_model_version("own-test", (tmp_path / "model").as_uri())
+    client.set_registered_model_alias("own-test", "champion", version.version)
+    with pytest.raises(
+        UserError, match=r"of the model own-test is version 1, of another program; name one of your own"
+    ):
+        register(results, uri, "own/", trial_of(results))
+    assert len(client.search_model_versions("name='own-test'")) == 1

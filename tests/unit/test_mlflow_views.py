@@ -12,13 +12,13 @@ import pytest
 from gan_bench.config.measures import MEASURES
 from gan_bench.tracking import views as tracking_views
 from gan_bench.tracking.entities import colour
-from gan_bench.tracking.views import VIEW_TAG, differing_params, link, note, stale_views, views
+from gan_bench.tracking.views import VIEW_TAG, differing_params, is_edited, link, note, stale_views, views
 
 
-def views_of(*extractors, studies=(), scores=None):
+def views_of(*extractors, studies=(), scores=None, owner="me"):
     """Return the views of what these extractors score: all measures, unless some are named."""
     every = {f"{name}.{extractor}" for name in MEASURES for extractor in extractors}
-    return views(extractors, 5, dict(studies), tracking_views.PARAMS, every if scores is None else scores)
+    return views(extractors, 5, dict(studies), tracking_views.PARAMS, every if scores is None else scores, owner)
 
 
 LEADERBOARD, CURVES, TRIALS = views_of("lenet-mnist-v1")
@@ -91,7 +91,24 @@ def test_each_ranking_shows_the_scores_of_its_extractor_and_earlier_views_go():
     assert list(keys.values()) == ["eval/fid.lenet-mnist-v1", "eval/fid.cifar-v1"]
     mine = json.dumps({"name": "Leaderboard of my own"})
     tags = {view.tag: view.value for view in (LEADERBOARD, CURVES, TRIALS)} | {f"{VIEW_TAG}mine": mine, "other": "x"}
-    assert stale_views(tags, found) == [LEADERBOARD.tag, CURVES.tag], "they would rank what does not compare"
+    assert stale_views(tags, found, "me") == [LEADERBOARD.tag, CURVES.tag], "they would rank what does not compare"
+
+
+def test_views_of_others_and_changed_ones_stay_as_they_are():
+    """A user's view called as ours, one of ours that a user had changed, and those of another folder were removed."""
+    changed = json.loads(LEADERBOARD.value) | {"state": json.loads(CURVES.value)["state"]}
+    (theirs, *_) = views_of("lenet-mnist-v1", studies={"all-full-digits": "lenet-mnist-v1"}, owner="another folder")
+    own = json.dumps({"name": "Leaderboard (with my columns)", "state": "deflate;x"})
+    tags = {LEADERBOARD.tag: json.dumps(changed), f"{VIEW_TAG}{theirs.share_key}x": theirs.value, f"{VIEW_TAG}1": own}
+    assert stale_views(tags, (), "me") == []
+    assert [is_edited(tags, tag) for tag in (*tags, CURVES.tag)] == [True, False, True, False]
+    assert stale_views(tags, (), "another folder") == [f"{VIEW_TAG}{theirs.share_key}x"]
+
+
+def test_a_lone_ranking_has_the_runs_of_its_study_alone():
+    (board, *_) = views_of("lenet-mnist-v1", studies={"all-full-digits": "lenet-mnist-v1"})
+    assert board.name == "Leaderboard (lenet-mnist-v1)"
+    assert state_of(board)["searchFilter"].endswith("AND tags.study = 'all-full-digits'")
 
 
 def columns_of(*configs):

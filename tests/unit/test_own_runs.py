@@ -125,3 +125,16 @@ def test_a_locked_database_is_said_and_changed_by_nobody(results, monkeypatch):
             adopt_runs(results, MINE)
     adopt_runs(results, MINE)
     assert found(results)["a"][0] == MINE
+
+
+def test_files_of_a_user_s_own_runs_that_were_moved_along_are_where_they_are_now(results, tmp_path):
+    """MLflow listed none of them. Those that lie elsewhere, or where the folder still is, stay."""
+    away = tmp_path / "away"
+    away.mkdir()
+    put(results, ("a", MINE, tmp_path / "before", {}), ("b", None, tmp_path / "before", {}), ("c", None, away, {}))
+    adopt_runs(results, MINE)
+    assert {name: uri for name, (_, uri) in found(results).items()} == {
+        "a": results.as_uri(),
+        "b": results.as_uri(),
+        "c": away.as_uri(),
+    }

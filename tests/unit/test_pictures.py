@@ -9,6 +9,7 @@ import os
 import shutil
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from gan_bench.data.image_files import decode, fit
 from gan_bench.data.image_folders import NESTED, UNDECODED, prepare_images
 from gan_bench.data.image_source import open_source
 from gan_bench.data.own_images import register_folder
-from gan_bench.data.readers import cats_source, cifar10_source
+from gan_bench.data.readers import cats_source, cifar10_source, read_mnist
 
 COLOUR = Transform(size=8, channels=3)
 
@@ -312,11 +313,22 @@ def test_a_dataset_that_is_not_there_is_said_with_what_is_read_and_the_remedy(tm
     (tmp_path / "Cats").mkdir()
     for dataset, said in (
         ("cifar10", r"cifar-10-batches-py or cifar10 with files nor a zip file cifar10.zip .*; get it with `gan-bench"),
-        ("cats", "get it with `gan-bench data fetch cats`, or name the folder that it lies in with --data"),
-        ("mnist", "get it with `gan-bench data fetch mnist`, or name the folder that MNIST/raw lies in with --data"),
+        ("cats", f"data fetch cats --to {tmp_path}`, or name the folder that it lies in with --data"),
+        ("mnist", f"data fetch mnist --to {tmp_path}`, or name the folder that MNIST/raw lies in with --data"),
     ):
         with pytest.raises(DataError, match=said):
             load(dataset, DataRoot(tmp_path, given=True), "train", DATASETS[dataset].size)
+
+
+def test_what_is_damaged_is_got_again_where_it_was_read(monkeypatch, tmp_path):
+    """The command filled another folder than the one that was named, so that the same error came again."""
+    monkeypatch.chdir(tmp_path)
+    for folder, to in ((Path("data"), ""), (Path("my data"), " --to 'my data'")):
+        (folder / "MNIST" / "raw").mkdir(parents=True)
+        for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"):
+            (folder / "MNIST" / "raw" / name).write_bytes(b"half")
+        with pytest.raises(DataError, match=f"delete it and get it again with `gan-bench data fetch mnist{to}`$"):
+            read_mnist(folder, "train")
 
 
 def test_a_zip_named_as_the_data_folder_is_sent_to_its_folder(tmp_path):
