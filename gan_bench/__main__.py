@@ -52,7 +52,9 @@ def _threads_left() -> list[str]:
 def _end(code: str | int | None) -> None:
     """End this process where threads of others do not, such as one that a part began: it would never return."""
     time.sleep(GRACE)
-    told = f"ended with the command: {', '.join(_threads_left())}, threads that a part left; make them daemons\n"
+    if not (left := _threads_left()):
+        return
+    told = f"ended with the command: {', '.join(left)}, threads that a part left; make them daemons\n"
     for say in (lambda: os.write(2, told.encode(errors="backslashreplace")), sys.stdout.flush):
         with contextlib.suppress(OSError, ValueError):
             say()

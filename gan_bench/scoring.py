@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -29,7 +30,7 @@ from gan_bench.metrics.features import PART, Extractor
 from gan_bench.metrics.reference import Reference, chunks, compute, export_moments, import_moments, reference
 from gan_bench.randomness import random_order
 from gan_bench.records.layout import TRIAL
-from gan_bench.records.outputs import check_output, holds
+from gan_bench.records.outputs import check_output
 from gan_bench.records.record import Score
 from gan_bench.sampling import Generator, load_generator
 
@@ -244,12 +245,21 @@ def export(dataset: str, extractor: str, root: DataRoot, device: torch.device, o
     Raises:
         UserError: A name is unknown, data are missing, or the file cannot be written or is there and is no such file.
     """
-    check_output(out.parent, () if holds(out, "count.npy") else [out.name], "moments")  # other packages write no count
+    check_output(out.parent, () if _is_export(out) else [out.name], "moments")
     loaded = load_extractor(extractor, device)
     found = _dataset(dataset, root).reference(loaded)
     with writing(out, "another place"):
         export_moments(out, found.moments)
     return found.moments.count
+
+
+def _is_export(file: Path) -> bool:
+    """True if a file holds what ``export_moments`` writes, and nothing else; other packages write no count."""
+    if not file.is_file():
+        return False
+    with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(file) as opened:
+        return set(opened.namelist()) == {"mu.npy", "sigma.npy", "count.npy"}
+    return False
 
 
 def _generated(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from pathlib import Path
 
 from gan_bench.cli.options import FormatChoice
-from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import UserError, writing
 from gan_bench.records.json_files import finite
-from gan_bench.records.outputs import check_output, holds
+from gan_bench.records.outputs import check_output, write_output
 from gan_bench.records.summary import keep_comparison
 from gan_bench.report.compare.comparison import MARK, Comparison
 from gan_bench.terminal.console import PlainConsole, console, table_console
@@ -40,9 +40,18 @@ def write_comparison(found: Comparison, form: FormatChoice, out: Path | None) ->
     if out is None:
         console().out(text, end="", highlight=False)
     else:
-        check_output(out.parent, () if holds(out, MARK) else [out.name], "comparison")
+        check_output(out.parent, () if _is_comparison(out) else [out.name], "comparison")
         with writing(out, "another file"):
-            write_atomically(out, text)
+            write_output(out, text)
+
+
+def _is_comparison(file: Path) -> bool:
+    """True if a file begins as comparisons do, in any format; one may be pasted into a user's notes."""
+    if not file.is_file():  # a pipe would wait for who writes into it
+        return False
+    with contextlib.suppress(OSError, UnicodeError), file.open(encoding="utf-8") as opened:
+        return opened.read(2 * len(MARK)).removeprefix("## ").removeprefix('{\n  "title": "').startswith(MARK)
+    return False
 
 
 def keep_beside(found: Comparison, old: Path, new: Path) -> None:

@@ -19,12 +19,12 @@ import pandas as pd
 from gan_bench.api import ResultTables, load
 from gan_bench.config.naming import flat_values
 from gan_bench.config.trial import TrialConfig, directory_name
-from gan_bench.core.atomic import filled_at_once, write_atomically
+from gan_bench.core.atomic import filled_at_once
 from gan_bench.core.errors import UserError, writing
 from gan_bench.core.text import plural, printable, slug
 from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.layout import RecordDirectory, is_safe_name
-from gan_bench.records.outputs import check_output
+from gan_bench.records.outputs import check_output, write_output
 from gan_bench.records.reader import read_header
 from gan_bench.records.schema import STATISTICS
 from gan_bench.report.study.frame import FAULTY
@@ -143,9 +143,9 @@ def write_parquet(tables: ResultTables, out: Path) -> int:
         UserError: A file is there that is no such export, or it would lie in a record.
     """
     frame, content = tidy(tables), io.BytesIO()
-    check_output(out.parent, () if _is_export(out) else [out.name], "export")
+    check_output(out.parent, () if out.is_file() and _is_export(out) else [out.name], "export")
     frame.to_parquet(content, index=False)
-    write_atomically(out, content.getvalue())
+    write_output(out, content.getvalue())
     return int((frame["kind"] != "trial").sum())
 
 

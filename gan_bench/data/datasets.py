@@ -183,7 +183,7 @@ def _asking(dataset: Dataset, folder: Path) -> Iterator[None]:
         except FileNotFoundError as error:
             if dataset.fetch is None:
                 raise
-            remedy = f"get it with {fetch_command(dataset.name, folder)}, or name its folder with --data"
+            remedy = "a run without --data fetches it, or name its folder with --data"
             raise DataError(f"{dataset.name} is not in {folder} ({brief(error)}); {remedy}") from error
 
 

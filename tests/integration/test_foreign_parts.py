@@ -560,7 +560,7 @@ def test_a_dataset_whose_files_are_missing_is_fetched(tmp_path):
     root = DataRoot(tmp_path / "data", given=False)
     with registered(DATASETS, "odd", replace(DATASETS["digits"], name="odd", read=saved, fetch=save)):
         with pytest.raises(
-            DataError, match=r"odd is not in .*data \(FileNotFoundError: .* get it with `gan-bench data f"
+            DataError, match=r"odd is not in .*data \(FileNotFoundError: .* a run without --data fetches it"
         ):
             load("odd", replace(root, given=True), "train", 28)
         assert "a run fetches it" in _dataset("odd", root, is_needed=True).line

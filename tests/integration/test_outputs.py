@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
 import pytest
-from support.commands import gan_bench
+from support.commands import HANG, gan_bench
 from support.suites import train_small
 
 SAMPLE = ("sample", "{record}", "--images", "2", "--interpolate", "3", "--gif")
@@ -100,3 +106,42 @@ def test_a_report_replaces_no_table_that_no_report_made(run, tmp_path):
     table.write_text("mine")
     assert_refused(run((*FOLDERS["report"], "--no-html"), tmp_path / "paper"), f"{table} is of no earlier report")
     assert table.read_text() == "mine"
+
+
+def test_notes_with_a_comparison_are_no_comparison(run, tmp_path):
+    assert run(FILES["markdown"], tmp_path / "made.md").returncode == 0
+    notes = tmp_path / "notes.md"
+    notes.write_text("# Notes\n\n" + (tmp_path / "made.md").read_text())
+    assert_refused(run(FILES["markdown"], notes), f"{notes} is of no earlier comparison")
+
+
+def test_an_array_of_one_s_own_is_no_file_of_moments(run, tmp_path):
+    np.savez(tmp_path / "mine.npz", images=np.zeros(3), count=3)
+    assert_refused(run(FILES["moments"], tmp_path / "mine.npz"), "mine.npz is of no earlier moments")
+
+
+def test_an_empty_card_makes_no_weights_a_card_s(run, tmp_path):
+    (tmp_path / "README.md").touch()
+    (tmp_path / "generator.safetensors").write_text("mine")
+    assert_refused(run(FOLDERS["card"], tmp_path), "generator.safetensors is of no earlier card")
+    assert (tmp_path / "generator.safetensors").read_text() == "mine"
+
+
+def test_a_link_stays_and_a_pipe_is_written_into(results, run, tmp_path):
+    """As root, a command that wrote to /dev/stdout put a file in its place."""
+    (tmp_path / "real").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert run(FILES["json"], tmp_path / "link").returncode == 0
+    assert (tmp_path / "link").is_symlink()
+    assert json.loads((tmp_path / "real").read_text())["exit_code"] == 0
+    os.mkfifo(tmp_path / "pipe")
+    words = [word.format(results=results) for word in FILES["json"]]
+    command = [sys.executable, "-m", "gan_bench", *words, "--out", tmp_path / "pipe"]
+    with subprocess.Popen(command) as process, (tmp_path / "pipe").open() as pipe:
+        assert json.load(pipe)["exit_code"] == 0
+        assert process.wait(HANG) == 0
+
+
+def test_a_folder_that_is_called_like_a_record_s_is_none(run, tmp_path):
+    (tmp_path / "notes--20260101").mkdir()
+    assert run(FILES["json"], tmp_path / "out").returncode == 0
