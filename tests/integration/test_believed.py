@@ -261,5 +261,5 @@ def test_damaged_scores_of_real_images_are_named_and_made_again(results, tmp_pat
     (tmp_path / "small.yaml").write_text(SMALL)
     gb.run(tmp_path / "small.yaml", results=results, executor="inline", profile="full")
     assert [row["scores"] for row in read_baselines(results / "small")] == whole_scores
-    assert [path.name for path in (results / "small" / ".damaged").glob("*--*")] == ["anchors.json"]
+    assert [path.name for path in (results / "small" / ".damaged").iterdir()] == ["anchors.json"]
     assert "anchors.json" not in command("report", results, "--no-html").output
