@@ -330,6 +330,14 @@ class Hooked(Biased):
         self.register_forward_hook(lambda _, inputs, outputs: 2 * outputs)
 
 
+def assert_trained_as_it_is(reference, fast):
+    """No group takes it, and the fast engine does with it what the reference engine does."""
+    assert not can_group([fast])
+    for engine in (reference, fast):
+        train(engine, 4)
+    assert apart(reference.state, fast.state) < 1e-10
+
+
 class AtTimes(nn.Module):
     """A residual block that every other call leaves out, as stochastic depth does: its weights get no gradient then."""
 
@@ -401,10 +409,7 @@ def test_what_is_more_than_its_layers_is_trained_as_it_is(registries, discrimina
     """
     registries(ARCHITECTURES, dcgan28=replace(ARCHITECTURES["dcgan28"], discriminator=discriminator))
     reference, fast = engines("mnist-dcgan", init="default")
-    assert not can_group([fast])
-    for engine in (reference, fast):
-        train(engine, 4)
-    assert apart(reference.state, fast.state) < 1e-10
+    assert_trained_as_it_is(reference, fast)
 
 
 def halved_by_subclass(state):
@@ -488,10 +493,7 @@ def test_what_a_factory_changed_of_a_network_is_done(recipe, change):
     reference, fast = engines(recipe, init="default")
     for engine in (reference, fast):
         change(engine.state)
-    assert not can_group([fast])
-    for engine in (reference, fast):
-        train(engine, 4)
-    assert apart(reference.state, fast.state) < 1e-10
+    assert_trained_as_it_is(reference, fast)
 
 
 @pytest.mark.parametrize("recipe", ["mnist-dcgan", "mnist-mlp-z100"])
@@ -502,10 +504,7 @@ def test_weights_that_are_one_memory_stay_one(recipe):
         generator = list(engine.state.generator.parameters())
         one, other = next((p, q) for p, q in combinations(generator, 2) if p.shape == q.shape)
         other.data = one.data
-    assert not can_group([fast])
-    for engine in (reference, fast):
-        train(engine, 4)
-    assert apart(reference.state, fast.state) < 1e-10
+    assert_trained_as_it_is(reference, fast)
 
 
 def test_a_layer_of_both_networks_is_trained_as_it_is(registries):
@@ -530,10 +529,7 @@ def test_a_layer_of_both_networks_is_trained_as_it_is(registries):
         ARCHITECTURES, dcgan28=replace(ARCHITECTURES["dcgan28"], generator=generator, discriminator=discriminator)
     )
     reference, fast = engines("mnist-dcgan", init="default")
-    assert not can_group([fast])
-    for engine in (reference, fast):
-        train(engine, 4)
-    assert apart(reference.state, fast.state) < 1e-10
+    assert_trained_as_it_is(reference, fast)
 
 
 def test_trials_that_drew_other_layers_train_apart(registries):

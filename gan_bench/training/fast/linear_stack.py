@@ -93,7 +93,7 @@ def _alternate(layers: Sequence[nn.Module]) -> bool:
         is_activation = type(before) is nn.Linear and is_known
         if not (is_activation or (type(layer) is nn.Linear and layer.bias is not None)):
             return False
-    return True
+    return bool(layers)
 
 
 class LinearStack:
