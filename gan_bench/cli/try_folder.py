@@ -149,6 +149,8 @@ def report(found: Inspection) -> Iterator[str]:
         named = [f"{printable(name)} {count:,}" for name, count in sorted(classes.items())]
         folders = f" in {plural(len(named), 'folder')}: {some_of(named, SHOWN)}" if len(named) > 1 else ""
         yield f"{_CALLED[split]}: {plural(found.count(split), 'image')}{folders}"
+    if any(len(classes) > 1 for classes in found.classes.values()):
+        yield "folders: trained on together; the networks are not told which an image is from"
     if "test" not in found.classes:
         yield "held out: none, so that scores of real images are those of one half against the other"
     if found.sides:

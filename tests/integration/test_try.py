@@ -237,7 +237,11 @@ def copies_held_out(top):
 
 
 AS_IN_A_RUN = {
-    nested_copies: ("training: 16 images in 2 folders: cats 8, dogs 8", "left out: nested copies: 8"),
+    nested_copies: (
+        "training: 16 images in 2 folders: cats 8, dogs 8",
+        "folders: trained on together; the networks are not told which",
+        "left out: nested copies: 8",
+    ),
     a_long_line: ("training: 8 images", "cannot be used: 1 file", "is too long: with its shorter side at 64"),
     masks: ("training: masks may be among them", "but for a word for masks, as masks/0 and images/0"),
     lambda top: several(top, *numbered("train_{}.png"), *numbered("test_{}.png")): (
