@@ -205,6 +205,8 @@ def _judge_levels(
         held: Whether settings that differ in other values are compared one by one, not averaged: where betas help at
             one learning rate alone, the average hides it. Their names are what both levels share.
     """
+    if not level_pairs:  # of most factors
+        return []
     shown = _one_by_one(level_pairs) if held else _averaged(scored, level_pairs)
     withdrawn = _shown_and_beside(counted, held=held) - _shown_and_beside(level_pairs, held=held)
     return judge(scored, shown, _compared(scored), _beside(level_pairs) + max(0, withdrawn))

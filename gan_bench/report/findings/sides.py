@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import pandas as pd
@@ -145,6 +146,11 @@ class PairedComparison:
         """Whether it is a test that others of its table are corrected for, now or at a later look."""
         return self.is_primary and (self.look.number > 1 or self.look.next is not None)
 
+    @cached_property
+    def unequal(self) -> str:
+        """How the sides differ in what no test judges, or nothing."""
+        return _unequal(self.pairs, self.levels.first, self.levels.second)
+
     def is_open(self, found: Verdict) -> bool:
         """Whether another look is worth its seeds.
 
@@ -156,8 +162,7 @@ class PairedComparison:
         """
         if not self.is_primary or self.look.next is None or found in ("decided", "tie", "equivalent"):
             return False
-        why = _unequal(self.pairs, "A", "B")
-        if why and (self.look.number > 1 or why.endswith(CHANGED)):
+        if self.unequal and (self.look.number > 1 or self.unequal.endswith(CHANGED)):
             return False
         if self.repeated is None:
             return True
@@ -193,19 +198,17 @@ class PairedComparison:
 
     def verdict(self) -> tuple[Verdict, str]:
         """Return the verdict, and why none is made where the test's is withheld."""
-        look, design, names = self.look, self.design, (self.levels.first, self.levels.second)
+        look, design = self.look, self.design
         if self.repeated is None:
-            lost = (
-                _unequal(self.pairs, *names) if self.is_primary and look.number > 1 else ""
-            )  # all of one side but one
+            lost = self.unequal if self.is_primary and look.number > 1 else ""  # all of one side but one
             return ("undecided", lost) if lost else ("not judged", "")
         p = self.repeated if self.corrected is None else self.corrected
         found = verdict_of(self.pair.interval, self.noise, p, may_decide=self.is_primary and not design.extended)
         margin = self.margin if look.number == design.looks[-1] and not design.extended else None
         if margin is not None and found != "tie" and is_equivalent(design.looks, self.pair.values, margin, self.tests):
             found = "equivalent"
-        if self.is_primary and (why := _unequal(self.pairs, *names)):
-            return "undecided", why
+        if self.is_primary and self.unequal:
+            return "undecided", self.unequal
         is_open = self.is_primary and found == "undecided" and not design.extended
         return ("not judged" if is_open and not can_decide(design, look, look.number, self.tests) else found), ""
 

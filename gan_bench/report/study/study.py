@@ -177,7 +177,7 @@ class Study:
         ]
         return pd.Series(found, index=trials.index, dtype=float)
 
-    @property
+    @cached_property
     def asked_for(self) -> pd.DataFrame:
         """Its trials that the suite asks for: no command trains others."""
         return self.trials[~self.trials["withdrawn"]]
