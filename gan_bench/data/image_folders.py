@@ -26,7 +26,7 @@ from gan_bench.core.text import plural, printable, some_of
 from gan_bench.data.doubts import doubts, doubts_of_notes
 from gan_bench.data.eight_bit import SET_RANGE
 from gan_bench.data.image_files import decode_square, more_frames
-from gan_bench.data.image_source import ArchiveError, ImageSource, open_source
+from gan_bench.data.image_source import ArchiveError, ImageSource, ReadError, open_source
 from gan_bench.data.splits import Layout, Split, layout_of
 
 CHUNK = 512
@@ -41,6 +41,8 @@ FRAMES = "frames after the first of an image"
 NESTED = "nested copies"
 """Why an image is left out that lies a second time in a folder nested in one of its own name: ``cats/cats/1.jpg``."""
 UNDECODED = "images that cannot be decoded"
+UNREAD = "images that the system failed to read"
+"""Why those are left out that another time may be read: what is prepared without them is kept nowhere."""
 BLACK = "no value is above 1 of 255, so the images are black; if 1 is white, multiply them by 255"
 DARK = 32
 """Greatest value of 255 below which images are nearly black: those of 10 or 12 bits in files of 16 are."""
@@ -162,9 +164,10 @@ def prepare_images(source: Path, split: Split | None, transform: Transform) -> P
 
 def _prepared(source: Path, opened: ImageSource, split: Split | None, transform: Transform) -> Prepared:
     """Prepare images, or take them from the cache; what is left out of the source does not change them."""
-    key = canonical_json(
-        {"source": _fingerprint(source, opened), "split": split, "transform": asdict(transform), "form": _FORM}
-    )
+    of = {"source": _fingerprint(source, opened), "split": split, "transform": asdict(transform), "form": _FORM}
+    if any(name.startswith(f"{source.name}/") for name in opened.names):  # ``without_copies`` looks at its own name
+        of["name"] = source.name
+    key = canonical_json(of)
     stem = cache_folder() / "prepared" / hashlib.sha256(key.encode()).hexdigest()[:16]
     found = _from_cache(stem)
     if found is not None:
@@ -179,6 +182,8 @@ def _prepared(source: Path, opened: ImageSource, split: Split | None, transform:
         return _prepare(source, opened, split, transform, None)
     try:
         prepared = _prepare(source, opened, split, transform, aside)
+        if UNREAD in prepared.left_out:
+            return prepared
         aside.replace(stem.with_suffix(".npy"))
         facts = {k: v for k, v in vars(prepared).items() if k not in ("images", "labels")}
         labels = None if prepared.labels is None else prepared.labels.tolist()
@@ -197,19 +202,22 @@ def _fingerprint(source: Path, opened: ImageSource) -> str:
     """Digest what tells one source from another: a zip's bytes; names of folders, and what tells images apart.
 
     Raises:
-        DataError: There is no such file or folder.
+        DataError: It cannot be read.
     """
     digest = hashlib.sha256()
-    if os.path.isdir(source):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be entered
-        digest.update("\n".join(opened.folders).encode(errors="surrogatepass"))
-        for name in opened.names:
-            digest.update(f"{name}\0{_state(source / name)}\n".encode(errors="surrogatepass"))
+    if opened.archive:  # as it was opened: another may lie at its path by now
+        try:
+            opened.archive.seek(0)
+            while piece := opened.archive.read(2**20):
+                digest.update(piece)
+        except OSError as error:
+            raise DataError(f"{source} cannot be read ({error.strerror}); name a folder or zip of images") from None
         return digest.hexdigest()
-    try:
-        with source.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{source} cannot be read ({error.strerror}); name a folder or zip file of images") from None
+    digest.update("\n".join(opened.folders).encode(errors="surrogatepass"))
+    for name in opened.names:
+        closed = "" if os.access(source / name, os.R_OK) else "\0closed"  # to this user
+        digest.update(f"{name}\0{_state(source / name)}{closed}\n".encode(errors="surrogatepass"))
+    return digest.hexdigest()
 
 
 def _state(path: Path) -> str:
@@ -258,10 +266,12 @@ def _prepare(
     images = _mapped(target, shape) if target else np.empty(shape, dtype=np.uint8)
     kept: list[str] = []
     digests: list[str] = []
-    frames = brightest = white = 0
+    frames = brightest = white = unread = 0
     for name, array, digest, more in _decoded(source, opened, names, transform):
         frames += more
-        if array is not None:
+        if isinstance(array, DataError):
+            unread += isinstance(array, ReadError)
+        else:
             images[len(kept)] = array
             brightest = max(brightest, int(array.max()))
             white += int(array.min()) == 255
@@ -282,7 +292,7 @@ def _prepare(
         _refuse_lost_classes(source, {class_of[name] for name in names} - {*folders, ""})
     classes = tuple(sorted(set(folders)))
     labels = np.array([classes.index(folder) for folder in folders], dtype=np.int64) if len(classes) > 1 else None
-    left_out = {FRAMES: frames, NESTED: copies, UNDECODED: len(names) - len(kept)}
+    left_out = {FRAMES: frames, NESTED: copies, UNDECODED: len(names) - len(kept) - unread, UNREAD: unread}
     return Prepared(
         images=images,
         labels=labels,
@@ -377,11 +387,11 @@ def _are_equal(opened: ImageSource, first: str, second: str) -> bool:
 
 def _decoded(
     source: Path, opened: ImageSource, names: list[str], transform: Transform
-) -> Iterator[tuple[str, NDArray[np.uint8] | None, bytes, int]]:
-    """Yield every image in order, decoded by several threads; None for a skipped one.
+) -> Iterator[tuple[str, NDArray[np.uint8] | DataError, bytes, int]]:
+    """Yield every image in order, decoded by several threads.
 
     Yields:
-        Its name, its pixels, the digest of its file, and how many more frames that has.
+        Its name, its pixels or why it is skipped, the digest of its file, and how many more frames that has.
 
     Raises:
         DataError: After the last one: some cannot be used, and are not to be skipped.
@@ -397,7 +407,7 @@ def _decoded(
         except DataError as error:
             if isinstance(error.__cause__, MemoryError) or isinstance(error, ArchiveError):
                 raise
-            return DataError(str(error)), b"", 0  # the traceback of the other one holds the file and its pixels
+            return type(error)(str(error)), b"", 0  # the traceback of the other one holds the file and its pixels
 
     faults: dict[str, DataError] = {}
     done, what = 0, f"preparing {len(names):,} images of {printable(source.name)}"
@@ -408,7 +418,7 @@ def _decoded(
             for (name, _), (found, digest, more) in zip(jobs, pool.map(work, jobs), strict=True):
                 if isinstance(found, DataError):
                     faults[printable(name)] = found
-                yield name, None if isinstance(found, DataError) else found, digest, more
+                yield name, found, digest, more
     if faults and transform.unreadable == "stop":
         (_, first), *others = faults.items()
         named = some_of([name for name, _ in others], NAMED)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from gan_bench.core.errors import DataError, brief
 from gan_bench.core.text import odd_path, printable, some_of
@@ -45,6 +46,7 @@ class ImageSource:
 
     Attributes:
         read: Gives the bytes of a file; raises DataError.
+        archive: The open zip file; None of a folder.
         names: Names of its images with forward slashes, sorted.
         folders: Names of its folders, as far as they are listed.
         left_out: How many files are left out, by reason.
@@ -52,6 +54,7 @@ class ImageSource:
     """
 
     read: Callable[[str], bytes]
+    archive: IO[bytes] | None = None
     names: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -176,7 +179,7 @@ def open_source(path: Path) -> Iterator[ImageSource]:
 def _listed_archive(path: Path, archive: zipfile.ZipFile) -> tuple[ImageSource, set[str]]:
     """List what an open zip file holds, and the links in it."""
     members: dict[str, str] = {}
-    found = ImageSource(lambda name: _read_member(path, archive, members[name]))
+    found = ImageSource(lambda name: _read_member(path, archive, members[name]), archive.fp)
     for own, name in _plain_names(path, archive):
         if name in members and not name.endswith("/"):
             found.left_out["members of a name that another has"] += 1
@@ -366,7 +369,8 @@ def _read_file(top: Path, name: str) -> bytes:
             within = os.fstat(file.fileno()).st_size <= MAX_BYTES
             data = file.read(MAX_BYTES + 1) if within else b""
     except OSError as error:
-        raise DataError(f"the image {printable(f'{top}/{name}')} cannot be read ({error.strerror})") from None
+        kind = DataError if isinstance(error, PermissionError | FileNotFoundError) else ReadError
+        raise kind(f"the image {printable(f'{top}/{name}')} cannot be read ({error.strerror})") from None
     if not within or len(data) > MAX_BYTES:
         raise _too_large(top, name)
     return data
@@ -410,6 +414,10 @@ def _other_kind(path: Path) -> str:
     return "" if last == ".zip" else f"is neither a folder nor a zip file; {remedy(last) or 'name one of images'}"
 
 
+class ReadError(DataError):
+    """The system failed to read a file; another time it may not."""
+
+
 class ArchiveError(DataError):
     """A zip file as a whole is packed in a way that is not read: no single image of it can be skipped."""
 
@@ -425,6 +433,8 @@ def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         with archive.open(member) as file:
             return file.read(member.file_size + 1)  # more than is announced is unpacked no further
+    except OSError as error:
+        raise ReadError(f"{path} cannot be read at {printable(name)} ({brief(error)})") from None
     except Exception as error:  # damaged, of an unknown version: zipfile and its decoders raise many kinds
         cause = error if isinstance(error, MemoryError) else None
         raise DataError(f"{path} is damaged at {printable(name)} ({brief(error)}); get it again") from cause

@@ -26,6 +26,7 @@ from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.metrics.features import Extractor, full_precision
 from gan_bench.metrics.neighbours import RADIUS_K, nearest_distances, nearest_others
 from gan_bench.randomness import generator_for
+from gan_bench.records.outputs import write_output
 
 CHUNK = 500
 """Images per forward pass of an extractor; fixed, so that no score depends on a batch size."""
@@ -228,7 +229,7 @@ def export_moments(path: Path, moments: Moments) -> None:
         OSError: The file cannot be written.
     """
     mean, covariance = moments.mean.cpu().numpy(), moments.covariance.cpu().numpy()
-    write_atomically(path, _npz({"mu": mean, "sigma": covariance, "count": np.int64(moments.count)}))
+    write_output(path, _npz({"mu": mean, "sigma": covariance, "count": np.int64(moments.count)}))
 
 
 def import_moments(path: Path, dim: int) -> Moments:

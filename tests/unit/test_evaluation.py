@@ -7,6 +7,7 @@ import hashlib
 import os
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -214,6 +215,11 @@ def test_moments_travel_as_npz(lenet, digits, tmp_path):
         assert {"mu", "sigma"} <= set(data.files)
     with pytest.raises(DataError, match="holds moments of"):
         import_moments(path, 2048)
+    link = tmp_path / "link.npz"
+    link.symlink_to(path)
+    export_moments(link, replace(found, count=7))
+    assert link.is_symlink(), "what a link leads to is written, and so are pipes and devices"
+    assert import_moments(path, 128).count == 7
     whole = path.read_bytes()
     packing = whole.index(b"PK\x01\x02") + 10
     for damaged in (b"no", b"", whole[:-30], whole[:packing] + b"\x63" + whole[packing + 1 :], _packed_badly(path)):

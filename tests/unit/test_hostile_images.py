@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
+import shutil
 import stat
 import struct
 import tempfile
@@ -22,8 +24,9 @@ from PIL import EpsImagePlugin, Image, ImageFile, PngImagePlugin, TiffImagePlugi
 
 from gan_bench.config.image_folder import DataRoot, ImageFolder, Transform
 from gan_bench.core.atomic import write_atomically
+from gan_bench.core.cache import cache_folder
 from gan_bench.core.errors import DataError, UserError
-from gan_bench.data import image_files, image_folders, own_images
+from gan_bench.data import image_files, image_folders, image_source, own_images
 from gan_bench.data.arrays import as_uint8
 from gan_bench.data.datasets import DATASETS, Dataset, load
 from gan_bench.data.file_kinds import formats
@@ -262,6 +265,73 @@ def test_files_of_folders_and_archives_are_read_within_limits(tmp_path, monkeypa
     monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_, **__: pytest.fail("unpacked"))
     with pytest.raises(DataError, match=r"p\.zip/b\.png has more than 128 MiB"):
         prepare_images(archive, None, COLOUR)
+
+
+def test_a_zip_that_is_replaced_while_it_is_listed_is_kept_as_what_was_read(tmp_path, monkeypatch):
+    """Its images were kept under the digest of the file that took its place, for every later run."""
+    first = zipped(tmp_path / "p.zip", {"a.png": picture()})
+    second = zipped(tmp_path / "q.zip", {"a.png": picture(seed=1)})
+    wanted = prepare_images(second, None, COLOUR).sha256
+    real = image_source._listed_archive
+
+    def listed(*given):
+        shutil.copy(second, tmp_path / "new.zip")
+        (tmp_path / "new.zip").replace(first)
+        monkeypatch.setattr(image_source, "_listed_archive", real)
+        return real(*given)
+
+    monkeypatch.setattr(image_source, "_listed_archive", listed)
+    shutil.rmtree(cache_folder())
+    assert prepare_images(first, None, COLOUR).sha256 != wanted
+    assert prepare_images(first, None, COLOUR).sha256 == wanted
+
+
+def test_an_image_that_fails_to_be_read_once_is_there_the_next_time(tmp_path, monkeypatch):
+    """A passing fault of a disk left it out for good."""
+    folder = folder_of(tmp_path / "f", 4)
+    real = Path.open
+
+    def opened(path, *given, **more):
+        if path.name == "2.png":
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, *given, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        found = prepare_images(folder, None, SKIP)
+        with pytest.raises(DataError, match=r"2\.png cannot be read \(Input/output error\)"):
+            prepare_images(folder, None, COLOUR)
+    assert (len(found.images), found.left_out) == (3, {image_folders.UNREAD: 1})
+    assert len(prepare_images(folder, None, SKIP).images) == 4
+
+
+def test_images_that_one_user_may_not_read_are_not_left_out_for_another(tmp_path, monkeypatch):
+    folder = folder_of(tmp_path / "f", 4)
+    whole = prepare_images(folder, None, SKIP)
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path).name != "2.png")
+    monkeypatch.setattr(image_source, "_read_file", closed(image_source._read_file, "2.png"))
+    assert prepare_images(folder, None, SKIP).left_out == {UNDECODED: 1}
+    monkeypatch.undo()
+    assert prepare_images(folder, None, SKIP).sha256 == whole.sha256
+
+
+def closed(real, name):
+    def read(top, each):
+        if each == name:
+            raise DataError(f"the image {each} cannot be read (Permission denied)")
+        return real(top, each)
+
+    return read
+
+
+def test_a_folder_that_is_renamed_has_no_copies_of_its_former_name(tmp_path):
+    """The images of ``nest/nest`` stayed left out when the outer folder was called otherwise."""
+    pair = folder_of(tmp_path / "nest" / "nest", 4)
+    for image in pair.iterdir():
+        shutil.copy(image, pair.parent)
+    assert len(prepare_images(pair.parent, None, COLOUR).images) == 4
+    pair.parent.rename(tmp_path / "other")
+    assert len(prepare_images(tmp_path / "other", None, COLOUR).images) == 8
 
 
 def test_images_are_decoded_in_pieces_that_memory_holds(tmp_path, monkeypatch):
