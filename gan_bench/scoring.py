@@ -245,7 +245,7 @@ def export(dataset: str, extractor: str, root: DataRoot, device: torch.device, o
     Raises:
         UserError: A name is unknown, data are missing, or the file cannot be written or is there and is no such file.
     """
-    check_output(out.parent, () if _is_export(out) else [out.name], "moments")
+    check_output(out.parent, [out.name], "export of moments", _is_export)
     loaded = load_extractor(extractor, device)
     found = _dataset(dataset, root).reference(loaded)
     with writing(out, "another place"):
@@ -255,8 +255,6 @@ def export(dataset: str, extractor: str, root: DataRoot, device: torch.device, o
 
 def _is_export(file: Path) -> bool:
     """True if a file holds what ``export_moments`` writes, and nothing else; other packages write no count."""
-    if not file.is_file():
-        return False
     with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(file) as opened:
         return set(opened.namelist()) == {"mu.npy", "sigma.npy", "count.npy"}
     return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 from pathlib import Path
 
 from gan_bench.cli.options import FormatChoice
@@ -40,17 +41,15 @@ def write_comparison(found: Comparison, form: FormatChoice, out: Path | None) ->
     if out is None:
         console().out(text, end="", highlight=False)
     else:
-        check_output(out.parent, () if _is_comparison(out) else [out.name], "comparison")
+        check_output(out.parent, [out.name], "comparison", _is_comparison)
         with writing(out, "another file"):
             write_output(out, text)
 
 
 def _is_comparison(file: Path) -> bool:
     """True if a file begins as comparisons do, in any format; one may be pasted into a user's notes."""
-    if not file.is_file():  # a pipe would wait for who writes into it
-        return False
     with contextlib.suppress(OSError, UnicodeError), file.open(encoding="utf-8") as opened:
-        return opened.read(2 * len(MARK)).removeprefix("## ").removeprefix('{\n  "title": "').startswith(MARK)
+        return bool(re.match(rf'(## |{{\n  "title": ")?{MARK}["\n]', opened.read(4 * len(MARK))))
     return False
 
 

@@ -143,7 +143,7 @@ def write_parquet(tables: ResultTables, out: Path) -> int:
         UserError: A file is there that is no such export, or it would lie in a record.
     """
     frame, content = tidy(tables), io.BytesIO()
-    check_output(out.parent, () if out.is_file() and _is_export(out) else [out.name], "export")
+    check_output(out.parent, [out.name], "export", _is_export)
     frame.to_parquet(content, index=False)
     write_output(out, content.getvalue())
     return int((frame["kind"] != "trial").sum())

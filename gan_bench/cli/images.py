@@ -211,7 +211,7 @@ def _refuse_others(folder: Path, single: list[str], more: list[str]) -> None:
     from gan_bench.sampling import MARK
 
     names = [*more, *single] or ["grid.png"]
-    check_output(folder, (name for name in names if not holds(folder / name, MARK)), "sample")
+    check_output(folder, names, "sample", lambda file: holds(file, MARK))
     others = sorted({path.name for path in folder.glob("image-*.png")} - set(single))
     if single and others:
         what = f"{folder} holds {plural(len(others), 'image')} of another draw, such as {others[0]}"

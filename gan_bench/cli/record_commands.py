@@ -175,10 +175,11 @@ def export(
     Exit code 1 when a record was left out, as it is unreadable or not what was saved.
     """
     from gan_bench.cli.export import export as export_records
+    from gan_bench.records.outputs import is_standard_stream
 
     name = results.resolve().name
     place = out or Path(f"{name}.parquet" if kind == "parquet" else f"{name}-{kind}")
-    lines = console()
+    lines = console(stderr=is_standard_stream(place))
     said, unreadable = export_records(kind, results, place, lambda trial: lines.say(f"  {trial}"))
     for fault in unreadable:
         lines.say(f"left out: {fault}", style="red")

@@ -7,7 +7,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,7 +107,7 @@ def _open(mirror: Mirror, name: str) -> None:
     champion = client.get_registered_model(name).aliases.get(ALIAS)
     if champion is None:
         return
-    with suppress(MlflowException):  # its run is gone for good, and nobody's
+    try:
         version = client.get_model_version(name, champion)
         if WEIGHTS_TAG not in version.tags or not mirror.store.is_mine(client.get_run(str(version.run_id))):
             whose = "another results folder" if WEIGHTS_TAG in version.tags else "another program"
@@ -115,6 +115,9 @@ def _open(mirror: Mirror, name: str) -> None:
                 f'"{ALIAS}" of the model {name} is version {champion}, of {whose}; '
                 "name one of your own with --experiment-prefix, or take the alias away first"
             )
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # then it is gone for good, and nobody's
+            raise
 
 
 def _version_of(mirror: Mirror, name: str, weights: str) -> str | None:

@@ -180,7 +180,9 @@ class TestBoard:
         other = tmp_path / "other"
         other.mkdir()
         (other / "board-files.txt").write_text("data.csv\n")
-        with pytest.raises(UserError, match="other/board-files.txt is of no earlier board, and stays as it is"):
+        with pytest.raises(
+            UserError, match="other/board-files.txt is not known to be of an earlier board, and stays as it is"
+        ):
             build_board(folders, other)
         assert (other / "board-files.txt").read_text() == "data.csv\n"
 
@@ -445,7 +447,7 @@ class TestBoard:
     def test_a_user_s_own_page_stays(self, folders, tmp_path):
         (tmp_path / "site").mkdir()
         (tmp_path / "site" / "index.html").write_text("<h1>my homepage of gan_bench board</h1>")
-        with pytest.raises(UserError, match="index.html is of no earlier board, and stays as it is"):
+        with pytest.raises(UserError, match="index.html is not known to be of an earlier board, and stays as it is"):
             build_board(folders, tmp_path / "site")
         assert [path.name for path in (tmp_path / "site").iterdir()] == ["index.html"]
         (tmp_path / "site" / "index.html").unlink()

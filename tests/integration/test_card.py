@@ -167,7 +167,7 @@ def test_no_file_of_an_earlier_card_stays(results, tmp_path):
 
 def test_another_readme_is_not_overwritten(results, tmp_path):
     (tmp_path / "README.md").write_text("precious")
-    with pytest.raises(UserError, match="README.md is of no earlier card, and stays as it is"):
+    with pytest.raises(UserError, match="README.md is not known to be of an earlier card, and stays as it is"):
         write_card(results, "best", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
     assert (tmp_path / "README.md").read_text() == "precious"

@@ -197,7 +197,7 @@ def test_a_parquet_file_replaces_an_earlier_export_and_nothing_else(results, tmp
     out = tmp_path / "x.parquet"
     pd.DataFrame({"trial": [1]}).to_parquet(out)
     before = out.read_bytes()
-    with pytest.raises(gb.UserError, match="is of no earlier export, and stays as it is"):
+    with pytest.raises(gb.UserError, match="is not known to be of an earlier export, and stays as it is"):
         export("parquet", results, out)
     assert out.read_bytes() == before
     out.unlink()

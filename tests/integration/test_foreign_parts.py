@@ -224,6 +224,24 @@ def test_parts_that_go_to_another_folder_take_nobody_along(tmp_path):
     assert list(tmp_path.glob("images/*.png"))
 
 
+def test_a_loss_that_goes_to_another_folder_takes_no_shipped_network_along(tmp_path):
+    """Whether trials can train together is asked of a loss where the networks are not somebody's own."""
+    (tmp_path / "away.py").write_text(
+        "import os\nimport gan_bench as gb\n\n\ndef of_fake(fake):\n    os.chdir('/')\n    return -fake.mean(-1)\n\n\n"
+        "def of_both(real, fake):\n    return fake.mean(-1) - real.mean(-1)\n\n\n"
+        "gb.LOSSES.register('away', gb.Loss(description='a', source='b', discriminator=of_both, generator=of_fake, "
+        "output='score'))\n"
+    )
+    (tmp_path / "away.yaml").write_text(
+        "suite: away\nversion: 1\nplugins: [./away.py]\ntrials:\n  - recipe: mnist-mlp-z100\n    set: "
+        "{dataset: digits, loss: away, epochs: 1}\nseeds: [0, 1]\nevaluate: {samples: 64}\n"
+    )
+    cut = ("--allow-plugins", "--no-tracking", "--executor", "inline", "--no-estimate")
+    done = gan_bench("run", "away.yaml", *cut, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list(tmp_path.glob("results/away/*/record.json"))) == 2
+
+
 def test_a_broken_measure_is_said_once_by_a_run(tmp_path):
     assert gan_bench("new", "measure", "my-own", "--out", tmp_path).returncode == 0
     (file,) = tmp_path.glob("*.py")

@@ -37,8 +37,8 @@ def results(tmp_path_factory):
 def run(results):
     record = next(results.glob("*/*lr=0.0002*seed=0*"))
 
-    def call(words, out):
-        return gan_bench(*(word.format(results=results, record=record) for word in words), "--out", out)
+    def call(words, out, **options):
+        return gan_bench(*(word.format(results=results, record=record) for word in words), "--out", out, **options)
 
     return call
 
@@ -64,7 +64,7 @@ def test_a_folder_s_own_files_stay(run, tmp_path, name):
         mine.parent.mkdir(parents=True)
         mine.write_text("mine")
         before = content(folder)
-        assert_refused(run(FOLDERS[name], folder), f"{mine} is of no earlier ")
+        assert_refused(run(FOLDERS[name], folder), f"{mine} is not known to be of an earlier ")
         assert content(folder) == before
 
 
@@ -72,11 +72,11 @@ def test_a_folder_s_own_files_stay(run, tmp_path, name):
 def test_a_file_of_one_s_own_stays(run, results, tmp_path, name):
     out = tmp_path / "out"
     out.write_text("")  # as mktemp makes it
-    for _ in range(2) if name != "parquet" else ():
+    for _ in range(2):
         assert run(FILES[name], out).returncode == 0
-    assert b"mine" not in out.read_bytes()
+    assert out.stat().st_size
     out.write_text("mine")
-    assert_refused(run(FILES[name], out), f"{out} is of no earlier ")
+    assert_refused(run(FILES[name], out), f"{out} is not known to be of an earlier ")
     assert out.read_text() == "mine"
     plan = next(results.glob("*/plan.json"))
     before = plan.read_bytes()
@@ -104,7 +104,9 @@ def test_a_report_replaces_no_table_that_no_report_made(run, tmp_path):
     listed = tmp_path / "paper" / "files.txt"
     listed.write_text(listed.read_text().replace(f"tables/{table.name}\n", ""))
     table.write_text("mine")
-    assert_refused(run((*FOLDERS["report"], "--no-html"), tmp_path / "paper"), f"{table} is of no earlier report")
+    assert_refused(
+        run((*FOLDERS["report"], "--no-html"), tmp_path / "paper"), f"{table} is not known to be of an earlier report"
+    )
     assert table.read_text() == "mine"
 
 
@@ -112,18 +114,45 @@ def test_notes_with_a_comparison_are_no_comparison(run, tmp_path):
     assert run(FILES["markdown"], tmp_path / "made.md").returncode == 0
     notes = tmp_path / "notes.md"
     notes.write_text("# Notes\n\n" + (tmp_path / "made.md").read_text())
-    assert_refused(run(FILES["markdown"], notes), f"{notes} is of no earlier comparison")
+    assert_refused(run(FILES["markdown"], notes), f"{notes} is not known to be of an earlier comparison")
+
+
+def test_notes_that_begin_as_a_comparison_are_none(run, tmp_path):
+    notes = tmp_path / "notes.md"
+    notes.write_text("gan_bench comparison of my two runs, by hand\n")
+    assert_refused(run(FILES["markdown"], notes), f"{notes} is not known to be of an earlier comparison")
+
+
+@pytest.mark.parametrize("name", ["json", "moments"])
+def test_a_shell_s_file_goes_on_behind_what_is_written_to_standard_output(run, tmp_path, name):
+    """The file at the stream's end was replaced by another: what the shell wrote before and later was lost."""
+    with (tmp_path / "all").open("wb") as file:
+        file.write(b"before\n")
+        file.flush()
+        assert run(FILES[name], "/dev/stdout", stdout=file, capture_output=False).returncode == 0
+        file.write(b"after\n")
+    whole = (tmp_path / "all").read_bytes()
+    assert whole.startswith(b"before\n")
+    assert whole.endswith(b"after\n")
+    assert len(whole) > len(b"before\nafter\n")
+
+
+def test_a_loop_of_links_is_one_sentence(run, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    assert_refused(run(FILES["json"], tmp_path / "loop" / "x"), "cannot be written")
 
 
 def test_an_array_of_one_s_own_is_no_file_of_moments(run, tmp_path):
     np.savez(tmp_path / "mine.npz", images=np.zeros(3), count=3)
-    assert_refused(run(FILES["moments"], tmp_path / "mine.npz"), "mine.npz is of no earlier moments")
+    assert_refused(
+        run(FILES["moments"], tmp_path / "mine.npz"), "mine.npz is not known to be of an earlier export of moments"
+    )
 
 
 def test_an_empty_card_makes_no_weights_a_card_s(run, tmp_path):
     (tmp_path / "README.md").touch()
     (tmp_path / "generator.safetensors").write_text("mine")
-    assert_refused(run(FOLDERS["card"], tmp_path), "generator.safetensors is of no earlier card")
+    assert_refused(run(FOLDERS["card"], tmp_path), "generator.safetensors is not known to be of an earlier card")
     assert (tmp_path / "generator.safetensors").read_text() == "mine"
 
 

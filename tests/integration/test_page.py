@@ -347,14 +347,14 @@ def test_a_report_does_not_replace_a_user_s_own_file(tmp_path, name):
     results = folder(tmp_path, "results", OLD)
     (tmp_path / "paper").mkdir()
     (tmp_path / "paper" / name).write_text("mine")
-    with pytest.raises(UserError, match=f"paper/{name} is of no earlier report, and stays as it is"):
+    with pytest.raises(UserError, match=f"paper/{name} is not known to be of an earlier report, and stays as it is"):
         build_report(results, tmp_path / "paper")
     assert [path.name for path in (tmp_path / "paper").iterdir()] == [name]
     (tmp_path / "paper" / name).unlink()
     build_report(results, tmp_path / "paper", html=False)
     (tmp_path / "paper" / "report.html").write_text("mine")
     build_report(results, tmp_path / "paper", html=False)
-    with pytest.raises(UserError, match="paper/report.html is of no earlier report"):
+    with pytest.raises(UserError, match="paper/report.html is not known to be of an earlier report"):
         build_report(results, tmp_path / "paper")
     assert (tmp_path / "paper" / "report.html").read_text() == "mine"
     (tmp_path / "paper" / "report.html").unlink()

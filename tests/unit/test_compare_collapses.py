@@ -323,6 +323,26 @@ def test_where_no_setting_has_a_score_in_both_folders_nothing_is_judged(tmp_path
     assert (found.exit_code, found.unsure) == (3, ["no trial has a score in both folders"])
 
 
+@pytest.mark.parametrize("name", ["old", "both"])
+def test_done_trials_without_a_score_are_not_judged(tmp_path, name):
+    for folder in ("old", "new"):
+        for seed in range(3):
+            measure = "kid" if name in (folder, "both") else "fid"
+            write(tmp_path / folder, digits_trial(seed=seed), 20.0, metric=measure)
+    found = compare(tmp_path / "old", tmp_path / "new")
+    assert (found.exit_code, found.unsure) == (3, ["no trial has a score in both folders"])
+
+
+@pytest.mark.parametrize("worse", [True, False])
+def test_of_runs_that_were_not_looked_at_those_that_diverged_are_not_all(worse):
+    """Three of twelve that diverged were three of three, as no other of the setting was counted."""
+    fids = fids_of(np.random.default_rng(2), np.zeros((2, 12)), (2, 12))
+    unseen = {(1, seed) for seed in range(12)}
+    sides = side(fids, unseen=unseen), side(fids, diverged={(1, seed) for seed in (2, 5, 9)})
+    (counted,) = (each for each in collapses(*(sides if worse else sides[::-1])) if each.old != each.new)
+    assert (counted.old, counted.new, counted.runs) == ((0, 3, 12) if worse else (3, 0, 12))
+
+
 @pytest.mark.parametrize("worse", [True, False])
 def test_who_diverged_did_not_do_so_unseen(worse):
     """Of runs that nobody had looked at for collapses it was not said that all of them diverge now."""

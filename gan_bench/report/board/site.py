@@ -114,7 +114,7 @@ def build_board(folders: Sequence[Path], out: Path) -> Board:
     Raises:
         UserError: A folder holds nothing that can be shown, or the site cannot be written.
     """
-    check_output(out, () if holds(out / "index.html", MARK) else ["index.html"], "board")
+    check_output(out, ["index.html"], "board", lambda file: holds(file, MARK))
     rows, left = read_board(folders)
     keys = sorted({entry.key for entry in rows}, key=lambda key: (key.profile == "quick", key))
     several = [key for key in keys if any(other != key and replace(other, images=key.images) == key for other in keys)]

@@ -159,7 +159,7 @@ def _require_card(folder: Path) -> None:
     """
     if folder.is_dir() and holds_records(folder):
         raise UserError(f"{folder} holds records; choose another folder with --out")
-    check_output(folder, () if holds(folder / CARD, MARK) else _NAMES, "card")
+    check_output(folder, _NAMES, "card", lambda _: holds(folder / CARD, MARK))
 
 
 def _replace(folder: Path, files: Mapping[str, bytes]) -> None:

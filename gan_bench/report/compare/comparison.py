@@ -232,7 +232,8 @@ def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: fl
             for kind in said}  # fmt: skip
     lost = runs.without_scores(told["worse"])
     elsewhere = set[tuple[str, str]]().union(*told.values(), lost)
-    nothing = [] if settings or counted else ["no trial has a score in both folders"]
+    are_judged = bool(settings) or any(each.old + each.new for each in counted)
+    nothing = [] if are_judged else ["no trial has a score in both folders"]
     return Comparison(
         tables,
         worse=[*ended_worse(ended), *said["worse"], *runs.worse_beside(told["worse"])],

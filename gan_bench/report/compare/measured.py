@@ -175,18 +175,20 @@ def collapses(before: Studies, after: Studies) -> Iterator[Collapses]:
 def _events(old: Study, new: Study, both: pd.DataFrame) -> dict[str, pd.Series]:
     """Return of both sides of trials whether they collapsed, by any score of theirs, or diverged: 1 or 0.
 
-    It is NaN of trials that did not end so or well, and where collapses are counted of those that were not looked at,
-    but for one that diverged in the other folder alone.
+    It is NaN of trials that did not end so or well, and of those that were not looked at. Of a setting that a folder
+    looked at in no seed divergence alone is counted, over all seeds: those that diverged must not be all that is known.
     """
+    key = both["setting_key"]
     done = {side: both[f"status_{side}"] == "done" for side in ("old", "new")}
     studies = {"old": old, "new": new}
     flags = {side: studies[side].collapsed(both[f"trial_{side}"]).where(done[side]) for side in done}
-    if not all(flag.notna().any() for flag in flags.values()):  # collapses are not counted
-        flags = {side: pd.Series(0.0, both.index).where(is_done) for side, is_done in done.items()}
-    diverged = {side: both[f"status_{side}"] == DIVERGED for side in done}
-    other = {"old": diverged["new"], "new": diverged["old"]}
+    looked = [
+        flag.notna().groupby(key).transform("any") | ~done[side].groupby(key).transform("any")
+        for side, flag in flags.items()
+    ]
+    counted = looked[0] & looked[1]
     return {
-        f"event_{side}": flag.mask(flag.isna() & done[side] & other[side], 0.0).mask(diverged[side], 1.0)
+        f"event_{side}": flag.where(counted, done[side].map({True: 0.0})).mask(both[f"status_{side}"] == DIVERGED, 1.0)
         for side, flag in flags.items()
     }
 
