@@ -123,13 +123,13 @@ def test_notes_that_begin_as_a_comparison_are_none(run, tmp_path):
     assert_refused(run(FILES["markdown"], notes), f"{notes} is not known to be of an earlier comparison")
 
 
-@pytest.mark.parametrize("name", ["json", "moments"])
-def test_a_shell_s_file_goes_on_behind_what_is_written_to_standard_output(run, tmp_path, name):
+@pytest.mark.parametrize(("name", "stream"), [("json", "stdout"), ("moments", "stderr")])
+def test_a_shell_s_file_goes_on_behind_what_is_written_to_its_stream(run, tmp_path, name, stream):
     """The file at the stream's end was replaced by another: what the shell wrote before and later was lost."""
     with (tmp_path / "all").open("wb") as file:
         file.write(b"before\n")
         file.flush()
-        assert run(FILES[name], "/dev/stdout", stdout=file, capture_output=False).returncode == 0
+        assert run(FILES[name], f"/dev/{stream}", capture_output=False, **{stream: file}).returncode == 0
         file.write(b"after\n")
     whole = (tmp_path / "all").read_bytes()
     assert whole.startswith(b"before\n")

@@ -109,6 +109,7 @@ def test_random_signs_agree_with_all_signs():
     values = np.random.default_rng(3).normal(0.4, 1, 16)
     all_signs = scipy_stats.permutation_test((values,), np.sum, permutation_type="samples", n_resamples=np.inf).pvalue
     assert sign_flip_test(values) == pytest.approx(all_signs, abs=0.015)
+    assert sign_flip_test([1.0] * 40) == 1 / (20_000 + 1), "the signs that were seen are one of the draws"
 
 
 def test_corrected_tests_err_in_at_most_one_study_in_twenty():

@@ -118,6 +118,7 @@ def test_a_large_difference_is_decided_at_the_first_look():
     assert row["p"] == pytest.approx(max(p, 2 / 4**5))
     assert row["repeated"] == pytest.approx(row["p"] * 12 / 5)
     assert (row["found"], row["winner"], row["open"]) == ("decided", "0.0001", False)
+    assert row["improvement"] == 0.0, "no seed was better at B"
     assert "decided before the last look, so the ratio is probably overstated" in sentence
     assert answer.proposal is None
 
