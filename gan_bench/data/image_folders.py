@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_bench.config.image_folder import Transform
-from gan_bench.core.atomic import new_file_beside, remove_leftovers, write_atomically
+from gan_bench.core.atomic import naming, new_file_beside, remove_leftovers, write_atomically
 from gan_bench.core.cache import cache_folder
 from gan_bench.core.canonical import canonical_json
-from gan_bench.core.errors import DataError
+from gan_bench.core.errors import FULL, DataError
 from gan_bench.core.preparing import report_progress
 from gan_bench.core.text import plural, printable, some_of
 from gan_bench.data.doubts import doubts, doubts_of_notes
@@ -173,29 +173,60 @@ def _prepared(source: Path, opened: ImageSource, split: Split | None, transform:
     if found is not None:
         opened.require_images(source)
         return found
+    prepared: Prepared | None = None
+    aside: Path | None = None
     try:
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(stem.parent)
-        handle, aside = new_file_beside(stem)
-        os.close(handle)
-    except OSError:
-        return _prepare(source, opened, split, transform, None)
-    try:
-        prepared = _prepare(source, opened, split, transform, aside)
-        if UNREAD in prepared.left_out:
-            return prepared
-        aside.replace(stem.with_suffix(".npy"))
-        facts = {k: v for k, v in vars(prepared).items() if k not in ("images", "labels")}
-        labels = None if prepared.labels is None else prepared.labels.tolist()
-        write_atomically(stem.with_suffix(".json"), json.dumps({**facts, "labels": labels}))
+        with naming(stem.parent):
+            stem.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(stem.parent)
+            handle, aside = new_file_beside(stem)
+            os.close(handle)
+            prepared = _prepare(source, opened, split, transform, aside)
+            if UNREAD not in prepared.left_out:
+                _keep(prepared, aside, stem)
     except OSError as error:
-        raise DataError(
-            f"the prepared images cannot be written to {stem.parent} ({error.strerror}); "
-            "make room or set $GAN_BENCH_CACHE to another folder"
-        ) from None
+        if aside and not prepared and error.errno in FULL:  # memory may have no room for them either
+            raise DataError(
+                f"the prepared images cannot be written to {stem.parent} ({error.strerror}); "
+                "make room or set $GAN_BENCH_CACHE to another folder"
+            ) from None
+        return _not_kept(prepared or _prepare(source, opened, split, transform, None), split, error)
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            if aside:
+                aside.unlink(missing_ok=True)
     return _from_cache(stem) or prepared
+
+
+def _keep(prepared: Prepared, aside: Path, stem: Path) -> None:
+    """Put prepared images, and what is known of them, into the cache.
+
+    Args:
+        prepared: The images.
+        aside: The file that they are mapped from, unless some were skipped.
+        stem: What both files of the cache are called, without their endings.
+
+    Raises:
+        OSError: They cannot be written, as where the cache was removed meanwhile.
+    """
+    array = stem.with_suffix(".npy")
+    if not isinstance(prepared.images, np.memmap):
+        with aside.open("wb") as file:
+            np.save(file, prepared.images)
+    with naming(array):
+        aside.replace(array)
+    facts = {k: v for k, v in vars(prepared).items() if k not in ("images", "labels")}
+    labels = None if prepared.labels is None else prepared.labels.tolist()
+    write_atomically(stem.with_suffix(".json"), json.dumps({**facts, "labels": labels}))
+
+
+def _not_kept(prepared: Prepared, split: Split | None, error: OSError) -> Prepared:
+    """Say with prepared images that the cache does not have them, and why; with those of both splits once."""
+    said = (
+        f"not kept for the next time: {printable(str(error.filename))} cannot be written ({error.strerror}); "
+        "set $GAN_BENCH_CACHE to a folder that can be"
+    )
+    return prepared if split == "test" else replace(prepared, doubts=(*prepared.doubts, said))
 
 
 def _fingerprint(source: Path, opened: ImageSource) -> str:
@@ -281,9 +312,6 @@ def _prepare(
         raise DataError(f"none of the {len(names)} images of {source} can be decoded; get it again")
     if len(kept) < len(names):
         images = np.array(images[: len(kept)])  # a copy: the file that is mapped is rewritten
-        if target:
-            with target.open("wb") as file:
-                np.save(file, images)
     elif isinstance(images, np.memmap):
         images.flush()
     class_of = layout.classes(opened.names if split else names)

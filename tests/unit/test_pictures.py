@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import os
+import re
 import shutil
 import zipfile
 from dataclasses import replace
@@ -472,6 +473,43 @@ def test_a_cache_without_room_for_the_images_is_an_error(tmp_path, monkeypatch):
     assert list((tmp_path / "cache" / "prepared").iterdir()) == []
     monkeypatch.setattr(os, "posix_fallocate", refusing(errno.EOPNOTSUPP), raising=False)
     assert len(prepare_images(source, None, COLOUR).images) == 1, "on a file system that cannot take room at once"
+
+
+@pytest.mark.parametrize("unreadable", [False, True], ids=["all are read", "one is skipped"])
+def test_images_that_were_prepared_are_used_where_the_cache_cannot_keep_them(tmp_path, monkeypatch, unreadable):
+    """A cache that was removed meanwhile ended the command once all images were decoded."""
+    cache, decode_one = tmp_path / "cache", prepare_module.decode_square
+
+    def removing(*arguments):
+        shutil.rmtree(cache, ignore_errors=True)
+        return decode_one(*arguments)
+
+    files = {"a.png": encode(Image.fromarray(noise(8, 8, 3)))} | ({"b.png": b"no"} if unreadable else {})
+    source, skipping = zipped(tmp_path / "p.zip", files), replace(COLOUR, unreadable="skip")
+    monkeypatch.setattr(prepare_module, "decode_square", removing)
+    found = prepare_images(source, None, skipping)
+    assert (found.images[0].transpose(1, 2, 0) == noise(8, 8, 3)).all()
+    (said,) = found.remarks()
+    assert re.fullmatch(r"not kept .*cache/prepared\S* cannot be written \(No such file or directory\); set .*", said)
+    monkeypatch.undo()
+    monkeypatch.setenv("GAN_BENCH_CACHE", str(cache))
+    assert not [*prepare_images(source, None, skipping).remarks()]
+    (array,) = (cache / "prepared").glob("*.npy")
+    array.unlink()
+    array.mkdir()
+    found = prepare_images(source, None, skipping)
+    assert [f"{array} cannot be written (Is a directory)" in said for said in found.remarks()] == [True]
+    assert [path.suffix for path in sorted(array.parent.iterdir())] == [".json", ".npy"], "nothing is left aside"
+
+
+def test_a_cache_that_cannot_be_written_is_said_once(tmp_path, monkeypatch):
+    class_folders(tmp_path, "mine", size=8)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GAN_BENCH_CACHE", str(tmp_path / "file"))
+    contents = register_folder(ImageFolder(name="unkept", path=tmp_path / "mine", transform=COLOUR)).contents
+    (said,) = (line for line in contents if "kept" in line)
+    assert f"{tmp_path}/file" in said
+    assert "cannot be written (Not a directory); set $GAN_BENCH_CACHE" in said
 
 
 @pytest.mark.parametrize("name", ["mnist", "digits", "cifar10", "cats"])
