@@ -97,6 +97,11 @@ class Prepared:
         """How many different files there are among those kept."""
         return len(set(self.digests))
 
+    def fits(self) -> bool:
+        """True if there are as many digests and labels as images, and the labels are those of classes."""
+        counts = {len(self.images), len(self.digests), *([] if self.labels is None else [len(self.labels)])}
+        return len(counts) == 1 and (self.labels is None or set(self.labels) <= set(range(len(self.classes))))
+
     def contents(self) -> Iterator[str]:
         """Yield what there is of it, and what is not: ``32 images: boat 8, bus 8``, ``2 left out: nested copies``."""
         text = f"{len(self.images):,} images of {plural(self.distinct, 'different file')}"
@@ -277,7 +282,8 @@ def _from_cache(stem: Path) -> Prepared | None:
         labels = facts.pop("labels")
         facts = {name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
         known = None if labels is None else np.asarray(labels, dtype=np.int64)
-        return Prepared(images=images, labels=known, **facts)
+        found = Prepared(images=images, labels=known, **facts)
+        return found if found.fits() else None
     except Exception:  # numpy raises many kinds on a damaged file, and what is kept can be made again
         return None
 

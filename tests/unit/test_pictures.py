@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import json
 import os
 import re
 import shutil
@@ -510,6 +511,21 @@ def test_a_cache_that_cannot_be_written_is_said_once(tmp_path, monkeypatch):
     (said,) = (line for line in contents if "kept" in line)
     assert f"{tmp_path}/file" in said
     assert "cannot be written (Not a directory); set $GAN_BENCH_CACHE" in said
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"labels": [0]}, {"labels": [5] * 8}, {"labels": [-1] * 8}, {"digests": []}, {"classes": ["a"]}], ids=str
+)
+def test_a_cache_that_does_not_fit_itself_is_made_again(tmp_path, wrong):
+    """Labels of fewer images than there are ended in a traceback."""
+    class_folders(tmp_path, "mine", size=8)
+    top = tmp_path / "mine"
+    right = prepare_images(top, "train", COLOUR)
+    (facts,) = (tmp_path / "cache" / "prepared").glob("*.json")
+    whole = facts.read_text()
+    facts.write_text(json.dumps({**json.loads(whole), **wrong}))
+    assert [*prepare_images(top, "train", COLOUR).contents()] == [*right.contents()]
+    assert facts.read_text() == whole
 
 
 @pytest.mark.parametrize("name", ["mnist", "digits", "cifar10", "cats"])
