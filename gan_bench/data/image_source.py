@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from gan_bench.core.errors import DataError, brief
+from gan_bench.core.errors import CLOSED, DataError, brief
 from gan_bench.core.text import odd_path, printable, some_of
 from gan_bench.data.file_endings import ENDINGS, is_a_file_s, is_note, is_visible, possible_images, remedy, why_not
 from gan_bench.data.file_kinds import is_image, is_other_archive, other_kind
@@ -325,11 +325,16 @@ def _why_not_entered(entry: os.DirEntry[str], folder: _Folder, seen: Collection[
 def _sorted_entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+            found = sorted(entries, key=lambda entry: entry.name)
+        if not os.access(folder, os.X_OK):  # it may be listed, and nothing in it can be told from a file
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
+        right = " (chmod +rx)" if error.errno in CLOSED else ""
         raise DataError(
-            f"the folder {printable(str(folder))} cannot be read ({error.strerror}); make it readable or remove it"
+            f"the folder {printable(str(folder))} cannot be read ({error.strerror}); make it readable{right} or remove "
+            "it"
         ) from None
+    return found
 
 
 def _why_no_image(entry: os.DirEntry[str]) -> str:
@@ -370,7 +375,9 @@ def _read_file(top: Path, name: str) -> bytes:
             data = file.read(MAX_BYTES + 1) if within else b""
     except OSError as error:
         kind = DataError if isinstance(error, PermissionError | FileNotFoundError) else ReadError
-        raise kind(f"the image {printable(f'{top}/{name}')} cannot be read ({error.strerror})") from None
+        raise kind(
+            f"the image {printable(f'{top}/{name}')} cannot be read ({error.strerror}); make it readable or remove it"
+        ) from None
     if not within or len(data) > MAX_BYTES:
         raise _too_large(top, name)
     return data

@@ -10,7 +10,9 @@ import tempfile
 import uuid
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from support.needs import slow
 from support.suites import SMALL, train_small
 from support.users import STRANGER
@@ -56,6 +58,13 @@ def other_suite(shared):
     path = shared / "other.yaml"
     path.write_text(OTHER)
     return path
+
+
+def save_noise(folder, seed=0):
+    """Eight images of their own, which everybody may read."""
+    folder.mkdir(parents=True)
+    for number, pixels in enumerate(np.random.default_rng(seed).integers(0, 256, (8, 28, 28), dtype=np.uint8)):
+        Image.fromarray(pixels).save(folder / f"{number}.png")
 
 
 def content(folder):
@@ -160,6 +169,25 @@ def test_one_closed_folder_stops_no_command(stranger, shared, other, closed):
     assert "up to date in MLflow" in synced.stdout
     for done in (report, checked, compared, synced):
         assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
+def test_a_class_that_may_not_be_read_is_said_with_its_rights(stranger, shared, mode):
+    """Of one that may be listed and not entered it was said that its images are damaged, and are to be got again."""
+    for seed, name in enumerate("ab"):
+        save_noise(shared / "pictures" / name, seed=seed)
+    (shared / "pictures" / "b").chmod(mode)
+    done = stranger("try", shared / "pictures", "--look", "--out", shared / "new.yaml")
+    assert done.returncode == 2, done.stdout + done.stderr
+    remedy = "make it readable (chmod +rx) or remove it"
+    assert done.stderr == f"error: the folder {shared}/pictures/b cannot be read (Permission denied); {remedy}\n"
+
+
+def test_an_image_that_may_not_be_read_is_said_with_its_remedy(stranger, shared):
+    save_noise(shared / "pictures")
+    (shared / "pictures" / "3.png").chmod(0)
+    done = stranger("try", shared / "pictures", "--look", "--out", shared / "new.yaml")
+    assert "3.png cannot be read (Permission denied); make it readable or remove it" in done.stdout
 
 
 def test_what_may_not_be_looked_into_makes_no_results_folder_of_what_it_is_in(stranger, shared):
