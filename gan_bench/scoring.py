@@ -185,7 +185,8 @@ def prepare(
     if several := next((name for name in names if "," in name), None):
         raise UserError(f'"{several}" is no extractor; name each with an --extractor of its own (a list in Python)')
     loaded = [load_extractor(name, device) for name in names]
-    compared, more = _compared_with(against, root, drawn.info, size, whole_path=one_name)
+    channels = drawn.info.channels if isinstance(generated, Generator) else None
+    compared, more = _compared_with(against, root, drawn.info, size, channels, whole_path=one_name)
     of_files = isinstance(generated, str) and size is not None
     remarks = scoring_remarks(drawn.info, compared.info, against, names, scaled=of_files)
     said = (*left_out, *more, *remarks)
@@ -318,9 +319,12 @@ def without_equal_channels(images: Tensor) -> Tensor:
 
 
 def _read_images(
-    named: str, size: int | None, other: int | None, *, whole_path: bool
+    named: str, size: int | None, other: int | None, channels: int | None = None, *, whole_path: bool
 ) -> tuple[ImageSetInfo, Tensor, list[str]]:
-    """Read a folder or zip as ``_prepared`` does, in colour where there is any, and say what people must know of it."""
+    """Read a folder or zip as ``_prepared`` does, and say what people must know of it.
+
+    They have the channels of the generator that they are compared with, as in a run; else colour where there is any.
+    """
     path = _named_path(named)
     refuse_results(path)
     with named_by_no_suite():
@@ -332,6 +336,11 @@ def _read_images(
     with open_source(path) as opened:
         said += (f"{name}: {each}" for each in _of_splits(opened.names, path, name))
     images = without_equal_channels(torch.from_numpy(prepared.images))
+    if channels == 1 < images.shape[1]:
+        images = torch.from_numpy(_prepared(path, size, other, channels).images)
+        said.append(f"{name} has colours, and is brought to grey, as the generator's images are")
+    if channels == 3:
+        images = images.expand(-1, channels, -1, -1)
     return _info_of(_label(named, whole_path=whole_path), images, prepared.digests), images, said
 
 
@@ -351,7 +360,7 @@ def _of_splits(names: list[str], path: Path, label: str) -> Iterator[str]:
         yield f"{what}; {one.replace('of one', 'of the others')} if they are held out"
 
 
-def _prepared(path: Path, size: int | None, other: int | None) -> Prepared:
+def _prepared(path: Path, size: int | None, other: int | None, channels: int = 3) -> Prepared:
     """Prepare a folder or zip: to a size, or images that all have that of nearly all at the beginning.
 
     Errors propose the size of what they are compared with, where that is known.
@@ -371,7 +380,7 @@ def _prepared(path: Path, size: int | None, other: int | None) -> Prepared:
             f"them to squares (size=N from Python){'' if other else '; take the size of what they are compared with'}"
         )
     try:
-        return prepare_images(path, None, Transform(size=width, channels=3, crop="center" if size else "none"))
+        return prepare_images(path, None, Transform(size=width, channels=channels, crop="center" if size else "none"))
     except DataError as error:
         remedy = f"remove it, or --size {_fitting_size(width, other)} scales and crops all of them (size=N from Python)"
         raise DataError(str(error).replace(ONE_SIZE, remedy)) from error.__cause__
@@ -416,9 +425,9 @@ def _moments(path: Path, extractor: Extractor) -> Reference:
 
 
 def _compared_with(
-    against: str, root: DataRoot, generated: ImageSetInfo, size: int | None, *, whole_path: bool
+    against: str, root: DataRoot, generated: ImageSetInfo, size: int | None, channels: int | None, *, whole_path: bool
 ) -> tuple[Compared, list[str]]:
-    """Find what images are compared with, and what of its files was left out."""
+    """Find what images are compared with, in a generator's channels, and what of its files was left out."""
     if against.partition(":")[0] in DATASETS:
         return _dataset(against, root, generated.size[1]), []
     path = _named_path(against)
@@ -434,7 +443,7 @@ def _compared_with(
             f'"{against}" is neither a dataset ({", ".join(DATASETS)}) nor a folder, zip or .npz file'
             f"{remedy and f'; {remedy}'}"
         )
-    info, images, left_out = _read_images(against, size, generated.size[1], whole_path=whole_path)
+    info, images, left_out = _read_images(against, size, generated.size[1], channels, whole_path=whole_path)
     if len(images) < 2:
         raise DataError(f"{path} has 1 image, and scores compare with at least two; name a folder of more")
     name = printable(path.stem)

@@ -20,12 +20,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import gan_bench as gb
 from gan_bench.cli.try_folder import try_folder
-from gan_bench.config.image_folder import data_root
+from gan_bench.config.image_folder import Transform, data_root
 from gan_bench.core.errors import UserError
 from gan_bench.data.datasets import load
+from gan_bench.data.image_folders import prepare_images
 from gan_bench.data.own_files import refuse_results
 from gan_bench.metrics.extractors import load_extractor
-from gan_bench.metrics.reference import import_moments
+from gan_bench.metrics.reference import compute, import_moments
 from gan_bench.scoring import prepare
 from gan_bench.terminal.console import PlainConsole
 
@@ -237,9 +238,31 @@ def test_a_generator_against_a_folder_is_warned_of_as_its_images_are(grey_genera
             gb.score(given, colours, samples=16, extractors=["cifar-v1"])
         texts = [str(each.message) for each in said]
         assert any(f"the {name} is 28x28 and tiles 32x32" in text for text in texts), texts
-        assert any(f"cifar-v1 is made for images of 3 channels, and the {name} has 1" in text for text in texts)
+        assert any(
+            f"cifar-v1 is made for images of 3 channels, and the {name} and tiles have 1" in text for text in texts
+        )
     with pytest.raises(UserError, match="the generator makes images of 28x28, and size=32 scales files alone"):
         gb.score(str(grey_generator), colours, samples=16, size=32)
+
+
+def test_files_have_the_channels_of_the_generator_that_they_are_compared_with(grey_generator, colours, tmp_path):
+    """A run brings them to these: its FID could not be had again, and no extractor was said to fit."""
+    (said,) = (line for line in remarks(str(grey_generator), colours, []) if "28x28" not in line)
+    assert said == "tiles has colours, and is brought to grey, as the generator's images are"
+    root, cpu = data_root(None), torch.device("cpu")
+    scoring = prepare(str(grey_generator), colours, [], root, cpu)
+    (extractor,) = scoring.extractors
+    transform = Transform(size=32, channels=1)
+    images = torch.from_numpy(prepare_images(Path(colours), None, transform).images)
+    assert torch.equal(
+        scoring.against.reference(extractor).moments.mean, compute(images, None, "x", extractor).moments.mean
+    )
+
+
+def test_grey_files_are_no_other_images_than_those_of_a_generator_of_colours(grey_generator, grey):
+    found = gb.generator(grey_generator)
+    found.image_shape = (3, 32, 32)
+    assert not remarks(found, grey, [])
 
 
 def test_a_number_of_images_is_picked_of_files_and_arrays(colours, grey, tmp_path):
