@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +30,7 @@ from gan_bench.metrics.extractors import EXTRACTORS, load_extractor
 from gan_bench.metrics.features import PART, Extractor
 from gan_bench.metrics.reference import Reference, chunks, compute, export_moments, import_moments, reference
 from gan_bench.randomness import random_order
+from gan_bench.records.json_files import is_gone
 from gan_bench.records.layout import TRIAL
 from gan_bench.records.outputs import check_output
 from gan_bench.records.record import Score
@@ -164,8 +166,8 @@ def prepare(
     Raises:
         UserError: Something named is not there or does not fit.
     """
-    if isinstance(generated, str) and ((path := Path(generated)).suffix == ".safetensors" or (path / TRIAL).is_file()):
-        generated = load_generator(path, allow_plugins=allow_plugins)  # a record's sample grids are no images to score
+    if isinstance(generated, str) and _is_generator(Path(generated)):
+        generated = load_generator(Path(generated), allow_plugins=allow_plugins)
     if not against.strip():
         raise UserError(
             f"name what the images are compared with: a dataset ({', '.join(DATASETS)}), a folder, zip or .npz"
@@ -191,6 +193,11 @@ def prepare(
     remarks = scoring_remarks(drawn.info, compared.info, against, names, scaled=of_files)
     said = (*left_out, *more, *remarks)
     return Scoring(generated=drawn, against=compared, extractors=loaded, remarks=said)
+
+
+def _is_generator(path: Path) -> bool:
+    """True for the weights of one and for a record, whose sample grids are no images to score."""
+    return path.suffix == ".safetensors" or os.path.isfile(path / TRIAL)  # noqa: PTH113 - Path's raises if closed
 
 
 def scoring_remarks(
@@ -435,7 +442,7 @@ def _compared_with(
         raise UserError(f"{path} is one array; statistics are an .npz with the arrays mu and sigma")
     if path.suffix.lower() == ".npz":
         return Compared(named=printable(against), info=None, reference=partial(_moments, path)), []
-    if not path.exists():
+    if is_gone(path):
         splits = (f"{name}:{split}" for name, entry in DATASETS.shipped().items() for split in entry.counts)
         meant = did_you_mean(against.replace("/", ":"), [*DATASETS, *splits])
         remedy = odd_path(against) or (meant if meant.startswith("did") else "")

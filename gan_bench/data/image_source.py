@@ -394,6 +394,8 @@ def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     except FileNotFoundError:
         remedy = odd_path(str(path)) or "name a folder or zip file of images"
         raise DataError(f"{path} does not exist; {remedy}") from None
+    except PermissionError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); make it and the folders above readable") from None
     except Exception as error:  # zipfile raises many kinds on damaged files, such as struct.error and UnicodeError
         why = "is neither a folder nor an intact zip file"
         raise DataError(f"{path} {_other_kind(path) or f'{why} ({brief(error)}); get it again'}") from None

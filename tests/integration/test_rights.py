@@ -183,6 +183,21 @@ def test_a_class_that_may_not_be_read_is_said_with_its_rights(stranger, shared, 
     assert done.stderr == f"error: the folder {shared}/pictures/b cannot be read (Permission denied); {remedy}\n"
 
 
+def test_a_closed_folder_is_said_by_score_as_what_it_is(stranger, shared):
+    """A file trial.json in it could not be used, where there is none."""
+    for name in ("closed", "open"):
+        save_noise(shared / name / "below")
+    (shared / "closed").chmod(0)
+    below = f"{shared}/closed/below cannot be read (Permission denied); make it and the folders above readable"
+    closed = f"the folder {shared}/closed cannot be read (Permission denied); make it readable (chmod +rx) or remove it"
+    for first, second, said in (
+        (shared / "closed", "digits", closed),
+        (shared / "open", shared / "closed" / "below", below),
+    ):
+        done = stranger("score", first, second)
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (2, f"error: {said}")
+
+
 def test_an_image_that_may_not_be_read_is_said_with_its_remedy(stranger, shared):
     save_noise(shared / "pictures")
     (shared / "pictures" / "3.png").chmod(0)
