@@ -260,7 +260,10 @@ def _other_images(stored: StoredTrial, config: TrialConfig, context: RunContext)
     then = stored.environment.get("data_sha256")
     if then is None or then == here:
         return ""
-    return f"the images of {config.dataset} are not those that it was scored against; name their folder with --data"
+    folder, what = DATASETS[config.dataset].folder, "are not those that it was scored against"
+    if folder is None:
+        return f"the images of {config.dataset} {what}; name their folder with --data"
+    return f"the images in {printable(str(folder.path))} {what}; bring those back, or run the suite again with these"
 
 
 def _differs(line: schema.EvaluationLine, scores: Sequence[Score], *, same: bool) -> str:
