@@ -132,7 +132,7 @@ class ProgressDisplay:
         """Start the live line where there is a terminal, and show warnings between the lines."""
         self._warnings.__enter__()
         warnings.showwarning = lambda message, *_: self._warn(f"warning: {message}")
-        if self.console.on_screen:
+        if self.console.on_screen and self.total:
             name = Column(ratio=1, no_wrap=True, overflow="ellipsis")
             columns = (
                 TextColumn("{task.description}", markup=False, table_column=name),

@@ -49,6 +49,16 @@ def test_a_trial_that_runs_at_a_fraction_of_its_pace_says_so_once(pace, warned):
         assert "20 of the 100 images/s measured, so this takes about 5.0 times as long; a run with --executor" in said
 
 
+def test_a_run_with_nothing_to_do_shows_no_bar(monkeypatch):
+    """It showed "0 trials 0%" while the report was made."""
+    monkeypatch.setattr(PlainConsole, "on_screen", True)
+    for trials in (0, 1):
+        lines = PlainConsole(file=io.StringIO(), width=80, force_terminal=True)
+        with ProgressDisplay(lines, trials):
+            pass
+        assert ("trial" in lines.file.getvalue()) == bool(trials)
+
+
 @pytest.mark.filterwarnings("default::RuntimeWarning")
 def test_warnings_are_shown_between_the_lines():
     lines = PlainConsole(file=io.StringIO(), width=200)
