@@ -87,15 +87,18 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
     if not is_utf8(str(source.absolute())):
         raise UserError(f"{as_typed(str(source))} is no UTF-8 name, which no suite can hold; rename the folder")
     refuse_results(source)
-    found = inspect_images(source, max(_networks(name)[1] for name in QUICK_IMAGES))
-    for line in report(found):
-        console.say(line)
     if out is not None and out.suffix not in (".yaml", ".yml"):
         raise UserError(f"{out} is no name of a suite; end it in .yaml")
-    proposal = propose(found, source, name_for(source if out is None else out))
-    file = out or Path(f"{proposal.name}.yaml")
-    if file.exists():
-        for line in _prepare(_folder_of(file, source)):
+    name = name_for(source if out is None else out)
+    file = out or Path(f"{name}.yaml")
+    there = _folder_of(file, source) if file.exists() else None
+    most = max(_networks(recipe)[1] for recipe in QUICK_IMAGES)
+    found = inspect_images(source, *((there.transform.size, there.transform.range) if there else (most,)))
+    for line in report(found):
+        console.say(line)
+    proposal = propose(found, source, name)
+    if there:
+        for line in _prepare(there):
             console.say(line)
         console.say(f"{file} is there and is used as it is; --out names another", style="yellow")
         return file

@@ -218,12 +218,13 @@ class _Seen:
     small: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
-def inspect_images(source: Path, size: int | None = None) -> Inspection:
+def inspect_images(source: Path, size: int | None = None, limits: tuple[float, float] | None = None) -> Inspection:
     """Look at every image of a folder or zip file; nothing is written.
 
     Args:
         source: The folder or zip file.
         size: What shorter sides will be scaled to; images that are too long then cannot be used.
+        limits: Values of greys that become black and white, in place of what files declare, as ``decode`` takes them.
 
     Raises:
         DataError: It is neither, holds no images, or it cannot be told whether its folders are splits or classes.
@@ -233,7 +234,7 @@ def inspect_images(source: Path, size: int | None = None) -> Inspection:
         layout = layout_of(opened.names, str(source))
         top = Path(os.path.realpath(source))
         single = {split: without_copies(top, opened, layout.names(opened.names, split)) for split in layout.folders}
-        seen = {split: list(_seen(opened, names, split, size)) for split, (names, _) in single.items()}
+        seen = {split: list(_seen(opened, names, split, size, limits)) for split, (names, _) in single.items()}
     usable = {split: [each for each in found if not each.why] for split, found in seen.items()}
     images = [each for found in usable.values() for each in found]
     class_of = layout.classes(opened.names)
@@ -259,13 +260,15 @@ def inspect_images(source: Path, size: int | None = None) -> Inspection:
     )
 
 
-def _seen(opened: ImageSource, names: list[str], split: Split, size: int | None) -> Iterator[_Seen]:
+def _seen(
+    opened: ImageSource, names: list[str], split: Split, size: int | None, limits: tuple[float, float] | None
+) -> Iterator[_Seen]:
     """Yield every image as it was looked at, in the order of the names."""
 
     def look(name: str) -> _Seen:
         try:
             data = opened.read(name)
-            image = decode(data, name, 3, size=size)
+            image = decode(data, name, 3, limits, size)
         except DataError as error:
             return _Seen(name, why=str(error))
         small = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)

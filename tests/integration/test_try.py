@@ -313,6 +313,29 @@ def test_any_name_of_a_folder_makes_a_suite(name, tmp_path):
     assert folder.path.resolve() == top.resolve()
 
 
+@pytest.mark.parametrize(("kind", "ending"), [(np.uint16, "png"), (np.int32, "tif")])
+def test_the_range_that_a_suite_names_is_that_of_a_look(kind, ending, tmp_path):
+    """Of 12 bits in files of 16 or 32 it said what to write into a suite, and then looked at them without it."""
+    source = np.random.default_rng(0)
+    (tmp_path / "mine").mkdir()
+    for i in range(8):
+        Image.fromarray(source.integers(0, 4096, (28, 28)).astype(kind)).save(tmp_path / "mine" / f"{i}.{ending}")
+    first = gan_bench("try", tmp_path / "mine", "--look", cwd=tmp_path)
+    assert "write range: [" in " ".join(first.stdout.split()), first.stdout
+    suite = tmp_path / "mine.yaml"
+    suite.write_text("""
+suite: mine
+version: 1
+datasets: {mine: {path: mine, size: 28, channels: 1, range: [0, 4095]}}
+trials: [{recipe: mnist-dcgan, set: {dataset: mine}}]
+""")
+    again = gan_bench("try", tmp_path / "mine", "--look", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "is used as it is" in again.stdout
+    assert "range" not in again.stdout
+    assert "cannot be used" not in again.stdout
+
+
 def test_a_suite_of_other_images_is_not_trained(tmp_path):
     for parent, grey in (("a", True), ("b", False)):
         for i in range(5):
