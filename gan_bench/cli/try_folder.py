@@ -101,6 +101,11 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
         for line in _prepare(there):
             console.say(line)
         console.say(f"{file} is there and is used as it is; --out names another", style="yellow")
+        now, then = _form(proposal), _form(there.transform)
+        if now != then:
+            console.say(
+                f"it brings the images to {then}; of what they are now, {now} would be proposed", style="yellow"
+            )
         return file
     with named_by_no_suite():
         for line in _prepare(_proposed(proposal, source)):
@@ -113,6 +118,10 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
     for field, why in proposal.reasons.items():
         console.say(f"  {field}: {why}")
     return file
+
+
+def _form(of: Proposal | Transform) -> str:
+    return f"{of.size}x{of.size} in {'colour' if of.channels == 3 else 'grey'}"
 
 
 def _proposed(proposal: Proposal, source: Path) -> ImageFolder:

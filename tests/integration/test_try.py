@@ -142,6 +142,7 @@ def test_a_first_answer_and_an_edited_suite_is_kept(tmp_path):
     done = gan_bench("try", tmp_path / "scans", "--no-tracking", "--no-open", "--results", tmp_path / "r", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "is used as it is" in done.stdout
+    assert "would be proposed" not in done.stdout
     assert "scans train: " not in done.stdout, "what the look says, the run does not say again"
     assert done.stdout.count("files of other kinds") == 1
     assert "Best score: " in done.stdout
@@ -334,6 +335,18 @@ trials: [{recipe: mnist-dcgan, set: {dataset: mine}}]
     assert "is used as it is" in again.stdout
     assert "range" not in again.stdout
     assert "cannot be used" not in again.stdout
+
+
+def test_images_that_became_others_since_their_suite_was_proposed_are_said(tmp_path):
+    several(tmp_path / "mine", *numbered("{}.png"))
+    for file in (tmp_path / "mine").iterdir():
+        Image.open(file).convert("L").resize((28, 28)).save(file)
+    assert gan_bench("try", tmp_path / "mine", "--look", cwd=tmp_path).returncode == 0
+    several(tmp_path / "mine", *numbered("more{}.png"), seed=20)
+    done = gan_bench("try", tmp_path / "mine", "--look", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = "it brings the images to 28x28 in grey; of what they are now, 64x64 in colour would be proposed"
+    assert said in " ".join(done.stdout.split())
 
 
 def test_a_suite_of_other_images_is_not_trained(tmp_path):
