@@ -131,7 +131,7 @@ def profile_line(plan: Plan, asked: PlanOptions) -> str:
     """
     quick = sum(trial.config.profile == "quick" for trial in plan.trials)
     if plan.profile == "quick" and quick and plan.has_quick:
-        return "QUICK profile: cut down in epochs, images or samples (--profile full for the suite's own)"
+        return "QUICK profile: cut down in epochs, images or samples; a run with --profile full takes the suite's own"
     if plan.profile == "quick" and not quick:
         return "full profile: the suite has no quick one"
     if quick:

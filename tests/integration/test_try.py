@@ -143,6 +143,9 @@ def test_a_first_answer_and_an_edited_suite_is_kept(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "is used as it is" in done.stdout
     assert "would be proposed" not in done.stdout
+    own = {*gan_bench("try", "--help").stdout.replace(",", " ").split()}
+    for option in re.findall("--[a-z-]+", re.sub("`.*?`", "", done.stdout)):
+        assert option in own or f"a run with {option}" in done.stdout, "what is no option of this command"
     assert "scans train: " not in done.stdout, "what the look says, the run does not say again"
     assert done.stdout.count("files of other kinds") == 1
     assert "Best score: " in done.stdout

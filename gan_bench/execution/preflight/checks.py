@@ -167,7 +167,8 @@ def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
         if samples <= features:
             yield (
                 f"{plural(samples, 'generated image')} per evaluation, and {name} has {features} features: the FID of "
-                "so few is far above that of many, and says little beyond the order of settings; --samples takes more"
+                "so few is far above that of many, and says little beyond the order of settings; a run with --samples "
+                "takes more"
             )
     if context.engine_choice != "reference":
         for why, count in Counter(filter(None, map(unsupported, configs))).items():
