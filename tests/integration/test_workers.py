@@ -22,7 +22,7 @@ from support.trials import digits_trial
 
 from gan_bench import bench
 from gan_bench.bench import ThisMachine, prepare
-from gan_bench.config.image_folder import DataRoot
+from gan_bench.config.image_folder import DataRoot, ImageFolder, Transform
 from gan_bench.core.channel import spawn
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.events import Scored, ignore
@@ -137,6 +137,21 @@ def test_an_exception_of_a_listener_is_raised_and_leaves_no_worker(tmp_path, sta
         train_in_processes(tmp_path, [digits_trial()], context(), fail, Policy(), ONE)
     assert started[0].poll() is not None
     assert not worker_pool._living
+
+
+@pytest.mark.usefixtures("forked_children")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_images_that_are_away_when_a_worker_starts_fail_no_trial(tmp_path):
+    """Its trials were failed ones for good, and counted as worst, when a share had been away for a moment."""
+    away = ImageFolder(name="own", path=tmp_path / "away", transform=Transform(size=28, channels=1))
+    there = [replace(site, folders=(away,)) for site in ONE]
+    trials = [digits_trial(seed) for seed in (0, 1)]
+    records = train_in_processes(tmp_path, trials, context(), ignore, Policy(), there).records
+    said = {(record.status, record.reason) for record in records.values()}
+    assert said == {(Status.SKIPPED, f"{away.path} does not exist; name a folder or zip file of images")}
+    assert not list(tmp_path.glob("*/*/record.json"))
+    records = train_in_processes(tmp_path, trials, context(), ignore, Policy(), ONE).records
+    assert [record.status for record in records.values()] == [Status.DONE] * 2
 
 
 def test_an_exception_of_a_listener_is_no_fault_of_a_trial_in_this_process(tmp_path):

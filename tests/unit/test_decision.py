@@ -13,6 +13,7 @@ from gan_bench.execution.preflight.plan_state import find_plan_state
 from gan_bench.execution.trial import checkpoints
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Action, Decision, Policy
+from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import DAMAGED, SUPERSEDED, WHY, RecordDirectory
 from gan_bench.records.record import Status
@@ -170,18 +171,29 @@ def test_every_damaged_checkpoint_that_is_set_aside_stays(results):
     }
 
 
-def test_a_trial_whose_images_are_away_fails_and_keeps_its_checkpoint(results, monkeypatch):
-    """What it is made of is asked for before it runs, too; its row must say why it cannot."""
+def test_a_trial_whose_images_are_away_is_left_as_it_is(results, monkeypatch):
+    """It failed, and counted as worst in every table until somebody asked for failed trials again."""
 
     def away(*_):
         raise DataError("the images are away")
 
     monkeypatch.setattr(RunContext, "identity", away)
     directory = RecordDirectory.of(results / "interrupted", TRIAL)
+    before = writer.digests(directory)
     (record,) = train(results / "interrupted", [TRIAL], context()).records.values()
-    assert (record.status, record.reason) == (Status.FAILED, "the images are away")
-    assert Earlier(directory).record == record
-    assert directory.has_checkpoint
+    assert (record.status, record.reason) == (Status.SKIPPED, "the images are away")
+    assert writer.digests(directory) == before
+    assert (Earlier(directory).status, directory.has_checkpoint) == (Status.INTERRUPTED, True)
+
+
+def test_a_finished_trial_stays_where_the_images_it_is_compared_with_are_away(results, monkeypatch):
+    def away(*_):
+        raise DataError("the images are away")
+
+    monkeypatch.setattr(RunContext, "identity", away)
+    (record,) = train(results / "finished", [TRIAL], context()).records.values()
+    assert (record.status, record.reason) == (Status.SKIPPED, "the images are away")
+    assert Earlier(RecordDirectory.of(results / "finished", TRIAL)).status is Status.DONE
 
 
 def test_what_was_not_known_before_a_run_is_compared_within_it(results, monkeypatch):
@@ -207,6 +219,7 @@ def test_a_checkpoint_stays_where_a_run_cannot_start(results, monkeypatch):
     """It was put aside before that was known: images that were put back could not be trained on from there.
 
     The first run left a failed row, which the second one took for an end: it put all of it aside, without a word.
+    Nothing is an end that images or weights which are away for a moment are the reason of.
     """
 
     def away(*_):
@@ -219,14 +232,12 @@ def test_a_checkpoint_stays_where_a_run_cannot_start(results, monkeypatch):
         patched.setattr(RunContext, "evaluator", away)
         for _ in range(3):
             (record,) = train(results / "interrupted", [TRIAL], context()).records.values()
-            assert (record.status, record.reason) == (Status.FAILED, "the weights are away")
+            assert (record.status, record.reason) == (Status.SKIPPED, "the weights are away")
             assert directory.has_checkpoint
             assert not list(directory.path.parent.glob(f"{SUPERSEDED}/*--*"))
     directory.environment.write_bytes(environment)  # and the images are back
     heard = []
-    (record,) = train(
-        results / "interrupted", [TRIAL], context(), heard.append, Policy(retry_failed=True)
-    ).records.values()
+    (record,) = train(results / "interrupted", [TRIAL], context(), heard.append).records.values()
     assert record.status is Status.DONE
     assert heard[0].resumed_at is not None
 

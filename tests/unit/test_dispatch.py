@@ -33,6 +33,7 @@ from gan_bench.records.record import Failure, Status, TrialRecord
 TRIALS = [digits_trial(seed) for seed in range(6)]
 DONE = TrialRecord(status=Status.DONE, reason=None)
 LOST = "its node was lost"
+AWAY = "the images are away"
 
 # ----------------------------------------------------------------------------------------------------- bundles
 
@@ -81,7 +82,9 @@ class FakeCluster:
                 loss = fate
                 break
             claims[trial.id] = fate or DONE
-        if fate != "silent":
+        if fate == AWAY:
+            self._over.append(Ended(handle, loss=AWAY, is_refused=True))
+        elif fate != "silent":
             self._over.append(Ended(handle, {} if loss else claims, loss))
         return handle
 
@@ -125,6 +128,15 @@ def test_every_trial_is_carried_out_once(tmp_path):
     into = dispatch(cluster, tmp_path, each(TRIALS))
     assert list(into.records.values()) == [DONE] * len(TRIALS)
     assert [bundle.trials for bundle in cluster.sent] == [(trial,) for trial in TRIALS]
+
+
+def test_a_trial_that_every_node_refuses_has_not_failed(tmp_path):
+    """A share that no node saw for a moment left failed trials, which no later run tried again."""
+    cluster = FakeCluster([AWAY] * (RETRIES + 1))
+    into = dispatch(cluster, tmp_path, each(TRIALS[:1]))
+    (record,) = into.records.values()
+    assert (len(cluster.sent), record.status, record.reason) == (RETRIES + 1, Status.SKIPPED, AWAY)
+    assert not list(tmp_path.glob("*/*/record.json"))
 
 
 def test_no_more_tasks_than_asked_for_are_under_way(tmp_path):

@@ -57,11 +57,13 @@ class Ended:
         claims: What came of its trials, by id.
         loss: Why it ended without all of them, in one sentence with the remedy, or None. An error of a trial itself is
             no loss but a claim, so what stands here may go better on another node.
+        is_refused: Whether its node refused it, as images, plug-ins or the results folder are not there as they were.
     """
 
     handle: Handle
     claims: Mapping[str, Claim] = field(default_factory=dict)
     loss: str | None = None
+    is_refused: bool = False
 
 
 class RayTransport:
@@ -115,7 +117,7 @@ class RayTransport:
         try:
             return Ended(handle, {trial_id: claim_from_json(claim) for trial_id, claim in ray.get(answer).items()})
         except Exception as error:  # Ray raises many kinds, and what the task raised
-            return Ended(handle, loss=loss_of(error))
+            return Ended(handle, loss=loss_of(error), is_refused=isinstance(getattr(error, "cause", None), UserError))
 
     def kill(self, handle: Handle) -> None:
         """End a task at once; it comes back as a loss."""

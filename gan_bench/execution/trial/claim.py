@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gan_bench.config.trial import Trial
-from gan_bench.core.errors import DiskFullError, UnreadableError
+from gan_bench.core.errors import DataError, DiskFullError, UnreadableError
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Action, Policy, decide
 from gan_bench.execution.trial.events import Listener, Run, classify
-from gan_bench.execution.trial.run import keep_aside, run_trial
+from gan_bench.execution.trial.run import blocked, keep_aside, run_trial
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.json_files import is_gone
@@ -21,11 +21,6 @@ from gan_bench.records.record import Status, TrialRecord
 
 Claim = TrialRecord | Owner | None
 """What came of a claim: the trial's record; or the process that owns it; or None when it needed no further run."""
-
-
-def blocked(reason: str) -> TrialRecord:
-    """Return the end of a trial that can neither be read nor run here; nothing of it is written."""
-    return TrialRecord(status=Status.SKIPPED, reason=reason)
 
 
 def _acquire(lock: Lock, patience: float, stop: Callable[[], bool]) -> Owner | None:
@@ -46,6 +41,7 @@ def _take_up(trial: Trial, directory: RecordDirectory, context: RunContext, poli
 
     Raises:
         UnreadableError: What is there can neither be read nor replaced.
+        DataError: The images cannot be read that an earlier record is compared with.
     """
     earlier = Earlier(directory)
     decision = decide(earlier, trial.config, policy, context.identity)
@@ -104,7 +100,7 @@ def claim_and_run(
                 return owner
             if not _take_up(trial, directory, context, policy):
                 return None
-        except UnreadableError as error:
+        except (UnreadableError, DataError) as error:
             return blocked(str(error))
         except (DiskFullError, OSError) as error:  # nothing of it can be written either
             status, failure, reason = classify(error, context.device, directory.path)

@@ -17,7 +17,7 @@ from torch import nn
 
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import write_atomically
-from gan_bench.core.errors import is_stop
+from gan_bench.core.errors import DataError, is_stop
 from gan_bench.execution.trial import checkpoints, environment
 from gan_bench.execution.trial.checkpoints import CHECKPOINT_SECONDS, Checkpointer
 from gan_bench.execution.trial.context import RunContext
@@ -47,6 +47,11 @@ TICK_SECONDS = 5.0
 """Seconds of training between two checks of the clock: progress, checkpoints by time."""
 
 
+def blocked(reason: str) -> TrialRecord:
+    """Return the end of a trial that can neither be read nor run here; nothing of it is written."""
+    return TrialRecord(status=Status.SKIPPED, reason=reason)
+
+
 def run_trial(
     trial: Trial,
     directory: RecordDirectory,
@@ -65,7 +70,8 @@ def run_trial(
             its checkpoint stays, so that a longer limit continues.
 
     Returns:
-        The record, as written.
+        The record, as written. A trial whose images or weights cannot be read before its first step has not begun: its
+        record says so and is not written.
     """
     run = _TrialRun(trial, directory, context, listener, time_limit)
     status, failure, reason = Status.DONE, None, None
@@ -75,6 +81,9 @@ def run_trial(
         if is_stop(error) or (run.waiting and isinstance(error, GeneratorExit)):  # it is closed
             run.let_go()
             raise
+        if isinstance(error, DataError) and run.engine is None:  # a share that is away for a moment fails no trial
+            run.let_go()
+            return blocked(str(error))
         status, failure, reason = classify(error, context.device, directory.path)
     record = replace(run.record(), status=status, failure=failure, reason=reason)
     run.let_go()

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.errors import DiskFullError, RecordError, UnreadableError, UserError
-from gan_bench.execution.trial.claim import Claim, blocked
+from gan_bench.execution.trial.claim import Claim
 from gan_bench.execution.trial.decision import Action, Policy, decide
 from gan_bench.execution.trial.events import Listener, ignore
+from gan_bench.execution.trial.run import blocked
 from gan_bench.execution.workers.job import group_trials
 from gan_bench.records import writer
 from gan_bench.records.earlier import Earlier

@@ -80,11 +80,19 @@ def main() -> None:
     warnings.showwarning = lambda message, *_: send("warning", text=str(message))
     contexts: Contexts | None = None
     while line := jobs.get():
-        from gan_bench.execution.workers.job import Contexts, Job
+        from gan_bench.core.errors import UserError
+        from gan_bench.execution.trial.run import blocked
+        from gan_bench.execution.workers.job import Contexts, Job, claim_to_json
 
         contexts = contexts or Contexts(asked.is_set)
         job = Job.from_json(line)
-        run_job(job, contexts.of(job.site), send)
+        try:
+            context = contexts.of(job.site)
+        except UserError as error:  # images or plug-ins are away or changed: none of its trials begins
+            for trial in job.trials:
+                send("claimed", trial=trial.id, claim=claim_to_json(blocked(str(error))))
+        else:
+            run_job(job, context, send)
         send("job_done")
     os._exit(0)  # the reading thread may sit in a read
 
