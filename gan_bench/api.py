@@ -125,7 +125,7 @@ def load(results: PathLike) -> ResultTables:
     sound = [item for item in stored if not item.fault]
     return ResultTables(
         trials=frames.trials.drop(
-            columns=["config", "group", "probabilities", "made_of", "parts", "withdrawn"], errors="ignore"
+            columns=["config", "group", "probabilities", "made_of", "held_out", "parts", "withdrawn"], errors="ignore"
         )
         .rename(columns={"suite_setting": "setting"})
         .assign(path=[str(path) for path in frames.trials["path"]]),  # text can be written to any file

@@ -49,7 +49,7 @@ from gan_bench.records.earlier import Earlier
 from gan_bench.records.json_files import is_gone, read_optional
 from gan_bench.records.layout import BASELINES, PLAN, RecordDirectory
 from gan_bench.records.plan import write_plan, write_suite_text
-from gan_bench.records.shared import has_damaged_baselines, write_baselines
+from gan_bench.records.shared import known_baselines, write_baselines
 from gan_bench.run_options import RunOptions
 from gan_bench.tracking.server import refuse_memory
 
@@ -343,9 +343,11 @@ def carry_out(
         results, plan.suite, plan.version, plan.trials, options.command(), plan.design, whole=options.plan.is_whole
     )
     write_suite_text(results, plan.suite, plan.text)
-    if todo or has_damaged_baselines(results, plan.suite):
+    known = [] if todo else known_baselines(results, plan.suite)
+    if known is not None:
         with suppress(Interrupted):  # no trial is begun either
-            write_baselines(results, plan.suite, plan.version, place.call(real_baselines, plan.trials))
+            if rows := place.call(real_baselines, plan.trials, known):
+                write_baselines(results, plan.suite, plan.version, rows)
     mirror: SyncProcess | None = None
     answer: MirrorResult | None = None
     if options.tracking_uri is not None:

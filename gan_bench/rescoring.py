@@ -255,15 +255,19 @@ def _lacks(line: schema.EvaluationLine, names: Sequence[str], config: TrialConfi
 
 
 def _other_images(stored: StoredTrial, config: TrialConfig, context: RunContext) -> str:
-    """Return that the images are not those that the trial was trained on, or nothing."""
-    here = context.images(config.dataset, "train", config.image_size).sha256
-    then = stored.environment.get("data_sha256")
-    if then is None or then == here:
-        return ""
-    folder, what = DATASETS[config.dataset].folder, "are not those that it was scored against"
+    """Return that the images are not those that the trial was scored with, or nothing."""
+    train, held_out = context.digests(config)
+    folder, what = DATASETS[config.dataset].folder, "images"
+    if stored.environment.get("data_sha256") in (None, train):
+        if stored.held_out_sha256 in (None, held_out):
+            return ""
+        what = "held-out images"
     if folder is None:
-        return f"the images of {config.dataset} {what}; name their folder with --data"
-    return f"the images in {printable(str(folder.path))} {what}; bring those back, or run the suite again with these"
+        return f"the {what} of {config.dataset} are not those that it was scored against; name their folder with --data"
+    again = "" if what == "held-out images" else ", or run the suite again with these"  # which trains none again
+    return (
+        f"the {what} in {printable(str(folder.path))} are not those that it was scored against; bring those back{again}"
+    )
 
 
 def _differs(line: schema.EvaluationLine, scores: Sequence[Score], *, same: bool) -> str:

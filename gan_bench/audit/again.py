@@ -317,13 +317,16 @@ def require_images(stored: StoredTrial, config: TrialConfig, context: RunContext
     Raises:
         UserError: They are others.
     """
-    here = context.images(config.dataset, "train", config.image_size).sha256
-    then = stored.environment.get("data_sha256")
-    if then is not None and then != here:
-        raise UserError(
-            f"the images of {config.dataset} here are not those of the record ({here[:12]}, not {then[:12]}); name "
-            "their folder with --data"
-        )
+    train, held_out = context.digests(config)
+    for what, here, then in (
+        ("images", train, stored.environment.get("data_sha256")),
+        ("held-out images", held_out, stored.held_out_sha256),
+    ):
+        if then and then != here:
+            raise UserError(
+                f"the {what} of {config.dataset} here are not those of the record ({(here or 'none')[:12]}, not "
+                f"{then[:12]}); name their folder with --data"
+            )
 
 
 def require_code(stored: StoredTrial) -> None:

@@ -16,6 +16,9 @@ from gan_bench.core.text import printable
 COLLAPSED = "collapsed"
 """The measure that is 1 or 0; tables count it."""
 
+COPIES = "copies"
+"""The measure that held-out images have a part in; all others of a generator are of training images alone."""
+
 Role = Literal["primary", "compared", "trial", "quality", "health", "summary"]
 """Where a measure is shown.
 
@@ -300,7 +303,7 @@ _MEASURES = {
             "appear as often as in the data."
         ),
     ),
-    "copies": Measure(
+    COPIES: Measure(
         title="copies",
         lower_is_better=True,
         description="share closer to a training image than 99 % of held-out images are",

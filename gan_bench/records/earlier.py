@@ -34,7 +34,8 @@ class Identity(TypedDict):
 
     Attributes:
         data_sha256: Digest of the prepared training images; None where no trial is described.
-        networks_sha256: Digest of the layers of both networks, or None likewise.
+        held_out_sha256: Digest of the prepared held-out images, or None where there are none.
+        networks_sha256: Digest of the layers of both networks, or None where no trial is described.
         d_output: What D's outputs are: ``logit`` or ``score``.
         torch: Version of PyTorch.
         device: Where it is trained: ``cpu`` or ``cuda:N``.
@@ -43,6 +44,7 @@ class Identity(TypedDict):
     """
 
     data_sha256: str | None
+    held_out_sha256: str | None
     networks_sha256: str | None
     d_output: str
     torch: str

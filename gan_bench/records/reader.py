@@ -72,6 +72,13 @@ class StoredTrial:
         """The lines of its history that are of single steps, as far as they were read."""
         return [line for line in self.history if line["kind"] == "step"]
 
+    @property
+    def held_out_sha256(self) -> str | None:
+        """Digest of the held-out images that it was last scored with; None where it names none."""
+        parts = (self.environment, *self.environment.get("changes", ()))
+        found = [part["held_out_sha256"] for part in parts if "held_out_sha256" in part]
+        return str(found[-1]) if found and found[-1] else None
+
     def steps_in_epochs(self) -> list[tuple[float, schema.StepLine]]:
         """Return the lines of single steps, each with its place in epochs; nothing before an epoch has ended."""
         first = next(iter(self.epochs), None)

@@ -105,6 +105,9 @@ class EnvironmentFile(Strict):
     device: NotRequired[Annotated[str, doc("what computed: cpu or cuda:N")]]
     device_name: NotRequired[Annotated[str, doc("name of the processor or graphics card")]]
     data_sha256: NotRequired[Annotated[str | None, doc("digest of the prepared training images")]]
+    held_out_sha256: NotRequired[
+        Annotated[str | None, doc("digest of the prepared held-out images, or null where there are none")]
+    ]
     networks_sha256: NotRequired[
         Annotated[str | None, doc("digest of the layers of both networks: kinds, settings, shapes")]
     ]
@@ -122,7 +125,10 @@ class EnvironmentFile(Strict):
     changes: NotRequired[
         Annotated[
             list[dict[str, object]],
-            doc("threads, device, its name or libraries that later parts of a resumed trial had; bits may differ"),
+            doc(
+                "threads, device, its name, libraries or held-out images that later parts of a resumed trial had; bits "
+                "may differ"
+            ),
         ]
     ]
     determinism: NotRequired[
@@ -234,6 +240,9 @@ class Baseline(Strict):
         doc("what they are: held-out images, or one half of the training split against the other"),
     ]
     data_sha256: NotRequired[Annotated[str, doc("digest of the prepared training images")]]
+    held_out_sha256: NotRequired[
+        Annotated[str | None, doc("digest of the prepared held-out images, or null where there are none")]
+    ]
     scores: Annotated[list[ScoreLine], doc("list of scores of these real images, each with its protocol")]
 
 

@@ -153,18 +153,23 @@ def _subject(row: schema.Baseline) -> tuple[str, int, int]:
 
 
 def _joined(old: schema.Baseline | None, new: schema.Baseline) -> schema.Baseline:
-    """Keep the scores of other extractors, unless they are of other images."""
-    if old is None or old.get("data_sha256") != new.get("data_sha256") or old["pictures"] != new["pictures"]:
+    """Keep the scores of other extractors, unless they are of other images; held-out ones of old rows are unknown."""
+    held_out = new.get("held_out_sha256")
+    if old is None or old["pictures"] != new["pictures"] or old.get("held_out_sha256", held_out) != held_out:
+        return new
+    if old.get("data_sha256") != new.get("data_sha256"):
         return new
     names = {score["name"] for score in new["scores"]}
     return {**new, "scores": [*(score for score in old["scores"] if score["name"] not in names), *new["scores"]]}
 
 
-def has_damaged_baselines(results: Path, suite: str) -> bool:
-    """True if the baselines of a suite have to be made again: there are none, or they are damaged."""
-    with contextlib.suppress(UnreadableError):
-        return read_optional(results / suite / BASELINES, schema.BASELINES, DamagedError) is None
-    return False
+def known_baselines(results: Path, suite: str) -> Rows | None:
+    """Return the baselines of a suite, none where they are damaged; None where they may not be read, and stay."""
+    try:
+        found = read_optional(results / suite / BASELINES, schema.BASELINES, DamagedError)
+    except UnreadableError:
+        return None
+    return found["anchors"] if found else []
 
 
 def read_baselines(suite: Path) -> Rows:

@@ -121,7 +121,7 @@ def scores_of(folder, trial):
 
 
 def baselines_and_scores(folder, trial):
-    assert real_baselines((trial,), context()), "the run gets to its training"
+    assert real_baselines((trial,), context=context()), "the run gets to its training"
     return scores_of(folder, trial)
 
 

@@ -38,7 +38,7 @@ def test_real_trained_noise(tmp_path, real_data):
     noise, trained = (
         {score["metric"]: score["value"] for score in line["scores"]} for line in read_trial(directory.path).evaluations
     )
-    (anchor,) = real_baselines((trial,), where)
+    (anchor,) = real_baselines((trial,), context=where)
     real = {score["metric"]: score["value"] for score in anchor["scores"]}
     for name, measure in MEASURES.items():
         if measure.extractors:  # of other networks

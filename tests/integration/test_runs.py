@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import shutil
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from support.records import bits, edit
 from support.runs import CPU, context, is_finished, run, stop_after, train
 from support.trials import digits_trial
 
+import gan_bench as gb
 from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.errors import StopProcess
@@ -27,9 +30,10 @@ from gan_bench.execution.workers.inline import run_alone
 from gan_bench.metrics.extractors import Features
 from gan_bench.records import schema
 from gan_bench.records.earlier import Earlier
-from gan_bench.records.layout import CHECKPOINT, EVALUATIONS, HISTORY, RecordDirectory
+from gan_bench.records.layout import BASELINES, CHECKPOINT, EVALUATIONS, HISTORY, RecordDirectory
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status
+from gan_bench.records.shared import read_baselines
 from gan_bench.training import engine
 
 
@@ -168,12 +172,80 @@ def test_saved_weights_are_the_generator_that_was_scored(tmp_path):
     }  # fmt: skip
 
 
+class OwnImages:
+    """A suite of one trial on images in a folder, with held-out ones, and its results."""
+
+    def __init__(self, place):
+        self.folder, self._place = place / "images", place
+        self.baselines = place / "results" / "own" / BASELINES
+        self.write("train", 0, 255)
+        self.write("test", 0, 255)
+        (place / "own.yaml").write_text(OWN)
+
+    def write(self, split, least, most):
+        """Replace the images of a split by others."""
+        source = np.random.default_rng(most)
+        (self.folder / split).mkdir(parents=True, exist_ok=True)
+        for number in range(24):
+            values = source.integers(least, most, (28, 28), dtype=np.uint8)
+            Image.fromarray(values).save(self.folder / split / f"{number}.png")
+
+    def real(self):
+        """Run the suite, and return the baseline that it has then."""
+        gb.run(self._place / "own.yaml", results=self._place / "results", executor="inline", profile="full")
+        (row,) = read_baselines(self.baselines.parent)
+        return row
+
+    def trials(self):
+        """Read the records."""
+        return [read_trial(path.parent) for path in self.baselines.parent.glob("*/record.json")]
+
+
+OWN = """
+suite: own
+version: 1
+datasets: {own: {path: images, size: 28, channels: 1}}
+trials:
+  - recipe: mnist-mlp-z100
+    set: {dataset: own, epochs: 1, batch_size: 8}
+seeds: [0]
+evaluate: {epochs: [1], samples: 16, extractors: [lenet-mnist-v1]}
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    return OwnImages(tmp_path)
+
+
 def test_changed_images_make_a_finished_trial_unfinished(tmp_path):
     trial = digits_trial()
     directory, _ = run(tmp_path, trial)
     assert is_finished(tmp_path / "results", trial)
     edit(directory.environment, data_sha256="0" * 64)
     assert not is_finished(tmp_path / "results", trial)
+
+
+def test_real_images_are_scored_again_where_they_changed_and_no_trial_is_left(own):
+    """What a perfect generator would score was of the images before for good, or of none that a trial had seen."""
+    before = own.real()
+    own.write("test", 0, 64)
+    after = own.real()
+    assert after["held_out_sha256"] != before["held_out_sha256"]
+    assert after["scores"] != before["scores"]
+    assert own.real() == after
+    (trial,) = own.trials()
+    assert trial.held_out_sha256 == before["held_out_sha256"], "the finished trial stays"
+    edited = json.loads(own.baselines.read_text())
+    edited["anchors"][0]["data_sha256"] = (
+        "0" * 64
+    )  # as of a run on other images that was stopped before its first trial
+    own.baselines.write_text(json.dumps(edited))
+    assert own.real() == after
+    shutil.rmtree(own.folder / "test")
+    halves = own.real()
+    assert (halves["what"], halves["held_out_sha256"]) == ("images against the other half", None)
+    assert own.real() == halves
 
 
 @pytest.mark.parametrize(("name", "other"), [("threads", 99), ("device_name", "another processor")])

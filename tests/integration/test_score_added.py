@@ -305,10 +305,14 @@ def test_scores_are_added_where_the_images_are_a_users(tmp_path):
     added = gan_bench("score", "results", "--add", "cifar-v1", "--device", "cpu", cwd=tmp_path)
     assert added.returncode == 0, added.stdout + added.stderr
     assert "added, of epochs 0, 1, 3" in added.stdout
+    Image.fromarray(source.integers(0, 64, (28, 28), dtype=np.uint8)).save(tmp_path / "mine/own/test/39.png")
+    other = gan_bench("score", "results", "--add", "efficientnet-lite0", "--device", "cpu", cwd=tmp_path)
+    assert other.returncode == 1
+    own = f"images in {tmp_path}/mine/own are not those that it was scored against; bring those back"
+    assert f"the held-out {own}" in " ".join(other.stdout.split())
     shutil.copy(tmp_path / "mine/own/train/0.png", tmp_path / "mine/own/train/1.png")
     changed = gan_bench("score", "results", "--add", "efficientnet-lite0", "--device", "cpu", cwd=tmp_path)
-    own = f"the images in {tmp_path}/mine/own are not those that it was scored against"
-    assert f"{own}; bring those back, or run the suite again with these" in " ".join(changed.stdout.split())
+    assert f"the {own}, or run the suite again with these" in " ".join(changed.stdout.split())
     assert "--data" not in changed.stdout, "the suite names them"
     shutil.rmtree(tmp_path / "mine")
     gone = gan_bench("score", "results", "--add", "efficientnet-lite0", "--device", "cpu", cwd=tmp_path)

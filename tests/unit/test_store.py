@@ -227,6 +227,25 @@ def test_anchors_of_other_protocols_are_kept(tmp_path, directory):
     assert [(r["samples"], r["pictures"]) for r in read_baselines(tmp_path / "test")] == [(64, 60), (100, 64)]
 
 
+@pytest.mark.parametrize(("digest", "kept"), [("a", 2), ("b", 1), (None, 1)])
+def test_baselines_of_other_held_out_images_are_replaced(tmp_path, digest, kept):
+    """Real images of before and after a change stood in one row; those of old rows are not known."""
+    row = {"dataset": "digits", "image_size": 28, "samples": 64, "pictures": 64, "what": "x", "data_sha256": "t"}
+
+    def score(name):
+        protocol = {"extractor": name, "split": "train", "real": 64, "generated": 64}
+        return {"name": f"fid[{name},train,64]", "metric": "fid", "value": 1.0, "std": None, **protocol}
+
+    def write(name, **more):
+        write_baselines(tmp_path, "test", 1, [{**row, **more, "scores": [score(name)]}])
+        (found,) = read_baselines(tmp_path / "test")
+        return len(found["scores"])
+
+    write("one")
+    assert write("two", held_out_sha256="a") == 2
+    assert write("two", held_out_sha256=digest) == kept
+
+
 def test_foreign_and_damaged_folders_are_named_not_fatal(tmp_path, directory):
     (tmp_path / "test" / "notes").mkdir()
     (tmp_path / "other").mkdir()

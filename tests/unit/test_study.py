@@ -147,6 +147,33 @@ def test_rows_of_reference_are_of_the_images_that_trials_have_seen():
     assert rows("a", "b", of="b") == []
 
 
+def test_copies_are_of_the_held_out_images_that_trials_were_scored_with():
+    """Others were in one mean with them, and beside real data that others again had been counted for."""
+    names, of_real = ("fid", "copies"), {"extractor": "cifar-v1", "split": "train", "value": 1.5}
+    scores = [{"metric": name, "name": f"{name}[cifar-v1,train,100]", **of_real} for name in names]
+    real = {"dataset": "cats", "image_size": 64, "samples": 100, "pictures": 50, "what": "held", "scores": scores}
+
+    def shown(*environments, of):
+        trials = [
+            replace(trial, environment={**trial.environment, **environment})
+            for seed, environment in enumerate(environments)
+            for trial in [finished(own_trial("cats-dcgan", seed), 10.0)]
+        ]
+        for trial in trials:
+            trial.evaluations[-1]["scores"].append({**trial.evaluations[-1]["scores"][0], **scores[1]})
+        (study,) = studies_of(trials, baselines={"test": [{**real, **of}]})
+        (scored,) = study.scored
+        ((_, known),) = scored.real()
+        return study.shown(("copies",)), list(known), scored.held_out_changed
+
+    a, b, none = ({"held_out_sha256": digest} for digest in ("a", "b", None))
+    both = (["copies"], ["fid", "copies"], False)
+    assert shown(a, a, of=a) == shown(a, {}, of={}) == shown({}, {}, of=b) == shown(a, a, of=none) == both
+    assert shown({**a, "changes": [{"threads": 1}, b]}, b, of=b) == both
+    assert shown(a, a, of=b) == (["copies"], ["fid"], True)
+    assert shown(a, b, of=b) == ([], ["fid"], True)
+
+
 A0 = {"loss_g": 5.9449, "loss_d": 0.7790, "d_real": 0.8575, "d_fake": 0.4179}
 
 

@@ -100,8 +100,9 @@ class OnCluster:
                 continue
             except UserError as error:
                 raise UserError(f"the node {host}: {error}") from None
-            for config, digest in zip(configs, found, strict=True):
-                if digest != identify(config)["data_sha256"]:
+            for config, digests in zip(configs, found, strict=True):
+                known = identify(config)
+                if digests != (known["data_sha256"], known["held_out_sha256"]):
                     raise UserError(
                         f"the node {host} has other images of {config.dataset} than the node that was asked first; "
                         "give all nodes the same files"
@@ -164,5 +165,5 @@ def _device(context: RunContext) -> str:
     return str(context.device)
 
 
-def _digests(configs: list[TrialConfig], context: RunContext) -> list[str]:
-    return [context.images(config.dataset, "train", config.image_size).sha256 for config in configs]
+def _digests(configs: list[TrialConfig], context: RunContext) -> list[tuple[str, str | None]]:
+    return [context.digests(config) for config in configs]

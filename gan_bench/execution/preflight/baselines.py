@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -22,16 +22,23 @@ from gan_bench.records.record import Score
 from gan_bench.records.schema import Baseline
 
 RESAMPLES = 3
+HELD_OUT, HALVES = "held-out images", "images against the other half"
+"""What rows call the real images that were scored."""
 
 
-def real_baselines(trials: tuple[Trial, ...], context: RunContext) -> list[Baseline]:
+def real_baselines(trials: tuple[Trial, ...], known: Sequence[Baseline] = (), *, context: RunContext) -> list[Baseline]:
     """Score real images under every protocol of a plan: what perfect generators would score.
 
     Held-out images are set against the training split. A dataset without a held-out split is cut into random
     halves of its distinct images, one set against the other, so that no image is compared with itself.
 
+    Args:
+        trials: The trials of the plan.
+        known: Rows of earlier runs; what they have of the images that are there now is not scored again.
+        context: Where they are scored.
+
     Returns:
-        Rows for ``anchors.json``, whose keys are documented in ``gan_bench.records.schema``.
+        New rows for ``anchors.json``, whose keys are documented in ``gan_bench.records.schema``.
 
     Raises:
         Interrupted: A stop was asked for.
@@ -42,31 +49,52 @@ def real_baselines(trials: tuple[Trial, ...], context: RunContext) -> list[Basel
             raise Interrupted
 
     rows: dict[tuple[object, ...], Baseline] = {}
+    covered = set[tuple[object, ...]]()
     for config in (trial.config for trial in trials):
         key = (config.dataset, config.image_size, config.evaluation.samples, config.evaluation.extractors)
-        if key in rows:
+        if key in rows or key in covered:
             continue
-        held_out = context.held_out(config)
+        if any(_is_of(row, config, context) for row in known):
+            covered.add(key)
+            continue
+        held_out, (train_sha256, held_out_sha256) = context.held_out(config), context.digests(config)
         report_progress(f"scoring real images of {config.dataset}: what a perfect generator would reach", 0.0)
         if held_out is not None:
-            count, what = min(len(held_out.images), config.evaluation.samples), "held-out images"
+            count, what = min(len(held_out.images), config.evaluation.samples), HELD_OUT
             evaluator = context.evaluator(config, halt)
             found = evaluator.score_images(held_out.images, count, halt)
             if context.device.type == "cuda" or not any(EXTRACTORS[each.name].slow for each in evaluator.extractors):
                 found = _with_resampling_sd(found, held_out.images, count, evaluator, halt)
         else:
             count, found = _halves(config, context, halt)
-            what = "images against the other half"
+            what = HALVES
         rows[key] = {
             "dataset": config.dataset,
             "image_size": config.image_size,
             "samples": config.evaluation.samples,
             "pictures": count,
             "what": what,
-            "data_sha256": context.images(config.dataset, "train", config.image_size).sha256,
+            "data_sha256": train_sha256,
+            "held_out_sha256": held_out_sha256,
             "scores": [score.to_json() for score in found],
         }
     return list(rows.values())
+
+
+def _is_of(row: Baseline, config: TrialConfig, context: RunContext) -> bool:
+    """True if a row has all scores of a trial's protocol, of the images that are there; old rows name none or few."""
+    held_out, (train_sha256, held_out_sha256) = context.held_out(config), context.digests(config)
+    now: dict[str, object] = {
+        "dataset": config.dataset,
+        "image_size": config.image_size,
+        "samples": config.evaluation.samples,
+        "data_sha256": train_sha256,
+        "held_out_sha256": held_out_sha256,
+        "what": HELD_OUT if held_out else HALVES,
+        **({"pictures": min(len(held_out.images), config.evaluation.samples)} if held_out else {}),
+    }
+    scored = {score["extractor"] for score in row["scores"]}
+    return {**now, **row}.items() >= now.items() and scored.issuperset(context.extractor_names(config))
 
 
 def _with_resampling_sd(

@@ -194,6 +194,7 @@ class Checkpointer:
 def note_changes(directory: RecordDirectory, described: EnvironmentFile) -> None:
     """Write down what has changed of the environment of a trial that is resumed."""
     before, now = Earlier(directory).environment, dict(described)
-    watched = ("device", "device_name", "engine", "threads", "libraries")
-    if changes := {key: now[key] for key in watched if key in before and before.get(key) != now[key]}:
+    watched = ("device", "device_name", "engine", "threads", "libraries", "held_out_sha256")
+    known = {key: value for part in (before, *before.get("changes", ())) for key, value in part.items()}
+    if changes := {key: now[key] for key in watched if key in known and known[key] != now[key]}:
         writer.note_change(directory, before, changes)

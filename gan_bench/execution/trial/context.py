@@ -80,6 +80,11 @@ class RunContext:
         has_test = "test" in DATASETS[config.dataset].counts
         return self.images(config.dataset, "test", config.image_size) if has_test else None
 
+    def digests(self, config: TrialConfig) -> tuple[str, str | None]:
+        """Return the digests of a trial's training and held-out images, None where there are none of these."""
+        held_out = self.held_out(config)
+        return self.images(config.dataset, "train", config.image_size).sha256, held_out.sha256 if held_out else None
+
     def extractor(self, name: str) -> Extractor:
         """Return a loaded extractor.
 
@@ -90,8 +95,11 @@ class RunContext:
 
     def extractors(self, config: TrialConfig) -> list[Extractor]:
         """Return the extractors a trial is scored with on this machine."""
-        names = resolve(config.evaluation.extractors, DATASETS[config.dataset].channels, self.device)
-        return [self.extractor(name) for name in names]
+        return [self.extractor(name) for name in self.extractor_names(config)]
+
+    def extractor_names(self, config: TrialConfig) -> tuple[str, ...]:
+        """Return what they are called; none is loaded."""
+        return resolve(config.evaluation.extractors, DATASETS[config.dataset].channels, self.device)
 
     def reference(
         self, config: TrialConfig, extractor: Extractor, between: Callable[[], None] = lambda: None
@@ -134,7 +142,7 @@ class RunContext:
 
     def parts(self, config: TrialConfig) -> list[tuple[str, str]]:
         """Return every part that a trial uses, as plural of its registry and name."""
-        extractors = resolve(config.evaluation.extractors, DATASETS[config.dataset].channels, self.device)
+        extractors = self.extractor_names(config)
         return [
             ("datasets", config.dataset),
             ("architectures", config.architecture),
@@ -147,9 +155,10 @@ class RunContext:
         """Return what a trial is made of beside its config, and what computes it."""
         key = ("networks", config.architecture, config.latent_dim)
         networks = self._once(key, lambda: fingerprint(ARCHITECTURES[config.architecture], config.latent_dim))
-        images = self.images(config.dataset, "train", config.image_size)
+        train, held_out = self.digests(config)
         return {
-            "data_sha256": images.sha256,
+            "data_sha256": train,
+            "held_out_sha256": held_out,
             "networks_sha256": networks,
             "d_output": LOSSES[config.loss].output,
             "torch": str(torch.__version__),

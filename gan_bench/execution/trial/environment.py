@@ -171,6 +171,7 @@ def power_watts(device: torch.device) -> float | None:
 
 NO_TRIAL: Identity = {
     "data_sha256": None,
+    "held_out_sha256": None,
     "networks_sha256": None,
     "d_output": "logit",
     "torch": str(torch.__version__),
@@ -206,6 +207,7 @@ def describe_environment(
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "data_sha256": identity["data_sha256"],
+        "held_out_sha256": identity["held_out_sha256"],
         "networks_sha256": identity["networks_sha256"],
         "parts": identity["parts"],
         "engine": engine,

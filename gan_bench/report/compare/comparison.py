@@ -298,7 +298,11 @@ def differences_of(before: Mapping[str, StoredTrial], after: Mapping[str, Stored
     for name in sorted(names):
         found = [tuple(item.environment.get("libraries", {}).get(name) for item in pair) for pair in shared]
         yield from _changed(name, found)
-    for key, what, field_ in (("data_sha256", "training images", "dataset"), ("networks_sha256", "networks", "recipe")):
+    for key, what, field_ in (
+        ("data_sha256", "training images", "dataset"),
+        ("held_out_sha256", "held-out images", "dataset"),
+        ("networks_sha256", "networks", "recipe"),
+    ):
         of = {
             str(o.trial["config"][field_])
             for o, n in shared

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gan_bench.config.measures import MEASURES, primary_measure
+from gan_bench.config.measures import COPIES, MEASURES, primary_measure
 from gan_bench.core.text import plain_markdown, plural, some_of
 from gan_bench.report.findings.factor_sentences import NAMED, factor_sentences
 from gan_bench.report.findings.factors import factors_of
@@ -236,6 +236,13 @@ def _cautions(scored: ScoredStudy, found: Standings) -> Iterator[str]:
         yield (
             f"Trials are of different times: {changed} changed between them, and no test judges trials from before and "
             "after; the suite's next run trains those of before again that it asks for."
+        )
+    if scored.held_out_changed:
+        where = "the row of real data" if len(scored.study.held_out) == 1 else "all rows"
+        yield (
+            f"The held-out images of {scored.study.dataset} changed since trials were scored. Of their scores "
+            f"{MEASURES[COPIES].title} alone depend on these, and are left out of {where}; real data are those of the "
+            "last run."
         )
     done = scored.study.trials[scored.study.trials["status"] == "done"]
     machines = sorted(set(done["device_name"]) - {""})

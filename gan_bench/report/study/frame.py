@@ -98,7 +98,7 @@ def build_frames(stored: Iterable[StoredTrial]) -> Frames:
 _TRIAL_COLUMNS = [
     *(each.name for each in fields(TrialConfig)),
     *("trial", "name", "suite_setting", "config", "drawn", "group", "status", "reason", "epochs_done", *STATISTICS),
-    *(*COSTS, "device", "device_name", "threads", "probabilities", "made_of", "parts", "withdrawn", "path"),
+    *(*COSTS, "device", "device_name", "threads", "probabilities", "made_of", "held_out", "parts", "withdrawn", "path"),
 ]
 """What ``_trial_row`` has, for where there is none."""
 
@@ -164,6 +164,7 @@ def _trial_row(item: StoredTrial) -> dict[str, object]:
         "threads": item.environment.get("threads"),
         "probabilities": item.environment.get("d_output", "logit") == "logit",
         "made_of": made_of(item),
+        "held_out": item.held_out_sha256 or "",
         "parts": tuple(
             (printable(name), str(item.environment.get("started", "")), part["name"] == PROGRAM)
             for name, part in item.environment.get("parts", {}).items()

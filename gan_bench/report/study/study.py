@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import pandas as pd
 
 from gan_bench.config.design import Design
-from gan_bench.config.measures import COLLAPSED, MEASURES, primary_measure
+from gan_bench.config.measures import COLLAPSED, COPIES, MEASURES, primary_measure
 from gan_bench.config.naming import plain, title
 from gan_bench.core.text import slug
 from gan_bench.records.plan import Suites
@@ -85,7 +85,7 @@ class Study:
             key=lambda each: (bool(added[each]), _extractor_order(each.extractor, named), each),
         )
         self.protocols = [ScoredStudy(self, protocol, added=bool(added[protocol])) for protocol in found]
-        there = set(self.scores["metric"])
+        there = set(self.scores["metric"]) - ({COPIES} if len(self.held_out) > 1 else set())
         self.metrics = [name for name in MEASURES if name in there]
 
     def set_histories(self, history: pd.DataFrame, steps: pd.DataFrame) -> None:
@@ -218,6 +218,11 @@ class Study:
         """Digests of the images that its trials have seen: several where those were changed in between."""
         made = set(self.trials["made_of"])
         return frozenset(digest for each in made for name, digest in each if name.startswith(IMAGES))
+
+    @property
+    def held_out(self) -> frozenset[str]:
+        """Digests of the held-out images that its trials name: several where those were changed in between."""
+        return frozenset(self.trials["held_out"]) - {""}
 
     @cached_property
     def scored(self) -> list[ScoredStudy]:
@@ -387,22 +392,37 @@ class ScoredStudy:
         return frozenset(values.index[values.isna()]) if values.notna().any() else frozenset()
 
     def real(self) -> Iterator[tuple[Baseline, dict[str, ScoreLine]]]:
-        """Yield the real-data baselines of a protocol with their scores by metric."""
-        wanted = self.protocol
-        images = self.study.images
-        for baseline in self.study.baselines:
+        """Yield the real-data baselines of a protocol with their scores by metric.
+
+        Copies are left out where they were counted with other held-out images than the trials'.
+        """
+        wanted, images = self.protocol, self.study.images
+        left_out = COPIES if self.held_out_changed else None
+        for baseline in self._baselines:
             of = baseline.get("data_sha256")
             if len(images) > 1 or (of and images and of not in images):  # of other images, or nobody knows of which
                 continue
-            place = (baseline["dataset"], baseline["image_size"], baseline["samples"])
-            if place == (self.study.dataset, self.study.image_size, wanted.generated):
-                scores = {
-                    score["metric"]: score
-                    for score in baseline["scores"]
-                    if score["extractor"] == wanted.extractor and score["split"] == wanted.reference
-                }
-                if scores:
-                    yield baseline, scores
+            scores = {
+                score["metric"]: score
+                for score in baseline["scores"]
+                if (score["extractor"], score["split"]) == (wanted.extractor, wanted.reference)
+                and score["metric"] != left_out
+            }
+            if scores:
+                yield baseline, scores
+
+    @cached_property
+    def _baselines(self) -> list[Baseline]:
+        """The baselines of its dataset and as many images, whatever images those are."""
+        place = (self.study.dataset, self.study.image_size, self.protocol.generated)
+        every = self.study.baselines
+        return [each for each in every if (each["dataset"], each["image_size"], each["samples"]) == place]
+
+    @cached_property
+    def held_out_changed(self) -> bool:
+        """Whether held-out images changed between its trials, or between them and its baselines."""
+        real = {str(each.get("held_out_sha256") or "") for each in self._baselines} - {""}
+        return bool(self.study.held_out) and len(self.study.held_out | real) > 1
 
     @cached_on_study
     def measurement_sd(self, metric: str, *, relative: bool) -> float:
