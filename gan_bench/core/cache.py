@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import stat
 import tempfile
@@ -34,6 +35,14 @@ def ensure_home() -> None:
         os.environ["HOME"] = str(_private_folder())
     if home is None or not os.access(home, os.W_OK | os.X_OK):
         os.environ.setdefault("MPLCONFIGDIR", str(_private_folder() / "matplotlib"))
+
+
+def ensure_compiler_cache() -> None:
+    """Name torch's cache of compiled code where this user has no name: optimizers of torch 2.11 fail without."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_private_folder() / "torchinductor"))
 
 
 def _home() -> Path | None:

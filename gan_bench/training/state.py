@@ -13,6 +13,7 @@ from torch.optim import SGD, Adam, Optimizer, RMSprop
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gan_bench.config.trial import OptimizerName, TrialConfig
+from gan_bench.core.cache import ensure_compiler_cache
 from gan_bench.models.architectures import ARCHITECTURES, build, normalise_spectrum
 from gan_bench.randomness import generator_for
 from gan_bench.records.schema import STATISTICS
@@ -48,6 +49,7 @@ class TrainState:
     @classmethod
     def start(cls, config: TrialConfig, device: torch.device, dtype: torch.dtype = torch.float32) -> TrainState:
         """Build a trial's first state: initial weights depend on its seed alone, not on the device."""
+        ensure_compiler_cache()
         architecture = ARCHITECTURES[config.architecture]
 
         def network(role: str, make: Callable[[], nn.Module]) -> nn.Module:

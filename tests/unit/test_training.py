@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+from pathlib import Path
+
 import pytest
 import torch
 from support.trials import config_of
@@ -12,6 +16,7 @@ from gan_bench.core.errors import DataError
 from gan_bench.models.architectures import ARCHITECTURES, build
 from gan_bench.training.draws import EpochDraws, steps_per_epoch
 from gan_bench.training.engine import normalise
+from gan_bench.training.state import TrainState
 
 CPU = torch.device("cpu")
 
@@ -71,6 +76,19 @@ def test_any_layer_and_buffer_is_what_its_author_meant(init):
     assert states[0].isfinite().all()
     assert torch.equal(states[0], states[1])
     assert not torch.equal(net.noise, made[2].noise)
+
+
+def test_a_user_without_a_name_can_train(monkeypatch):
+    """As in a container with a number for a user: the first optimizer of torch 2.11 asked for a name, and failed."""
+
+    def unknown():
+        raise KeyError("getpwuid(): uid not found: 54321")
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    monkeypatch.setattr(getpass, "getuser", unknown)
+    TrainState.start(config_of("mnist-mlp-z100"), CPU)
+    assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]).parent.stat().st_uid == os.getuid()
 
 
 def test_normalise_is_bit_identical_to_torchvision():
