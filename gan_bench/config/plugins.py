@@ -7,7 +7,10 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import Base64Bytes
 
 from gan_bench.core.errors import UserError, brief, is_stop
 from gan_bench.core.registry import REGISTRIES
@@ -15,7 +18,26 @@ from gan_bench.core.sources import Source, loading
 from gan_bench.core.torch_settings import torch_settings_kept
 
 _PREFIX = "gan_bench_plugin_"
-_loaded: dict[str, str] = {}
+_loaded: dict[str, bytes] = {}
+"""The code that ran, by the file's path."""
+
+
+@dataclass(frozen=True)
+class PluginCode:
+    """A plug-in as it was loaded, for other processes: they run this code, whatever the file holds by then.
+
+    Attributes:
+        path: The file, absolute.
+        code: Its content.
+    """
+
+    path: Path
+    code: Base64Bytes
+
+    @classmethod
+    def of(cls, source: Source) -> PluginCode:
+        """Return the code of a plug-in that this process has loaded."""
+        return cls(Path(str(source.path)), _loaded[str(source.path)])
 
 
 def read_plugin(path: Path) -> bytes:
@@ -44,11 +66,16 @@ def load_plugin(path: Path, sha256: str | None = None) -> Source:
         UserError: It cannot be read, fails, or registers a name that is taken; then none of its parts is registered.
     """
     content = read_plugin(path)
-    place, digest = str(path.resolve()), hashlib.sha256(content).hexdigest()
-    if sha256 not in (None, digest):
+    if sha256 not in (None, hashlib.sha256(content).hexdigest()):
         raise UserError(f"the plug-in {path} is not what it was; restore it, or run the suite again")
-    source = Source(name=path.name, version="", sha256=digest, path=place)
-    if _loaded.get(place) == digest:
+    return run_plugin(path, content)
+
+
+def run_plugin(path: Path, content: bytes) -> Source:
+    """Run the content of a file of parts, as ``load_plugin`` does; the file itself is not read."""
+    place = str(path.resolve())
+    source = Source(name=path.name, version="", sha256=hashlib.sha256(content).hexdigest(), path=place)
+    if _loaded.get(place) == content:
         return source
     forget_plugin(place)
     name = f"{_PREFIX}{hashlib.sha256(place.encode()).hexdigest()[:12]}"
@@ -74,7 +101,7 @@ def load_plugin(path: Path, sha256: str | None = None) -> Source:
         elif isinstance(error, ImportError) and "relative" in str(error):
             remedy = "a plug-in is of no package: import the module by its name, and name its folder in PYTHONPATH"
         raise UserError(f"the plug-in {path} cannot be loaded ({brief(error)}{where}); {remedy}") from None
-    _loaded[place] = digest
+    _loaded[place] = content
     return source
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from support.runs import context, sites, train_in_processes
 from support.trials import digits_trial
 
 from gan_bench.config.image_folder import DataRoot
-from gan_bench.core.sources import Source
+from gan_bench.config.plugins import PluginCode
 from gan_bench.execution.trial import environment
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.events import StepResult, ignore
@@ -71,7 +72,7 @@ def test_a_job_travels(tmp_path):
     assert Job.from_json(job.to_json()) == job
 
 
-PLUGIN = Source(name="nets.py", version="", sha256="5" * 64, path="/nets.py")
+PLUGIN = PluginCode(Path("/nets.py"), b"\xff\n")
 
 
 def test_a_line_that_is_no_event_is_not_swallowed(tmp_path, monkeypatch):

@@ -11,11 +11,14 @@ import pytest
 from support.parts import temporary
 
 import gan_bench as gb
-from gan_bench.config.plugins import keep_plugins, load_plugin
+from gan_bench.config.image_folder import DataRoot
+from gan_bench.config.plugins import PluginCode, forget_plugin, keep_plugins, load_plugin
 from gan_bench.core import registry as registry_module
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import Registry, did_you_mean
 from gan_bench.core.sources import code_digest
+from gan_bench.execution.trial.decision import Policy
+from gan_bench.execution.workers.job import Contexts, Job, Site
 from gan_bench.models.losses import LOSSES
 
 
@@ -262,6 +265,26 @@ def test_a_file_that_changed_is_refused_before_it_runs(table, tmp_path):
     with pytest.raises(UserError, match="is not what it was; restore it"):
         load_plugin(file, known)
     assert not ran.exists()
+
+
+@pytest.mark.parametrize("then", ["saved", "away"])
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_worker_runs_the_file_that_was_planned(table, tmp_path, then, is_new):
+    """Every trial that had not begun failed when somebody saved the file, whose remedy failed them again."""
+    file = tmp_path / "mine.py"
+    file.write_bytes(b"# coding: latin-1\n" + HEAD.encode() + b"stones.register('slate', len('\xe4'))\n")
+    site = Site(data=DataRoot(tmp_path, given=True), device="cpu", engine="auto", threads=None)
+    site = site.knowing((), (load_plugin(file),))
+    if then == "saved":
+        file.write_text("1 / 0\n")
+    else:
+        file.unlink()
+    if is_new:
+        forget_plugin(str(file))
+    job = Job.from_json(Job(trials=(), results=tmp_path, site=site, policy=Policy()).to_json())
+    assert job.site == site
+    Contexts(lambda: False).of(job.site)
+    assert PluginCode.of(table.source("slate")) == site.plugins[0]
 
 
 def test_parts_of_another_suite_s_file_are_forgotten(table, tmp_path):

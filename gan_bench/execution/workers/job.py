@@ -14,7 +14,7 @@ import torch
 from pydantic import TypeAdapter
 
 from gan_bench.config.image_folder import DataRoot, ImageFolder
-from gan_bench.config.plugins import load_plugin
+from gan_bench.config.plugins import PluginCode, run_plugin
 from gan_bench.config.trial import LATER_DEFAULTS, Trial, TrialConfig
 from gan_bench.core.sources import Source
 from gan_bench.data.own_images import register_folder
@@ -37,7 +37,7 @@ class Site:
         engine: Training engine.
         threads: CPU threads of one operation, or None for torch's own choice.
         folders: The user's own folders of images.
-        plugins: The user's own files of parts, which may run.
+        plugins: The user's own files of parts, which may run, as the plan has them.
     """
 
     data: DataRoot
@@ -45,7 +45,7 @@ class Site:
     engine: str
     threads: int | None
     folders: tuple[ImageFolder, ...] = ()
-    plugins: tuple[Source, ...] = ()
+    plugins: tuple[PluginCode, ...] = ()
 
     @classmethod
     def of(cls, context: RunContext, device: str, threads: int | None) -> Site:
@@ -56,7 +56,7 @@ class Site:
     def knowing(self, folders: Iterable[ImageFolder], plugins: tuple[Source, ...]) -> Site:
         """Return the place with the folders of images and the plug-ins of a plan."""
         resolved = tuple(replace(folder, path=folder.path.resolve()) for folder in folders)
-        return replace(self, folders=resolved, plugins=plugins)
+        return replace(self, folders=resolved, plugins=tuple(map(PluginCode.of, plugins)))
 
 
 class Contexts:
@@ -74,7 +74,7 @@ class Contexts:
         """Return the context of a site, whose own parts are registered by then.
 
         Raises:
-            UserError: The device does not exist, or a plug-in is not there or not what it was.
+            UserError: The device does not exist, or a plug-in fails.
         """
         key = (site.data, site.device, site.engine, site.threads)
         if key not in self._made:
@@ -85,8 +85,8 @@ class Contexts:
             self._made[key] = RunContext(site.data, device, self._stop, site.engine)
         for folder in site.folders:
             register_folder(folder)
-        for source in site.plugins:
-            load_plugin(Path(str(source.path)), source.sha256)
+        for plugin in site.plugins:
+            run_plugin(plugin.path, plugin.code)
         return self._made[key]
 
 
