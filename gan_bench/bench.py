@@ -240,7 +240,7 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     plan, place = prepared.plan, prepared.place
     found = place.call(survey, plan.trials)
     if isinstance(place, OnCluster):
-        place.check_data(plan.trials, found.identity)
+        place = place.checked(plan.trials, found.identity)
         found.require_known()
     state = find_plan_state(options.folder, plan, prepared.policy, found.identity)
     todo = state.todo

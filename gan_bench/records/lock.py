@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from gan_bench.core.atomic import open_own
-from gan_bench.core.errors import FULL, DiskFullError, RecordError, UnreadableError, UserError
+from gan_bench.core.errors import FULL, DiskFullError, RecordError, UnreadableError, UserError, brief
 from gan_bench.core.preparing import report_progress
 from gan_bench.records.json_files import is_link, is_regular, read_file, unreadable
 from gan_bench.records.layout import LOCKS, RecordDirectory
@@ -56,6 +56,18 @@ def _kernel_lock(path: Path) -> BaseFileLock:
         return FileLock(path, thread_local=False, fallback_to_soft=False)
     except TypeError:  # an older version has no such fallback
         return FileLock(path, thread_local=False)
+
+
+def lock_fault(file: Path) -> str | None:
+    """Return why a new file cannot be written and locked in a folder, or None; the file is removed again."""
+    lock = _kernel_lock(file)
+    try:
+        lock.acquire(timeout=PATIENCE_SECONDS)
+        lock.release()
+        file.unlink(missing_ok=True)
+    except (OSError, NotImplementedError) as error:  # Timeout is one: nobody else knows the file
+        return str(getattr(error, "strerror", None) or brief(error))
+    return None
 
 
 _REMEDY = "make it writable, copy the results to where you may write and name the copy, or choose other results"

@@ -6,7 +6,9 @@ import itertools
 import subprocess
 import sys
 import threading
+import warnings
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +19,7 @@ from support.runs import stop_after
 from support.trials import digits_trial
 
 from gan_bench.core.errors import UserError
-from gan_bench.execution.cluster import connection, dispatcher
+from gan_bench.execution.cluster import connection, dispatcher, task, transport
 from gan_bench.execution.cluster.dispatcher import LEAST_SECONDS, RETRIES, Dispatcher, make_bundles
 from gan_bench.execution.cluster.executor import OnCluster
 from gan_bench.execution.cluster.node import Share, SharedFolder, check_node, get_in_thread, share_of, versions
@@ -33,7 +35,7 @@ from gan_bench.records.record import Failure, Status, TrialRecord
 TRIALS = [digits_trial(seed) for seed in range(6)]
 DONE = TrialRecord(status=Status.DONE, reason=None)
 LOST = "its node was lost"
-AWAY = "the images are away"
+AWAY = "the node far does not see the results folder"
 
 # ----------------------------------------------------------------------------------------------------- bundles
 
@@ -64,6 +66,7 @@ class FakeCluster:
     gone: frozenset = frozenset()
     sent: list = field(default_factory=list)
     killed: list = field(default_factory=list)
+    excluded: list = field(default_factory=list)
     stopped: bool = False
     _said: list = field(default_factory=list)
     _over: list = field(default_factory=list)
@@ -76,14 +79,14 @@ class FakeCluster:
         self.sent.append(bundle)
         fate = self.fates[handle] if handle < len(self.fates) else None
         claims, loss = {}, None
-        for trial in bundle.trials:
+        for trial in bundle.trials if fate != AWAY else ():
             self._say(handle, "started", trial=trial.id, resumed_at=None)
             if fate == LOST:
                 loss = fate
                 break
             claims[trial.id] = fate or DONE
         if fate == AWAY:
-            self._over.append(Ended(handle, loss=AWAY, is_refused=True))
+            self._over.append(Ended(handle, loss=AWAY, refused_by="far"))
         elif fate != "silent":
             self._over.append(Ended(handle, {} if loss else claims, loss))
         return handle
@@ -109,6 +112,9 @@ class FakeCluster:
     def recall(self):
         self.recalled = True
 
+    def exclude(self, node, why):
+        self.excluded.append((node, why))
+
     def is_gone(self, host):
         return host in self.gone
 
@@ -130,13 +136,97 @@ def test_every_trial_is_carried_out_once(tmp_path):
     assert [bundle.trials for bundle in cluster.sent] == [(trial,) for trial in TRIALS]
 
 
-def test_a_trial_that_every_node_refuses_has_not_failed(tmp_path):
-    """A share that no node saw for a moment left failed trials, which no later run tried again."""
-    cluster = FakeCluster([AWAY] * (RETRIES + 1))
-    into = dispatch(cluster, tmp_path, each(TRIALS[:1]))
-    (record,) = into.records.values()
-    assert (len(cluster.sent), record.status, record.reason) == (RETRIES + 1, Status.SKIPPED, AWAY)
-    assert not list(tmp_path.glob("*/*/record.json"))
+def test_a_node_that_refuses_work_costs_no_trial(tmp_path):
+    """It answers at once, so that it got all trials that waited, three times each: they had failed for good."""
+    cluster = FakeCluster([AWAY] * (RETRIES + 2))
+    into = dispatch(cluster, tmp_path, each(TRIALS[:2]))
+    assert cluster.excluded == [("far", AWAY)] * (RETRIES + 2)
+    assert not any(bundle.retry for bundle in cluster.sent)
+    assert list(into.records.values()) == [DONE] * 2
+
+
+def nodes_of(monkeypatch, **cores):
+    """Makes nodes up for a cluster; those whose names begin with ``old`` name themselves as an earlier Ray did."""
+    nodes = [
+        {"NodeID": name, "Resources": {"CPU": cpus}, "NodeManagerAddress": f"10.0.0.{at}", "NodeManagerHostname": name,
+         "Labels": {"ray.io/node_id" if name.startswith("old") else "ray.io/node-id": name}}
+        for at, (name, cpus) in enumerate(cores.items())
+    ]  # fmt: skip
+    monkeypatch.setattr(connection, "live_nodes", lambda: nodes)
+    monkeypatch.setattr(transport, "live_nodes", lambda: nodes)
+    driver = SimpleNamespace(folder=SimpleNamespace(mark=Path("none/none")), mailbox=None)
+    return connection.Cluster(Share(1, 0), driver, len(nodes))
+
+
+@pytest.mark.ray
+def test_a_node_that_refused_gets_no_more_trials_and_is_named_once(monkeypatch):
+    cluster = nodes_of(monkeypatch, head=0.0, near=2.0, far=4.0)
+    task = SimpleNamespace(options=lambda **options: options["scheduling_strategy"])
+    assert (cluster.slots(), cluster.on_fit_nodes(task)) == (6, task)
+    with pytest.warns(RuntimeWarning, match=f"{AWAY}; the run continues without this node"):
+        cluster.exclude("far", AWAY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cluster.exclude("far", AWAY)
+    assert cluster.slots() == 2
+    ((label,),) = (cluster.on_fit_nodes(task).hard,)
+    assert (label.key, label.operator.values) == ("ray.io/node-id", ["far"])
+    with pytest.raises(UserError, match=f"{AWAY}; no other node is left, and the same command continues"):
+        cluster.exclude("near", AWAY)
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(("begun", "refused_by"), [(set(), "far"), ({1}, None)])
+def test_a_node_where_tasks_cannot_begin_refuses_them(monkeypatch, begun, refused_by):
+    """As one with another gan_bench, or none: what fails there before it has begun says nothing of its trials."""
+    from ray.exceptions import RayTaskError
+
+    monkeypatch.setattr(transport, "answer_of", lambda answer: answer)
+    cluster = nodes_of(monkeypatch, near=1.0, far=1.0)
+    cluster.driver.mailbox = SimpleNamespace(begun=SimpleNamespace(remote=lambda: begun))
+    carrier = transport.RayTransport.__new__(transport.RayTransport)
+    carrier._cluster = cluster
+    error = RayTaskError("carry", "ray::carry() (pid=7, ip=10.0.0.1)\nImportError", ImportError("gan_bench"))
+    ended = carrier._lost_task(1, error.as_instanceof_cause())
+    assert ended.refused_by == refused_by
+    assert ("the node far cannot run gan_bench (ImportError: gan_bench)" in ended.loss) == bool(refused_by)
+    assert carrier._lost_task(1, NotImplementedError("ip=10.0.0.1")).refused_by is None
+
+
+@pytest.mark.ray
+def test_a_task_on_an_unfit_node_begins_nothing(monkeypatch, tmp_path):
+    import ray
+
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "far"))
+    driver = SimpleNamespace(folder=SharedFolder(tmp_path, tmp_path / "mark", "token"), versions=versions())
+    found = task.carry(driver, 1, (), ())
+    assert found.node == "far"
+    assert "does not see the results folder" in found.why
+
+
+def identity(images="1", layers="1", **parts):
+    return {"data_sha256": images, "networks_sha256": layers, "parts": {k: {"sha256": v} for k, v in parts.items()}}
+
+
+@pytest.mark.parametrize(
+    ("here", "other"),
+    [
+        (identity(a="1", b="1"), None),  # a GPU has extractors of its own
+        (identity("2", a="1"), "images of digits"),
+        (identity(layers="2", a="1"), "layers of mlp"),
+        (identity("2", a="2"), "code of a and other images of digits"),
+    ],
+)
+def test_trials_are_made_of_the_same_on_every_node(here, other):
+    """Nodes with another version of a package of parts trained one setting together, without a word."""
+    context = SimpleNamespace(identity=lambda _: here, held_out=lambda _: None)
+    made_of = task.distinct([trial.config for trial in TRIALS], lambda _: identity(a="1", c="1"))
+    assert [config for config, _ in made_of] == [TRIALS[-1].config]
+    if other is None:
+        task.check_made_of(made_of, context=context)
+    else:
+        with pytest.raises(UserError, match=f"it has other {other} than the node that was asked first"):
+            task.check_made_of(made_of, context=context)
 
 
 def test_no_more_tasks_than_asked_for_are_under_way(tmp_path):
@@ -336,6 +426,16 @@ def test_a_folder_is_shared_where_its_mark_says_so(tmp_path):
     assert not folder.is_here()
     mark.write_text("token")
     assert folder.is_here()
+    assert folder.fault_on("far") is None
+    assert list(tmp_path.iterdir()) == [mark], "what it was tried with is gone"
+
+
+def test_a_node_that_cannot_write_the_folder_is_refused(tmp_path):
+    """Each of its trials failed there, and nothing told it from those that fail of themselves."""
+    mark = tmp_path / "mark"
+    mark.write_text("token")
+    with pytest.raises(UserError, match=r"cannot write and lock files in the results folder .*mark \(File exists"):
+        check_node(SharedFolder(mark, mark, "token"), versions())
 
 
 def test_a_clients_address_is_refused(tmp_path):

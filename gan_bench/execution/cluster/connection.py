@@ -10,6 +10,7 @@ import secrets
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,11 +40,13 @@ class Cluster:
         share: What one task takes.
         driver: The driver's side, as tasks see it.
         nodes: How many nodes were asked what they have.
+        excluded: Ray's names of nodes that have refused a trial.
     """
 
     share: Share
     driver: Driver
     nodes: int
+    excluded: set[str] = field(default_factory=set)
     _slots: int = field(default=0, init=False)
     _seen: float = field(default=-math.inf, init=False)
     _good: float = field(default=-math.inf, init=False)
@@ -63,7 +66,7 @@ class Cluster:
         if now - self._seen > EMPTY_SECONDS:  # nobody looked meanwhile
             self._good = now
         if now - self._seen > NODES_SECONDS:
-            self._seen, self._slots = now, sum(self.share.slots(node["Resources"]) for node in live_nodes())
+            self._seen, self._slots = now, sum(self.share.slots(node["Resources"]) for node in self.fit_nodes())
             with contextlib.suppress(OSError):
                 self.driver.folder.mark.touch()
         if self._slots:
@@ -74,6 +77,37 @@ class Cluster:
                 "command continues"
             )
         return self._slots
+
+    def fit_nodes(self) -> list[Any]:
+        """Return the nodes that are alive and have room for a trial, and have refused none, as Ray describes them."""
+        return [
+            node for node in live_nodes() if node["NodeID"] not in self.excluded and self.share.slots(node["Resources"])
+        ]
+
+    def exclude(self, node: str, why: str) -> None:
+        """Send no more trials to a node that refused one; it is said once.
+
+        Raises:
+            UserError: No other node has room for a trial.
+        """
+        is_new = node not in self.excluded
+        self.excluded.add(node)
+        self._seen = -math.inf
+        if not self.fit_nodes():
+            raise UserError(f"{why}; no other node is left, and the same command continues")
+        if is_new:
+            warnings.warn(f"{why}; the run continues without this node", RuntimeWarning, stacklevel=2)
+
+    def on_fit_nodes(self, task: Any) -> Any:  # noqa: ANN401 - Ray's functions have no types
+        """Return a task that no excluded node gets."""
+        from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
+
+        refused = [node for node in live_nodes() if node["NodeID"] in self.excluded]
+        labels = {label for node in refused for label, value in node["Labels"].items() if value == node["NodeID"]}
+        if not labels:
+            return task
+        others = dict.fromkeys(labels, NotIn(*sorted(self.excluded)))
+        return task.options(scheduling_strategy=NodeLabelSchedulingStrategy(others))
 
     def remote(self, function: Callable[..., Any]) -> Any:  # noqa: ANN401 - Ray's functions have no types
         """Return a function as a task that takes a trial's share; on a GPU each gets a fresh process.
@@ -219,27 +253,32 @@ def on_node(task: Any, node: Mapping[str, Any]) -> Any:  # noqa: ANN401 - Ray's 
     return task.options(scheduling_strategy=_on(node["NodeID"]))
 
 
+def unfit(node: Mapping[str, Any], error: Any) -> str:  # noqa: ANN401 - Ray's errors have no types
+    """Return the sentence for a node on which a task failed before it began."""
+    why = f"cannot run gan_bench ({brief(error.cause)}); install the same version on every node"
+    return f"the node {node['NodeManagerHostname']} {why}"
+
+
 def _count_nodes(folder: SharedFolder | None, share: Share) -> int:
     """Ask every node whether it can work here; refuse a cluster of which one cannot, or does not answer."""
     import ray
     from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
     task, answered = question(check_node, share), 0
-    asked = [(node["NodeManagerHostname"], on_node(task, node).remote(folder, versions())) for node in live_nodes()]
-    for host, answer in asked:
+    asked = [(node, on_node(task, node).remote(folder, versions())) for node in live_nodes()]
+    for node, answer in asked:
         try:
             ray.get(answer, timeout=ANSWER_SECONDS)
             answered += 1
         except GetTimeoutError:
             raise UserError(
-                f"the node {host} did not answer within {ANSWER_SECONDS:.0f} s; take it out of the cluster or try again"
+                f"the node {node['NodeManagerHostname']} did not answer within {ANSWER_SECONDS:.0f} s; take it out of "
+                "the cluster or try again"
             ) from None
         except RayTaskError as error:
             if isinstance(error.cause, UserError):
                 raise error.cause from None
-            raise UserError(
-                f"the node {host} cannot run gan_bench ({brief(error.cause)}); install the same version on every node"
-            ) from None
+            raise UserError(unfit(node, error)) from None
         except RayError:  # the node is gone, which the cluster may notice later than its tasks do
             continue
     return answered

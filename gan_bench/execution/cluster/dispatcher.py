@@ -11,7 +11,6 @@ from gan_bench.config.trial import Trial
 from gan_bench.execution.cluster.task import Handle
 from gan_bench.execution.cluster.transport import Bundle, Ended, Group, RayTransport
 from gan_bench.execution.trial.claim import Claim
-from gan_bench.execution.trial.run import blocked
 from gan_bench.execution.workers.job import EventInbox
 from gan_bench.execution.workers.work import Results, seconds_allowed, write_lost
 from gan_bench.records.layout import RecordDirectory
@@ -122,6 +121,10 @@ class Dispatcher:
 
     def _finish_task(self, ended: Ended) -> None:
         task = self._running.pop(ended.handle)
+        if ended.refused_by and not self._work.stop():  # whatever becomes of it elsewhere is not its trials' fault
+            self._transport.exclude(ended.refused_by, ended.loss or "")
+            self._waiting.appendleft(task.bundle)
+            return
         claims = self._inbox.claims
         for trial in task.bundle.trials:
             if trial.id in ended.claims and trial.id not in claims:
@@ -130,7 +133,7 @@ class Dispatcher:
                 del claims[trial.id]
         if left := task.bundle.without(lambda trial: trial.id in claims):
             loss = None if task.late else ended.loss or "its task ended before it"
-            self._lose(Bundle(left, task.bundle.retry), loss, is_refused=ended.is_refused)
+            self._lose(Bundle(left, task.bundle.retry), loss)
         for trial in task.bundle.trials:
             if trial.id in claims:
                 self._into.note(trial, claims.pop(trial.id))
@@ -147,13 +150,12 @@ class Dispatcher:
         break_lock(RecordDirectory.of(self._work.results, trial))
         return True
 
-    def _lose(self, bundle: Bundle, loss: str | None, *, is_refused: bool) -> None:
+    def _lose(self, bundle: Bundle, loss: str | None) -> None:
         """Try again what a lost task has not done; a trial that was under way too often, or too long, has failed.
 
         Args:
             bundle: What it has not done.
             loss: What became of it; None where it was killed for being past the time limit.
-            is_refused: Whether its node refused it, and began none of these.
         """
         if self._work.stop():
             return
@@ -164,10 +166,7 @@ class Dispatcher:
         for trial in bundle.trials:
             started.discard(trial.id)
             if trial.id in given_up:
-                if is_refused and loss:
-                    self._inbox.note(trial, blocked(loss))
-                else:
-                    self._give_up(trial, loss and f"{loss} ({RETRIES + 1} times)")
+                self._give_up(trial, loss and f"{loss} ({RETRIES + 1} times)")
         alone = {trial.id for trial in blamed}
         for group in bundle.without(lambda trial: trial.id in given_up or trial.id not in alone):
             self._waiting.appendleft(Bundle((group,), retry=True))

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from gan_bench.config.suite import Plan
-from gan_bench.config.trial import Trial, TrialConfig
+from gan_bench.config.trial import Trial
 from gan_bench.core.errors import UserError
 from gan_bench.core.preparing import report_progress
-from gan_bench.execution.cluster.connection import Cluster, answer_of, live_nodes, on_node, question
+from gan_bench.execution.cluster.connection import Cluster, answer_of, on_node, question
 from gan_bench.execution.cluster.dispatcher import Dispatcher, make_bundles
-from gan_bench.execution.cluster.task import call
+from gan_bench.execution.cluster.task import call, check_made_of, distinct
 from gan_bench.execution.cluster.transport import RayTransport, loss_of
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Identify
@@ -37,6 +37,7 @@ class OnCluster:
         most: Tasks at a time at most, or None for as many as there is room for.
         device: What computes there.
         sites: Empty: no worker process of this machine trains for it.
+        identify: Says what trials are made of where the plan was surveyed; None before.
     """
 
     cluster: Cluster
@@ -45,6 +46,7 @@ class OnCluster:
     most: int | None = None
     device: str = ""
     sites: tuple[Site, ...] = ()
+    identify: Identify | None = None
 
     @classmethod
     def of(cls, cluster: Cluster, site: Site, stop: Callable[[], bool], most: int | None = None) -> OnCluster:
@@ -71,7 +73,7 @@ class OnCluster:
             UserError: What the function raised, or the task was lost, or no node has room for it any more.
             KeyboardInterrupt: A stop was asked for.
         """
-        task = self.cluster.remote(call)
+        task = self.cluster.on_fit_nodes(self.cluster.remote(call))
         found: T = self._answer(task.remote(self.cluster.driver, self.site, work, arguments, options))
         return found
 
@@ -79,34 +81,27 @@ class OnCluster:
         """Return the place whose tasks know the folders of images and plug-ins of a plan."""
         return replace(self, site=self.site.knowing(plan.folders, plan.plugins))
 
-    def check_data(self, trials: tuple[Trial, ...], identify: Identify) -> None:
-        """Make sure that all nodes have the images that the plan was surveyed with.
+    def checked(self, trials: tuple[Trial, ...], identify: Identify) -> OnCluster:
+        """Return the place whose nodes, late ones too, have what the plan was surveyed with.
 
         Raises:
-            UserError: One has other images, or none.
+            UserError: One has other images, networks or parts, or none.
         """
-        one_of_each = {(t.config.dataset, t.config.image_size): t.config for t in trials}
-        site, configs = replace(self.site, device="cpu"), list(one_of_each.values())
-        task = question(call, self.cluster.share)
-        nodes = [node for node in live_nodes() if self.cluster.share.slots(node["Resources"])]
+        place, site = replace(self, identify=identify), replace(self.site, device="cpu")
+        task, nodes = question(call, self.cluster.share), self.cluster.fit_nodes()
         if len(nodes) < 2:  # the survey was there
-            return
-        asked = [on_node(task, node).remote(self.cluster.driver, site, _digests, (configs,), {}) for node in nodes]
+            return place
+        asked_for = (distinct((trial.config for trial in trials), identify),)
+        asked = [on_node(task, node).remote(self.cluster.driver, site, check_made_of, asked_for, {}) for node in nodes]
         for node, pending in zip(nodes, asked, strict=True):
             host = node["NodeManagerHostname"]
             try:
-                found = self._answer(pending)
+                self._answer(pending)
             except _TaskLostError:  # with its node, which the trials will do without
                 continue
             except UserError as error:
                 raise UserError(f"the node {host}: {error}") from None
-            for config, digests in zip(configs, found, strict=True):
-                known = identify(config)
-                if digests != (known["data_sha256"], known["held_out_sha256"]):
-                    raise UserError(
-                        f"the node {host} has other images of {config.dataset} than the node that was asked first; "
-                        "give all nodes the same files"
-                    )
+        return place
 
     def train(self, work: Work) -> Results:
         """Run trials there; what a lost process or node had is resumed elsewhere.
@@ -116,7 +111,8 @@ class OnCluster:
         """
         into = Results(work)
         job = Job(trials=(), results=work.results.resolve(), site=self.site, policy=work.policy)
-        transport = RayTransport(self.cluster, job)
+        assert self.identify is not None  # noqa: S101 - ``checked`` has set it
+        transport = RayTransport(self.cluster, job, self.identify)
         for groups in into.rounds(work.stop):
             slots = min(transport.slots(), self.most or transport.slots())
             bundles = make_bundles(groups, work.seconds, slots)
@@ -163,7 +159,3 @@ class _TaskLostError(UserError):
 
 def _device(context: RunContext) -> str:
     return str(context.device)
-
-
-def _digests(configs: list[TrialConfig], context: RunContext) -> list[tuple[str, str | None]]:
-    return [context.digests(config) for config in configs]

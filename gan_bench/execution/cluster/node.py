@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import secrets
 import socket
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from gan_bench.core import __version__
+from gan_bench.core.atomic import ASIDE
 from gan_bench.core.errors import UserError
 from gan_bench.core.sources import package_digest
+from gan_bench.records.lock import lock_fault
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,19 @@ class SharedFolder:
         except OSError:
             return False
 
-    def missing_on(self, host: str) -> str:
-        """Return the sentence for a node that does not see the folder."""
-        return (
-            f"the node {host} does not see the results folder {self.path}; mount it on every node at that path, or run "
-            "the suite on that machine by itself, with --seeds of its own, and copy the records into one folder"
-        )
+    def fault_on(self, host: str) -> str | None:
+        """Return the sentence for a node, this machine, that does not see the folder or cannot write there, or None."""
+        if not self.is_here():
+            return (
+                f"the node {host} does not see the results folder {self.path}; mount it on every node at that path, or "
+                "run the suite on that machine by itself, with --seeds of its own, and copy the records into one folder"
+            )
+        if why := lock_fault(self.path / f".shared-{secrets.token_hex(8)}{ASIDE}"):
+            return (
+                f"the node {host} cannot write and lock files in the results folder {self.path} ({why}); mount it "
+                "there as on the driver's machine"
+            )
+        return None
 
 
 @cache
@@ -58,7 +68,7 @@ def versions() -> dict[str, str]:
 
 
 def check_node(folder: SharedFolder | None, wanted: Mapping[str, str]) -> None:
-    """Refuse to work on a node with other software than the driver's machine, or without its results folder.
+    """Refuse to work on a node with other software than the driver's machine, or that cannot write its results folder.
 
     Every node is asked before anything trains, and each task asks again: nodes join later.
 
@@ -73,8 +83,8 @@ def check_node(folder: SharedFolder | None, wanted: Mapping[str, str]) -> None:
                 f"the node {host} has {name} {here}, and the driver's machine has {wanted.get(name)}; install the same "
                 "versions on every node"
             )
-    if folder and not folder.is_here():
-        raise UserError(folder.missing_on(host))
+    if folder and (fault := folder.fault_on(host)):
+        raise UserError(fault)
 
 
 def get_in_thread(answer: Any) -> Any:  # noqa: ANN401 - whatever an actor returns

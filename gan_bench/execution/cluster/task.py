@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from gan_bench.core.errors import StopProcess
+from gan_bench.config.trial import TrialConfig
+from gan_bench.core.errors import StopProcess, UserError
 from gan_bench.core.preparing import progress_listener
 from gan_bench.execution.cluster.node import SharedFolder, check_node, get_in_thread
+from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.decision import Identify
 from gan_bench.execution.workers.job import Contexts, Job, Site
 from gan_bench.execution.workers.worker import run_job
+from gan_bench.records.earlier import Identity
 from gan_bench.records.record import Status
 
 FLUSH_SECONDS = 0.5
@@ -122,27 +127,92 @@ class Driver:
 # --------------------------------------------------------------------------------------------- one task
 
 
-def carry(driver: Driver, handle: Handle, jobs: tuple[str, ...]) -> dict[str, dict[str, object]]:
+@dataclass(frozen=True)
+class Refusal:
+    """What a task answers whose node cannot run its trials; none of them was begun.
+
+    Attributes:
+        node: Ray's name of the node.
+        why: One sentence with the remedy.
+    """
+
+    node: str
+    why: str
+
+
+MadeOf = tuple[tuple[TrialConfig, Identity], ...]
+"""Trials, and what they are made of where the plan was surveyed."""
+
+
+def carry(
+    driver: Driver, handle: Handle, jobs: tuple[str, ...], made_of: MadeOf
+) -> dict[str, dict[str, object]] | Refusal:
     """Carry out the jobs of a bundle, one after the other.
 
     Args:
         driver: The driver's side.
         handle: Names this task.
         jobs: Jobs as JSON.
+        made_of: What their trials are made of.
 
     Returns:
-        What came of every claim, as JSON, by trial id.
+        What came of every claim, as JSON, by trial id; or that the node refuses them.
     """
-    check_node(driver.folder, driver.versions)
+    try:
+        check_node(driver.folder, driver.versions)
+    except UserError as error:
+        return _refusal(str(error))
     if not get_in_thread(driver.mailbox.check_in.remote(handle)):
         return {}
     process = _process(driver)
     with _ending_at_once(), _telling(driver, handle) as sender:
-        for job in map(Job.from_json, jobs):
+        bundle = [Job.from_json(job) for job in jobs]
+        try:
+            check_made_of(made_of, context=process.contexts.of(bundle[0].site))
+        except UserError as error:
+            return _refusal(f"the node {socket.gethostname()}: {error}")
+        for job in bundle:
             if process.stop() or (job.policy.fail_fast and sender.bad):
                 break
             run_job(job, process.contexts.of(job.site), sender)
         return dict(sender.claims)
+
+
+def _refusal(why: str) -> Refusal:
+    import ray
+
+    return Refusal(ray.get_runtime_context().get_node_id(), why)
+
+
+def distinct(configs: Iterable[TrialConfig], identify: Identify) -> MadeOf:
+    """Return what trials are made of, once of those that are made of the same."""
+    found = {
+        (each.dataset, each.image_size, each.architecture, each.latent_dim, each.loss, each.evaluation.extractors): each
+        for each in configs
+    }
+    return tuple((each, identify(each)) for each in found.values())
+
+
+def check_made_of(made_of: MadeOf, *, context: RunContext) -> None:
+    """Refuse to work where trials would be made of something else than where the plan was surveyed, or of nothing.
+
+    Raises:
+        UserError: Images, networks or parts are others, or are not there.
+    """
+    for config, wanted in made_of:
+        here = context.identity(config)
+        other = [f"images of {config.dataset}"] if here["data_sha256"] != wanted["data_sha256"] else []
+        if here["held_out_sha256"] != wanted["held_out_sha256"]:
+            other.append(f"held-out images of {config.dataset}")
+        if here["networks_sha256"] != wanted["networks_sha256"]:
+            other.append(f"layers of {config.architecture}")
+        both = here["parts"].keys() & wanted["parts"].keys()  # a GPU may have extractors of its own
+        other += [f"code of {key}" for key in both if here["parts"][key]["sha256"] != wanted["parts"][key]["sha256"]]
+        if other:
+            raise UserError(
+                f"it has other {' and other '.join(sorted(other))} than the node that was asked first; give all nodes "
+                "the same files and packages"
+            )
 
 
 class _ProcessEnds(StopProcess):

@@ -6,6 +6,7 @@ Tests give the dispatcher a transport of their own.
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,9 +14,10 @@ from typing import Any
 
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import UserError, brief
-from gan_bench.execution.cluster.connection import Cluster, answer_of
-from gan_bench.execution.cluster.task import Handle, carry
+from gan_bench.execution.cluster.connection import Cluster, answer_of, live_nodes, unfit
+from gan_bench.execution.cluster.task import Handle, Refusal, carry, distinct
 from gan_bench.execution.trial.claim import Claim
+from gan_bench.execution.trial.decision import Identify
 from gan_bench.execution.workers.job import Job, claim_from_json
 
 PATIENCE_SECONDS = 120.0
@@ -57,13 +59,13 @@ class Ended:
         claims: What came of its trials, by id.
         loss: Why it ended without all of them, in one sentence with the remedy, or None. An error of a trial itself is
             no loss but a claim, so what stands here may go better on another node.
-        is_refused: Whether its node refused it, as images, plug-ins or the results folder are not there as they were.
+        refused_by: Ray's name of the node, where that is the loss: it cannot run its trials, and has begun none.
     """
 
     handle: Handle
     claims: Mapping[str, Claim] = field(default_factory=dict)
     loss: str | None = None
-    is_refused: bool = False
+    refused_by: str | None = None
 
 
 class RayTransport:
@@ -72,21 +74,24 @@ class RayTransport:
     Args:
         cluster: The cluster.
         job: What all jobs share; their trials, and the patience of a retry, are filled in.
+        identify: Says what trials are made of where the plan was surveyed.
     """
 
-    def __init__(self, cluster: Cluster, job: Job) -> None:
-        self._cluster, self._job = cluster, job
+    def __init__(self, cluster: Cluster, job: Job, identify: Identify) -> None:
+        self._cluster, self._job, self._identify = cluster, job, identify
         self._carry = cluster.remote(carry)
         self._numbers = itertools.count(1)
         self._answers: dict[Any, Handle] = {}
-        self.slots = cluster.slots
+        self.slots, self.exclude = cluster.slots, cluster.exclude
 
     def submit(self, bundle: Bundle) -> Handle:
         """Hand over a bundle; it runs when there is room."""
         handle = next(self._numbers)
         job = replace(self._job, patience=PATIENCE_SECONDS) if bundle.retry else self._job
         jobs = tuple(replace(job, trials=group).to_json() for group in bundle.groups)
-        self._answers[self._carry.remote(self._cluster.driver, handle, jobs)] = handle
+        made_of = distinct((trial.config for trial in bundle.trials), self._identify)
+        task = self._cluster.on_fit_nodes(self._carry)
+        self._answers[task.remote(self._cluster.driver, handle, jobs, made_of)] = handle
         return handle
 
     def events(self) -> list[tuple[Handle, Mapping[str, object]]]:
@@ -115,9 +120,25 @@ class RayTransport:
 
         handle = self._answers.pop(answer)
         try:
-            return Ended(handle, {trial_id: claim_from_json(claim) for trial_id, claim in ray.get(answer).items()})
+            found = ray.get(answer)
         except Exception as error:  # Ray raises many kinds, and what the task raised
-            return Ended(handle, loss=loss_of(error), is_refused=isinstance(getattr(error, "cause", None), UserError))
+            return self._lost_task(handle, error)
+        if isinstance(found, Refusal):
+            return Ended(handle, loss=found.why, refused_by=found.node)
+        return Ended(handle, {trial_id: claim_from_json(claim) for trial_id, claim in found.items()})
+
+    def _lost_task(self, handle: Handle, error: Exception) -> Ended:
+        """Return how a task ended that raised something, or was lost.
+
+        One that failed before it began did so at once, as where gan_bench cannot be imported: its node refused it, and
+        would get all that wait.
+        """
+        address = re.search(r"\bip=([^)\s]+)", str(error)) if hasattr(error, "cause") else None
+        if address and handle not in answer_of(self._cluster.driver.mailbox.begun.remote()):
+            for node in live_nodes():
+                if node["NodeManagerAddress"] == address[1]:
+                    return Ended(handle, loss=unfit(node, error), refused_by=node["NodeID"])
+        return Ended(handle, loss=loss_of(error))
 
     def kill(self, handle: Handle) -> None:
         """End a task at once; it comes back as a loss."""
