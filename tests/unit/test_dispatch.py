@@ -19,7 +19,7 @@ from support.runs import stop_after
 from support.trials import digits_trial
 
 from gan_bench.core.errors import UserError
-from gan_bench.execution.cluster import connection, dispatcher, task, transport
+from gan_bench.execution.cluster import connection, dispatcher, executor, task, transport
 from gan_bench.execution.cluster.dispatcher import LEAST_SECONDS, RETRIES, Dispatcher, make_bundles
 from gan_bench.execution.cluster.executor import OnCluster
 from gan_bench.execution.cluster.node import Share, SharedFolder, check_node, get_in_thread, share_of, versions
@@ -327,6 +327,47 @@ def test_after_a_bad_trial_fail_fast_sends_nothing_more(tmp_path):
     assert len(cluster.sent) == 1
     assert len(into.records) == 1
     assert cluster.recalled  # what waits for a place does not start either
+
+
+# ------------------------------------------------------------------------------------------------- preparation
+
+
+def asked_with(monkeypatch, *answers):
+    """A place whose cluster answers so, one task after the other; what is raised is raised where it is fetched."""
+    import ray
+
+    left, sent = list(answers), []
+
+    def get(_):
+        if isinstance(answer := left.pop(0), Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(ray, "wait", lambda *_, **__: ([1], []))
+    monkeypatch.setattr(ray, "get", get)
+    monkeypatch.setattr(executor, "answer_of", lambda _: [])
+    remote = SimpleNamespace(remote=lambda *arguments: sent.append(arguments))
+    mailbox = SimpleNamespace(take=SimpleNamespace(remote=lambda: None))
+    cluster = SimpleNamespace(
+        driver=SimpleNamespace(mailbox=mailbox), remote=lambda _: remote, on_fit_nodes=lambda found: found
+    )
+    return OnCluster(cluster, site=None, stop=lambda: False), sent
+
+
+@pytest.mark.ray
+def test_a_question_whose_process_was_lost_is_asked_again(monkeypatch):
+    """One process that was lost while images were read ended the run."""
+    from ray.exceptions import RayTaskError, WorkerCrashedError
+
+    place, sent = asked_with(monkeypatch, *[WorkerCrashedError()] * RETRIES, 5)
+    assert (place.call(print), len(sent)) == (5, RETRIES + 1)
+    place, sent = asked_with(monkeypatch, *[WorkerCrashedError()] * (RETRIES + 1))
+    with pytest.raises(UserError, match=rf"lost its task .* \({RETRIES + 1} times\); the same command continues$"):
+        place.call(print)
+    place, sent = asked_with(monkeypatch, RayTaskError("call", "", ZeroDivisionError("by zero")).as_instanceof_cause())
+    with pytest.raises(UserError, match="its task failed: ZeroDivisionError: by zero"):
+        place.call(print)
+    assert len(sent) == 1, "it would fail again"
 
 
 # ------------------------------------------------------------------------------------------------------- nodes

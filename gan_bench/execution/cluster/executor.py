@@ -12,7 +12,7 @@ from gan_bench.config.trial import Trial
 from gan_bench.core.errors import UserError
 from gan_bench.core.preparing import report_progress
 from gan_bench.execution.cluster.connection import Cluster, answer_of, on_node, question
-from gan_bench.execution.cluster.dispatcher import Dispatcher, make_bundles
+from gan_bench.execution.cluster.dispatcher import RETRIES, Dispatcher, make_bundles
 from gan_bench.execution.cluster.task import call, check_made_of, distinct
 from gan_bench.execution.cluster.transport import RayTransport, loss_of
 from gan_bench.execution.trial.context import RunContext
@@ -70,12 +70,19 @@ class OnCluster:
         """Let a function work on a node; it takes the run context there as ``context``.
 
         Raises:
-            UserError: What the function raised, or the task was lost, or no node has room for it any more.
+            UserError: What the function raised, or its task was lost again and again, or no node has room for it any
+                more.
             KeyboardInterrupt: A stop was asked for.
         """
-        task = self.cluster.on_fit_nodes(self.cluster.remote(call))
-        found: T = self._answer(task.remote(self.cluster.driver, self.site, work, arguments, options))
-        return found
+        task, lost = self.cluster.on_fit_nodes(self.cluster.remote(call)), ""
+        for _ in range(RETRIES + 1):
+            try:
+                found: T = self._answer(task.remote(self.cluster.driver, self.site, work, arguments, options))
+            except _TaskLostError as error:
+                lost = str(error)
+            else:
+                return found
+        raise UserError(f"{lost} ({RETRIES + 1} times); the same command continues")
 
     def for_plan(self, plan: Plan) -> OnCluster:
         """Return the place whose tasks know the folders of images and plug-ins of a plan."""
@@ -143,7 +150,8 @@ class OnCluster:
         except Exception as error:  # Ray raises many kinds, and what the task raised
             if isinstance(cause := getattr(error, "cause", None), UserError):
                 raise cause from None
-            raise _TaskLostError(f"the cluster did not answer: {loss_of(error)}") from error
+            kind = UserError if hasattr(error, "cause") else _TaskLostError  # it would fail again
+            raise kind(f"the cluster did not answer: {loss_of(error)}") from error
 
 
 def _repeat(said: Iterable[tuple[Any, Any]]) -> None:
@@ -154,7 +162,7 @@ def _repeat(said: Iterable[tuple[Any, Any]]) -> None:
 
 
 class _TaskLostError(UserError):
-    """A task ended without an answer."""
+    """A task ended without an answer, with its process or node."""
 
 
 def _device(context: RunContext) -> str:
