@@ -12,20 +12,23 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.commands import HANG
 from support.runs import stop_after
 from support.trials import digits_trial
 
+from gan_bench.config.image_folder import DataRoot, ImageFolder, Transform
 from gan_bench.core.errors import UserError
 from gan_bench.execution.cluster import connection, dispatcher, executor, task, transport
 from gan_bench.execution.cluster.dispatcher import LEAST_SECONDS, RETRIES, Dispatcher, make_bundles
 from gan_bench.execution.cluster.executor import OnCluster
 from gan_bench.execution.cluster.node import Share, SharedFolder, check_node, get_in_thread, share_of, versions
 from gan_bench.execution.cluster.transport import Bundle, Ended, loss_of
+from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Policy
-from gan_bench.execution.workers.job import claim_to_json
+from gan_bench.execution.workers.job import Site, claim_to_json
 from gan_bench.execution.workers.work import Results, Work
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
@@ -477,6 +480,26 @@ def test_a_node_that_cannot_write_the_folder_is_refused(tmp_path):
     mark.write_text("token")
     with pytest.raises(UserError, match=r"cannot write and lock files in the results folder .*mark \(File exists"):
         check_node(SharedFolder(mark, mark, "token"), versions())
+
+
+@pytest.mark.ray
+def test_nodes_get_folders_under_the_names_that_they_were_given(monkeypatch, tmp_path):
+    """Links may lead elsewhere on each machine: nodes did not know the place that the driver's link led to."""
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to("disk")
+    for name in ("_connect", "_leave", "_mailbox", "_count_nodes"):
+        monkeypatch.setattr(connection, name, lambda *_: None)
+    monkeypatch.setattr(connection, "live_nodes", lambda: [{"Resources": SMALL}])
+    with connection.connected(None, None, 1.0, "auto", link) as cluster:
+        folder = cluster.driver.folder
+        assert (folder.path, folder.mark.parent, folder.is_here()) == (link, link, True)
+    jobs = []
+    monkeypatch.setattr(executor, "RayTransport", lambda cluster, job, identify: jobs.append(job))
+    own = ImageFolder(name="own", path=link, transform=Transform(size=28, channels=1))
+    site = Site.of(RunContext(DataRoot(link, given=True), torch.device("cpu"), stop=None), "cpu", 1).knowing([own], ())
+    OnCluster(cluster, site, stop=None, identify=identity).train(Work(trials=(), results=link))
+    assert (jobs[0].results, site.data.path, site.folders) == (link, link, (own,))
 
 
 def test_a_clients_address_is_refused(tmp_path):

@@ -161,13 +161,13 @@ def connected(
     """
     _connect(address)
     token = secrets.token_hex(16)
-    mark = results.resolve() / f".shared-{token[:8]}{ASIDE}"
+    mark = results.absolute() / f".shared-{token[:8]}{ASIDE}"
     try:
         share = share_of(gpus, cpus, device, [node["Resources"] for node in live_nodes()])
         remove_leftovers(results)  # a mark of a driver that was killed on another day, too
         with naming(mark):
             mark.write_text(token, encoding="utf-8")
-        driver = Driver(_mailbox(), SharedFolder(results.resolve(), mark, token), versions())
+        driver = Driver(_mailbox(), SharedFolder(results.absolute(), mark, token), versions())
         yield Cluster(share, driver, _count_nodes(driver.folder if must_share else None, share))
     finally:
         with contextlib.suppress(OSError):

@@ -117,7 +117,7 @@ class OnCluster:
             UserError: No node is left that could run a trial.
         """
         into = Results(work)
-        job = Job(trials=(), results=work.results.resolve(), site=self.site, policy=work.policy)
+        job = Job(trials=(), results=work.results.absolute(), site=self.site, policy=work.policy)
         assert self.identify is not None  # noqa: S101 - ``checked`` has set it
         transport = RayTransport(self.cluster, job, self.identify)
         for groups in into.rounds(work.stop):

@@ -50,13 +50,13 @@ class Site:
     @classmethod
     def of(cls, context: RunContext, device: str, threads: int | None) -> Site:
         """Describe a place like that of a run context, for a process that may start in any folder."""
-        data = replace(context.data, path=context.data.path.resolve())
+        data = replace(context.data, path=context.data.path.absolute())
         return cls(data=data, device=device, engine=context.engine_choice, threads=threads)
 
     def knowing(self, folders: Iterable[ImageFolder], plugins: tuple[Source, ...]) -> Site:
         """Return the place with the folders of images and the plug-ins of a plan."""
-        resolved = tuple(replace(folder, path=folder.path.resolve()) for folder in folders)
-        return replace(self, folders=resolved, plugins=tuple(map(PluginCode.of, plugins)))
+        absolute = tuple(replace(folder, path=folder.path.absolute()) for folder in folders)
+        return replace(self, folders=absolute, plugins=tuple(map(PluginCode.of, plugins)))
 
 
 class Contexts:
