@@ -734,6 +734,26 @@ def test_the_whole_protocol_is_not_proposed_once_it_has_been_trained(quick_fid):
     assert all("--profile full" in each for each in proposals[:-1])
 
 
+@pytest.mark.parametrize(("profile", "fids"), [("full", (None, None)), ("quick", (50, None)), ("full", (500, None))])
+def test_failed_trials_are_tried_again_before_anything_else(profile, fids):
+    """Where nearly all had failed, the whole protocol was proposed, or nothing."""
+    items = [
+        stored(with_lr(digits_trial(seed, profile=profile), lr), fid=fid, status="done" if fid else "failed")
+        for lr in (2e-4, 3e-4)
+        for seed, fid in enumerate(fids)
+    ]
+    seeds = ",".join(str(seed) for seed, fid in enumerate(fids) if not fid)
+    failed = 2 * fids.count(None)
+    command = f"gan-bench run test --profile {profile} --seeds {seeds} --retry-failed"
+    assert answer(items).proposal == f"Next: `{command}` tries {failed} failed trials again."
+
+
+def test_what_failed_is_tried_again_with_what_a_change_made_old():
+    items = [*of(trials(2e-4, (50, 51)), **code_of("losses/mine", "a")), *trials(3e-4, (None,))]
+    items[1] = of([items[1]], **code_of("losses/mine", "b"))[0]
+    assert " --retry-failed` tries 1 failed trial and trains again what is from before " in proposal_of(items)
+
+
 @pytest.mark.parametrize("status", ["failed", "diverged"])
 def test_the_whole_protocol_is_not_proposed_where_it_has_failed(status):
     """The command had nothing to do: what failed or diverged has ended."""

@@ -157,7 +157,9 @@ def _unfinished(study: Study) -> str | None:
     trials = study.asked_for
     changed = changed_between(trials["made_of"], trials["made_of"])
     if changed and not _has_ended_whole(study):  # a run keeps what is of today, and sets the other records aside
-        return f"Next: `{whole_command(study)}` trains again what is from before {changed} changed."
+        failed, command = len(_failed_seeds(study)), whole_command(study)
+        again = f"`{command} --retry-failed` tries {plural(failed, 'failed trial')} and" if failed else f"`{command}`"
+        return f"Next: {again} trains again what is from before {changed} changed."
     unread = int((trials["status"] == "unreadable").sum())
     if left := int(is_left(trials).sum()) - unread:
         return f"Next: `{whole_command(study)}` continues; {plural(left, 'trial')} left."
@@ -168,19 +170,23 @@ def _unfinished(study: Study) -> str | None:
 def _further(scored: ScoredStudy, command: Command) -> str | None:
     """Propose what says more than trials that have ended."""
     study, trials = scored.study, scored.study.asked_for
-    if standings(scored).best is None or trials.empty or _has_ended_whole(study):
+    if trials.empty or _has_ended_whole(study):
+        return None
+    if failed := _failed_seeds(study):  # neither the suite alone nor a run until all is decided need ask for these
+        again = command.of_seeds(",".join(map(str, sorted(set(failed)))))
+        return f"Next: `{again} --retry-failed` tries {plural(len(failed), 'failed trial')} again."
+    if standings(scored).best is None:
         return None
     if study.profile == "quick":  # more seeds of a training that was cut down say little of the suite's own
         return f"Next: the whole protocol, `{command.without(*CAPS).having('--profile', 'full')}`."
     if not seeds_help(scored):
         return f"Next: longer training, {_longer(study, command)}: more seeds would not help."
-    if more := _more_seeds(scored, command):
-        return more
-    failed = trials["seed"][trials["status"] == "failed"]  # by memory, time or a kill, which may not come again
-    if len(failed):  # by their seeds: neither the suite alone nor a run until all is decided need ask for these
-        again = command.of_seeds(",".join(map(str, sorted(set(failed)))))
-        return f"Next: `{again} --retry-failed` tries {plural(len(failed), 'failed trial')} again."
-    return _beyond_tests(scored, command)
+    return _more_seeds(scored, command) or _beyond_tests(scored, command)
+
+
+def _failed_seeds(study: Study) -> list[int]:
+    """Return the seeds of trials that failed: by memory, time or a kill, which may not come again."""
+    return list(study.asked_for["seed"][study.asked_for["status"] == "failed"])
 
 
 def _beyond_tests(scored: ScoredStudy, command: Command) -> str | None:
