@@ -167,7 +167,8 @@ class RunOptions:
         int | None, Option("Processes.", otherwise="one per core or GPU", least=1, same_trials=True, panel=_WHERE)
     ] = None
     ray_address: Annotated[
-        str | None, Option("Ray's head.", otherwise="$RAY_ADDRESS, else one on this machine", panel=EXPERT)
+        str | None,
+        Option("Ray's head.", otherwise="$RAY_ADDRESS, else one on this machine", same_trials=True, panel=EXPERT),
     ] = None
     gpus_per_trial: Annotated[
         float | None,

@@ -83,12 +83,12 @@ class Command:
         return self.without(*_LOOKING).having("--seeds", seeds)
 
     def without_places(self) -> Command:
-        """Return it for others: without its results folder and what of MLflow was asked for.
+        """Return it for others: without its results folder, its cluster and what of MLflow was asked for.
 
         Its suite's file stands for its path. The names of a group's experiments may begin with a person's.
         """
         words = tuple(Path(word).name if word.endswith(SUITE_ENDINGS) else word for word in self.words)
-        return replace(self, words=words).without("--results", "--experiment-prefix", "--no-tracking")
+        return replace(self, words=words).without("--results", "--ray-address", "--experiment-prefix", "--no-tracking")
 
     def at(self, results: Path) -> Command:
         """Return it for another results folder, ``results`` being the one that it takes without a word."""

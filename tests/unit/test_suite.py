@@ -27,7 +27,7 @@ from gan_bench.config.suite_file import parse, read
 from gan_bench.config.yaml_document import YamlDocument, as_yaml
 from gan_bench.core.errors import SuiteError, UserError
 from gan_bench.core.fields import as_python
-from gan_bench.records.command import parse_seeds
+from gan_bench.records.command import Command, parse_seeds
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.display import short_names
 
@@ -529,6 +529,9 @@ def test_options_of_any_number_s_type_and_none_are_taken():
     assert shared.command() == "gan-bench run digits --experiment-prefix anna/", "an address may hold a password"
     alone = RunOptions("digits", tracking=False, experiment_prefix="anna/")
     assert alone.command() == "gan-bench run digits --no-tracking"
+    far = RunOptions("digits", executor="ray", ray_address="10.0.0.1:6379").command()
+    assert far == "gan-bench run digits --executor ray --ray-address 10.0.0.1:6379 --no-tracking"
+    assert str(Command.parse(far).without_places()) == "gan-bench run digits --executor ray", "as others have it"
     assert RunOptions("digits", extractors=(each for each in "ab")).plan.extractors == ("a", "b")
     assert RunOptions(Path("a b.yaml"), gpus_per_trial=0, seeds=[0]).command() == (
         "gan-bench run 'a b.yaml' --seeds 0 --gpus-per-trial 0.0 --no-tracking"
