@@ -179,7 +179,7 @@ def _why(trial: Trial, prepared: Preparation, outcome: Outcome, options: RunOpti
         return "not run"
     if record.status is Status.DONE:
         return "its record was removed or damaged since it ended; the same command trains it again"
-    again = "" if trial.id in outcome.results.records else ", in an earlier run"
+    again = "" if trial.id in outcome.results.records else ", in another run"
     is_told = "--retry-failed" in (record.reason or "")
     hint = "; a run with --retry-failed tries again" if again and record.status is Status.FAILED and not is_told else ""
     return f"{record.status}{again}: {record.reason}{hint}"

@@ -7,6 +7,7 @@ import re
 import time
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -21,8 +22,10 @@ from gan_bench.core.text import duration, rounded, shortened, trained_parts
 from gan_bench.execution.preflight.estimate import Pace, TimeEstimate
 from gan_bench.execution.trial.events import Finished, Progress, Scored, Started
 from gan_bench.execution.workers.job import shape_key
+from gan_bench.execution.workers.work import Work, write_lost
 from gan_bench.records.record import Status, TrialRecord
 from gan_bench.report.study.table import Column, cell, name_table
+from gan_bench.terminal.conclusion import _why
 from gan_bench.terminal.console import PlainConsole, PreparationLines, StopRequest, console, table_console, wrapped
 from gan_bench.terminal.display import ProgressDisplay, SuiteClock, short_names
 from gan_bench.terminal.tables import print_table
@@ -371,3 +374,12 @@ def test_a_measure_is_described_without_the_names_of_roles():
     )
     assert "ranked" not in kid.splitlines()[0]
     assert "shown as" not in fid + kid
+
+
+def test_a_trial_that_failed_in_another_process_is_of_another_run(tmp_path):
+    """It may have run beside this one: a trial that had failed seconds ago was called one of an earlier run."""
+    trial = digits_trial()
+    write_lost(Work(trials=[trial], results=tmp_path), trial, "its worker died")
+    state, results = SimpleNamespace(blocked={}), SimpleNamespace(held={}, records={})
+    said = _why(trial, SimpleNamespace(state=state), SimpleNamespace(results=results), SimpleNamespace(folder=tmp_path))
+    assert said == "failed, in another run: its worker died; --retry-failed tries again"
