@@ -207,8 +207,9 @@ def test_a_task_on_an_unfit_node_begins_nothing(monkeypatch, tmp_path):
     assert "does not see the results folder" in found.why
 
 
-def identity(images="1", layers="1", **parts):
-    return {"data_sha256": images, "networks_sha256": layers, "parts": {k: {"sha256": v} for k, v in parts.items()}}
+def identity(images="1", layers="1", held_out="1", **parts):
+    of_parts = {name: {"sha256": digest} for name, digest in parts.items()}
+    return {"data_sha256": images, "held_out_sha256": held_out, "networks_sha256": layers, "parts": of_parts}
 
 
 @pytest.mark.parametrize(
@@ -216,13 +217,14 @@ def identity(images="1", layers="1", **parts):
     [
         (identity(a="1", b="1"), None),  # a GPU has extractors of its own
         (identity("2", a="1"), "images of digits"),
+        (identity(held_out="2", a="1"), "held-out images of digits"),
         (identity(layers="2", a="1"), "layers of mlp"),
         (identity("2", a="2"), "code of a and other images of digits"),
     ],
 )
 def test_trials_are_made_of_the_same_on_every_node(here, other):
     """Nodes with another version of a package of parts trained one setting together, without a word."""
-    context = SimpleNamespace(identity=lambda _: here, held_out=lambda _: None)
+    context = SimpleNamespace(identity=lambda _: here)
     made_of = task.distinct([trial.config for trial in TRIALS], lambda _: identity(a="1", c="1"))
     assert [config for config, _ in made_of] == [TRIALS[-1].config]
     if other is None:

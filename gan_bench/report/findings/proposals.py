@@ -172,16 +172,17 @@ def _further(scored: ScoredStudy, command: Command) -> str | None:
     study, trials = scored.study, scored.study.asked_for
     if trials.empty or _has_ended_whole(study):
         return None
-    if failed := _failed_seeds(study):  # neither the suite alone nor a run until all is decided need ask for these
-        again = command.of_seeds(",".join(map(str, sorted(set(failed)))))
-        return f"Next: `{again} --retry-failed` tries {plural(len(failed), 'failed trial')} again."
-    if standings(scored).best is None:
-        return None
+    failed, again = _failed_seeds(study), None
+    if failed:  # by their seeds: neither the suite alone nor a run until all is decided need ask for these
+        seeds = command.of_seeds(",".join(map(str, sorted(set(failed)))))
+        again = f"Next: `{seeds} --retry-failed` tries {plural(len(failed), 'failed trial')} again."
+    if 2 * len(failed) >= len(trials) or standings(scored).best is None:
+        return again
     if study.profile == "quick":  # more seeds of a training that was cut down say little of the suite's own
         return f"Next: the whole protocol, `{command.without(*CAPS).having('--profile', 'full')}`."
     if not seeds_help(scored):
         return f"Next: longer training, {_longer(study, command)}: more seeds would not help."
-    return _more_seeds(scored, command) or _beyond_tests(scored, command)
+    return _more_seeds(scored, command) or again or _beyond_tests(scored, command)
 
 
 def _failed_seeds(study: Study) -> list[int]:
