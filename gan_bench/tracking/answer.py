@@ -33,7 +33,7 @@ from gan_bench.tracking.store import OWN_TAG, TrackingStore, link_into, may_be_c
 from gan_bench.tracking.views import View, is_edited, note, stale_views, views
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric, RunData
 
 
 def save_views(store: TrackingStore, runs: SuiteRuns) -> list[View]:
@@ -123,12 +123,15 @@ def publish_settings(mirror: Mirror, runs: SuiteRuns, progress: Callable[[], Non
 def _show(mirror: Mirror, suite: SuiteRuns, run: SettingRun, found: SettingSummary, best: Path | None) -> None:
     shown = digest([found["numbers"], found["words"], found["label"], found["study"], found["protocol"]])
     curves = digest([found["curves"], found["best_trial"], sorted(found["numbers"])])
+    words = {**found["words"], "label": found["label"], "study": found["study"], "protocol": found["protocol"]}
+    if run.unchecked is not None and (shown, curves) == (run.shown, run.curves):
+        _compare(run, run.unchecked, found, words)
+    run.unchecked = None
     if (shown, curves) == (run.shown, run.curves):
         return
     anew = run.curves != curves
     if anew and run.curves:
         _make_again(mirror.store, suite, run)
-    words = {**found["words"], "label": found["label"], "study": found["study"], "protocol": found["protocol"]}
     tags = {**_report_tags(mirror.store, run, words), SHOWN_TAG: shown, CURVES_TAG: curves}
     if anew:  # a kill from here on leaves values that another curve would cross
         mirror.store.tag(run.run_id, {CURVES_TAG: "partial"})
@@ -140,6 +143,16 @@ def _show(mirror: Mirror, suite: SuiteRuns, run: SettingRun, found: SettingSumma
     wanted = found if anew else SettingSummary(**{**found, "curves": {}})
     mirror.store.log(run.run_id, _metrics(wanted, int(time.time() * 1000)), tags)
     run.shown, run.curves = shown, curves
+
+
+def _compare(run: SettingRun, there: RunData, found: SettingSummary, words: Mapping[str, str]) -> None:
+    """Let words or numbers be sent again where MLflow has others: people edit verdicts and log into runs."""
+    outdated = {name: "" for name in tags_we_wrote(there.tags) - words.keys() if name.startswith("verdict.")}
+    if entities.lacking_tags(there.tags, {**words, **outdated}):
+        run.shown = "overwritten"
+    last = SettingSummary(**{**found, "curves": {name: points[-1:] for name, points in found["curves"].items()}})
+    if entities.is_overwritten(there.metrics, _metrics(last, 0)):
+        run.curves = "overwritten"
 
 
 def _metrics(found: SettingSummary, now_ms: int) -> list[Metric]:

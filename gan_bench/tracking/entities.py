@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import colorsys
+import functools
 import getpass
 import hashlib
+import itertools
 import json
+import math
+import operator
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -42,6 +46,8 @@ ALTERED_TAG = "gan_bench.altered"
 """Says which file of a record is not what was saved: then its run is not to be believed. Empty where all are."""
 SHOWN_TAG, CURVES_TAG = "gan_bench.shown", "gan_bench.curves"
 """Digests of what the run of a setting shows."""
+LONGEST_TAG = 5000
+"""Characters of the value of a tag that MLflow takes."""
 END_TAGS = ("status", "reason")
 """Tags of a run that has the end of its trial, or whose trial is not trained any more."""
 _STATUS: Mapping[str, str] = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
@@ -174,6 +180,10 @@ def tags_of(stored: StoredTrial, identity: str, colours: Mapping[str, str], plan
     return _with_setting(own, stored, identity, colours)
 
 
+MADE_BY = ("mlflow.user", "mlflow.source.name", "command")
+"""Tags of the one who made a run, and how: others may bring it up to its record later."""
+
+
 def end_tags_of(stored: StoredTrial) -> dict[str, str]:
     """Return the values of ``END_TAGS``."""
     record = stored.record or NO_RECORD
@@ -207,6 +217,7 @@ def _with_setting(
     return {name: printable(str(value)) for name, value in tags.items() if value != ""}
 
 
+@functools.cache
 def _short_command(command: str | None) -> str:
     """Return a command without its options, the suite's file without its folder: MLflow shows what follows a slash."""
     return " ".join(word.rpartition("/")[2] for word in Command.parse(command or "gan-bench run").words)
@@ -331,6 +342,42 @@ def metrics_of(
         )
         if value is not None
     ]
+
+
+def last_metrics_of(stored: StoredTrial, added: Iterable[AddedScores] = ()) -> list[Metric]:
+    """Return the last metrics of a whole record, without those of steps and the pace.
+
+    Args:
+        stored: The record, with or without its steps.
+        added: Scores that were added after the trial had ended.
+    """
+    of, last = stored.trial["config"]["epochs"], max((line["epoch"] for line in stored.evaluations), default=0)
+    stored = replace(stored, evaluations=[line for line in stored.evaluations if line["epoch"] == last])
+    is_final = stored.record is not None and stored.record["status"] in FINAL
+    lines = stored.epochs if is_final else [line for line in whole_pieces(stored) if line["kind"] == "epoch"]
+    if not lines:
+        return metrics_of(replace(stored, history=[]), added=added)
+    end = piece_of(lines[-1]["epoch"], of)
+    piece: list[HistoryLine] = [*itertools.takewhile(lambda line: piece_of(line["epoch"], of) == end, reversed(lines))]
+    # Without seconds before its last line there is no pace, which depends on how often a run was brought up.
+    return metrics_of(replace(stored, history=piece[::-1]), lines[-1]["train_seconds"], added=added)
+
+
+def is_overwritten(values: Mapping[str, float], metrics: Iterable[Metric]) -> bool:
+    """True if a run shows other values than the last of some metrics: people log into runs, also by mistake.
+
+    Args:
+        values: By key, the value that MLflow shows: of the highest step the newest.
+        metrics: Those that the run should have; what it lacks of them does not count.
+    """
+    order = operator.attrgetter("step", "timestamp", "value")
+    last = {each.key: each.value for each in sorted(metrics, key=order)}
+    return any(not math.isclose(values.get(key, value), value, rel_tol=1e-9) for key, value in last.items())
+
+
+def lacking_tags(tags: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return those of the tags that a run should have which it has not, or with other values."""
+    return {name: value for name, value in wanted.items() if tags.get(name, "") != value[:LONGEST_TAG]}
 
 
 Row = tuple[str, float | None, float, int]

@@ -12,7 +12,7 @@ record is in MLflow's terms, and a ``TrackingStore`` sends the requests. Nothing
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ from gan_bench.tracking.store import EDITED, TrackingStore, link_into, user_tags
 from gan_bench.tracking.views import differing_params
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import Run, RunData
 
 
 @dataclass
@@ -48,6 +48,7 @@ class MirroredRun:
         parent: The run of its setting.
         status: MLflow's word for how it ended or stands.
         ended_ms: When its trial ended, in milliseconds, or 0.
+        unchecked: What MLflow had of it when it was found, until that is compared with the record.
     """
 
     run_id: str
@@ -58,6 +59,7 @@ class MirroredRun:
     parent: str = ""
     status: str = "RUNNING"
     ended_ms: int = 0
+    unchecked: RunData | None = None
 
     @property
     def closed(self) -> bool:
@@ -76,6 +78,7 @@ class SettingRun:
             others need a new run.
         status: MLflow's word for how it stands.
         params: Names of its parameters.
+        unchecked: What MLflow had of it when it was found, until that is compared with the report.
     """
 
     run_id: str
@@ -83,6 +86,7 @@ class SettingRun:
     curves: str = ""
     status: str = "RUNNING"
     params: set[str] = field(default_factory=set)
+    unchecked: RunData | None = None
 
 
 @dataclass
@@ -204,13 +208,14 @@ class Mirror:
             tags.get(PARENT_TAG, ""),
             run.info.status,
             run.info.end_time or 0,
+            run.data,
         )
 
     def _read_setting(self, run: Run) -> SettingRun:
         tags = run.data.tags
         is_lost = images.LOGGED_TAG in tags and self.store.has_lost_files(run)
         digests = tags.get(entities.SHOWN_TAG, ""), "lost" if is_lost else tags.get(entities.CURVES_TAG, "")
-        return SettingRun(run.info.run_id, *digests, run.info.status, set(run.data.params))
+        return SettingRun(run.info.run_id, *digests, run.info.status, set(run.data.params), run.data)
 
     @contextlib.contextmanager
     def noting_refusals(self, name: str) -> Iterator[None]:
@@ -273,11 +278,33 @@ class Mirror:
         if not is_sent:
             lines = replace(header, history=recorded.history, evaluations=recorded.evaluations)
             self._send(run, lines, end, live=live)
+        elif isinstance(found, StoredTrial) and found.fault is None and self._is_overwritten(run, header, recorded):
+            run.started = "overwritten"
+            return self._brought_up(path, known, live=live)
         elif run.status != entities.status_of(header):  # people can change it, also by mistake
             self._terminate(run, header)
+        if is_sent and run.unchecked is not None:
+            tags = {**self._tags(header, known), **entities.end_tags_of(header)}
+            self._write_lacking_tags(run.run_id, run.unchecked, tags)
+        run.unchecked = None
         if end:
             self._mark_if_altered(run, found)
         return run
+
+    def _is_overwritten(self, run: MirroredRun, header: StoredTrial, recorded: StoredTrial) -> bool:
+        """True if somebody logged other values into the run of a trial that has ended."""
+        if run.unchecked is None:
+            return False
+        added = header.added_file["additions"] if header.added_file else []
+        lines = replace(header, history=recorded.history, evaluations=recorded.evaluations)
+        return entities.is_overwritten(run.unchecked.metrics, entities.last_metrics_of(lines, added))
+
+    def _write_lacking_tags(self, run_id: str, there: RunData, wanted: Mapping[str, str]) -> None:
+        """Write the tags again that somebody changed or deleted; those that people may write over stay."""
+        fixed = {name: value for name, value in wanted.items() if name not in (*EDITED, *entities.MADE_BY)}
+        if lacking := entities.lacking_tags(there.tags, fixed):
+            self.store.tag(run_id, lacking)
+            there.tags.update(lacking)
 
     def _mark_if_altered(self, run: MirroredRun, found: StoredTrial | RecordError) -> None:
         """Tag a run whose record is not what was saved, and take the tag back when it is again."""
@@ -317,10 +344,13 @@ class Mirror:
         """Find the run of a trial's setting, or create it."""
         key = setting_id(stored.trial["config"])
         found = known.settings.get(key)
-        if found is None:
+        if found is None or found.unchecked is not None:
             tags = entities.setting_tags_of(stored, self.store.identity, known.colours)
+        if found is None:
             made = self.store.create(known.experiment, entities.started_ms(stored), tags)
             found = known.settings[key] = SettingRun(made)
+        elif found.unchecked is not None:
+            self._write_lacking_tags(found.run_id, found.unchecked, tags)
         lacking = [name for name in known.columns if name not in found.params]
         if lacking:  # its page shows all of them beside every image, so they are few
             values = entities.config_values(stored.trial["config"])

@@ -22,7 +22,7 @@ from gan_bench.records.lock import Lock
 from gan_bench.records.shared import results_identity
 from gan_bench.tracking import server
 from gan_bench.tracking.database import database_file, move_run, prepare_database, probe
-from gan_bench.tracking.entities import NAME_TAG, NOTE_TAG, RESULTS_TAG, digest
+from gan_bench.tracking.entities import LONGEST_TAG, NAME_TAG, NOTE_TAG, RESULTS_TAG, digest
 from gan_bench.tracking.own_runs import adopt_runs
 from gan_bench.tracking.server import ARTIFACTS, is_default, server_page
 
@@ -231,7 +231,7 @@ class TrackingStore:
         for chunk in chunks:
             self.client.log_batch(run_id, metrics=chunk)
         made = [Param(name, printable(str(value))[:500]) for name, value in (params or {}).items()]
-        marked = [RunTag(name, value[:5000]) for name, value in (tags or {}).items()]
+        marked = [RunTag(name, value[:LONGEST_TAG]) for name, value in (tags or {}).items()]
         self.client.log_batch(run_id, metrics=last, params=made, tags=marked)
 
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:

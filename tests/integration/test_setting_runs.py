@@ -773,3 +773,60 @@ def test_an_experiment_of_two_folders_that_people_renamed_is_that_of_both(result
     assert replay.replay(other, uri).experiments["test"] == first
     MlflowClient(uri).rename_experiment(first, "renamed")
     assert [replay.replay(each, uri).experiments["test"] for each in (results, other)] == [first] * 2
+
+
+EVERY_TAG = {"status": "failed", "profile": "quick", "look": "99", "recipe": "other", "reason": "bad"}
+
+
+def test_tags_that_people_changed_are_as_the_records_say_again(results):
+    """A wrong verdict or status stayed for good, while every sync said that the run is up to date."""
+    trial, setting, _ = before = one_of_each_kind(results)
+    theirs = {NAME: "ours", NOTE: "a note", "mlflow.runColor": "#123456", "verdict.reviewed": "by Anna"}
+    write_on(results, before, {**theirs, "profile": "quick", "dataset": "other"})
+    write_on(results, [trial], EVERY_TAG)
+    client(results).delete_tag(trial.info.run_id, "architecture")
+    write_on(results, [setting], {"verdict": "best: mine", "verdict.learning rate": "", "study": "other"})
+    for _ in range(2):
+        sync(results)
+        after = one_of_each_kind(results)
+        assert ids(after) == ids(before)
+        for run, found in zip(before[:2], after[:2], strict=True):
+            assert {name: found.data.tags.get(name) for name in theirs} == theirs
+            same = {name for name in run.data.tags if name not in (*theirs, SHOWN_TAG)}
+            assert {name: found.data.tags.get(name) for name in same} == {name: run.data.tags[name] for name in same}
+        assert after[0].data.tags["reason"] == ""
+
+
+def test_numbers_that_people_logged_over_are_as_the_records_say_again(results):
+    """A wrong score stayed for good, while every sync said that the run is up to date."""
+    trial, setting, _ = before = one_of_each_kind(results)
+    there, theirs = client(results), {"mine": "keep", NOTE: "a note"}
+    write_on(results, [trial, setting], theirs)
+    there.log_metric(trial.info.run_id, "eval/fid.lenet-mnist-v1", 1.0, step=10_000)
+    there.log_metric(setting.info.run_id, "fid.median", 1.0, step=7)
+    sync(results)
+    assert_one_parent_each(results)
+    after = one_of_each_kind(results)
+    assert not ids(before[:2]) & ids(after[:2])
+    for run, found in zip(before[:2], after[:2], strict=True):
+        assert found.data.metrics == run.data.metrics
+        assert {name: found.data.tags[name] for name in theirs} == theirs
+        assert found.info.status == "FINISHED"
+        assert [each.path for each in there.list_artifacts(found.info.run_id)] == [
+            each.path for each in there.list_artifacts(run.info.run_id)
+        ]
+    sync(results)
+    assert ids(one_of_each_kind(results)) == ids(after)
+
+
+def test_an_altered_record_replaces_no_run(results):
+    """What was saved is in MLflow; what stands in the files now is not."""
+    trial, *_ = one_of_each_kind(results)
+    (path,) = (results / "test").glob(f"*--{trial.data.tags[TRIAL_TAG]}")
+    file = RecordDirectory(path).evaluations
+    file.write_text(file.read_text().replace("20.0", "10.0"))
+    sync(results)
+    found = client(results).get_run(trial.info.run_id)
+    assert found.info.lifecycle_stage == "active"
+    assert found.data.metrics == trial.data.metrics
+    assert found.data.tags["gan_bench.altered"]
