@@ -56,6 +56,8 @@ class SuiteSummary(TypedDict):
     settings: list[SettingSummary]
     made_from: str
     """What ``state_of`` said of the suite's records when they were read."""
+    report_from: str
+    """What it said when page and tables were made: ``sync`` makes the rest alone."""
     sha256: str
 
 
@@ -111,15 +113,17 @@ def answer_file(results: Path, suite: str, kind: str) -> Path:
     return results / "report" / "answers" / f"{slug(suite)}.{kind}"
 
 
-def summary_text(suite: str, settings: Iterable[SettingSummary], made_from: str) -> str:
+def summary_text(suite: str, settings: Iterable[SettingSummary], made_from: str, report_from: str) -> str:
     """Return the file with what a report says of the settings of a suite.
 
     Args:
         suite: The suite.
         settings: Its settings.
         made_from: What ``state_of`` said before the records were read.
+        report_from: What it said before those were read that page and tables are made from.
     """
-    return object_text({"suite": suite, "settings": list(settings), "made_from": made_from})
+    made = {"made_from": made_from, "report_from": report_from}
+    return object_text({"suite": suite, "settings": list(settings), **made})
 
 
 def read_summary(results: Path, suite: str) -> list[SettingSummary]:
@@ -180,6 +184,18 @@ def is_outdated(results: Path, suite: str, folders: Iterable[Path]) -> bool:
     """
     found = _read_summary(results, suite)
     return found is None or found["made_from"] != state_of(folders)
+
+
+def state_of_report(results: Path, suite: str) -> str:
+    """Return what ``state_of`` said when the page and tables of a suite were made; nothing where that is not known."""
+    found = _read_summary(results, suite)
+    return found["report_from"] if found else ""
+
+
+def is_report_older(results: Path, suite: str) -> bool:
+    """True if page and tables were made from earlier records than what the last report says of the settings."""
+    found = _read_summary(results, suite)
+    return found is not None and found["report_from"] != found["made_from"]
 
 
 def state_of(folders: Iterable[Path]) -> str:

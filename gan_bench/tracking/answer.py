@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,14 @@ from gan_bench.core.text import plain_markdown, slug
 from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import PLAN, SUITE, TRIALS
 from gan_bench.records.reader import read_trial
-from gan_bench.records.summary import ComparedFile, SettingSummary, answer_file, kept_comparisons, read_summary
+from gan_bench.records.summary import (
+    ComparedFile,
+    SettingSummary,
+    answer_file,
+    is_report_older,
+    kept_comparisons,
+    read_summary,
+)
 from gan_bench.tracking import entities
 from gan_bench.tracking.entities import (
     ANSWER_TAG,
@@ -223,7 +231,8 @@ def _set_run_status(store: TrackingStore, run: SettingRun, trials: Sequence[Mirr
 def publish_answer(store: TrackingStore, runs: SuiteRuns, progress: Callable[[], None]) -> None:
     """Keep one run for a suite's answer, with the report as far as it is there, suite file and plan; replaced when new.
 
-    Comparisons that ``gan-bench compare --keep`` left beside the report are there too, by tags ``baseline.NAME``.
+    Page and tables that are older than the sentences are left out, which is said. Comparisons that ``gan-bench compare
+    --keep`` left beside the report are there too, by tags ``baseline.NAME``.
 
     Args:
         store: What MLflow holds for the results folder.
@@ -237,15 +246,21 @@ def publish_answer(store: TrackingStore, runs: SuiteRuns, progress: Callable[[],
     named = re.compile(rf"{re.escape(slug(suite))}-(full|quick)-")
     tables = sorted(path for path in (made / "tables").glob("*") if named.match(path.name) and path.is_file())
     kept = kept_comparisons(store.results)
-    files = {path.name: path for path in (page, folder / SUITE, folder / PLAN)}
-    files |= {f"tables/{path.name}": path for path in tables} | {f"compared/{path.name}": path for _, path in kept}
+    report = {page.name: page, **{f"tables/{path.name}": path for path in tables}}
+    if is_report_older(store.results, suite) and any(map(may_be_copied, report.values())):
+        again = f"`gan-bench report {shlex.quote(str(store.results))}`"
+        why = f"{made} is older than the records of {suite}"
+        store.notices.append(f"{why}: {again} makes it again, and the next sync takes it to MLflow")
+        report, text = {}, f"{text}\n- Page and tables are older than these records and left out."
+    files = {**report, **{path.name: path for path in (folder / SUITE, folder / PLAN)}}
+    files |= {f"compared/{path.name}": path for _, path in kept}
     there = {name: path for name, path in files.items() if may_be_copied(path)}
     contents = [path.read_bytes() for path in there.values() if path.parent != folder]
-    report = hashlib.sha256(b"".join([text.encode(), *contents])).hexdigest()[:16]
+    content = hashlib.sha256(b"".join([text.encode(), *contents])).hexdigest()[:16]
     experiment, client = runs.experiment, store.client
     answers = client.search_runs([experiment], filter_string=f"tags.`{ANSWER_TAG}` = '{suite}'")
     found = [run for run in answers if store.is_mine(run)]
-    same = (run for run in found if run.data.tags.get("gan_bench.report") == report)
+    same = (run for run in found if run.data.tags.get("gan_bench.report") == content)
     fitting = next((run for run in same if not store.has_lost_files(run)), None)
     if fitting is None:
         now = int(time.time() * 1000)
@@ -261,7 +276,7 @@ def publish_answer(store: TrackingStore, runs: SuiteRuns, progress: Callable[[],
         with store.upload(run_id) as staged:
             link_into(staged, there)
         progress()
-        client.set_tag(run_id, "gan_bench.report", report)
+        client.set_tag(run_id, "gan_bench.report", content)
         store.set_status(run_id, "FINISHED", now)
     else:
         run_id = fitting.info.run_id

@@ -24,7 +24,7 @@ from gan_bench.records.layout import PLACE, RecordDirectory
 from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
 from gan_bench.records.summary import answer_file, is_outdated, kept_comparisons
-from gan_bench.report.build import refresh_summaries
+from gan_bench.report.build import build_report, refresh_summaries
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.conclusion import say_tracking
 from gan_bench.terminal.console import console
@@ -830,3 +830,34 @@ def test_an_altered_record_replaces_no_run(results):
     assert found.info.lifecycle_stage == "active"
     assert found.data.metrics == trial.data.metrics
     assert found.data.tags["gan_bench.altered"]
+
+
+def test_an_answer_has_no_page_and_tables_of_other_records(results, tmp_path):
+    """Its sentences named the new best setting, and its page and tables in the same run the earlier one."""
+
+    def synced():
+        found = sync(results)
+        answer = one_of_each_kind(results)[2]
+        files = {each.path for each in client(results).list_artifacts(answer.info.run_id)}
+        older = [each for each in found.notices if "is older than the records of test: `gan-bench report " in each]
+        return answer, files & {"report.html", "tables"}, older
+
+    build_report(results)
+    first, files, older = synced()
+    assert (files, older) == ({"report.html", "tables"}, [])
+    for path in sorted((results / "test").glob("*--*")):
+        if "0.0002" in path.name:
+            path.rename(tmp_path / path.name)
+    for _ in range(2):
+        second, files, older = synced()
+        assert (files, len(older)) == (set(), 1)
+        assert second.data.tags[NOTE] != first.data.tags[NOTE]
+        assert "Page and tables are older than these records and left out." in second.data.tags[NOTE]
+    build_report(results)
+    third, files, older = synced()
+    assert (files, older) == ({"report.html", "tables"}, [])
+    assert "left out" not in third.data.tags[NOTE]
+    for path in tmp_path.glob("*seed=0*--*"):
+        path.rename(results / "test" / path.name)
+    build_report(results, html=False)
+    assert len(synced()[2]) == 1, "the page stays"
