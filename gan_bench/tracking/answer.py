@@ -211,7 +211,7 @@ def _make_again(store: TrackingStore, suite: SuiteRuns, run: SettingRun) -> None
     for child in suite.trials_of(run):
         store.tag(child.run_id, {PARENT_TAG: made})
         child.parent = made
-    client.delete_run(run.run_id)
+    store.delete_replaced(run.run_id, made)
     run.run_id, run.shown, run.curves, run.status = made, "", "", "RUNNING"
 
 

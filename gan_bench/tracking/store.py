@@ -40,6 +40,8 @@ OWN_TAG = "gan_bench.own"
 COLOUR_TAG = "mlflow.runColor"
 EDITED = (NAME_TAG, NOTE_TAG, COLOUR_TAG)
 """Tags that people write over: these are listed with a digest of what gan_bench wrote."""
+REPLACED_TAG = "gan_bench.replaced"
+"""Names the run that a deleted one was replaced by: with its experiment it is not restored for good."""
 _MADE_TAG = "gan_bench.made"
 """Tells a run whose creation was not answered from every other."""
 
@@ -141,24 +143,37 @@ class TrackingStore:
         """
         name = f"{self.prefix}{suite}"
         with self._creation_lock():
-            found = self._tagged_experiment(name) or self.client.get_experiment_by_name(name)
+            found = self._experiment_of(name)
             if found and found.lifecycle_stage == "deleted":
                 if self._has_runs_of_others(found.experiment_id):
                     whose = "of other results" if self.is_own else "that gan_bench did not make"
-                    what = f"the MLflow experiment {name} was deleted, with runs {whose}"
+                    what = f"the MLflow experiment {found.name} was deleted, with runs {whose}"
                     raise UserError(f"{what}; restore it there, or choose another name with --experiment-prefix")
-                self.client.restore_experiment(found.experiment_id)
-                self.notices.append(f"the MLflow experiment {name} was deleted; it is restored, with all of its runs")
+                self._restore(found)
             made: str = found.experiment_id if found else self._create_experiment(name, suite)
             if found is None or found.tags.get(self._name_tag) != name:
                 with contextlib.suppress(Exception):  # without it, the name finds the experiment
                     self.client.set_experiment_tag(made, self._name_tag, name)
             return made
 
-    def _tagged_experiment(self, name: str) -> Experiment | None:
-        """Return the experiment that was made for a suite of this folder, which people may have renamed."""
-        found = self.client.search_experiments(filter_string=f"tags.`{self._name_tag}` LIKE '%'")
-        return next((each for each in found if each.tags[self._name_tag] == name), None)
+    def _experiment_of(self, name: str) -> Experiment | None:
+        """Return the experiment of a suite of this folder, which people may have renamed; a deleted one comes last."""
+        from mlflow.entities import ViewType
+
+        tagged = self.client.search_experiments(ViewType.ALL, filter_string=f"tags.`{self._name_tag}` LIKE '%'")
+        found = [each for each in tagged if each.tags[self._name_tag] == name]
+        if named := self.client.get_experiment_by_name(name):
+            found.append(named)
+        return min(found, key=lambda each: each.lifecycle_stage == "deleted", default=None)
+
+    def _restore(self, experiment: Experiment) -> None:
+        """Restore an experiment with the runs that it had: MLflow restores those as well that were replaced before."""
+        self.client.restore_experiment(experiment.experiment_id)
+        replaced = f"tags.`{REPLACED_TAG}` LIKE '%'"
+        for run in list(self._search_runs(experiment.experiment_id, filter_string=replaced)):
+            self.client.delete_run(run.info.run_id)
+        said = f"the MLflow experiment {experiment.name} was deleted; it is restored, with all of its runs"
+        self.notices.append(said)
 
     def _has_runs_of_others(self, experiment: str) -> bool:
         from mlflow.entities import ViewType
@@ -215,7 +230,12 @@ class TrackingStore:
         for other in others:
             for name, value in merged_user_tags(self.client.get_run(kept).data.tags, other.data.tags).items():
                 self.client.set_tag(kept, name, value)
-            self.client.delete_run(other.info.run_id)
+            self.delete_replaced(other.info.run_id, kept)
+
+    def delete_replaced(self, run_id: str, by: str) -> None:
+        """Delete a run that another one stands for."""
+        self.client.set_tag(run_id, REPLACED_TAG, by)
+        self.client.delete_run(run_id)
 
     def log(
         self,
@@ -266,6 +286,8 @@ class TrackingStore:
         for run in self._search_runs(experiment, filter_string=mine):
             if self.is_mine(run):
                 self._keep_files_here(run)
+                if REPLACED_TAG in run.data.tags:  # a person restored it
+                    self.client.delete_tag(run.info.run_id, REPLACED_TAG)
                 yield run
 
     def is_mine(self, run: Run) -> bool:

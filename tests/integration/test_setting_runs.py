@@ -861,3 +861,52 @@ def test_an_answer_has_no_page_and_tables_of_other_records(results, tmp_path):
         path.rename(results / "test" / path.name)
     build_report(results, html=False)
     assert len(synced()[2]) == 1, "the page stays"
+
+
+def test_a_restored_experiment_has_no_runs_that_were_replaced(results, tmp_path):
+    """Those of the folder that synced first were seen as made twice; those of all others were back for good."""
+    uri = f"sqlite:///{tmp_path / 'shared.db'}"
+    there = MlflowClient(uri)
+    replay.replay(results, uri)
+    for folder in (results, shutil.copytree(results, tmp_path / "copy")):
+        replay.replay(folder, uri)
+        (path, *_) = (folder / "test").glob("*seed=0*--*")
+        edit(RecordDirectory(path).environment, started="2026-02-01T00:00:00+00:00")
+        for (lr, _), trial in trials([3]).items():
+            write(folder, trial, FID[lr][0] + 10)
+        refresh_summaries(folder)
+        replay.replay(folder, uri)
+    experiment = there.get_experiment_by_name("test").experiment_id
+    before = ids(there.search_runs([experiment]))
+    there.delete_experiment(experiment)
+    notices = replay.replay(results, uri).notices
+    assert "the MLflow experiment test was deleted; it is restored, with all of its runs" in notices
+    assert ids(there.search_runs([experiment])) == before
+
+
+def test_a_replaced_run_that_a_person_restores_is_deleted_with_no_experiment(results):
+    setting = one_of_each_kind(results)[1]
+    write_on(results, [setting], {"mine": "keep"})
+    for (lr, _), trial in trials([3]).items():
+        write(results, trial, FID[lr][0] + 10)
+    sync(results)
+    client(results).delete_run(one_of_each_kind(results)[1].info.run_id)
+    client(results).restore_run(setting.info.run_id)
+    sync(results)
+    sync(results)
+    (there,) = [run for run in runs(results)[0] if run.data.tags.get("mine") == "keep"]
+    assert "gan_bench.replaced" not in there.data.tags
+
+
+def test_an_experiment_that_was_renamed_and_deleted_is_restored_aloud(results):
+    """A second one was made without a word, and what people wrote on the runs of the first was not on it."""
+    before = {run.info.run_id for each in runs(results) for run in each}
+    client(results).rename_experiment("1", "of spring")
+    client(results).delete_experiment("1")
+    found = sync(results)
+    assert "the MLflow experiment of spring was deleted; it is restored, with all of its runs" in found.notices
+    assert dict(found.experiments) == {"test": "1"}
+    assert {run.info.run_id for each in runs(results) for run in each} == before
+    client(results).delete_experiment("1")
+    made = client(results).create_experiment("test")
+    assert dict(sync(results).experiments) == {"test": made}, "one that is there comes first"
