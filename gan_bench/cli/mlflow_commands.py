@@ -83,12 +83,14 @@ def sync_results(
 def _register(results: Path, uri: str, prefix: str, console: PlainConsole) -> bool:
     """Register the decided best setting of every suite; return whether none failed."""
     from gan_bench.report.findings.find_setting import champions
-    from gan_bench.tracking.registration import ALIAS, register
+    from gan_bench.tracking.registration import ALIAS, earlier_champion, register, registry_elsewhere
 
     is_whole = True
     for champion in champions(results):
         if champion.path is None:
-            console.say(f"{champion.title}: not registered: {champion.why}", style="yellow")
+            stays = earlier_champion(uri, prefix, champion.suite, champion.apart)
+            why = "; ".join(filter(None, [champion.why, stays]))
+            console.say(f"{champion.title}: not registered: {why}", style="yellow")
             continue
         try:
             model = register(results, uri, prefix, champion.path, champion.apart)
@@ -100,6 +102,8 @@ def _register(results: Path, uri: str, prefix: str, console: PlainConsole) -> bo
         console.say(f"{champion.title}: {champion.setting} is {model}; load it with")
         console.say("  import mlflow")
         console.say(f"  mlflow.set_tracking_uri({json.dumps(shown(uri), ensure_ascii=False)})")
+        if elsewhere := registry_elsewhere(uri):
+            console.say(f"  mlflow.set_registry_uri({json.dumps(shown(elsewhere), ensure_ascii=False)})")
         console.say(f'  mlflow.pyfunc.load_model("models:/{name}@{ALIAS}").predict(16)')
     return is_whole
 

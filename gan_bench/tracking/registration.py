@@ -90,6 +90,32 @@ def register(results: Path, uri: str, prefix: str, trial: Path, apart: Sequence[
     return f"models:/{name}/{version}"
 
 
+def earlier_champion(uri: str, prefix: str, suite: str, apart: Sequence[str] = ()) -> str:
+    """Return which version of a suite's model is its champion, and of which setting; nothing where none is known.
+
+    Args:
+        uri: Tracking URI.
+        prefix: Put before the suite's name.
+        suite: The suite.
+        apart: What follows its name.
+    """
+    from mlflow import MlflowClient
+
+    client, name = MlflowClient(tracking_uri=uri), model_name(suite, prefix, apart)
+    try:
+        version = client.get_model_version_by_alias(name, ALIAS)
+        setting = client.get_run(version.run_id).data.tags["setting"]
+    except Exception:  # the sentence that this ends is about something else
+        return ""
+    return f'"{ALIAS}" of the model {name} stays on version {version.version}, of {setting}'
+
+
+def registry_elsewhere(uri: str) -> str:
+    """Return where MLflow keeps models, or nothing where that is the tracking URI."""
+    place = os.environ.get("MLFLOW_REGISTRY_URI", "")
+    return "" if place == uri else place
+
+
 def _open(mirror: Mirror, name: str) -> None:
     """Make a model's entry in the registry if need be: who may not write there learns it before files are sent.
 

@@ -194,6 +194,30 @@ def test_the_lines_that_are_printed_load_the_champion_as_they_stand(results, uri
     assert "type hints" not in done.stderr
 
 
+def test_the_lines_that_are_printed_name_a_registry_elsewhere(results, uri, monkeypatch, capsys, tmp_path):
+    """They named the tracking server alone, where no such model is."""
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", f"sqlite:///{tmp_path / 'models.db'}")
+    monkeypatch.setattr(find_setting, "champions", lambda _: [Champion("test", "best", trial_of(results))])
+    assert mlflow_commands._register(results, uri, "elsewhere/", PlainConsole())
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI")
+    printed = [line.strip() for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert f'mlflow.set_registry_uri("sqlite:///{tmp_path / "models.db"}")' in printed
+    done = python_code("\n".join([*printed[:-1], f"print({printed[-1]}.shape)"]), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "(16, 28, 28, 1)"
+
+
+def test_a_champion_that_is_decided_no_more_is_named(results, uri, monkeypatch, capsys):
+    """Nothing told that the alias stood on a setting that the report does not call the best any more."""
+    said = Champion("test", "best", None, "best is not decided: too few seeds", suite="test")
+    monkeypatch.setattr(find_setting, "champions", lambda _: [said])
+    for stays in ("", f'; "champion" of the model stays-test stays on version 1, of {digits_trial(0).setting}'):
+        assert mlflow_commands._register(results, uri, "stays/", PlainConsole())
+        told = " ".join(capsys.readouterr().out.split())
+        assert told == f"test: not registered: best is not decided: too few seeds{stays}"
+        register(results, uri, "stays/", trial_of(results))
+
+
 def test_the_lines_that_are_printed_hold_no_password(results, monkeypatch, capsys):
     monkeypatch.setattr(find_setting, "champions", lambda _: [Champion("test", "best", trial_of(results))])
     monkeypatch.setattr(registration, "register", lambda *_: "models:/test/1")

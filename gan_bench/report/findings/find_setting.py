@@ -106,6 +106,7 @@ class Champion:
         path: Record of the trial with the median score, or None when nothing is decided.
         why: Why nothing is.
         apart: What tells its study from the others of its suite: dataset, size and profile, where these differ.
+        suite: Name of the suite.
     """
 
     title: str
@@ -113,6 +114,7 @@ class Champion:
     path: Path | None
     why: str = ""
     apart: tuple[str, ...] = ()
+    suite: str = ""
 
 
 def champions(results: Path) -> Iterator[Champion]:
@@ -127,7 +129,7 @@ def champions(results: Path) -> Iterator[Champion]:
         require_sound(study)
         beside = [each for each in made if each.suite == study.suite]
         for scored in study.scored[:1]:
-            yield replace(_champion(scored), apart=tuple(_apart(study, beside)))
+            yield replace(_champion(scored), apart=tuple(_apart(study, beside)), suite=study.suite)
 
 
 def _apart(study: Study, beside: list[Study]) -> Iterator[str]:
