@@ -37,11 +37,15 @@ from gan_bench.tracking.entities import (
 )
 from gan_bench.tracking.images import LOGGED_TAG
 from gan_bench.tracking.mirror import Mirror, MirroredRun, SettingRun, SuiteRuns
+from gan_bench.tracking.server import UploadError
 from gan_bench.tracking.store import OWN_TAG, TrackingStore, link_into, may_be_copied, own_tag_value, tags_we_wrote
 from gan_bench.tracking.views import View, is_edited, note, stale_views, views
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, RunData
+
+_NO_IMAGES = "without images"
+"""Follows the digest of curves where MLflow did not take the images that belong to them."""
 
 
 def save_views(store: TrackingStore, runs: SuiteRuns) -> list[View]:
@@ -137,20 +141,29 @@ def _show(mirror: Mirror, suite: SuiteRuns, run: SettingRun, found: SettingSumma
     run.unchecked = None
     if (shown, curves) == (run.shown, run.curves):
         return
-    anew = run.curves != curves
+    lacks_images = run.curves == f"{curves} {_NO_IMAGES}"
+    anew = run.curves != curves and not lacks_images
     if anew and run.curves:
         _make_again(mirror.store, suite, run)
     tags = {**_report_tags(mirror.store, run, words), SHOWN_TAG: shown, CURVES_TAG: curves}
+    refused = None
     if anew:  # a kill from here on leaves values that another curve would cross
         mirror.store.tag(run.run_id, {CURVES_TAG: "partial"})
-        if best is not None:
+    if best is not None and (anew or lacks_images):
+        try:
             # A damaged one is named where its own run is made.
             with contextlib.suppress(RecordError), mirror.store.upload(run.run_id) as folder:
                 if mirror.stage_samples(folder, read_trial(best, history=False), frozenset()):
                     tags[LOGGED_TAG] = "True"
+        except UploadError as error:
+            refused = error
+            tags[CURVES_TAG] = f"{curves} {_NO_IMAGES}"
+            tags.pop(LOGGED_TAG, None)
     wanted = found if anew else SettingSummary(**{**found, "curves": {}})
     mirror.store.log(run.run_id, _metrics(wanted, int(time.time() * 1000)), tags)
-    run.shown, run.curves = shown, curves
+    run.shown, run.curves = shown, tags[CURVES_TAG]
+    if refused is not None:
+        raise refused
 
 
 def _compare(run: SettingRun, there: RunData, found: SettingSummary, words: Mapping[str, str]) -> None:
@@ -238,6 +251,9 @@ def publish_answer(store: TrackingStore, runs: SuiteRuns, progress: Callable[[],
         store: What MLflow holds for the results folder.
         runs: What is known of the suite; nothing happens where no report says anything of it.
         progress: Called after every file.
+
+    Raises:
+        UploadError: The run lacks its files; the next time it is made again.
     """
     made, (folder, *_), suite = store.results / "report", runs.folders, runs.suite
     page, text = made / "report.html", _answer_text(store, suite)
@@ -262,6 +278,7 @@ def publish_answer(store: TrackingStore, runs: SuiteRuns, progress: Callable[[],
     found = [run for run in answers if store.is_mine(run)]
     same = (run for run in found if run.data.tags.get("gan_bench.report") == content)
     fitting = next((run for run in same if not store.has_lost_files(run)), None)
+    refused = None
     if fitting is None:
         now = int(time.time() * 1000)
         tags = {
@@ -273,16 +290,21 @@ def publish_answer(store: TrackingStore, runs: SuiteRuns, progress: Callable[[],
             **{f"baseline.{slug(path.stem)}": each["verdict"][:5000] for each, path in kept},
         }
         run_id = store.create(experiment, now, tags)
-        with store.upload(run_id) as staged:
-            link_into(staged, there)
+        try:
+            with store.upload(run_id) as staged:
+                link_into(staged, there)
+            client.set_tag(run_id, "gan_bench.report", content)
+        except UploadError as error:
+            refused = error
         progress()
-        client.set_tag(run_id, "gan_bench.report", content)
         store.set_status(run_id, "FINISHED", now)
     else:
         run_id = fitting.info.run_id
         if fitting.info.status != "FINISHED":  # a kill came before that
             store.set_status(run_id, "FINISHED")
     store.supersede(run_id, (run for run in found if run is not fitting))
+    if refused is not None:
+        raise refused
 
 
 def _answer_text(store: TrackingStore, suite: str) -> str:

@@ -226,7 +226,10 @@ class Mirror:
             if not server.is_refusal(error):
                 raise
             why = server.describe_error(error, self.store.uri)
-            self.refused[f"{name}: MLflow does not take all of its run ({why})"] = None
+            if isinstance(error, server.UploadError):  # one server gives one reason, so it is said once
+                self.refused[f"MLflow does not take all files of runs ({why}){server.hint(error)}"] = None
+            else:
+                self.refused[f"{name}: MLflow does not take all of its run ({why})"] = None
 
     def sync(self, path: Path) -> MirroredRun | None:
         """Bring a trial's run up to its record; a trial without an end and without an owner is closed as killed.
@@ -269,6 +272,7 @@ class Mirror:
         run = self._run_of(header, known)
         end = entities.end_of(header)
         is_sent = bool(end) and run.position.end == end
+        without_files: server.UploadError | None = None
         found = read_or_error(path, steps=not is_sent)
         if isinstance(found, StoredTrial):
             recorded = found.as_recorded()
@@ -277,7 +281,7 @@ class Mirror:
             raise found
         if not is_sent:
             lines = replace(header, history=recorded.history, evaluations=recorded.evaluations)
-            self._send(run, lines, end, live=live)
+            without_files = self._send(run, lines, end, live=live)
         elif isinstance(found, StoredTrial) and found.fault is None and self._is_overwritten(run, header, recorded):
             run.started = "overwritten"
             return self._brought_up(path, known, live=live)
@@ -289,6 +293,8 @@ class Mirror:
         run.unchecked = None
         if end:
             self._mark_if_altered(run, found)
+        if without_files is not None:
+            raise without_files
         return run
 
     def _is_overwritten(self, run: MirroredRun, header: StoredTrial, recorded: StoredTrial) -> bool:
@@ -373,8 +379,8 @@ class Mirror:
             self.store.client.log_inputs(run.run_id, entities.datasets_of(stored))
         run.described = True
 
-    def _send(self, run: MirroredRun, stored: StoredTrial, end: str, *, live: bool) -> None:
-        """Send what is new of a trial, its files before the tag that says so."""
+    def _send(self, run: MirroredRun, stored: StoredTrial, end: str, *, live: bool) -> server.UploadError | None:
+        """Send what is new of a trial, its files before the tag that says so; return why these were not taken."""
         before = run.position
         new = replace(
             stored,
@@ -382,11 +388,15 @@ class Mirror:
             evaluations=[line for line in stored.evaluations if before.lacks(line)],
         )
         closed = stored.record is not None or not live
-        with self.store.upload(run.run_id) as folder:
-            sent = self.stage_samples(folder, stored, before.samples)
-            if closed:
-                link_into(folder, entities.files_of(stored))
-        position = before.after(new, sent, end if closed else before.end)
+        refused = None
+        try:
+            with self.store.upload(run.run_id) as folder:
+                sent = self.stage_samples(folder, stored, before.samples)
+                if closed:
+                    link_into(folder, entities.files_of(stored))
+        except server.UploadError as error:
+            refused, sent = error, set()
+        position = before.after(new, sent, end if closed and not refused else before.end)
         tags = {POSITION_TAG: position.to_tag(), **({images.LOGGED_TAG: "True"} if position.samples else {})}
         if closed:
             tags |= entities.end_tags_of(stored)
@@ -399,6 +409,7 @@ class Mirror:
         elif run.closed:
             self.store.set_status(run.run_id, "RUNNING")
             run.status = "RUNNING"
+        return refused
 
     def stage_samples(self, folder: Path, stored: StoredTrial, known: frozenset[int]) -> set[int]:
         """Stage the sample grids of evaluations that the run does not have, and say of which epochs they are."""

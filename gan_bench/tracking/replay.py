@@ -77,9 +77,10 @@ def bring_up(
         count += run is not None
         if complete:
             report(path.name)
-    if last and count:
+    if last and known.seen:
         publish_settings(mirror, known, lambda: report(""))
-        publish_answer(mirror.store, known, lambda: report(""))
+        with mirror.noting_refusals("answer"):
+            publish_answer(mirror.store, known, lambda: report(""))
     return count
 
 
@@ -123,9 +124,8 @@ def _replay(results: Path, uri: str, prefix: str) -> Replay:
             if is_held:
                 busy.append(folder.name)
                 continue
-            found = bring_up(mirror, folder, without=copies)
-            count += found
-            if found:
-                made[mirror.suite(folder).suite] = save_views(mirror.store, mirror.suite(folder))
+            count += bring_up(mirror, folder, without=copies)
+            if (known := mirror.suite(folder)).seen:
+                made[known.suite] = save_views(mirror.store, known)
     unreadable = (*closed, *dict.fromkeys([*mirror.unreadable, *mirror.refused]))
     return Replay(count, mirror.experiments, unreadable, tuple(busy), made, tuple(mirror.store.notices))

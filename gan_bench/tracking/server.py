@@ -273,12 +273,26 @@ def _cause(error: BaseException | None) -> str:
     return ""
 
 
+class UploadError(Exception):
+    """Files of a run were not taken; of what else it has MLflow may take all."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(re.sub(r" for url: \S+", "", f"{cause}"))
+        self.hint = hint(cause)
+
+
 def is_refusal(error: Exception) -> bool:
-    """True if MLflow answered that it does not take a value: others may be well."""
-    return getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE"
+    """True if MLflow answered that it does not take a value, or took no files: others may be well."""
+    return isinstance(error, UploadError) or getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE"
 
 
 _HINTS = {
+    "error code 413|413 Client Error|(Entity|Content) Too Large": (
+        "the server limits the size of uploads: raise that limit (in nginx client_max_body_size) and sync again"
+    ),
+    "403 Client Error.*mlflow-artifacts": (
+        "the server refuses files: ask its administrator for the right to write artifacts, and sync again"
+    ),
     "error code 403|PERMISSION_DENIED": (
         "the server refuses to write: ask its administrator for the permission EDIT on the experiment"
     ),
@@ -296,7 +310,9 @@ _HINTS = {
     "error code 401|UNAUTHENTICATED|not authenticated": (
         "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
     ),
-    r"error code (429|5\d\d)|too many (429|5\d\d) error responses": "the server answers and fails: its log says why",
+    r"error code (429|5\d\d)|5\d\d Server Error|too many (429|5\d\d) error responses": (
+        "the server answers and fails: its log says why"
+    ),
 }
 """What errors of MLflow say, with the remedy. One that permits reading but not writing is the default of its basic
 authentication."""
@@ -304,5 +320,7 @@ authentication."""
 
 def hint(error: Exception) -> str:
     """Return the remedy where it is known; nothing where the server's address may be wrong."""
+    if isinstance(error, UploadError):
+        return error.hint
     text = f"{getattr(error, 'error_code', '')} {error} {_cause(error)}"
     return next((f"; {remedy}" for words, remedy in _HINTS.items() if re.search(words, text)), "")

@@ -267,12 +267,19 @@ class TrackingStore:
 
     @contextlib.contextmanager
     def upload(self, run_id: str) -> Iterator[Path]:
-        """Send what is put into a folder as artifacts of a run, in one call."""
+        """Send what is put into a folder as artifacts of a run, in one call.
+
+        Raises:
+            UploadError: They were not taken.
+        """
         with tempfile.TemporaryDirectory(prefix="gan_bench-") as name:
             yield Path(name)
             if any(Path(name).iterdir()):
                 with server.uploading():
-                    self.client.log_artifacts(run_id, name)
+                    try:
+                        self.client.log_artifacts(run_id, name)
+                    except Exception as error:
+                        raise server.UploadError(error) from error
 
     def has_lost_files(self, run: Run) -> bool:
         """True if the files of a run, which lay in a folder of this machine, are gone: somebody removed that."""

@@ -260,6 +260,41 @@ def test_of_runs_made_twice_one_stays_and_a_lost_answer_makes_none_twice(folders
         assert {run["id"] for run in runs_at(uri)} == {run["id"] for run in whole}
 
 
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        (413, "raise that limit (in nginx client_max_body_size) and sync again"),
+        (403, "the right to write artifacts, and sync again"),
+        (500, "its log says why"),
+    ],
+)
+def test_a_server_that_takes_no_files_has_every_number(folders, tmp_path, status, remedy):
+    """It had none: files go first, and the first that was refused ended the sync."""
+
+    def spoil(path, _):
+        return status if "/mlflow-artifacts/artifacts/" in path else None
+
+    with mlflow_server(tmp_path / "server") as uri:
+        with proxy(uri, spoil) as limited:
+            for _ in range(2):
+                done = gan_bench("sync", folders[0], "--tracking-uri", limited)
+                said = " ".join(done.stdout.split())
+                assert done.returncode == 1
+                assert said.count("MLflow does not take all files of runs (") == 1
+                assert remedy in said
+        found = runs_at(uri)
+        assert (len(found), len(trials_of(found))) == (7, 4)
+        for run in found:
+            assert run["status"] == "FINISHED"
+            assert run["artifacts"] == []
+            assert "gan_bench.answer" in run["tags"] or run["metrics"]
+        before = {run["id"]: run["metrics"] for run in found if "gan_bench.answer" not in run["tags"]}
+        assert gan_bench("sync", folders[0], "--tracking-uri", uri).returncode == 0
+        after = runs_at(uri)
+        assert all(run["artifacts"] for run in after)
+        assert {run["id"]: run["metrics"] for run in after if "gan_bench.answer" not in run["tags"]} == before
+
+
 def test_a_server_that_asks_for_an_hour_is_left_at_once(folders, tmp_path):
     with proxy("http://127.0.0.1:9", lambda *_: 429) as busy:
         done = gan_bench("sync", folders[0], "--tracking-uri", busy)
