@@ -908,5 +908,5 @@ def test_an_experiment_that_was_renamed_and_deleted_is_restored_aloud(results):
     assert dict(found.experiments) == {"test": "1"}
     assert {run.info.run_id for each in runs(results) for run in each} == before
     client(results).delete_experiment("1")
-    made = client(results).create_experiment("test")
+    made = client(results).create_experiment("test", artifact_location=(results / "mlartifacts").as_uri())
     assert dict(sync(results).experiments) == {"test": made}, "one that is there comes first"
