@@ -382,4 +382,4 @@ def test_a_trial_that_failed_in_another_process_is_of_another_run(tmp_path):
     write_lost(Work(trials=[trial], results=tmp_path), trial, "its worker died")
     state, results = SimpleNamespace(blocked={}), SimpleNamespace(held={}, records={})
     said = _why(trial, SimpleNamespace(state=state), SimpleNamespace(results=results), SimpleNamespace(folder=tmp_path))
-    assert said == "failed, in another run: its worker died; --retry-failed tries again"
+    assert said == "failed, in another run: its worker died; a run with --retry-failed tries again"
