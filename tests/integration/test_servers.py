@@ -260,12 +260,12 @@ def test_of_runs_made_twice_one_stays_and_a_lost_answer_makes_none_twice(folders
         assert {run["id"] for run in runs_at(uri)} == {run["id"] for run in whole}
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("status", "remedy"),
     [
         (413, "raise that limit (in nginx client_max_body_size) and sync again"),
-        (403, "the right to write artifacts, and sync again"),
-        (500, "its log says why"),
+        *slow((403, "the right to write artifacts, and sync again"), (500, "its log says why")),
     ],
 )
 def test_a_server_that_takes_no_files_has_every_number(folders, tmp_path, status, remedy):
