@@ -259,7 +259,7 @@ def _other_images(stored: StoredTrial, config: TrialConfig, context: RunContext)
     train, held_out = context.digests(config)
     folder, what = DATASETS[config.dataset].folder, "images"
     if stored.environment.get("data_sha256") in (None, train):
-        if stored.held_out_sha256 in (None, held_out):
+        if stored.held_out_sha256 in (None, held_out or ""):
             return ""
         what = "held-out images"
     if folder is None:

@@ -320,9 +320,9 @@ def require_images(stored: StoredTrial, config: TrialConfig, context: RunContext
     train, held_out = context.digests(config)
     for what, here, then in (
         ("images", train, stored.environment.get("data_sha256")),
-        ("held-out images", held_out, stored.held_out_sha256),
+        ("held-out images", held_out or "", stored.held_out_sha256),
     ):
-        if then and then != here:
+        if then is not None and then != here:
             raise UserError(
                 f"the {what} of {config.dataset} here are not those of the record ({(here or 'none')[:12]}, not "
                 f"{then[:12]}); name their folder with --data"

@@ -177,8 +177,9 @@ def data_stats(
     """Write the moments of a dataset's features as an .npz with mu and sigma."""
     from gan_bench import scoring
     from gan_bench.execution.trial.environment import choose_device, fix_bits
+    from gan_bench.records.outputs import is_standard_stream
 
     where = choose_device(device)
     fix_bits(where)
     count = scoring.export(dataset, extractor, data_root(data), where, out)
-    console().say(f"{out}: moments of {count} images")
+    console(stderr=is_standard_stream(out)).say(f"{out}: moments of {count} images")

@@ -103,9 +103,7 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
         console.say(f"{file} is there and is used as it is; --out names another", style="yellow")
         now, then = _form(proposal), _form(there.transform)
         if now != then:
-            console.say(
-                f"it brings the images to {then}; of what they are now, {now} would be proposed", style="yellow"
-            )
+            console.say(f"it brings the images to {then}; for these images {now} would be proposed now", style="yellow")
         return file
     with named_by_no_suite():
         for line in _prepare(_proposed(proposal, source)):

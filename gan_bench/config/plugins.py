@@ -36,8 +36,15 @@ class PluginCode:
 
     @classmethod
     def of(cls, source: Source) -> PluginCode:
-        """Return the code of a plug-in that this process has loaded."""
-        return cls(Path(str(source.path)), _loaded[str(source.path)])
+        """Return the code of a plug-in that this process has loaded.
+
+        Raises:
+            UserError: It has loaded another since.
+        """
+        code = _loaded.get(str(source.path), b"")
+        if hashlib.sha256(code).hexdigest() != source.sha256:
+            raise UserError(f"the plug-in {source.path} is not what it was; run the suite again")
+        return cls(Path(str(source.path)), code)
 
 
 def read_plugin(path: Path) -> bytes:

@@ -191,6 +191,15 @@ def at_home(text: str) -> str:
     return f"{option}{equals}{os.path.expanduser(value) if is_home else Path(value).absolute()}"  # noqa: PTH111 - text
 
 
+def from_root(path: Path) -> Path:
+    """Return a path from the root by the names that it was given by, without ``..``: links may differ on each node."""
+    plain = Path(os.path.abspath(path))  # noqa: PTH100 - which takes ".." away
+    try:
+        return plain if plain.samefile(path) else path.resolve()
+    except OSError:
+        return plain
+
+
 _ODD_PATHS = {
     r"\w\w+:/": "download what is there, and name that",
     r"\$\w|%\w+%": "no shell has put in what its variable stands for",

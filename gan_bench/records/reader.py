@@ -74,10 +74,10 @@ class StoredTrial:
 
     @property
     def held_out_sha256(self) -> str | None:
-        """Digest of the held-out images that it was last scored with; None where it names none."""
+        """Digest of the held-out images that it was last scored with, empty without any; None where it says nothing."""
         parts = (self.environment, *self.environment.get("changes", ()))
         found = [part["held_out_sha256"] for part in parts if "held_out_sha256" in part]
-        return str(found[-1]) if found and found[-1] else None
+        return str(found[-1] or "") if found else None
 
     def steps_in_epochs(self) -> list[tuple[float, schema.StepLine]]:
         """Return the lines of single steps, each with its place in epochs; nothing before an epoch has ended."""

@@ -6,9 +6,10 @@ It follows from the records and is no part of them: a report makes it again at a
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NotRequired
 
 from pydantic import Field, FiniteFloat
 from typing_extensions import TypedDict
@@ -56,8 +57,8 @@ class SuiteSummary(TypedDict):
     settings: list[SettingSummary]
     made_from: str
     """What ``state_of`` said of the suite's records when they were read."""
-    report_from: str
-    """What it said when page and tables were made: ``sync`` makes the rest alone."""
+    report_is_older: NotRequired[bool]
+    """Whether page and tables say something else: ``sync`` makes the rest alone."""
     sha256: str
 
 
@@ -113,16 +114,16 @@ def answer_file(results: Path, suite: str, kind: str) -> Path:
     return results / "report" / "answers" / f"{slug(suite)}.{kind}"
 
 
-def summary_text(suite: str, settings: Iterable[SettingSummary], made_from: str, report_from: str) -> str:
+def summary_text(suite: str, settings: Iterable[SettingSummary], made_from: str, *, report_is_older: bool) -> str:
     """Return the file with what a report says of the settings of a suite.
 
     Args:
         suite: The suite.
         settings: Its settings.
         made_from: What ``state_of`` said before the records were read.
-        report_from: What it said before those were read that page and tables are made from.
+        report_is_older: Whether page and tables say something else.
     """
-    made = {"made_from": made_from, "report_from": report_from}
+    made = {"made_from": made_from, "report_is_older": report_is_older}
     return object_text({"suite": suite, "settings": list(settings), **made})
 
 
@@ -186,16 +187,22 @@ def is_outdated(results: Path, suite: str, folders: Iterable[Path]) -> bool:
     return found is None or found["made_from"] != state_of(folders)
 
 
-def state_of_report(results: Path, suite: str) -> str:
-    """Return what ``state_of`` said when the page and tables of a suite were made; nothing where that is not known."""
-    found = _read_summary(results, suite)
-    return found["report_from"] if found else ""
+def is_report_older(results: Path, suite: str, settings: Sequence[SettingSummary] | None = None) -> bool:
+    """True if page and tables say something else of a suite than is known now.
 
-
-def is_report_older(results: Path, suite: str) -> bool:
-    """True if page and tables were made from earlier records than what the last report says of the settings."""
+    Args:
+        results: The results folder, whose report is ``report``.
+        suite: Name of the suite.
+        settings: What is known now; None takes what the last report or sync wrote.
+    """
     found = _read_summary(results, suite)
-    return found is not None and found["report_from"] != found["made_from"]
+    if found is None:
+        return settings is not None
+    is_older = found.get("report_is_older", False)
+    if is_older or settings is None:
+        return is_older
+    written = json.loads(answer_file(results, suite, "json").read_bytes())["settings"]
+    return bool(json.loads(json.dumps(settings)) != written)
 
 
 def state_of(folders: Iterable[Path]) -> str:

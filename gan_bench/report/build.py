@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from gan_bench.records.folders import existing, folders_by_suite, suite_folders
 from gan_bench.records.layout import LOCKS
 from gan_bench.records.lock import Lock
 from gan_bench.records.plan import declare_foreign_measures, read_suites
-from gan_bench.records.summary import is_outdated, state_of, state_of_report, summary_text
+from gan_bench.records.summary import is_outdated, is_report_older, state_of, summary_text
 from gan_bench.report.files import WrittenFiles
 from gan_bench.report.findings.answer import Answer, answers_markdown
 from gan_bench.report.findings.reproduction import article_tables
@@ -82,7 +82,7 @@ def build_report(
             _add_tables(tables, files, columns)
             files.add("answer.md", answers_markdown([answer for _, answer in answers]))
             is_whole = html or not (folder / PAGE).exists()
-            _add_answers(chapters, files, states, states if is_whole else _report_states(results, states))
+            _add_answers(chapters, files, states, None if is_whole else results)
             made = _add_page(files, chapters, articles, collected, results) if html else None
             if out is not None:  # the other place is a report's own
                 files.refuse_others("report")
@@ -157,7 +157,7 @@ def refresh_summaries(results: Path) -> list[str]:
         chapters = [Chapter(study) for study in found if study.suite in outdated]
         try:
             files = _report_files(results / "report")
-            _add_answers(chapters, files, states, _report_states(results, states))
+            _add_answers(chapters, files, states, results)
             files.write("tables/", "plots/")
         except OSError as error:
             why = f"the report in {results / 'report'} cannot be written ({error.strerror})"
@@ -176,22 +176,23 @@ def _report_files(folder: Path) -> WrittenFiles:
     return WrittenFiles(folder, r"(tables|plots)/\w[\w+.-]*")
 
 
-def _report_states(results: Path, suites: Iterable[str]) -> dict[str, str]:
-    """Return the states of suites that page and tables of the last report were made from."""
-    return {suite: state_of_report(results, suite) for suite in suites}
+def _add_answers(chapters: list[Chapter], files: WrittenFiles, states: Mapping[str, str], beside: Path | None) -> None:
+    """Add what the studies of each suite say: sentences for people, numbers for the tracking mirror.
 
-
-def _add_answers(
-    chapters: list[Chapter], files: WrittenFiles, states: Mapping[str, str], report_states: Mapping[str, str]
-) -> None:
-    """Add what the studies of each suite say: sentences for people, numbers for the tracking mirror."""
+    Args:
+        chapters: The studies.
+        files: Where they go.
+        states: What ``state_of`` said of the suites' records before these were read.
+        beside: The results folder where its earlier page or tables stay; None where all are made.
+    """
     for suite in dict.fromkeys(chapter.study.suite for chapter in chapters):
         mine = [chapter for chapter in chapters if chapter.study.suite == suite]
         text = answers_markdown([answer for chapter in mine for answer in chapter.answers])
         settings = [each for chapter in mine for each in summaries(chapter.study)]
         files.add(f"answers/{slug(suite)}.md", text)
-        made = states.get(suite, ""), report_states.get(suite, "")
-        files.add(f"answers/{slug(suite)}.json", summary_text(suite, settings, *made))
+        is_older = beside is not None and is_report_older(beside, suite, settings)
+        summary = summary_text(suite, settings, states.get(suite, ""), report_is_older=is_older)
+        files.add(f"answers/{slug(suite)}.json", summary)
 
 
 def _add_tables(tables: list[Table], files: WrittenFiles, columns: Sequence[str] | None) -> None:

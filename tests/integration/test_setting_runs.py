@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import shutil
 from dataclasses import replace
 
@@ -857,6 +858,10 @@ def test_an_answer_has_no_page_and_tables_of_other_records(results, tmp_path):
     third, files, older = synced()
     assert (files, older) == ({"report.html", "tables"}, [])
     assert "left out" not in third.data.tags[NOTE]
+    for path in results.glob("test/*/record.json"):
+        os.utime(path, (1, 1))  # as in a copy of the folder, with the same records
+    again, files, older = synced()
+    assert (files, older, again.data.tags[NOTE]) == ({"report.html", "tables"}, [], third.data.tags[NOTE])
     for path in tmp_path.glob("*seed=0*--*"):
         path.rename(results / "test" / path.name)
     build_report(results, html=False)

@@ -348,7 +348,7 @@ def test_images_that_became_others_since_their_suite_was_proposed_are_said(tmp_p
     several(tmp_path / "mine", *numbered("more{}.png"), seed=20)
     done = gan_bench("try", tmp_path / "mine", "--look", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    said = "it brings the images to 28x28 in grey; of what they are now, 64x64 in colour would be proposed"
+    said = "it brings the images to 28x28 in grey; for these images 64x64 in colour would be proposed now"
     assert said in " ".join(done.stdout.split())
 
 

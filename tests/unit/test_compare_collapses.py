@@ -344,6 +344,15 @@ def test_of_runs_that_were_not_looked_at_those_that_diverged_are_not_all(worse):
 
 
 @pytest.mark.parametrize("worse", [True, False])
+def test_who_diverged_unseen_does_not_stay_out_where_other_seeds_were_looked_at(worse):
+    """Nine of twelve that diverged were none of three, the three that had been looked at."""
+    fids, unseen = fids_of(np.random.default_rng(2), np.zeros((2, 12)), (2, 12)), {(1, seed) for seed in range(3, 12)}
+    sides = side(fids, unseen=unseen), side(fids, diverged=unseen)
+    (counted,) = (each for each in collapses(*(sides if worse else sides[::-1])) if each.old != each.new)
+    assert (counted.old, counted.new, counted.runs) == ((0, 9, 12) if worse else (9, 0, 12))
+
+
+@pytest.mark.parametrize("worse", [True, False])
 def test_who_diverged_did_not_do_so_unseen(worse):
     """Of runs that nobody had looked at for collapses it was not said that all of them diverge now."""
     fids, all_of_it = fids_of(np.random.default_rng(2), np.zeros((2, 5)), (2, 5)), {(1, seed) for seed in range(5)}

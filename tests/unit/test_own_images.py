@@ -24,7 +24,7 @@ from gan_bench.cli.try_folder import report
 from gan_bench.config.image_folder import ImageFolder, Transform, data_root
 from gan_bench.config.suite import named_files
 from gan_bench.core.errors import DataError, UserError
-from gan_bench.core.text import at_home
+from gan_bench.core.text import at_home, from_root
 from gan_bench.data.arrays import as_uint8
 from gan_bench.data.datasets import DATASETS, read_split
 from gan_bench.data.image_files import decode, more_frames
@@ -1488,6 +1488,18 @@ def test_names_of_folders_expand_the_home(tmp_path, monkeypatch):
     pictures(tmp_path / "pics", *SIX)
     for number, path in enumerate(("~/pics", Path("~/pics"), os.fsencode(tmp_path / "pics"))):
         assert dataset_of(path, f"home{number}").counts == {"train": 6}
+
+
+def test_a_path_from_the_root_keeps_links_and_has_no_steps_back(tmp_path, monkeypatch):
+    """Nodes need not have the folder that a driver works in, and may have links of the same names to other places."""
+    for name in ("shared/here", "home/me", "elsewhere"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "link").symlink_to("shared")
+    (tmp_path / "deep").symlink_to("home/me")
+    monkeypatch.chdir(tmp_path / "home")
+    assert from_root(Path("../link/here")) == tmp_path / "link" / "here"
+    assert from_root(Path("../link/new")) == tmp_path / "link" / "new"
+    assert from_root(Path("../deep/..")) == tmp_path / "home", "and not where the link stands"
 
 
 def test_a_folder_called_as_the_home_is_one_where_it_is_named_so(tmp_path, monkeypatch):

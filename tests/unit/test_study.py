@@ -14,6 +14,7 @@ from gan_bench.config.trial import EvaluationConfig, Trial
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
 from gan_bench.report.findings.reproduction import published_rows, references
+from gan_bench.report.findings.summaries import summaries
 from gan_bench.report.study.study import UNTRAINED
 
 
@@ -164,6 +165,8 @@ def test_copies_are_of_the_held_out_images_that_trials_were_scored_with():
         (study,) = studies_of(trials, baselines={"test": [{**real, **of}]})
         (scored,) = study.scored
         ((_, known),) = scored.real()
+        in_curves = {name.partition("[")[0] for each in summaries(study) for name in each["curves"]}
+        assert ("copies" in in_curves) == ("copies" in study.metrics), "MLflow shows these"
         return study.shown(("copies",)), list(known), scored.held_out_changed
 
     a, b, none = ({"held_out_sha256": digest} for digest in ("a", "b", None))

@@ -19,6 +19,7 @@ from typing import Any
 
 from gan_bench.core.atomic import ASIDE, naming, remove_leftovers
 from gan_bench.core.errors import UserError, brief
+from gan_bench.core.text import from_root
 from gan_bench.execution.cluster.node import Share, SharedFolder, check_node, share_of, versions
 from gan_bench.execution.cluster.task import Driver, Mailbox
 
@@ -161,13 +162,14 @@ def connected(
     """
     _connect(address)
     token = secrets.token_hex(16)
-    mark = results.absolute() / f".shared-{token[:8]}{ASIDE}"
+    results = from_root(results)
+    mark = results / f".shared-{token[:8]}{ASIDE}"
     try:
         share = share_of(gpus, cpus, device, [node["Resources"] for node in live_nodes()])
         remove_leftovers(results)  # a mark of a driver that was killed on another day, too
         with naming(mark):
             mark.write_text(token, encoding="utf-8")
-        driver = Driver(_mailbox(), SharedFolder(results.absolute(), mark, token), versions())
+        driver = Driver(_mailbox(), SharedFolder(results, mark, token), versions())
         yield Cluster(share, driver, _count_nodes(driver.folder if must_share else None, share))
     finally:
         with contextlib.suppress(OSError):

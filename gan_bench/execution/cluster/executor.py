@@ -11,6 +11,7 @@ from gan_bench.config.suite import Plan
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import UserError
 from gan_bench.core.preparing import report_progress
+from gan_bench.core.text import from_root
 from gan_bench.execution.cluster.connection import Cluster, answer_of, on_node, question
 from gan_bench.execution.cluster.dispatcher import RETRIES, Dispatcher, make_bundles
 from gan_bench.execution.cluster.task import call, check_made_of, distinct
@@ -117,7 +118,7 @@ class OnCluster:
             UserError: No node is left that could run a trial.
         """
         into = Results(work)
-        job = Job(trials=(), results=work.results.absolute(), site=self.site, policy=work.policy)
+        job = Job(trials=(), results=from_root(work.results), site=self.site, policy=work.policy)
         assert self.identify is not None  # noqa: S101 - ``checked`` has set it
         transport = RayTransport(self.cluster, job, self.identify)
         for groups in into.rounds(work.stop):

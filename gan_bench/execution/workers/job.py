@@ -17,6 +17,7 @@ from gan_bench.config.image_folder import DataRoot, ImageFolder
 from gan_bench.config.plugins import PluginCode, run_plugin
 from gan_bench.config.trial import LATER_DEFAULTS, Trial, TrialConfig
 from gan_bench.core.sources import Source
+from gan_bench.core.text import from_root
 from gan_bench.data.own_images import register_folder
 from gan_bench.execution.trial.claim import Claim
 from gan_bench.execution.trial.context import RunContext
@@ -50,12 +51,12 @@ class Site:
     @classmethod
     def of(cls, context: RunContext, device: str, threads: int | None) -> Site:
         """Describe a place like that of a run context, for a process that may start in any folder."""
-        data = replace(context.data, path=context.data.path.absolute())
+        data = replace(context.data, path=from_root(context.data.path))
         return cls(data=data, device=device, engine=context.engine_choice, threads=threads)
 
     def knowing(self, folders: Iterable[ImageFolder], plugins: tuple[Source, ...]) -> Site:
         """Return the place with the folders of images and the plug-ins of a plan."""
-        absolute = tuple(replace(folder, path=folder.path.absolute()) for folder in folders)
+        absolute = tuple(replace(folder, path=from_root(folder.path)) for folder in folders)
         return replace(self, folders=absolute, plugins=tuple(map(PluginCode.of, plugins)))
 
 

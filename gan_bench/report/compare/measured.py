@@ -176,19 +176,23 @@ def _events(old: Study, new: Study, both: pd.DataFrame) -> dict[str, pd.Series]:
     """Return of both sides of trials whether they collapsed, by any score of theirs, or diverged: 1 or 0.
 
     It is NaN of trials that did not end so or well, and of those that were not looked at. Of a setting that a folder
-    looked at in no seed divergence alone is counted, over all seeds: those that diverged must not be all that is known.
+    looked at in no seed, or not in one that diverged in the other, divergence alone is counted, over all seeds: those
+    that diverged must neither be all that is known nor stay out.
     """
-    key = both["setting_key"]
     done = {side: both[f"status_{side}"] == "done" for side in ("old", "new")}
     studies = {"old": old, "new": new}
     flags = {side: studies[side].collapsed(both[f"trial_{side}"]).where(done[side]) for side in done}
-    looked = [
-        flag.notna().groupby(key).transform("any") | ~done[side].groupby(key).transform("any")
-        for side, flag in flags.items()
-    ]
-    counted = looked[0] & looked[1]
+    diverged = {side: both[f"status_{side}"] == DIVERGED for side in done}
+
+    def are_counted(side: str, other: str) -> pd.Series[bool]:
+        unseen = done[side] & flags[side].isna()
+        of_setting = pd.DataFrame({"seen": flags[side].notna(), "unseen": unseen, "lost": unseen & diverged[other]})
+        found = of_setting.groupby(both["setting_key"]).transform("any")
+        return (found["seen"] | ~found["unseen"]) & ~found["lost"]
+
+    counted = are_counted("old", "new") & are_counted("new", "old")
     return {
-        f"event_{side}": flag.where(counted, done[side].map({True: 0.0})).mask(both[f"status_{side}"] == DIVERGED, 1.0)
+        f"event_{side}": flag.where(counted, done[side].map({True: 0.0})).mask(diverged[side], 1.0)
         for side, flag in flags.items()
     }
 

@@ -168,6 +168,7 @@ def _curves(study: Study) -> dict[str, Curves]:
     """
     found: dict[str, Curves] = {}
     done = study.scores[study.scores["status"] == "done"].dropna(subset=["value"])
+    done = done[done["metric"].isin(study.metrics)]
     done = done[done["protocol"].isin({each.protocol for each in study.protocols if each.is_whole})]
     done = done.assign(name=done["metric"] + "[" + done["protocol"].astype(str) + "]")
     _add_curves(found, done[["label", "name", "epoch", "value"]])
