@@ -41,7 +41,7 @@ def ensure_compiler_cache() -> None:
     """Name torch's cache of compiled code where this user has no name: optimizers of torch 2.11 fail without."""
     try:
         getpass.getuser()
-    except (KeyError, OSError):
+    except (KeyError, OSError, ImportError):
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_private_folder() / "torchinductor"))
 
 

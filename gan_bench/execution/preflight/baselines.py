@@ -48,14 +48,13 @@ def real_baselines(trials: tuple[Trial, ...], known: Sequence[Baseline] = (), *,
         if context.stop():
             raise Interrupted
 
-    rows: dict[tuple[object, ...], Baseline] = {}
-    covered = set[tuple[object, ...]]()
+    rows, seen = list[Baseline](), set[tuple[object, ...]]()
     for config in (trial.config for trial in trials):
         key = (config.dataset, config.image_size, config.evaluation.samples, config.evaluation.extractors)
-        if key in rows or key in covered:
+        if key in seen:
             continue
+        seen.add(key)
         if any(_is_of(row, config, context) for row in known):
-            covered.add(key)
             continue
         held_out, (train_sha256, held_out_sha256) = context.held_out(config), context.digests(config)
         report_progress(f"scoring real images of {config.dataset}: what a perfect generator would reach", 0.0)
@@ -68,17 +67,19 @@ def real_baselines(trials: tuple[Trial, ...], known: Sequence[Baseline] = (), *,
         else:
             count, found = _halves(config, context, halt)
             what = HALVES
-        rows[key] = {
-            "dataset": config.dataset,
-            "image_size": config.image_size,
-            "samples": config.evaluation.samples,
-            "pictures": count,
-            "what": what,
-            "data_sha256": train_sha256,
-            "held_out_sha256": held_out_sha256,
-            "scores": [score.to_json() for score in found],
-        }
-    return list(rows.values())
+        rows.append(
+            {
+                "dataset": config.dataset,
+                "image_size": config.image_size,
+                "samples": config.evaluation.samples,
+                "pictures": count,
+                "what": what,
+                "data_sha256": train_sha256,
+                "held_out_sha256": held_out_sha256,
+                "scores": [score.to_json() for score in found],
+            }
+        )
+    return rows
 
 
 def _is_of(row: Baseline, config: TrialConfig, context: RunContext) -> bool:
