@@ -113,10 +113,26 @@ def pytest_sessionstart(session):
         warm.share()
 
 
-def pytest_collection_finish():
-    """Leave what was imported and collected out of collections of garbage: it stays, and each looked through it."""
+def _freeze():
+    """Leave what there is out of collections of garbage: most of it stays, and each looked through it.
+
+    They took a twentieth of the time of all tests.
+    """
     gc.collect()
     gc.freeze()
+
+
+def pytest_collection_finish():
+    """Freeze what was imported and collected, and look for garbage less often than Python does."""
+    gc.set_threshold(20_000, 10, 10)
+    _freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _frozen():
+    """Freeze what a module imported and what its fixtures hold."""
+    yield
+    _freeze()
 
 
 def pytest_unconfigure():

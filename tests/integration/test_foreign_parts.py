@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import os
+import re
 from dataclasses import replace
 from itertools import product
 
@@ -73,7 +74,7 @@ GIVEN = {
     "bool": Estimate(True),
     "huge": Estimate(1e308),
     "spread": Estimate(1.0, std="wide"),
-    "no estimate": 1.0,
+    "number": 1.0,
     "nothing": None,
 }
 
@@ -81,14 +82,17 @@ GIVEN = {
 class Odd(FeatureMetric):
     """Gives or raises what a test wants, where a test wants it."""
 
-    given: object = None
+    given: dict[str, object] = {"odd": None}  # noqa: RUF012 - replaced, never changed
     where = "compute"
     error: BaseException | None = None
-    gives = ("odd",)
 
     def __init__(self, setup):
         super().__init__(setup)
         self._act("init")
+
+    @property
+    def gives(self):
+        return tuple(self.given)
 
     def update(self, features, logits):
         features.zero_()
@@ -96,19 +100,29 @@ class Odd(FeatureMetric):
 
     def compute(self):
         self._act("compute")
-        return {"odd": self.given}
+        return self.given
 
     def _act(self, where):
         if self.error is not None and self.where == where:
             raise self.error
 
 
+ENTRY = Measure(title="odd", lower_is_better=True, description="odd", metric=f"{__name__}:Odd",
+                roles=frozenset({"quality", "summary", "compared"}))  # fmt: skip
+
+
 @pytest.fixture
 def odd(monkeypatch):
-    entry = Measure(title="odd", lower_is_better=True, description="odd", metric=f"{__name__}:Odd",
-                    roles=frozenset({"quality", "summary", "compared"}))  # fmt: skip
-    with registered(MEASURES, "odd", entry):
-        yield lambda **changes: [monkeypatch.setattr(Odd, name, value) for name, value in changes.items()]
+    """Registers the measures that ``Odd`` is told to give."""
+
+    def change(**changes):
+        for name, value in changes.items():
+            monkeypatch.setattr(Odd, name, value)
+        for name in Odd.given:
+            MEASURES.register(name, replace(ENTRY, title=name))
+
+    with temporary(MEASURES):
+        yield change
 
 
 def scores_of(folder, trial):
@@ -131,28 +145,33 @@ def plain(tmp_path_factory):
     return scores_of(tmp_path_factory.mktemp("plain"), digits_trial())
 
 
-@pytest.mark.parametrize("kind", GIVEN)
-def test_a_measure_that_gives_no_number_has_no_value_and_says_why(tmp_path, odd, plain, kind):
-    odd(given=GIVEN[kind])
-    with pytest.warns(RuntimeWarning, match="odd is not scored as it should be: its metric gave .*gan-bench check"):
+def test_measures_that_give_no_number_have_no_value_and_say_why(tmp_path, odd, plain):
+    odd(given=GIVEN)
+    with pytest.warns(RuntimeWarning) as warned:
         found = scores_of(tmp_path, digits_trial())
-    assert found["odd"]["value"] is None
-    assert found["odd"]["std"] is None
-    assert found["odd"]["note"].startswith("its metric gave ")
-    assert {name: score["value"] for name, score in found.items() if name != "odd"} == {
+    said = {str(each.message) for each in warned}
+    for kind in GIVEN:
+        score = found.pop(kind)
+        assert score["value"] is None, kind
+        assert score["std"] is None, kind
+        assert score["note"].startswith("its metric gave "), kind
+        (line,) = [line for line in said if line.startswith(f"{kind} is not scored as it should be: its metric gave ")]
+        assert "gan-bench check" in line
+    assert {name: score["value"] for name, score in found.items()} == {
         name: score["value"] for name, score in plain.items()
     }
 
 
-@pytest.mark.parametrize("value", [-5, 1.5])
-def test_a_value_outside_its_bounds_is_none(tmp_path, odd, value):
-    odd(given=Estimate(value))
-    entry = replace(MEASURES["odd"], bounds=(0, 1))
-    with (
-        temporary(MEASURES, odd=entry),
-        pytest.warns(RuntimeWarning, match=f"its metric gave {value}, which is no .* within its bounds"),
-    ):
-        assert scores_of(tmp_path, digits_trial())["odd"]["value"] is None
+def test_values_outside_their_bounds_are_none(tmp_path, odd):
+    outside = {"low": -5, "high": 1.5}
+    odd(given={name: Estimate(value) for name, value in outside.items()})
+    entries = {name: replace(MEASURES[name], bounds=(0, 1)) for name in outside}
+    with temporary(MEASURES, **entries), pytest.warns(RuntimeWarning) as warned:
+        found = scores_of(tmp_path, digits_trial())
+    for name, value in outside.items():
+        assert found[name]["value"] is None
+        (line,) = {str(each.message) for each in warned if f"{name} is not scored" in str(each.message)}
+        assert re.search(f"its metric gave {value}, which is no .* within its bounds", line)
 
 
 AWAY = """
@@ -257,10 +276,11 @@ def test_a_broken_measure_is_said_once_by_a_run(tmp_path):
     assert "ZeroDivisionError" in said
 
 
-@pytest.mark.parametrize("value", [1, 0.5, np.float32(0.5), np.float64(0.5), np.int64(2)])
-def test_every_real_number_is_a_value(tmp_path, odd, value):
-    odd(given=Estimate(value))
-    assert scores_of(tmp_path, digits_trial())["odd"]["value"] == float(value)
+def test_every_real_number_is_a_value(tmp_path, odd):
+    values = {"int": 1, "float": 0.5, "float32": np.float32(0.5), "float64": np.float64(0.25), "int64": np.int64(2)}
+    odd(given={name: Estimate(value) for name, value in values.items()})
+    found = scores_of(tmp_path, digits_trial())
+    assert {name: found[name]["value"] for name in values} == {name: float(value) for name, value in values.items()}
 
 
 RAISED = (ValueError("no such thing"), RecursionError(), *ANYTHING)
@@ -293,7 +313,7 @@ def test_a_measure_that_changes_torch_or_its_reference_changes_no_other_score(tm
             metric.reference.moments.mean.zero_()
             metric.reference.features.zero_()
 
-    odd(given=Estimate(1.0))
+    odd(given={"odd": Estimate(1.0)})
     monkeypatch.setattr(Odd, "_act", act)
     found = baselines_and_scores(tmp_path, digits_trial())
     assert found.pop("odd")["value"] == 1.0

@@ -273,6 +273,7 @@ def serve(place):
     _forget_ends()
     gc.collect()
     gc.freeze()  # collections in children need not copy what they never free
+    gc.set_threshold(20_000, 10, 10)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(place)
     listener.listen()
