@@ -123,7 +123,7 @@ class YamlDocument:
         self._open: set[yaml.Node] = set()
         node = self._compose(text)
         if node is None:
-            raise SuiteError(f"{path}: the suite is empty; see benchmarks/digits.yaml for an example")
+            raise SuiteError(f"{path}: the suite is empty; `gan-bench new suite NAME` writes one that runs")
         self.content = self._value_of(node, ())
 
     def at(self, mark: yaml.Mark | None) -> str:
