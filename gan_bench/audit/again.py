@@ -325,7 +325,7 @@ def require_images(stored: StoredTrial, config: TrialConfig, context: RunContext
         if then is not None and then != here:
             raise UserError(
                 f"the {what} of {config.dataset} here are not those of the record ({(here or 'none')[:12]}, not "
-                f"{then[:12]}); name their folder with --data"
+                f"{(then or 'none')[:12]}); name the folder that it was trained with, with --data"
             )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -41,7 +40,7 @@ from gan_bench.config.yaml_document import (
 )
 from gan_bench.core.errors import SuiteError
 from gan_bench.core.fields import as_python
-from gan_bench.core.text import clip
+from gan_bench.core.text import clip, from_root
 
 MAX_BYTES = 1 << 19
 MAX_MESSAGES = 20
@@ -263,7 +262,7 @@ def _yaml_value(value: Any, place: Location) -> Plain:  # noqa: ANN401 - anythin
     if isinstance(value, (str, Path)):
         is_path = place[:1] == ("plugins",) or (place[:1] == ("datasets",) and place[2:] == ("path",))
         is_relative = is_path and str(value) and not str(value).startswith("~")
-        return os.path.abspath(value) if is_relative else str(value)  # noqa: PTH100 - a link stays one
+        return str(from_root(Path(value))) if is_relative else str(value)
     if value is None or isinstance(value, (bool, int, float)):
         return value
     raise SuiteError(

@@ -12,7 +12,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO
+
+from gan_bench.core.text import from_root
 
 _DESCRIPTOR = "GAN_BENCH_CHANNEL"
 """Names the descriptor to the child, which removes it from its environment: grandchildren must not find it."""
@@ -29,7 +32,7 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)"""
 def _placed(entry: str) -> str:
     """Return an entry of ``sys.path`` as another process can use it: folders absolute, hooks of installers as are."""
     is_place = not entry or os.path.exists(entry)  # noqa: PTH110 - text of any kind
-    return os.path.abspath(entry) if is_place else entry  # noqa: PTH100 - a link stays one
+    return str(from_root(Path(entry))) if is_place else entry
 
 
 def spawn(

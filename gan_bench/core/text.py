@@ -192,12 +192,17 @@ def at_home(text: str) -> str:
 
 
 def from_root(path: Path) -> Path:
-    """Return a path from the root by the names that it was given by, without ``..``: links may differ on each node."""
-    plain = Path(os.path.abspath(path))  # noqa: PTH100 - which takes ".." away
-    try:
-        return plain if plain.samefile(path) else path.resolve()
-    except OSError:
-        return plain
+    """Return a path from the root by the names that it was given by, without ``..``: links may differ on each node.
+
+    The name of a link stays, but where ``..`` leads up from the folder that it stands for.
+    """
+    found = Path()
+    for part in path.absolute().parts:
+        if part == "..":
+            found = Path(os.path.realpath(found) if found.is_symlink() else found).parent
+        else:
+            found /= part
+    return found
 
 
 _ODD_PATHS = {

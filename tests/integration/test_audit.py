@@ -474,13 +474,16 @@ def test_of_a_package_of_another_version_it_is_said_which_is_here(tmp_path):
         assert said in str(missing_part(read_trial(record.path)))
 
 
-def test_images_that_are_others_are_said_and_contradict_nothing(results):
+@pytest.mark.parametrize(
+    ("changes", "then"), [({"data_sha256": "0" * 64}, "0" * 12), ({"held_out_sha256": ""}, "none")]
+)
+def test_images_that_are_others_are_said_and_contradict_nothing(results, changes, then):
     record, *_ = records(results)
-    edit(record.environment, data_sha256="0" * 64)
+    edit(record.environment, **changes)
     reseal(record)
     said = audit(results, "--levels", "begun", "--only", "seed=0")
     assert "not audited" in said
-    assert "name their folder with --data" in " ".join(said.split())
+    assert f"not {then}); name the folder that it was trained with, with --data" in " ".join(said.split())
 
 
 def test_without_weights_there_is_nothing_to_score(results, tmp_path):

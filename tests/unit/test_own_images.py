@@ -1499,7 +1499,9 @@ def test_a_path_from_the_root_keeps_links_and_has_no_steps_back(tmp_path, monkey
     monkeypatch.chdir(tmp_path / "home")
     assert from_root(Path("../link/here")) == tmp_path / "link" / "here"
     assert from_root(Path("../link/new")) == tmp_path / "link" / "new"
-    assert from_root(Path("../deep/..")) == tmp_path / "home", "and not where the link stands"
+    for name in ("", "new", "me/new"):  # also where nothing stands beside the link, and where nothing is yet
+        assert from_root(Path("../deep/..", name)) == tmp_path / "home" / name, "and not where the link stands"
+    assert from_root(Path("/../a")) == Path("/a")
 
 
 def test_a_folder_called_as_the_home_is_one_where_it_is_named_so(tmp_path, monkeypatch):

@@ -772,12 +772,16 @@ def test_a_dict_that_is_no_suite_is_refused_without_lines_and_columns(changes, s
 
 def test_paths_of_a_dict_start_at_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    trials = [{"recipe": "mnist-dcgan", "sweep": {"dataset": ["mine", "home"]}}]
-    datasets = {"mine": {"path": "tiles", "size": 28}, "home": {"path": "~/tiles", "size": 28}}
+    (tmp_path / "far" / "in").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("far/in")
+    trials = [{"recipe": "mnist-dcgan", "sweep": {"dataset": ["mine", "home", "beside"]}}]
+    paths = {"mine": "tiles", "home": "~/tiles", "beside": "link/../tiles"}
+    datasets = {name: {"path": path, "size": 28} for name, path in paths.items()}
     text = make_plan(a_suite(datasets=datasets, trials=trials, plugins=[]), PlanOptions()).text
     content = YamlDocument(Path("x"), text).content
     assert content["datasets"]["mine"]["path"] == str(tmp_path / "tiles")
     assert content["datasets"]["home"]["path"] == "~/tiles"
+    assert content["datasets"]["beside"]["path"] == str(tmp_path / "far" / "tiles"), "as the system reads it"
 
 
 OWN = "suite: s\nversion: 1\nseeds: [0]\ndatasets:\n  pics: {path: pics, size: 28}\n  more: {path: more, size: 28}\n"
