@@ -283,6 +283,14 @@ def test_few_real_images_have_a_note_too():
     assert score(DIM + 1)["fid"].note is None
 
 
+def test_a_class_that_few_real_images_miss_costs_the_divergence_alone():
+    """It was infinite: the record of a trial that had ended was damaged for ever, and several draws failed it."""
+    few = replace(real(), classes=torch.eye(CLASSES, dtype=torch.int64)[0])
+    found = score(reference=few)
+    assert (found["class_kl"].value, found["class_kl"].note) == (None, "infinite: real images miss a class")
+    assert all(math.isfinite(each.value) for name, each in found.items() if name != "class_kl")
+
+
 # ------------------------------------------------------------------------------------------------- start-up
 
 

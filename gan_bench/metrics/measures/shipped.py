@@ -150,9 +150,15 @@ class ClassHistogram(FeatureMetric):
         collapsed = covered <= int((real > 0).sum()) / 2 or largest > 0.5
         return {
             "classes": Estimate(covered),
-            "class_kl": Estimate(class_divergence(self.counts, real)),
+            "class_kl": _divergence(self.counts, real),
             "collapsed": Estimate(float(collapsed)),
         }
+
+
+def _divergence(counts: Tensor, real: Tensor) -> Estimate:
+    """Return the divergence of classes, without a value where few real images miss a class: no file holds infinity."""
+    value = class_divergence(counts, real)
+    return Estimate(value) if math.isfinite(value) else Estimate(None, note="infinite: real images miss a class")
 
 
 class FeatureSample(FeatureMetric):
