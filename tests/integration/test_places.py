@@ -308,3 +308,15 @@ def test_a_database_that_may_not_be_written_is_said_to_be_at_once(tmp_path, monk
     monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
     with pytest.raises(UserError, match=r"mlflow.db .*Permission denied"):
         list(prepare_database(f"sqlite:///{file}", file, is_ours=True))
+
+
+def test_a_suite_s_folder_or_a_record_is_no_results_folder(tmp_path):
+    """A run into one trained beside its records what no report of the results showed, and ended with their answer."""
+    results = train_small(tmp_path)
+    record = next(path for path in (results / "small").glob("*--????????") if path.is_dir())
+    for place in (results / "small", record):
+        for words in (("--dry-run",), ()):
+            done = gan_bench("run", "digits", "--results", place, "--no-tracking", *words)
+            assert done.returncode == 2
+            assert done.stderr.endswith(f"name the results folder that it lies in, {results}, with --results\n")
+        assert not (place / "digits").exists()

@@ -14,6 +14,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import rounded
 from gan_bench.metrics.evaluator import GRID
 from gan_bench.models.architectures import ARCHITECTURES, without_memory
+from gan_bench.records.layout import PLAN, TRIAL
 
 _LINE = 250
 _SPARE = 16_000_000
@@ -28,9 +29,15 @@ def check_writable(results: Path, *, make: bool) -> None:
         make: Whether to make it where it is not there.
 
     Raises:
-        UserError: It cannot.
+        UserError: It cannot; or it is a suite's folder or a record in one, below which no report looks for suites.
     """
     try:
+        for name, what, up in ((PLAN, "the folder of one suite", 0), (TRIAL, "the record of one trial", 1)):
+            if (results / name).exists():
+                folder = results.absolute().parents[up]
+                raise UserError(
+                    f"{results} is {what}; name the results folder that it lies in, {folder}, with --results"
+                )
         if not make and not results.exists():
             return
         results.mkdir(parents=True, exist_ok=True)
