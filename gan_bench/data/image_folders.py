@@ -78,7 +78,7 @@ class Prepared:
         brightest: The greatest value of all images.
         white: Images that are white all over.
         doubts: What may be wrong with them, as far as names and files show.
-        shared: Held-out images whose files are training images, too.
+        shared: Held-out images that have the pixels of a training image.
     """
 
     images: NDArray[np.uint8]

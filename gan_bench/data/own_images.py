@@ -109,16 +109,22 @@ def prepare_folder(folder: ImageFolder) -> dict[Split, Prepared]:
     for split, found in prepared.items():
         _check_distinct(found, split, folder)
     if "test" in prepared:
-        known = set(prepared["train"].digests)
-        prepared["test"] = replace(prepared["test"], shared=sum(each in known for each in prepared["test"].digests))
+        known = set(_digests_of_pixels(prepared["train"]))  # of files they may differ where one was saved again
+        shared = sum(each in known for each in _digests_of_pixels(prepared["test"]))
+        prepared["test"] = replace(prepared["test"], shared=shared)
     return prepared
+
+
+def _digests_of_pixels(prepared: Prepared) -> Iterator[bytes]:
+    """Yield the digest of the pixels of every prepared image."""
+    return (hashlib.sha256(image.data).digest() for image in np.asarray(prepared.images))
 
 
 def _check_distinct(prepared: Prepared, split: str, folder: ImageFolder) -> None:
     """Refuse a split in which an image has no third neighbour, which precision and recall ask for."""
     seen: set[bytes] = set()
-    for image in prepared.images:
-        seen.add(hashlib.sha256(image.tobytes()).digest())
+    for digest in _digests_of_pixels(prepared):
+        seen.add(digest)
         if len(seen) == LEAST_DISTINCT:
             return
     count = plural(len(seen), f"distinct {split} image")

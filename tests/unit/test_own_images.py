@@ -1463,6 +1463,18 @@ def test_held_out_images_that_are_trained_on_are_said(tmp_path):
     assert said.startswith("test: 1 of 6 are training images, too")
 
 
+def test_held_out_images_that_are_training_images_saved_again_are_said(tmp_path):
+    """Their files have other bytes: of another format, or compressed otherwise."""
+    top = tmp_path / "top"
+    pictures(top / "train", *SIX)
+    pictures(top / "test", *SIX, seed=9)
+    Image.open(top / "train" / "1.png").save(top / "test" / "1.bmp")
+    for again in ("2.png", "3.png"):
+        Image.open(top / "train" / "2.png").save(top / "test" / again, compress_level=0)
+    (said,) = (line for line in dataset_of(top, "saved again").contents if "training images" in line)
+    assert said.startswith("test: 3 of 7 are training images, too")
+
+
 def test_one_name_in_two_forms_of_unicode_is_one_class(tmp_path):
     """Those of macOS and of Linux look the same."""
     pictures(tmp_path / "top", "train/\u00e9/0.png", *(f"train/e\u0301/{name}" for name in SIX), "train/f/0.png")
