@@ -19,7 +19,7 @@ from gan_bench.config.image_folder import DataRoot, Transform
 from gan_bench.core.errors import DataError, UserError, writing
 from gan_bench.core.registry import did_you_mean
 from gan_bench.core.text import as_typed, odd_path, plural, printable
-from gan_bench.data.datasets import DATASETS, ImageSet, load
+from gan_bench.data.datasets import DATASETS, ImageSet, load, remarks_on
 from gan_bench.data.image_files import ONE_SIZE, decode
 from gan_bench.data.image_folders import Prepared, named_by_no_suite, prepare_images, without_suites
 from gan_bench.data.image_source import ImageSource, open_source
@@ -255,7 +255,7 @@ def export(dataset: str, extractor: str, root: DataRoot, device: torch.device, o
     """
     check_output(out.parent, [out.name], "export of moments", _is_export)
     loaded = load_extractor(extractor, device)
-    found = _dataset(dataset, root).reference(loaded)
+    found = _dataset(dataset, root)[0].reference(loaded)
     with writing(out, "another place"):
         export_moments(out, found.moments)
     return found.moments.count
@@ -409,21 +409,26 @@ LOOKED_AT = 16
 """Images at the beginning of which the sizes are told where files differ."""
 
 
-def _dataset(named: str, root: DataRoot, size: int | None = None) -> Compared:
-    """Read a split of a dataset, brought to the size of the images that are compared with it."""
+def _dataset(named: str, root: DataRoot, size: int | None = None) -> tuple[Compared, list[str]]:
+    """Read a split of a dataset, brought to the size of the images that are compared with it.
+
+    Returns:
+        It, and what is wrong with the dataset's images, as ``remarks_on`` yields it.
+    """
     name, _, asked = named.partition(":")
     entry, split = DATASETS[name], asked or "train"
     if split not in entry.counts:
         raise UserError(f'{name} has no split "{as_typed(split)}", only {", ".join(entry.counts)}')
     splits = {known: load(name, root, known, size or entry.size) for known in entry.counts}
     images, held_out = splits[split], splits.get("test") if split == "train" else None
-    return Compared(
+    found = Compared(
         named=f"{name}:{split}",
         info=ImageSetInfo(name, entry.channels, (entry.size, entry.size)),
         reference=partial(reference, images, held_out, split),
         class_extractor=entry.class_extractor,
         held_out=held_out,
     )
+    return found, list(remarks_on(entry, root.path, {known: each.images for known, each in splits.items()}))
 
 
 def _moments(path: Path, extractor: Extractor) -> Reference:
@@ -436,7 +441,7 @@ def _compared_with(
 ) -> tuple[Compared, list[str]]:
     """Find what images are compared with, in a generator's channels, and what of its files was left out."""
     if against.partition(":")[0] in DATASETS:
-        return _dataset(against, root, generated.size[1]), []
+        return _dataset(against, root, generated.size[1])
     path = _named_path(against)
     if path.suffix.lower() == ".npy":
         raise UserError(f"{path} is one array; statistics are an .npz with the arrays mu and sigma")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from gan_bench.config.image_folder import DataRoot, ImageFolder
     from gan_bench.data.datasets import Dataset
+    from gan_bench.data.splits import Split
     from gan_bench.report.study.table import Table
 
 
@@ -237,9 +238,10 @@ def present(name: str, data: DataRoot) -> Iterator[str]:
     import hashlib
 
     from gan_bench.core.errors import DataError
-    from gan_bench.data.datasets import DATASETS, read_split, source_of
+    from gan_bench.data.datasets import DATASETS, read_split, remarks_on, source_of
 
     dataset = DATASETS[name]
+    found: dict[Split, Tensor] = {}
     with contextlib.suppress(DataError):  # each split says so
         if place := source_of(dataset, data.path):
             yield f"read from {printable(str(place))}"
@@ -249,8 +251,10 @@ def present(name: str, data: DataRoot) -> Iterator[str]:
         except DataError as error:
             yield f"{split}: not there: {error}"
             continue
+        found[split] = images
         distinct = len({hashlib.sha256(image.numpy().tobytes()).digest() for image in images})
         yield f"{split}: {len(images):,} images, {distinct:,} distinct{_by_class(labels)}"
+    yield from remarks_on(dataset, data.path, found)
 
 
 def _by_class(labels: Tensor | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +18,8 @@ from gan_bench.config.image_folder import DataRoot, ImageFolder
 from gan_bench.core.errors import DataError, brief
 from gan_bench.core.registry import Registry
 from gan_bench.core.sources import calling
+from gan_bench.core.text import plural, printable
+from gan_bench.data.image_folders import count_shared, said_of_shared
 from gan_bench.data.readers import (
     CATS_HANDLE,
     CIFAR10_CLASSES,
@@ -236,6 +238,29 @@ def verify(dataset: Dataset, folder: Path, split: Split) -> int:
             f"get it again with {fetch_command(dataset.name, folder)}"
         )
     return len(images)
+
+
+def remarks_on(dataset: Dataset, folder: Path, splits: Mapping[Split, Tensor]) -> Iterator[str]:
+    """Yield that images read under a dataset's name are not as many as it has, or are in two splits.
+
+    Args:
+        dataset: The dataset.
+        folder: The data folder.
+        splits: The images of its splits, of one size; (N, C, H, W) uint8.
+    """
+    other = [
+        f"{plural(len(images), f'{split} image')}, not {dataset.counts[split]:,}"
+        for split, images in splits.items()
+        if len(images) != dataset.counts[split]
+    ]
+    if other:
+        yield (
+            f"{dataset.name} in {printable(str(folder))} has {', and '.join(other)}: scores do not compare with those "
+            f"of all {dataset.name}; name the folder of all with --data, or name these images in a suite as its own"
+        )
+    train, test = splits.get("train"), splits.get("test")
+    if train is not None and test is not None and (shared := count_shared(train.numpy(), test.numpy())):
+        yield f"{dataset.name} test: {said_of_shared(shared, len(test))}"
 
 
 def _remove_empty(folder: Path) -> None:

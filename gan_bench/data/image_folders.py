@@ -115,10 +115,7 @@ class Prepared:
         yield text
         yield from (f"{count:,} left out: {reason}" for reason, count in self.left_out.items())
         if self.shared:
-            yield (
-                f"{self.shared:,} of {len(self.images):,} are training images, too; scores against them say little "
-                "about new images"
-            )
+            yield said_of_shared(self.shared, len(self.images))
         yield from filter(None, (darkness(self.brightest),))
         yield from self.remarks()
 
@@ -128,6 +125,22 @@ class Prepared:
         if self.white:
             are = "are" if self.white > 1 else "is"
             yield f"{plural(self.white, 'image')} {are} white all over; what is transparent is laid over white"
+
+
+def digests_of_pixels(images: NDArray[np.uint8]) -> Iterator[bytes]:
+    """Yield the digest of the pixels of every image."""
+    return (hashlib.sha256(image.tobytes()).digest() for image in np.asarray(images))
+
+
+def count_shared(train: NDArray[np.uint8], test: NDArray[np.uint8]) -> int:
+    """Return how many held-out images have the pixels of a training image; their files may differ."""
+    known = set(digests_of_pixels(train))
+    return sum(each in known for each in digests_of_pixels(test))
+
+
+def said_of_shared(shared: int, count: int) -> str:
+    """Say that some of the held-out images are training images."""
+    return f"{shared:,} of {count:,} are training images, too; scores against them say little about new images"
 
 
 _SKIP = "; or write unreadable: skip where a suite names the images"

@@ -21,7 +21,16 @@ from gan_bench.core.preparing import report_progress
 from gan_bench.core.text import plural, printable
 from gan_bench.data.datasets import DATASETS, Dataset
 from gan_bench.data.image_files import decode, is_transparent, more_frames
-from gan_bench.data.image_folders import FRAMES, NESTED, Prepared, darkness, prepare_images, without_copies
+from gan_bench.data.image_folders import (
+    FRAMES,
+    NESTED,
+    Prepared,
+    count_shared,
+    darkness,
+    digests_of_pixels,
+    prepare_images,
+    without_copies,
+)
 from gan_bench.data.image_source import ImageSource, open_source
 from gan_bench.data.readers import from_images
 from gan_bench.data.splits import Layout, Split, layout_of
@@ -109,21 +118,15 @@ def prepare_folder(folder: ImageFolder) -> dict[Split, Prepared]:
     for split, found in prepared.items():
         _check_distinct(found, split, folder)
     if "test" in prepared:
-        known = set(_digests_of_pixels(prepared["train"]))  # of files they may differ where one was saved again
-        shared = sum(each in known for each in _digests_of_pixels(prepared["test"]))
+        shared = count_shared(prepared["train"].images, prepared["test"].images)
         prepared["test"] = replace(prepared["test"], shared=shared)
     return prepared
-
-
-def _digests_of_pixels(prepared: Prepared) -> Iterator[bytes]:
-    """Yield the digest of the pixels of every prepared image."""
-    return (hashlib.sha256(image.data).digest() for image in np.asarray(prepared.images))
 
 
 def _check_distinct(prepared: Prepared, split: str, folder: ImageFolder) -> None:
     """Refuse a split in which an image has no third neighbour, which precision and recall ask for."""
     seen: set[bytes] = set()
-    for digest in _digests_of_pixels(prepared):
+    for digest in digests_of_pixels(prepared.images):
         seen.add(digest)
         if len(seen) == LEAST_DISTINCT:
             return

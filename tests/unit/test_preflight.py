@@ -9,15 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from support.records import bits
-from support.runs import context, is_finished, run, stop_after, train
-from support.trials import digits_trial
+from support.runs import CPU, context, is_finished, run, stop_after, train
+from support.trials import config_of, digits_trial
 from torch import nn
 
 import gan_bench as gb
-from gan_bench.config.trial import EvaluationConfig
+from gan_bench.cli.describe import present
+from gan_bench.config.image_folder import DataRoot
+from gan_bench.config.trial import EvaluationConfig, Trial
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.data.datasets import DATASETS
@@ -33,6 +37,7 @@ from gan_bench.models.losses import LOSSES
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
+from gan_bench.scoring import prepare
 from gan_bench.training.draws import steps_per_epoch
 from gan_bench.training.engine import draws_globally
 from gan_bench.training.group.group import can_group
@@ -474,6 +479,33 @@ def test_fewer_images_than_features_are_named(samples, few):
     assert [
         f"{samples} generated images per evaluation, and lenet-mnist-v1 has 128 features" in each for each in said
     ] == ([True] * few)
+
+
+def test_a_folder_that_is_not_all_of_a_dataset_or_holds_images_out_that_are_trained_on_is_said(tmp_path):
+    """Sixty images ran under the name cifar10, with a real-data FID near 0 against copies of themselves."""
+    draw = np.random.default_rng(0)
+    for name in map(str, range(10)):
+        for split, number in (("train", 4), ("test", 1)):
+            (folder := tmp_path / "cifar10" / split / name).mkdir(parents=True)
+            for i in range(number):
+                Image.fromarray(draw.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+        Image.open(tmp_path / "cifar10" / "train" / name / "0.png").save(folder / "again.bmp")
+    root = DataRoot(tmp_path, given=True)
+    config = config_of(
+        "cifar10-dcgan",
+        batch_size=8,
+        evaluation=EvaluationConfig(epochs=(0, 1), samples=129, extractors=("cifar-v1",)),
+    )
+    expected = [
+        f"cifar10 in {tmp_path} has 40 train images, not 50,000, and 20 test images, not 10,000: scores do not compare "
+        "with those of all cifar10; name the folder of all with --data, or name these images in a suite as its own",
+        "cifar10 test: 10 of 20 are training images, too; scores against them say little about new images",
+    ]
+    said = survey((Trial(setting="cifar10-dcgan", config=config),), RunContext(root, CPU, lambda: False)).remarks
+    assert said[:2] == expected
+    assert list(present("cifar10", root))[-2:] == expected
+    images = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
+    assert prepare(images, "cifar10", ["cifar-v1"], root, CPU).remarks == tuple(expected)
 
 
 def test_lazy_layers_are_refused_with_a_remedy():

@@ -19,7 +19,7 @@ from gan_bench.core.registry import REGISTRIES
 from gan_bench.core.sources import calling
 from gan_bench.core.text import plural
 from gan_bench.core.torch_settings import torch_settings_kept
-from gan_bench.data.datasets import DATASETS
+from gan_bench.data.datasets import DATASETS, remarks_on
 from gan_bench.data.own_images import find_layout, registered
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
@@ -151,6 +151,10 @@ def _try_loss(config: TrialConfig) -> None:
 
 def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
     """Yield what scores mean, and which engine trains."""
+    for name, size in {config.dataset: config.image_size for config in configs}.items():
+        if DATASETS[name].folder is None:  # of a user's own folder it is said with the contents
+            splits = {split: context.images(name, split, size).images for split in DATASETS[name].counts}
+            yield from remarks_on(DATASETS[name], context.data.path, splits)
     for name in dict.fromkeys(config.dataset for config in configs if config.evaluation.extractors == ("auto",)):
         chosen = resolve(("auto",), DATASETS[name].channels, context.device)
         if DATASETS[name].folder is not None and "inception" not in chosen:
