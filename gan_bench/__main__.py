@@ -24,6 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: Its words; None takes those of this process.
     """
+    _open_closed_streams()
     for number in _STOPS:
         if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):  # not where a shell ignores it
             signal.signal(number, _interrupt)
@@ -42,6 +43,18 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments is None and _threads_left():  # this process ends with its command
         threading.Thread(target=_end, args=(code,), daemon=True).start()
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Open the null device for standard streams that are closed (``>&-``), for this process and its children.
+
+    Python has None in their place, and the next file to be opened, such as a lock, would have their descriptor.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(descriptor, True)
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for good
 
 
 def _threads_left() -> list[str]:

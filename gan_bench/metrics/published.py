@@ -88,7 +88,8 @@ class WeightsFile:
         path = self._cached()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(self.url, str(path), hash_prefix=self.sha256, progress=sys.stderr.isatty())
+            is_seen = sys.stderr is not None and sys.stderr.isatty()  # None where a program's is closed
+            torch.hub.download_url_to_file(self.url, str(path), hash_prefix=self.sha256, progress=is_seen)
         except (OSError, RuntimeError, HTTPException) as error:
             raise DataError(
                 f"the weights of the extractor {self.extractor} cannot be downloaded ({error}); put {self.file} "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -473,6 +474,7 @@ def test_a_file_that_is_not_at_hand_is_fetched_once_and_checked(name, monkeypatc
     assert not (tmp_path / "hub" / "checkpoints" / other.file).exists()
     assert "are fetched when it is first named" in other.state()
     right = replace(other, sha256=hashlib.sha256(there.read_bytes()).hexdigest())
+    monkeypatch.setattr(sys, "stderr", None)  # as a program has it whose standard error is closed
     assert right.read()[0] == there.read_bytes()
     there.unlink()
     assert right.read()[1] == right.sha256, "it lies in the cache"

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from support.commands import HANG, gan_bench
+from support.commands import HANG, gan_bench, python_code
 from support.suites import train_small
 
 SAMPLE = ("sample", "{record}", "--images", "2", "--interpolate", "3", "--gif")
@@ -135,6 +135,39 @@ def test_a_shell_s_file_goes_on_behind_what_is_written_to_its_stream(run, tmp_pa
     assert whole.startswith(b"before\n")
     assert whole.endswith(b"after\n")
     assert len(whole) > len(b"before\nafter\n")
+
+
+CLOSED = """
+import os, sys
+from gan_bench.__main__ import main
+
+number, name = int(sys.argv.pop(1)), sys.argv.pop(1)
+os.close(number)
+setattr(sys, name, None)  # as Python starts where a shell closes it
+try:
+    main(sys.argv[1:])
+finally:
+    assert os.path.samestat(os.fstat(number), os.stat(os.devnull)), "another file has its descriptor"
+    assert os.get_inheritable(number)
+"""
+
+
+@pytest.mark.parametrize("words", [("score", "{record}", "digits:test", "--samples", "64", "--json"), FILES["json"]])
+def test_a_closed_standard_output_takes_what_is_written(run, results, tmp_path, words):
+    """With ``>&-`` Python has no stream there: commands ended with a traceback, some after their whole work."""
+    record = next(results.glob("*/*lr=0.0002*seed=0*"))
+    given = [word.format(results=results, record=record) for word in words]
+    given += ["--out", "/dev/stderr"] if words[0] == "compare" else []
+    done = python_code(CLOSED, 1, "stdout", *given)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    if words[0] == "compare":
+        assert json.loads(done.stderr)["exit_code"] == 0
+
+
+@pytest.mark.parametrize(("number", "name"), [(0, "stdin"), (2, "stderr")])
+def test_a_closed_standard_stream_is_no_file_s(number, name):
+    done = python_code(CLOSED, number, name, "list", "suites")
+    assert (done.returncode, "quickstart" in done.stdout) == (0, True), done.stdout
 
 
 def test_a_loop_of_links_is_one_sentence(run, tmp_path):
