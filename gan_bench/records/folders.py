@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 
 from gan_bench.config.naming import means
 from gan_bench.config.trial import RESERVED_NAMES, directory_name, setting_key
+from gan_bench.core.atomic import ASIDE
 from gan_bench.core.errors import CopiedError, DamagedError, PutAsideError, RecordError, UnreadableError, UserError
 from gan_bench.core.text import at_home, plural, printable
 from gan_bench.records import schema
 from gan_bench.records.command import Command
-from gan_bench.records.json_files import REMEDY, read_known, read_optional, unreadable, without_remedy
+from gan_bench.records.json_files import REMEDY, is_link, read_known, read_optional, unreadable, without_remedy
 from gan_bench.records.layout import BASELINES, LEFT_OUT, PLAN, SUITE, TRIAL, TRIALS, check_name, is_safe_name
 from gan_bench.records.reader import Steps, StoredTrial, read_trial, with_config
 
@@ -295,6 +296,8 @@ def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Ite
             seen |= {path.name} if (suite / home).is_dir() else {path.name, home}
             fault = found.fault and _with_remedy(found.fault, suite, known, home)
             found = replace(found, withdrawn=home in withdrawn, fault=fault)
+        elif known and path.name in known and _has_not_begun(path):
+            continue
         else:
             faults[path.name] = found = _with_remedy(found, suite, known, path.name)
         yield found
@@ -313,6 +316,13 @@ def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Ite
                 fault=faults.get(name),
                 withdrawn=name in withdrawn,
             )
+
+
+def _has_not_begun(path: Path) -> bool:
+    """True if a record directory was made and is still empty: the run was killed then, or the disk was full."""
+    with contextlib.suppress(OSError), os.scandir(path) as entries:
+        return not is_link(path) and all(each.name.endswith(ASIDE) and not each.is_symlink() for each in entries)
+    return False
 
 
 def _planned(suite: Path, *, has_records: bool) -> list[schema.PlannedTrial] | RecordError:

@@ -141,7 +141,7 @@ def verified_suite(suite: Path) -> Iterator[RecordCheck]:
             lost = (f"{stored.folder}/{TRIAL}",) if _has_lost_its_trial(suite, stored.folder) else ()
             name = "record" if stored.folder else suite.name  # a plan is the suite's own
             yield replace(_refused(name, stored), missing=lost, directory=stored.folder or "")
-        elif isinstance(stored.fault, AlteredError) or (stored.fault is None and stored.path.is_dir()):
+        elif isinstance(stored.fault, AlteredError) or (stored.fault is None and (stored.path / TRIAL).exists()):
             may_miss = excused(left_out, stored) - {HISTORY, EVALUATIONS}  # no publication does without them
             gone = _gone(stored, may_miss)
             wrong = tuple(_faults(stored, may_miss.union(gone)))

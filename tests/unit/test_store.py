@@ -22,8 +22,9 @@ from support.trials import digits_trial
 from gan_bench.api import ResultTables, load
 from gan_bench.cli import app
 from gan_bench.config.trial import Trial, TrialConfig
-from gan_bench.core.atomic import remove_leftovers, write_atomically
+from gan_bench.core.atomic import ASIDE, remove_leftovers, write_atomically
 from gan_bench.core.errors import RecordError, UserError
+from gan_bench.execution.trial.decision import Action, Policy, decide
 from gan_bench.records import schema, writer
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.folders import command_of, fault_of, plan_of, scan, suite_folders
@@ -34,6 +35,7 @@ from gan_bench.records.reader import StoredTrial, read_trial
 from gan_bench.records.record import Status, TrialRecord
 from gan_bench.records.shared import read_baselines, write_baselines
 from gan_bench.records.verify import verify
+from gan_bench.report.study.frame import status_shown
 
 RECORD = TrialRecord(
     status=Status.DONE,
@@ -256,6 +258,25 @@ def test_foreign_and_damaged_folders_are_named_not_fatal(tmp_path, directory):
     assert "has no trial.json" in str(other)
     assert isinstance(error, RecordError)
     assert "record version 99" in str(error)
+
+
+def test_the_empty_directory_of_a_planned_trial_is_not_begun(tmp_path, directory):
+    """A full disk leaves it, and so does a kill: ``verify`` called it invalid, and the next run began the trial."""
+    writer.clear(directory)
+    directory.path.mkdir()
+    for name in (None, f".trial.json.0123{ASIDE}"):
+        if name:
+            (directory.path / name).touch()
+        assert decide(Earlier(directory), digits_trial().config, Policy(), None).action is Action.BEGIN
+        (stored,) = scan(tmp_path)
+        assert (stored.trial["id"], fault_of(stored), status_shown(stored)) == (digits_trial().id, None, "planned")
+        (found,) = verify(tmp_path)
+        assert (found.planned, found.checked, found.faults) == (True, False, ())
+        assert found.remarks == ("is planned and has no record",)
+    (directory.path / "mine.txt").touch()
+    error, stored = scan(tmp_path)
+    assert "has no trial.json" in str(error)
+    assert fault_of(stored) is error
 
 
 @pytest.mark.parametrize("suite", ["..", "a/b", "/abs", "nul\0", "report", "", ".hidden", "x" * 300])
