@@ -7,17 +7,22 @@ import re
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from support.commands import python_file
-from support.engines import apart, fake_capture, members, train, train_together
+from support.engines import apart, engines, fake_capture, members, train, train_together
+from torch import nn
 
+from gan_bench.models.architectures import ARCHITECTURES
+from gan_bench.models.dcgan import SequentialDiscriminator
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast.engine import FastEngine
 from gan_bench.training.group import group as groups
-from gan_bench.training.group.group import Group
+from gan_bench.training.group.group import CapturedEngine, Group, can_group
 from gan_bench.training.group.ways import BRANCHES, STACKED, WRITTEN, make_step
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,6 +140,111 @@ def test_a_way_that_leaves_other_statistics_is_left_out(rehearsed, name, factor)
     with pytest.warns(RuntimeWarning, match="'branches' of training is not used .*its step is off by"):
         group.prepare()
     assert group.way == STACKED
+
+
+def altered(change):
+    """Return what makes ways of equal steps, but for what ``change(name, before, weights)`` does to the last trial."""
+
+    def make(way, engines):
+        step = make_step(way, engines)
+
+        def other(batch):
+            before = {name: p.detach().clone() for name, p in weights_of(engines[-1])}
+            made = step(batch)
+            for name, p in weights_of(engines[-1]):
+                change(name, before[name], p.data)
+            return made
+
+        return step if way == STACKED else other
+
+    return make
+
+
+def weights_of(engine):
+    for network in ("generator", "discriminator"):
+        yield from ((f"{network}.{n}", p) for n, p in getattr(engine.state, network).named_parameters())
+
+
+def untrained(name, before, weights):
+    weights.copy_(before)
+
+
+def uphill(layer):
+    def change(name, before, weights):
+        if name == layer:
+            weights.copy_(2 * before - weights)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "change"),
+    [
+        ("mnist-mlp-z100", 24, untrained),
+        ("mnist-mlp-z100", 2, uphill("discriminator.layers.0.bias")),
+        ("mnist-mlp-z100", 2, uphill("discriminator.layers.4.weight")),
+        ("mnist-dcgan", 2, uphill("discriminator.layers.0.weight")),
+        ("mnist-dcgan", 2, uphill("generator.layers.7.weight")),
+    ],
+)
+def test_a_way_that_errs_in_one_tensor_or_trial_is_left_out(rehearsed, name, count, change):
+    """A mean over all weights of all trials hid it."""
+    rehearsed([STACKED, BRANCHES], {STACKED: 1.0, BRANCHES: 0.1}, altered(change))
+    group = Group([engines(name, (FastEngine,), torch.float32, seed=seed)[0] for seed in range(count)])
+    with pytest.warns(RuntimeWarning, match="'branches' of training is not used .*its step is off by"):
+        group.prepare()
+    assert group.way == STACKED
+
+
+def test_a_replay_that_errs_in_one_tensor_is_given_up():
+    def capture(body):
+        (network,) = [state.discriminator for state in body.__self__._states]
+        weights = network.layers[0].bias.data
+
+        def replay():
+            before = weights.clone()
+            body()
+            weights.copy_(2 * before - weights)
+
+        return replay
+
+    (engine,) = engines("mnist-mlp-z100", (partial(CapturedEngine, capture=capture),), torch.float32)
+    with pytest.warns(RuntimeWarning, match="the CUDA graph is not used .*its first replay is off by"):
+        train(engine, 1)
+    assert not engine.captured
+
+
+def test_rounding_is_measured_in_the_learning_rate_of_each_trial(rehearsed):
+    """It was measured in the lowest one, of which a step of the highest is many."""
+
+    def rounded(name, before, weights):
+        some = slice(None, None, 100)
+        weights.view(-1)[some] = 2 * before.view(-1)[some] - weights.view(-1)[some]
+
+    rehearsed([STACKED, BRANCHES], {STACKED: 1.0, BRANCHES: 0.1}, altered(rounded))
+    rates = ({"lr_g": lr, "lr_d": lr} for lr in (1e-5, 1e-2))
+    group = Group([engines("mnist-mlp-z100", (FastEngine,), torch.float32, **lr)[0] for lr in rates])
+    group.prepare()
+    assert group.way == BRANCHES
+
+
+class Biased(SequentialDiscriminator):
+    """Its first bias is subtracted again, so that its gradient is rounding."""
+
+    def __init__(self):
+        super().__init__()
+        first = nn.Conv2d(1, 64, 4, 2, 1), nn.BatchNorm2d(64)
+        self.layers = nn.Sequential(*first, nn.LeakyReLU(0.2), nn.Conv2d(64, 1, 14))
+
+
+def test_a_bias_that_batch_norm_subtracts_may_go_either_way(rehearsed, registries):
+    registries(ARCHITECTURES, dcgan28=replace(ARCHITECTURES["dcgan28"], discriminator=Biased))
+    rehearsed([STACKED, BRANCHES], {STACKED: 1.0, BRANCHES: 0.1})
+    together = [engines("mnist-dcgan", (FastEngine,), torch.float32, seed=seed)[0] for seed in range(2)]
+    assert can_group(together)
+    group = Group(together)
+    group.prepare()
+    assert group.way == BRANCHES
 
 
 def test_ways_agree_where_nothing_but_rounding_differs(rehearsed):

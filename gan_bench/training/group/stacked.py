@@ -59,6 +59,12 @@ def _layers(network: nn.Module) -> list[nn.Module]:
     return list(found)
 
 
+def biases_before_norm(network: nn.Module) -> set[nn.Parameter]:
+    """Return the biases of layers that batch-norm follows, which subtracts them again."""
+    followed = [layer for layer, after in pairwise(_layers(network)) if isinstance(after, nn.BatchNorm2d)]
+    return {layer.bias for layer in followed if isinstance(layer.bias, nn.Parameter)}
+
+
 def stacked_step(states: Sequence[TrainState], objective: Objective, precision: Precision) -> Callable[[Batch], Tensor]:
     """Return the update of several trials on batches of their own, which stand along a leading axis.
 
