@@ -156,6 +156,43 @@ def test_a_group_that_cannot_be_formed_is_made_smaller(tmp_path, monkeypatch, er
     assert {(record.status, record.group) for record in records.values()} == {(Status.DONE, size)}
 
 
+def bytes_held(engines):
+    """Memory of all that training keeps of trials, stacks of which they hold a part counted whole."""
+    storages = {}
+    for state in (engine.state for engine in engines):
+        for network, optimizer in ((state.generator, state.optimizer_g), (state.discriminator, state.optimizer_d)):
+            moments = [tensor for each in optimizer.state.values() for tensor in each.values()]
+            weights = [part for p in network.parameters() for part in (p.data, p.grad) if part is not None]
+            storages |= {t.untyped_storage().data_ptr(): t.untyped_storage() for t in (*weights, *moments)}
+            storages |= {b.untyped_storage().data_ptr(): b.untyped_storage() for b in network.buffers()}
+    return sum(storage.nbytes() for storage in storages.values())
+
+
+@pytest.mark.parametrize("architecture", ["mnist-mlp-z100", "mnist-dcgan"])
+def test_trials_that_wait_keep_no_stacks_of_a_group_that_was_given_up(monkeypatch, architecture):
+    """Each halving took more memory: the stacks of all, and those of the half that trains."""
+    plain, held = Group.prepare, []
+
+    def prepare(group):
+        plain(group)
+        if len(group.members) > 2:
+            raise RuntimeError("CUDA out of memory")
+
+    def training(engine):
+        yield StepRequest(engine, 1, lambda: False)
+        held.append(bytes_held(engines))
+
+    monkeypatch.setattr(Group, "prepare", prepare)
+    engines = [one for _ in range(2) for one in members(architecture, FastEngine)[:2]]
+    with pytest.warns(RuntimeWarning, match="4 trials do not train together"):
+        schedule(map(training, engines))
+    whole = members(architecture, FastEngine)[:2]
+    train_together(Group(whole), 1)
+    assert len(held) == 4
+    assert max(held) <= 2.1 * bytes_held(whole)
+    assert max(held[:2]) <= 1.9 * bytes_held(whole)  # those that wait have no gradients
+
+
 @pytest.mark.parametrize("size", [1, 2])
 def test_records_say_whether_a_graph_was_replayed(tmp_path, monkeypatch, size):
     plain = run(tmp_path / "plain", trials()[:2], size)

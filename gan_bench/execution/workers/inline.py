@@ -25,6 +25,7 @@ the same step can take it together, without the run knowing:
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import time
 import warnings
@@ -41,6 +42,7 @@ from gan_bench.execution.workers.work import Results, Work
 from gan_bench.training.engine import Engine, Snapshot
 from gan_bench.training.fast.engine import FastEngine
 from gan_bench.training.group.group import CapturedEngine, Group, can_group, kept_way, wait
+from gan_bench.training.group.stacked import unstack
 
 T = TypeVar("T")
 
@@ -239,14 +241,19 @@ class _Stepper:
             return self._group
         self.leave()  # before more memory is taken
         try:
-            group = Group(members, members[0].capture, kept_way(members))
-            group.prepare()
+            self._group = Group(members, members[0].capture, kept_way(members))
+            self._group.prepare()
             for member in members:
-                member.way = group.way  # which a smaller group keeps, here and in a process that resumes it
+                member.way = self._group.way  # which a smaller group keeps, here and in a process that resumes it
         except Exception as error:  # CUDA raises many kinds
             self.most = len(members) // 2 if is_out_of_memory(error, len(members)) else 1
             text = f"{len(members)} trials do not train together ({brief(error)})"
             warnings.warn(text, RuntimeWarning, stacklevel=2)
-            return None
-        self._group = group
-        return group
+        else:
+            return self._group
+        self.leave()
+        for member in members:
+            member.moved()
+        with contextlib.suppress(RuntimeError):  # a memory that is full even now may hold smaller groups
+            unstack([member.state for member in members])
+        return None

@@ -144,6 +144,31 @@ def stack_buffers(networks: Sequence[nn.Module]) -> dict[str, Tensor]:
     return stacks
 
 
+def unstack(states: Sequence[TrainState]) -> None:
+    """Give trials memory of their own again: each one would keep whole stacks, of which it holds views.
+
+    They are freed one after the other, gradients first, which every step makes anew.
+    """
+    generators, discriminators = [s.generator for s in states], [s.discriminator for s in states]
+    for network in (*generators, *discriminators):
+        network.zero_grad(set_to_none=True)
+    optimizers = [s.optimizer_g for s in states], [s.optimizer_d for s in states]
+    for networks, adams in zip((generators, discriminators), optimizers, strict=True):
+        for parameters in zip(*(network.parameters() for network in networks), strict=True):
+            for parameter in parameters:
+                parameter.data = parameter.data.clone()
+            moments = [adam.state.get(parameter, {}) for adam, parameter in zip(adams, parameters, strict=True)]
+            for name in moments[0]:
+                for each in moments:
+                    each[name] = each[name].clone()
+        for name, _ in networks[0].named_buffers():
+            path, _, last = name.rpartition(".")
+            for network in networks:
+                setattr(network.get_submodule(path), last, network.get_buffer(name).clone())
+    for state in states:
+        state.step_stats = state.step_stats.clone()
+
+
 class _StackedNetwork:
     """K equal networks as one function of (K, N, ...) inputs.
 
