@@ -154,8 +154,13 @@ _NO_MEMORY = (
     *("CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED"),
     *("CUDA driver error: out of memory", "Triton Error [CUDA]: out of memory"),
 )
-_NO_ALGORITHM = "was unable to find an engine to execute this computation"
-"""What PyTorch says where cuDNN has no algorithm for a convolution, and where none of them got its memory."""
+_PERHAPS_NO_MEMORY = (
+    "was unable to find an engine to execute this computation",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_NOT_INITIALIZED",
+)
+"""What PyTorch says where cuDNN has no algorithm for a convolution, or a library cannot begin, and also where none of
+the algorithms, or the library, got its memory."""
 
 
 def is_out_of_memory(error: BaseException, trials: int = 1) -> bool:
@@ -163,11 +168,11 @@ def is_out_of_memory(error: BaseException, trials: int = 1) -> bool:
 
     Args:
         error: What was raised.
-        trials: How many train together. A convolution for several that has no algorithm is taken to be too large: half
-            of them may have one, and a lone trial that has none says why.
+        trials: How many train together. Several for which a library has no algorithm, or cannot begin, are taken to
+            be too many: half of them may fit, and a lone trial for which it is so says why.
     """
     if isinstance(error, RuntimeError):
-        texts = _NO_MEMORY if trials == 1 else (*_NO_MEMORY, _NO_ALGORITHM)
+        texts = _NO_MEMORY if trials == 1 else (*_NO_MEMORY, *_PERHAPS_NO_MEMORY)
         return any(text in str(error) for text in texts)
     return isinstance(error, MemoryError)
 

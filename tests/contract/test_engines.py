@@ -272,8 +272,10 @@ def test_a_kept_way_without_an_algorithm_is_replaced_and_the_group_stays_whole(m
     assert group.way != "branches, channels last"
 
 
-def test_a_lone_trial_without_an_algorithm_is_not_out_of_memory():
-    assert not is_out_of_memory(RuntimeError(NO_ALGORITHM))
+@pytest.mark.parametrize("text", [NO_ALGORITHM, "CUBLAS_STATUS_NOT_INITIALIZED", "CUDNN_STATUS_NOT_INITIALIZED"])
+def test_what_may_be_want_of_memory_is_that_of_several_trials_alone(text):
+    assert not is_out_of_memory(RuntimeError(text))
+    assert is_out_of_memory(RuntimeError(text), 2)
     assert is_out_of_memory(RuntimeError("CUDA driver error: out of memory"))
 
 

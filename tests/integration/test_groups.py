@@ -139,6 +139,7 @@ def test_a_crash_of_the_step_is_a_row_of_every_member(tmp_path, monkeypatch):
     [
         ("CUDA out of memory", 2),
         ("GET was unable to find an engine to execute this computation", 2),
+        ("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED", 2),
         ("no such kernel", 1),
     ],
 )
@@ -191,6 +192,27 @@ def test_trials_that_wait_keep_no_stacks_of_a_group_that_was_given_up(monkeypatc
     assert len(held) == 4
     assert max(held) <= 2.1 * bytes_held(whole)
     assert max(held[:2]) <= 1.9 * bytes_held(whole)  # those that wait have no gradients
+
+
+def test_a_group_that_runs_out_of_memory_as_an_epoch_begins_trains_on_in_halves(tmp_path, monkeypatch):
+    """All of its trials failed, though nothing of a step was done."""
+    load, asked = Group._load_draws, []
+
+    def load_draws(group):
+        if group._states[0].epoch == 1 and len(group.members) > 2:
+            asked.append(len(group.members))
+            raise RuntimeError("CUDA out of memory. Tried to allocate 24.00 MiB")
+        load(group)
+
+    whole = run(tmp_path / "whole", trials())
+    monkeypatch.setattr(Group, "_load_draws", load_draws)
+    with pytest.warns(RuntimeWarning, match="4 trials do not train together .RuntimeError: CUDA out of memory"):
+        records = run(tmp_path / "halves", trials())
+    assert asked == [4]
+    for trial in trials():
+        halved, undisturbed = records[trial.id], whole[trial.id]
+        assert (halved.status, halved.group, halved.steps) == (Status.DONE, 4, undisturbed.steps)
+        assert halved.final["loss_d"] == pytest.approx(undisturbed.final["loss_d"], rel=1e-2)
 
 
 @pytest.mark.parametrize("size", [1, 2])

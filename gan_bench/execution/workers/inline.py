@@ -237,12 +237,12 @@ class _Stepper:
     def _group_of(self, engines: Sequence[Engine]) -> Group | None:
         """Return the group of engines, or None when it cannot be formed; then fewer take part from now on."""
         members = [engine for engine in engines if isinstance(engine, FastEngine)]
-        if self._group is not None and set(self._group.members) == set(members):
-            return self._group
-        self.leave()  # before more memory is taken
+        if self._group is None or set(self._group.members) != set(members):
+            self.leave()  # before more memory is taken
         try:
-            self._group = Group(members, members[0].capture, kept_way(members))
-            self._group.prepare()
+            if self._group is None:
+                self._group = Group(members, members[0].capture, kept_way(members))
+            self._group.prepare()  # which takes memory when an epoch begins, too
             for member in members:
                 member.way = self._group.way  # which a smaller group keeps, here and in a process that resumes it
         except Exception as error:  # CUDA raises many kinds
