@@ -21,6 +21,7 @@ from support.trials import digits_trial
 from gan_bench.audit.standards import lone_way
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.execution.preflight.estimate import estimate
+from gan_bench.execution.trial import checkpoints
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.events import Finished, StepRequest, StepResult, ignore
@@ -256,6 +257,26 @@ def test_rehearsing_and_recording_are_no_training(monkeypatch, size):
     schedule(map(training, engines))
     assert clock == [102.0]
     assert results == [StepResult(1 / size, size, captured=True, way=ALONE if size == 1 else STACKED)] * 2 * size
+
+
+def test_checkpoints_of_a_group_take_one_percent_of_its_time(tmp_path, monkeypatch):
+    """All trials of a group wait while one saves; each weighed its own checkpoint against the time alone."""
+    clock, saved, take = [0.0], [], Group._take
+
+    def step(group, body):
+        clock[0] += 100.0
+        take(group, body)
+
+    def save(directory, *_):
+        clock[0] += 1.0
+        saved.append(directory)
+
+    monkeypatch.setattr(checkpoints, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(checkpoints, "save", save)
+    monkeypatch.setattr(Group, "_take", step)
+    run(tmp_path, trials(epochs=8))
+    assert len(set(saved)) == 4
+    assert 0.005 < len(saved) / clock[0] < 0.015  # the first ones do not know yet what they cost
 
 
 @pytest.mark.parametrize("other", [ALONE, ALONE + LAST])

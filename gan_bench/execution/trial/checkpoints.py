@@ -30,7 +30,8 @@ from gan_bench.training.engine import Engine
 
 CHECKPOINT_SECONDS = 60.0
 CHECKPOINT_SHARE = 100
-"""Checkpoints wait until the time since the last one is this many times what that one cost: they take under 1 %."""
+"""Checkpoints wait until the time since the last one is this many times what that one cost, and those of trials that
+train together with it, which all wait for it: they take under 1 %."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ class Checkpointer:
         trial: The trial.
         directory: Its record.
         progress: Gives what the run must know beside the training state.
+        together: Gives how many trials train together now.
     """
 
     def __init__(
@@ -155,13 +157,14 @@ class Checkpointer:
         trial: Trial,
         directory: RecordDirectory,
         progress: Callable[[], Mapping[str, object]],
+        together: Callable[[], int],
     ) -> None:
-        self._trial, self._directory, self._progress = trial, directory, progress
+        self._trial, self._directory, self._progress, self._together = trial, directory, progress, together
         self._saved, self._cost = time.monotonic(), 0.0
 
     def save_if_due(self, engine: Engine, least: float = 0.0) -> None:
         """Write a checkpoint when the last one is old enough, in seconds and against what it cost."""
-        if time.monotonic() - self._saved > max(least, CHECKPOINT_SHARE * self._cost):
+        if time.monotonic() - self._saved > max(least, CHECKPOINT_SHARE * self._cost * self._together()):
             self.save(engine)
 
     def save(self, engine: Engine) -> None:

@@ -24,6 +24,7 @@ class Meter:
         evaluate_seconds: Seconds of evaluation.
         energy_joules: Energy of the GPU while training, or None where it reports none.
         group: Most trials that took their steps together.
+        sharing: How many took the last ones.
         captured: Whether steps were replayed from a CUDA graph.
         way: Which of several ways the last steps were taken in.
 
@@ -37,11 +38,11 @@ class Meter:
         self.evaluate_seconds = 0.0
         self.energy_joules: float | None = None
         self.group = 1
+        self.sharing = 1
         self.captured = False
         self.way: str | None = None
         self.limit = limit
         self._device = device
-        self._sharing = 1
         self._metered = 0.0
         self._pace = (0.0, 0.0)
 
@@ -53,7 +54,7 @@ class Meter:
             steps: How many there were.
             at_tick: Whether the GPU's power is read now, for all seconds since the last reading.
         """
-        self.group, self._sharing = max(self.group, result.group), result.group
+        self.group, self.sharing = max(self.group, result.group), result.group
         self.captured = self.captured or result.captured
         self.way = result.way
         self.train_seconds += result.seconds
@@ -77,7 +78,7 @@ class Meter:
             since: The time.
             shared: Whether it is training, of which trials that train together have a share each.
         """
-        more = (time.perf_counter() - since) / (self._sharing if shared else 1)
+        more = (time.perf_counter() - since) / (self.sharing if shared else 1)
         return self.limit is not None and self.train_seconds + self.evaluate_seconds + more > self.limit
 
     def state_dict(self) -> dict[str, object]:

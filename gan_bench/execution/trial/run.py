@@ -128,7 +128,7 @@ class _TrialRun:
         self.trial, self.config, self.directory = trial, trial.config, directory
         self.context, self.listener = context, listener
         self.meter = Meter(context.device, time_limit)
-        self.checkpointer = Checkpointer(trial, self.directory, self._progress)
+        self.checkpointer = Checkpointer(trial, self.directory, self._progress, lambda: self.meter.sharing)
         self.engine: Engine | None = None
         self.evaluator: Evaluator | None = None
         self.scores: list[tuple[int, dict[str, float | None]]] = []
