@@ -71,9 +71,22 @@ class TrainState:
         )
 
     def follow(self) -> None:
-        """Let the moving average follow G, which has just stepped."""
-        if self.average is not None:
-            self.average.update_parameters(self.generator)
+        """Let the moving average follow G, which has just stepped.
+
+        As ``update_parameters`` does it, which copies its counter to the device in every step, and so waits for it.
+        """
+        average = self.average
+        if average is None:
+            return
+        if not average.n_averaged:  # on the CPU
+            average.update_parameters(self.generator)
+            return
+        own, followed = ([p.detach() for p in network.parameters()] for network in (average.module, self.generator))
+        assert average.multi_avg_fn is not None  # noqa: S101 - start gave it one
+        average.multi_avg_fn(own, followed, average.n_averaged)
+        for buffer, source in zip(average.module.buffers(), self.generator.buffers(), strict=True):
+            buffer.detach().copy_(source.detach())
+        average.n_averaged += 1
 
     def reserve(self, steps: int) -> None:
         """Make room for the statistics of an epoch of so many steps."""

@@ -12,6 +12,7 @@ import torch
 from support.engines import CPU, apart, engines, fake_capture, members, tensors, train, train_together
 from support.trials import config_of
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gan_bench.config.trial import LATER_DEFAULTS
 from gan_bench.models.losses import LOSSES
@@ -229,6 +230,40 @@ def test_the_moving_average_is_the_sum_it_stands_for():
         torch.testing.assert_close(average, wanted, rtol=0, atol=1e-12)
     buffers = zip(engine.state.average.module.buffers(), engine.state.generator.buffers(), strict=True)
     assert all(torch.equal(a, b) for a, b in buffers)
+
+
+class Calls(TorchDispatchMode):
+    """Notes the operations that are done."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, call, types, given=(), named=None):
+        self.names.append(call.__name__)
+        return call(*given, **(named or {}))
+
+
+def test_the_moving_average_copies_nothing_to_the_device_in_every_step():
+    """A counter on the CPU that a device is given makes a GPU wait for all that it was told to do before."""
+    state = TrainState.start(config_of("mnist-dcgan", ema_decay=0.9), torch.device("meta"))
+    state.follow()
+    with Calls() as calls:
+        state.follow()
+    assert state.average.n_averaged == 2
+    assert calls.names
+    assert "_to_copy.default" not in calls.names
+
+
+@pytest.mark.parametrize("name", ["mnist-mlp-z100", "mnist-dcgan"])
+def test_the_moving_average_is_pytorch_s_to_the_bit(name):
+    (engine,) = engines(name, (FastEngine,), torch.float32, ema_decay=0.9)
+    wanted = copy.deepcopy(engine.state.average)
+    for _ in range(4):
+        train(engine, 1)
+        wanted.update_parameters(engine.state.generator)
+    for ours, theirs in zip(*(list(tensors(a.state_dict())) for a in (engine.state.average, wanted)), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_spectral_norm_holds_every_layer_at_one():
