@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import threading
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -555,11 +556,12 @@ def test_a_recording_that_fails_ends_for_the_allocator_too(monkeypatch):
         raise RuntimeError("operation failed due to a previous error during capture")
 
     for name, stand_in in {
-        "Stream": lambda: own, "current_stream": lambda: usual, "stream": lambda _: contextlib.nullcontext(),
+        "Stream": lambda _: own, "current_stream": lambda: usual, "stream": lambda _: contextlib.nullcontext(),
         "CUDAGraph": SimpleNamespace, "graph_pool_handle": lambda: (0, 7), "graph": graph, "current_device": lambda: 1,
         "set_stream": lambda stream: done.append(stream.name),
     }.items():  # fmt: skip
         monkeypatch.setattr(torch.cuda, name, stand_in)
+    monkeypatch.setattr(ways, "_streams", {})
     for name in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
         monkeypatch.setattr(torch._C, name, lambda *given, name=name: done.append((name, *given)), raising=False)
     with pytest.raises(RuntimeError, match="during capture"):
@@ -568,3 +570,32 @@ def test_a_recording_that_fails_ends_for_the_allocator_too(monkeypatch):
         ((0, 7), "own", "thread_local"), "usual",
         ("_cuda_endAllocateToPool", 1, (0, 7)), ("_cuda_releasePool", 1, (0, 7)),
     ]  # fmt: skip
+    assert not ways._streams  # its own may not have left the recording
+
+
+def test_recordings_and_branches_of_a_thread_use_the_same_streams_again(monkeypatch):
+    """For each new stream PyTorch keeps a workspace of cuBLAS for good."""
+    made = []
+
+    def stream(device=1):
+        made.append(SimpleNamespace(device=device, wait_stream=lambda _: None))
+        return made[-1]
+
+    for name, stand_in in {
+        "Stream": stream, "current_stream": lambda: SimpleNamespace(wait_stream=lambda _: None),
+        "stream": lambda _: contextlib.nullcontext(), "CUDAGraph": lambda: SimpleNamespace(replay=None),
+        "graph_pool_handle": lambda: (0, 7), "graph": lambda *_, **__: contextlib.nullcontext(),
+        "current_device": lambda: 1,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    monkeypatch.setattr(ways, "_streams", {}, raising=False)
+    member = SimpleNamespace(step=lambda *, anew: None, images=SimpleNamespace(device=torch.device("cuda", 1)))
+    for count in (2, 3):
+        groups.cuda_capture(lambda: None)
+        branches = ways._Branches([member] * count)
+        assert len(set(map(id, branches._streams))) == count
+    assert [each.device for each in made] == [1] * 4
+    other = threading.Thread(target=groups.cuda_capture, args=(lambda: None,))
+    other.start()
+    other.join()
+    assert len(made) == 5  # what one thread records is no part of another's graph

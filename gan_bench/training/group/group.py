@@ -29,7 +29,7 @@ from gan_bench.training.draws import EpochDraws
 from gan_bench.training.engine import normalise
 from gan_bench.training.fast.engine import Body, Capture, FastEngine
 from gan_bench.training.group.stacked import biases_before_norm, can_stack
-from gan_bench.training.group.ways import GAIN, GAIN_ALONE, Step, make_step, ways
+from gan_bench.training.group.ways import GAIN, GAIN_ALONE, RECORDING, Step, forget_streams, make_step, stream_of, ways
 from gan_bench.training.precision import tf32_flags
 from gan_bench.training.state import TrainState
 from gan_bench.training.step import Batch
@@ -62,20 +62,21 @@ _CHOSEN: dict[tuple[object, ...], dict[int, str]] = {}
 def cuda_capture(body: Body) -> Body:
     """Record an iteration as a CUDA graph, after some that let libraries choose and allocate what they need."""
     gc.collect()  # an unused graph must not be freed while another is recorded
-    stream, current = torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
-    stream.wait_stream(current)
-    with torch.cuda.stream(stream):
+    own, current = stream_of(torch.cuda.current_device(), RECORDING), torch.cuda.current_stream()
+    own.wait_stream(current)
+    with torch.cuda.stream(own):
         for _ in range(WARM_UP):
             body()
-    current.wait_stream(stream)
+    current.wait_stream(own)
     graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
     try:
         # torch's own stream for recording is made once, on the first card that a process uses
-        with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, pool=pool, stream=own, capture_error_mode="thread_local"):
             body()
     except BaseException:
         torch.cuda.set_stream(current)
         _end_recording(pool)
+        forget_streams()
         raise
     replay: Body = graph.replay
     return replay

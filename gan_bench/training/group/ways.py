@@ -8,6 +8,7 @@ and the first way stays unless another one is clearly faster. What was found hol
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -40,6 +41,30 @@ ASKED = "GAN_BENCH_KERNELS"
 process rather than the rehearsal."""
 STREAMS = 16
 """Branches of a graph that may run beside each other; on an H200 32 were slower than 16."""
+RECORDING = -1
+"""The stream that graphs are recorded on; those of branches are counted from 0."""
+_streams: dict[tuple[int, int, int], torch.cuda.Stream] = {}
+
+
+def stream_of(device: int, number: int) -> torch.cuda.Stream:
+    """Return a stream of this thread, the same whenever it is asked for.
+
+    PyTorch keeps a workspace of cuBLAS, of up to 32 MiB, for every stream that a thread multiplied matrices on, for
+    good. It cannot be given back: graphs that were recorded there write to it.
+
+    Args:
+        device: Index of the GPU.
+        number: Which one.
+    """
+    key = threading.get_ident(), device, number
+    found = _streams.get(key) or torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    _streams[key] = found
+    return found
+
+
+def forget_streams() -> None:
+    """Take new streams from now on: one that a recording failed on may not leave it."""
+    _streams.clear()
 
 
 def ways(members: Sequence[FastEngine], device: torch.device) -> list[str]:
@@ -97,7 +122,7 @@ class _Branches:
         device = members[0].images.device
         several = device.type == "cuda" and len(members) > 1
         count = min(len(members), STREAMS) if several else 0
-        self._streams = [torch.cuda.Stream(device) for _ in range(count)]  # type: ignore[no-untyped-call]
+        self._streams = [stream_of(device.index, number) for number in range(count)]
 
     def __call__(self, batch: Batch) -> Tensor:
         """Train every trial on its batch."""
