@@ -64,6 +64,10 @@ def writing(out: Path, instead: str) -> Iterator[None]:
         raise UserError(f"{out} cannot be written ({error.strerror}); choose {instead} with --out") from None
 
 
+class DeviceError(UserError):
+    """A device does not exist, or it cannot be used."""
+
+
 class DataError(UserError):
     """A dataset is missing, damaged or too small for what is asked of it."""
 

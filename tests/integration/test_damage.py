@@ -20,7 +20,7 @@ import torch
 from support.commands import HANG, gan_bench, python_code
 from support.needs import SLOW, slow
 from support.records import bits, edit
-from support.runs import context, decision_on, is_finished, run, sites, stop_after, train, train_in_processes
+from support.runs import READY, context, decision_on, is_finished, run, sites, stop_after, train, train_in_processes
 from support.suites import train_small
 from support.trials import digits_trial
 
@@ -359,14 +359,9 @@ def test_a_worker_that_dies_before_it_begins_leaves_the_end_of_an_earlier_run(fi
     """It reads images then, which take memory, and may be away: every finished trial of a suite had "failed"."""
     results, trial, directory = finished
     policy = Policy().fresh(results, [trial]) if asked == "afresh" else Policy()
-    before, real = bits(directory), worker_pool.spawn
-
-    def spawn_and_kill(*arguments):
-        process, events = real(*arguments)
-        process.kill()
-        return process, events
-
-    monkeypatch.setattr(worker_pool, "spawn", spawn_and_kill)
+    before, real = bits(directory), subprocess.Popen
+    dies = [sys.executable, "-c", f"{READY}os.kill(os.getpid(), 9)"]
+    monkeypatch.setattr(worker_pool.subprocess, "Popen", lambda _, **options: real(dies, **options))
     record = train_in_processes(results, [trial], context(), ignore, policy, sites("cpu")).records[trial.id]
     assert (record.status, record.failure) == (Status.FAILED, Failure.CRASH)
     assert "killed by SIGKILL" in record.reason
@@ -402,10 +397,10 @@ def test_a_run_whose_workers_die_early_fails_though_earlier_records_stay(tmp_pat
     (record,) = (tmp_path / "r").glob("quickstart/*/record.json")
     before = record.read_bytes()
     done = python_code(STARTING, tmp_path, *words, "--executor", "processes", "--workers", "1", "--fresh")
-    assert done.returncode == 1, done.stdout
-    end = "".join(done.stdout.splitlines()[-40:])
-    assert "failed: the worker process was killed by SIGKILL" in end
-    assert "its earlier record stays as it was" in " ".join(done.stdout.split())
+    assert done.returncode == 2, done.stdout
+    said = " ".join(done.stderr.split())
+    assert "no trial runs in a worker on cpu: the worker process was killed by SIGKILL" in said
+    assert "no other worker is left, and the same command continues" in said
     assert record.read_bytes() == before
 
 
@@ -527,7 +522,7 @@ def test_a_worker_that_dies_before_it_replaces_an_end_does_not_report_it(finishe
     edit(directory.environment, data_sha256="0" * 64)
     writer.finish(directory, run_record(directory))
     real = subprocess.Popen
-    dies = [sys.executable, "-c", "import sys; sys.stdin.readline(); sys.exit(3)"]
+    dies = [sys.executable, "-c", f"{READY}sys.exit(3)"]
     monkeypatch.setattr(worker_pool.subprocess, "Popen", lambda _, **options: real(dies, **options))
     pool = sites("cpu")
     (record,) = train_in_processes(results, [trial], context(), ignore, Policy(), pool).records.values()

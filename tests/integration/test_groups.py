@@ -393,6 +393,9 @@ class InThisProcess:
     def __init__(self, site, work, listening):
         self.work = work
 
+    def start(self, stop):
+        pass
+
     def run(self, trials, stop):
         done = train(self.work.results, trials, context(), self.work.listener, sizes=lambda _: len(trials))
         return {trial.id: done.records[trial.id] for trial in trials}

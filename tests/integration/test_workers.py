@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 import torch
 from support import warm
 from support.records import edit
-from support.runs import context, run, sites, stop_after, train, train_in_processes
+from support.runs import READY, context, run, sites, stop_after, train, train_in_processes
 from support.suites import train_small
 from support.trials import digits_trial
 
@@ -24,10 +25,10 @@ from gan_bench import bench
 from gan_bench.bench import ThisMachine, prepare
 from gan_bench.config.image_folder import DataRoot, ImageFolder, Transform
 from gan_bench.core.channel import spawn
+from gan_bench.core.errors import UserError
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.events import Scored, ignore
 from gan_bench.execution.workers import pool as worker_pool
-from gan_bench.execution.workers import work
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Failure, Status
@@ -112,11 +113,32 @@ def test_children_look_for_modules_where_their_parent_does_in_its_order(tmp_path
     assert (found["argv"][1:], found["named"], found["uuid"]) == (["one", "two"], "__main__", True)
 
 
+@pytest.mark.usefixtures("forked_children")
+def test_a_worker_on_a_device_that_cannot_be_used_takes_no_trials(tmp_path):
+    """It ended at once, was handed the next trial, and had failed most of a suite while others trained one each."""
+    trials = [digits_trial(seed) for seed in range(3)]
+    there = sites("cpu", "cuda:99")
+    with pytest.warns(RuntimeWarning, match=r"in a worker on cuda:99: .*cuda.*; the run continues without it"):
+        records = train_in_processes(tmp_path, trials, context(), ignore, Policy(), there).records
+    assert [record.status for record in records.values()] == [Status.DONE] * 3
+
+
+def test_without_a_worker_that_is_ready_no_trial_fails(tmp_path, monkeypatch):
+    real = subprocess.Popen
+    dies = [sys.executable, "-c", "import sys; sys.exit('CUDA error: CUDA-capable device(s) is/are busy')"]
+    monkeypatch.setattr(worker_pool.subprocess, "Popen", lambda _, **options: real(dies, **options))
+    said = r"on cpu: .* with code 1: CUDA error: .* busy; no other worker is left, and the same command continues$"
+    with pytest.raises(UserError, match=said):
+        train_in_processes(tmp_path, [digits_trial()], context(), ignore, Policy(), ONE)
+    assert not list(tmp_path.glob("*/*/*.json"))
+    assert not worker_pool._living
+
+
 def test_a_worker_that_does_not_stop_at_its_time_limit_is_killed(tmp_path, monkeypatch):
     real = subprocess.Popen
-    hangs = [sys.executable, "-c", "import sys, time; sys.stdin.readline(); time.sleep(60)"]
+    hangs = [sys.executable, "-c", f"{READY}time.sleep(60)"]
     monkeypatch.setattr(worker_pool.subprocess, "Popen", lambda _, **options: real(hangs, **options))
-    monkeypatch.setattr(work, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(worker_pool, "seconds_allowed", lambda _, trials: 0.0 if trials else math.inf)
     policy = Policy(time_limit=1e-6)
     (record,) = train_in_processes(tmp_path, [digits_trial()], context(), ignore, policy, ONE).records.values()
     assert (record.status, record.failure) == (Status.FAILED, Failure.TIMEOUT)

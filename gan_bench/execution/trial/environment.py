@@ -21,7 +21,7 @@ import torch
 
 from gan_bench.config.trial import Precision
 from gan_bench.core import __version__
-from gan_bench.core.errors import UserError
+from gan_bench.core.errors import DeviceError, UserError
 from gan_bench.core.shared_settings import Shared
 from gan_bench.core.text import as_typed
 from gan_bench.core.torch_settings import PYTORCHS, process_settings_kept, tf32
@@ -37,7 +37,7 @@ def choose_device(name: str) -> torch.device:
     """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` into a device that exists.
 
     Raises:
-        UserError: It does not exist.
+        DeviceError: It does not exist.
     """
     if name == "auto":
         return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
@@ -50,10 +50,10 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cpu":
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise UserError("--device cuda was asked for, but torch sees no CUDA device; use --device cpu or auto")
+        raise DeviceError("--device cuda was asked for, but torch sees no CUDA device; use --device cpu or auto")
     index = device.index or 0
     if index >= torch.cuda.device_count():
-        raise UserError(f"{name} does not exist; torch sees cuda:0 to cuda:{torch.cuda.device_count() - 1}")
+        raise DeviceError(f"{name} does not exist; torch sees cuda:0 to cuda:{torch.cuda.device_count() - 1}")
     return torch.device("cuda", index)
 
 

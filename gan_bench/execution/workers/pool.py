@@ -10,6 +10,8 @@ import subprocess
 import tempfile
 import threading
 import time
+import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
@@ -17,6 +19,7 @@ from typing import IO
 
 from gan_bench.config.trial import Trial
 from gan_bench.core.channel import spawn
+from gan_bench.core.errors import UserError
 from gan_bench.execution.trial.claim import Claim
 from gan_bench.execution.workers.job import EventInbox, Job, Site
 from gan_bench.execution.workers.work import Results, Work, seconds_allowed, write_lost
@@ -49,13 +52,26 @@ class Worker:
     """
 
     def __init__(self, site: Site, work: Work, listening: threading.Lock) -> None:
-        self._site, self._work, self._listening = site, work, listening
+        self.site, self._work, self._listening = site, work, listening
         self._process: subprocess.Popen[str] | None = None
         self._events: IO[str] | None = None
+        self._late = False
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - of one process after the other, closed with the last
 
+    def start(self, stop: Callable[[], bool]) -> str | None:
+        """Start the process where none lives, and wait until its device is ready, by a job without trials.
+
+        Returns:
+            Why it is not ready; None where it takes trials.
+        """
+        if self._process is not None and self._process.poll() is None:
+            return None
+        self.close()
+        self._spawn()
+        return self._carry(EventInbox((), self._work.listener), (), stop)
+
     def run(self, trials: Sequence[Trial], stop: Callable[[], bool]) -> dict[str, Claim]:
-        """Have a job carried out.
+        """Have a job carried out by the process that was started.
 
         Args:
             trials: What to run; several train together.
@@ -64,18 +80,11 @@ class Worker:
         Returns:
             What came of every claim, by trial id; for trials of a worker that died, what says so.
         """
-        process, work = self._started_process(), self._work
-        job = Job(trials=tuple(trials), results=work.results.resolve(), site=self._site, policy=work.policy)
-        inbox, late = EventInbox(trials, work.listener), threading.Event()
-        whole = False
-        try:
-            whole = self._send_and_read(job, process, inbox, stop, late)
-        finally:
-            if not whole:
-                self.close()
+        inbox = EventInbox(trials, self._work.listener)
+        loss = self._carry(inbox, trials, stop)
         for trial in trials:
             if trial.id not in inbox.claims:
-                claim = write_lost(work, trial, None if late.is_set() else self._why(process))
+                claim = write_lost(self._work, trial, None if self._late else loss)
                 with self._listening:
                     inbox.note(trial, claim)
         ends = [claim for claim in inbox.claims.values() if isinstance(claim, TrialRecord)]
@@ -83,15 +92,27 @@ class Worker:
             self.close()
         return inbox.claims
 
+    def _carry(self, inbox: EventInbox, trials: Sequence[Trial], stop: Callable[[], bool]) -> str | None:
+        """Have a job carried out; return why the process ended before, or None."""
+        process, work = self._process, self._work
+        assert process is not None  # noqa: S101 - it was started
+        job = Job(trials=tuple(trials), results=work.results.resolve(), site=self.site, policy=work.policy)
+        whole = self._late = False
+        try:
+            whole = self._send_and_read(job, process, inbox, stop)
+        finally:
+            if not whole:
+                self.close()
+        return None if whole else self._why(process)
+
     def _send_and_read(
         self,
         job: Job,
         process: subprocess.Popen[str],
         inbox: EventInbox,
         stop: Callable[[], bool],
-        late: threading.Event,
     ) -> bool:
-        """Send a job and take in what comes back of it; ``late`` is set where it is killed for being past its limit.
+        """Send a job and take in what comes back of it; note where it is killed for being past its limit.
 
         Returns:
             Whether it came to its end; False when the process ended before.
@@ -107,7 +128,7 @@ class Worker:
                     with contextlib.suppress(OSError, ValueError):
                         process.stdin.close()  # type: ignore[union-attr]
                 if time.monotonic() > until:
-                    late.set()
+                    self._late = True
                     process.kill()
 
         watching = threading.Thread(target=watch, daemon=True)
@@ -150,23 +171,20 @@ class Worker:
         self.close()
         self._errors.close()
 
-    def _started_process(self) -> subprocess.Popen[str]:
-        """Return the process, started if there is none that lives."""
-        if self._process is not None and self._process.poll() is None:
-            return self._process
-        self.close()
+    def _spawn(self) -> None:
         environment = {**os.environ}
-        if self._site.threads:
-            environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(self._site.threads))
+        if self.site.threads:
+            environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(self.site.threads))
         self._errors.seek(0)
         self._errors.truncate()
         self._process, self._events = spawn("gan_bench.execution.workers.worker", (), self._errors, environment)
         _living.add(self._process)
-        return self._process
 
     def _why(self, process: subprocess.Popen[str]) -> str:
         """Return why a process ended before its job."""
         code = process.wait()
+        if self._late:
+            return "the worker process did not answer in time and was killed"
         if code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
             hint = "; memory may have run out" if -code == signal.SIGKILL else ""
@@ -182,40 +200,87 @@ class Worker:
 def run_processes(work: Work, sites: Sequence[Site]) -> Results:
     """Run trials in worker processes, one job at a time in each; a lost process loses the job it had.
 
+    A worker whose process does not get ready, as on a GPU that another process has taken, takes no trials.
     On GPUs the longest goes first, so that none is waited for in the end.
 
     Args:
         work: What to run.
         sites: Where, a worker each.
+
+    Raises:
+        UserError: No worker is left; what was not begun stays to do.
     """
-    into, lock, failed = Results(work), threading.Lock(), threading.Event()
-    workers = [Worker(site, work, lock) for site in sites]
-
-    def stop() -> bool:
-        return work.stop() or failed.is_set()
-
-    def share(worker: Worker, groups: Iterator[list[Trial]]) -> None:
-        """Hand a worker groups of trials until none is left or a stop is asked for."""
-        while not stop() and not into.enough():
-            with lock:
-                group = next(groups, None)
-            if group is None:
-                return
-            claims = worker.run(group, stop)
-            with lock:
-                for trial in group:
-                    into.note(trial, claims[trial.id])
-
+    into = Results(work)
+    pool = _Pool(into, sites)
     try:
         for groups in into.rounds(work.stop):
             if sites[0].device != "cpu":
                 groups.sort(key=lambda group: sum(map(work.seconds, group)), reverse=True)
-            shared = into.left_of(groups)
-            _in_threads([partial(share, worker, shared) for worker in workers], failed)
+            pool.carry(groups)
     finally:
-        for worker in workers:
-            worker.dismiss()
+        pool.close()
     return into
+
+
+class _Pool:
+    """Workers that share trials, a thread for each.
+
+    Args:
+        into: What is run, and what becomes of it.
+        sites: Where the workers run.
+    """
+
+    def __init__(self, into: Results, sites: Sequence[Site]) -> None:
+        self._into, self._work = into, into.work
+        self._lock, self._failed = threading.Lock(), threading.Event()
+        self._workers = [Worker(site, into.work, self._lock) for site in sites]
+        self._waiting = deque[list[Trial]]()
+
+    def carry(self, groups: Sequence[list[Trial]]) -> None:
+        """Carry groups to their ends, unless a stop is asked for."""
+        self._waiting.extend(groups)
+        shared = self._into.left_of(self._waiting.popleft() for _ in groups)
+        _in_threads([partial(self._share, worker, shared) for worker in self._workers], self._failed)
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._workers:
+            worker.dismiss()
+
+    def _stop(self) -> bool:
+        return self._work.stop() or self._failed.is_set()
+
+    def _share(self, worker: Worker, groups: Iterator[list[Trial]]) -> None:
+        """Hand a worker groups of trials until none is left or a stop is asked for."""
+        while self._waiting and not self._stop() and not self._into.enough():
+            why = worker.start(self._stop)
+            if self._stop():
+                return
+            if why:
+                self._leave_out(worker, why)
+                return
+            with self._lock:
+                group = next(groups, None)
+            if group is None:
+                return
+            claims = worker.run(group, self._stop)
+            with self._lock:
+                for trial in group:
+                    self._into.note(trial, claims[trial.id])
+
+    def _leave_out(self, worker: Worker, why: str) -> None:
+        """Run without a worker that is not ready.
+
+        Raises:
+            UserError: It was the last one.
+        """
+        worker.dismiss()
+        text = f"no trial runs in a worker on {worker.site.device}: {why}"
+        with self._lock:
+            self._workers.remove(worker)
+            if not self._workers:
+                raise UserError(f"{text}; no other worker is left, and the same command continues")
+            warnings.warn(f"{text}; the run continues without it", RuntimeWarning, stacklevel=2)
 
 
 def _in_threads(tasks: Sequence[Callable[[], None]], failed: threading.Event) -> None:

@@ -52,6 +52,24 @@ def run_job(job: Job, context: RunContext, send: Send) -> None:
     schedule(claimed(trial) for trial in job.trials)
 
 
+def context_of(job: Job, contexts: Contexts, send: Send) -> RunContext | None:
+    """Return where a job runs; None where images or plug-ins are away or changed, and none of its trials begins."""
+    from gan_bench.core.errors import DeviceError, UserError
+    from gan_bench.execution.trial.run import blocked
+    from gan_bench.execution.workers.job import claim_to_json
+
+    try:
+        return contexts.of(job.site)
+    except DeviceError as error:  # this process is of no use; a worker elsewhere may be
+        sys.stderr.write(f"{error}\n")
+        sys.stderr.flush()
+        os._exit(1)
+    except UserError as error:
+        for trial in job.trials:
+            send("claimed", trial=trial.id, claim=claim_to_json(blocked(str(error))))
+    return None
+
+
 def main() -> None:
     """Carry out the jobs on standard input until it closes."""
     gc.set_threshold(GARBAGE_THRESHOLD)
@@ -80,18 +98,11 @@ def main() -> None:
     warnings.showwarning = lambda message, *_: send("warning", text=str(message))
     contexts: Contexts | None = None
     while line := jobs.get():
-        from gan_bench.core.errors import UserError
-        from gan_bench.execution.trial.run import blocked
-        from gan_bench.execution.workers.job import Contexts, Job, claim_to_json
+        from gan_bench.execution.workers.job import Contexts, Job
 
         contexts = contexts or Contexts(asked.is_set)
         job = Job.from_json(line)
-        try:
-            context = contexts.of(job.site)
-        except UserError as error:  # images or plug-ins are away or changed: none of its trials begins
-            for trial in job.trials:
-                send("claimed", trial=trial.id, claim=claim_to_json(blocked(str(error))))
-        else:
+        if context := context_of(job, contexts, send):
             run_job(job, context, send)
         send("job_done")
     os._exit(0)  # the reading thread may sit in a read
