@@ -31,7 +31,7 @@ from gan_bench.execution.trial.events import Scored, ignore
 from gan_bench.execution.workers import pool as worker_pool
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.reader import read_trial
-from gan_bench.records.record import Failure, Status
+from gan_bench.records.record import Failure, Status, TrialRecord
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.announcement import announce_work
 from gan_bench.terminal.console import console
@@ -132,6 +132,30 @@ def test_without_a_worker_that_is_ready_no_trial_fails(tmp_path, monkeypatch):
         train_in_processes(tmp_path, [digits_trial()], context(), ignore, Policy(), ONE)
     assert not list(tmp_path.glob("*/*/*.json"))
     assert not worker_pool._living
+
+
+CRASHES = """
+import json, os, sys
+channel = os.fdopen(int(os.environ["GAN_BENCH_CHANNEL"]), "w")
+for line in sys.stdin:
+    for trial in json.loads(line)["trials"]:
+        ids, came = {ids}, {{"claim": {{"record": {record}}}}}
+        print(json.dumps({{"event": "claimed", "trial": ids[trial["config"]["seed"]], **came}}), file=channel)
+    print('{{"event": "job_done"}}', file=channel, flush=True)
+"""
+
+
+@pytest.mark.parametrize(("device", "processes"), [("cpu", 1), ("cuda:0", 2)])
+def test_a_trial_that_crashes_on_a_gpu_ends_the_process(tmp_path, monkeypatch, started, device, processes):
+    """After an illegal access every call of CUDA in a process fails, and every later trial had failed with it."""
+    counted = subprocess.Popen
+    trials = [digits_trial(seed) for seed in (0, 1)]
+    record = TrialRecord(status=Status.FAILED, failure=Failure.CRASH, reason="CUDA error").to_json()
+    crashes = [sys.executable, "-c", CRASHES.format(ids=[trial.id for trial in trials], record=record)]
+    monkeypatch.setattr(worker_pool.subprocess, "Popen", lambda _, **options: counted(crashes, **options))
+    records = train_in_processes(tmp_path, trials, context(), ignore, Policy(), sites(device)).records
+    assert [record.failure for record in records.values()] == [Failure.CRASH] * 2
+    assert len(started) == processes
 
 
 def test_a_worker_that_does_not_stop_at_its_time_limit_is_killed(tmp_path, monkeypatch):

@@ -87,8 +87,9 @@ class Worker:
                 claim = write_lost(self._work, trial, None if self._late else loss)
                 with self._listening:
                     inbox.note(trial, claim)
-        ends = [claim for claim in inbox.claims.values() if isinstance(claim, TrialRecord)]
-        if any(end.failure is Failure.OUT_OF_MEMORY for end in ends):  # its memory may be in pieces
+        failures = {claim.failure for claim in inbox.claims.values() if isinstance(claim, TrialRecord)}
+        is_broken = Failure.CRASH in failures and self.site.device != "cpu"  # most errors of CUDA stay
+        if Failure.OUT_OF_MEMORY in failures or is_broken:  # its memory may be in pieces
             self.close()
         return inbox.claims
 
