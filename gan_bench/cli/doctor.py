@@ -15,7 +15,7 @@ import typer
 
 from gan_bench.cli.options import AllowPlugins, Data, Results
 from gan_bench.config.image_folder import data_root
-from gan_bench.core.errors import UserError
+from gan_bench.core.errors import DeviceError, UserError
 from gan_bench.core.text import plural
 from gan_bench.terminal.console import console
 
@@ -75,7 +75,11 @@ def examine(
     from gan_bench.execution.trial.environment import choose_device, describe_environment
     from gan_bench.metrics.extractors import EXTRACTORS
 
-    device = choose_device("auto")
+    fault = None
+    try:
+        device = choose_device("auto")
+    except DeviceError as error:
+        device, fault = torch.device("cpu"), str(error)
     facts = describe_environment(device, "reference")
     if suite:
         needs = _needs(suite, data, device, allow_plugins=allow_plugins)
@@ -84,9 +88,8 @@ def examine(
         needs = chain(datasets, (_extractor(name, is_needed=False) for name in EXTRACTORS))
     yield Finding(f"gan_bench {facts['gan_bench']}, Python {facts['python']}, {facts['platform']}")
     yield Finding("libraries: " + ", ".join(f"{name} {version}" for name, version in facts["libraries"].items()))
-    yield Finding(
-        f"device: {facts['device']} ({facts['device_name']}), {plural(torch.get_num_threads(), 'CPU thread')}"
-    )
+    here = f"{facts['device']} ({facts['device_name']}), {plural(torch.get_num_threads(), 'CPU thread')}"
+    yield Finding(f"device: {fault or here}", fatal=fault is not None)
     yield from needs
     yield _space(results)
 

@@ -19,10 +19,11 @@ from support.trials import config_of, digits_trial
 from torch import nn
 
 import gan_bench as gb
+from gan_bench.cli import doctor
 from gan_bench.cli.describe import present
 from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.trial import EvaluationConfig, Trial
-from gan_bench.core.errors import DataError, UserError
+from gan_bench.core.errors import DataError, DeviceError, UserError
 from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.data.datasets import DATASETS
 from gan_bench.execution.preflight import estimate as module
@@ -518,3 +519,49 @@ def test_lazy_layers_are_refused_with_a_remedy():
     )
     with pytest.raises(UserError, match=r"a lazy pair.*lazy layers.*nn\.Linear\(784, 256\)"):
         fingerprint(lazy, 4)
+
+
+# ------------------------------------------------------------------------------------- GPUs that cannot be used
+
+NO_KERNEL = "CUDA error: no kernel image is available for execution on the device"
+UNUSABLE = rf"cannot be used \(AcceleratorError: {NO_KERNEL}\); free or repair it, or use --device cpu$"
+
+
+def fail(*_, **__):
+    raise torch.AcceleratorError(f"{NO_KERNEL}\nCUDA kernel errors might be reported later")
+
+
+@pytest.fixture
+def broken_gpu(monkeypatch):
+    """A GPU where every call of CUDA fails, as one that is full or too old for this PyTorch."""
+    real = torch.ones
+
+    def ones(*size, device=None, **options):
+        return fail() if str(device).startswith("cuda") else real(*size, device=device, **options)
+
+    monkeypatch.setattr(torch, "ones", ones)
+    for name, answer in (("is_available", lambda: True), ("device_count", lambda: 1), ("current_device", fail)):
+        monkeypatch.setattr(torch.cuda, name, answer)
+
+
+@pytest.mark.usefixtures("broken_gpu")
+@pytest.mark.parametrize("name", ["auto", "cuda", "cuda:0"])
+def test_a_gpu_that_cannot_be_used_is_named(name):
+    """It was found when the first trial was measured, or first asked for, by a traceback."""
+    with pytest.raises(DeviceError, match=f"^cuda.*{UNUSABLE}"):
+        environment.choose_device(name)
+    assert environment.choose_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.usefixtures("broken_gpu")
+def test_a_doctor_sees_a_gpu_that_cannot_be_used(tmp_path):
+    found = list(doctor.examine(DataRoot(tmp_path, given=True), tmp_path, "digits"))
+    (line,) = [each.line for each in found if each.fatal]
+    assert re.search(f"^device: cuda {UNUSABLE}", line)
+    assert "dataset digits: ready" in [each.line for each in found]
+
+
+def test_a_gpu_that_fails_while_it_is_measured_is_named(monkeypatch):
+    monkeypatch.setattr(module, "_seconds_per_image", fail)
+    with pytest.raises(DeviceError, match=UNUSABLE):
+        estimate([digits_trial()], context())

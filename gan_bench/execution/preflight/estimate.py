@@ -20,6 +20,7 @@ from gan_bench.core.sources import calling
 from gan_bench.core.text import trained_parts
 from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.environment import unusable
 from gan_bench.execution.workers.job import group_trials, shape_key
 from gan_bench.metrics.evaluator import generated_chunks
 from gan_bench.metrics.extractors import EXTRACTORS
@@ -189,8 +190,8 @@ def _pace(trial: Trial, count: int, context: RunContext, group: int | None, at_a
     config, each = trial.config, -(-count // at_a_time)
     report_progress(f"measuring how fast {trained_parts(trial.setting)} trains and is scored here", 0.0)
     with _of_own_parts(config):
-        step = _unless_too_large(lambda: _seconds_per_step(config, context)) or 0.0
-    image = _unless_too_large(lambda: _seconds_per_image(config, context)) or 0.0
+        step = _unless_too_large(lambda: _seconds_per_step(config, context), context.device) or 0.0
+    image = _unless_too_large(lambda: _seconds_per_image(config, context), context.device) or 0.0
     measured, failed = {1: step}, False
     for size in sorted({min(size, each) for size in ((group,) if group else GROUPS[context.device.type])} - {1}):
         seconds = _seconds_per_group_step(config, context, size)
@@ -229,13 +230,20 @@ def group_size(measured: Mapping[int, float], count: int, at_a_time: int = 1) ->
     return best
 
 
-def _unless_too_large(measure: Callable[[], float]) -> float | None:
+def _unless_too_large(measure: Callable[[], float], device: torch.device) -> float | None:
+    """Measure on a device; None where memory runs out.
+
+    Raises:
+        DeviceError: The device cannot be used.
+    """
     try:
         return measure()
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return None
+        if is_out_of_memory(error):
+            return None
+        if isinstance(error, torch.AcceleratorError):
+            raise unusable(device, error) from error
+        raise
 
 
 def _of_own_parts(config: TrialConfig) -> AbstractContextManager[None]:

@@ -21,7 +21,7 @@ import torch
 
 from gan_bench.config.trial import Precision
 from gan_bench.core import __version__
-from gan_bench.core.errors import DeviceError, UserError
+from gan_bench.core.errors import DeviceError, UserError, brief
 from gan_bench.core.shared_settings import Shared
 from gan_bench.core.text import as_typed
 from gan_bench.core.torch_settings import PYTORCHS, process_settings_kept, tf32
@@ -34,13 +34,31 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` into a device that exists.
+    """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` into a device that exists and computes.
 
     Raises:
-        DeviceError: It does not exist.
+        DeviceError: It does not exist, or it cannot be used, as one that is full or too old for this PyTorch.
+        UserError: Its name is unknown.
     """
+    device = _named_device(name)
+    if device.type == "cpu":
+        return device
+    try:
+        torch.ones(1, device=device).item()  # one kernel
+        return torch.device("cuda", torch.cuda.current_device()) if device.index is None else device
+    except RuntimeError as error:
+        raise unusable(device, error) from error
+
+
+def unusable(device: torch.device, error: Exception) -> DeviceError:
+    """Return what says that a device cannot be used, and why."""
+    return DeviceError(f"{device} cannot be used ({brief(error)}); free or repair it, or use --device cpu")
+
+
+def _named_device(name: str) -> torch.device:
+    """Return the device of a name; of ``auto``, where there are any GPUs, the current one without its number."""
     if name == "auto":
-        return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
