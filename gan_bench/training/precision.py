@@ -7,24 +7,37 @@ from layer to layer is rounded too; weights, their gradients, batch-norm's stati
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import os
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
 
 from gan_bench.config.trial import Precision
-from gan_bench.core.torch_settings import Tf32, tf32, tf32_in_use
+from gan_bench.core.torch_settings import PYTORCHS, Tf32, tf32
 from gan_bench.training.step import Computed, GANPair, Network
 
 
 def tf32_of(precision: Precision) -> Tf32:
-    """Return where trials of a precision use TensorFloat-32, given PyTorch's flags as they are."""
-    return _BOTH if precision == "tf32" else tf32_in_use()
+    """Return where trials of a precision use TensorFloat-32, on a GPU that has it."""
+    return _BOTH if precision == "tf32" else PYTORCHS
+
+
+def tf32_on(device: torch.device, precision: Precision) -> Tf32:
+    """Return where a GPU uses TensorFloat-32 for trials of a precision.
+
+    None does before Ampere, nor where NVIDIA's libraries are told by a variable of the environment that none shall.
+    """
+    has_it = torch.cuda.get_device_capability(device) >= _AMPERE and os.environ.get("NVIDIA_TF32_OVERRIDE") != "0"
+    return tf32_of(precision) if has_it else Tf32(convolutions=False, products=False)
 
 
 def tf32_flags(precision: Precision) -> AbstractContextManager[None]:
-    """Set PyTorch's flags for steps of a precision. A CUDA graph keeps what it was recorded with."""
-    return tf32(_BOTH) if precision == "tf32" else nullcontext()
+    """Set PyTorch's flags for steps of a precision, whatever the user's environment or code has set.
+
+    A CUDA graph keeps what it was recorded with.
+    """
+    return tf32(tf32_of(precision))
 
 
 _BOTH = Tf32(convolutions=True, products=True)

@@ -15,6 +15,7 @@ from support.trials import config_of, digits_trial
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import make_plan
 from gan_bench.core.errors import UserError
+from gan_bench.core.torch_settings import Tf32, tf32, tf32_in_use
 from gan_bench.execution.trial.environment import describe_environment
 from gan_bench.execution.workers.job import shape_key
 from gan_bench.report.findings.factors import FACTORS
@@ -23,7 +24,7 @@ from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast.engine import FastEngine
 from gan_bench.training.group.group import AGREEMENT, Group
 from gan_bench.training.group.ways import BRANCHES, STACKED
-from gan_bench.training.precision import tf32_flags, tf32_of, why_not
+from gan_bench.training.precision import tf32_flags, why_not
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 ROUNDING = 2.0**-8
@@ -93,39 +94,58 @@ class Seen(ReferenceEngine):
     """Notes PyTorch's flags in every step."""
 
     def _update(self, batch, *, g_step):
-        self.flags = tf32_of("default")
+        self.flags = tf32_in_use()
         return super()._update(batch, g_step=g_step)
 
 
 @pytest.mark.parametrize(("precision", "products"), [("default", False), ("tf32", True), ("bf16", False)])
 def test_flags_hold_during_steps_alone(precision, products):
     (engine,) = engines("mnist-mlp-z100", (Seen,), precision=precision)
-    before = tf32_of("default")
+    before = tf32_in_use()
     assert not before.products
     train(engine, 1)
     assert engine.flags == (True, products)
-    assert tf32_of("default") == before
+    assert tf32_in_use() == before
 
     group = Group(members("mnist-mlp-z100", FastEngine, precision=precision), fake_capture)
     seen, made = [], group._make_step
-    group._make_step = lambda: seen.append(tf32_of("default").products) or made()
+    group._make_step = lambda: seen.append(tf32_in_use().products) or made()
     group.advance(1, lambda: False)
     assert products in seen  # the others are of snapshots, between two steps
-    assert tf32_of("default") == before
+    assert tf32_in_use() == before
+
+
+@pytest.mark.parametrize("precision", ["default", "bf16"])
+def test_what_the_environment_sets_is_no_trial_s(precision):
+    """``TORCH_ALLOW_TF32_CUBLAS_OVERRIDE`` let commands train in another precision under the same id."""
+    (engine,) = engines("mnist-mlp-z100", (Seen,), precision=precision)
+    with tf32(Tf32(convolutions=False, products=True)):
+        train(engine, 1)
+        assert tf32_in_use() == (False, True)
+    assert engine.flags == (True, False)
 
 
 def test_flags_are_put_back_after_a_fault():
-    before = tf32_of("default")
+    before = tf32_in_use()
     with pytest.raises(RuntimeError), tf32_flags("tf32"):
         raise RuntimeError
-    assert tf32_of("default") == before
+    assert tf32_in_use() == before
 
 
 def test_environment_says_what_was_rounded(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a card")
-    for precision, wanted in (("default", (True, False)), ("tf32", (True, True)), ("bf16", (True, False))):
+    def said(precision):
         found = describe_environment(CUDA, "fast", precision=precision)["determinism"]
-        assert (found["cudnn_tf32"], found["matmul_tf32"]) == wanted
+        return found["cudnn_tf32"], found["matmul_tf32"]
+
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a card")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    for precision, wanted in (("default", (True, False)), ("tf32", (True, True)), ("bf16", (True, False))):
+        assert said(precision) == wanted
+    with monkeypatch.context() as told:
+        told.setenv("NVIDIA_TF32_OVERRIDE", "0")
+        assert said("default") == (False, False)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert said("default") == (False, False)
     assert "cudnn_tf32" not in describe_environment(CPU, "fast")["determinism"]
 
 

@@ -27,7 +27,7 @@ from gan_bench.core.text import as_typed
 from gan_bench.core.torch_settings import PYTORCHS, process_settings_kept, tf32
 from gan_bench.records.earlier import Identity
 from gan_bench.records.schema import VERSION, EnvironmentFile
-from gan_bench.training.precision import tf32_of
+from gan_bench.training.precision import tf32_on
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Names of glibc's malloc.h."""
@@ -212,7 +212,10 @@ def describe_environment(
         precision: In which a trial's products are computed.
     """
     commit, dirty = _git()
-    flags = tf32_of(precision)  # what a GPU computes in TensorFloat-32 during training
+    rounded = {}
+    if device.type == "cuda":  # what it computes in TensorFloat-32 during training
+        flags = tf32_on(device, precision)
+        rounded = {"cudnn_tf32": flags.convolutions, "matmul_tf32": flags.products}
     return {
         "schema": VERSION,
         "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -236,7 +239,7 @@ def describe_environment(
             "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
             "flush_denormal": True,
-            **({"cudnn_tf32": flags.convolutions, "matmul_tf32": flags.products} if device.type == "cuda" else {}),
+            **rounded,
         },
     }
 
