@@ -42,6 +42,7 @@ class Launch(NamedTuple):
     kernel: Any
     given: tuple[Any, ...]
     constants: dict[str, Any]
+    options: dict[str, Any]
     grid: tuple[int, ...]
 
 
@@ -65,7 +66,11 @@ def launches(network: Callable[[], nn.Module], size: tuple[int, int], sets: int,
             self.kernel = kernel
 
         def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
-            return lambda *given, **constants: found.append(Launch(self.kernel, given, constants, grid))
+            def note(*given: Any, enable_fp_fusion: bool, **constants: Any) -> None:  # noqa: ANN401 - as Triton's
+                options = {"enable_fp_fusion": enable_fp_fusion}
+                found.append(Launch(self.kernel, given, constants, options, grid))
+
+            return note
 
     noted = {name: _Noted(getattr(products, name)) for name in KERNELS}
     with patch.multiple(products, **noted), torch.device("meta"):
@@ -96,7 +101,7 @@ def compiled(launch: Launch, architecture: int) -> tuple[int, int, int]:
         if isinstance(value, Tensor) or (isinstance(value, int) and value % 16 == 0):
             aligned[index,] = [["tt.divisibility", 16]]
     source = ASTSource(launch.kernel, signature, launch.constants, aligned)
-    made = triton.compile(source, target=GPUTarget("cuda", architecture, 32))
+    made = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=launch.options)
     ptx = str(made.asm["ptx"])
     target = re.search(r"\.target (\w+)", ptx)
     assert target is not None

@@ -22,6 +22,8 @@ from gan_bench.training.kernels.shapes import (
 )
 
 CHANNEL_BLOCK, TILE_BLOCK = 32, 32
+_FUSED = {"enable_fp_fusion": True}
+"""Of every launch: Triton 3.10 no longer fuses products and sums by default, which would change bits."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ class ConvStack:
             W_IN=w_in, W_OUT=w_out, W_TAP=layer.inputs * layer.outputs, TRANSPOSED=layer.transposed, HOW=values.how,
             SLOPE=values.slope, THEN=then, BELOW_SLOPE=1.0 if below is None else below.slope,
             PIXELS_FIRST=layer.transposed and layer.size_in == (1, 1), PRECISION=self._precision,
-            ROWS=tile.rows, COLUMNS=tile.columns, DEPTH=tile.depth,
+            ROWS=tile.rows, COLUMNS=tile.columns, DEPTH=tile.depth, **_FUSED,
         )  # fmt: skip
         return made, partials
 
@@ -199,7 +201,7 @@ class ConvStack:
             partials, self._weights[f"{name}weight"], self._weights[f"{name}bias"],
             self._buffers[f"{name}running_mean"], self._buffers[f"{name}running_var"], coefficients,
             MOMENTUM=norm.momentum, EPS=norm.eps, SETS=sets, TILES=partials.shape[2], CHANNELS=layer.outputs,
-            BLOCK=CHANNEL_BLOCK, MANY=TILE_BLOCK,
+            BLOCK=CHANNEL_BLOCK, MANY=TILE_BLOCK, **_FUSED,
         )  # fmt: skip
         self._buffers[f"{name}num_batches_tracked"].add_(sets)
         return coefficients
@@ -211,7 +213,7 @@ class ConvStack:
             partials, below.coefficients, self._counts, coefficients,
             self._gradients[f"{name}weight"], self._gradients[f"{name}bias"], SETS=sets, TILES=partials.shape[2],
             PIXELS=layer.size_out[0] * layer.size_out[1], CHANNELS=layer.outputs,
-            BLOCK=CHANNEL_BLOCK, MANY=TILE_BLOCK, WEIGHTS=weights,
+            BLOCK=CHANNEL_BLOCK, MANY=TILE_BLOCK, WEIGHTS=weights, **_FUSED,
         )  # fmt: skip
         return coefficients
 
@@ -230,11 +232,11 @@ class ConvStack:
             self._counts, n, SETS=sets, PARTS=parts, HX=hx, WX=wx, CX=cx, HY=hy, WY=wy, CY=cy, KERNEL=layer.kernel,
             STRIDE=layer.stride, PADDING=layer.padding, X_HOW=small.how, X_SLOPE=small.slope, Y_HOW=large.how,
             Y_SLOPE=large.slope, LENGTH=length, PRECISION=self._precision, ROWS=tile.rows, COLUMNS=tile.columns,
-            DEPTH=tile.depth,
+            DEPTH=tile.depth, **_FUSED,
         )  # fmt: skip
         gradient = self._gradients[f"layers.{layer.index}.weight"]
         products.add_parts[(triton.cdiv(cx * width, 256), self._k)](
-            partials, gradient, PARTS=sets * parts, CX=cx, CY=cy, TAPS=layer.kernel**2, BLOCK=256
+            partials, gradient, PARTS=sets * parts, CX=cx, CY=cy, TAPS=layer.kernel**2, BLOCK=256, **_FUSED
         )
 
 
