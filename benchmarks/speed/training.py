@@ -48,6 +48,7 @@ from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast.engine import Capture, FastEngine
 from gan_bench.training.fast.matmul import product
 from gan_bench.training.group.group import CapturedEngine, Group, cuda_capture, wait
+from gan_bench.training.precision import why_not
 from gan_bench.training.state import TrainState
 
 CASES = {"MLP (A4)": "mnist-mlp-z100", "DCGAN 28x28 (A1)": "mnist-dcgan", "DCGAN 64x64 (A3)": "cifar10-dcgan"}
@@ -238,22 +239,27 @@ def best_of(action: Callable[[], object], device: torch.device, times: int = 5) 
     return min(seconds[1:])
 
 
+def numbers_copied(device: torch.device) -> int:
+    """Return how many numbers a large copy has: both sides take half of a GPU's free memory at most."""
+    return 64_000_000 if device.type == "cpu" else min(1_000_000_000, torch.cuda.mem_get_info(device)[0] // 16)
+
+
 def peaks(device: torch.device) -> dict[str, float]:
     """Measure the machine: a large matrix product, as exact as training's, and a large copy."""
     n = 2048 if device.type == "cpu" else 8192
     a, b = torch.randn(n, n, device=device), torch.randn(n, n, device=device)
-    big = torch.empty(64_000_000 if device.type == "cpu" else 1_000_000_000, device=device)
+    big = torch.empty(numbers_copied(device), device=device)
     other = torch.empty_like(big)
 
     def gflops() -> float:
         return 2 * n**3 / best_of(lambda: product(a, b), device) / 1e9
 
     rates = {"matmul_gflops": gflops()}
-    if device.type == "cuda" and torch.backends.cudnn.allow_tf32:  # what convolutions compute in
+    if not why_not("tf32", device):  # what convolutions compute in
         torch.backends.cuda.matmul.allow_tf32 = True
         rates["tf32_gflops"] = gflops()
         torch.backends.cuda.matmul.allow_tf32 = False
-    if device.type == "cuda":
+    if not why_not("bf16", device):
         a, b = a.bfloat16(), b.bfloat16()
         rates["bf16_gflops"] = gflops()
     return {**rates, "copy_gbytes": 2 * big.numel() * 4 / best_of(lambda: other.copy_(big), device) / 1e9}
@@ -298,16 +304,16 @@ def limits(
     return {**found, "launches": batch * together / (kernels * launch), "kernels_per_step": kernels}
 
 
-def loops_of(recipe: str, device: torch.device, *, gpu: bool) -> dict[str, Iterator[int]]:
-    """Make the loops that are compared."""
+def loops_of(recipe: str, device: torch.device, *, gpu: bool) -> dict[str, Callable[[], Iterator[int]]]:
+    """Return what makes the loops that are compared."""
     capture = CAPTURES[device.type] if gpu else None
     recorded = partial(CapturedEngine, capture=capture)
     return {
-        "article": article_loop(recipe, device),
-        "reference": engine_loop(recipe, ReferenceEngine, device),
-        "fast": engine_loop(recipe, FastEngine, device),
-        **({"captured": engine_loop(recipe, recorded, device)} if gpu else {}),
-        **{f"group of {k}": engine_loop(recipe, FastEngine, device, k, capture) for k in GROUPS[device.type]},
+        "article": partial(article_loop, recipe, device),
+        "reference": partial(engine_loop, recipe, ReferenceEngine, device),
+        "fast": partial(engine_loop, recipe, FastEngine, device),
+        **({"captured": partial(engine_loop, recipe, recorded, device)} if gpu else {}),
+        **{f"group of {k}": partial(engine_loop, recipe, FastEngine, device, k, capture) for k in GROUPS[device.type]},
     }
 
 
@@ -329,15 +335,16 @@ def measure(device: torch.device, seconds: float, rounds: int, workers: int, *, 
     cases: dict = {}
     found = {"machine": {**about, **machine, "cores": workers, "system": platform.system()}, "cases": cases}
     for title, recipe in CASES.items():
-        loops = loops_of(recipe, device, gpu=gpu)
-        for name in list(loops):
+        loops = {}
+        for name, make in loops_of(recipe, device, gpu=gpu).items():
             try:
-                rate(loops[name], seconds / 3, device)
+                loop = make()
+                rate(loop, seconds / 3, device)
+                loops[name] = loop
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
                 print(f"{title}, {name}: out of memory, left out", flush=True)
-                del loops[name]
         rates: dict[str, list[float]] = {name: [] for name in loops}
         for _ in range(rounds):
             for name, loop in loops.items():

@@ -40,6 +40,7 @@ from gan_bench.execution.trial.environment import choose_device, describe_enviro
 from gan_bench.training.fast.engine import FastEngine
 from gan_bench.training.group.group import Group
 from gan_bench.training.group.ways import ways
+from gan_bench.training.precision import why_not
 
 
 def measure(recipe: str, device: torch.device, seconds: float, rounds: int, only: str | None) -> Iterator[dict]:
@@ -57,7 +58,7 @@ def measure(recipe: str, device: torch.device, seconds: float, rounds: int, only
     """
     article, capture = article_loop(recipe, device), CAPTURES[device.type]
     rate(article, seconds / 3, device)
-    for precision in get_args(Precision):
+    for precision in precisions_on(device):
         for size in (1, max(GROUPS[device.type])):
             first, *others = ways(engines(recipe, FastEngine, device, min(size, 2), precision), device)
             for way in [first, *(other for other in others if only in (None, other))]:
@@ -76,6 +77,11 @@ def measure(recipe: str, device: torch.device, seconds: float, rounds: int, only
                     members = loop = None
                 mine, ratio = statistics.median(r for r, _ in rates), statistics.median(r / a for r, a in rates)
                 yield {**about, "images_per_second": mine, "ratio": ratio}
+
+
+def precisions_on(device: torch.device) -> list[Precision]:
+    """Return the precisions that a device has; on a CPU all are rehearsed."""
+    return [each for each in get_args(Precision) if device.type != "cuda" or not why_not(each, device)]
 
 
 def prepared(group: Group, members: list) -> Iterator[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import importlib.util
+import itertools
 import json
 import os
 import signal
@@ -252,6 +253,33 @@ class TestProofOnAGpu:
         assert min(alone["images_per_second"], stacked["images_per_second"]) > 0
         assert "images_per_second" not in written
         assert fault in written["why_not"]
+
+    def test_a_card_is_asked_for_no_more_than_it_has(self, proof, monkeypatch):
+        """A copy of 8 GB ended all measurements on a card of 8 GB, and a T4 gave float32 the name of TensorFloat-32."""
+        speed, bench, card = importlib.import_module("training"), importlib.import_module("ways"), torch.device("cuda")
+        for gib, most in ((8, 4 * 2**30), (141, 8_000_000_000)):
+            monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=gib * 2**30: (free, free))
+            assert 2 * 4 * speed.numbers_copied(card) == most
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "T4")
+        for capability, precisions in (((7, 5), ["default"]), ((8, 0), ["default", "tf32", "bf16"])):
+            monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
+            assert bench.precisions_on(card) == precisions
+        assert bench.precisions_on(torch.device("cpu")) == ["default", "tf32", "bf16"]
+
+    def test_a_group_that_cannot_be_made_is_left_out(self, proof, monkeypatch):
+        speed = importlib.import_module("training")
+
+        def too_large():
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        loops = {"article": lambda: itertools.repeat(1), "fast": lambda: itertools.repeat(1), "group of 64": too_large}
+        monkeypatch.setattr(speed, "CASES", {"MLP": "mnist-mlp-z100"})
+        monkeypatch.setattr(speed, "loops_of", lambda *_, **__: loops)
+        monkeypatch.setattr(speed, "peaks", lambda _: {"matmul_gflops": 1.0})
+        monkeypatch.setattr(speed, "flops_per_image", lambda _: 1.0)
+        monkeypatch.setattr(speed, "pool_rate", lambda *_: 1.0)
+        found = next(speed.measure(torch.device("cpu"), 0.001, 1, 1, gpu=False))
+        assert found["cases"]["MLP"]["images_per_second"].keys() == {"article", "fast", "processes"}
 
     def test_parts_fit_into_the_time(self, proof, tmp_path):
         parts = {part.name: part for part in proof.parts(tmp_path, tmp_path, rehearse=False)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -34,7 +35,8 @@ from gan_bench.training import draws
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast.engine import FastEngine
 from gan_bench.training.group.group import CapturedEngine, Group, cuda_capture
-from gan_bench.training.group.ways import BRANCHES, KERNELS, LAST, STACKED, WRITTEN, ways
+from gan_bench.training.group.ways import ASKED, BRANCHES, KERNELS, LAST, STACKED, WRITTEN, ways
+from gan_bench.training.precision import why_not
 
 pytestmark = [
     pytest.mark.cuda,
@@ -134,6 +136,8 @@ def test_ways_of_a_group_are_the_reference(name, way, device, capture):
         there = torch.cuda.get_device_properties(device).shared_memory_per_block_optin
         if there < 182_272:  # what tiles of float64 take; training has none
             pytest.skip(f"tiles of float64 do not fit the {there} bytes of shared memory of this card")
+    if way == KERNELS and os.environ.get(ASKED) != "1":
+        pytest.skip(f"kernels are a way where {ASKED}=1 asks for them")
     if way == KERNELS and REHEARSED:
         pytest.skip("tests/contract/test_kernels.py interprets the kernels where no GPU is")
     alone, together = members(name, ReferenceEngine, device=device), members(name, FastEngine, device=device)
@@ -148,6 +152,8 @@ def test_ways_of_a_group_are_the_reference(name, way, device, capture):
 @pytest.mark.parametrize("name", STEPPED)
 def test_ways_err_at_most_twice_as_much_as_the_library(name, way, precision, device, capture):
     """After one step in float32, against one in float64: beside the stacked step, whose products are the library's."""
+    if not REHEARSED and (why := why_not(precision, device)):
+        pytest.skip(why)
     exact = members(name, ReferenceEngine, device=device)
     library, other = (members(name, FastEngine, torch.float32, device, precision=precision) for _ in range(2))
     if (way == KERNELS and REHEARSED) or (way not in ways(other, device) and not (REHEARSED and way == BRANCHES)):
