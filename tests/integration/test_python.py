@@ -29,6 +29,7 @@ from torch.nn.functional import relu
 import gan_bench as gb
 from gan_bench.core.torch_settings import precisions_kept
 from gan_bench.data.image_source import open_source
+from gan_bench.execution.trial.environment import as_in_a_command, fix_bits
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.sampling import interpolation, load_generator
@@ -540,6 +541,32 @@ def test_settings_of_torch_are_the_caller_s_and_change_no_number(tmp_path):
     assert torch.equal(images, generator.images(8))
     pd.testing.assert_series_equal(again.scores["value"], plain)
     assert scores["fid"] == again.scores.query("metric == 'fid' and epoch == 1")["value"].iloc[0]
+
+
+def test_what_a_gpu_s_bits_need_is_set_back(monkeypatch):
+    """After a call with ``device="cuda:1"`` the caller's own code worked there, too."""
+    current = [0]
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: current[-1])
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: current.append(device.index))
+    monkeypatch.setattr(torch.cuda, "_maybe_exchange_device", current.append)
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+
+    def seen():
+        return current[-1], torch.utils.deterministic.fill_uninitialized_memory, "CUBLAS_WORKSPACE_CONFIG" in os.environ
+
+    before = settings()
+    assert seen() == (0, True, False)
+    with as_in_a_command():
+        fix_bits(torch.device("cuda:1"))
+        assert seen() == (1, False, True)
+    assert seen() == (0, True, False)
+    assert settings() == before
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    with as_in_a_command():
+        fix_bits(torch.device("cuda:1"))
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
 
 
 def test_calls_in_several_threads_leave_the_process_as_it_was(tmp_path):

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ from gan_bench.records.earlier import Identity
 from gan_bench.records.schema import VERSION, EnvironmentFile
 from gan_bench.training.precision import tf32_on
 
+_WORKSPACES = "CUBLAS_WORKSPACE_CONFIG"
+"""Names the memory of cuBLAS to it, which chooses by it whether products repeat their bits."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Names of glibc's malloc.h."""
 
@@ -89,7 +92,7 @@ def fix_bits(device: torch.device) -> None:
     _keep_memory()
     if device.type == "cuda":
         torch.cuda.set_device(device)  # streams and graphs are made on the current one
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        os.environ.setdefault(_WORKSPACES, ":4096:8")
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs a kernel each
@@ -99,8 +102,8 @@ def fix_bits(device: torch.device) -> None:
 def as_in_a_command() -> Iterator[None]:
     """Let torch compute as it does in a command, whatever a caller of the Python interface has set, who gets that back.
 
-    Flush-to-zero, the default device and autocast are settings of a thread, the others of the process: calls that
-    overlap in several threads share them, and the last one gives them back.
+    Flush-to-zero, the default device, the current GPU and autocast are settings of a thread, the others of the process:
+    calls that overlap in several threads share them, and the last one gives them back.
     """
     # torch.set_default_device and a block of "with torch.device" alike
     elsewhere = torch.get_default_device().type != "cpu"
@@ -112,18 +115,37 @@ def as_in_a_command() -> Iterator[None]:
                 own.enter_context(torch.autocast(kind, enabled=False))
         flushes = float(torch.tensor([1e-40], dtype=torch.float32) * 1) == 0
         try:
-            with _shared_settings():
+            with _current_gpu_kept(), _shared_settings():
                 yield
         finally:
             torch.set_flush_denormal(flushes)
 
 
+@contextmanager
+def _current_gpu_kept() -> Iterator[None]:
+    """Set the current GPU of this thread back; it is the first one until one is used."""
+    before = torch.cuda.current_device() if torch.cuda.is_initialized() else 0  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            with contextlib.suppress(RuntimeError):  # of a GPU that failed meanwhile
+                torch.cuda._maybe_exchange_device(before)  # as ``torch.cuda.device`` does, which takes no memory there
+
+
 @contextlib.contextmanager
 def _settings_kept() -> Iterator[None]:
-    """Let torch have its own settings of the process, and give back the caller's."""
-    with process_settings_kept(), tf32(PYTORCHS):
-        torch.set_default_dtype(torch.float32)
-        yield
+    """Let torch have its own settings of the process, and give back the caller's, with what ``fix_bits`` changes."""
+    deterministic: Any = torch.utils.deterministic
+    fills, workspaces = deterministic.fill_uninitialized_memory, os.environ.get(_WORKSPACES)
+    try:
+        with process_settings_kept(), tf32(PYTORCHS):
+            torch.set_default_dtype(torch.float32)
+            yield
+    finally:
+        deterministic.fill_uninitialized_memory = fills
+        if workspaces is None:
+            os.environ.pop(_WORKSPACES, None)
 
 
 _shared_settings = Shared(_settings_kept)
