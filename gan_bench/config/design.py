@@ -100,6 +100,10 @@ class Design:
         """True if a test may decide at a look: no level holds for seeds that are not known to have been declared."""
         return look.number > 0 and not self.extended
 
+    def is_test(self, look: Look) -> bool:
+        """True if a comparison at a look is a test now or at a later look: one of a list of one seed never is."""
+        return self.extended or look.number > 1 or look.next is not None
+
     def of(self, seeds: Collection[int]) -> Design:
         """Return the design of a comparison that has these seeds: where nothing was declared a fixed list of them."""
         return Design.fixed(sorted(set(seeds)), self.margin) if self.inferred and not self.extended and seeds else self

@@ -1068,27 +1068,54 @@ def withdrawn(trial_):
     return replace(planned(trial_), withdrawn=True)
 
 
+def failed(trial_):
+    return stored(trial_, status="failed")
+
+
 @pytest.mark.parametrize(
     ("third", "found"),
-    [(planned, "undecided"), (withdrawn, "decided"), (lambda each: stored(each, status="failed"), "decided")],
+    [
+        (planned, "undecided"),
+        (withdrawn, "decided"),
+        (failed, "undecided"),
+    ],
     ids=["planned", "withdrawn", "failed"],
 )
-def test_settings_that_have_not_begun_are_tests_too(third, found):
-    """A verdict that two settings of three had alone was taken back when the third one was trained."""
+def test_settings_that_have_no_score_are_tests_too(third, found):
+    """A verdict that two settings of three had alone was taken back when the third one was trained, or tried again."""
     begun = pair(5, 0.14, 0.1)
     items = [*begun, *(third(with_lr(digits_trial(seed), 4e-4)) for seed in range(5))]
     study, (row, *_), answer = answered(items, Design.fixed(range(5)))
     assert 0.05 / 3 < row["p"] < 0.05
     assert row["found"] == found
-    champion = _champion(study.scored[0])
-    if found == "undecided":
-        assert row["corrected"] == pytest.approx(3 * row["p"])
+    champion, (against,) = _champion(study.scored[0]), (each.against for each in standings(study.scored[0]).ranked[1:])
+    if third is planned:
         assert champion.path is None
         assert champion.why.endswith("1 may be as good; 1 planned and without a score yet")
         assert [each.label for each in standings(study.scored[0]).of("waiting")] == ["lr 4e-4"]
+    if found == "undecided":
+        assert row["corrected"] == pytest.approx(3 * row["p"])
+        assert against.numbers["corrected"] == pytest.approx(3 * row["p"]), "Holm's 2, times 1.5 for the choice"
+        assert "No setting is decidedly worse: lr 2e-4 may be as good" in answer.headline
     else:
-        assert row["corrected"] == row["p"]
+        assert row["corrected"] == against.numbers["corrected"] == row["p"]
         assert "It is decidedly better than the other" in answer.headline
+
+
+@pytest.mark.parametrize(
+    ("design", "gap"),
+    [(LOOKS, 0.18), (WITHOUT_MARGIN, 0.18), (Design.fixed(range(5)), 0.14)],
+    ids=["looks", "no margin", "list"],
+)
+def test_how_many_trials_of_others_failed_makes_no_tests_fewer(design, gap):
+    """Two settings were undecided beside a third with one seed of five, and decided once that had failed, too."""
+    found = set()
+    for lost in range(6):
+        rest = [trial(seed, 4e-4, 60.0 + seed, status="failed" if seed < lost else "done") for seed in range(5)]
+        study, (row, *_), _ = answered([*pair(5, gap, 0.1), *rest], design)
+        against = standings(study.scored[0]).row("lr 2e-4").against
+        found.add((row["first_level"], row["second_level"], row["found"], against.found))
+    assert found == {("0.0001", "0.0002", "undecided", "undecided")}
 
 
 @pytest.mark.parametrize("done", [2, 3, 5])
@@ -1169,7 +1196,8 @@ def test_no_setting_is_the_best_before_all_have_begun():
 
 
 @pytest.mark.parametrize("factor", ["epochs", "EMA-of-G"])
-def test_comparisons_within_trials_that_have_not_begun_are_tests_too(factor):
+@pytest.mark.parametrize("other", [planned, failed])
+def test_comparisons_within_trials_that_have_no_score_are_tests_too(factor, other):
     items = []
     for seed in range(5):
         early, average = 50.0 * np.exp(0.15 + 0.1 * NOISE[seed]), 50.0 * np.exp(0.13 + 0.1 * NOISE[seed])
@@ -1181,7 +1209,7 @@ def test_comparisons_within_trials_that_have_not_begun_are_tests_too(factor):
             **{"dataset": "digits", "epochs": 2, "seed": seed, "ema_decay": 0.9, "train_limit": 300},
             evaluation=digits_trial().config.evaluation,
         )
-        items += [item, planned(replace(digits_trial(), setting="mnist-mlp-z64,dataset=digits", config=others))]
+        items += [item, other(replace(digits_trial(), setting="mnist-mlp-z64,dataset=digits", config=others))]
     design = Design.fixed(range(5))
     for some, tests in ((items[::2], 1), (items, 2)):
         made = report_of(some, designs={("test", 1, "full", "digits"): design})

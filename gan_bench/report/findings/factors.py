@@ -180,9 +180,8 @@ def _factors(scored: ScoredStudy) -> Iterator[Factor]:
         yield Factor(EPOCHS, tuple(by_epoch))
     for average in study.averages:
         if average.protocol == f"{scored},ema":
-            withdrawn = study.counted[~study.counted["trial"].isin(study.compared["trial"])]
-            beside = withdrawn["label"][withdrawn["trial"].isin(average.final().index)].nunique()
-            if averages := judge(scored, _with_average(scored, average), compared, beside):
+            pairs = list(_with_average(scored, average))
+            if averages := judge(scored, pairs, compared, max(0, _averages(scored, average) - len(pairs))):
                 yield Factor(AVERAGE_FACTOR, tuple(averages))
 
 
@@ -207,9 +206,9 @@ def _judge_levels(
     """
     if not level_pairs:  # of most factors
         return []
-    shown = _one_by_one(level_pairs) if held else _averaged(scored, level_pairs)
-    withdrawn = _shown_and_beside(counted, held=held) - _shown_and_beside(level_pairs, held=held)
-    return judge(scored, shown, _compared(scored), _beside(level_pairs) + max(0, withdrawn))
+    shown = list(_one_by_one(level_pairs) if held else _averaged(scored, level_pairs))
+    tests = max(_shown_and_beside(each, held=held) for each in (level_pairs, counted))
+    return judge(scored, shown, _compared(scored), tests - sum(not each.pairs.empty for each in shown))
 
 
 def _beside(level_pairs: Sequence[LevelPair]) -> int:
@@ -280,10 +279,12 @@ def _successive_epochs(scored: ScoredStudy) -> tuple[list[LevelPair], int]:
     done = study.scores[study.scores["trial"].isin(trials["trial"]) & (study.scores["protocol"] == scored.protocol)]
     done = done[done["status"] == "done"]
     trained = done[done["epoch"] > 0]
-    waiting = dict[tuple[str, tuple[int, ...]], set[str]]()  # settings that will be looked at so
-    for row in to_come(scored)[["recipe", "config", "label"]].to_dict("records"):
+    waiting = dict[tuple[str, tuple[int, ...]], set[str]]()  # settings to be looked at so; none where all failed
+    expected = scored_so(scored)
+    expected = expected[is_left(expected) | ~expected["label"].isin(trained["label"])]
+    for row in expected[["recipe", "config", "label"]].assign(left=is_left(expected)).to_dict("records"):
         planned = tuple(epoch for epoch in row["config"]["evaluation"]["epochs"] if epoch)
-        waiting.setdefault((str(row["recipe"]), planned), set()).add(str(row["label"]))
+        waiting.setdefault((str(row["recipe"]), planned), set()).update([str(row["label"])] if row["left"] else [])
     for title, epochs, alike in _looked_at_alike(trained):
         wide = alike.pivot_table(index="trial", columns=["metric", "epoch"], values="value")
         names = set(alike["trial"])
@@ -369,6 +370,13 @@ def _with_average(scored: ScoredStudy, average: ScoredStudy) -> Iterator[LevelPa
         unscored = scored.unscored(), average.unscored()
         collapsed = [scored.study.collapsed(members["trial"], average=each) for each in (False, True)]
         yield LevelPair(str(label), "G", "EMA of G", _of_themselves(members, columns, unscored, collapsed))
+
+
+def _averages(scored: ScoredStudy, average: ScoredStudy) -> int:
+    """Count the settings that have scores of moving averages, are to have them, or failed in every seed."""
+    trials = scored_so(scored, counted=True)
+    expected = (trials["ema_decay"] > 0) & (trials["status"] != "done")
+    return int(trials["label"][expected | trials["trial"].isin(average.final().index)].nunique())
 
 
 def compared_levels(

@@ -144,7 +144,7 @@ class PairedComparison:
     @property
     def in_family(self) -> bool:
         """Whether it is a test that others of its table are corrected for, now or at a later look."""
-        return self.is_primary and (self.look.number > 1 or self.look.next is not None)
+        return self.is_primary and self.design.is_test(self.look)
 
     @cached_property
     def unequal(self) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 import pandas as pd
 
 from gan_bench.config.measures import MEASURES, primary_measure
-from gan_bench.report.findings.sides import CHANGED, LevelPair, side_by_side, sides_of, to_come
+from gan_bench.report.findings.sides import CHANGED, LevelPair, scored_so, side_by_side, sides_of, to_come
 from gan_bench.report.findings.verdicts import Judged, judge_rivals
 from gan_bench.report.study.frame import WITHDRAWN
 from gan_bench.report.study.stats import Interval, median_interval
@@ -250,9 +250,9 @@ def standings(scored: ScoredStudy) -> Standings:
     withdrawn_before_first_look = scored.study.withdrawn_before_first_look
     ranking = [label for label, each in facts.items() if len(each.finals)]
     ranking.sort(key=lambda label: (label in withdrawn_before_first_look, facts[label].place))
-    waiting = [label for label, each in facts.items() if each.is_open and label not in ranking]
+    others = [label for label in dict.fromkeys(scored_so(scored)["label"]) if label not in ranking]
     beside = scored.study.counted["label"].nunique() - scored.study.compared["label"].nunique()
-    judged = judge_rivals(scored, _with_the_best(scored, ranking, waiting), beside)
+    judged = judge_rivals(scored, _with_the_best(scored, [*ranking, *others]), beside)
     against = {each.second_level: each for each in judged}
     ranked = {
         label: replace(facts[label], rank=rank, against=against.get(label)) for rank, label in enumerate(ranking, 1)
@@ -278,11 +278,11 @@ def _facts(scored: ScoredStudy, setting: Setting) -> Standing:
     )
 
 
-def _with_the_best(scored: ScoredStudy, ranking: list[str], waiting: list[str]) -> Iterator[LevelPair]:
-    """Yield the comparisons of the best setting with every other one that has a score, or is to have one."""
+def _with_the_best(scored: ScoredStudy, ranking: list[str]) -> Iterator[LevelPair]:
+    """Yield the comparisons of the best setting with every other one that has a score, or was to have one."""
     sides = sides_of(scored, scored.study.compared, [primary_measure()])
     frames = {str(label): frame for label, frame in sides.groupby("label")}
     if not ranking or ranking[0] not in frames:
         return
-    for label in (each for each in (*ranking[1:], *waiting) if each in frames):
+    for label in (each for each in ranking[1:] if each in frames):
         yield LevelPair("", ranking[0], label, side_by_side(frames[ranking[0]], frames[label], ["seed"]))

@@ -150,15 +150,23 @@ def judge(
     known = list(level_pairs)
     made = [found for levels in known for each in metrics if (found := compared(scored, levels, each))]
     there = [each.levels for each in made if each.is_primary]
-    without = [(levels, _without_mean(scored, levels)) for levels in known if not any(levels is each for each in there)]
-    lost = [each for _, each in without if each is not None]
-    # What is planned and has no score yet is a test, too: else it would take back what is decided before.
-    to_come = sum(bool(levels.pairs["open"].any()) or (each is not None and each.open) for levels, each in without)
-    to_come += sum(each.is_primary and not each.in_family and bool(each.levels.pairs["open"].any()) for each in made)
+    without = [levels for levels in known if not any(levels is each for each in there)]
+    lost = [judged for levels in without if (judged := _without_mean(scored, levels))]
     p_values = [each.repeated for each in made if each.in_family]
-    waiting = [None] * (beside + to_come) if p_values else []
-    values = corrected([*p_values, *waiting], scored.study.design)
+    if p_values:
+        p_values += [None] * (beside + _tests(scored, known) - len(p_values))
+    values = corrected(p_values, scored.study.design)
     return [*_judge_family(made, values, len(values)), *lost]
+
+
+def _tests(scored: ScoredStudy, level_pairs: Iterable[LevelPair]) -> int:
+    """Count the comparisons that are tests, now or at a later look.
+
+    Those without a score are, too, planned or failed in every seed: else another failure elsewhere would decide a
+    comparison, and a trial that is tried again take the decision back.
+    """
+    stands = (design_and_look(scored, each.pairs) for each in level_pairs if len(each.pairs))
+    return sum(design.is_test(look) for design, look in stands)
 
 
 def judge_rivals(scored: ScoredStudy, level_pairs: Iterable[LevelPair], beside: int = 0) -> list[Judged]:
@@ -172,10 +180,10 @@ def judge_rivals(scored: ScoredStudy, level_pairs: Iterable[LevelPair], beside: 
     Returns:
         Every comparison that has scores.
     """
-    found = [(levels, compared(scored, levels, primary_measure(), chosen=True)) for levels in level_pairs]
-    made = [each for _, each in found if each]
-    to_come = sum(bool(levels.pairs["open"].any()) and not (each and each.in_family) for levels, each in found)
-    values = correct_for_choice([*(each.repeated for each in made if each.in_family), *[None] * (to_come + beside)])
+    known = list(level_pairs)
+    made = [each for levels in known if (each := compared(scored, levels, primary_measure(), chosen=True))]
+    p_values = [each.repeated for each in made if each.in_family]
+    values = correct_for_choice([*p_values, *[None] * (beside + _tests(scored, known) - len(p_values))])
     return list(_judge_family(made, values, 2 * len(values) if len(values) > 1 else 1))
 
 
