@@ -461,6 +461,22 @@ def test_an_average_counts_a_seed_only_when_all_that_it_averages_have_it():
     assert sorted(held[held["key"] == "fid"]["seeds"]) == [5, 8]
 
 
+@pytest.mark.parametrize("begun", [0, 1, 5])
+def test_settings_are_compared_one_by_one_before_those_that_they_are_averaged_with_have_begun(begun):
+    """Decided betas of one learning rate were missing until the other one had a score."""
+    items = []
+    for rate in (1e-4, 2e-4):
+        for seed in range(5):
+            for beta, gap in ((0.5, 0.0), (0.9, 0.5)):
+                item = with_lr(digits_trial(seed, betas_g=(beta, 0.999), betas_d=(beta, 0.999)), rate)
+                fid = np.exp(4 + gap + 0.03 * NOISE[(seed + int(10 * beta)) % 12])
+                items.append(stored(item, fid=fid) if rate == 1e-4 or seed < begun else planned(item))
+    study = tables_of(items)
+    (held,) = [each for each in factors_of(study.scored[0]) if each.title == "betas, other values held"]
+    assert (held.primary[0].recipe, held.primary[0].verdict) == ("lr 1e-4", "(0.5, 0.999)")
+    assert len(held.primary) == (2 if begun else 1)
+
+
 def test_lengths_count_a_seed_only_when_all_settings_that_are_averaged_have_it():
     """Two rates have twelve seeds and two five, as a run until all is decided leaves them; with 22 of 40 such studies
     in which lengths do not differ on average, more epochs were decided to be worse."""
@@ -1078,8 +1094,9 @@ def failed(trial_):
         (planned, "undecided"),
         (withdrawn, "decided"),
         (failed, "undecided"),
+        (lambda each: replace(failed(each), withdrawn=True), "undecided"),
     ],
-    ids=["planned", "withdrawn", "failed"],
+    ids=["planned", "withdrawn", "failed", "failed and withdrawn"],
 )
 def test_settings_that_have_no_score_are_tests_too(third, found):
     """A verdict that two settings of three had alone was taken back when the third one was trained, or tried again."""

@@ -168,8 +168,8 @@ def _factors(scored: ScoredStudy) -> Iterator[Factor]:
         averaged = _judge_levels(scored, level_pairs, counted)
         if averaged:
             yield Factor(name, tuple(averaged))
-            held = _judge_levels(scored, level_pairs, counted, held=True)
-            if len(held) > len(averaged):  # some recipe has several settings that are otherwise equal
+            is_averaged = _shown_and_beside(level_pairs, held=True) > _shown_and_beside(level_pairs, held=False)
+            if is_averaged and (held := _judge_levels(scored, level_pairs, counted, held=True)):
                 yield Factor(name, tuple(held), held=True)
     # A trial that failed is lost on both sides, whatever its setting: those of a seed that ended are averaged.
     lengths, later = _successive_epochs(scored)
