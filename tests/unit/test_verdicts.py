@@ -898,6 +898,13 @@ def test_a_wild_third_setting_makes_no_tie_of_two_others():
     assert alone["verdict"] == rows[0]["verdict"] == "0.0001"
 
 
+def test_noise_of_later_seeds_makes_no_tie_of_what_a_look_decided():
+    """The look at five seeds said decided, and tie once a sixth and a seventh had ended, over the same five."""
+    items = [noisy(item, 0.01 if i < 10 else 0.5) for i, item in enumerate(pair(7, 0.06, 0.01))]
+    rows = [row_of(items[: 2 * seeds])[0] for seeds in (5, 6, 7)]
+    assert [(row["seeds"], row["verdict"]) for row in rows] == [(5, "0.0001")] * 3
+
+
 def test_a_difference_is_not_held_against_relative_noise():
     """With an FID of zero no ratio is compared: a relative noise of 3 % is no difference of 0.03."""
     items = []

@@ -273,7 +273,7 @@ def compared(scored: ScoredStudy, levels: LevelPair, metric: str, *, chosen: boo
     pair = paired(metric, known[a], known[b], known["seed"], level_at(design, look))
     repeated = repeated_p(design.looks, look.number, pair.p) if design.may_decide(look) else pair.p
     tested = look.number > 0 and len(pair.values) > 1
-    noise = scored.measurement_sd(metric, relative=pair.ratio)
+    noise = scored.measurement_sd(metric, relative=pair.ratio, seeds=look.seeds if look.number else None)
     return PairedComparison(levels, pair, counted, look, design, repeated if tested else None, noise, chosen)
 
 

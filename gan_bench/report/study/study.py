@@ -425,19 +425,27 @@ class ScoredStudy:
         return bool(self.study.held_out) and len(self.study.held_out | real) > 1
 
     @cached_on_study
-    def measurement_sd(self, metric: str, *, relative: bool) -> float:
+    def measurement_sd(self, metric: str, *, relative: bool, seeds: tuple[int, ...] | None = None) -> float:
         """Return the standard deviation of repeated scoring of one generator, ``relative`` as a share of its score.
 
         It is pooled over the trials of a setting whose finished generators were scored several times, and of settings
         it is the median: one with wild scores must not make ties of others. Where none was scored several times, it is
         that of as many real images, drawn several times, which is less than a generator's: fewer ones, as a small
         folder has, spread more. As a share it is one of the median score, as scores of real images are near 0.
+
+        Args:
+            metric: The measure.
+            relative: Whether it is a share.
+            seeds: Those of the trials that count: of a look, so that later ones do not change what it says; None for
+                all.
         """
-        sds = self.final("draw_std")[metric].astype(float)
-        values = self.final()[metric].astype(float)
+        trials = self.study.trials
+        counted = trials["trial"] if seeds is None else trials["trial"][trials["seed"].isin(seeds)]
+        sds, values = (self.final(each)[metric].astype(float) for each in ("draw_std", "value"))
+        sds, values = (each[each.index.isin(counted)] for each in (sds, values))
         known = (sds / values.abs() if relative else sds).replace([math.inf, -math.inf], math.nan).dropna()
         if len(known):
-            group = dict(zip(self.study.trials["trial"], self.study.trials["group"], strict=True))
+            group = dict(zip(trials["trial"], trials["group"], strict=True))
             return math.sqrt(float((known**2).groupby([group[trial] for trial in known.index]).mean().median()))
         real = [scores for baseline, scores in self.real() if baseline["pictures"] >= self.protocol.generated]
         floors = [scores[metric].get("draw_std") for scores in real if metric in scores]
