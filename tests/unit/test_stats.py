@@ -141,6 +141,9 @@ def test_effect_size_is_hedges_g():
     assert effect_size([1.0]) is None
     assert effect_size([1.0, 2.0]) is None
     assert effect_size([2.0, 2.0]) is None
+    assert effect_size([0.0, 0.0, 0.0]) is None
+    fids = np.array([40.0, 41.0, 42.0, 43.0, 44.0])
+    assert effect_size(np.log(1.1 * fids) - np.log(fids)) is None, "4e14: all that differs is rounding"
 
 
 def test_the_seeds_that_are_needed_give_the_power_that_is_asked():

@@ -281,13 +281,14 @@ def effect_size(values: ArrayLike) -> float | None:
         values: (n,) differences.
 
     Returns:
-        None without spread and for fewer than three values, where the correction leaves nothing.
+        None without spread beyond rounding, as of equal ratios, and for fewer than three values, where the correction
+        leaves nothing.
     """
     array = _finite(values)
-    spread = float(array.std(ddof=1)) if array.size > 2 else 0.0
-    if spread == 0:
+    mean, spread = float(array.mean()), float(array.std(ddof=1)) if array.size > 2 else 0.0
+    if spread <= 1e-9 * abs(mean):
         return None
-    return float(array.mean()) / spread * (1 - 3 / (4 * (array.size - 1) - 1))
+    return mean / spread * (1 - 3 / (4 * (array.size - 1) - 1))
 
 
 def improvement_probability(values: ArrayLike, *, lower_is_better: bool) -> float:
