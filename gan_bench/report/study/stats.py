@@ -285,7 +285,9 @@ def effect_size(values: ArrayLike) -> float | None:
         leaves nothing.
     """
     array = _finite(values)
-    mean, spread = float(array.mean()), float(array.std(ddof=1)) if array.size > 2 else 0.0
+    if array.size < 3:
+        return None
+    mean, spread = float(array.mean()), float(array.std(ddof=1))
     if spread <= 1e-9 * abs(mean):
         return None
     return mean / spread * (1 - 3 / (4 * (array.size - 1) - 1))
