@@ -16,7 +16,6 @@ from gan_bench.report.compare.changes import CollapseChanges, setting_changes
 from gan_bench.report.compare.collapses import (
     Collapses,
     better_settings,
-    fisher,
     fisher_together,
     worse_settings,
     worse_together,
@@ -29,7 +28,7 @@ from gan_bench.report.compare.measured import collapses
 def test_one_setting_is_tested_as_scipy_does(runs):
     for old, new in itertools.product(range(runs + 1), repeat=2):
         expected = stats.fisher_exact([[new, runs - new], [old, runs - old]], alternative="greater").pvalue
-        assert fisher(old, new, runs) == pytest.approx(expected)
+        assert Collapses("study", "0", old, new, runs).p == pytest.approx(expected)
 
 
 def counts(*pairs, runs=3):
@@ -359,3 +358,39 @@ def test_who_diverged_did_not_do_so_unseen(worse):
     sides = side(fids, unseen=all_of_it), side(fids, diverged=all_of_it)
     (counted,) = (each for each in collapses(*(sides if worse else sides[::-1])) if each.old != each.new)
     assert (counted.old, counted.new, counted.runs) == ((0, 5, 5) if worse else (5, 0, 5))
+
+
+@pytest.mark.parametrize("worse", [True, False])
+def test_a_run_that_diverged_unseen_hides_no_collapses_of_those_that_were_looked_at(worse):
+    """Four of five that collapsed were "within tolerance" where a sixth, which nobody had looked at, diverged."""
+    generator = np.random.default_rng(1)
+    fids, again = np.exp(4 + 0.02 * generator.normal(size=(2, 1, 6)))
+    collapsed, sixth = {(0, seed) for seed in range(4)}, {(0, 5)}
+    sides = side(fids, unseen=sixth), side(again, collapsed, diverged=sixth)
+    (found,) = primary(*(sides if worse else sides[::-1])).values()
+    verdict, old, new = ("worse", 0, 5) if worse else ("better", 5, 0)
+    said = f"{new} of 6 runs collapsed or diverged, {old} before"
+    assert (found.verdict, found.why, found.of.seeds) == (verdict, said, 1)
+
+
+def verdicts(found):
+    of = CollapseChanges.of(found)
+    return [bool(each) for each in (of.worse or of.together, of.hardly, of.chance)]
+
+
+def test_one_more_run_that_diverged_unseen_is_never_milder():
+    """Added to the others, one of nine that diverged made three of three that collapsed four of twelve: chance."""
+    shapes = [(seen, unseen) for seen in (1, 3, 5) for unseen in (1, 2, 9)]
+    for seen, unseen in shapes:
+        for old, new, lost in itertools.product(range(seen + 1), range(seen + 1), range(unseen + 1)):
+            alone = Collapses("study", "0", old, new, seen)
+            p_values, found = [alone.p], [verdicts([alone])]
+            for more in range(lost, unseen + 1):
+                with_unseen = (old + lost, new + more, seen + unseen)
+                each = Collapses("study", "0", *with_unseen, unseen=(lost, more, unseen))
+                p_values.append(each.p)
+                found.append(verdicts([each]))
+            if lost:
+                del p_values[0], found[0]
+            assert p_values == sorted(p_values, reverse=True)
+            assert found == sorted(found), (seen, unseen, old, new, lost)

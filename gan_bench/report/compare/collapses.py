@@ -23,6 +23,10 @@ These tests are discrete: of up to 20 settings both err in less than ``ALPHA`` t
 """
 
 
+Counts = tuple[int, int, int]
+"""Events of the older folder, those of the newer one, and how many runs either has."""
+
+
 @dataclass(frozen=True)
 class Collapses:
     """Runs of a setting that collapsed or diverged, of those that ended in both folders.
@@ -34,6 +38,7 @@ class Collapses:
         new: How many in the newer one.
         runs: How many runs either side has.
         is_unpaired: Whether some diverged and no seed has a score in both folders.
+        unseen: Those of them that were not looked at for collapses in both folders, of which divergence alone counts.
     """
 
     study: str
@@ -42,6 +47,18 @@ class Collapses:
     new: int
     runs: int
     is_unpaired: bool = False
+    unseen: Counts = (0, 0, 0)
+
+    @property
+    def all_runs(self) -> Counts:
+        """The counts of all runs."""
+        return self.old, self.new, self.runs
+
+    @property
+    def seen(self) -> Counts:
+        """The counts of runs that both folders looked at."""
+        old, new, runs = self.unseen
+        return self.old - old, self.new - new, self.runs - runs
 
     @property
     def are_more(self) -> bool:
@@ -50,19 +67,19 @@ class Collapses:
 
     @property
     def p(self) -> float:
-        """The chance of as many in the newer folder or more, given how many both have together: see ``fisher``."""
-        return fisher(self.old, self.new, self.runs)
+        """The chance of as many in the newer folder or more, given how many both have together."""
+        return fisher_together([self])
 
     @property
     def least_p(self) -> float:
         """What it would be, had the newer folder as many of them as it can have."""
-        most = min(self.old + self.new, self.runs)
-        return fisher(self.old + self.new - most, most, self.runs)
+        return math.prod(_chances(runs, old + new)[1][-1] for old, new, runs in (self.seen, self.unseen))
 
     @property
-    def is_total(self) -> bool:
-        """Whether all runs did, and none before."""
-        return self.runs >= FEW and self.old == 0 and self.new == self.runs
+    def turned(self) -> Collapses:
+        """The same with the folders exchanged."""
+        old, new, runs = self.unseen
+        return replace(self, old=self.new, new=self.old, unseen=(new, old, runs))
 
     def __str__(self) -> str:
         """Return the counts."""
@@ -77,25 +94,27 @@ def _chances(runs: int, total: int) -> tuple[int, tuple[float, ...]]:
     return counts[0], tuple(math.comb(runs, k) * math.comb(runs, total - k) / ways for k in counts)
 
 
-def fisher(old: int, new: int, runs: int) -> float:
-    """Return Fisher's (1935) exact one-sided p value that a newer side has no higher chance of an event.
-
-    Args:
-        old: Events of the older side.
-        new: Events of the newer side.
-        runs: Runs of either side.
-    """
-    least, chances = _chances(runs, old + new)
-    return min(1.0, math.fsum(chances[new - least :]))
-
-
 def fisher_together(settings: Iterable[Collapses]) -> float:
-    """Return the same of settings together, each with a chance of its own (Cochran 1954; exact)."""
+    """Return Fisher's (1935) exact one-sided p value that newer sides of settings have no higher chance of an event.
+
+    Each setting has a chance of its own (Cochran 1954; exact). Those runs of a setting that were not looked at
+    have another one: one more of them that diverges never makes p larger, as it may where both kinds are added up.
+    """
     least, more, chances = 0, 0, np.ones(1)
-    for each in settings:
-        start, own = _chances(each.runs, each.old + each.new)
-        least, more, chances = least + start, more + each.new, np.convolve(chances, own)
+    for old, new, runs in (counts for each in settings for counts in (each.seen, each.unseen)):
+        start, own = _chances(runs, old + new)
+        least, more, chances = least + start, more + new, np.convolve(chances, own)
     return min(1.0, float(chances[more - least :].sum()))
+
+
+def chance_of_all(settings: Sequence[Collapses]) -> float:
+    """Return at most the chance that all runs of settings had an event and none before, 1 where that is not so.
+
+    Asked of all runs, and of those that both folders looked at: others must not excuse these.
+    """
+    kinds = [each.all_runs for each in settings], [each.seen for each in settings]
+    totals = (np.sum(counts, axis=0).tolist() for counts in kinds)
+    return min((0.25**runs for old, new, runs in totals if old == 0 and new == runs >= FEW), default=1.0)
 
 
 def worse_settings(settings: Sequence[Collapses]) -> list[Collapses]:
@@ -117,14 +136,14 @@ def worse_settings(settings: Sequence[Collapses]) -> list[Collapses]:
         if each.p > ALPHA / left:
             break
         found.add(each)
-    eventful = sum(each.old + each.new > 0 for each in settings)
-    found |= {each for each in settings if each.is_total and eventful * 0.25**each.runs <= ALPHA}
+    eventful = [each for each in settings if each.old + each.new]
+    found |= {each for each in eventful if len(eventful) * chance_of_all([each]) <= ALPHA}
     return [each for each in settings if each in found]
 
 
 def better_settings(settings: Sequence[Collapses]) -> list[Collapses]:
     """Return the settings of which fewer collapsed than chance explains: those that are worse the other way round."""
-    turned = [replace(each, old=each.new, new=each.old) for each in settings]
+    turned = [each.turned for each in settings]
     worse = worse_settings(turned)
     return [each for each, other in zip(settings, turned, strict=True) if other in worse]
 
@@ -133,7 +152,6 @@ def worse_together(settings: Sequence[Collapses]) -> str:
     """Return how many runs of all settings collapsed where these are more than chance explains, or nothing."""
     eventful = [each for each in settings if each.old + each.new]
     old, new, runs = (sum(getattr(each, name) for each in settings) for name in ("old", "new", "runs"))
-    is_total = runs >= FEW and old == 0 and new == runs  # a chance of 1 / 4^runs at most, as of all runs of a setting
-    if len(eventful) < 2 or (fisher_together(eventful) > TOGETHER and not is_total):
+    if len(eventful) < 2 or (fisher_together(eventful) > TOGETHER and chance_of_all(settings) > TOGETHER):
         return ""
     return f"of all {len(settings)} settings together {new} of {runs} runs collapsed or diverged, {old} before"
