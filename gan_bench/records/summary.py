@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NotRequired
@@ -20,7 +21,7 @@ from gan_bench.core.atomic import write_atomically
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import slug
 from gan_bench.records.folders import trial_folders
-from gan_bench.records.json_files import object_text, read_optional, write_object
+from gan_bench.records.json_files import object_text, read_file, read_optional, write_object
 from gan_bench.records.layout import ADDED, ENVIRONMENT, PLAN, RECORD
 from gan_bench.records.schema import STATISTICS, Form, Statistic, Statistics
 from gan_bench.records.shared import read_identity
@@ -59,6 +60,8 @@ class SuiteSummary(TypedDict):
     """What ``state_of`` said of the suite's records when they were read."""
     report_is_older: NotRequired[bool]
     """Whether page and tables say something else: ``sync`` makes the rest alone."""
+    report_from: NotRequired[str]
+    """What earlier versions have instead: what ``state_of`` said when page and tables were made."""
     sha256: str
 
 
@@ -75,6 +78,8 @@ class ComparedFile(TypedDict):
 
 
 _FORM, _COMPARED = Form(SuiteSummary), Form(ComparedFile)
+_COMMANDS = re.compile("`[^`]*`")
+"""Commands in an answer: they name the results folder, which is another one after a move or from another place."""
 FEW_EPOCHS = 10
 """Trials of so few epochs are shown by their single steps as well: their epochs alone are no curve."""
 CURVE_POINTS = 40
@@ -133,6 +138,14 @@ def read_summary(results: Path, suite: str) -> list[SettingSummary]:
     return found["settings"] if found else []
 
 
+def read_answer(results: Path, suite: str) -> str:
+    """Return the sentences that the last report or sync wrote of a suite; nothing where they cannot be read."""
+    try:
+        return read_file(answer_file(results, suite, "md")).decode(errors="replace")
+    except (OSError, RecordError):
+        return ""
+
+
 def _read_summary(results: Path, suite: str) -> SuiteSummary | None:
     found = read_optional(answer_file(results, suite, "json"), _FORM, RecordError)
     return found if found and found["suite"] == suite else None
@@ -187,20 +200,25 @@ def is_outdated(results: Path, suite: str, folders: Iterable[Path]) -> bool:
     return found is None or found["made_from"] != state_of(folders)
 
 
-def is_report_older(results: Path, suite: str, settings: Sequence[SettingSummary] | None = None) -> bool:
+def is_report_older(results: Path, suite: str, now: tuple[str, Sequence[SettingSummary]] | None = None) -> bool:
     """True if page and tables say something else of a suite than is known now.
 
     Args:
         results: The results folder, whose report is ``report``.
         suite: Name of the suite.
-        settings: What is known now; None takes what the last report or sync wrote.
+        now: The sentences and the settings that are known now; None takes what the last report or sync wrote.
     """
     found = _read_summary(results, suite)
     if found is None:
-        return settings is not None
-    is_older = found.get("report_is_older", False)
-    if is_older or settings is None:
+        return now is not None
+    made_from = found["made_from"]
+    is_older = found.get("report_is_older", found.get("report_from", made_from) != made_from)
+    if is_older or now is None:
         return is_older
+    text, settings = now
+    sentences = [_COMMANDS.sub("", each) for each in (text, read_answer(results, suite))]
+    if sentences[0] != sentences[1]:
+        return True
     written = json.loads(answer_file(results, suite, "json").read_bytes())["settings"]
     return bool(json.loads(json.dumps(settings)) != written)
 

@@ -190,7 +190,7 @@ def _add_answers(chapters: list[Chapter], files: WrittenFiles, states: Mapping[s
         text = answers_markdown([answer for chapter in mine for answer in chapter.answers])
         settings = [each for chapter in mine for each in summaries(chapter.study)]
         files.add(f"answers/{slug(suite)}.md", text)
-        is_older = beside is not None and is_report_older(beside, suite, settings)
+        is_older = beside is not None and is_report_older(beside, suite, (text, settings))
         summary = summary_text(suite, settings, states.get(suite, ""), report_is_older=is_older)
         files.add(f"answers/{slug(suite)}.json", summary)
 

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import plain_markdown, slug
-from gan_bench.records.json_files import read_file
 from gan_bench.records.layout import PLAN, SUITE, TRIALS
 from gan_bench.records.reader import read_trial
 from gan_bench.records.summary import (
     ComparedFile,
     SettingSummary,
-    answer_file,
     is_report_older,
     kept_comparisons,
+    read_answer,
     read_summary,
 )
 from gan_bench.tracking import entities
@@ -309,11 +308,7 @@ def publish_answer(store: TrackingStore, runs: SuiteRuns, progress: Callable[[],
 
 def _answer_text(store: TrackingStore, suite: str) -> str:
     """Return the sentences of a suite's answer, the best setting first: MLflow shows one line before it is opened."""
-    try:
-        lines = read_file(answer_file(store.results, suite, "md")).decode(errors="replace").splitlines()
-    except (OSError, RecordError):
-        return ""
-    said = [line for line in lines if line.startswith("- ")]
+    said = [line for line in read_answer(store.results, suite).splitlines() if line.startswith("- ")]
     return "\n".join([*said, *(_compared(store, suite, each) for each, _ in kept_comparisons(store.results))])
 
 

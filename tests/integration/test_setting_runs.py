@@ -19,12 +19,13 @@ from support.records import edit, reseal
 from support.studies import with_lr, write
 from support.trials import digits_trial
 
+from gan_bench.config.design import Design
 from gan_bench.core.errors import UserError
 from gan_bench.records.json_files import write_object
 from gan_bench.records.layout import PLACE, RecordDirectory
 from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
-from gan_bench.records.summary import answer_file, is_outdated, kept_comparisons
+from gan_bench.records.summary import answer_file, is_outdated, is_report_older, kept_comparisons
 from gan_bench.report.build import build_report, refresh_summaries
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.conclusion import say_tracking
@@ -866,6 +867,44 @@ def test_an_answer_has_no_page_and_tables_of_other_records(results, tmp_path):
         path.rename(results / "test" / path.name)
     build_report(results, html=False)
     assert len(synced()[2]) == 1, "the page stays"
+
+
+def test_page_and_tables_are_older_than_an_answer_with_other_sentences(tmp_path):
+    """Seeds that are planned change no number of a setting, but what the answer says of them and proposes next."""
+
+    def plan(results, seeds):
+        planned = list(trials(range(seeds)).values())
+        write_plan(results, "test", 1, planned, "gan-bench run test", Design.of_looks((3, 5)), whole=True)
+
+    results = tmp_path / "results"
+    plan(results, 3)
+    for (lr, seed), trial in trials().items():
+        write(results, trial, FID[lr][seed])
+    build_report(results)
+    before = answer_file(results, "test", "md").read_text()
+    results = results.rename(tmp_path / "moved")
+    plan(results, 3)
+    assert refresh_summaries(results) == []
+    assert answer_file(results, "test", "md").read_text() == before.replace("/results ", "/moved ") != before
+    assert not is_report_older(results, "test"), "commands alone name another folder"
+    plan(results, 5)
+    assert refresh_summaries(results) == []
+    assert "over 3 of 5 planned seeds" in answer_file(results, "test", "md").read_text()
+    assert is_report_older(results, "test")
+
+
+@pytest.mark.parametrize("is_older", [True, False])
+def test_summaries_of_earlier_versions_say_which_records_page_and_tables_are_of(results, is_older):
+    build_report(results)
+    path = answer_file(results, "test", "json")
+    earlier = json.loads(path.read_text())
+    del earlier["sha256"], earlier["report_is_older"]
+    write_object(path, {**earlier, "report_from": "0" * 16 if is_older else earlier["made_from"]})
+    assert is_report_older(results, "test") == is_older
+    for record in results.glob("test/*/record.json"):
+        os.utime(record, (1, 1))
+    assert refresh_summaries(results) == []
+    assert is_report_older(results, "test") == is_older
 
 
 def test_a_restored_experiment_has_no_runs_that_were_replaced(results, tmp_path):
