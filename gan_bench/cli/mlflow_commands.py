@@ -183,13 +183,17 @@ def refuse_broken(uri: str, results: Path) -> None:
     """
     from gan_bench.tracking import server
     from gan_bench.tracking.database import check_database, database_file, probe, refused, says_broken
+    from gan_bench.tracking.store import creation_lock
 
     server.configure()
     file = database_file(uri)
     try:
         probe(uri)
         if file is not None and file.exists():
-            check_database(uri, file)
+            with contextlib.ExitStack() as stack:
+                with contextlib.suppress(UserError):  # in a folder that is only read nobody changes it
+                    stack.enter_context(creation_lock(uri, results))
+                check_database(uri, file)
     except Exception as error:
         if file is not None and (why := refused(file, error)):
             raise UserError(why) from None

@@ -20,8 +20,11 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import printable
 from gan_bench.records.json_files import unreadable
 
+QUIET_SECONDS = 2.0
+"""Seconds without a change after which nobody is taken to migrate a database."""
 _BROKEN = ("already exists", "no such table", "no such column", "duplicate column", "malformed", "not a database")
-"""Words of SQLite about a database that is cut, foreign, or was killed while MLflow made or changed its tables."""
+"""Words of SQLite about a database that is cut, foreign, or whose tables MLflow was changing when it was killed, or is
+changing just now."""
 SMALL = 64 * 2**20
 """Bytes up to which a database is checked page by page, which takes a tenth of a second."""
 _COMPANIONS = ("", "-journal", "-wal", "-shm")
@@ -69,7 +72,7 @@ def prepare_database(uri: str, file: Path, *, is_ours: bool) -> Iterator[str]:
         What was done about a broken one, as a sentence.
 
     Raises:
-        UserError: One that is not ours is broken, or it is locked, or may not be read or written.
+        UserError: One that is not ours is broken, or another process changes it, or it may not be read or written.
         Exception: Any error of MLflow when it cannot open it for another reason.
     """
     _remove_leftovers(file)
@@ -95,6 +98,7 @@ def prepare_database(uri: str, file: Path, *, is_ours: bool) -> Iterator[str]:
                     f"the database {file} is broken ({_brief(error)}); move it away, and the next `gan-bench sync` "
                     "makes it again"
                 ) from None
+            _refuse_locked(file)
             yield _replaced(uri, file, error)
     elif is_ours and any(os.path.lexists(file.with_name(file.name + end)) for end in _COMPANIONS[1:]):
         _refuse_locked(file)  # another process may be making it
@@ -109,9 +113,8 @@ def _refuse_locked(file: Path) -> None:
     """Refuse a database that another process writes to just now."""
     if not file.is_file():
         return
-    address = f"{file.resolve().as_uri()}?mode=rw"
     try:
-        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=1.0)) as database:
+        with contextlib.closing(_connect(file)) as database:
             database.execute("BEGIN EXCLUSIVE")
             database.rollback()
     except sqlite3.Error as error:
@@ -132,9 +135,28 @@ def refused(file: Path, error: BaseException) -> str | None:
     """Return why a database cannot be used now though nothing says that it is broken, as a sentence, or None."""
     if "database is locked" in str(error):
         return f"{file} is locked by another process; try again when that has ended"
-    if not os.access(file, os.R_OK | os.W_OK):
+    if file.exists() and not os.access(file, os.R_OK | os.W_OK):
         return str(unreadable(file, PermissionError(errno.EACCES, os.strerror(errno.EACCES)), "opened"))
+    if _is_changing(file):
+        return f"{file} is being changed by another process, as by an upgrade of MLflow; try again when that has ended"
     return None
+
+
+def _is_changing(file: Path) -> bool:
+    """True if another process changes a database: MLflow upgrades one in dozens of transactions."""
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(_connect(file)) as database:
+        versions = set[tuple[int]]()
+        until = time.monotonic() + QUIET_SECONDS
+        while time.monotonic() < until and len(versions) < 2:
+            versions.add(database.execute("PRAGMA data_version").fetchone())
+            time.sleep(0.1)
+        return len(versions) > 1
+    return False
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    """Open a database that is there; SQLite's own default makes one."""
+    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True, timeout=1.0)
 
 
 def check_database(uri: str, file: Path) -> None:

@@ -51,6 +51,22 @@ def mirror_lock(suite_folder: Path, uri: str) -> Lock:
     return Lock(suite_folder / LOCKS, f"mirror-{hashlib.sha256(uri.encode()).hexdigest()[:8]}")
 
 
+@contextlib.contextmanager
+def creation_lock(uri: str, results: Path) -> Iterator[None]:
+    """Let one process at a time make or upgrade a database, and create experiments: MLflow itself does not."""
+    if not uri.startswith("sqlite:"):
+        yield
+        return
+    file = database_file(uri)
+    if is_default(uri, results) or file is None or not file.parent.is_dir():
+        lock = Lock(results / LOCKS, "mlflow")
+    else:  # several results folders share it
+        lock = Lock(file.parent, f".{file.name}")
+    with lock:
+        lock.wait()
+        yield
+
+
 def open_log(path: Path) -> IO[bytes]:
     """Open the log of the mirror to append to it.
 
@@ -110,28 +126,13 @@ class TrackingStore:
         self.identity = results_identity(results, self.notices.append)
         # The tag of an experiment with the name that this folder gave it; in a shared place each folder has its own.
         self._name_tag = RESULTS_TAG if self.is_own else f"{RESULTS_TAG}.{self.identity}"
-        with self._creation_lock():
+        with creation_lock(self.uri, self.results):
             if (file := database_file(uri)) is not None:
                 self.notices += prepare_database(uri, file, is_ours=self.is_own)
             probe(uri)
             self.client: MlflowClient = MlflowClient(tracking_uri=uri)
             if self.is_own:
                 adopt_runs(results, self.identity)
-
-    @contextlib.contextmanager
-    def _creation_lock(self) -> Iterator[None]:
-        """Let one process at a time create the database and experiments: MLflow itself does not."""
-        if not self.uri.startswith("sqlite:"):
-            yield
-            return
-        file = database_file(self.uri)
-        if self.is_own or file is None or not file.parent.is_dir():
-            lock = Lock(self.results / LOCKS, "mlflow")
-        else:  # several results folders share it
-            lock = Lock(file.parent, f".{file.name}")
-        with lock:
-            lock.wait()
-            yield
 
     def experiment(self, suite: str) -> str:
         """Return the id of a suite's experiment, created if need be, also of one that people renamed.
@@ -142,7 +143,7 @@ class TrackingStore:
             UserError: It was deleted and holds runs of others, which would come back as well.
         """
         name = f"{self.prefix}{suite}"
-        with self._creation_lock():
+        with creation_lock(self.uri, self.results):
             found = self._experiment_of(name)
             if found and found.lifecycle_stage == "deleted":
                 if self._has_runs_of_others(found.experiment_id):

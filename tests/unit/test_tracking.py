@@ -25,11 +25,13 @@ from typer.testing import CliRunner
 from gan_bench.bench import prepare
 from gan_bench.cli import mlflow_commands
 from gan_bench.cli.app import app
-from gan_bench.cli.mlflow_commands import serve
+from gan_bench.cli.mlflow_commands import refuse_broken, serve
 from gan_bench.config.naming import setting_name
 from gan_bench.config.recipes import RECIPES
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import UserError
+from gan_bench.records.layout import LOCKS
+from gan_bench.records.lock import Lock, Owner
 from gan_bench.records.plan import Suites
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.shared import results_identity
@@ -38,7 +40,7 @@ from gan_bench.terminal.conclusion import say_tracking
 from gan_bench.terminal.console import PlainConsole, console
 from gan_bench.terminal.tables import how_to_call
 from gan_bench.tracking import server, sync_process
-from gan_bench.tracking.database import check_database
+from gan_bench.tracking.database import check_database, prepare_database, refused
 from gan_bench.tracking.entities import Position, ended_ms, metrics_of, run_name, started_ms, tags_of
 from gan_bench.tracking.server import check_no_password, default_uri, refuse_memory, server_page, shown
 from gan_bench.tracking.store import OWN_TAG, user_tags
@@ -590,6 +592,54 @@ def test_a_database_that_was_cut_is_a_broken_one(tmp_path):
     os.truncate(file, 50_000)
     with pytest.raises(sqlite3.DatabaseError, match="malformed"):
         check_database("sqlite://", file)
+
+
+@pytest.fixture
+def half_upgraded(tmp_path, monkeypatch):
+    """A database as it is between two steps of an upgrade, and another process's connection to it."""
+
+    def fail(_uri):
+        raise sqlite3.OperationalError("table _alembic_tmp_runs already exists")
+
+    monkeypatch.setattr("gan_bench.tracking.database.open_database", fail)
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as other:
+        other.execute("CREATE TABLE t(x)")
+        yield default_uri(tmp_path), tmp_path / "mlflow.db", other
+
+
+def test_a_database_that_another_process_upgrades_is_no_broken_one(half_upgraded, monkeypatch):
+    """A sync set it aside, with users' own runs, while `gan-bench ui` of a newer MLflow changed its tables."""
+    uri, file, other = half_upgraded
+    monkeypatch.setattr("time.sleep", lambda _: other.execute("INSERT INTO t VALUES (1)"))
+    for use in (lambda: list(prepare_database(uri, file, is_ours=True)), lambda: refuse_broken(uri, file.parent)):
+        with pytest.raises(UserError, match=r"mlflow\.db is being changed by another process"):
+            use()
+    assert not list(file.parent.glob("*.broken*"))
+
+
+def test_a_database_in_a_long_step_of_an_upgrade_is_no_broken_one(half_upgraded, monkeypatch):
+    uri, file, other = half_upgraded
+    monkeypatch.setattr("gan_bench.tracking.database.QUIET_SECONDS", 0.0)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(UserError, match=r"mlflow\.db is locked by another process"):
+        list(prepare_database(uri, file, is_ours=True))
+    assert not list(file.parent.glob("*.broken*"))
+
+
+def test_a_page_s_look_at_its_database_waits_for_a_sync_and_has_it_wait(tmp_path, monkeypatch):
+    """Either may upgrade it, which MLflow lets two processes do at once."""
+    holders = []
+    monkeypatch.setattr(
+        "gan_bench.tracking.database.check_database",
+        lambda *_: holders.append(Lock(tmp_path / LOCKS, "mlflow").holder()),
+    )
+    (tmp_path / "mlflow.db").touch()
+    refuse_broken(default_uri(tmp_path), tmp_path)
+    assert holders == [Owner.me()]
+
+
+def test_a_database_that_is_gone_is_not_said_to_be_closed(tmp_path):
+    assert refused(tmp_path / "mlflow.db", sqlite3.OperationalError("unable to open database file")) is None
 
 
 def test_a_run_whose_list_of_tags_was_edited_has_none_of_people():
