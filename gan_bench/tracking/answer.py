@@ -159,7 +159,11 @@ def _show(mirror: Mirror, suite: SuiteRuns, run: SettingRun, found: SettingSumma
             tags[CURVES_TAG] = f"{curves} {_NO_IMAGES}"
             tags.pop(LOGGED_TAG, None)
     wanted = found if anew else SettingSummary(**{**found, "curves": {}})
-    mirror.store.log(run.run_id, _metrics(wanted, int(time.time() * 1000)), tags)
+    now = int(time.time() * 1000)
+    if not anew:  # an earlier sync's clock may have been ahead of this one, and MLflow shows the newest value
+        there = mirror.store.client.get_run(run.run_id).data.to_proto().metrics
+        now = max(now, *(each.timestamp + 1 for each in there))
+    mirror.store.log(run.run_id, _metrics(wanted, now), tags)
     run.shown, run.curves = shown, tags[CURVES_TAG]
     if refused is not None:
         raise refused

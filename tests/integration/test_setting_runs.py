@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
@@ -163,6 +164,19 @@ def test_another_seed_makes_new_curves_and_keeps_what_users_wrote(results):
     for run in (best, other):
         steps = [step for step, _ in curve(results, run, "eval/fid.lenet-mnist-v1")]
         assert len(steps) == len(set(steps)), "MLflow would draw the earlier curve too"
+
+
+def test_ranks_are_those_of_the_last_sync_whatever_its_clock_says(results, monkeypatch):
+    """Two settings had rank 1 until another sync: the clock of an earlier one had been ahead, as on another machine."""
+    monkeypatch.setattr("gan_bench.tracking.answer.time", SimpleNamespace(time=lambda: 1.0))
+    better = [with_lr(digits_trial(seed), 1e-4) for seed in range(3)]
+    write_plan(results, "test", 1, [*trials().values(), *better])
+    for trial in better:
+        write(results, trial, 10.0 + trial.config.seed)
+    sync(results)
+    settings, _ = runs(results)
+    ranks = {run.data.params["lr_g"]: run.data.metrics["fid.rank"] for run in settings}
+    assert ranks == {"0.0001": 1, "0.0002": 2, "0.0003": 3}
 
 
 def test_settings_that_failed_say_so(tmp_path):
