@@ -179,7 +179,7 @@ def refuse_broken(uri: str, results: Path) -> None:
     """Refuse to serve a database that MLflow cannot open, before its server fails with pages of messages.
 
     Raises:
-        UserError: It cannot.
+        UserError: It cannot, or there is none: MLflow would make an empty one, and its folder.
     """
     from gan_bench.tracking import server
     from gan_bench.tracking.database import check_database, database_file, probe, refused, says_broken
@@ -187,9 +187,11 @@ def refuse_broken(uri: str, results: Path) -> None:
 
     server.configure()
     file = database_file(uri)
+    if file is not None and not file.exists():
+        raise UserError(f"{file.absolute()} does not exist; check --tracking-uri or $MLFLOW_TRACKING_URI")
     try:
         probe(uri)
-        if file is not None and file.exists():
+        if file is not None:
             with contextlib.ExitStack() as stack:
                 with contextlib.suppress(UserError):  # in a folder that is only read nobody changes it
                     stack.enter_context(creation_lock(uri, results))

@@ -46,9 +46,9 @@ _CONNECT_TIMEOUT = {
 
 
 def database_file(uri: str) -> Path | None:
-    """Return the file of a SQLite location, or None where it is none."""
+    """Return the file of a SQLite location, or None where it is none, or is SQLite's own kind of location."""
     found = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?#]+)(?:[?#].*)?", uri)
-    return Path(found[1]) if found and found[1] != ":memory:" else None
+    return Path(found[1]) if found and not found[1].startswith((":memory:", "file:")) else None
 
 
 def says_broken(error: BaseException) -> bool:

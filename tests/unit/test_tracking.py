@@ -516,6 +516,14 @@ def test_records_without_a_database_are_said_to_make_one(tmp_path):
         serve(tmp_path / "my results", None, "127.0.0.1", 5000, PlainConsole(), open_page=False)
 
 
+@pytest.mark.parametrize("name", ["typo.db", "nowhere/typo.db"])
+def test_a_page_of_a_database_that_is_not_there_is_refused(tmp_path, name):
+    """MLflow made an empty one, and its folder, and its page showed nothing."""
+    with pytest.raises(UserError, match=r"typo\.db does not exist; check --tracking-uri or \$MLFLOW_TRACKING_URI"):
+        refuse_broken(f"sqlite:///{tmp_path / name}", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_server_that_does_not_end_by_itself_is_gone_all_the_same(monkeypatch):
     """gan-bench had ended, and MLflow's processes stood for some time yet."""
     monkeypatch.setattr(mlflow_commands, "END_SECONDS", 0.1)
