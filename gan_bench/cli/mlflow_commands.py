@@ -114,7 +114,7 @@ def serve(
     """Serve MLflow's page until Ctrl-C, and say where the views of every experiment are.
 
     Raises:
-        UserError: There is no database, or it is a server's, which has a page of its own.
+        UserError: There is no database, it is a server's, which has a page of its own, or MLflow's server ended.
     """
     if tracking_uri is None and not (results / "mlflow.db").exists():
         there = results.is_dir() and suite_folders(existing(results))
@@ -159,8 +159,10 @@ def serve(
         except (KeyboardInterrupt, StopProcess):
             _end_server(process)
             raise
-    if code:
-        raise UserError(f"MLflow's server ended with exit code {code}; what it printed above says why")
+    raise UserError(  # also with code 0, as where another program took the port meanwhile
+        f"MLflow's server on port {found} ended with exit code {code}; what it printed above says why: where that port "
+        "is in use, name another with --port"
+    )
 
 
 def _end_server(process: subprocess.Popen[bytes]) -> None:

@@ -524,6 +524,17 @@ def test_a_page_of_a_database_that_is_not_there_is_refused(tmp_path, name):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_server_that_ends_by_itself_has_failed_whatever_its_code_says(tmp_path, monkeypatch, code):
+    """MLflow's ends with 0 where its port was taken after the look for a free one, as by another page's."""
+    (tmp_path / "mlflow.db").touch()
+    monkeypatch.setattr(mlflow_commands, "refuse_broken", lambda *_: None)
+    monkeypatch.setattr(mlflow_commands, "_links", lambda *_: [])
+    monkeypatch.setattr(mlflow_commands, "_SERVER", f"raise SystemExit({code})")
+    with pytest.raises(UserError, match=rf"on port \d+ ended with exit code {code}; .* another with --port"):
+        serve(tmp_path, None, "127.0.0.1", 5000, PlainConsole(), open_page=False)
+
+
 def test_a_server_that_does_not_end_by_itself_is_gone_all_the_same(monkeypatch):
     """gan-bench had ended, and MLflow's processes stood for some time yet."""
     monkeypatch.setattr(mlflow_commands, "END_SECONDS", 0.1)
