@@ -54,8 +54,7 @@ def sync_results(
     from gan_bench.report.build import refresh_summaries
     from gan_bench.tracking.replay import replay
 
-    if (existing(results) / PLAN).exists():  # one suite's folder: the database lies beside it
-        results = results.resolve().parent
+    results = _beside_database(existing(results))
     if not suite_folders(results):
         raise UserError(f"{results} holds no trial records; run a suite first, for example `gan-bench run quickstart`")
     uri = tracking_uri or default_uri(results)
@@ -78,6 +77,11 @@ def sync_results(
             for view in reversed(views):
                 console.say(f"{suite}: {view.name}: {link(answer.experiments[suite], view, base)}")
     return is_registered and not answer.unreadable
+
+
+def _beside_database(results: Path) -> Path:
+    """Return the results folder, whose database is MLflow's default, also where the folder of a suite is named."""
+    return results.resolve().parent if (results / PLAN).exists() else results
 
 
 def _register(results: Path, uri: str, prefix: str, console: PlainConsole) -> bool:
@@ -116,12 +120,13 @@ def serve(
     Raises:
         UserError: There is no database, it is a server's, which has a page of its own, or MLflow's server ended.
     """
-    if tracking_uri is None and not (results / "mlflow.db").exists():
+    results = _beside_database(results)
+    if tracking_uri is None and not (results / DATABASE).exists():
         there = results.is_dir() and suite_folders(existing(results))
         remedy = (
             f"`gan-bench sync {shlex.quote(str(results))}` makes it from the records" if there else "run a suite first"
         )
-        raise UserError(f"{results / 'mlflow.db'} does not exist; {remedy}, or name another one with --tracking-uri")
+        raise UserError(f"{results / DATABASE} does not exist; {remedy}, or name another one with --tracking-uri")
     uri = tracking_uri or default_uri(results)
     if page := server_page(uri):
         raise UserError(f"{shown(uri)} is a server with a page of its own: open {page}")
@@ -201,14 +206,13 @@ def refuse_broken(uri: str, results: Path) -> None:
     except Exception as error:
         if file is not None and (why := refused(file, error)):
             raise UserError(why) from None
-        if file is None:
-            raise UserError(
-                f"MLflow cannot open {shown(uri)} ({server.describe_error(error, uri)}); check --tracking-uri"
-            ) from None
-        remedy = "check MLflow's variables, or name another one with --tracking-uri"
+        remedy = server.hint(error) or (
+            "; check MLflow's variables, or name another one with --tracking-uri" if file else "; check --tracking-uri"
+        )
         if is_default(uri, results) and says_broken(error):
-            remedy = f"`gan-bench sync {shlex.quote(str(results))}` sets it aside and makes it again from the records"
-        raise UserError(f"MLflow cannot open {file} ({server.describe_error(error, uri)}); {remedy}") from None
+            remedy = f"; `gan-bench sync {shlex.quote(str(results))}` sets it aside and makes it again from the records"
+        what = file or shown(uri)
+        raise UserError(f"MLflow cannot open {what} ({server.describe_error(error, uri)}){remedy}") from None
 
 
 def _free_port(host: str, port: int) -> int:

@@ -41,7 +41,8 @@ def say_tracking(answer: MirrorResult | None, options: RunOptions, console: Plai
     if answer.elsewhere:
         console.say("MLflow: another run of this suite mirrors it, with the trials of this one")
     elif answer.error or answer.lacks:
-        repair = f"; `{_sync_command(options, uri)}` completes it" if answer.lacks else ""
+        then = "then " if "; " in (answer.error or "") else ""  # it names a remedy of its own
+        repair = f"; {then}`{_sync_command(options, uri)}` completes it" if answer.lacks else ""
         what = f"MLflow lacks {answer.lacks}: " if answer.lacks else "" if answer.experiment else "no MLflow: "
         console.say(f"{what}{answer.error or 'their records are damaged'}{repair}", style="yellow")
     if not answer.experiment:

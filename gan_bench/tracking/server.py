@@ -308,7 +308,7 @@ _HINTS = {
         "a server's address begins with http:// or https://, a database's with sqlite:/// or postgresql://"
     ),
     "error code 401|UNAUTHENTICATED|not authenticated": (
-        "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        "set or correct MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
     ),
     r"error code (429|5\d\d)|5\d\d Server Error|too many (429|5\d\d) error responses": (
         "the server answers and fails: its log says why"

@@ -158,7 +158,7 @@ def test_passwords_and_permissions(folders, tmp_path):
 
         stranger = sync(None, None)
         assert stranger.returncode == 2
-        assert "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in stranger.stderr
+        assert "set or correct MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in stranger.stderr
         done = sync("admin", PASSWORD)
         assert done.returncode == 0, done.stderr
         assert PASSWORD not in done.stdout + done.stderr

@@ -405,6 +405,7 @@ def test_hints_are_for_servers_alone():
     assert server.hint(PermissionError(13, "Permission denied")) == ""
     assert server.hint(RuntimeError("run 9f403ab not found")) == ""
     assert server.hint(RuntimeError("(sqlite3.OperationalError) database or disk is full")).startswith("; free some")
+    assert server.hint(RuntimeError("API request failed with error code 401 != 200")).startswith("; set or correct MLF")
     assert "EDIT" in server.hint(RuntimeError("API request failed with error code 403 != 200"))
     assert "its log says why" in server.hint(RuntimeError("API request failed with error code 500 != 200"))
     assert "its log says why" in server.hint(RuntimeError("Max retries exceeded (too many 503 error responses)"))
@@ -509,11 +510,39 @@ def test_the_command_that_serves_the_page_leaves_out_the_usual_folder():
     assert lines.file.getvalue() == "MLflow: `gan-bench ui` serves its leaderboard\n"
 
 
-def test_records_without_a_database_are_said_to_make_one(tmp_path):
+@pytest.mark.parametrize("folder", ["my results", "my results/small"])
+def test_records_without_a_database_are_said_to_make_one(tmp_path, folder):
+    """Of a suite's folder the page wanted a database in it, where no sync makes one."""
     (tmp_path / "my results" / "small").mkdir(parents=True)
     (tmp_path / "my results" / "small" / "plan.json").write_text("{}")
-    with pytest.raises(UserError, match="`gan-bench sync '.*my results'` makes it from the records"):
-        serve(tmp_path / "my results", None, "127.0.0.1", 5000, PlainConsole(), open_page=False)
+    with pytest.raises(UserError, match="my results/mlflow.db .* `gan-bench sync '.*my results'` makes it"):
+        serve(tmp_path / folder, None, "127.0.0.1", 5000, PlainConsole(), open_page=False)
+
+
+OLD = "Detected out-of-date database schema (found version 1, but expected 2)"
+
+
+def test_a_page_of_an_earlier_database_names_the_remedy_that_a_sync_names(tmp_path, monkeypatch):
+    """It wanted variables checked, or another database."""
+
+    def fail(*_):
+        raise RuntimeError(OLD)
+
+    (tmp_path / "mlflow.db").touch()
+    monkeypatch.setattr("gan_bench.tracking.database.QUIET_SECONDS", 0.0)
+    monkeypatch.setattr("gan_bench.tracking.database.check_database", fail)
+    with pytest.raises(UserError) as error:
+        refuse_broken(default_uri(tmp_path), tmp_path)
+    assert f"cannot open {tmp_path}/mlflow.db ({OLD}){server.hint(RuntimeError(OLD))}" in str(error.value)
+
+
+@pytest.mark.parametrize("error", ["Connection refused", OLD + server.hint(RuntimeError(OLD))])
+def test_a_remedy_comes_before_the_sync_that_needs_it(error):
+    lines = console(file=io.StringIO())
+    say_tracking(MirrorResult(error=error, missing=1, started=2), RunOptions("digits", tracking=True), lines)
+    then = "then " if "mlflow db upgrade" in error else ""
+    said = " ".join(lines.file.getvalue().split())
+    assert said == f"MLflow lacks 1 of 2 runs: {error}; {then}`gan-bench sync results` completes it"
 
 
 @pytest.mark.parametrize("name", ["typo.db", "nowhere/typo.db"])
