@@ -108,7 +108,8 @@ def _register(results: Path, uri: str, prefix: str, console: PlainConsole) -> bo
         console.say(f"  mlflow.set_tracking_uri({json.dumps(shown(uri), ensure_ascii=False)})")
         if elsewhere := registry_elsewhere(uri):
             console.say(f"  mlflow.set_registry_uri({json.dumps(shown(elsewhere), ensure_ascii=False)})")
-        console.say(f'  mlflow.pyfunc.load_model("models:/{name}@{ALIAS}").predict(16)')
+        where = json.dumps(f"models:/{name}@{ALIAS}", ensure_ascii=False)
+        console.say(f"  mlflow.pyfunc.load_model({where}).predict(16)")
     return is_whole
 
 

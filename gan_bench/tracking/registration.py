@@ -29,8 +29,9 @@ WEIGHTS_TAG = "gan_bench.weights_sha256"
 
 
 def model_name(suite: str, prefix: str = "", apart: Sequence[str] = ()) -> str:
-    """Return what the registry calls a suite's generator: no slash, colon or quotation mark may be in it."""
-    return re.sub(r"[/:'\"]", "-", "~".join([f"{prefix}{suite}", *apart]))  # which no suite has in its name
+    """Return what the registry calls a suite's generator, without what no name or location of a model may hold."""
+    parts = [f"{prefix}{suite}", *apart]
+    return re.sub(r"[/:?'\"\x00-\x1f\x7f-\x9f]", "-", "~".join(parts))  # no suite has ~ in its name
 
 
 def register(results: Path, uri: str, prefix: str, trial: Path, apart: Sequence[str] = ()) -> str:

@@ -182,10 +182,16 @@ def test_a_champion_loads_after_its_folder_was_moved_and_after_its_files_were_re
     assert loads(moved) == "models:/test/2"
 
 
-def test_the_lines_that_are_printed_load_the_champion_as_they_stand(results, uri, monkeypatch, capsys, tmp_path):
-    """Without the location, MLflow made an empty database in the current folder and found no model."""
+@pytest.mark.parametrize("prefix", ["lines/", "a\\n?\t'@b %20 ü#/"])
+def test_the_lines_that_are_printed_load_the_champion_as_they_stand(
+    results, uri, monkeypatch, capsys, tmp_path, prefix
+):
+    """Without the location, MLflow made an empty database in the current folder and found no model.
+
+    It takes a question mark in a name, but for the end of it where the model is loaded, and leaves out a tab there.
+    """
     monkeypatch.setattr(find_setting, "champions", lambda _: [Champion("test", "best", trial_of(results))])
-    assert mlflow_commands._register(results, uri, "lines/", PlainConsole())
+    assert mlflow_commands._register(results, uri, prefix, PlainConsole())
     printed = [line.strip() for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
     code = "\n".join([*printed[:-1], f"print({printed[-1]}.shape)"])
     done = python_code(code, cwd=tmp_path)
