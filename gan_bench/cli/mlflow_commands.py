@@ -136,7 +136,8 @@ def serve(
     found = _free_port(host, port)
     if found != port:
         console.say(f"port {port} is taken, so the page is on {found}", style="yellow")
-    base = f"http://{host}:{found}"
+    name = f"[{host}]" if ":" in host else host
+    base = f"http://{name}:{found}{os.environ.get('MLFLOW_STATIC_PREFIX', '')}"
     links = _links(uri, base)
     ours = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONSAFEPATH": "1"}
     # What it notes on itself, unless somebody wants it; of ours the last: mlflow.py in this folder is not MLflow.

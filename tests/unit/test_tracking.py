@@ -553,15 +553,41 @@ def test_a_page_of_a_database_that_is_not_there_is_refused(tmp_path, name):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("code", [0, 1])
-def test_a_server_that_ends_by_itself_has_failed_whatever_its_code_says(tmp_path, monkeypatch, code):
-    """MLflow's ends with 0 where its port was taken after the look for a free one, as by another page's."""
+@pytest.fixture
+def ends_at_once(tmp_path, monkeypatch):
+    """Let the server of a page end by itself."""
     (tmp_path / "mlflow.db").touch()
     monkeypatch.setattr(mlflow_commands, "refuse_broken", lambda *_: None)
     monkeypatch.setattr(mlflow_commands, "_links", lambda *_: [])
+    monkeypatch.setattr(mlflow_commands, "_SERVER", "")
+
+
+@pytest.mark.usefixtures("ends_at_once")
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_server_that_ends_by_itself_has_failed_whatever_its_code_says(tmp_path, monkeypatch, code):
+    """MLflow's ends with 0 where its port was taken after the look for a free one, as by another page's."""
     monkeypatch.setattr(mlflow_commands, "_SERVER", f"raise SystemExit({code})")
     with pytest.raises(UserError, match=rf"on port \d+ ended with exit code {code}; .* another with --port"):
         serve(tmp_path, None, "127.0.0.1", 5000, PlainConsole(), open_page=False)
+
+
+@pytest.mark.usefixtures("ends_at_once")
+@pytest.mark.parametrize(
+    ("host", "prefix", "base"),
+    [("::1", "", "http://[::1]:5000"), ("127.0.0.1", "/mlflow", "http://127.0.0.1:5000/mlflow")],
+)
+def test_the_address_of_a_page_is_one_that_a_browser_opens(tmp_path, monkeypatch, host, prefix, base):
+    """Without the brackets it is none, and without MLflow's prefix nothing is there."""
+    asked = []
+    monkeypatch.setenv("MLFLOW_STATIC_PREFIX", prefix)
+    monkeypatch.setattr(mlflow_commands, "_free_port", lambda _, port: port)
+    monkeypatch.setattr(mlflow_commands, "_links", lambda _, base: [base])
+    monkeypatch.setattr(mlflow_commands, "_wait", lambda base, _: asked.append(base))
+    lines = console(file=io.StringIO())
+    with pytest.raises(UserError, match="ended"):
+        serve(tmp_path, None, host, 5000, lines, open_page=True)
+    assert f"MLflow starts on {base} (Ctrl-C ends it)\n{base}\n" in lines.file.getvalue()
+    assert asked == [base]
 
 
 def test_a_server_that_does_not_end_by_itself_is_gone_all_the_same(monkeypatch):
