@@ -73,7 +73,7 @@ def build_report(
                 f"{results} holds no trial records; run a suite first, for example `gan-bench run quickstart`"
             )
         folder = out or results / "report"
-        chapters, articles = [Chapter(study) for study in found], list(article_tables(collected.frames))
+        chapters, articles = [Chapter(study, found) for study in found], list(article_tables(collected.frames))
         tables = [*(table for chapter in chapters for table in chapter.tables), *articles]
         answers = [(chapter.study.suite, answer) for chapter in chapters for answer in chapter.answers]
         lacking = left_out(tables, columns) if columns else []
@@ -154,7 +154,7 @@ def refresh_summaries(results: Path) -> list[str]:
     if not outdated:
         return []
     with _records(results) as (states, _, found):
-        chapters = [Chapter(study) for study in found if study.suite in outdated]
+        chapters = [Chapter(study, found) for study in found if study.suite in outdated]
         try:
             files = _report_files(results / "report")
             _add_answers(chapters, files, states, results)

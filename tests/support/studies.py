@@ -64,7 +64,8 @@ def studies_of(items, **said):
 @quick_text()
 def report_of(items, **said):
     """The tables and answers of records in memory, study by study, and all tables."""
-    chapters = [Chapter(study) for study in studies_of(items, **said)]
+    found = studies_of(items, **said)
+    chapters = [Chapter(study, found) for study in found]
     return SimpleNamespace(
         studies=[(each.study, each.tables, each.answers) for each in chapters],
         all=[*(table for each in chapters for table in each.tables), *article_tables(build_frames(items))],

@@ -136,6 +136,32 @@ def test_more_seeds_of_a_training_in_which_nothing_was_learned_are_not_proposed(
     )
 
 
+@pytest.mark.parametrize(
+    ("fids", "dataset", "is_there"),
+    [((200, 210), "digits", True), ((200, None), "digits", True), ((200, "planned"), "digits", False),
+     ((200,), "digits", True), ((), "digits", False), ((200, 210), "mnist", False)],
+    ids=["ended", "one failed", "one left", "of fewer seeds", "not begun", "of other images"],
+)  # fmt: skip
+@pytest.mark.parametrize("short", [{"epochs": 2}, {"epochs": 1, "evaluation": EVALUATION}])
+def test_a_longer_training_that_has_ended_is_not_proposed_again(fids, dataset, is_there, short):
+    """The proposed command had "6 finished, 0 to run", and nothing named the part of the report that it had made."""
+    items = [stored(with_lr(digits_trial(seed, **short), lr), fid=350.0) for seed in (0, 1) for lr in (2e-4, 3e-4)]
+    for lr in (2e-4, 3e-4):
+        for seed, fid in enumerate(fids):
+            longer = with_lr(digits_trial(seed, suite="test+set", epochs=4, dataset=dataset), lr)
+            made = stored(longer, fid=fid, status="failed" if fid is None else "done")
+            items.append(planned_again(made) if fid == "planned" else made)
+    found = next(
+        each for study, _, (each,) in report_of(items, commands={"test": COMMAND}).studies if study.suite == "test"
+    )
+    if is_there:
+        assert (
+            found.proposal == "Next: read test+set, digits (full profile): it has longer trainings of these settings."
+        )
+    else:
+        assert found.proposal.startswith("Next: longer training, `gan-bench run test ")
+
+
 def test_a_cap_that_cut_nothing_is_no_reason_why_a_training_was_short():
     """The command without it made the trials that were there."""
     found = answer([*trials(2e-4, (350, 360)), *trials(3e-4, (355, 352))], f"{COMMAND} --epochs 100")

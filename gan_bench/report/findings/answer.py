@@ -52,8 +52,8 @@ class Answer:
         return (self.headline, *self.cautions, *self.factors, *([self.proposal] if self.proposal else []))
 
 
-def answers(study: Study) -> Iterator[Answer]:
-    """Answer the question of a study under each of its protocols."""
+def answers(study: Study, beside: Sequence[Study] = ()) -> Iterator[Answer]:
+    """Answer the question of a study under each of its protocols, knowing all studies of its results folder."""
     for scored in study.scored:
         found = standings(scored)
         factors = [each for each in factors_of(scored) if each.primary]
@@ -71,7 +71,7 @@ def answers(study: Study) -> Iterator[Answer]:
                 *(sentence for each in factors for sentence in factor_sentences(each, seeds_help=seeds_help(scored))),
                 *tuning_sentences(scored),
             ),
-            proposal=proposal(scored),
+            proposal=proposal(scored, beside),
         )
 
 

@@ -135,15 +135,19 @@ def counted(asked: Iterable[Question]) -> str:
     return ", ".join(f"{found[word]} {word}" for word in WORDS if found[word])
 
 
-def proposal(scored: ScoredStudy) -> str | None:
+def proposal(scored: ScoredStudy, beside: Iterable[Study] = ()) -> str | None:
     """Propose the run that would settle most of a study under one protocol, with its expected time.
+
+    Args:
+        scored: The study under the protocol.
+        beside: All studies of its results folder.
 
     Returns:
         One sentence, or None where no command is known that trains these trials or nothing more is worth it.
     """
     study, command = scored.study, planned_command(scored.study)
     if command is not None:
-        return _unfinished(study) or _further(scored, command)
+        return _unfinished(study) or _further(scored, command, beside)
     if study.of_program is None or (standings(scored).is_decided and not is_left(study.asked_for).any()):
         return None
     return (
@@ -167,7 +171,7 @@ def _unfinished(study: Study) -> str | None:
     return f"Next: {remedy}: verdicts wait for that." if unread else None
 
 
-def _further(scored: ScoredStudy, command: Command) -> str | None:
+def _further(scored: ScoredStudy, command: Command, beside: Iterable[Study]) -> str | None:
     """Propose what says more than trials that have ended."""
     study, trials = scored.study, scored.study.asked_for
     if trials.empty or _has_ended_whole(study):
@@ -181,8 +185,8 @@ def _further(scored: ScoredStudy, command: Command) -> str | None:
     if study.profile == "quick":  # more seeds of a training that was cut down say little of the suite's own
         return f"Next: the whole protocol, `{command.without(*CAPS).having('--profile', 'full')}`."
     if not seeds_help(scored):
-        return f"Next: longer training, {_longer(study, command)}: more seeds would not help."
-    return _more_seeds(scored, command) or again or _beyond_tests(scored, command)
+        return _longer(study, command, beside, "more seeds would not help")
+    return _more_seeds(scored, command) or again or _beyond_tests(scored, command, beside)
 
 
 def _failed_seeds(study: Study) -> list[int]:
@@ -190,13 +194,12 @@ def _failed_seeds(study: Study) -> list[int]:
     return list(study.asked_for["seed"][study.asked_for["status"] == "failed"])
 
 
-def _beyond_tests(scored: ScoredStudy, command: Command) -> str | None:
+def _beyond_tests(scored: ScoredStudy, command: Command, beside: Iterable[Study]) -> str | None:
     """Propose what helps where no test judges any rival of the best setting, as some generators have not learnt yet."""
     rivals, asked = standings(scored).rivals, set(scored.study.asked_for["label"])
     if not rivals or not all(" collapsed in " in each.why and each.label in asked for each in rivals):
         return None
-    why = "no test compares settings that collapsed at a different rate"
-    return f"Next: longer training, {_longer(scored.study, command)}: {why}."
+    return _longer(scored.study, command, beside, "no test compares settings that collapsed at a different rate")
 
 
 def seeds_help(scored: ScoredStudy) -> bool:
@@ -204,14 +207,25 @@ def seeds_help(scored: ScoredStudy) -> bool:
     return not all(each.is_untrained for each in standings(scored).rows if each.median.n)
 
 
-def _longer(study: Study, command: Command) -> str:
-    """Say how a training becomes longer: with twice the epochs where all have as many. No cap has cut a full one."""
+def _longer(study: Study, command: Command, beside: Iterable[Study], why: str) -> str:
+    """Propose twice the epochs, where all have as many, or name the study that has them. No cap has cut a full one."""
     epochs = sorted({int(config["epochs"]) for config in study.asked_for["config"]})
+    wanted = min(2 * epochs[-1], LIMITS["epochs"][1])
+    if ended := next((each for each in beside if each is not study and _has_ended_longer(study, wanted, each)), None):
+        return f"Next: read {ended.title}: it has longer trainings of these settings."
     if len(epochs) > 1:
-        return f"by more epochs in the suite, now {epochs[0]} to {epochs[-1]}"
+        return f"Next: longer training, by more epochs in the suite, now {epochs[0]} to {epochs[-1]}: {why}."
     kept = (each for each in command.options if each[0] != "--epochs" and not each[-1].startswith("epochs="))
-    longer = replace(command, options=(*kept, ("--set", f"epochs={min(2 * epochs[0], LIMITS['epochs'][1])}")))
-    return f"`{longer}`"
+    longer = replace(command, options=(*kept, ("--set", f"epochs={wanted}")))
+    return f"Next: longer training, `{longer}`: {why}."
+
+
+def _has_ended_longer(study: Study, epochs: int, other: Study) -> bool:
+    """True if all settings of a study have ended in another one, all seeds, with at least so many epochs."""
+    key = partial(setting_key, without=("suite", "suite_version", "profile", "evaluation", "epochs"))
+    longer = other.trials[other.trials["epochs"] >= epochs]
+    ended = longer[~longer["group"].isin(longer["group"][~longer["status"].isin(ENDED)])]
+    return set(study.asked_for["config"].map(key)) <= set(ended["config"].map(key))
 
 
 def _has_ended_whole(study: Study) -> bool:

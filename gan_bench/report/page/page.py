@@ -54,9 +54,11 @@ class Chapter:
 
     Attributes:
         study: The study.
+        beside: All studies of its results folder.
     """
 
     study: Study
+    beside: Sequence[Study] = ()
 
     @cached_property
     def tables(self) -> list[Table]:
@@ -66,7 +68,7 @@ class Chapter:
     @cached_property
     def answers(self) -> list[Answer]:
         """What it says."""
-        return list(answers(self.study))
+        return list(answers(self.study, self.beside))
 
     @cached_property
     def plots(self) -> list[Plot]:
