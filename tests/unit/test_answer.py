@@ -131,8 +131,10 @@ def test_after_undeclared_seeds_new_ones_are_proposed_in_a_folder_of_their_own()
 
 
 def test_more_seeds_of_a_training_in_which_nothing_was_learned_are_not_proposed():
+    """The reason was "more seeds would not help", beside "3 not judged, as seeds are too few"."""
     assert proposal_of([*trials(2e-4, (350, 360)), *trials(3e-4, (355, 352))]) == (
-        "Next: longer training, `gan-bench run test --profile full --set epochs=4`: more seeds would not help."
+        "Next: longer training, `gan-bench run test --profile full --set epochs=4`: "
+        "no setting is better than untrained generators yet."
     )
 
 

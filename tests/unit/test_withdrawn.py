@@ -336,7 +336,7 @@ def test_seeds_of_withdrawn_settings_are_in_no_proposal():
         *(trial(seed, fid=400.0) for seed in range(5)),
     ]
     _, _, answers = reported(items)
-    assert "--set epochs=4`: more seeds would not help." in answers[0].proposal
+    assert "--set epochs=4`: no setting is better than untrained generators yet." in answers[0].proposal
     _, _, answers = reported([*items, trial(5)])
     assert "--seeds 0,1,2,3,4,5`" in answers[0].proposal
 

@@ -185,7 +185,7 @@ def _further(scored: ScoredStudy, command: Command, beside: Iterable[Study]) -> 
     if study.profile == "quick":  # more seeds of a training that was cut down say little of the suite's own
         return f"Next: the whole protocol, `{command.without(*CAPS).having('--profile', 'full')}`."
     if not seeds_help(scored):
-        return _longer(study, command, beside, "more seeds would not help")
+        return _longer(study, command, beside, "no setting is better than untrained generators yet")
     return _more_seeds(scored, command) or again or _beyond_tests(scored, command, beside)
 
 
