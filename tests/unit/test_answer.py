@@ -164,6 +164,18 @@ def test_a_longer_training_that_has_ended_is_not_proposed_again(fids, dataset, i
         assert found.proposal.startswith("Next: longer training, `gan-bench run test ")
 
 
+@pytest.mark.parametrize(("early", "is_worse"), [((320.0, 320.0), True), ((320.0, 380.0), False)], ids=["all", "one"])
+def test_a_longer_training_is_not_proposed_where_training_on_made_scores_worse(early, is_worse):
+    """ "Next: longer training" stood below "it was better one evaluation earlier (decided)"."""
+    items = []
+    for recipe, before in zip(("mnist-mlp-z100", "mnist-mlp-z64"), early, strict=True):
+        for seed, fid in enumerate((350.0, 360.0, 352.0, 355.0, 358.0)):
+            trial = digits_trial(seed)
+            of_recipe = replace(trial, config=replace(trial.config, recipe=recipe))
+            items.append(stored(of_recipe, fid=fid, early=before + seed))
+    assert proposal_of(items).startswith("Next: another learning rate or loss, not a longer ") == is_worse
+
+
 def test_a_cap_that_cut_nothing_is_no_reason_why_a_training_was_short():
     """The command without it made the trials that were there."""
     found = answer([*trials(2e-4, (350, 360)), *trials(3e-4, (355, 352))], f"{COMMAND} --epochs 100")

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from gan_bench.config.design import FEWEST, LOOKS
+from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.naming import means
 from gan_bench.config.trial import LIMITS, setting_key
 from gan_bench.core.text import duration, matches, plural
 from gan_bench.records.command import CAPS, Command
-from gan_bench.report.findings.factors import WITHIN, factors_of
+from gan_bench.report.findings.factors import EPOCHS, WITHIN, factors_of
 from gan_bench.report.findings.standings import standings
 from gan_bench.report.study.frame import ENDED, changed_between, is_left
 from gan_bench.report.study.looks import fewest_seeds
@@ -185,7 +186,7 @@ def _further(scored: ScoredStudy, command: Command, beside: Iterable[Study]) -> 
     if study.profile == "quick":  # more seeds of a training that was cut down say little of the suite's own
         return f"Next: the whole protocol, `{command.without(*CAPS).having('--profile', 'full')}`."
     if not seeds_help(scored):
-        return _longer(study, command, beside, "no setting is better than untrained generators yet")
+        return _longer(scored, command, beside, "no setting is better than untrained generators yet")
     return _more_seeds(scored, command) or again or _beyond_tests(scored, command, beside)
 
 
@@ -199,7 +200,7 @@ def _beyond_tests(scored: ScoredStudy, command: Command, beside: Iterable[Study]
     rivals, asked = standings(scored).rivals, set(scored.study.asked_for["label"])
     if not rivals or not all(" collapsed in " in each.why and each.label in asked for each in rivals):
         return None
-    return _longer(scored.study, command, beside, "no test compares settings that collapsed at a different rate")
+    return _longer(scored, command, beside, "no test compares settings that collapsed at a different rate")
 
 
 def seeds_help(scored: ScoredStudy) -> bool:
@@ -207,8 +208,15 @@ def seeds_help(scored: ScoredStudy) -> bool:
     return not all(each.is_untrained for each in standings(scored).rows if each.median.n)
 
 
-def _longer(study: Study, command: Command, beside: Iterable[Study], why: str) -> str:
-    """Propose twice the epochs, where all have as many, or name the study that has them. No cap has cut a full one."""
+def _longer(scored: ScoredStudy, command: Command, beside: Iterable[Study], why: str) -> str:
+    """Propose twice the epochs, where all have as many, or name the study that has them. No cap has cut a full one.
+
+    Where training on has made scores worse, something else is proposed.
+    """
+    study = scored.study
+    if _was_better_earlier(scored):
+        earlier = f"{MEASURES[primary_measure()].title} was better one evaluation earlier"
+        return f"Next: another learning rate or loss, not a longer training: {why}, and {earlier}."
     epochs = sorted({int(config["epochs"]) for config in study.asked_for["config"]})
     wanted = min(2 * epochs[-1], LIMITS["epochs"][1])
     if ended := next((each for each in beside if each is not study and _has_ended_longer(study, wanted, each)), None):
@@ -218,6 +226,13 @@ def _longer(study: Study, command: Command, beside: Iterable[Study], why: str) -
     kept = (each for each in command.options if each[0] != "--epochs" and not each[-1].startswith("epochs="))
     longer = replace(command, options=(*kept, ("--set", f"epochs={wanted}")))
     return f"Next: longer training, `{longer}`: {why}."
+
+
+def _was_better_earlier(scored: ScoredStudy) -> bool:
+    """True if all recipes surely had a better score one evaluation before the end of training."""
+    pairs = (pair for factor in factors_of(scored) if factor.name == EPOCHS for pair in factor.primary)
+    last = {pair.recipe: pair for pair in pairs}.values()
+    return len(last) > 0 and all(pair.is_sure and pair.winner == pair.first_level for pair in last)
 
 
 def _has_ended_longer(study: Study, epochs: int, other: Study) -> bool:
