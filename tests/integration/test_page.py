@@ -830,6 +830,9 @@ def test_scores_against_other_images_are_not_compared(tmp_path, match):
     else:
         (table,) = found.tables
         assert table.rows["verdict"].tolist() == ["not judged"]
+        assert "or other training images." in table.note, "the note named seeds alone"
+        said = ("differs", "training images of digits differ, so 1 row cannot be judged")
+        assert said in found.sentences(), "a hidden column said it alone"
 
 
 def test_folders_without_a_common_trial_are_refused(tmp_path):

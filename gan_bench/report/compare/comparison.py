@@ -277,8 +277,11 @@ def _compare_settings(
     rows = same_settings(old, new, margin, fields, (before.suites, after.suites))
     counted = Counter(str(row["verdict"]) for row in rows)
     tables = [equivalence_table(rows, margin, fields)] if rows else []
-    aside, number = before.aside + after.aside, len({row["number"] for row in rows})
-    return Comparison(tables, worse=[], unsure=left_out, differences=aside, settings=counted, in_common=number)
+    number = len({row["number"] for row in rows})
+    images = Counter(str(row["images"]) for row in rows if row["images"])
+    unjudged = [f"{images}, so {plural(count, 'row')} cannot be judged" for images, count in images.items()]
+    differences = [*before.aside, *after.aside, *unjudged]
+    return Comparison(tables, worse=[], unsure=left_out, differences=differences, settings=counted, in_common=number)
 
 
 _WATCHED = ("gan_bench", "git_commit", "python", "device_name", "engine", "threads")

@@ -150,12 +150,15 @@ def _row(
         return None
     ends = [max(shared or side.epochs, default=0) for side in (old, new)]
     values, unscored = zip(*(side.at(end) for side, end in zip((old, new), ends, strict=True)), strict=True)
-    images = images_changed(old.trials["made_of"], new.trials["made_of"])
+    dataset = printable(str(old.config["dataset"]))
+    is_changed = images_changed(old.trials["made_of"], new.trials["made_of"])
+    images = f"training images of {dataset} differ" if is_changed else ""
     apart = [images] * bool(images) + ([] if shared or is_lost else [f"scored at epoch: {ends[0]} / {ends[1]}"])
     row: dict[str, object] = {
         "recipe": printable(str(old.config["recipe"])),
         "setting": _called(old, fields) + (", EMA of G" if protocol.endswith(",ema") else ""),
-        "dataset": printable(str(old.config["dataset"])),
+        "dataset": dataset,
+        "images": images,
         "epochs": ends[0] if shared else max(ends) if is_lost else None,
         "protocol": protocol,
         "studies": f"{old.study} / {new.study}",
@@ -298,7 +301,8 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
         "(Welch, unpaired: two machines draw different noise). "
         f"Different: p at most {ALPHA:g} by Holm's steps over all rows. Equivalent: within a factor of {1 + margin:g} "
         f"by two one-sided tests at {ALPHA:g} / rows, and no generator was seen to collapse. More and more seeds are "
-        f"not corrected for. Not judged: fewer than {FEW} seeds of a side, or lost ones."
+        f"not corrected for. Not judged: fewer than {FEW} seeds of a side, lost ones, a score that is not "
+        "above 0, or other training images."
     )
     equivalent = [row for row in rows if row["verdict"] == "equivalent"]
     counted = [row for row in equivalent if None not in (row["old_collapsed"], row["new_collapsed"])]
