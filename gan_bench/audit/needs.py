@@ -10,6 +10,7 @@ from gan_bench.core import __version__
 from gan_bench.core.errors import UserError
 from gan_bench.core.program_code import PROGRAM
 from gan_bench.core.registry import REGISTRIES
+from gan_bench.core.text import printable
 from gan_bench.records.layout import SUITE
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import EnvironmentFile
@@ -38,7 +39,8 @@ def missing_part(stored: StoredTrial) -> str | None:
             continue
         part = stored.environment.get("parts", {}).get(f"{plural}/{name}")
         if part and (path := part.get("path")):
-            remedy = f"put it where {SUITE} names it, read it, then allow it with `gan-bench audit --allow-plugins`"
+            named = f"put it where {printable(stored.path.parent.name)}/{SUITE} names it"
+            remedy = f"{named}, read it, and audit again with --allow-plugins"
             return f"{plural}/{name} is of the file {path} (SHA-256 {part['sha256'][:12]}); {remedy}"
         if part and part["name"] == PROGRAM:
             remedy = "put it into a file that the suite names under plugins:, and run the suite again"

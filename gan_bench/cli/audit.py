@@ -11,7 +11,7 @@ from gan_bench.audit.carry_out import carry_out
 from gan_bench.audit.plan import AuditOptions, AuditPlan
 from gan_bench.core.errors import UserError
 from gan_bench.core.registry import did_you_mean
-from gan_bench.core.text import as_typed, duration, plural, shortened, some
+from gan_bench.core.text import as_typed, duration, plural, printable, shortened, some
 from gan_bench.records.audits import LEVELS
 from gan_bench.records.layout import RECORD
 from gan_bench.records.schema import AuditFinding, AuditLevel, AuditVerdict
@@ -54,7 +54,7 @@ def levels_of(text: str | None) -> tuple[AuditLevel, ...] | None:
 
 
 def say_plan(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> None:
-    """Say every level with its cost."""
+    """Say every level with its cost, and once each reason why something cannot be audited here."""
     machine = plan.machine
     out.say(f"auditing {options.results} on {machine['device_name']} ({machine['device']}), nonce {options.nonce}")
     for level in options.asked:
@@ -72,10 +72,17 @@ def say_plan(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> None:
         passed = f"; {len(left)} more for {duration(sum(each.seconds for each in left))}" if left else ""
         passed += f"; {len(bought) - len(mine)} cannot be audited here" if len(mine) < len(bought) else ""
         out.say(f"  {level}: {plural(len(mine), what)}, {cost}{passed} ({WHAT[level]})")
+    for why, count in _reasons(plan).items():
+        out.say(f"  not audited here, {plural(count, 'check')}: {why}", style=STYLES["not audited"])
+
+
+def _reasons(plan: AuditPlan) -> Counter[str]:
+    """Count by reason what cannot be audited here."""
+    return Counter(printable(each.cannot) for each in plan.checks if each.cannot)
 
 
 def run_audit(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> bool:
-    """Carry an audit out, say what is found, and sum it up.
+    """Carry an audit out, say what is found beside what its plan has said, and sum it up.
 
     Returns:
         Whether nothing was contradicted or doubtful.
@@ -84,9 +91,10 @@ def run_audit(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> bool
     trials = sorted({each.name for each in plan.checks if each.level != "drawn again"})
     short = dict(zip(trials, shortened(trials), strict=True))
     several = len({each.setting.suite for each in plan.checks} | {suite for suite, _ in plan.consistent}) > 1
+    known = _reasons(plan)
     for suite, finding in carry_out(plan, options):
         found.append(finding)
-        if finding["level"] != "consistent" or finding["verdict"] != "holds":
+        if (finding["level"] != "consistent" or finding["verdict"] != "holds") and finding["text"] not in known:
             name = f"{suite}: " if several else ""
             name += short.get(finding["name"], finding["name"])
             _say(finding, name, out)

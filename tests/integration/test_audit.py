@@ -449,7 +449,7 @@ def test_each_suite_is_audited_with_its_own_parts_and_code_that_is_other_contrad
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"loss": "mine"}, "is of the file mine.py (SHA-256 abababababab); put it where suite.yaml names it, read it"),
+        ({"loss": "mine"}, "is of the file mine.py (SHA-256 abababababab); put it where test/suite.yaml names it, "),
         ({"dataset": "own"}, "its suite file alone; put suite.yaml, and what it names, beside the records"),
     ],
 )
@@ -664,7 +664,7 @@ def test_of_too_few_seeds_none_is_drawn_again(results):
     (results / "small" / "plan.json").unlink()
     said = audit(results, "--levels", "drawn again")
     assert "fewer than 3 seeds of the setting were published" in " ".join(said.split())
-    assert "(0 s)" in said
+    assert "drawn again: 0 settings, about 0 s" in " ".join(said.split())
 
 
 def test_what_has_no_record_or_no_end_is_said(results):
@@ -693,11 +693,17 @@ def test_a_trial_that_failed_is_said_not_to_be_audited(results):
         assert said.endswith("nothing was checked"), "there is no audit.json"
 
 
-def test_what_cannot_be_done_is_no_work(results, monkeypatch, capsys):
+@pytest.mark.parametrize("more", [["--dry-run"], []])
+def test_what_cannot_be_done_is_no_work_and_the_reason_is_said_once(results, monkeypatch, capsys, more):
+    """A dry run gave no reason, and an audit the same one for each trial and level."""
     monkeypatch.setattr("gan_bench.audit.plan.missing_part", lambda *_: "its loss is not here")
     with pytest.raises(SystemExit):
-        main(["audit", str(results), "--device", "cpu", "--nonce", "test", "--levels", "begun", "--dry-run"])
-    assert "begun: 0 trials, about 0 s; 3 cannot be audited here" in " ".join(capsys.readouterr().out.split())
+        main(["audit", str(results), "--device", "cpu", "--nonce", "test", "--levels", "begun,rescored", *more])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "begun: 0 trials, about 0 s; 3 cannot be audited here" in said
+    assert "not audited here, 6 checks: its loss is not here" in said
+    assert said.count("its loss is not here") == 1
+    assert ("begun: not audited 3" in said) == (not more)
 
 
 @pytest.mark.parametrize(
