@@ -17,7 +17,7 @@ from huggingface_hub import ModelCard
 from PIL import Image
 from support.commands import gan_bench, python_code
 from support.records import edit, reseal
-from support.studies import with_lr, write
+from support.studies import EPYC, end_as_a_run_does, with_lr, write
 from support.suites import SMALL, train_small
 from support.trials import digits_trial
 from typer.testing import CliRunner
@@ -29,6 +29,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.plan import write_plan
 from gan_bench.records.publish import publish
+from gan_bench.records.record import Status
 from gan_bench.report import build
 from gan_bench.report.card.card import write_card
 
@@ -68,6 +69,19 @@ def test_its_generator_is_that_of_the_median_trial(card, results):
     assert f"seed {trials['seed'][median]}:" in (card / "README.md").read_text()
     with Image.open(card / "samples.png") as grid:
         assert grid.size == (8 * 30 + 2, 8 * 30 + 2)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "which"),
+    [(1, "one with the median score"), (2, "better of two"), (4, "better of the two with the middle scores")],
+)
+def test_of_an_even_number_of_trials_none_is_said_to_have_the_median_score(tmp_path, seeds, which):
+    """The better of two seeds was called the one with the median score, beside "125.2 to 160.7"."""
+    for seed in range(seeds):
+        write(tmp_path / "results", digits_trial(seed), 100.0 + seed)
+        end_as_a_run_does(RecordDirectory.of(tmp_path / "results", digits_trial(seed)), EPYC, Status.DONE)
+    text = (write_card(tmp_path / "results", "mnist*", tmp_path / "card") / "README.md").read_text()
+    assert f": of the finished trials the {which} (FID {100 + (seeds - 1) // 2})." in " ".join(text.split())
 
 
 def test_its_command_trains_the_whole_study_whichever_part_was_run_last(results, tmp_path):

@@ -193,6 +193,7 @@ def card_markdown(card: Card, license_name: str | None = None, code: str | None 
         has_samples=bool(record.grids),
         has_weights=record.weights.is_file(),
         has_average=record.weights.is_file() and record.average_weights.is_file(),
+        middle=_middle(len(card.standing.finals)),
         is_median=card.stored.trial["id"] == card.standing.median_trial,
         has_environment=record.environment.is_file(),
         samples_file=SAMPLES,
@@ -212,6 +213,13 @@ def card_markdown(card: Card, license_name: str | None = None, code: str | None 
     )
     metadata = yaml.safe_dump(_metadata(card, license_name), sort_keys=False, allow_unicode=True)
     return f"---\n{metadata}---\n\n{text}"
+
+
+def _middle(trials: int) -> str:
+    """Say which of so many trials the one with the median score is; of an even number none has that."""
+    if trials % 2:
+        return "one with the median score"
+    return "better of two" if trials == 2 else "better of the two with the middle scores"
 
 
 def card_values(card: Card) -> Iterator[tuple[str, str, str]]:
