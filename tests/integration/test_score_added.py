@@ -310,6 +310,11 @@ def test_scores_are_added_where_the_images_are_a_users(tmp_path):
     assert other.returncode == 1
     own = f"images in {tmp_path}/mine/own are not those that it was scored against; bring those back"
     assert f"the held-out {own}" in " ".join(other.stdout.split())
+    (record,) = map(RecordDirectory, (tmp_path / "results").glob("*/*--*"))
+    edit(record.environment, held_out_sha256=None)
+    reseal(record)
+    none = gan_bench("score", "results", "--add", "efficientnet-lite0", "--device", "cpu", cwd=tmp_path)
+    assert f"{tmp_path}/mine/own holds images out, and it was scored without any" in " ".join(none.stdout.split())
     shutil.copy(tmp_path / "mine/own/train/0.png", tmp_path / "mine/own/train/1.png")
     changed = gan_bench("score", "results", "--add", "efficientnet-lite0", "--device", "cpu", cwd=tmp_path)
     assert f"the {own}, or run the suite again with these" in " ".join(changed.stdout.split())

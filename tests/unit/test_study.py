@@ -13,6 +13,7 @@ from gan_bench.config.measures import MEASURES
 from gan_bench.config.trial import EvaluationConfig, Trial
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import Protocol
+from gan_bench.report.compare.comparison import differences_of
 from gan_bench.report.findings.reproduction import published_rows, references
 from gan_bench.report.findings.summaries import summaries
 from gan_bench.report.study.study import UNTRAINED
@@ -173,10 +174,24 @@ def test_copies_are_of_the_held_out_images_that_trials_were_scored_with():
 
     a, b, none = ({"held_out_sha256": digest} for digest in ("a", "b", None))
     both = (["copies"], ["fid", "copies"], False)
-    assert shown(a, a, of=a) == shown(a, {}, of={}) == shown({}, {}, of=b) == shown(a, a, of=none) == both
+    assert shown(a, a, of=a) == shown(a, {}, of={}) == shown({}, {}, of=b) == shown(none, none, of=none) == both
     assert shown({**a, "changes": [{"threads": 1}, b]}, b, of=b) == both
     assert shown(a, a, of=b) == (["copies"], ["fid"], True)
     assert shown(a, b, of=b) == ([], ["fid"], True)
+    assert shown(a, a, of=none) == shown(none, none, of=a) == (["copies"], ["fid"], True), "removed, or added"
+    assert shown(a, none, of=none) == shown(none, a, of=a) == ([], ["fid"], True)
+
+
+def test_folders_differ_in_held_out_images_where_one_has_none():
+    def differences(old, new):
+        pair = [replace(finished(own_trial("cats-dcgan"), 10.0), environment=each) for each in (old, new)]
+        return list(differences_of(*({"the trial": each} for each in pair)))
+
+    a, b, none = ({"held_out_sha256": digest} for digest in ("a", "b", None))
+    assert differences(a, none) == differences(none, a) == differences(a, b) == ["held-out images of cats differ"]
+    assert differences(a, {**none, "changes": [b]}) == ["held-out images of cats differ"], "those it was scored with"
+    for old, new in ((a, a), (none, none), (a, {}), ({}, none), (a, {**b, "changes": [a]})):
+        assert not differences(old, new)
 
 
 A0 = {"loss_g": 5.9449, "loss_d": 0.7790, "d_real": 0.8575, "d_fake": 0.4179}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
@@ -286,6 +286,13 @@ def _compare_settings(
 
 _WATCHED = ("gan_bench", "git_commit", "python", "device_name", "engine", "threads")
 
+_DIGESTS: tuple[tuple[Callable[[StoredTrial], str | None], str, str], ...] = (
+    (lambda trial: trial.environment.get("data_sha256"), "training images", "dataset"),
+    (lambda trial: trial.held_out_sha256, "held-out images", "dataset"),
+    (lambda trial: trial.environment.get("networks_sha256"), "networks", "recipe"),
+)
+"""Digests of trials, None where a record does not say, with what they are of and the field that names it."""
+
 
 def differences_of(before: Mapping[str, StoredTrial], after: Mapping[str, StoredTrial]) -> Iterator[str]:
     """List the conditions that differ between the trials that both folders have.
@@ -301,15 +308,9 @@ def differences_of(before: Mapping[str, StoredTrial], after: Mapping[str, Stored
     for name in sorted(names):
         found = [tuple(item.environment.get("libraries", {}).get(name) for item in pair) for pair in shared]
         yield from _changed(name, found)
-    for key, what, field_ in (
-        ("data_sha256", "training images", "dataset"),
-        ("held_out_sha256", "held-out images", "dataset"),
-        ("networks_sha256", "networks", "recipe"),
-    ):
+    for digest, what, field_ in _DIGESTS:
         of = {
-            str(o.trial["config"][field_])
-            for o, n in shared
-            if None not in (a := o.environment.get(key), b := n.environment.get(key)) and a != b
+            str(o.trial["config"][field_]) for o, n in shared if None not in (a := digest(o), b := digest(n)) and a != b
         }
         for name in sorted(of):
             yield f"{what} of {printable(name)} differ"

@@ -164,7 +164,7 @@ def _trial_row(item: StoredTrial) -> dict[str, object]:
         "threads": item.environment.get("threads"),
         "probabilities": item.environment.get("d_output", "logit") == "logit",
         "made_of": made_of(item),
-        "held_out": item.held_out_sha256 or "",
+        "held_out": item.held_out_sha256,
         "parts": tuple(
             (printable(name), str(item.environment.get("started", "")), part["name"] == PROGRAM)
             for name, part in item.environment.get("parts", {}).items()

@@ -221,8 +221,8 @@ class Study:
 
     @property
     def held_out(self) -> frozenset[str]:
-        """Digests of the held-out images that its trials name: several where those were changed in between."""
-        return frozenset(self.trials["held_out"]) - {""}
+        """Digests of the held-out images of its trials, empty of none: several where those were changed in between."""
+        return frozenset(self.trials["held_out"].dropna())  # missing where a record does not say
 
     @cached_property
     def scored(self) -> list[ScoredStudy]:
@@ -421,7 +421,7 @@ class ScoredStudy:
     @cached_property
     def held_out_changed(self) -> bool:
         """Whether held-out images changed between its trials, or between them and its baselines."""
-        real = {str(each.get("held_out_sha256") or "") for each in self._baselines} - {""}
+        real = {each["held_out_sha256"] or "" for each in self._baselines if "held_out_sha256" in each}
         return bool(self.study.held_out) and len(self.study.held_out | real) > 1
 
     @cached_on_study
