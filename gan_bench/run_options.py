@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 from gan_bench.config.design import FEWEST
 from gan_bench.core.errors import UserError
 from gan_bench.core.fields import as_python, checked_argument, short, whole_number
-from gan_bench.core.text import as_typed, at_home, seconds_of
+from gan_bench.core.text import as_argument, as_typed, at_home, seconds_of
 from gan_bench.records.layout import SUITE
 
 if TYPE_CHECKING:
@@ -334,11 +334,11 @@ class RunOptions:
     def _suite_word(self) -> str:
         """Return what names the suite on the command line: of one that a program made, the file that a run keeps."""
         if not isinstance(self.suite, Mapping):
-            return str(self.suite)
+            return as_argument(self.suite)
         from gan_bench.config.suite import results_name
 
         kept = results_name(str(self.suite.get("suite")), self.plan)
-        return str(self.folder / kept / SUITE)
+        return as_argument(self.folder / kept / SUITE)
 
 
 def declared() -> dict[str, tuple[Any, Option]]:

@@ -21,7 +21,7 @@ from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.naming import chosen_trials
 from gan_bench.config.trial import Trial, TrialConfig, setting_key
 from gan_bench.core.errors import RecordError, UserError, brief, is_stop
-from gan_bench.core.text import as_typed, names_instead, printable, some
+from gan_bench.core.text import as_argument, as_typed, names_instead, printable, some
 from gan_bench.execution.preflight.estimate import Pace, estimate
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import describe_environment
@@ -70,8 +70,7 @@ class AuditOptions:
 
     def command(self) -> str:
         """Return what repeats the audit on a folder of that name, without places of this machine."""
-        name = self.results.resolve().name
-        folder = f"./{name}" if name.startswith("-") else name  # else it were an option
+        folder = as_argument(self.results.resolve().name)
         words = ["gan-bench", "audit", folder, "--levels", ",".join(self.asked)]
         words += ["--nonce", self.nonce, "--device", self.device.type]
         words += ["--budget", f"{Decimal(str(self.budget)).normalize():f}s"] if self.budget else []

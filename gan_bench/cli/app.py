@@ -26,7 +26,7 @@ from gan_bench.core import GARBAGE_THRESHOLD, __version__
 from gan_bench.core.cache import ensure_home
 from gan_bench.core.errors import FULL, UserError
 from gan_bench.core.preparing import progress_listener
-from gan_bench.core.text import as_typed, at_home
+from gan_bench.core.text import as_argument, as_typed, at_home
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.console import PreparationLines, console, write_any_text
 
@@ -131,7 +131,7 @@ def try_(
     lines = console()
     suite = try_folder(images, out, lines)
     if look:
-        lines.say(f"train with it: `{shlex.join(['gan-bench', 'run', str(suite)])}`")
+        lines.say(f"train with it: `{shlex.join(['gan-bench', 'run', as_argument(suite)])}`")
         return
     from gan_bench.terminal.run_suite import run_suite
 
@@ -239,7 +239,7 @@ def _with_the_folder_itself(context: Any, words: list[str]) -> str:  # noqa: ANN
     split = [part for word in words for part in (word.split("=", 1) if word.startswith("--results=") else [word])]
     at = split.index("--results")
     named = split[at + 1 : at + 2] or ["results"]
-    return shlex.join(["gan-bench", *split[:at], *split[at + 2 :], *named])
+    return shlex.join(["gan-bench", *split[:at], *split[at + 2 :], *map(as_argument, named)])
 
 
 def _usage(error: Exception, words: list[str]) -> str:

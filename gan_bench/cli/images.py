@@ -15,7 +15,7 @@ import typer
 from gan_bench.cli.options import AllowArchitecture, Data, Device
 from gan_bench.config.image_folder import data_root
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import plural
+from gan_bench.core.text import as_argument, plural
 from gan_bench.terminal.console import console, table_console
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _say_added(made: Iterable[Added], results: str) -> int:
             why = "they were kept, and are not in this folder" if each.kept else why
             out.say(f"{each.trial}: no weights of epochs {', '.join(map(str, each.without))}; {why}", style="yellow")
         faults, scores = faults + bool(each.fault), scores + each.scores
-    shows = f"; `gan-bench report {shlex.quote(results)}` shows them" if scores else ""
+    shows = f"; `gan-bench report {shlex.quote(as_argument(results))}` shows them" if scores else ""
     out.say(f"{plural(scores, 'score')} added{shows}")
     return min(faults, 1)
 

@@ -16,7 +16,7 @@ import webbrowser
 from pathlib import Path
 
 from gan_bench.core.errors import StopProcess, UserError
-from gan_bench.core.text import plural
+from gan_bench.core.text import as_argument, plural
 from gan_bench.records.folders import existing, suite_folders
 from gan_bench.records.layout import PLAN
 from gan_bench.terminal.console import PlainConsole
@@ -124,9 +124,8 @@ def serve(
     results = _beside_database(results)
     if tracking_uri is None and not (results / DATABASE).exists():
         there = results.is_dir() and suite_folders(existing(results))
-        remedy = (
-            f"`gan-bench sync {shlex.quote(str(results))}` makes it from the records" if there else "run a suite first"
-        )
+        named = shlex.quote(as_argument(results))
+        remedy = f"`gan-bench sync {named}` makes it from the records" if there else "run a suite first"
         raise UserError(f"{results / DATABASE} does not exist; {remedy}, or name another one with --tracking-uri")
     uri = tracking_uri or default_uri(results)
     if page := server_page(uri):
@@ -212,7 +211,8 @@ def refuse_broken(uri: str, results: Path) -> None:
             "; check MLflow's variables, or name another one with --tracking-uri" if file else "; check --tracking-uri"
         )
         if is_default(uri, results) and says_broken(error):
-            remedy = f"; `gan-bench sync {shlex.quote(str(results))}` sets it aside and makes it again from the records"
+            named = shlex.quote(as_argument(results))
+            remedy = f"; `gan-bench sync {named}` sets it aside and makes it again from the records"
         what = file or shown(uri)
         raise UserError(f"MLflow cannot open {what} ({server.describe_error(error, uri)}){remedy}") from None
 

@@ -10,7 +10,7 @@ import typer
 
 from gan_bench.cli.options import AllowPlugins, Data, Device, Kind, NewKind
 from gan_bench.config.image_folder import data_root
-from gan_bench.core.text import clip, plural
+from gan_bench.core.text import as_argument, clip, plural
 from gan_bench.terminal.console import console
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ def new(
         lines.say(f"{path}: written")
     allow = [] if kind == "suite" else ["--allow-plugins"]
     if kind != "suite":
-        lines.say(f"check it with `{shlex.join(['gan-bench', 'check', str(written[0])])}`")
-    lines.say(f"train with it: `{shlex.join(['gan-bench', 'run', str(written[-1]), *allow])}`")
+        lines.say(f"check it with `{shlex.join(['gan-bench', 'check', as_argument(written[0])])}`")
+    lines.say(f"train with it: `{shlex.join(['gan-bench', 'run', as_argument(written[-1]), *allow])}`")
 
 
 def check(

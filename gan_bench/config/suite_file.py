@@ -40,7 +40,7 @@ from gan_bench.config.yaml_document import (
 )
 from gan_bench.core.errors import SuiteError
 from gan_bench.core.fields import as_python
-from gan_bench.core.text import clip, from_root
+from gan_bench.core.text import as_argument, clip, from_root
 
 MAX_BYTES = 1 << 19
 MAX_MESSAGES = 20
@@ -211,7 +211,8 @@ def of_images(path: Path, start: bytes = b"") -> str:
     except OSError:  # the name is too long for a file
         return ""
     kind = "folder" if is_folder else "zip file" if is_zip else ""
-    return f"{path} is a {kind}; `gan-bench try {shlex.quote(str(path))}` makes a suite for its images" if kind else ""
+    named = shlex.quote(as_argument(path))
+    return f"{path} is a {kind}; `gan-bench try {named}` makes a suite for its images" if kind else ""
 
 
 def read(source: SuiteSource) -> tuple[SuiteFile, YamlDocument]:

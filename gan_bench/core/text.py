@@ -191,6 +191,11 @@ def at_home(text: str) -> str:
     return f"{option}{equals}{os.path.expanduser(value) if is_home else Path(value).absolute()}"  # noqa: PTH111 - text
 
 
+def as_argument(path: object) -> str:
+    """Return a path as an argument of a command that is shown: with a dash before it, it would be an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
+
+
 def from_root(path: Path) -> Path:
     """Return a path from the root by the names that it was given by, without ``..``: links may differ on each node.
 

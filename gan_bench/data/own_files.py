@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path, PurePosixPath
 
 from gan_bench.core.errors import DataError
+from gan_bench.core.text import as_argument
 
 _OF_SUITE = ("plan.json", "suite.yaml")
 """Files that a folder of gan_bench's own records has: its sample grids and plots are no images of the set."""
@@ -37,7 +38,8 @@ def refuse_results(source: Path) -> None:
             named = source if folder == place else folder
             ours = f"{named} holds results of gan_bench, whose images are sample grids; name a folder of images"
             if _has_all(str(folder), _OF_RECORD, os.path.isfile):
-                raise DataError(f"{ours}, such as `gan-bench sample {shlex.quote(str(named))} --images N` writes")
+                record = shlex.quote(as_argument(named))
+                raise DataError(f"{ours}, such as `gan-bench sample {record} --images N` writes")
             if _has_all(str(folder), _OF_SUITE, os.path.isfile):
                 raise DataError(f"{ours}, or run the suite again: {named / _OF_SUITE[1]}")
 

@@ -12,7 +12,7 @@ from typing import Any
 from gan_bench.config.changes import Several, parse_change
 from gan_bench.config.suite import SET_MARK
 from gan_bench.core.errors import UserError
-from gan_bench.core.text import as_typed
+from gan_bench.core.text import as_argument, as_typed
 
 _OF_PLAN: Mapping[str, Callable[[Any, str], bool]] = {
     "--epochs": lambda config, value: config["epochs"] <= int(value),
@@ -87,7 +87,7 @@ class Command:
 
         Its suite's file stands for its path. The names of a group's experiments may begin with a person's.
         """
-        words = tuple(Path(word).name if word.endswith(SUITE_ENDINGS) else word for word in self.words)
+        words = tuple(as_argument(Path(word).name) if word.endswith(SUITE_ENDINGS) else word for word in self.words)
         return replace(self, words=words).without("--results", "--ray-address", "--experiment-prefix", "--no-tracking")
 
     def at(self, results: Path) -> Command:

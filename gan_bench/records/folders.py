@@ -14,7 +14,7 @@ from gan_bench.config.naming import means
 from gan_bench.config.trial import RESERVED_NAMES, directory_name, setting_key
 from gan_bench.core.atomic import ASIDE
 from gan_bench.core.errors import CopiedError, DamagedError, PutAsideError, RecordError, UnreadableError, UserError
-from gan_bench.core.text import at_home, plural, printable
+from gan_bench.core.text import as_argument, at_home, plural, printable
 from gan_bench.records import schema
 from gan_bench.records.command import Command
 from gan_bench.records.json_files import REMEDY, is_link, read_known, read_optional, unreadable, without_remedy
@@ -141,8 +141,9 @@ def command_of(folder: Path, plan: schema.PlanFile, suite: str) -> str:
     home = folder if folder.name == suite else folder.resolve()  # what a link of another name leads to
     if not command.words or home.name != suite:
         return ""
-    kept = str(Path(at_home(command.value("--results") or "results")) / suite / SUITE)
-    command = replace(command, words=tuple(str(home / SUITE) if word == kept else word for word in command.words))
+    kept = as_argument(Path(at_home(command.value("--results") or "results")) / suite / SUITE)
+    own = as_argument(home / SUITE)
+    command = replace(command, words=tuple(own if as_argument(word) == kept else word for word in command.words))
     return str(command.without_places() if is_publication(folder) else command.at(home.parent))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from gan_bench.bench import Outcome, Preparation
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import UnreadableError
-from gan_bench.core.text import plural
+from gan_bench.core.text import as_argument, plural
 from gan_bench.records.earlier import Earlier
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.record import Status
@@ -59,7 +59,7 @@ def say_tracking(answer: MirrorResult | None, options: RunOptions, console: Plai
 
 def _sync_command(options: RunOptions, uri: str) -> str:
     """Return the command that brings the records of a run to MLflow; an address with a password is left out."""
-    words = ["gan-bench", "sync", str(options.folder)]
+    words = ["gan-bench", "sync", as_argument(options.folder)]
     words += ["--tracking-uri", uri] if uri and shown(uri) == uri else []
     words += ["--experiment-prefix", options.experiment_prefix] if options.experiment_prefix else []
     return shlex.join(words)
@@ -103,7 +103,7 @@ def conclude(
         share = _conclude_share(outcome, statuses, options, console, spent=stop.is_spent)
         return max(share, 1 if prepared.state.blocked else 0)
     if report:
-        command = shlex.join(["gan-bench", "report", str(options.folder), "--tables", "all"])
+        command = shlex.join(["gan-bench", "report", as_argument(options.folder), "--tables", "all"])
         print_tables(report, table_console(console), suite, everything=all_tables, adding=f"`{command}`")
     ended = list(zip(trials, statuses, strict=True))
     left = [trial for trial, status in ended if status in (None, Status.INTERRUPTED)] if stop.is_spent else []
@@ -134,7 +134,7 @@ def _conclude_share(
         f"{plural(len(mine), 'trial')} of this process; of all, {statuses.count(Status.DONE)} of "
         f"{plural(len(statuses), 'trial')} done{elsewhere}"
     )
-    report = shlex.join(["gan-bench", "report", str(options.folder)])
+    report = shlex.join(["gan-bench", "report", as_argument(options.folder)])
     uri = options.tracking if isinstance(options.tracking, str) else ""
     mirror = f"; `{_sync_command(options, uri)}` brings them to MLflow" if options.tracking else ""
     console.say(f"Once all have ended, `{report}` makes the report{mirror}.")
@@ -143,7 +143,7 @@ def _conclude_share(
 
 
 def _advice_on_report(options: RunOptions) -> str:
-    command = shlex.join(["gan-bench", "report", str(options.folder)])
+    command = shlex.join(["gan-bench", "report", as_argument(options.folder)])
     return f"`{command}` makes the report"
 
 

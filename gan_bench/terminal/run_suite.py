@@ -15,7 +15,7 @@ from gan_bench.bench import Outcome, Preparation, carry_out, cluster_of, prepare
 from gan_bench.config.trial import setting_key
 from gan_bench.core.errors import UserError
 from gan_bench.core.preparing import progress_listener
-from gan_bench.core.text import duration, plural
+from gan_bench.core.text import as_argument, duration, plural
 from gan_bench.execution.cluster.connection import Cluster
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
@@ -183,7 +183,7 @@ def _carry_out(
     ):
         outcome = carry_out(prepared, options, display, report, lambda: stop.asked)
     for fault in faults:
-        again = shlex.join(["gan-bench", "report", str(options.folder)])
+        again = shlex.join(["gan-bench", "report", as_argument(options.folder)])
         console.say(f"no report: {fault}; `{again}` makes it from the records", style="red")
     return outcome, reports[0] if reports else None
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import RecordError
-from gan_bench.core.text import plain_markdown, slug
+from gan_bench.core.text import as_argument, plain_markdown, slug
 from gan_bench.records.layout import PLAN, SUITE, TRIALS
 from gan_bench.records.reader import read_trial
 from gan_bench.records.summary import (
@@ -267,7 +267,7 @@ def publish_answer(store: TrackingStore, runs: SuiteRuns, progress: Callable[[],
     kept = kept_comparisons(store.results)
     report = {page.name: page, **{f"tables/{path.name}": path for path in tables}}
     if is_report_older(store.results, suite) and any(map(may_be_copied, report.values())):
-        again = f"`gan-bench report {shlex.quote(str(store.results))}`"
+        again = f"`gan-bench report {shlex.quote(as_argument(store.results))}`"
         why = f"{made} is older than the records of {suite}"
         store.notices.append(f"{why}: {again} makes it again, and the next sync takes it to MLflow")
         report, text = {}, f"{text}\n- Page and tables are older than these records and left out."

@@ -896,6 +896,7 @@ def test_no_help_breaks_a_type_inside_its_words(capsys, monkeypatch):
         (["report", "--results=my r", "--no-html"], "`gan-bench report --no-html 'my r'`"),
         (["export", "--results", "r1", "parquet"], "`gan-bench export parquet r1`"),
         (["publish", "--out", "p", "--results"], "`gan-bench publish --out p results`"),
+        (["report", "--results", "-q"], "`gan-bench report ./-q`"),
         (["compare", "--results", "r1"], "no such option: --results; `gan-bench compare --help` lists what it takes"),
     ],
 )
@@ -904,3 +905,19 @@ def test_an_unknown_option_for_the_results_says_that_the_folder_is_an_argument(c
         main(words)
     assert end.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_every_command_that_a_run_shows_of_a_folder_with_a_dash_can_be_typed(tmp_path, monkeypatch):
+    """`gan-bench report -q --tables all` said that there is no such option."""
+    train_small(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    Path("results").rename("-q")
+    Path("small.yaml").rename("-s.yaml")
+    share = gan_bench("run", "./-s.yaml", "--results", "-q", "--join")
+    whole = gan_bench("run", "./-s.yaml", "--results", "-q", "--no-tracking")
+    shown = re.findall("`(gan-bench [^`]*)`", share.stdout + whole.stdout)
+    assert {shlex.split(each)[1] for each in shown} >= {"report", "sync", "run"}, share.stdout + whole.stdout
+    for name, *words in (shlex.split(each)[1:] for each in shown):
+        given = get_command(app).commands[name].make_context(name, words).params
+        assert str(given["results"]) == "-q", (name, words)
+        assert given.get("suite") in (None, "./-s.yaml")

@@ -163,6 +163,8 @@ def test_a_folder_or_zip_file_of_images_leads_to_try_and_one_of_results_to_its_s
     folder = "my cats is a folder; `gan-bench try 'my cats'` makes a suite for its images"
     archive = "cats.zip is a zip file; `gan-bench try cats.zip` makes a suite for its images"
     said = {"my cats/": folder, "my cats": folder, "./cats.zip": archive, "cats.zip": archive}
+    Path("-cats").mkdir()
+    said["./-cats"] = "-cats is a folder; `gan-bench try ./-cats` makes a suite for its images"
     said["./cats.yml"] = "cats.yml is a zip file"  # whatever it is called
     for name, sentence in said.items():
         with pytest.raises(SuiteError, match=re.escape(sentence)):

@@ -317,6 +317,8 @@ def test_the_command_that_names_faulty_files_has_the_folder_of_the_results():
     items[0] = replace(items[0], fault=DamagedError("a file is lost"))
     found = answer(items, f"{COMMAND} --results 'my results'")
     assert any("(`gan-bench verify 'my results'` names the files)" in each for each in found.cautions)
+    found = answer(items, f"{COMMAND} --results -r")
+    assert any("(`gan-bench verify ./-r` names the files)" in each for each in found.cautions)
 
 
 def test_what_settings_do_not_share_is_said_where_they_share_nothing():

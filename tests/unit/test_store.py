@@ -463,6 +463,7 @@ def test_what_replaces_a_damaged_record_is_a_command_that_has_its_trial(tmp_path
     [
         ("gan-bench run w1/tiny/suite.yaml --results w1 --seeds 4", "{}/tiny/suite.yaml --results {} --seeds 4"),
         ("gan-bench run 'w 1/tiny/suite.yaml' --results 'w 1'", "{}/tiny/suite.yaml --results {}"),
+        ("gan-bench run ./-w/tiny/suite.yaml --results -w", "{}/tiny/suite.yaml --results {}"),
         ("gan-bench run results/tiny/suite.yaml", "{}/tiny/suite.yaml --results {}"),
         ("gan-bench run tiny/suite.yaml --results .", "{}/tiny/suite.yaml --results {}"),
         ("gan-bench run other/tiny/suite.yaml --results w1", "other/tiny/suite.yaml --results {}"),

@@ -536,6 +536,8 @@ def test_options_of_any_number_s_type_and_none_are_taken():
     assert RunOptions(Path("a b.yaml"), gpus_per_trial=0, seeds=[0]).command() == (
         "gan-bench run 'a b.yaml' --seeds 0 --gpus-per-trial 0.0 --no-tracking"
     )
+    assert RunOptions(Path("./-a.yaml")).command() == "gan-bench run ./-a.yaml --no-tracking", "else it were an option"
+    assert str(Command.parse("gan-bench run 'my suites/-a.yaml'").without_places()) == "gan-bench run ./-a.yaml"
 
 
 @pytest.mark.parametrize(

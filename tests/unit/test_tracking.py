@@ -519,6 +519,14 @@ def test_records_without_a_database_are_said_to_make_one(tmp_path, folder):
         serve(tmp_path / folder, None, "127.0.0.1", 5000, PlainConsole(), open_page=False)
 
 
+def test_a_folder_that_begins_with_a_dash_is_an_argument(tmp_path, monkeypatch):
+    (tmp_path / "-r" / "small").mkdir(parents=True)
+    (tmp_path / "-r" / "small" / "plan.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="`gan-bench sync ./-r` makes it from the records"):
+        serve(Path("-r"), None, "127.0.0.1", 5000, PlainConsole(), open_page=False)
+
+
 OLD = "Detected out-of-date database schema (found version 1, but expected 2)"
 
 

@@ -12,7 +12,7 @@ from gan_bench.config.design import FEWEST, LOOKS
 from gan_bench.config.measures import MEASURES, primary_measure
 from gan_bench.config.naming import means
 from gan_bench.config.trial import LIMITS, setting_key
-from gan_bench.core.text import duration, matches, plural
+from gan_bench.core.text import as_argument, duration, matches, plural
 from gan_bench.records.command import CAPS, Command
 from gan_bench.report.findings.factors import EPOCHS, WITHIN, factors_of
 from gan_bench.report.findings.standings import standings
@@ -28,7 +28,8 @@ def last_command(study: Study) -> Command:
 
 def verify_command(study: Study) -> Command:
     """Return the command that says what is wrong with the records of a study's results folder."""
-    return Command(("gan-bench", "verify", last_command(study).value("--results") or "results"), ())
+    results = as_argument(last_command(study).value("--results") or "results")
+    return Command(("gan-bench", "verify", results), ())
 
 
 def planned_command(study: Study) -> Command | None:
