@@ -32,6 +32,9 @@ CHECKPOINT_SECONDS = 60.0
 CHECKPOINT_SHARE = 100
 """Checkpoints wait until the time since the last one is this many times what that one cost, and those of trials that
 train together with it, which all wait for it: they take under 1 %."""
+LOST_SECONDS = 900.0
+"""Training that a kill may cost a large group; its checkpoints take more than their share then: 64 that save for half a
+second each, 4 %."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,8 @@ class Checkpointer:
 
     def save_if_due(self, engine: Engine, least: float = 0.0) -> None:
         """Write a checkpoint when the last one is old enough, in seconds and against what it cost."""
-        if time.monotonic() - self._saved > max(least, CHECKPOINT_SHARE * self._cost * self._together()):
+        alone = CHECKPOINT_SHARE * self._cost
+        if time.monotonic() - self._saved > max(least, min(alone * self._together(), max(alone, LOST_SECONDS))):
             self.save(engine)
 
     def save(self, engine: Engine) -> None:
