@@ -175,20 +175,23 @@ def write_tensorboard(trial: ExportedTrial, out: Path) -> None:
 
     suite = trial.suite if is_safe_name(trial.suite) else slug(trial.suite).strip(".") or "suite"
     folder = out / suite / directory_name(trial.name.replace("/", "_"), trial.trial)  # records may name any place
+    times = {each.epoch: trial.started + each.seconds for each in trial.values}
+    end = max(times.values(), default=trial.started)
     with SummaryWriter(str(folder)) as writer:
         for each in trial.values:
-            writer.add_scalar(each.name, each.value, each.epoch, walltime=trial.started + each.seconds)
+            writer.add_scalar(each.name, each.value, each.epoch, walltime=times[each.epoch])
         for epoch, path in trial.images.items():
             grid = np.asarray(read_sample_grid(path))
-            writer.add_image("samples", grid, epoch, dataformats="HW" if grid.ndim == 2 else "HWC")
+            formats = "HW" if grid.ndim == 2 else "HWC"
+            writer.add_image("samples", grid, epoch, walltime=times.get(epoch, end), dataformats=formats)
         scores = {each.name: each.value for each in trial.values if each.name.startswith("eval/")}  # the last stays
         config = {name: value if isinstance(value, (bool, int, float)) else str(value)
                   for name, value in {**trial.config, "status": trial.status}.items()}  # fmt: skip
         named = {f"hparam/{name}": value for name, value in scores.items()}
         for summary in hparams(config, named):  # type: ignore[no-untyped-call]
-            writer.file_writer.add_summary(summary)
+            writer.file_writer.add_summary(summary, walltime=end)
         for name, value in scores.items():
-            writer.add_scalar(f"hparam/{name}", value)
+            writer.add_scalar(f"hparam/{name}", value, walltime=end)
 
 
 def write_wandb(trial: ExportedTrial, out: Path) -> None:

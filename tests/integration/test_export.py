@@ -90,8 +90,10 @@ def test_event_files_of_tensorboard(results, tables, tmp_path):
         np.testing.assert_allclose([each.value for each in fids], wanted["value"], rtol=1e-6)
         assert [each.step for each in events.Scalars("train/loss_d")] == [1, 2]
         assert [each.step for each in events.Images("samples")] == [0, 1, 2]
-        times = [each.wall_time for each in events.Scalars("train/loss_d")]
+        times = [each.wall_time for each in fids]
         assert times == sorted(times)
+        assert [each.wall_time for each in events.Images("samples")] == times, "not that of the export"
+        assert [each.wall_time for each in events.Scalars("hparam/eval/fid.lenet-mnist-v1")] == times[-1:]
         assert "_hparams_/session_start_info" in events.PluginTagToContent("hparams")
 
 
