@@ -179,7 +179,7 @@ def write_tensorboard(trial: ExportedTrial, out: Path) -> None:
     end = max(times.values(), default=trial.started)
     with SummaryWriter(str(folder)) as writer:
         for each in trial.values:
-            writer.add_scalar(each.name, each.value, each.epoch, walltime=times[each.epoch])
+            writer.add_scalar(each.name, each.value, each.epoch, walltime=trial.started + each.seconds)
         for epoch, path in trial.images.items():
             grid = np.asarray(read_sample_grid(path))
             formats = "HW" if grid.ndim == 2 else "HWC"
