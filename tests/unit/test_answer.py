@@ -58,6 +58,14 @@ def test_a_clear_effect_of_five_seeds_is_decided():
     assert found.proposal is None
 
 
+@pytest.mark.parametrize("rates", [(2e-4,), (2e-4, 3e-4)], ids=["one setting", "none judged"])
+def test_collapses_that_were_not_counted_are_said_where_nothing_is_compared_too(rates):
+    """The sentence went with the verdicts, said that LeNet knows no classes, and asked for nothing."""
+    found = answer([each for rate in rates for each in trials(rate, (50,))])
+    said = "Collapses were not counted, as no extractor of these scores was trained on the classes of these images: "
+    assert f"{said}check the samples." in found.cautions
+
+
 def test_a_seed_that_was_scored_otherwise_as_well_withdraws_no_verdict():
     """One seed trained again with other --samples: "not judged before the look at 5 seeds; 1 pair lost"."""
     items = [*trials(2e-4, (50, 52, 49, 51, 50.5)), *trials(3e-4, (80, 83, 79, 84, 81))]

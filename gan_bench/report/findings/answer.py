@@ -256,8 +256,11 @@ def _cautions(scored: ScoredStudy, found: Standings) -> Iterator[str]:
     yield from _beyond_real(scored, found.best)
     if collapse := _collapse(found.best):
         yield collapse
-    if not scored.study.counts_collapses and found.of("behind", "tied", "ahead"):
-        yield "Collapses were not counted, as no extractor of these scores knows classes: they withhold no verdict."
+    if not scored.study.counts_collapses:
+        yield (
+            "Collapses were not counted, as no extractor of these scores was trained on the classes of these images: "
+            "check the samples."
+        )
     useless = [each for each in found.rows if each.is_untrained]
     if useless:
         scores = sum(each.median.n > 0 for each in found.rows)
