@@ -36,6 +36,8 @@ RESULTS = "folders of results of gan_bench"
 """Why what gan_bench wrote among images is left out, which is counted by folders."""
 HIDDEN_FOLDERS = "hidden folders and those that systems leave behind"
 """Why such folders are left out, which are counted and not entered: some hold more files than the images are."""
+NO_FILES = "pipes, sockets and devices"
+"""Why what is called like an image is left out where reading it may wait for ever."""
 MASKS_BESIDE = "masks beside their images"
 OWN_PICTURES = "grids and animations of `gan-bench sample`"
 
@@ -68,6 +70,8 @@ class ImageSource:
                 self.others.setdefault(str(PurePosixPath(name).parent), []).append(name)
         elif is_readable:
             self.names.append(name)
+        else:
+            self.left_out[NO_FILES] += 1
 
     def leave_out_results(self, folder: str, note: str) -> None:
         """Leave out a folder of results; a note keeps those above, which may hold nothing else, from being classes."""
@@ -344,20 +348,29 @@ def _why_no_image(entry: os.DirEntry[str]) -> str:
         DataError: It is a link that leads to no folder under the name of one: a class or a split may be missing.
     """
     reason = why_not(entry.name)
-    if reason and not is_a_file_s(entry.name) and entry.is_symlink():
-        try:
-            entry.stat()
-        except FileNotFoundError:
-            raise DataError(
-                f"{printable(entry.path)} is a link to a folder or file that is not there; bring that back or remove "
-                "the link"
-            ) from None
-        except OSError as error:
-            why = "leads round to itself" if error.errno == errno.ELOOP else f"cannot be followed ({error.strerror})"
-            raise DataError(
-                f"{printable(entry.path)} is a link that {why}; lead it to its folder or remove it"
-            ) from None
+    if reason and not is_a_file_s(entry.name):
+        refuse_broken_link(Path(entry.path))
     return reason
+
+
+def refuse_broken_link(path: Path) -> None:
+    """Refuse a link that leads to nothing; anything else, also what is not there, is well.
+
+    Raises:
+        DataError: It is such a link.
+    """
+    if not os.path.islink(path):  # noqa: PTH114 - see open_source
+        return
+    try:
+        path.stat()
+    except FileNotFoundError:
+        raise DataError(
+            f"{printable(str(path))} is a link to a folder or file that is not there; bring that back or remove the "
+            "link"
+        ) from None
+    except OSError as error:
+        why = "leads round to itself" if error.errno == errno.ELOOP else f"cannot be followed ({error.strerror})"
+        raise DataError(f"{printable(str(path))} is a link that {why}; lead it to its folder or remove it") from None
 
 
 def _is_readable_kind(entry: os.DirEntry[str]) -> bool:

@@ -17,6 +17,7 @@ from gan_bench.config.image_folder import Transform
 from gan_bench.core.errors import DataError, brief
 from gan_bench.core.text import plural, printable
 from gan_bench.data.image_folders import named_by_no_suite, prepare_images
+from gan_bench.data.image_source import refuse_broken_link
 from gan_bench.data.splits import Split
 
 MNIST_FILES: dict[Split, dict[str, str]] = {
@@ -46,10 +47,15 @@ def read_mnist(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
         try:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
-            raise DataError(
-                f"MNIST file {path} cannot be read ({error.strerror}); "
+            for each in (raw.parent, raw, path):
+                refuse_broken_link(each)
+            packed = raw / f"{name}.gz"
+            remedy = (
                 f"get it with {fetch_command('mnist', folder)}, or name the folder that MNIST/raw lies in with --data"
-            ) from None
+            )
+            if isinstance(error, FileNotFoundError) and packed.is_file():
+                remedy = f"{packed.name} is there: unpack it with `gunzip -k {shlex.quote(str(packed))}`"
+            raise DataError(f"MNIST file {path} cannot be read ({error.strerror}); {remedy}") from None
         if digest != expected:
             raise DataError(
                 f"MNIST file {path} is damaged or truncated (its SHA-256 is not the original's); "
@@ -112,10 +118,15 @@ def from_images(path: Path, transform: Transform, split: Split | None) -> tuple[
     return images, torch.tensor([numbers[name] for name in prepared.classes])[labels]
 
 
-def _find(folder: Path, *names: str) -> Path:
+def _find(folder: Path, *names: str, packed: str = "") -> Path:
     """Look for a folder of the last name, a zip file of that name, or one of a longer name, in the data folder.
 
     A letter or digit after the name begins another one: ``cifar100.zip`` is no CIFAR-10.
+
+    Args:
+        folder: The data folder.
+        names: What folders of the dataset may be called.
+        packed: What its download is called, where that must be unpacked.
 
     Raises:
         DataError: There is none, or there are several of longer names.
@@ -132,6 +143,11 @@ def _find(folder: Path, *names: str) -> Path:
         )
     if longer:
         return longer[0]
+    for each in (*names, f"{name}.zip"):
+        refuse_broken_link(folder / each)
+    if packed and (folder / packed).is_file():
+        quoted = [shlex.quote(str(each)) for each in (folder / packed, folder)]
+        raise DataError(f"{name} is packed in {folder / packed}; unpack it with `tar -xzf {quoted[0]} -C {quoted[1]}`")
     raise DataError(
         f"{name} is not in {folder} (neither a folder {' or '.join(names)} with files nor a zip file {name}.zip or "
         f"{name}-*.zip); get it with {fetch_command(name, folder)}, or name the folder that it lies in with --data"
@@ -154,7 +170,7 @@ def mnist_source(folder: Path) -> Path:
 def cifar10_source(folder: Path) -> Path:
     """Return the folder or zip file in the data folder that is read as CIFAR-10: torchvision's first."""
     batches = folder / "cifar-10-batches-py"
-    return batches if batches.is_dir() else _find(folder, batches.name, "cifar10")
+    return batches if batches.is_dir() else _find(folder, batches.name, "cifar10", packed="cifar-10-python.tar.gz")
 
 
 def cats_source(folder: Path) -> Path:

@@ -884,7 +884,8 @@ def test_pipes_are_never_waited_for(tmp_path):
     with pytest.raises(DataError, match="neither a folder nor a file"):
         prepare_images(tmp_path / "p.zip", None, COLOUR)
     os.mkfifo(folder_of(tmp_path / "f") / "x.png")
-    assert len(prepare_images(tmp_path / "f", None, COLOUR).images) == 4
+    found = prepare_images(tmp_path / "f", None, COLOUR)
+    assert (len(found.images), found.left_out) == (4, {"pipes, sockets and devices": 1})
 
 
 def test_new_files_have_the_mode_of_the_process_without_touching_it(tmp_path, monkeypatch):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
 import io
 import json
 import os
 import re
+import shlex
 import shutil
+import subprocess
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -319,6 +322,44 @@ def test_a_dataset_that_is_not_there_is_said_with_what_is_read_and_the_remedy(tm
         ("mnist", f"data fetch mnist --to {tmp_path}`, or name the folder that MNIST/raw lies in with --data"),
     ):
         with pytest.raises(DataError, match=said):
+            load(dataset, DataRoot(tmp_path, given=True), "train", DATASETS[dataset].size)
+
+
+def test_a_download_that_is_still_packed_is_unpacked_and_not_fetched_again(tmp_path):
+    """The remedies are run here, and lead on."""
+    data = tmp_path / "my data"
+    for name in (raw := ["MNIST/raw/t10k-images-idx3-ubyte", "MNIST/raw/t10k-labels-idx1-ubyte"]):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / f"{name}.gz").write_bytes(gzip.compress(b"half"))
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    shutil.make_archive(str(data / "cifar-10-python"), "gztar", tmp_path, "cifar-10-batches-py")
+
+    def unpacked(dataset, split):
+        with pytest.raises(DataError) as caught:
+            load(dataset, DataRoot(data, given=True), split, DATASETS[dataset].size)
+        words = shlex.split(str(caught.value).partition("`")[2].rstrip("`"))
+        subprocess.run(words, check=True)
+        return words
+
+    assert unpacked("mnist", "test") == ["gunzip", "-k", f"{data / raw[0]}.gz"]
+    assert (data / raw[0]).read_bytes() == b"half"
+    assert unpacked("cifar10", "train")[:3] == ["tar", "-xzf", str(data / "cifar-10-python.tar.gz")]
+    assert cifar10_source(data) == data / "cifar-10-batches-py"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "link"),
+    [("cats", "cats"), ("cats", "cats.zip"), ("cifar10", "cifar-10-batches-py"), ("cifar10", "cifar10")]
+    + [("mnist", name) for name in ("MNIST", "MNIST/raw", "MNIST/raw/train-images-idx3-ubyte")],
+)
+def test_a_dataset_behind_a_link_that_leads_to_nothing_is_not_fetched_again(tmp_path, dataset, link):
+    """As of a user's own folders, the link is named."""
+    place = tmp_path / link
+    place.parent.mkdir(parents=True, exist_ok=True)
+    for target, said in (("gone", "to a folder or file that is not there"), (place, "that leads round to itself")):
+        place.unlink(missing_ok=True)
+        place.symlink_to(target)
+        with pytest.raises(DataError, match=f"^{place} is a link {said}; "):
             load(dataset, DataRoot(tmp_path, given=True), "train", DATASETS[dataset].size)
 
 
