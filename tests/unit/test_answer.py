@@ -798,6 +798,28 @@ def test_failed_trials_are_tried_again_before_anything_else(profile, fids):
     assert answer(items).proposal == f"Next: `{command}` tries {failed} failed trials again."
 
 
+@pytest.mark.parametrize(
+    ("design", "then"),
+    [
+        (Design.fixed(range(3)), ""),
+        (Design.fixed(range(2)), "5 seeds, which can decide, `{} --seeds 0,1,2,3,4`, about "),
+        (Design.of_looks((3, 8)), "the look at 8 seeds, `{} --until decided --max-seeds 8`, about "),
+    ],
+)
+def test_a_failed_trial_is_tried_again_before_more_seeds_are(design, then, monkeypatch):
+    """A worker that was killed left a seed that the command of "Next" did not train."""
+    items = [*trials(1e-4, (50, 60, 55)), *trials(2e-4, (50, None, 57)), *trials(3e-4, (55, 52, 50))]
+    items = [each for each in items if each.trial["config"]["seed"] in design.seeds[: design.looks[0]]]
+    (study,) = studies_of(items)
+    study.command, study.design = COMMAND, design.with_seeds(range(design.looks[0]))
+    asked = Question(text="", state="undecided", settings=frozenset(study.values.labels), next=8)
+    monkeypatch.setattr("gan_bench.report.findings.proposals.questions_of", lambda _: [asked])
+    first, _, more = proposal(study.scored[0]).partition("; then ")
+    assert first.removesuffix(".") == f"Next: `{COMMAND} --seeds 1 --retry-failed` tries 1 failed trial again"
+    assert more.startswith(then.format(COMMAND))
+    assert bool(more) == bool(then)
+
+
 def test_what_failed_is_tried_again_with_what_a_change_made_old():
     items = [*of(trials(2e-4, (50, 51)), **code_of("losses/mine", "a")), *trials(3e-4, (None,))]
     items[1] = of([items[1]], **code_of("losses/mine", "b"))[0]

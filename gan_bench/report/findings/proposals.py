@@ -188,7 +188,10 @@ def _further(scored: ScoredStudy, command: Command, beside: Iterable[Study]) -> 
         return f"Next: the whole protocol, `{command.without(*CAPS).having('--profile', 'full')}`."
     if not seeds_help(scored):
         return _longer(scored, command, beside, "no setting is better than untrained generators yet")
-    return _more_seeds(scored, command) or again or _beyond_tests(scored, command, beside)
+    more = _more_seeds(scored, command)
+    if again and more:  # a seed that is lost withholds verdicts, and no other command trains it
+        return f"{again.removesuffix('.')}; then {more.removeprefix('Next: ')}"
+    return more or again or _beyond_tests(scored, command, beside)
 
 
 def _failed_seeds(study: Study) -> list[int]:
