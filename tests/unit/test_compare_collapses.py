@@ -166,6 +166,12 @@ def test_of_many_settings_with_collapses_one_is_sooner_chance():
     assert len(list(among.maybe_chance([], hardly=False))) == 1
 
 
+def test_one_more_collapse_elsewhere_makes_no_other_one_easier_to_believe():
+    """Three of five were exit code 3, and 0 as soon as one run of another setting collapsed."""
+    found = CollapseChanges.of(counts((0, 3), (0, 1), runs=5))
+    assert ([each.setting for each in found.hardly], len(found.chance)) == (["0"], 2)
+
+
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.5])
 def test_equal_code_is_hard_to_believe_in_less_than_a_tenth_of_comparisons(rate):
     generator, studies = np.random.default_rng(11), 1000

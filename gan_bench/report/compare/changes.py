@@ -12,7 +12,7 @@ from scipy import special
 
 from gan_bench.config.measures import primary_measure
 from gan_bench.core.text import plural, some_of
-from gan_bench.report.compare.collapses import Collapses, better_settings, worse_settings, worse_together
+from gan_bench.report.compare.collapses import Collapses, better_settings, tests_of, worse_settings, worse_together
 from gan_bench.report.compare.measured import Gone, Measured, Studies, collapses, measured
 from gan_bench.report.findings.pairs import Paired
 from gan_bench.report.study.looks import can_decide, repeated_p
@@ -25,8 +25,8 @@ _BY_FEW = "beyond the tolerance, but half of the seeds changed by less than half
 _ALL_COLLAPSED = "every seed collapsed in one of the folders"
 MAY_BE_CHANCE = "may be chance"
 HARDLY = 0.1
-"""A chance of more runs that collapsed, as 3 of 5 where none did, times the settings with any, up to which nobody can
-judge it: equal code comes there in at most so many comparisons."""
+"""A chance of more runs that collapsed, as 3 of 5 where none did, times the settings that can reach it, up to which
+nobody can judge it: equal code comes there in at most so many comparisons."""
 _NAMED = 2
 """Settings that a sentence names."""
 CollapseVerdict = Literal["worse", "better", "more", ""]
@@ -133,8 +133,7 @@ class CollapseChanges:
         every = list(settings)
         worse = worse_settings(every)
         chance = [each for each in every if each.are_more and each not in worse]
-        eventful = sum(each.old + each.new > 0 for each in every)
-        hardly = [each for each in chance if each.p * eventful <= HARDLY]
+        hardly = [each for each in chance if each.p * tests_of(every, HARDLY) <= HARDLY]
         together = "" if worse else worse_together(every)
         unpaired = [each for each in every if each.is_unpaired and each not in worse and not together]
         return cls(worse, better_settings(every), chance, unpaired, hardly, together)

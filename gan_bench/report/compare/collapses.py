@@ -117,20 +117,28 @@ def chance_of_all(settings: Sequence[Collapses]) -> float:
     return min((0.25**runs for old, new, runs in totals if old == 0 and new == runs >= FEW), default=1.0)
 
 
+def tests_of(settings: Sequence[Collapses], level: float) -> int:
+    """Return how many tests settings are, of which some reaches a level by chance (Tarone 1990).
+
+    Those that can reach it at all with the events that they have: one in which nothing collapsed is no test.
+    """
+    number = 1
+    while sum(each.least_p <= level / number for each in settings) > number:
+        number += 1
+    return number
+
+
 def worse_settings(settings: Sequence[Collapses]) -> list[Collapses]:
     """Return the settings of which more collapsed than chance explains.
 
-    Holm's steps over the settings whose test can reach the level at all, with the events that they have (Tarone 1990):
-    one in which nothing collapsed is no test. Besides, all runs of a setting that had no event before are worse where
-    the chance of that, at most 1 / 4^runs of a setting, is small for all settings that have events.
+    Holm's steps over the settings whose test can reach the level at all: see ``tests_of``. Besides, all runs
+    of a setting that had no event before are worse where the chance of that, at most 1 / 4^runs of a setting, is small
+    for all settings that have events.
 
     Args:
         settings: All that two folders have.
     """
-    steps = 1
-    while sum(each.least_p <= ALPHA / steps for each in settings) > steps:
-        steps += 1
-    able = [each for each in settings if each.least_p <= ALPHA / steps]
+    able = [each for each in settings if each.least_p <= ALPHA / tests_of(settings, ALPHA)]
     found = set[Collapses]()
     for left, each in zip(range(len(able), 0, -1), sorted(able, key=lambda one: one.p), strict=True):
         if each.p > ALPHA / left:
