@@ -210,7 +210,8 @@ def _upload(
             signature=signature,
             pip_requirements=needed,
         )
-        made = mirror.store.client.create_model_version(
-            name, f"models:/{model.model_id}", run_id=run.info.run_id, tags=tags, model_id=model.model_id
-        )
+        with server.sent_once():  # else there may be two; of one whose answer was lost the next sync finds the weights
+            made = mirror.store.client.create_model_version(
+                name, f"models:/{model.model_id}", run_id=run.info.run_id, tags=tags, model_id=model.model_id
+            )
     return str(made.version)

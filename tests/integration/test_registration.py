@@ -166,6 +166,23 @@ def test_the_same_weights_are_one_version(results, uri):
     assert len(client.search_model_versions("name='b-test'")) == 2
 
 
+def test_a_version_whose_answer_is_lost_is_not_asked_for_again(results, uri, monkeypatch):
+    """MLflow sends a request again that a server has carried out: there were two versions of the same weights."""
+    create = MlflowClient.create_model_version
+
+    def lose_answer(client, *words, **named):
+        made = create(client, *words, **named)
+        if os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] != "0":
+            return create(client, *words, **named)
+        raise OSError(f"lost: {made.version}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "create_model_version", lose_answer)
+        with pytest.raises(UserError, match="lost: 1"):
+            register(results, uri, "lost/", trial_of(results))
+    assert register(results, uri, "lost/", trial_of(results)) == "models:/lost-test/1"
+
+
 def test_a_champion_loads_after_its_folder_was_moved_and_after_its_files_were_removed(results, tmp_path):
     """The version with the same weights stayed the champion, with files that were not there."""
 
