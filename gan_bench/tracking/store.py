@@ -47,8 +47,8 @@ _MADE_TAG = "gan_bench.made"
 
 
 def mirror_lock(suite_folder: Path, uri: str) -> Lock:
-    """Return the lock that makes one process the writer of a suite's mirror."""
-    return Lock(suite_folder / LOCKS, f"mirror-{hashlib.sha256(uri.encode()).hexdigest()[:8]}")
+    """Return the lock of the one writer of a suite's mirror; a slash at the end of a location names no other place."""
+    return Lock(suite_folder / LOCKS, f"mirror-{hashlib.sha256(uri.rstrip('/').encode()).hexdigest()[:8]}")
 
 
 @contextlib.contextmanager

@@ -43,7 +43,7 @@ from gan_bench.tracking import server, sync_process
 from gan_bench.tracking.database import check_database, prepare_database, refused
 from gan_bench.tracking.entities import Position, ended_ms, metrics_of, run_name, started_ms, tags_of
 from gan_bench.tracking.server import check_no_password, default_uri, refuse_memory, server_page, shown
-from gan_bench.tracking.store import OWN_TAG, user_tags
+from gan_bench.tracking.store import OWN_TAG, mirror_lock, user_tags
 from gan_bench.tracking.sync_process import MirrorResult, SyncProcess
 
 TALKS = """
@@ -443,6 +443,11 @@ def test_a_position_says_what_is_new():
     assert [position.lacks({"kind": "epoch", "epoch": e}) for e in (3, 4)] == [False, True]
     assert [position.lacks({"kind": "step", "epoch": 9, "step": s}) for s in (400, 500)] == [False, True]
     assert [position.lacks({"epoch": e}) for e in (1, 2)] == [False, True]
+
+
+def test_a_server_has_one_writer_however_its_address_ends(tmp_path):
+    assert mirror_lock(tmp_path, "http://h:5000").file == mirror_lock(tmp_path, "http://h:5000/").file
+    assert mirror_lock(tmp_path, "http://h:5000").file != mirror_lock(tmp_path, "http://h:5001").file
 
 
 def test_a_server_is_tried_again_ever_later(monkeypatch):
