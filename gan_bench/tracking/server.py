@@ -303,7 +303,7 @@ _HINTS = {
         "copy the database, then upgrade it with `mlflow db upgrade URI`, or install the MLflow that made it; from an "
         "empty one gan-bench sync makes all of it again from the records"
     ),
-    "disk is full|No space left": "free some space there, and run it again",
+    "disk is full|No space left": "free some space there",
     "unsupported URI": (
         "a server's address begins with http:// or https://, a database's with sqlite:/// or postgresql://"
     ),

@@ -404,7 +404,7 @@ def test_other_databases_are_not_in_memory(uri):
 def test_hints_are_for_servers_alone():
     assert server.hint(PermissionError(13, "Permission denied")) == ""
     assert server.hint(RuntimeError("run 9f403ab not found")) == ""
-    assert server.hint(RuntimeError("(sqlite3.OperationalError) database or disk is full")).startswith("; free some")
+    assert server.hint(RuntimeError("(sqlite3.OperationalError) database or disk is full")) == "; free some space there"
     assert server.hint(RuntimeError("API request failed with error code 401 != 200")).startswith("; set or correct MLF")
     assert "EDIT" in server.hint(RuntimeError("API request failed with error code 403 != 200"))
     assert "its log says why" in server.hint(RuntimeError("API request failed with error code 500 != 200"))
