@@ -164,8 +164,8 @@ def compare(
     if not compared.tables and not compared.unsure:
         raise UserError(
             f"{old} and {new} have no finished setting in common that was scored at the same epoch by the same "
-            "extractor, split and number of images; train one again as in the other (--samples, --extractor), or name "
-            "fewer fields that must be equal with --match, such as recipe,lr"
+            "extractor, split and number of images; train one again as in the other (--epochs, --samples, --extractor)"
+            ", or name fewer fields that must be equal with --match, such as recipe,lr"
         )
     if match != AUTO:
         return compared
