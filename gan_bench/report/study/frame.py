@@ -213,7 +213,7 @@ def images_changed(before: Iterable[MadeOf], after: Iterable[MadeOf]) -> str:
     """
     images = [[tuple(each for each in made if each[0].startswith(IMAGES)) for made in side] for side in (before, after)]
     changed = "" if set(images[0]) == set(images[1]) else changed_between(*images)
-    return f"{changed} are others" if changed else ""
+    return f"{changed} differ" if changed else ""
 
 
 def is_left(trials: pd.DataFrame) -> pd.Series[bool]:
