@@ -36,6 +36,8 @@ threading.Thread(target=end, daemon=True).start()
 runpy.run_module("mlflow", run_name="__main__", alter_sys=True)"""
 """Runs MLflow as ``python -m`` does, until standard input ends, as it does however this process ends: its server, which
 leads a group of its own, would keep the port of a process that was killed."""
+LOCK_SECONDS = 10.0
+"""Seconds that the page waits for who makes or upgrades its database."""
 END_SECONDS = 5.0
 """Seconds that MLflow's server has to end by itself."""
 
@@ -201,8 +203,8 @@ def refuse_broken(uri: str, results: Path) -> None:
         probe(uri)
         if file is not None:
             with contextlib.ExitStack() as stack:
-                with contextlib.suppress(UserError):  # in a folder that is only read nobody changes it
-                    stack.enter_context(creation_lock(uri, results))
+                with contextlib.suppress(UserError):  # a folder that is only read, or a process that was stopped in it
+                    stack.enter_context(creation_lock(uri, results, LOCK_SECONDS))
                 check_database(uri, file)
     except Exception as error:
         if file is not None and (why := refused(file, error)):

@@ -52,8 +52,17 @@ def mirror_lock(suite_folder: Path, uri: str) -> Lock:
 
 
 @contextlib.contextmanager
-def creation_lock(uri: str, results: Path) -> Iterator[None]:
-    """Let one process at a time make or upgrade a database, and create experiments: MLflow itself does not."""
+def creation_lock(uri: str, results: Path, patience: float | None = None) -> Iterator[None]:
+    """Let one process at a time make or upgrade a database, and create experiments: MLflow itself does not.
+
+    Args:
+        uri: The database.
+        results: The results folder.
+        patience: Seconds to wait for another process; None waits for as long as it takes.
+
+    Raises:
+        UserError: The lock cannot be had, or another process has it for longer.
+    """
     if not uri.startswith("sqlite:"):
         yield
         return
@@ -63,7 +72,10 @@ def creation_lock(uri: str, results: Path) -> Iterator[None]:
     else:  # several results folders share it
         lock = Lock(file.parent, f".{file.name}")
     with lock:
-        lock.wait()
+        if patience is None:
+            lock.wait()
+        elif owner := lock.acquire(patience):
+            raise UserError(f"{owner} holds {lock.file}; try again when that has ended")
         yield
 
 

@@ -8,13 +8,13 @@ from layer to layer is rounded too; weights, their gradients, batch-norm's stati
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
 from gan_bench.config.trial import Precision
-from gan_bench.core.torch_settings import PYTORCHS, Tf32, tf32
+from gan_bench.core.torch_settings import PYTORCHS, Tf32, tf32, tf32_in_use
 from gan_bench.training.step import Computed, GANPair, Network
 
 
@@ -37,7 +37,8 @@ def tf32_flags(precision: Precision) -> AbstractContextManager[None]:
 
     A CUDA graph keeps what it was recorded with.
     """
-    return tf32(tf32_of(precision))
+    wanted = tf32_of(precision)
+    return nullcontext() if tf32_in_use() == wanted else tf32(wanted)  # what is set already costs no time in each step
 
 
 _BOTH = Tf32(convolutions=True, products=True)

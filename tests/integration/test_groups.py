@@ -217,6 +217,42 @@ def test_a_group_that_runs_out_of_memory_as_an_epoch_begins_trains_on_in_halves(
         assert halved.final["loss_d"] == pytest.approx(undisturbed.final["loss_d"], rel=1e-2)
 
 
+def test_trials_are_halved_where_memory_runs_out_while_moments_are_stacked(monkeypatch):
+    """Those of one setting were there and those of the next were not: the trials failed by a key that was missing."""
+    engines = members("mnist-mlp-z100", FastEngine)
+    plain, counted = torch.Tensor.to, []
+
+    def to(tensor, *given, **named):
+        counted.extend([1] * bool(named.get("copy")))
+        if named.get("copy") and len(counted) == 2:
+            raise RuntimeError("CUDA out of memory")
+        return plain(tensor, *given, **named)
+
+    def training(engine):
+        while not engine.state.batch:
+            yield StepRequest(engine, 1, lambda: False)
+
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    with pytest.warns(RuntimeWarning, match="3 trials do not train together"):
+        schedule(map(training, engines))
+    assert [engine.state.batch for engine in engines] == [1] * 3
+
+
+def test_every_epoch_of_a_group_counts_what_its_draws_take(tmp_path, monkeypatch):
+    """From its second epoch on a group drew before the clock began, which a single trial does not."""
+    clock, load = [0.0], Group._load_draws
+
+    def load_draws(group):
+        if group._loaded != group._states[0].epoch + 1:
+            clock[0] += 100.0
+        load(group)
+
+    monkeypatch.setattr(inline, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(Group, "_load_draws", load_draws)
+    records = run(tmp_path, trials(epochs=4))
+    assert {record.train_seconds for record in records.values()} == {75.0}, "three epochs of a standing group, in four"
+
+
 @pytest.mark.parametrize("size", [1, 2])
 def test_records_say_whether_a_graph_was_replayed(tmp_path, monkeypatch, size):
     plain = run(tmp_path / "plain", trials()[:2], size)

@@ -9,6 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -132,6 +134,41 @@ def test_without_a_worker_that_is_ready_no_trial_fails(tmp_path, monkeypatch):
         train_in_processes(tmp_path, [digits_trial()], context(), ignore, Policy(), ONE)
     assert not list(tmp_path.glob("*/*/*.json"))
     assert not worker_pool._living
+
+
+SLOW = """
+import json, os, sys, time
+channel, ids = os.fdopen(int(os.environ["GAN_BENCH_CHANNEL"]), "w"), {ids}
+if os.path.exists({first!r}):  # the second process never gets ready
+    time.sleep(600)
+open({first!r}, "x").close()
+for line in sys.stdin:
+    for trial in json.loads(line)["trials"]:
+        came = {{"claim": {{"record": {record}}}}}
+        print(json.dumps({{"event": "claimed", "trial": ids[trial["config"]["seed"]], **came}}), file=channel)
+    print('{{"event": "job_done"}}', file=channel, flush=True)
+"""
+
+
+@pytest.mark.parametrize(("fail_fast", "ran"), [(False, 3), (True, 1)])
+def test_a_run_waits_for_no_worker_that_it_has_no_work_for(tmp_path, monkeypatch, fail_fast, ran):
+    """All trials had ended, or one had failed, and a process that was getting ready held the end of the run up."""
+    real, trials, starting = subprocess.Popen, [digits_trial(seed) for seed in range(3)], threading.Lock()
+    record = TrialRecord(status=Status.FAILED, failure=Failure.CRASH, reason="x").to_json()
+    words = {"ids": [trial.id for trial in trials], "record": record, "first": str(tmp_path / "first")}
+    slow = [sys.executable, "-c", SLOW.format(**words)]
+
+    def start(_, **options):
+        with starting:
+            process = real(slow, **options)
+            while not (tmp_path / "first").exists() and process.poll() is None:
+                time.sleep(0.01)
+        return process
+
+    monkeypatch.setattr(worker_pool.subprocess, "Popen", start)
+    policy, there = Policy(fail_fast=fail_fast), sites("cpu", "cpu")
+    records = train_in_processes(tmp_path / "r", trials, context(), ignore, policy, there).records
+    assert sum(each.reason == "x" for each in records.values()) == ran
 
 
 CRASHES = """

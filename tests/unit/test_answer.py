@@ -149,8 +149,8 @@ def test_more_seeds_of_a_training_in_which_nothing_was_learned_are_not_proposed(
 @pytest.mark.parametrize(
     ("fids", "dataset", "is_there"),
     [((200, 210), "digits", True), ((200, None), "digits", True), ((200, "planned"), "digits", False),
-     ((200,), "digits", True), ((), "digits", False), ((200, 210), "mnist", False)],
-    ids=["ended", "one failed", "one left", "of fewer seeds", "not begun", "of other images"],
+     ((None, None), "digits", False), ((200,), "digits", True), ((), "digits", False), ((200, 210), "mnist", False)],
+    ids=["ended", "one failed", "one left", "all failed", "of fewer seeds", "not begun", "of other images"],
 )  # fmt: skip
 @pytest.mark.parametrize("short", [{"epochs": 2}, {"epochs": 1, "evaluation": EVALUATION}])
 def test_a_longer_training_that_has_ended_is_not_proposed_again(fids, dataset, is_there, short):

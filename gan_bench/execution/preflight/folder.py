@@ -14,11 +14,15 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import rounded
 from gan_bench.metrics.evaluator import GRID
 from gan_bench.models.architectures import ARCHITECTURES, without_memory
-from gan_bench.records.layout import PLAN, TRIAL
+from gan_bench.records.layout import ENVIRONMENT, PLAN, SUITE, TRIAL
 
 _LINE = 250
 _SPARE = 16_000_000
 """Bytes of a history line, and of what else is written: plan, baselines, tables, the database."""
+
+
+_NO_RESULTS = (("the folder of one suite", (PLAN, SUITE), 0), ("the record of one trial", (TRIAL, ENVIRONMENT), 1))
+"""What lies in a results folder, the files by which it is known, and how far up that is."""
 
 
 def check_writable(results: Path, *, make: bool) -> None:
@@ -32,8 +36,8 @@ def check_writable(results: Path, *, make: bool) -> None:
         UserError: It cannot; or it is a suite's folder or a record in one, below which no report looks for suites.
     """
     try:
-        for name, what, up in ((PLAN, "the folder of one suite", 0), (TRIAL, "the record of one trial", 1)):
-            if (results / name).exists():
+        for what, names, up in _NO_RESULTS:
+            if all((results / name).exists() for name in names):
                 folder = results.absolute().parents[up]
                 raise UserError(
                     f"{results} is {what}; name the results folder that it lies in, {folder}, with --results"

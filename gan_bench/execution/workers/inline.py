@@ -216,6 +216,7 @@ class _Stepper:
             return any(request.stop() for request in requests)
 
         took: Engine | Group | None
+        started, standing = time.perf_counter(), self._group
         if len(engines) == 1:
             self._group, took = None, engines[0]
         else:
@@ -223,8 +224,9 @@ class _Stepper:
         if isinstance(took, CapturedEngine):
             took.make_ready()
         self._cuda = device.type == "cuda"
-        wait(device)
-        started = time.perf_counter()  # rehearsing, compiling and recording are no training
+        if took is None or took is not standing:  # forming groups, rehearsing, compiling and recording are no training
+            wait(device)
+            started = time.perf_counter()
         if took is not None:
             took.advance(most, stop)
         wait(device)  # the run reads the statistics next; here the wait counts as training

@@ -125,7 +125,9 @@ class Worker:
             """Close the worker's input when it is to stop; kill it when it is long past its trials' time limit."""
             until = time.monotonic() + seconds_allowed(job.policy, len(job.trials))
             while not over.wait(POLL_SECONDS):
-                if stop():
+                if stop() and not job.trials:
+                    process.kill()  # it gets ready for nothing, and has nothing to save
+                elif stop():
                     with contextlib.suppress(OSError, ValueError):
                         process.stdin.close()  # type: ignore[union-attr]
                 if time.monotonic() > until:
@@ -251,11 +253,15 @@ class _Pool:
     def _stop(self) -> bool:
         return self._work.stop() or self._failed.is_set()
 
+    def _is_over(self) -> bool:
+        """True if no further group is handed out."""
+        return not self._waiting or self._stop() or self._into.enough()
+
     def _share(self, worker: Worker, groups: Iterator[list[Trial]]) -> None:
         """Hand a worker groups of trials until none is left or a stop is asked for."""
-        while self._waiting and not self._stop() and not self._into.enough():
-            why = worker.start(self._stop)
-            if self._stop():
+        while not self._is_over():
+            why = worker.start(self._is_over)
+            if self._is_over():  # meanwhile; a worker that is not ready yet has ended then, for want of work
                 return
             if why:
                 self._leave_out(worker, why)

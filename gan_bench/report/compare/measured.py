@@ -224,7 +224,8 @@ def _measured(
     every, counted = counted, counted if kept.empty else kept
     primary = primary_measure()
     pair = paired(primary, counted["old"], counted["new"], level=level_at(design, look))
-    noise = {relative: max(each.measurement_sd(primary, relative=relative) for each in (earlier, later))
+    seeds = look.seeds if look.number else None
+    noise = {relative: max(each.measurement_sd(primary, relative=relative, seeds=seeds) for each in (earlier, later))
              for relative in (pair.ratio, True)}  # fmt: skip
     yield Measured(
         subject=subject,

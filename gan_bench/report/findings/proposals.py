@@ -180,8 +180,11 @@ def _further(scored: ScoredStudy, command: Command, beside: Iterable[Study]) -> 
         return None
     failed, again = _failed_seeds(study), None
     if failed:  # by their seeds: neither the suite alone nor a run until all is decided need ask for these
-        seeds = command.of_seeds(",".join(map(str, sorted(set(failed)))))
-        again = f"Next: `{seeds} --retry-failed` tries {plural(len(failed), 'failed trial')} again."
+        retry = command.of_seeds(",".join(map(str, sorted(set(failed)))))
+        again = f"Next: `{retry} --retry-failed` tries {plural(len(failed), 'failed trial')} again"
+        known = trials[trials["seed"].isin(failed)]
+        new = trials["group"].nunique() * len(set(failed)) - len(known.drop_duplicates(["group", "seed"]))
+        again += f", and trains {plural(new, 'other trial')} of these seeds." if new else "."
     if 2 * len(failed) >= len(trials) or standings(scored).best is None:
         return again
     if study.profile == "quick":  # more seeds of a training that was cut down say little of the suite's own
@@ -240,10 +243,10 @@ def _was_better_earlier(scored: ScoredStudy) -> bool:
 
 
 def _has_ended_longer(study: Study, epochs: int, other: Study) -> bool:
-    """True if all settings of a study have ended in another one, all seeds, with at least so many epochs."""
+    """True if all settings of a study have ended in another one, all seeds, some well, with at least so many epochs."""
     key = partial(setting_key, without=("suite", "suite_version", "profile", "evaluation", "epochs"))
     longer = other.trials[other.trials["epochs"] >= epochs]
-    ended = longer[~longer["group"].isin(longer["group"][~longer["status"].isin(ENDED)])]
+    ended = longer[~longer["group"].isin(longer["group"][~longer["status"].isin(ENDED)]) & (longer["status"] == "done")]
     return set(study.asked_for["config"].map(key)) <= set(ended["config"].map(key))
 
 

@@ -157,10 +157,9 @@ def unstack(states: Sequence[TrainState]) -> None:
         for parameters in zip(*(network.parameters() for network in networks), strict=True):
             for parameter in parameters:
                 parameter.data = parameter.data.clone()
-            moments = [adam.state.get(parameter, {}) for adam, parameter in zip(adams, parameters, strict=True)]
-            for name in moments[0]:
-                for each in moments:
-                    each[name] = each[name].clone()
+            for adam, parameter in zip(adams, parameters, strict=True):
+                moments = adam.state.get(parameter, {})  # of some alone where memory ran out meanwhile
+                moments.update({name: tensor.clone() for name, tensor in moments.items()})
         for name, _ in networks[0].named_buffers():
             path, _, last = name.rpartition(".")
             for network in networks:
