@@ -320,3 +320,7 @@ def test_a_suite_s_folder_or_a_record_is_no_results_folder(tmp_path):
             assert done.returncode == 2
             assert done.stderr.endswith(f"name the results folder that it lies in, {results}, with --results\n")
         assert not (place / "digits").exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "plan.json").write_text("{}")  # another program's
+    done = gan_bench("run", "digits", "--results", tmp_path / "other", "--no-tracking", "--dry-run")
+    assert done.returncode == 0, done.stderr

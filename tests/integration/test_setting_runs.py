@@ -907,6 +907,23 @@ def test_page_and_tables_are_older_than_an_answer_with_other_sentences(tmp_path)
     assert is_report_older(results, "test")
 
 
+def test_sentences_of_all_suites_are_renewed_where_one_has_changed(results):
+    """They may name what another suite of the folder has: a longer training that has ended there."""
+    other = digits_trial(0, suite="other")
+    write_plan(results, "other", 1, [other])
+    write(results, other, 20.0)
+    build_report(results)
+    said = answer_file(results, "other", "md")
+    before = said.read_text()
+    said.write_text("# Of before\n")
+    assert refresh_summaries(results) == []
+    assert said.read_text() == "# Of before\n", "nothing has changed"
+    for record in results.glob("test/*/record.json"):
+        os.utime(record, (1, 1))
+    assert refresh_summaries(results) == []
+    assert said.read_text() == before
+
+
 @pytest.mark.parametrize("is_older", [True, False])
 def test_summaries_of_earlier_versions_say_which_records_page_and_tables_are_of(results, is_older):
     build_report(results)

@@ -146,6 +146,14 @@ def test_more_seeds_of_a_training_in_which_nothing_was_learned_are_not_proposed(
     )
 
 
+def test_a_retry_of_seeds_that_other_settings_lack_says_what_else_it_trains():
+    """Only the seed is named, so that the command trains it of every setting."""
+    items = [*trials(2e-4, (50, 60, 45)), *trials(3e-4, (55, 52, 50))]
+    items.append(stored(with_lr(digits_trial(3), 3e-4), fid=None, status="failed"))
+    found = proposal_of(items)
+    assert " --seeds 3 --retry-failed` tries 1 failed trial again, and trains 1 other trial of these seeds" in found
+
+
 @pytest.mark.parametrize(
     ("fids", "dataset", "is_there"),
     [((200, 210), "digits", True), ((200, None), "digits", True), ((200, "planned"), "digits", False),

@@ -16,6 +16,7 @@ from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.errors import DamagedError, UnreadableError
 from gan_bench.records import schema
 from gan_bench.report.board.entries import _sample
+from gan_bench.report.compare.changes import setting_changes
 from gan_bench.report.compare.measured import collapses, measured
 from gan_bench.report.findings.factors import factors_of
 from gan_bench.report.findings.find_setting import _champion
@@ -903,6 +904,23 @@ def test_noise_of_later_seeds_makes_no_tie_of_what_a_look_decided():
     items = [noisy(item, 0.01 if i < 10 else 0.5) for i, item in enumerate(pair(7, 0.06, 0.01))]
     rows = [row_of(items[: 2 * seeds])[0] for seeds in (5, 6, 7)]
     assert [(row["seeds"], row["verdict"]) for row in rows] == [(5, "0.0001")] * 3
+
+
+def test_noise_of_later_seeds_takes_no_verdict_of_compare_back():
+    """A newer folder was worse at five seeds, and within the tolerance once a sixth had ended with wider scores."""
+
+    def side(shift, seeds):
+        items = [noisy(item, 0.01 if i < 10 else 0.5) for i, item in enumerate(pair(seeds, 0.06, 0.01))]
+        for item in items:
+            for line in item.evaluations:
+                for score in line["scores"]:
+                    score["value"] *= shift if score["metric"] == "fid" and line["epoch"] else 1
+        (study,) = studies_of(items, designs={("test", 1, "full", "digits"): LOOKS})
+        return {("test",): study}
+
+    for seeds in (5, 6, 7):
+        found = [each.of for each in setting_changes(side(1.0, seeds), side(1.08, seeds), None)]
+        assert [(each.look.seeds, round(each.noise, 6)) for each in found] == [((0, 1, 2, 3, 4), 0.01)] * 2
 
 
 def test_a_difference_is_not_held_against_relative_noise():
