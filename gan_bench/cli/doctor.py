@@ -174,21 +174,21 @@ def _dataset(name: str, data: DataRoot, *, is_needed: bool, folder: ImageFolder 
     """
     from gan_bench.cli.describe import how_fetched
     from gan_bench.core.errors import DataError
-    from gan_bench.data.datasets import DATASETS, read_split
+    from gan_bench.data.datasets import DATASETS, read_split, remarks_on
     from gan_bench.data.own_images import register_folder
 
     try:
         dataset = register_folder(folder, anew=True) if folder else DATASETS[name]
         if not is_needed and (place := _images_of(dataset, data.path)):
             return Finding(f"dataset {name}: ready ({place} is there; the first run prepares its images)")
-        for split in dataset.counts:
-            read_split(dataset, data.path, split)
+        splits = {split: read_split(dataset, data.path, split)[0] for split in dataset.counts}
+        remarks = () if folder else remarks_on(dataset, data.path, splits)
     except UserError as error:
         is_fetched = not folder and isinstance(error, DataError) and not data.given
         known = DATASETS[name] if is_fetched else None
         how = how_fetched(known) if known and known.fetch else f"not ready: {error}"
         return Finding(f"dataset {name}: {how}", fatal=is_needed and not (known and known.can_fetch))
-    return Finding(f"dataset {name}: ready")
+    return Finding("; but ".join((f"dataset {name}: ready", *remarks)))
 
 
 def _images_of(dataset: Dataset, folder: Path) -> Path | None:

@@ -507,6 +507,7 @@ def test_a_folder_that_is_not_all_of_a_dataset_or_holds_images_out_that_are_trai
     assert list(present("cifar10", root))[-2:] == expected
     images = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
     assert prepare(images, "cifar10", ["cifar-v1"], root, CPU).remarks == tuple(expected)
+    assert doctor._dataset("cifar10", root, is_needed=True).line == "; but ".join(("dataset cifar10: ready", *expected))
 
 
 def test_lazy_layers_are_refused_with_a_remedy():
