@@ -184,7 +184,8 @@ def write_tensorboard(trial: ExportedTrial, out: Path) -> None:
             grid = np.asarray(read_sample_grid(path))
             formats = "HW" if grid.ndim == 2 else "HWC"
             writer.add_image("samples", grid, epoch, walltime=times.get(epoch, end), dataformats=formats)
-        scores = {each.name: each.value for each in trial.values if each.name.startswith("eval/")}  # the last stays
+        evaluated = [each for each in trial.values if each.name.startswith("eval/")]
+        scores = {each.name: each.value for each in evaluated if each.epoch == evaluated[-1].epoch}
         config = {name: value if isinstance(value, (bool, int, float)) else str(value)
                   for name, value in {**trial.config, "status": trial.status}.items()}  # fmt: skip
         named = {f"hparam/{name}": value for name, value in scores.items()}

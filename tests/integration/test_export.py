@@ -97,6 +97,23 @@ def test_event_files_of_tensorboard(results, tables, tmp_path):
         assert "_hparams_/session_start_info" in events.PluginTagToContent("hparams")
 
 
+def test_scores_of_a_trial_in_tensorboard_are_those_of_its_end(tmp_path):
+    """A trial without a last FID had that of an earlier epoch beside the last ones of others."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    values = tuple(
+        exports.Value(*each, 0.0) for each in ((1, "eval/fid", 44.0), (1, "eval/is", 3.0), (2, "eval/is", 4.0))
+    )
+    trial = exports.ExportedTrial(
+        name="a", trial="0", suite="s", setting="a", config={}, status="done", started=0.0, values=values, images={}
+    )
+    exports.write_tensorboard(trial, tmp_path)
+    events = EventAccumulator(str(tmp_path / "s" / "a--0"))
+    events.Reload()
+    assert [tag for tag in events.Tags()["scalars"] if tag.startswith("hparam")] == ["hparam/eval/is"]
+    assert [each.value for each in events.Scalars("hparam/eval/is")] == [4.0]
+
+
 def wandb_records(content):
     """Yield the messages of a run's file: a log of LevelDB, blocks of parts with a head of 7 bytes each."""
     from wandb.proto.wandb_internal_pb2 import Record

@@ -545,6 +545,20 @@ def test_epochs_are_not_judged_by_the_seeds_that_could_be_scored_at_both():
     assert [each.verdict for each in epochs.primary] == ["undecided: epoch 1 failed in none, epoch 2 in 1 of 5"]
 
 
+def test_tables_and_curves_by_epoch_are_of_the_trials_with_a_score_at_the_end():
+    """The best was worse than the end, of one seed more, and the curve in MLflow ended an epoch earlier."""
+    items = [stored(digits_trial(seed), fid=fid, early=early) for seed, fid, early in ((0, 20, 90), (1, 22, 60))]
+    items.append(unscored(stored(digits_trial(2), fid=40, early=30)))
+    (study,) = studies_of(items)
+    tables = report_of(items).all
+    (best,), (epochs,) = (table(tables, name).rows.to_dict("records") for name in ("digits-best", "digits-epochs"))
+    assert (best["final"], best["best"], best["gap"], best["at"]) == (21.0, 21.0, 0.0, 2.0)
+    assert (epochs["epoch_1"], epochs["epoch_2"]) == (75.0, 21.0)
+    (found,) = summaries(study)
+    (name,) = (each for each in found["curves"] if each.startswith("fid["))
+    assert [point[:2] for point in found["curves"][name]] == [(0, 300.0), (1, 75.0), (2, 21.0)]
+
+
 def test_a_survivor_does_not_head_the_table():
     """One seed of five survived, with the best FID of all: its setting ranks last."""
     items = [*trials(2e-4, (20, None, None, None, None)), *trials(3e-4, (50, 52, 49, 51, 50))]

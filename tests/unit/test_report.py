@@ -474,6 +474,7 @@ def test_a_p_value_is_written_on_its_side_of_five_percent(p, text):
         (12.0, 0.0, "12 +- 0"),
         (-2.027e-08, 3.245e-08, r"{{-}2.027e{-}08 $\pm$ 3.245e{-}08}"),
         (40.96, 4.5, "41.0 +- 4.5"),
+        (-0.0004, 0.05, "0.000 +- 0.050"),
     ],
 )
 def test_latex_says_the_number_where_seeds_agree_or_are_tiny(mean, half, written):

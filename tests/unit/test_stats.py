@@ -156,6 +156,18 @@ def test_the_seeds_that_are_needed_give_the_power_that_is_asked():
     assert np.mean(decided) == pytest.approx(0.8, abs=0.05)
 
 
+@pytest.mark.parametrize("level", [0.05, 0.05 / 9])
+@pytest.mark.parametrize("mean", [0.8, 1.5, 3.0])
+def test_the_power_of_few_seeds_is_that_of_the_noncentral_t(mean, level):
+    """Two central quantiles, added, promised 80 % and gave 71 % where nine comparisons are tested at five seeds."""
+    n = seeds_needed(np.array([-1.0, 1.0]) / np.sqrt(2) + mean, range(2, 200), level)
+    powers = [
+        scipy_stats.nct.sf(scipy_stats.t.isf(level / 2, seeds - 1), seeds - 1, mean * np.sqrt(seeds))
+        for seeds in (n - 1, n)
+    ]
+    assert powers[1] >= 0.8 > powers[0]
+
+
 @given(st.lists(st.integers(-1000, 1000), min_size=2, max_size=10).filter(lambda v: len(set(v)) > 1))
 def test_the_paired_test_is_scipy_s_above_its_floor(values):
     theirs = scipy_stats.ttest_1samp(np.array(values, dtype=float), 0).pvalue

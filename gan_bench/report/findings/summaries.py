@@ -165,9 +165,13 @@ def _curves(study: Study) -> dict[str, Curves]:
     """Return by label the mean over seeds of every score and training value by epoch, with Student's interval.
 
     Scores that were added to some finished trials alone are left out, as in rankings: they would be over fewer seeds.
+    So are those of a trial that has none at its end: the curve would end earlier than the others.
     """
     found: dict[str, Curves] = {}
-    done = study.scores[study.scores["status"] == "done"].dropna(subset=["value"])
+    done, keys = study.scores[study.scores["status"] == "done"], ["trial", "metric", "protocol"]
+    without_end = done.loc[(done["epoch"] == done["epochs_done"]) & done["value"].isna(), keys]
+    gone = pd.MultiIndex.from_frame(done[keys]).isin(pd.MultiIndex.from_frame(without_end))
+    done = done[~gone].dropna(subset=["value"])
     done = done[done["metric"].isin(study.metrics)]
     done = done[done["protocol"].isin({each.protocol for each in study.protocols if each.is_whole})]
     done = done.assign(name=done["metric"] + "[" + done["protocol"].astype(str) + "]")

@@ -273,7 +273,8 @@ def _judged(made: PairedComparison) -> Judged:
             "effect": effect_size(pair.values),
         },
     )
-    lost = int((pairs["bad_a"] | pairs["bad_b"]).sum())  # pairs: one trial may be both sides
+    bad = pairs["bad_a"] | pairs["bad_b"]  # pairs: one trial may be both sides
+    lost = int(bad.sum()) if made.is_primary else judged.lost
     words = _verdict_text(judged, made.design)
     return replace(judged, verdict=words + (f" ({lost} lost)" if lost and not why else ""))
 

@@ -185,7 +185,7 @@ def _number(row: Mapping[str, Any], column: Column) -> str:
         mean = number(float(value))
         digits = max(0, 1 - math.floor(math.log10(half))) if half else 9 if "e" in mean else len(mean.partition(".")[2])
         if digits < 9:
-            return f"{float(value):.{digits}f} +- {half:.{digits}f}"
+            return f"{round(float(value), digits) + 0.0:.{digits}f} +- {half:.{digits}f}"  # no minus before a zero
     elif not isinstance(value, (bool, str)):
         plain = text.replace(",", "")
         with contextlib.suppress(ValueError):

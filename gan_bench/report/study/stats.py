@@ -317,7 +317,9 @@ def seeds_needed(values: ArrayLike, counts: Sequence[int], levels: ArrayLike) ->
     """
     array, seeds, level = _finite(values), np.asarray(counts), np.asarray(levels, dtype=np.float64)
     mean, spread = abs(float(array.mean())), float(array.std(ddof=1))
-    needed = special.stdtrit(seeds - 1, 1 - level / 2) + special.stdtrit(seeds - 1, POWER)
-    reached = (mean > 0) & (mean * np.sqrt(seeds) >= needed * spread)
-    enough = seeds[reached & (coincidence(seeds) <= level)]
+    if not mean:
+        return None
+    critical, away = special.stdtrit(seeds - 1, 1 - level / 2), np.sqrt(seeds) * (mean / max(spread, mean / 1e3))
+    chance = 1 - special.nctdtr(seeds - 1, away, critical)
+    enough = seeds[(chance >= POWER) & (coincidence(seeds) <= level)]
     return int(enough[0]) if enough.size else None

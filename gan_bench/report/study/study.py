@@ -375,12 +375,13 @@ class ScoredStudy:
     def by_epoch(self, *, unscored: bool = False) -> pd.DataFrame:
         """Return the primary scores of finished trials after training began, one row per trial and evaluation.
 
-        Images that cannot be scored are left out, or with ``unscored`` have NaN.
+        Images that cannot be scored are left out, with all epochs of a trial whose last ones cannot: those would be
+        other trials at each epoch. With ``unscored`` they have NaN.
         """
         scores = self.study.scores
         kept = scores[(scores["protocol"] == self.protocol) & (scores["metric"] == primary_measure())]
         kept = kept[(kept["status"] == "done") & (kept["epoch"] > 0)]
-        return kept if unscored else kept.dropna(subset=["value"])
+        return kept if unscored else kept[~kept["trial"].isin(self.unscored())].dropna(subset=["value"])
 
     @cached_on_study
     def unscored(self) -> frozenset[str]:
