@@ -554,6 +554,10 @@ def test_tables_and_curves_by_epoch_are_of_the_trials_with_a_score_at_the_end():
     (best,), (epochs,) = (table(tables, name).rows.to_dict("records") for name in ("digits-best", "digits-epochs"))
     assert (best["final"], best["best"], best["gap"], best["at"]) == (21.0, 21.0, 0.0, 2.0)
     assert (epochs["epoch_1"], epochs["epoch_2"]) == (75.0, 21.0)
+    (best,) = table(report_of([*items[:1], stored(digits_trial(1), fid=22, early=10)]).all, "digits-best").rows.to_dict(
+        "records"
+    )
+    assert best["at"] == 1, "an epoch that somebody evaluated, where 1.5 is in the middle"
     (found,) = summaries(study)
     (name,) = (each for each in found["curves"] if each.startswith("fid["))
     assert [point[:2] for point in found["curves"][name]] == [(0, 300.0), (1, 75.0), (2, 21.0)]

@@ -205,7 +205,7 @@ def best_table(scored: ScoredStudy) -> Iterator[Table]:
         put_interval(row, "final", interval_of(at_end, bounds))
         put_interval(row, "best", interval_of(at_best, bounds))
         put_interval(row, "gap", interval_of(at_end - at_best, (0, None)))
-        row["at"] = done["trial"].map(best["epoch"]).dropna().astype(float).median()
+        row["at"] = done["trial"].map(best["epoch"]).dropna().astype(float).quantile(interpolation="lower")
         rows.append(row)
     columns = [
         Column("setting", "setting", essential=True),
