@@ -116,6 +116,9 @@ def test_suites_versions_and_devices_are_no_part_of_a_setting():
     assert row["verdict"] == "equivalent"
 
 
+FIDS = (50.0, 51.0, 52.0, 50.5, 51.5)
+
+
 def lost(trials, *seeds):
     for trial in trials:
         if trial.trial["config"]["seed"] in seeds:
@@ -144,6 +147,19 @@ def test_a_setting_all_of_whose_seeds_one_side_lost_has_a_row(fields):
         assert row["epochs"] == digits_trial(0).config.epochs
         assert "device: " in row["differs"]
     assert same_settings(none, none) == []
+
+
+def test_a_seed_that_was_lost_in_the_longer_training_alone_is_lost_there():
+    """Three survivors of five were "equivalent", as all five had ended a shorter training."""
+    old, new = ([*side(FIDS), *side(FIDS, epochs=3)], [*side(FIDS), *lost(side(FIDS, epochs=3), 1, 3)])
+    (row,) = same_settings(old, new)
+    assert (row["epochs"], row["new_n"], row["new_lost"], row["verdict"]) == (3, 3, 2, "not judged")
+
+
+def test_a_longer_training_of_few_seeds_hides_no_comparison_of_all():
+    longer = side(FIDS[:1], epochs=3)
+    (row,) = same_settings([*side(FIDS), *longer], [*side([1.5 * fid for fid in FIDS]), *longer])
+    assert (row["epochs"], row["old_n"], row["new_n"], row["verdict"]) == (2, 5, 5, "different")
 
 
 def unscored(trials, *seeds):

@@ -148,8 +148,8 @@ def _row(
     is_lost = any(side.lost and not side.epochs for side in (old, new))
     if not shared and not is_lost and not (fields and old.epochs and new.epochs):  # a last score may be none
         return None
-    ends = [max(shared or side.epochs, default=0) for side in (old, new)]
-    values, unscored = zip(*(side.at(end) for side, end in zip((old, new), ends, strict=True)), strict=True)
+    ends = [_last_common(old, new, shared)] * 2 if shared else [max(each.epochs, default=0) for each in (old, new)]
+    values = [side.at(end)[0] for side, end in zip((old, new), ends, strict=True)]
     dataset = printable(str(old.config["dataset"]))
     is_changed = images_changed(old.trials["made_of"], new.trials["made_of"])
     images = f"training images of {dataset} differ" if is_changed else ""
@@ -165,12 +165,11 @@ def _row(
     }
     for name, side in zip(("old", "new"), values, strict=True):
         row |= {name: _mean(side), f"{name}_sd": _spread(side), f"{name}_n": len(side)}
-    lost = [side.lost | gone for side, gone in zip((old, new), unscored, strict=True)]
+    lost = [side.lost_at(end) for side, end in zip((old, new), ends, strict=True)]
     row |= {"old_lost": len(lost[0]), "new_lost": len(lost[1])}
     row["differs"] = "; ".join([*apart, *_differences(old, new, named=bool(fields))])
     row["older_version"] = any(int(side.config["suite_version"]) != side.newest for side in (old, new))
-    for name, side, end in zip(("old", "new"), (old, new), ends, strict=True):
-        row[f"{name}_collapsed"] = side.collapsed_at(end)
+    row |= {"old_collapsed": old.collapsed_at(ends[0]), "new_collapsed": new.collapsed_at(ends[1])}
     interval, found = None, None
     judged = not images and not any(lost)  # the seeds that are left say nothing of lost ones
     if judged and min(map(len, values)) > 1 and min(side.min() for side in values) > 0:
@@ -178,6 +177,12 @@ def _row(
         interval = Interval(ratio_of(found.difference), ratio_of(found.low), ratio_of(found.high), FEW)
     put_interval(row, "ratio", interval)
     return row | {"welch": found}
+
+
+def _last_common(old: ScoredSetting, new: ScoredSetting, shared: Iterable[int]) -> int:
+    """Return the last epoch that both sides were scored at by as many seeds as at any: a longer one may have few."""
+    seeds = {epoch: min(len(side.seeds_at(epoch) | side.failed) for side in (old, new)) for epoch in shared}
+    return max(seeds, key=lambda epoch: (seeds[epoch], epoch))
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

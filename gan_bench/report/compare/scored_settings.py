@@ -109,7 +109,7 @@ class ScoredSetting:
         trials: Rows of the trials that were scored after training began; of a setting without any, of the lost ones.
         scores: The primary scores of these, epoch after epoch of a trial, NaN where its images cannot be scored, and
             whether the generator counts as collapsed then, NaN where that was not counted.
-        failed: Seeds all of whose trials failed or diverged.
+        failed: Seeds of trials that failed or diverged; those of another length may have ended well.
         newest: The newest version of its suite in the folder, which may be another than that of its trials.
     """
 
@@ -140,6 +140,14 @@ class ScoredSetting:
         known = looked.dropna(subset="value").drop_duplicates("seed", keep="last")
         return known["value"].to_numpy(), set(looked["seed"]) - set(known["seed"])
 
+    def seeds_at(self, epoch: int) -> set[int]:
+        """Return the seeds whose images were scored at an epoch, or could not be."""
+        return set(self.scores["seed"][self.scores["epoch"] == epoch])
+
+    def lost_at(self, epoch: int) -> set[int]:
+        """Return the seeds that failed or diverged without reaching an epoch, and those that cannot be scored there."""
+        return (self.lost - self.failed) | (self.failed - self.seeds_at(epoch)) | self.at(epoch)[1]
+
     def collapsed_at(self, epoch: int) -> int | None:
         """Return how many generators count as collapsed at an epoch; None if none does and some were not looked at."""
         scored = self.scores[self.scores["epoch"] == epoch]
@@ -151,8 +159,10 @@ class ScoredSetting:
     @property
     def lost(self) -> set[int]:
         """The seeds that failed or diverged, and those whose last images cannot be scored."""
-        ends = self.scores.drop_duplicates("trial", keep="last")
-        return self.failed | {s for s, end in zip(ends["seed"], ends["epoch"], strict=True) if s in self.at(end)[1]}
+        ends, known = self.scores.drop_duplicates("trial", keep="last"), self.scores.dropna(subset="value")
+        scored = set(zip(known["seed"], known["epoch"], strict=True))
+        at_end = zip(ends["seed"], ends["epoch"], strict=True)
+        return self.failed | {seed for seed, epoch in at_end if (seed, epoch) not in scored}
 
 
 @dataclass(frozen=True)
@@ -206,7 +216,7 @@ def _version(trials: pd.DataFrame, scores: pd.DataFrame, plan: Suites) -> Settin
     for protocol, every in scores.groupby("protocol", sort=False):
         trained = every[every["epoch"] > 0]
         shown = done[done["trial"].isin(trained["trial"])]
-        sides[str(protocol)] = _scored_setting(every, shown, trained, set(failed["seed"]) - set(trained["seed"]))
+        sides[str(protocol)] = _scored_setting(every, shown, trained, set(failed["seed"]))
     is_lost = not sides and len(failed) > 0
     lost = _scored_setting(failed, failed, scores.iloc[:0], set(failed["seed"])) if is_lost else None
     return SettingVersion(version_of(trials, plan), sides, lost)
