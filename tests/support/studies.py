@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -67,9 +69,27 @@ def report_of(items, **said):
     found = studies_of(items, **said)
     chapters = [Chapter(study, found) for study in found]
     return SimpleNamespace(
-        studies=[(each.study, each.tables, each.answers) for each in chapters],
-        all=[*(table for each in chapters for table in each.tables), *article_tables(build_frames(items))],
+        studies=[(each.study, Later(partial(getattr, each, "tables")), each.answers) for each in chapters],
+        all=Later(lambda: [*(made for each in chapters for made in each.tables), *article_tables(build_frames(items))]),
     )
+
+
+class Later(Sequence):
+    """A list that is made when it is first looked at."""
+
+    def __init__(self, make):
+        self._make = make
+
+    @cached_property
+    @quick_text()
+    def _made(self):
+        return self._make()
+
+    def __len__(self):
+        return len(self._made)
+
+    def __getitem__(self, index):
+        return self._made[index]
 
 
 def with_lr(trial, lr):

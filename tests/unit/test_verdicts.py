@@ -18,7 +18,7 @@ from gan_bench.records import schema
 from gan_bench.report.board.entries import _sample
 from gan_bench.report.compare.changes import setting_changes
 from gan_bench.report.compare.measured import collapses, measured
-from gan_bench.report.findings.factors import factors_of
+from gan_bench.report.findings.factors import factor_tables, factors_of
 from gan_bench.report.findings.find_setting import _champion
 from gan_bench.report.findings.proposals import counted, questions
 from gan_bench.report.findings.standings import standings
@@ -67,8 +67,8 @@ def tied(seeds):
 
 def answered(items, design=LOOKS):
     made = report_of(items, commands={"test": COMMAND}, designs={("test", 1, "full", "digits"): design})
-    ((study, tables, (answer,)),) = made.studies
-    found = table(tables, "factor-learning-rate").rows
+    ((study, _, (answer,)),) = made.studies
+    found = table(factor_tables(study.scored[0]), "factor-learning-rate").rows
     return study, found[found["key"] == "fid"].to_dict("records"), answer
 
 
