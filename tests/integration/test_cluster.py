@@ -147,15 +147,22 @@ def test_lost_processes_nodes_and_drivers_cost_no_trial(cluster, start, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.skipif(not can_stand_alone(), reason="this system lets nobody unshare its mounts")
-def test_a_node_that_does_not_see_the_results_folder_is_named(cluster, start, tmp_path):
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_node_that_does_not_see_the_results_folder_is_named(cluster, start, tmp_path, is_late):
     """Its trials' records would lie on that machine alone, and nobody would report them."""
     results = tmp_path / "results"
     cluster.add()
-    cluster.add_apart(results)
-    first = start()
+    if is_late:
+        first = start()
+        wait_for(lambda: checkpoints(results), first)
+        cluster.add_apart(results)
+    else:
+        cluster.add_apart(results)
+        first = start()
     assert first.wait(timeout=HANG) == 2, first.said()
     assert f"does not see the results folder {results}; mount it on every node" in first.said()
-    assert ends(results) == []
+    assert is_late == ("the same command continues" in first.said())
+    assert "failed" not in ends(results)
 
 
 @pytest.mark.slow

@@ -6,9 +6,7 @@ import itertools
 import subprocess
 import sys
 import threading
-import warnings
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -69,7 +67,6 @@ class FakeCluster:
     gone: frozenset = frozenset()
     sent: list = field(default_factory=list)
     killed: list = field(default_factory=list)
-    excluded: list = field(default_factory=list)
     stopped: bool = False
     _said: list = field(default_factory=list)
     _over: list = field(default_factory=list)
@@ -89,7 +86,7 @@ class FakeCluster:
                 break
             claims[trial.id] = fate or DONE
         if fate == AWAY:
-            self._over.append(Ended(handle, loss=AWAY, refused_by="far"))
+            self._over.append(Ended(handle, loss=AWAY, is_unfit=True))
         elif fate != "silent":
             self._over.append(Ended(handle, {} if loss else claims, loss))
         return handle
@@ -115,9 +112,6 @@ class FakeCluster:
     def recall(self):
         self.recalled = True
 
-    def exclude(self, node, why):
-        self.excluded.append((node, why))
-
     def is_gone(self, host):
         return host in self.gone
 
@@ -139,72 +133,41 @@ def test_every_trial_is_carried_out_once(tmp_path):
     assert [bundle.trials for bundle in cluster.sent] == [(trial,) for trial in TRIALS]
 
 
-def test_a_node_that_refuses_work_costs_no_trial(tmp_path):
+def test_a_node_that_does_not_fit_ends_the_run_and_costs_no_trial(tmp_path):
     """It answers at once, so that it got all trials that waited, three times each: they had failed for good."""
-    cluster = FakeCluster([AWAY] * (RETRIES + 2))
-    into = dispatch(cluster, tmp_path, each(TRIALS[:2]))
-    assert cluster.excluded == [("far", AWAY)] * (RETRIES + 2)
-    assert not any(bundle.retry for bundle in cluster.sent)
-    assert list(into.records.values()) == [DONE] * 2
-
-
-def nodes_of(monkeypatch, **cores):
-    """Makes nodes up for a cluster; those whose names begin with ``old`` name themselves as an earlier Ray did."""
-    nodes = [
-        {"NodeID": name, "Resources": {"CPU": cpus}, "NodeManagerAddress": f"10.0.0.{at}", "NodeManagerHostname": name,
-         "Labels": {"ray.io/node_id" if name.startswith("old") else "ray.io/node-id": name}}
-        for at, (name, cpus) in enumerate(cores.items())
-    ]  # fmt: skip
-    monkeypatch.setattr(connection, "live_nodes", lambda: nodes)
-    monkeypatch.setattr(transport, "live_nodes", lambda: nodes)
-    driver = SimpleNamespace(folder=SimpleNamespace(mark=Path("none/none")), mailbox=None)
-    return connection.Cluster(Share(1, 0), driver, len(nodes))
+    with pytest.raises(UserError, match=f"{AWAY}; the same command continues"):
+        dispatch(FakeCluster([DONE, AWAY]), tmp_path, each(TRIALS[:3]))
+    assert not list(tmp_path.rglob("record.json"))
+    stopped = dispatch(FakeCluster([AWAY]), tmp_path, each(TRIALS[:1]), stop=stop_after(1))
+    assert not stopped.records
 
 
 @pytest.mark.ray
-def test_a_node_that_refused_gets_no_more_trials_and_is_named_once(monkeypatch):
-    cluster = nodes_of(monkeypatch, head=0.0, near=2.0, far=4.0)
-    task = SimpleNamespace(options=lambda **options: options["scheduling_strategy"])
-    assert (cluster.slots(), cluster.on_fit_nodes(task)) == (6, task)
-    with pytest.warns(RuntimeWarning, match=f"{AWAY}; the run continues without this node"):
-        cluster.exclude("far", AWAY)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        cluster.exclude("far", AWAY)
-    assert cluster.slots() == 2
-    ((label,),) = (cluster.on_fit_nodes(task).hard,)
-    assert (label.key, label.operator.values) == ("ray.io/node-id", ["far"])
-    with pytest.raises(UserError, match=f"{AWAY}; no other node is left, and the same command continues"):
-        cluster.exclude("near", AWAY)
-
-
-@pytest.mark.ray
-@pytest.mark.parametrize(("begun", "refused_by"), [(set(), "far"), ({1}, None)])
-def test_a_node_where_tasks_cannot_begin_refuses_them(monkeypatch, begun, refused_by):
+@pytest.mark.parametrize("begun", [set(), {1}])
+def test_a_node_where_tasks_cannot_begin_does_not_fit(monkeypatch, begun):
     """As one with another gan_bench, or none: what fails there before it has begun says nothing of its trials."""
     from ray.exceptions import RayTaskError
 
     monkeypatch.setattr(transport, "answer_of", lambda answer: answer)
-    cluster = nodes_of(monkeypatch, near=1.0, far=1.0)
-    cluster.driver.mailbox = SimpleNamespace(begun=SimpleNamespace(remote=lambda: begun))
+    mailbox = SimpleNamespace(begun=SimpleNamespace(remote=lambda: begun))
     carrier = transport.RayTransport.__new__(transport.RayTransport)
-    carrier._cluster = cluster
-    error = RayTaskError("carry", "ray::carry() (pid=7, ip=10.0.0.1)\nImportError", ImportError("gan_bench"))
-    ended = carrier._lost_task(1, error.as_instanceof_cause())
-    assert ended.refused_by == refused_by
-    assert ("the node far cannot run gan_bench (ImportError: gan_bench)" in ended.loss) == bool(refused_by)
-    assert carrier._lost_task(1, NotImplementedError("ip=10.0.0.1")).refused_by is None
+    carrier._cluster = SimpleNamespace(driver=SimpleNamespace(mailbox=mailbox))
+
+    def lost(cause):
+        error = RayTaskError("carry", f"ray::carry() (pid=7, ip=10.0.0.1)\n{type(cause).__name__}", cause)
+        return carrier._lost_task(1, error.as_instanceof_cause())
+
+    ended = lost(ImportError("gan_bench"))
+    assert ended.is_unfit == (not begun)
+    assert ("the node 10.0.0.1 cannot run gan_bench (ImportError: gan_bench)" in ended.loss) == (not begun)
+    assert lost(UserError(AWAY)) == Ended(1, loss=AWAY, is_unfit=True)
+    assert not carrier._lost_task(1, NotImplementedError("ip=10.0.0.1")).is_unfit
 
 
-@pytest.mark.ray
-def test_a_task_on_an_unfit_node_begins_nothing(monkeypatch, tmp_path):
-    import ray
-
-    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "far"))
+def test_a_task_on_a_node_that_does_not_fit_begins_nothing(tmp_path):
     driver = SimpleNamespace(folder=SharedFolder(tmp_path, tmp_path / "mark", "token"), versions=versions())
-    found = task.carry(driver, 1, (), ())
-    assert found.node == "far"
-    assert "does not see the results folder" in found.why
+    with pytest.raises(UserError, match="does not see the results folder"):
+        task.carry(driver, 1, (), ())
 
 
 def identity(images="1", layers="1", held_out="1", **parts):
@@ -230,7 +193,7 @@ def test_trials_are_made_of_the_same_on_every_node(here, other):
     if other is None:
         task.check_made_of(made_of, context=context)
     else:
-        with pytest.raises(UserError, match=f"it has other {other} than the node that was asked first"):
+        with pytest.raises(UserError, match=f"the node .* has other {other} than the node that was asked first"):
             task.check_made_of(made_of, context=context)
 
 

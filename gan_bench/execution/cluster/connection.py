@@ -10,7 +10,6 @@ import secrets
 import signal
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -41,13 +40,11 @@ class Cluster:
         share: What one task takes.
         driver: The driver's side, as tasks see it.
         nodes: How many nodes were asked what they have.
-        excluded: Ray's names of nodes that have refused a trial.
     """
 
     share: Share
     driver: Driver
     nodes: int
-    excluded: set[str] = field(default_factory=set)
     _slots: int = field(default=0, init=False)
     _seen: float = field(default=-math.inf, init=False)
     _good: float = field(default=-math.inf, init=False)
@@ -80,35 +77,8 @@ class Cluster:
         return self._slots
 
     def fit_nodes(self) -> list[Any]:
-        """Return the nodes that are alive and have room for a trial, and have refused none, as Ray describes them."""
-        return [
-            node for node in live_nodes() if node["NodeID"] not in self.excluded and self.share.slots(node["Resources"])
-        ]
-
-    def exclude(self, node: str, why: str) -> None:
-        """Send no more trials to a node that refused one; it is said once.
-
-        Raises:
-            UserError: No other node has room for a trial.
-        """
-        is_new = node not in self.excluded
-        self.excluded.add(node)
-        self._seen = -math.inf
-        if not self.fit_nodes():
-            raise UserError(f"{why}; no other node is left, and the same command continues")
-        if is_new:
-            warnings.warn(f"{why}; the run continues without this node", RuntimeWarning, stacklevel=2)
-
-    def on_fit_nodes(self, task: Any) -> Any:  # noqa: ANN401 - Ray's functions have no types
-        """Return a task that no excluded node gets."""
-        from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
-
-        refused = [node for node in live_nodes() if node["NodeID"] in self.excluded]
-        labels = {label for node in refused for label, value in node["Labels"].items() if value == node["NodeID"]}
-        if not labels:
-            return task
-        others = dict.fromkeys(labels, NotIn(*sorted(self.excluded)))
-        return task.options(scheduling_strategy=NodeLabelSchedulingStrategy(others))
+        """Return the nodes that are alive and have room for a trial, as Ray describes them."""
+        return [node for node in live_nodes() if self.share.slots(node["Resources"])]
 
     def remote(self, function: Callable[..., Any]) -> Any:  # noqa: ANN401 - Ray's functions have no types
         """Return a function as a task that takes a trial's share; on a GPU each gets a fresh process.
@@ -255,10 +225,9 @@ def on_node(task: Any, node: Mapping[str, Any]) -> Any:  # noqa: ANN401 - Ray's 
     return task.options(scheduling_strategy=_on(node["NodeID"]))
 
 
-def unfit(node: Mapping[str, Any], error: Any) -> str:  # noqa: ANN401 - Ray's errors have no types
+def unfit(node: str, error: BaseException) -> str:
     """Return the sentence for a node on which a task failed before it began."""
-    why = f"cannot run gan_bench ({brief(error.cause)}); install the same version on every node"
-    return f"the node {node['NodeManagerHostname']} {why}"
+    return f"the node {node} cannot run gan_bench ({brief(error)}); install the same version on every node"
 
 
 def _count_nodes(folder: SharedFolder | None, share: Share) -> int:
@@ -280,7 +249,7 @@ def _count_nodes(folder: SharedFolder | None, share: Share) -> int:
         except RayTaskError as error:
             if isinstance(error.cause, UserError):
                 raise error.cause from None
-            raise UserError(unfit(node, error)) from None
+            raise UserError(unfit(node["NodeManagerHostname"], error.cause)) from None
         except RayError:  # the node is gone, which the cluster may notice later than its tasks do
             continue
     return answered

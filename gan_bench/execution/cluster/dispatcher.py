@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from gan_bench.config.trial import Trial
+from gan_bench.core.errors import UserError
 from gan_bench.execution.cluster.task import Handle
 from gan_bench.execution.cluster.transport import Bundle, Ended, Group, RayTransport
 from gan_bench.execution.trial.claim import Claim
@@ -84,7 +85,11 @@ class Dispatcher:
         self._tries: Counter[str] = Counter()
 
     def carry(self, bundles: Iterable[Bundle]) -> None:
-        """Carry bundles to their ends."""
+        """Carry bundles to their ends.
+
+        Raises:
+            UserError: A node does not fit, or none is left.
+        """
         self._waiting.extend(bundles)
         asked = recalled = False
         while self._waiting or self._running:
@@ -121,10 +126,8 @@ class Dispatcher:
 
     def _finish_task(self, ended: Ended) -> None:
         task = self._running.pop(ended.handle)
-        if ended.refused_by and not self._work.stop():  # whatever becomes of it elsewhere is not its trials' fault
-            self._transport.exclude(ended.refused_by, ended.loss or "")
-            self._waiting.appendleft(task.bundle)
-            return
+        if ended.is_unfit and not self._work.stop():
+            raise UserError(f"{ended.loss}; the same command continues")
         claims = self._inbox.claims
         for trial in task.bundle.trials:
             if trial.id in ended.claims and trial.id not in claims:

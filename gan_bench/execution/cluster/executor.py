@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -75,7 +76,7 @@ class OnCluster:
                 more.
             KeyboardInterrupt: A stop was asked for.
         """
-        task, lost = self.cluster.on_fit_nodes(self.cluster.remote(call)), ""
+        task, lost = self.cluster.remote(call), ""
         for _ in range(RETRIES + 1):
             try:
                 found: T = self._answer(task.remote(self.cluster.driver, self.site, work, arguments, options))
@@ -101,21 +102,16 @@ class OnCluster:
             return place
         asked_for = (distinct((trial.config for trial in trials), identify),)
         asked = [on_node(task, node).remote(self.cluster.driver, site, check_made_of, asked_for, {}) for node in nodes]
-        for node, pending in zip(nodes, asked, strict=True):
-            host = node["NodeManagerHostname"]
-            try:
+        for pending in asked:
+            with suppress(_TaskLostError):  # with its node, which the trials will do without
                 self._answer(pending)
-            except _TaskLostError:  # with its node, which the trials will do without
-                continue
-            except UserError as error:
-                raise UserError(f"the node {host}: {error}") from None
         return place
 
     def train(self, work: Work) -> Results:
         """Run trials there; what a lost process or node had is resumed elsewhere.
 
         Raises:
-            UserError: No node is left that could run a trial.
+            UserError: A node does not fit, or none is left that could run a trial.
         """
         into = Results(work)
         job = Job(trials=(), results=from_root(work.results), site=self.site, policy=work.policy)

@@ -127,26 +127,11 @@ class Driver:
 # --------------------------------------------------------------------------------------------- one task
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """What a task answers whose node cannot run its trials; none of them was begun.
-
-    Attributes:
-        node: Ray's name of the node.
-        why: One sentence with the remedy.
-    """
-
-    node: str
-    why: str
-
-
 MadeOf = tuple[tuple[TrialConfig, Identity], ...]
 """Trials, and what they are made of where the plan was surveyed."""
 
 
-def carry(
-    driver: Driver, handle: Handle, jobs: tuple[str, ...], made_of: MadeOf
-) -> dict[str, dict[str, object]] | Refusal:
+def carry(driver: Driver, handle: Handle, jobs: tuple[str, ...], made_of: MadeOf) -> dict[str, dict[str, object]]:
     """Carry out the jobs of a bundle, one after the other.
 
     Args:
@@ -156,32 +141,23 @@ def carry(
         made_of: What their trials are made of.
 
     Returns:
-        What came of every claim, as JSON, by trial id; or that the node refuses them.
+        What came of every claim, as JSON, by trial id.
+
+    Raises:
+        UserError: The node does not fit; none of the trials was begun.
     """
-    try:
-        check_node(driver.folder, driver.versions)
-    except UserError as error:
-        return _refusal(str(error))
+    check_node(driver.folder, driver.versions)
     if not get_in_thread(driver.mailbox.check_in.remote(handle)):
         return {}
     process = _process(driver)
     with _ending_at_once(), _telling(driver, handle) as sender:
         bundle = [Job.from_json(job) for job in jobs]
-        try:
-            check_made_of(made_of, context=process.contexts.of(bundle[0].site))
-        except UserError as error:
-            return _refusal(f"the node {socket.gethostname()}: {error}")
+        check_made_of(made_of, context=process.contexts.of(bundle[0].site))
         for job in bundle:
             if process.stop() or (job.policy.fail_fast and sender.bad):
                 break
             run_job(job, process.contexts.of(job.site), sender)
         return dict(sender.claims)
-
-
-def _refusal(why: str) -> Refusal:
-    import ray
-
-    return Refusal(ray.get_runtime_context().get_node_id(), why)
 
 
 def distinct(configs: Iterable[TrialConfig], identify: Identify) -> MadeOf:
@@ -199,8 +175,12 @@ def check_made_of(made_of: MadeOf, *, context: RunContext) -> None:
     Raises:
         UserError: Images, networks or parts are others, or are not there.
     """
+    host = socket.gethostname()
     for config, wanted in made_of:
-        here = context.identity(config)
+        try:
+            here = context.identity(config)
+        except UserError as error:
+            raise UserError(f"the node {host}: {error}") from None
         other = [f"images of {config.dataset}"] if here["data_sha256"] != wanted["data_sha256"] else []
         if here["held_out_sha256"] != wanted["held_out_sha256"]:
             other.append(f"held-out images of {config.dataset}")
@@ -210,8 +190,8 @@ def check_made_of(made_of: MadeOf, *, context: RunContext) -> None:
         other += [f"code of {key}" for key in both if here["parts"][key]["sha256"] != wanted["parts"][key]["sha256"]]
         if other:
             raise UserError(
-                f"it has other {' and other '.join(sorted(other))} than the node that was asked first; give all nodes "
-                "the same files and packages"
+                f"the node {host} has other {' and other '.join(sorted(other))} than the node that was asked first; "
+                "give all nodes the same files and packages"
             )
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from gan_bench.config.trial import Trial
 from gan_bench.core.errors import UserError, brief
-from gan_bench.execution.cluster.connection import Cluster, answer_of, live_nodes, unfit
-from gan_bench.execution.cluster.task import Handle, Refusal, carry, distinct
+from gan_bench.execution.cluster.connection import Cluster, answer_of, unfit
+from gan_bench.execution.cluster.task import Handle, carry, distinct
 from gan_bench.execution.trial.claim import Claim
 from gan_bench.execution.trial.decision import Identify
 from gan_bench.execution.workers.job import Job, claim_from_json
@@ -59,13 +59,13 @@ class Ended:
         claims: What came of its trials, by id.
         loss: Why it ended without all of them, in one sentence with the remedy, or None. An error of a trial itself is
             no loss but a claim, so what stands here may go better on another node.
-        refused_by: Ray's name of the node, where that is the loss: it cannot run its trials, and has begun none.
+        is_unfit: Whether that is the loss: its node cannot run its trials, and has begun none.
     """
 
     handle: Handle
     claims: Mapping[str, Claim] = field(default_factory=dict)
     loss: str | None = None
-    refused_by: str | None = None
+    is_unfit: bool = False
 
 
 class RayTransport:
@@ -82,7 +82,7 @@ class RayTransport:
         self._carry = cluster.remote(carry)
         self._numbers = itertools.count(1)
         self._answers: dict[Any, Handle] = {}
-        self.slots, self.exclude = cluster.slots, cluster.exclude
+        self.slots = cluster.slots
 
     def submit(self, bundle: Bundle) -> Handle:
         """Hand over a bundle; it runs when there is room."""
@@ -90,8 +90,7 @@ class RayTransport:
         job = replace(self._job, patience=PATIENCE_SECONDS) if bundle.retry else self._job
         jobs = tuple(replace(job, trials=group).to_json() for group in bundle.groups)
         made_of = distinct((trial.config for trial in bundle.trials), self._identify)
-        task = self._cluster.on_fit_nodes(self._carry)
-        self._answers[task.remote(self._cluster.driver, handle, jobs, made_of)] = handle
+        self._answers[self._carry.remote(self._cluster.driver, handle, jobs, made_of)] = handle
         return handle
 
     def events(self) -> list[tuple[Handle, Mapping[str, object]]]:
@@ -123,22 +122,21 @@ class RayTransport:
             found = ray.get(answer)
         except Exception as error:  # Ray raises many kinds, and what the task raised
             return self._lost_task(handle, error)
-        if isinstance(found, Refusal):
-            return Ended(handle, loss=found.why, refused_by=found.node)
         return Ended(handle, {trial_id: claim_from_json(claim) for trial_id, claim in found.items()})
 
     def _lost_task(self, handle: Handle, error: Exception) -> Ended:
         """Return how a task ended that raised something, or was lost.
 
-        One that failed before it began did so at once, as where gan_bench cannot be imported: its node refused it, and
-        would get all that wait.
+        How a trial ends is a claim: a task that raises a sentence, or fails before it began, as where gan_bench cannot
+        be imported, is on a node that does not fit.
         """
-        address = re.search(r"\bip=([^)\s]+)", str(error)) if hasattr(error, "cause") else None
-        if address and handle not in answer_of(self._cluster.driver.mailbox.begun.remote()):
-            for node in live_nodes():
-                if node["NodeManagerAddress"] == address[1]:
-                    return Ended(handle, loss=unfit(node, error), refused_by=node["NodeID"])
-        return Ended(handle, loss=loss_of(error))
+        cause = getattr(error, "cause", None)
+        if cause is None or isinstance(cause, UserError):
+            return Ended(handle, loss=loss_of(error), is_unfit=cause is not None)
+        if handle in answer_of(self._cluster.driver.mailbox.begun.remote()):
+            return Ended(handle, loss=loss_of(error))
+        address = re.search(r"\bip=([^)\s]+)", str(error))
+        return Ended(handle, loss=unfit(address[1] if address else "of a task", cause), is_unfit=True)
 
     def kill(self, handle: Handle) -> None:
         """End a task at once; it comes back as a loss."""
