@@ -26,7 +26,7 @@ from gan_bench.core import GARBAGE_THRESHOLD, __version__
 from gan_bench.core.cache import ensure_home
 from gan_bench.core.errors import FULL, UserError
 from gan_bench.core.preparing import progress_listener
-from gan_bench.core.text import as_argument, as_typed, at_home
+from gan_bench.core.text import as_argument, at_home
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.console import PreparationLines, console, write_any_text
 
@@ -183,19 +183,6 @@ def _without_types_of_flags(command: Any, name: str | None = None, above: Any = 
 
 _commands: Any = _without_types_of_flags(typer.main.get_command(app))  # ``app`` would make all of them at each call
 
-
-def _command_of(words: list[str]) -> str:
-    """Return the command that a command line begins with."""
-    group = _commands
-    named = ["gan-bench"]
-    for word in words:
-        group = getattr(group, "commands", {}).get(word)
-        if group is None:
-            break
-        named.append(word)
-    return " ".join(named)
-
-
 MAY_BE_EMPTY = ("--experiment-prefix", "--tracking-uri")
 """Options for which an empty text means something: none, and the default."""
 
@@ -208,58 +195,26 @@ def _check_words(words: list[str]) -> None:
     """
     if set(HELP) & set(words):
         return
-    for before, word in pairwise([_command_of(words), *words]):
+    for before, word in pairwise(["gan-bench", *words]):
         option, equals, value = word.partition("=") if word.startswith("--") else (before, "=", word)
         if equals and not value.strip() and option not in MAY_BE_EMPTY:
             told = "leave it out, or see which variable of the shell is not set"
             raise UserError(f"an empty word follows {option}; {told}")
 
 
-def _check_folder() -> None:
-    """Refuse a current folder that is gone: torch's libraries would not load, and blame their own files.
-
-    Raises:
-        UserError: It was deleted.
-    """
-    try:
-        os.getcwd()  # noqa: PTH109 - nothing is done with it
-    except FileNotFoundError:
-        raise UserError("the current folder was deleted; go to one that exists (cd) and try again") from None
-
-
-def _too_many(found: re.Match[str]) -> str:
-    """Say what a command has no use for, such as the second folder of a glob."""
-    return f"too many words ({as_typed(found[1])}); give one at a time, and quotes round what has blanks"
-
-
-def _with_the_folder_itself(context: Any, words: list[str]) -> str:  # noqa: ANN401 - click's
-    """Return a command line with the results folder as the argument; nothing where the command takes none."""
-    if not any(each.name == "results" for each in context.command.params):
-        return ""
-    split = [part for word in words for part in (word.split("=", 1) if word.startswith("--results=") else [word])]
-    at = split.index("--results")
-    named = split[at + 1 : at + 2] or ["results"]
-    return shlex.join(["gan-bench", *split[:at], *split[at + 2 :], *map(as_argument, named)])
-
-
-def _usage(error: Exception, words: list[str]) -> str:
-    """Return in a sentence what is wrong with a command line; nothing where it was empty, which prints the help."""
+def _usage(error: Exception) -> str:
+    """Return in a sentence what is wrong with a command line; nothing where it was empty: the help is printed then."""
     usage: Any = error  # the attributes are click's, whose class typer's own replaced
-    text = " ".join(usage.format_message().rstrip(".").split())
-    if type(error).__name__ == "NoArgsIsHelpError":  # no word at all: the help, which rich has printed by now
-        typer.echo(usage.format_message(), nl=bool(text))
+    if type(error).__name__ == "NoArgsIsHelpError":
         return ""
-    text = text.replace(": Value error, ", ": ")  # pydantic's words
+    text = " ".join(usage.format_message().rstrip(".").split()).replace(": Value error, ", ": ")  # pydantic's words
     text = re.sub(
         r"^Invalid value for (\S+): (.)", lambda found: f"invalid value for {found[1]}: {found[2].lower()}", text
     )
-    text = re.sub(r"^Got unexpected extra argument\(s\) \((.*)\)$", _too_many, text)
-    if getattr(error, "option_name", "") == "--results" and (direct := _with_the_folder_itself(usage.ctx, words)):
-        return f"error: {_command_of(words)} has no option --results; give the folder itself: `{direct}`"
     if usage.ctx is not None and usage.ctx.info_name == "run" and (value := _named_value(error)):
         text = f"{value} is a value of trials; `--set {value}=VALUE` changes it"
-    text = text[:1].lower() + text[1:]
-    return f"error: {text}; `{_command_of(words)} --help` lists what it takes"
+    more = f"; `{usage.ctx.command_path} --help` lists what it takes" if usage.ctx else ""
+    return f"error: {text[:1].lower()}{text[1:]}{more}"
 
 
 def _named_value(error: Exception) -> str:
@@ -280,12 +235,11 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with progress_listener(PreparationLines(console(stderr=True))), _plain_warnings():
             _check_words(words)
-            _check_folder()
             sys.exit(_commands(words, prog_name="gan-bench", standalone_mode=False))
     except UserError as error:
         _exit_with(2, f"error: {error}")
     except UsageError as error:
-        _exit_with(2, _usage(error, words))
+        _exit_with(2, _usage(error))
     except KeyboardInterrupt:
         sys.exit(130)
     except SystemExit as stop:
