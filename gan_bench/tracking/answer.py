@@ -41,7 +41,7 @@ from gan_bench.tracking.store import OWN_TAG, TrackingStore, link_into, may_be_c
 from gan_bench.tracking.views import View, is_edited, note, stale_views, views
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric, RunData
+    from mlflow.entities import Metric
 
 _NO_IMAGES = "without images"
 """Follows the digest of curves where MLflow did not take the images that belong to them."""
@@ -135,9 +135,6 @@ def _show(mirror: Mirror, suite: SuiteRuns, run: SettingRun, found: SettingSumma
     shown = digest([found["numbers"], found["words"], found["label"], found["study"], found["protocol"]])
     curves = digest([found["curves"], found["best_trial"], sorted(found["numbers"])])
     words = {**found["words"], "label": found["label"], "study": found["study"], "protocol": found["protocol"]}
-    if run.unchecked is not None and (shown, curves) == (run.shown, run.curves):
-        _compare(run, run.unchecked, found, words)
-    run.unchecked = None
     if (shown, curves) == (run.shown, run.curves):
         return
     lacks_images = run.curves == f"{curves} {_NO_IMAGES}"
@@ -167,16 +164,6 @@ def _show(mirror: Mirror, suite: SuiteRuns, run: SettingRun, found: SettingSumma
     run.shown, run.curves = shown, tags[CURVES_TAG]
     if refused is not None:
         raise refused
-
-
-def _compare(run: SettingRun, there: RunData, found: SettingSummary, words: Mapping[str, str]) -> None:
-    """Let words or numbers be sent again where MLflow has others: people edit verdicts and log into runs."""
-    outdated = {name: "" for name in tags_we_wrote(there.tags) - words.keys() if name.startswith("verdict.")}
-    if entities.lacking_tags(there.tags, {**words, **outdated}):
-        run.shown = "overwritten"
-    last = SettingSummary(**{**found, "curves": {name: points[-1:] for name, points in found["curves"].items()}})
-    if entities.is_overwritten(there.metrics, _metrics(last, 0)):
-        run.curves = "overwritten"
 
 
 def _metrics(found: SettingSummary, now_ms: int) -> list[Metric]:

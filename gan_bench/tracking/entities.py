@@ -6,10 +6,7 @@ import colorsys
 import functools
 import getpass
 import hashlib
-import itertools
 import json
-import math
-import operator
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -105,6 +102,11 @@ def end_of(stored: StoredTrial) -> str:
     return digest([stored.environment["started"], stored.record, *([added["sha256"]] if added else [])])
 
 
+def digests_of_added(stored: StoredTrial) -> frozenset[str]:
+    """Return what tells scores that were added to a trial after its end from others, each of an epoch."""
+    return frozenset(map(digest, stored.added_file["additions"] if stored.added_file else ()))
+
+
 def status_of(stored: StoredTrial) -> str:
     """Return MLflow's word for how a trial ended; one without an end was killed."""
     return _STATUS.get(stored.record["status"], "KILLED") if stored.record else "KILLED"
@@ -178,10 +180,6 @@ def tags_of(stored: StoredTrial, identity: str, colours: Mapping[str, str], plan
         **{name: facts.get(name, "unknown") for name in ("device", "device_name", "engine")},
     }
     return _with_setting(own, stored, identity, colours)
-
-
-MADE_BY = ("mlflow.user", "mlflow.source.name", "command")
-"""Tags of the one who made a run, and how: others may bring it up to its record later."""
 
 
 def end_tags_of(stored: StoredTrial) -> dict[str, str]:
@@ -259,6 +257,7 @@ class Position:
         seconds: Seconds of training after that epoch.
         images: Real images shown by then.
         end: Digest of the end of the trial that is there, or nothing.
+        added: Digests of the scores that were added after its end and are there.
     """
 
     epoch: int = 0
@@ -268,10 +267,11 @@ class Position:
     seconds: float = 0.0
     images: int = 0
     end: str = ""
+    added: frozenset[str] = frozenset()
 
     def to_tag(self) -> str:
         """Return it as the value of a tag."""
-        content = {**vars(self), "evaluated": sorted(self.evaluated), "samples": sorted(self.samples)}
+        content = {name: sorted(each) if isinstance(each, frozenset) else each for name, each in vars(self).items()}
         return json.dumps(content, separators=(",", ":"))
 
     @classmethod
@@ -342,42 +342,6 @@ def metrics_of(
         )
         if value is not None
     ]
-
-
-def last_metrics_of(stored: StoredTrial, added: Iterable[AddedScores] = ()) -> list[Metric]:
-    """Return the last metrics of a whole record, without those of steps and the pace.
-
-    Args:
-        stored: The record, with or without its steps.
-        added: Scores that were added after the trial had ended.
-    """
-    of, last = stored.trial["config"]["epochs"], max((line["epoch"] for line in stored.evaluations), default=0)
-    stored = replace(stored, evaluations=[line for line in stored.evaluations if line["epoch"] == last])
-    is_final = stored.record is not None and stored.record["status"] in FINAL
-    lines = stored.epochs if is_final else [line for line in whole_pieces(stored) if line["kind"] == "epoch"]
-    if not lines:
-        return metrics_of(replace(stored, history=[]), added=added)
-    end = piece_of(lines[-1]["epoch"], of)
-    piece: list[HistoryLine] = [*itertools.takewhile(lambda line: piece_of(line["epoch"], of) == end, reversed(lines))]
-    # Without seconds before its last line there is no pace, which depends on how often a run was brought up.
-    return metrics_of(replace(stored, history=piece[::-1]), lines[-1]["train_seconds"], added=added)
-
-
-def is_overwritten(values: Mapping[str, float], metrics: Iterable[Metric]) -> bool:
-    """True if a run shows other values than the last of some metrics: people log into runs, also by mistake.
-
-    Args:
-        values: By key, the value that MLflow shows: of the highest step the newest.
-        metrics: Those that the run should have; what it lacks of them does not count.
-    """
-    order = operator.attrgetter("step", "timestamp", "value")
-    last = {each.key: each.value for each in sorted(metrics, key=order)}
-    return any(not math.isclose(values.get(key, value), value, rel_tol=1e-9) for key, value in last.items())
-
-
-def lacking_tags(tags: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
-    """Return those of the tags that a run should have which it has not, or with other values."""
-    return {name: value for name, value in wanted.items() if tags.get(name, "") != value[:LONGEST_TAG]}
 
 
 Row = tuple[str, float | None, float, int]

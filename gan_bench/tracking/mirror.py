@@ -12,7 +12,7 @@ record is in MLflow's terms, and a ``TrackingStore`` sends the requests. Nothing
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ from gan_bench.tracking.store import EDITED, TrackingStore, link_into, user_tags
 from gan_bench.tracking.views import differing_params
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run, RunData
+    from mlflow.entities import Run
 
 
 @dataclass
@@ -48,7 +48,6 @@ class MirroredRun:
         parent: The run of its setting.
         status: MLflow's word for how it ended or stands.
         ended_ms: When its trial ended, in milliseconds, or 0.
-        unchecked: What MLflow had of it when it was found, until that is compared with the record.
     """
 
     run_id: str
@@ -59,7 +58,6 @@ class MirroredRun:
     parent: str = ""
     status: str = "RUNNING"
     ended_ms: int = 0
-    unchecked: RunData | None = None
 
     @property
     def closed(self) -> bool:
@@ -78,7 +76,6 @@ class SettingRun:
             others need a new run.
         status: MLflow's word for how it stands.
         params: Names of its parameters.
-        unchecked: What MLflow had of it when it was found, until that is compared with the report.
     """
 
     run_id: str
@@ -86,7 +83,6 @@ class SettingRun:
     curves: str = ""
     status: str = "RUNNING"
     params: set[str] = field(default_factory=set)
-    unchecked: RunData | None = None
 
 
 @dataclass
@@ -208,14 +204,13 @@ class Mirror:
             tags.get(PARENT_TAG, ""),
             run.info.status,
             run.info.end_time or 0,
-            run.data,
         )
 
     def _read_setting(self, run: Run) -> SettingRun:
         tags = run.data.tags
         is_lost = images.LOGGED_TAG in tags and self.store.has_lost_files(run)
         digests = tags.get(entities.SHOWN_TAG, ""), "lost" if is_lost else tags.get(entities.CURVES_TAG, "")
-        return SettingRun(run.info.run_id, *digests, run.info.status, set(run.data.params), run.data)
+        return SettingRun(run.info.run_id, *digests, run.info.status, set(run.data.params))
 
     @contextlib.contextmanager
     def noting_refusals(self, name: str) -> Iterator[None]:
@@ -270,6 +265,9 @@ class Mirror:
     def _brought_up(self, path: Path, known: SuiteRuns, *, live: bool) -> MirroredRun:
         header = read_header(path)
         run = self._run_of(header, known)
+        if not header.added_fault and run.position.added - entities.digests_of_added(header):
+            run.started = "other scores were added"  # MLflow keeps those that it has
+            run = self._run_of(header, known)
         end = entities.end_of(header)
         is_sent = bool(end) and run.position.end == end
         without_files: server.UploadError | None = None
@@ -282,35 +280,11 @@ class Mirror:
         if not is_sent:
             lines = replace(header, history=recorded.history, evaluations=recorded.evaluations)
             without_files = self._send(run, lines, end, live=live)
-        elif isinstance(found, StoredTrial) and found.fault is None and self._is_overwritten(run, header, recorded):
-            run.started = "overwritten"
-            return self._brought_up(path, known, live=live)
-        elif run.status != entities.status_of(header):  # people can change it, also by mistake
-            self._terminate(run, header)
-        if is_sent and run.unchecked is not None:
-            tags = {**self._tags(header, known), **entities.end_tags_of(header)}
-            self._write_lacking_tags(run.run_id, run.unchecked, tags)
-        run.unchecked = None
         if end:
             self._mark_if_altered(run, found)
         if without_files is not None:
             raise without_files
         return run
-
-    def _is_overwritten(self, run: MirroredRun, header: StoredTrial, recorded: StoredTrial) -> bool:
-        """True if somebody logged other values into the run of a trial that has ended."""
-        if run.unchecked is None:
-            return False
-        added = header.added_file["additions"] if header.added_file else []
-        lines = replace(header, history=recorded.history, evaluations=recorded.evaluations)
-        return entities.is_overwritten(run.unchecked.metrics, entities.last_metrics_of(lines, added))
-
-    def _write_lacking_tags(self, run_id: str, there: RunData, wanted: Mapping[str, str]) -> None:
-        """Write the tags again that somebody changed or deleted; those that people may write over stay."""
-        fixed = {name: value for name, value in wanted.items() if name not in (*EDITED, *entities.MADE_BY)}
-        if lacking := entities.lacking_tags(there.tags, fixed):
-            self.store.tag(run_id, lacking)
-            there.tags.update(lacking)
 
     def _mark_if_altered(self, run: MirroredRun, found: StoredTrial | RecordError) -> None:
         """Tag a run whose record is not what was saved, and take the tag back when it is again."""
@@ -350,13 +324,10 @@ class Mirror:
         """Find the run of a trial's setting, or create it."""
         key = setting_id(stored.trial["config"])
         found = known.settings.get(key)
-        if found is None or found.unchecked is not None:
-            tags = entities.setting_tags_of(stored, self.store.identity, known.colours)
         if found is None:
+            tags = entities.setting_tags_of(stored, self.store.identity, known.colours)
             made = self.store.create(known.experiment, entities.started_ms(stored), tags)
             found = known.settings[key] = SettingRun(made)
-        elif found.unchecked is not None:
-            self._write_lacking_tags(found.run_id, found.unchecked, tags)
         lacking = [name for name in known.columns if name not in found.params]
         if lacking:  # its page shows all of them beside every image, so they are few
             values = entities.config_values(stored.trial["config"])
@@ -397,18 +368,20 @@ class Mirror:
         except server.UploadError as error:
             refused, sent = error, set()
         position = before.after(new, sent, end if closed and not refused else before.end)
+        position = replace(position, added=entities.digests_of_added(stored) if closed else before.added)
         tags = {POSITION_TAG: position.to_tag(), **({images.LOGGED_TAG: "True"} if position.samples else {})}
         if closed:
             tags |= entities.end_tags_of(stored)
         added = stored.added_file["additions"] if closed and stored.added_file else []
         metrics = entities.metrics_of(new, before.seconds, before.images, added)
-        self.store.log(run.run_id, metrics, tags)
-        run.position = position  # not before: where MLflow refuses something, all of it is sent again
         if closed:
-            self._terminate(run, stored)
+            run.status, run.ended_ms = entities.status_of(stored), entities.ended_ms(stored)
+            self.store.set_status(run.run_id, run.status, run.ended_ms)
         elif run.closed:
             self.store.set_status(run.run_id, "RUNNING")
             run.status = "RUNNING"
+        self.store.log(run.run_id, metrics, tags)  # the tag of the position comes last: it says that all is there
+        run.position = position  # not before: where MLflow refuses something, all of it is sent again
         return refused
 
     def stage_samples(self, folder: Path, stored: StoredTrial, known: frozenset[int]) -> set[int]:
@@ -426,7 +399,3 @@ class Mirror:
                 self.unreadable.append(error.line)
             sent.add(epoch)
         return sent
-
-    def _terminate(self, run: MirroredRun, stored: StoredTrial) -> None:
-        run.status, run.ended_ms = entities.status_of(stored), entities.ended_ms(stored)
-        self.store.set_status(run.run_id, run.status, run.ended_ms)

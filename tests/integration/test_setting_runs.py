@@ -25,6 +25,7 @@ from gan_bench.core.errors import UserError
 from gan_bench.records.json_files import write_object
 from gan_bench.records.layout import PLACE, RecordDirectory
 from gan_bench.records.plan import write_plan
+from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Status
 from gan_bench.records.summary import answer_file, is_outdated, is_report_older, kept_comparisons
 from gan_bench.report.build import build_report, refresh_summaries
@@ -791,48 +792,27 @@ def test_an_experiment_of_two_folders_that_people_renamed_is_that_of_both(result
     assert [replay.replay(each, uri).experiments["test"] for each in (results, other)] == [first] * 2
 
 
-EVERY_TAG = {"status": "failed", "profile": "quick", "look": "99", "recipe": "other", "reason": "bad"}
-
-
-def test_tags_that_people_changed_are_as_the_records_say_again(results):
-    """A wrong verdict or status stayed for good, while every sync said that the run is up to date."""
-    trial, setting, _ = before = one_of_each_kind(results)
-    theirs = {NAME: "ours", NOTE: "a note", "mlflow.runColor": "#123456", "verdict.reviewed": "by Anna"}
-    write_on(results, before, {**theirs, "profile": "quick", "dataset": "other"})
-    write_on(results, [trial], EVERY_TAG)
-    client(results).delete_tag(trial.info.run_id, "architecture")
-    write_on(results, [setting], {"verdict": "best: mine", "verdict.learning rate": "", "study": "other"})
-    for _ in range(2):
+@pytest.mark.parametrize("change", ["another value", "deleted"])
+def test_added_scores_that_changed_are_as_the_records_say(results, change):
+    """The larger of both values was shown, and those of a deleted file for good."""
+    trial, *_ = one_of_each_kind(results)
+    write_on(results, [trial], {NOTE: "a note"})
+    (path,) = results.glob(f"*/*--{trial.data.tags[TRIAL_TAG]}")
+    line = read_trial(path).evaluations[-1]
+    score = {**line["scores"][0], "name": "density[cifar-v1,train,64]", "metric": "density", "extractor": "cifar-v1"}
+    values = []
+    for value in (7.0, 0.5):
+        addition = {"epoch": line["epoch"], "at": "2026-01-01T00:00:00+00:00", "version": "0.1.0", "device": "cpu",
+                    "scores": [{**score, "value": value}]}  # fmt: skip
+        write_object(path / "added.json", {"schema": 1, "additions": [addition]})
+        if value < 1 and change == "deleted":
+            (path / "added.json").unlink()
         sync(results)
-        after = one_of_each_kind(results)
-        assert ids(after) == ids(before)
-        for run, found in zip(before[:2], after[:2], strict=True):
-            assert {name: found.data.tags.get(name) for name in theirs} == theirs
-            same = {name for name in run.data.tags if name not in (*theirs, SHOWN_TAG)}
-            assert {name: found.data.tags.get(name) for name in same} == {name: run.data.tags[name] for name in same}
-        assert after[0].data.tags["reason"] == ""
-
-
-def test_numbers_that_people_logged_over_are_as_the_records_say_again(results):
-    """A wrong score stayed for good, while every sync said that the run is up to date."""
-    trial, setting, _ = before = one_of_each_kind(results)
-    there, theirs = client(results), {"mine": "keep", NOTE: "a note"}
-    write_on(results, [trial, setting], theirs)
-    there.log_metric(trial.info.run_id, "eval/fid.lenet-mnist-v1", 1.0, step=10_000)
-    there.log_metric(setting.info.run_id, "fid.median", 1.0, step=7)
-    sync(results)
+        found, *_ = one_of_each_kind(results)
+        values.append(found.data.metrics.get("eval/density.cifar-v1"))
+    assert values == [7.0, None if change == "deleted" else 0.5]
+    assert found.data.tags[NOTE] == "a note"
     assert_one_parent_each(results)
-    after = one_of_each_kind(results)
-    assert not ids(before[:2]) & ids(after[:2])
-    for run, found in zip(before[:2], after[:2], strict=True):
-        assert found.data.metrics == run.data.metrics
-        assert {name: found.data.tags[name] for name in theirs} == theirs
-        assert found.info.status == "FINISHED"
-        assert [each.path for each in there.list_artifacts(found.info.run_id)] == [
-            each.path for each in there.list_artifacts(run.info.run_id)
-        ]
-    sync(results)
-    assert ids(one_of_each_kind(results)) == ids(after)
 
 
 def test_an_altered_record_replaces_no_run(results):
