@@ -18,7 +18,7 @@ from gan_bench.config.trial import EvaluationConfig, TrialConfig
 from gan_bench.core.errors import DataError
 from gan_bench.data.datasets import DATASETS, Dataset, load
 from gan_bench.metrics.extractors import EXTRACTORS, ExtractorEntry
-from gan_bench.models.architectures import ARCHITECTURES, Architecture, build, fingerprint
+from gan_bench.models.architectures import ARCHITECTURES, Architecture, build, fault_of_state, fingerprint
 from gan_bench.models.losses import LOSSES, Loss
 from gan_bench.training.engine import ReferenceEngine
 from gan_bench.training.fast.engine import FastEngine
@@ -58,6 +58,7 @@ def architecture_checks(entry: Architecture, name: str, _data: DataRoot) -> Iter
     yield "in eval mode every image stands alone", checks.alone
     yield "every parameter is used", checks.gradients
     yield "one seed gives one network", checks.same_bits
+    yield "what changes in training is in its state", checks.kept
     yield "generators survive copying and saving", checks.saved
     yield "its layers tell it from others", checks.told_apart
     yield "it trains, the same in both engines", checks.trains
@@ -111,11 +112,21 @@ class _ArchitectureChecks:
                     f"{key} differs between two networks of one seed; draw from torch's own generator",
                 )
 
+    def kept(self) -> None:
+        generator, discriminator = self.networks()
+        images = torch.zeros(2, *self.entry.image_shape)
+        for role, fault in (
+            ("G", fault_of_state(generator, partial(self.entry.generator, LATENT), self.noise(2))),
+            ("D", fault_of_state(discriminator, self.entry.discriminator, images)),
+        ):
+            require(not fault, f"{role} {fault}")
+
     def saved(self) -> None:
         from safetensors.torch import load as load_tensors
         from safetensors.torch import save as save_tensors
 
         generator, other = self.networks()[0], self.entry.generator(LATENT)
+        generator(self.noise(2))  # what it keeps of that must not keep it from being copied
         tensors = {key: value.detach().contiguous().clone() for key, value in generator.state_dict().items()}
         other.load_state_dict(load_tensors(save_tensors(tensors)))
         copied = copy.deepcopy(generator)
@@ -170,8 +181,12 @@ def loss_checks(entry: Loss, _name: str, _data: DataRoot) -> Iterator[tuple[str,
         (slope,) = torch.autograd.grad(losses["G"].sum(), fake, allow_unused=True)
         require(slope is not None and bool(slope.abs().sum() > 0), "G's loss has no gradient in fake outputs")
 
+    def stateless() -> None:
+        require(not entry.has_state(), "it keeps something between calls, which the trials of a process would share")
+
     def own() -> None:
-        require(entry.is_of_each_trial, "the loss of a trial depends on others beside it: take means as .mean(-1)")
+        fault = "the loss of a trial depends on others beside it, or on random numbers"
+        require(entry.is_of_each_trial, f"{fault}: take means as .mean(-1), and draw nothing")
 
     def smooth() -> None:
         real, fake = outputs(8), outputs(6)
@@ -180,6 +195,7 @@ def loss_checks(entry: Loss, _name: str, _data: DataRoot) -> Iterator[tuple[str,
             require(same, "with the target 1 the smoothed loss differs from the plain one")
 
     yield "losses are finite and have gradients", values
+    yield "it keeps nothing between calls", stateless
     yield "every trial has its own loss", own
     yield "smoothing by nothing changes nothing", smooth
 

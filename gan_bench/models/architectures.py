@@ -76,6 +76,45 @@ def described(value: object) -> str:
     return f"{value.dtype} of {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
+def fault_of_state(network: nn.Module, make: Callable[[], nn.Module], inputs: Tensor) -> str:
+    """Say why another network that is given the state of one would not go on as this one does.
+
+    A trial that is resumed, and a generator that is read from its file, are such networks.
+
+    Args:
+        network: Takes some steps in training mode, and ends in eval mode.
+        make: Makes the other one.
+        inputs: What it takes, of any values.
+
+    Returns:
+        What is wrong with it, and the remedy; empty where nothing is.
+    """
+    other = [key for key, each in network.named_parameters() if each.dtype != torch.float32]
+    if other:
+        return f"has parameters that are not float32 ({other[0]}), as all are trained; leave their dtype to gan_bench"
+    lacking = [key for key, each in network.state_dict().items() if not isinstance(each, Tensor)]
+    if lacking:
+        return f"keeps what is no tensor ({lacking[0]}); register it as a buffer"
+    given = torch.randn(inputs.shape, generator=torch.Generator().manual_seed(0))
+
+    def made_by(each: nn.Module) -> Tensor:
+        torch.manual_seed(0)  # it may draw
+        made: Tensor = each.eval()(given.clone())
+        return made.detach()
+
+    with torch_settings_kept():
+        for _ in range(2):
+            network.train()(given.clone())
+        again = make()
+        again.load_state_dict(network.state_dict())
+        if torch.allclose(made_by(network), made_by(again), rtol=0, atol=0, equal_nan=True):
+            return ""
+    return (
+        "keeps something that is not in its state_dict, so a resumed trial would go on with another one; keep what "
+        "changes in training in parameters and persistent buffers, and draw from torch's own generator"
+    )
+
+
 def require_images(made: object, architecture: Architecture, count: int) -> None:
     """Refuse what a generator gives in the place of so many images.
 

@@ -84,6 +84,20 @@ class Loss:
         except Exception:  # somebody's own code
             return False
 
+    def has_state(self) -> bool:
+        """True if it keeps something between calls: the same outputs give other numbers after others were seen."""
+        source = torch.Generator().manual_seed(0)
+        first, other = (torch.randn(2, 4, generator=source).requires_grad_() for _ in range(2))
+
+        def values(outputs: Tensor) -> Tensor:
+            torch.manual_seed(0)  # it may draw
+            real, fake = outputs
+            return torch.stack([self.discriminator(real, fake), self.of_generator(fake, lambda: real)]).detach()
+
+        with torch_settings_kept():
+            before, _, after = map(values, (first, other, first))
+        return not torch.allclose(before, after, rtol=0, atol=0, equal_nan=True)
+
     def mean_output(self, outputs: Tensor) -> Tensor:
         """Return the mean of D's output as people read it, (...) without gradient."""
         return mean_probability(outputs) if self.output == "logit" else outputs.detach().mean(-1)

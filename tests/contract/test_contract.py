@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,6 +71,23 @@ def unflattened():
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 1))
 
 
+class Counting(nn.Module):
+    def __init__(self, latent):
+        super().__init__()
+        self.inner, self.steps = MLP.generator(latent), 0
+
+    def forward(self, z):
+        self.steps += self.training
+        return self.inner(z) * 0.9**self.steps
+
+
+def old_norm(latent):
+    made = MLP.generator(latent)
+    with warnings.catch_warnings(action="ignore"):
+        nn.utils.weight_norm(next(each for each in made.modules() if isinstance(each, nn.Linear)))
+    return made
+
+
 def generator(change):
     return lambda latent: Other(latent, change)
 
@@ -83,6 +101,8 @@ ARCHITECTURE_FAULTS = {
     "unused": ({"generator": Idle}, "G never uses its parameters unused.weight, unused.bias"),
     "own randomness": ({"generator": Restless}, "scale differs between two networks of one seed"),
     "latent ignored": ({"generator": Fixed}, "the latent dimension changes no layer of G"),
+    "it counts": ({"generator": Counting}, "G keeps something that is not in its state_dict"),
+    "it keeps an old norm": ({"generator": old_norm}, "deepcopy"),
     "it draws": ({"generator": generator(lambda x: x * torch.rand(()))}, "a generator read from its file makes other"),
 }
 
@@ -109,6 +129,11 @@ def test_mistakes_of_architectures(case, part):
     assert part("architectures", MLP) == []
 
 
+def remembering(real, fake, seen=[]):  # noqa: B006 - the mistake
+    seen.append(real.detach().mean())
+    return real.mean(-1) * len(seen) + fake.mean(-1)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -116,6 +141,7 @@ def test_mistakes_of_architectures(case, part):
         ({"discriminator": lambda real, fake: real.mean(-1) + 0 * real.log().mean(-1)}, "D's loss is not finite"),
         ({"discriminator": lambda real, fake: real.mean(-1)}, "D's loss has no gradient in fake outputs"),
         ({"generator": lambda fake: fake.mean(-1).detach() + 0 * fake.mean(-1)}, "no gradient in fake outputs"),
+        ({"discriminator": remembering}, "it keeps something between calls"),
         ({"generator": lambda fake: fake.mean(-1) + fake.mean()}, "the loss of a trial depends on others beside it"),
         ({"smoothed": lambda real, fake, target: real.mean(-1)}, "with the target 1 the smoothed loss differs"),
     ],

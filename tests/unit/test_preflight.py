@@ -6,6 +6,7 @@ import re
 import shutil
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -163,6 +164,17 @@ class Wide(Flat):
         return super().forward(inputs).double()
 
 
+class Cast(Flat):
+    """Weights of another dtype, whatever comes in and goes out."""
+
+    def __init__(self, width, shape):
+        super().__init__(width, shape)
+        self.double()
+
+    def forward(self, inputs):
+        return super().forward(inputs.double()).float()
+
+
 class OldNorm(Flat):
     def __init__(self, width, shape):
         super().__init__(width, shape)
@@ -170,9 +182,52 @@ class OldNorm(Flat):
             nn.utils.weight_norm(self.layers[0])
 
 
+class Counting(Flat):
+    """Counts its steps where no checkpoint looks."""
+
+    steps = 0
+
+    def forward(self, inputs):
+        self.steps += self.training
+        return super().forward(inputs) * (1 + 0.01 * self.steps)
+
+
+class Averaging(Flat):
+    """Keeps a mean in a buffer, with which its state is or is not saved."""
+
+    def __init__(self, width, shape, *, persistent):
+        super().__init__(width, shape)
+        self.register_buffer("seen", torch.zeros(()), persistent=persistent)
+
+    def forward(self, inputs):
+        if self.training:
+            self.seen += inputs.detach().mean()
+        return super().forward(inputs) + 0.001 * self.seen
+
+
+class Extra(Flat):
+    def __init__(self, width, shape, kept):
+        super().__init__(width, shape)
+        self.kept = kept
+
+    def get_extra_state(self):
+        return self.kept
+
+    def set_extra_state(self, state):
+        self.kept = state
+
+
 @pytest.mark.parametrize(
     ("generator", "said"),
     [
+        (lambda z: Counting(z, (1, 28, 28)), "G keeps something that is not in its state_dict"),
+        (lambda z: Averaging(z, (1, 28, 28), persistent=False), "G keeps something that is not in its state_dict"),
+        (
+            lambda z: Extra(z, (1, 28, 28), {"k": 1}),
+            r"G keeps what is no tensor \(_extra_state\); register it as a buffer",
+        ),
+        (lambda z: nn.Sequential(Flat(z, (1, 28, 28)).double()), "G does not run on"),
+        (lambda z: Cast(z, (1, 28, 28)), r"G has parameters that are not float32 \(layers.0.weight\)"),
         (lambda z: Wide(z, (1, 28, 28)), "D does not run on torch.float64 of .*RuntimeError"),
         (lambda z: Flat(z, (1, 28, 28)).requires_grad_(False), "G has no parameters that could be trained"),
         (lambda z: Still(z, (1, 28, 28)), "no gradient reaches the parameters of G; .* use_reentrant=False"),
@@ -183,6 +238,34 @@ def test_networks_that_would_fail_later_are_refused(tiny, generator, said):
     """They trained until their first score, or failed one by one with a message of torch."""
     with pytest.raises(UserError, match=f"the architecture tiny.*({said})"):
         survey((tiny(generator, lambda: Flat(784, ())),), context())
+
+
+@pytest.mark.parametrize("keeps", [partial(Averaging, persistent=True), partial(Extra, kept=torch.ones(2))])
+def test_networks_whose_state_is_saved_are_tried_twice_and_taken(tiny, keeps):
+    trial = tiny(lambda z: keeps(z, (1, 28, 28)), lambda: keeps(784, ()))
+    survey((trial,), context())
+
+
+def test_a_discriminator_keeps_its_state_too(tiny):
+    with pytest.raises(UserError, match="the architecture tiny: D keeps something that is not in its state_dict"):
+        survey((tiny(lambda z: Flat(z, (1, 28, 28)), lambda: Counting(784, ())),), context())
+
+
+class Remembering:
+    """A loss that takes off the mean of what it has seen."""
+
+    seen = 0.0
+
+    def __call__(self, real, fake):
+        self.seen = 0.9 * self.seen + 0.1 * real.detach().mean()
+        return (fake - real.mean(-1, keepdim=True) + self.seen).mean(-1)
+
+
+def test_a_loss_that_trials_would_share_is_refused(registries):
+    """Its state leaked from trial to trial: other numbers with one worker than with two."""
+    registries(LOSSES, mine=replace(LOSSES["non_saturating"], discriminator=Remembering(), smoothed=None))
+    with pytest.raises(UserError, match='the loss "mine" keeps something between calls'):
+        survey((Trial(setting="s", config=config_of("mnist-mlp-z100", loss="mine")),), context())
 
 
 def test_tied_weights_are_saved(tiny, tmp_path):

@@ -6,6 +6,7 @@ import copy
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ from gan_bench.data.datasets import DATASETS, remarks_on
 from gan_bench.data.own_images import find_layout, registered
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.metrics.extractors import EXTRACTORS, resolve
-from gan_bench.models.architectures import ARCHITECTURES, are_floats, construct, described
+from gan_bench.models.architectures import ARCHITECTURES, are_floats, construct, described, fault_of_state
 from gan_bench.models.losses import LOSSES
 from gan_bench.records.earlier import Identity
 from gan_bench.training.draws import steps_per_epoch
@@ -147,6 +148,11 @@ def _try_loss(config: TrialConfig) -> None:
         for what, value in (("D", loss.discriminator(real, fake)), ("G", loss.of_generator(fake, lambda: real))):
             if not are_floats(value, ()):
                 raise TypeError(f"{what}'s loss of two images is {described(value)}, and must be one number")
+        if loss.has_state():
+            raise UserError(
+                f'the loss "{name}" keeps something between calls, which the trials of a process would share; compute '
+                "it from the outputs that it is given alone"
+            )
 
 
 def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
@@ -187,8 +193,16 @@ def _try_networks(config: TrialConfig) -> None:
     """
     architecture, name = ARCHITECTURES[config.architecture], config.architecture
     noise, shape = torch.zeros(2, config.latent_dim), (2, *architecture.image_shape)
-    generator, images = _tried(name, "G", lambda: architecture.generator(config.latent_dim), noise, shape)
-    _tried(name, "D", architecture.discriminator, images, (2,))
+    make_generator = partial(architecture.generator, config.latent_dim)
+    generator, images = _tried(name, "G", make_generator, noise, shape)
+    discriminator, _ = _tried(name, "D", architecture.discriminator, images, (2,))
+    if not ARCHITECTURES.is_shipped(name):
+        for what, network, make, inputs in (
+            ("G", generator, make_generator, noise),
+            ("D", discriminator, architecture.discriminator, images),
+        ):
+            if fault := fault_of_state(network, make, inputs):
+                raise UserError(f"the architecture {name}: {what} {fault}")
     try:
         copy.deepcopy(generator)
     except Exception:  # a tensor in it is no leaf, as of torch's older weight_norm

@@ -240,7 +240,7 @@ def checked_estimate(given: object, bounds: tuple[float | None, float | None]) -
         wrong = f"its metric gave {_what(given)}, and must give an Estimate"
         return Estimate(None, note=wrong), wrong
     value, std, note = given
-    for each, what, within in ((value, "", bounds), (std, " as spread", (None, None))):
+    for each, what, within in ((value, "", bounds), (std, " as spread", (0, None))):
         if each is not None and not _is_number(each, *within):
             wrong = f"its metric gave {_what(each)}{what}, which is no finite number within its bounds"
             return Estimate(None, note=wrong), wrong
