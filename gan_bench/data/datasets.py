@@ -63,7 +63,7 @@ class Dataset:
         channels: 1 for grey, 3 for colour.
         size: Height and width of the images as they come.
         counts: Images per split.
-        classes: Number of classes, 0 without labels.
+        classes: Number of classes, 0 without; those of a user's images are folders, without labels.
         class_extractor: Name of the shipped extractor that knows these classes, or None.
         prepared_size: Height and width its user asked for, which trials must take as they are; None for any.
         folder: The user's images it stands for, with an absolute path; None for a dataset that is shipped.

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -23,7 +24,6 @@ from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import FULL, DataError
 from gan_bench.core.preparing import report_progress
 from gan_bench.core.text import plural, printable, some_of
-from gan_bench.data.doubts import doubts, doubts_of_notes
 from gan_bench.data.eight_bit import SET_RANGE
 from gan_bench.data.image_files import decode_square, more_frames
 from gan_bench.data.image_source import ArchiveError, ImageSource, ReadError, open_source
@@ -48,7 +48,7 @@ DARK = 32
 """Greatest value of 255 below which images are nearly black: those of 10 or 12 bits in files of 16 are."""
 NAMED = 3
 """Most images that cannot be used that are named beside the first."""
-_FORM = 12
+_FORM = 13
 _OR_RANGE = ", or write range: [0, 4095] where a suite names them"
 
 
@@ -70,20 +70,18 @@ class Prepared:
 
     Attributes:
         images: (N, C, H, W) uint8, memory-mapped where the cache can be written.
-        labels: (N,) int64 by class folder, or None when all images lie in one folder.
-        classes: Names of the class folders.
+        classes: How many lie in each folder, in their order.
         sha256: Digest of the pixels.
         digests: Beginning of the digest of each file that is kept.
         left_out: How many other images and files of the source are left out, by reason.
         brightest: The greatest value of all images.
         white: Images that are white all over.
-        doubts: What may be wrong with them, as far as names and files show.
+        doubts: What may be wrong with them.
         shared: Held-out images that have the pixels of a training image.
     """
 
     images: NDArray[np.uint8]
-    labels: NDArray[np.int64] | None
-    classes: tuple[str, ...]
+    classes: Mapping[str, int]
     sha256: str
     digests: tuple[str, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
@@ -97,21 +95,12 @@ class Prepared:
         """How many different files there are among those kept."""
         return len(set(self.digests))
 
-    def fits(self) -> bool:
-        """True if there are as many digests and labels as images, and the labels are those of classes."""
-        counts = {len(self.images), len(self.digests), *([] if self.labels is None else [len(self.labels)])}
-        return len(counts) == 1 and (self.labels is None or set(self.labels) <= set(range(len(self.classes))))
-
     def contents(self) -> Iterator[str]:
         """Yield what there is of it, and what is not: ``32 images: boat 8, bus 8``, ``2 left out: nested copies``."""
         text = f"{len(self.images):,} images of {plural(self.distinct, 'different file')}"
-        if self.labels is not None:
-            counts = np.bincount(self.labels, minlength=len(self.classes))
-            per_class = [
-                f"{printable(name) or 'beside the folders'} {count:,}"
-                for name, count in zip(self.classes, counts, strict=True)
-            ]
-            text += f": {some_of(per_class, CLASSES, rest=MORE_CLASSES)}"
+        if len(self.classes) > 1:
+            counts = [f"{printable(name) or 'beside the folders'} {count:,}" for name, count in self.classes.items()]
+            text += f": {some_of(counts, CLASSES, rest=MORE_CLASSES)}"
         yield text
         yield from (f"{count:,} left out: {reason}" for reason, count in self.left_out.items())
         if self.shared:
@@ -176,8 +165,7 @@ def prepare_images(source: Path, split: Split | None, transform: Transform) -> P
         prepared = _prepared(source, opened, split, transform)
         if split == "test":  # it is said of the whole source, once
             return prepared
-        said = tuple(doubts_of_notes(opened, str(source))) if split else ()
-    return replace(prepared, left_out={**opened.left_out, **prepared.left_out}, doubts=(*said, *prepared.doubts))
+    return replace(prepared, left_out={**opened.left_out, **prepared.left_out})
 
 
 def _prepared(source: Path, opened: ImageSource, split: Split | None, transform: Transform) -> Prepared:
@@ -233,9 +221,8 @@ def _keep(prepared: Prepared, aside: Path, stem: Path) -> None:
             np.save(file, prepared.images)
     with naming(array):
         aside.replace(array)
-    facts = {k: v for k, v in vars(prepared).items() if k not in ("images", "labels")}
-    labels = None if prepared.labels is None else prepared.labels.tolist()
-    write_atomically(stem.with_suffix(".json"), json.dumps({**facts, "labels": labels}))
+    facts = {k: v for k, v in vars(prepared).items() if k != "images"}
+    write_atomically(stem.with_suffix(".json"), json.dumps(facts))
 
 
 def _not_kept(prepared: Prepared, split: Split | None, error: OSError) -> Prepared:
@@ -292,11 +279,9 @@ def _from_cache(stem: Path) -> Prepared | None:
         if file not in _whole and hashlib.sha256(images.data).hexdigest() != facts["sha256"]:
             return None
         _whole.add(file)
-        labels = facts.pop("labels")
         facts = {name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
-        known = None if labels is None else np.asarray(labels, dtype=np.int64)
-        found = Prepared(images=images, labels=known, **facts)
-        return found if found.fits() else None
+        found = Prepared(images=images, **facts)
+        return found if len(found.digests) == len(images) == sum(found.classes.values()) else None
     except Exception:  # numpy raises many kinds on a damaged file, and what is kept can be made again
         return None
 
@@ -333,17 +318,16 @@ def _prepare(
         images = np.array(images[: len(kept)])  # a copy: the file that is mapped is rewritten
     elif isinstance(images, np.memmap):
         images.flush()
-    class_of = layout.classes(opened.names if split else names)
-    folders = [class_of[name] for name in kept]
-    if len(kept) < len(names):
-        _refuse_lost_classes(source, {class_of[name] for name in names} - {*folders, ""})
-    classes = tuple(sorted(set(folders)))
-    labels = np.array([classes.index(folder) for folder in folders], dtype=np.int64) if len(classes) > 1 else None
+    classes = Counter(map(layout.class_of, kept))
+    if lost := sorted(set(map(layout.class_of, names)) - {"", *classes}):
+        raise DataError(
+            f"none of the images of {', '.join(map(printable, lost[:CLASSES]))} in {source} can be decoded; get them "
+            "again, or remove what would be a class"
+        )
     left_out = {FRAMES: frames, NESTED: copies, UNDECODED: len(names) - len(kept) - unread, UNREAD: unread}
     return Prepared(
         images=images,
-        labels=labels,
-        classes=classes if labels is not None else (),
+        classes=classes,
         sha256=hashlib.sha256(images.data).hexdigest(),
         digests=tuple(digests),
         left_out={
@@ -352,26 +336,8 @@ def _prepare(
         },
         brightest=brightest,
         white=white,
-        doubts=(*(layout.doubts if split == "train" else ()), *doubts(kept), *_same_classes(folders, digests)),
+        doubts=layout.doubts if split == "train" else (),
     )
-
-
-def _same_classes(folders: list[str], digests: list[str]) -> Iterator[str]:
-    """Yield that classes hold the same files, as links to one folder do.
-
-    Args:
-        folders: The class of every image.
-        digests: Those of their files.
-    """
-    files: dict[str, set[str]] = {}
-    for folder, digest in zip(folders, digests, strict=True):
-        files.setdefault(folder, set()).add(digest)
-    first: dict[frozenset[str], str] = {}
-    twins = [(name, first.setdefault(frozenset(files[name]), name)) for name in sorted(files)]
-    if twins := [(name, other) for name, other in twins if name != other]:
-        name, other = map(printable, twins[0])
-        more = f", and {len(twins) - 1:,} more are such" if len(twins) > 1 else ""
-        yield f"classes may be one: the files of {name} are those of {other or 'no folder'}{more}; remove one of them"
 
 
 _CANNOT_ALLOCATE = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENODEV, errno.ENOSYS)
@@ -393,20 +359,6 @@ def _mapped(target: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
                 if error.errno not in _CANNOT_ALLOCATE:
                     raise
     return images
-
-
-def _refuse_lost_classes(source: Path, lost: set[str]) -> None:
-    """Refuse classes of which no image is left, as empty folders are.
-
-    Raises:
-        DataError: There are some.
-    """
-    if lost:
-        names = ", ".join(printable(name) for name in sorted(lost)[:CLASSES])
-        raise DataError(
-            f"none of the images of {names} in {source} can be decoded, so that {'it' if len(lost) == 1 else 'they'} "
-            "would be missing among the classes; get them again, or remove the folder"
-        )
 
 
 def without_copies(source: Path, opened: ImageSource, names: list[str]) -> tuple[list[str], int]:

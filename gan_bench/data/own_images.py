@@ -99,7 +99,7 @@ def register_folder(folder: ImageFolder, *, anew: bool = False) -> Dataset:
         prepared_size=folder.transform.size,
         folder=folder,
         counts={split: len(p.images) for split, p in prepared.items()},
-        classes=len(prepared["train"].classes),
+        classes=len(prepared["train"].classes) if len(prepared["train"].classes) > 1 else 0,
         contents=tuple(f"{split}: {line}" for split, found in prepared.items() for line in found.contents()),
         read=lambda _, split: from_images(folder.path, folder.transform, split),
         fetch=None,
@@ -246,8 +246,7 @@ def inspect_images(source: Path, size: int | None = None, limits: tuple[float, f
         seen = {split: list(_seen(opened, names, split, size, limits)) for split, (names, _) in single.items()}
     usable = {split: [each for each in found if not each.why] for split, found in seen.items()}
     images = [each for found in usable.values() for each in found]
-    class_of = layout.classes(opened.names)
-    classes = {split: Counter(class_of[each.name] for each in found) for split, found in usable.items()}
+    classes = {split: Counter(layout.class_of(each.name) for each in found) for split, found in usable.items()}
     more = {FRAMES: sum(each.more_frames for each in images), NESTED: sum(copies for _, copies in single.values())}
     whole = all(len(found) <= COMPARED for found in usable.values())
     return Inspection(

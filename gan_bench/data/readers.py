@@ -95,7 +95,7 @@ def _digits() -> tuple[Tensor, Tensor]:
     return grey[:, None], torch.from_numpy(bunch.target).long()
 
 
-def from_images(path: Path, transform: Transform, split: Split | None) -> tuple[Tensor, Tensor | None]:
+def from_images(path: Path, transform: Transform, split: Split | None) -> tuple[Tensor, None]:
     """Read a split of a dataset that is a folder or zip file of images, prepared once.
 
     Args:
@@ -106,16 +106,7 @@ def from_images(path: Path, transform: Transform, split: Split | None) -> tuple[
     Raises:
         DataError: It is not there, or an image cannot be used.
     """
-    prepared = prepare_images(path, split, transform)
-    images = torch.from_numpy(prepared.images)
-    if prepared.labels is None:
-        return images, None
-    labels = torch.from_numpy(prepared.labels)
-    if split != "test":
-        return images, labels
-    known = prepare_images(path, "train", transform).classes  # of train, a class has its number in both
-    numbers = {name: number for number, name in enumerate(dict.fromkeys((*known, *prepared.classes)))}
-    return images, torch.tensor([numbers[name] for name in prepared.classes])[labels]
+    return torch.from_numpy(prepare_images(path, split, transform).images), None
 
 
 def _find(folder: Path, *names: str, packed: str = "") -> Path:
@@ -186,15 +177,15 @@ def read_cifar10(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
     source = cifar10_source(folder)
     if source.name != "cifar-10-batches-py":
         with named_by_no_suite():
-            images, labels = from_images(source, Transform(size=32, channels=3), split)
-        found = 0 if labels is None else len(set(labels.tolist()))
-        if labels is None or found != CIFAR10_CLASSES:
+            found = prepare_images(source, split, Transform(size=32, channels=3))
+        if len(found.classes) != CIFAR10_CLASSES or any(not name or "/" in name for name in found.classes):
             raise DataError(
-                f"{source} has {plural(found, 'class folder') if found else 'no class folders'} of {split} images, and "
-                f"CIFAR-10 has {CIFAR10_CLASSES}; name the right folder with --data, or run other images as a suite's "
-                "own (gan-bench try)"
+                f"{source} has {plural(len(found.classes), 'folder')} of {split} images, and CIFAR-10 one for each of "
+                f"{CIFAR10_CLASSES} classes; name the right folder with --data, or run other images as a suite's own "
+                "(gan-bench try)"
             )
-        return images, labels
+        counts = torch.tensor([*found.classes.values()])
+        return torch.from_numpy(found.images), torch.arange(CIFAR10_CLASSES).repeat_interleave(counts)
     from torchvision.datasets import CIFAR10
 
     try:  # torchvision compares every file with its MD5 before it reads it

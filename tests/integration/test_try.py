@@ -212,10 +212,6 @@ def a_long_line(top):
     Image.new("RGB", (20_000, 1), (9, 9, 9)).save(top / "line.png")
 
 
-def masks(top):
-    several(top, *numbered("images/{}.png"), *numbered("masks/{}.png"))
-
-
 def clear(top):
     several(top, *numbered("{}.png"))
     for i in range(4):
@@ -247,10 +243,6 @@ AS_IN_A_RUN = {
         "left out: nested copies: 8",
     ),
     a_long_line: ("training: 8 images", "cannot be used: 1 file", "is too long: with its shorter side at 64"),
-    masks: ("training: masks may be among them", "but for a word for masks, as masks/0 and images/0"),
-    lambda top: several(top, *numbered("train_{}.png"), *numbered("test_{}.png")): (
-        "training: held-out images may be among them",
-    ),
     clear: ("training: 4 images are white all over",),
     partly_clear: ("held out: none, so that", "transparent: 3 of 9 have some pixels, which are laid over white"),
     copies_held_out: ("held out: 7 images", "copies: 3 have the very pixels of another"),
@@ -273,7 +265,7 @@ def test_what_is_said_of_a_folder_is_what_a_run_finds(make, tmp_path):
 @pytest.mark.parametrize(
     ("make", "refused"),
     [
-        (a_class_without_images, r"none of the images of b in \S+mine can be decoded, so that it would be missing"),
+        (a_class_without_images, r"none of the images of b in \S+mine can be decoded; get them again"),
         (
             lambda top: several(top, *numbered("train/{}.png"), "test/1.png", "test/2.png", seed=5),
             r"mine has only 2 distinct test images in \S+mine; scores need 4, so add more",

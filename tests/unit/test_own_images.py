@@ -6,7 +6,6 @@ import io
 import math
 import os
 import re
-import shutil
 import struct
 import zipfile
 import zlib
@@ -97,7 +96,8 @@ def test_a_zip_file_with_backslashes_is_read_as_a_folder_is(pets, tmp_path):
             for file in sorted(p for p in pets.rglob("*") if p.is_file()):
                 archive.writestr(str(file.relative_to(pets)).replace("/", separator), file.read_bytes())
         found = registered(path, f"pets-{ord(separator)}")
-        assert (found.counts, found.classes) == ({"train": 12, "test": 8}, 2)
+        assert found.counts == {"train": 12, "test": 8}
+        assert found.contents[0].endswith(": cat 6, dog 6")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -781,109 +781,15 @@ def test_a_damaged_pointer_behind_a_thumbnail_loses_no_tiff(tmp_path, order, nex
         assert (np.asarray(decode(data + struct.pack(f"{order}I", pointer), "a.tif", 3)) == pixels).all()
 
 
-def test_folders_of_one_last_name_are_classes_by_what_tells_them_apart(tmp_path):
-    """Of Tiny ImageNet, all 200 classes were one called images."""
-    names = [
-        f"{split}/{which}/images/{name}" for split in ("train", "test") for which in ("cat", "dog") for name in SIX
-    ]
-    folder = pictures(tmp_path / "tiny", *names)
-    assert inspect_images(folder).classes == {split: {"cat": 6, "dog": 6} for split in ("train", "test")}
-    dataset = register_folder(ImageFolder(name="tiny", path=folder, transform=Transform(size=8, channels=3)))
-    assert dataset.contents[0] == "train: 12 images of 12 different files: cat 6, dog 6"
-
-
 def test_score_says_what_it_leaves_out_and_names_no_remedy_of_suites(tmp_path):
     folder, other = pictures(tmp_path / "a", *SIX), pictures(tmp_path / "b", *SIX, seed=1)
     (folder / "labels.csv").write_text("")
     with pytest.warns(UserWarning, match=r"a: 1 left out: files of other kinds \(\.csv\)"):
         gb.score(folder, str(other), extractors=["cifar-v1"])
-    split = pictures(tmp_path / "c", *(f"{split}/{name}" for split in ("train", "test") for name in SIX))
-    with pytest.warns(UserWarning, match="c: all splits are counted together; name .*/c/train"):
-        gb.score(other, str(split), extractors=["cifar-v1"])
     (other / "6.png").write_bytes((other / "5.png").read_bytes()[:-200])
     with pytest.raises(DataError, match="6.png cannot be decoded") as failure:
         gb.score(other, str(folder), extractors=["cifar-v1"])
     assert "suite" not in str(failure.value)
-
-
-@pytest.mark.parametrize(
-    ("note", "says"),
-    [
-        *((name, True) for name in ("list_eval_partition.csv", "CUB/train_test_split.txt", "ImageSets/Main/val.txt")),
-        *((name, True) for name in ("test.csv", "splits/TestList01.txt", "labels/val/0.txt", "metadata.jsonl")),
-        *((name, False) for name in ("train.csv", "a/metadata.csv", "test.py", "test_results.txt", "dataset.json")),
-        *((name, False) for name in ("crash_test_dummies.txt", "split_screens.csv", "labels/cat/0.txt")),
-        *((name, False) for name in ("caption/metadata.jsonl", "evaluate.json", "dev/setup.py", "test/notes.md")),
-        *(
-            (name, False)
-            for name in ("code/tests/x.py", "tools/evaluation/run.sh", "images/test_0.txt", "t/test_0.txt")
-        ),
-        *((name, True) for name in ("labels/val/0.xml", "labels/val/0.mat")),
-    ],
-)
-def test_files_that_tell_of_held_out_images_are_said(tmp_path, note, says):
-    """Images were all trained on in silence where a file and no folder says which are held out."""
-    folder = pictures(tmp_path / "a", *(f"images/{name}" for name in (*SIX, "test_0.png")))
-    (folder / note).parent.mkdir(parents=True, exist_ok=True)
-    line = '{"file_name": "0.png", "text": "a banana split"}' if "caption" in note else '{"split": "test"}'
-    (folder / note).write_text(line if "jsonl" in note else "file_name,text\n")
-    said = [
-        line for line in prepare_images(folder, "train", Transform(size=8, channels=3)).contents() if "held" in line
-    ]
-    assert bool(said) == says, said
-    if says:
-        about = note.rpartition("/")[0] if note.startswith("labels") else note
-        assert said == [
-            f"held-out images may be among them: {about} may say which; keep training images in a folder train and "
-            "those in test"
-        ]
-    if "/" not in note:  # what was prepared is the same without it
-        (folder / note).unlink()
-        assert "held" not in "".join(prepare_images(folder, "train", Transform(size=8, channels=3)).contents())
-
-
-def test_depth_of_lists_is_below_the_folder_that_holds_all(tmp_path):
-    folder = pictures(tmp_path / "a", *(f"proj/images/{name}" for name in SIX))
-    for note, says in (("proj/dev/list.txt", False), ("proj/labels/val/0.txt", True)):
-        (folder / note).parent.mkdir(parents=True)
-        (folder / note).write_text("")
-        said = prepare_images(folder, "train", Transform(size=8, channels=3)).contents()
-        assert any("proj/labels/val may say which" in line for line in said) == says
-        assert not any("proj/dev" in line for line in said)
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        *(
-            "file_name,split",
-            "split;file_name",
-            '"file_name","split"',
-            "\ufefffile_name,split",
-            "\ufeffsplit,file_name",
-        ),
-        *("file_name,Split", "'file_name','split'", "file_name split", "file_name, split\r", "file_name\tSPLIT"),
-    ],
-)
-def test_a_column_of_splits_is_seen_in_a_zip_too(tmp_path, header):
-    """The zip file was closed before its list was read."""
-    folder = pictures(tmp_path / "a", *SIX)
-    (folder / "metadata.csv").write_text(f"{header}\n", encoding="utf-8")
-    packed = shutil.make_archive(str(tmp_path / "b"), "zip", folder)
-    for source in (folder, Path(packed)):
-        said = prepare_images(source, "train", Transform(size=8, channels=3)).contents()
-        assert any("metadata.csv may say which" in line for line in said)
-
-
-def test_a_folder_test_without_images_is_said(tmp_path):
-    """Nothing was held out, and no word said so."""
-    folder = pictures(tmp_path / "a", *(f"train/{name}" for name in SIX))
-    (folder / "test").mkdir()
-    (folder / "test" / "where.txt").write_text("on request")
-    (*_, said) = prepare_images(folder, "train", Transform(size=8, channels=3)).contents()
-    assert said == "no images are held out: the folder test holds none"
-    pictures(folder, *(f"test/{name}" for name in SIX), seed=1)
-    assert "held" not in "".join(prepare_images(folder, "train", Transform(size=8, channels=3)).contents())
 
 
 @pytest.mark.parametrize("name", [".{}.jpg.icloud", "{}.JPG.icloud"])
@@ -1133,7 +1039,6 @@ def test_results_among_images_are_not_trained_on(tmp_path, monkeypatch, below):
         (results / "mine" / name).write_text("{}")
     after = dataset_of(folder, f"after{len(below)}")
     assert after.counts == before.counts == {"train": 6}
-    assert after.classes == 2
     assert "train: 3 left out: folders of results of gan_bench" in after.contents
     (results / "mine" / "plan.json").unlink()
     assert inspect_images(folder).usable == 9, "a folder of another's report"
@@ -1346,54 +1251,11 @@ def test_a_class_has_one_name_in_all_splits(tmp_path):
     assert dataset_of(folder, "places").contents[1].endswith("8 different files: apartment/outdoor 4, kitchen 4")
 
 
-@pytest.mark.parametrize(
-    ("train", "test", "classes"),
-    [
-        (["cat/images", "dog/images"], ["cat", "dog"], (["cat", "dog"], ["cat", "dog"])),
-        (["cat", "dog"], ["cat/images", "dog/images"], (["cat", "dog"], ["cat", "dog"])),
-        (["n01/images", "n02/images"], ["images"], (["n01", "n02"], ["images"])),  # Tiny ImageNet
-        (["cat/images", "dog/images"], ["cat/images"], (["cat", "dog"], ["cat"])),
-        (["cat/images", "dog/images"], ["bird/images"], (["cat", "dog"], ["bird"])),
-        (
-            ["cat/images", "dog/images", "bird/pics"],
-            ["cat/images", "dog/images"],
-            (["cat/images", "dog/images", "pics"], ["cat/images", "dog/images"]),
-        ),
-    ],
-)
-def test_a_folder_in_every_class_of_one_split_is_no_class(tmp_path, train, test, classes):
-    """The classes of train were cat/images and dog/images, and those of test cat and dog."""
-    listed = [
-        f"{split}/{name}/{i}.png"
-        for split, all_ in (("train", train), ("test", test))
-        for name in all_
-        for i in range(4)
-    ]
-    folder = pictures(tmp_path / "a", *listed)
-    found = inspect_images(folder).classes
-    assert (sorted(found["train"]), sorted(found["test"])) == classes
-    prepared = prepare_images(folder, "train", Transform(size=8, channels=3))
-    assert list(prepared.classes) == classes[0]
-
-
 def test_a_split_that_was_never_there_is_not_asked_back(tmp_path):
     pictures(tmp_path / "cifar10", *(f"{which}/{name}" for which in "abcdefghij" for name in SIX))
     with pytest.raises(DataError, match=r"cifar10 has no folder test with images; put training images into a folder"):
         read_split(DATASETS["cifar10"], tmp_path, "test")
     assert len(read_split(DATASETS["cifar10"], tmp_path, "train")[0]) == 60
-
-
-def test_a_class_has_one_number_in_all_splits(tmp_path):
-    """Of train it was 2, and of test, which lacks another, 1."""
-    listed = [
-        f"{split}/{name}/{i}.png"
-        for split, all_ in (("train", "abc"), ("test", "acd"))
-        for name in all_
-        for i in range(4)
-    ]
-    dataset = dataset_of(pictures(tmp_path / "a", *listed), "numbers")
-    assert dataset.read(tmp_path, "train")[1].tolist() == [0] * 4 + [1] * 4 + [2] * 4
-    assert dataset.read(tmp_path, "test")[1].tolist() == [0] * 4 + [2] * 4 + [3] * 4
 
 
 @pytest.mark.parametrize("name", ["Annotations/cat/1.mat", "features/1.npy", "videos/1.mp4", "notes/about.txt"])
@@ -1473,26 +1335,6 @@ def test_held_out_images_that_are_training_images_saved_again_are_said(tmp_path)
         Image.open(top / "train" / "2.png").save(top / "test" / again, compress_level=0)
     (said,) = (line for line in dataset_of(top, "saved again").contents if "training images" in line)
     assert said.startswith("test: 3 of 7 are training images, too")
-
-
-def test_one_name_in_two_forms_of_unicode_is_one_class(tmp_path):
-    """Those of macOS and of Linux look the same."""
-    pictures(tmp_path / "top", "train/\u00e9/0.png", *(f"train/e\u0301/{name}" for name in SIX), "train/f/0.png")
-    pictures(tmp_path / "top", *(f"test/\u00e9/{name}" for name in SIX), "test/f/0.png", seed=9)
-    prepared = prepare_folder(ImageFolder(name="t", path=tmp_path / "top", transform=Transform(size=8, channels=3)))
-    assert [found.classes for found in prepared.values()] == [("f", "\u00e9")] * 2
-    assert [np.bincount(found.labels).tolist() for found in prepared.values()] == [[1, 7], [1, 6]]
-    assert inspect_images(tmp_path / "top").classes["train"] == {"f": 1, "\u00e9": 7}
-
-
-def test_classes_that_are_one_folder_are_said(tmp_path):
-    top = tmp_path / "top"
-    pictures(top / "a", *SIX)
-    pictures(top / "c", *SIX, seed=9)
-    assert not list(prepare_images(top, "train", Transform(size=8, channels=3)).remarks())
-    (top / "b").symlink_to("a")
-    (said,) = prepare_images(top, "train", Transform(size=8, channels=3)).remarks()
-    assert said == "classes may be one: the files of b are those of a; remove one of them"
 
 
 def test_names_of_folders_expand_the_home(tmp_path, monkeypatch):
