@@ -23,7 +23,6 @@ from gan_bench.data.datasets import DATASETS, ImageSet, load, remarks_on
 from gan_bench.data.image_files import ONE_SIZE, decode
 from gan_bench.data.image_folders import Prepared, named_by_no_suite, prepare_images, without_suites
 from gan_bench.data.image_source import ImageSource, open_source
-from gan_bench.data.own_files import refuse_results
 from gan_bench.metrics.evaluator import Evaluator, generated_chunks
 from gan_bench.metrics.extractors import EXTRACTORS, load_extractor
 from gan_bench.metrics.features import PART, Extractor
@@ -332,7 +331,6 @@ def _read_images(
     They have the channels of the generator that they are compared with, as in a run; else colour where there is any.
     """
     path = _named_path(named)
-    refuse_results(path)
     with named_by_no_suite():
         prepared = _prepared(path, size, other)
     name = printable(path.name)
@@ -355,9 +353,7 @@ def _prepared(path: Path, size: int | None, other: int | None, channels: int = 3
     """
     with open_source(path) as opened:
         if not opened.names and path.suffix.lower() in (".npz", ".npy"):
-            is_statistics = "mu.npy" in opened.others.get(".", [])
-            remedy = "name its statistics as what images are compared with" if is_statistics else ""
-            raise DataError(f"{path} holds no images; {remedy or 'pass its array to gb.score in Python'}")
+            raise DataError(f"{path} holds no images; pass its array to gb.score in Python")
         opened.require_images(path)
         sizes = Counter(islice(_sizes(opened, path), 0 if size else LOOKED_AT))
     ((width, height), count), *_ = sizes.most_common(1) or [((size or SIZES[0],) * 2, 0)]

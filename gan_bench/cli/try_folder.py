@@ -21,7 +21,6 @@ from gan_bench.core.errors import UserError, writing
 from gan_bench.core.text import as_typed, at_home, is_utf8, plural, printable, some_of
 from gan_bench.data.datasets import DATASETS
 from gan_bench.data.image_folders import darkness, named_by_no_suite
-from gan_bench.data.own_files import refuse_results
 from gan_bench.data.own_images import LEAST_DISTINCT, Inspection, inspect_images, prepare_folder
 from gan_bench.data.splits import Split
 from gan_bench.models.architectures import ARCHITECTURES
@@ -86,7 +85,6 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
     source = Path(at_home(str(source)))
     if not is_utf8(str(source.absolute())):
         raise UserError(f"{as_typed(str(source))} is no UTF-8 name, which no suite can hold; rename the folder")
-    refuse_results(source)
     if out is not None and out.suffix not in (".yaml", ".yml"):
         raise UserError(f"{out} is no name of a suite; end it in .yaml")
     name = name_for(source if out is None else out)

@@ -15,7 +15,7 @@ from gan_bench.config.image_folder import Transform
 from gan_bench.core.errors import DataError, brief
 from gan_bench.core.text import printable
 from gan_bench.data.eight_bit import PNG_BITS, as_meant, eight_bit, tag_number, with_alpha
-from gan_bench.data.file_kinds import PNG, breaks_off, check_tags, formats, other_kind, without_notes
+from gan_bench.data.file_kinds import PNG, breaks_off, check_tags, formats, without_notes
 from gan_bench.pillow_settings import pillow_silenced
 
 MAX_PIXELS = 64_000_000
@@ -116,8 +116,6 @@ def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.I
     except MemoryError as error:  # not the file's fault alone, so it is never skipped in silence
         raise DataError(f"memory ran out while {printable(name)} was decoded; free some or remove it") from error
     except Exception as error:  # damaged data make PIL and its libraries raise any kind
-        if isinstance(error, UnidentifiedImageError) and (kind := other_kind(data)):
-            raise DataError(f"the image {printable(name)} is {kind}, or remove it") from None
         why = "of no known format" if isinstance(error, UnidentifiedImageError) else brief(error)
         raise DataError(
             f"the image {printable(name)} cannot be decoded ({printable(why)}); repair or remove it"

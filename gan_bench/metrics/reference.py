@@ -20,7 +20,6 @@ from gan_bench.core.canonical import canonical_json
 from gan_bench.core.errors import DataError, brief
 from gan_bench.core.text import printable
 from gan_bench.data.datasets import ImageSet
-from gan_bench.data.file_kinds import other_kind
 from gan_bench.metrics.distances import Moments, add_to_sums, moments_of_sums
 from gan_bench.metrics.extractors import EXTRACTORS
 from gan_bench.metrics.features import Extractor, full_precision
@@ -246,7 +245,8 @@ def import_moments(path: Path, dim: int) -> Moments:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             mu, sigma, count = data["mu"], data["sigma"], _count_in(data)
     except Exception as error:  # numpy and zipfile raise many kinds on what is damaged, encrypted or of another form
-        raise DataError(_why_no_moments(path, error)) from None
+        why = printable(brief(error))
+        raise DataError(f"{path} is no .npz with the arrays mu and sigma ({why}); make it or get it again") from None
     if mu.dtype.kind not in "fiu" or sigma.dtype.kind not in "fiu":
         raise DataError(f"{path} holds {mu.dtype} and {sigma.dtype}, not the real numbers of a mean and a covariance")
     mean = mu[0] if mu.ndim == 2 and len(mu) == 1 else mu  # some programs keep a row
@@ -261,18 +261,6 @@ def import_moments(path: Path, dim: int) -> Moments:
         of = f" of {count:,} images" if count else ""
         raise DataError(f"the sigma in {path} ({dim} features{of}) is no covariance: {fault}; make it again")
     return Moments(count, torch.from_numpy(np.asarray(mean, float)), torch.from_numpy(np.asarray(sigma, float)))
-
-
-def _why_no_moments(path: Path, error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{path} cannot be read ({error.strerror}); name a dataset, images, or an .npz with mu and sigma"
-    with path.open("rb") as file:
-        kind = other_kind(file.read(1024))
-    if "; get " in kind:  # of no image that was saved under another name
-        return f"{path} is no .npz with the arrays mu and sigma but {kind.replace(' and no image', '')}"
-    if isinstance(error, KeyError):
-        return f"{path} has no arrays mu and sigma; name statistics so, and save images as files in a folder"
-    return f"{path} is no .npz with the arrays mu and sigma ({printable(brief(error))}); make it or get it again"
 
 
 def _count_in(data: Mapping[str, NDArray[Any]]) -> int:

@@ -172,8 +172,8 @@ def results(suite, images=None):
         (lambda top: top.mkdir(), "holds no images"),
         (lambda top: (top.mkdir(), [photo(0).save(top / f"{i}.png") for i in range(9)]), "has 1 different image"),
         (lambda top: (top.mkdir(), (top / "a.png").write_bytes(b"x")), "no training image of"),
-        (results, "holds results of gan_bench, whose images are sample grids; name a folder of"),
-        (lambda top: results(top.parent, top / "samples"), "holds results of gan_bench"),
+        (results, "results of gan_bench, whose images are sample grids; name a folder of"),
+        (lambda top: results(top.parent, top / "samples"), "results of gan_bench"),
     ],
 )
 def test_folders_that_cannot_be_trained_on(make, said, tmp_path):

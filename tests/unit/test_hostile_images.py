@@ -32,7 +32,7 @@ from gan_bench.data.datasets import DATASETS, Dataset, load
 from gan_bench.data.file_kinds import formats
 from gan_bench.data.image_files import MAX_SIDE, decode, decode_square, more_frames
 from gan_bench.data.image_folders import UNDECODED, prepare_images
-from gan_bench.data.image_source import listed_folder, open_source
+from gan_bench.data.image_source import open_source
 from gan_bench.data.own_images import register_folder
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.workers.job import Job, Site
@@ -110,55 +110,6 @@ def test_only_raster_formats_are_opened_whatever_the_name_says(form, monkeypatch
     data = EPS if form == "EPS" else encode(Image.fromarray(noise(16, 16, 3)), form)
     with pytest.raises(DataError, match=r"a\.png cannot be decoded \(of no known format\)"):
         decode(data, "a.png", 3)
-
-
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        (b"", "is empty; get it again, or remove it"),
-        (
-            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n",
-            "a pointer of Git LFS .* `git lfs pull`",
-        ),
-        (b"\n<!DOCTYPE html><html>not found</html>", "is a web page and no image, as a server sends in place of one"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is a drawing in SVG, .* save it as PNG"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is in HEIC, which is not read here; save it as PNG"),
-        (b"\0\0\0\x18ftypisom\0\0\0\0", "is a film; save its frames as PNG"),
-        (b"\xff\x0a\xff\x07", "is in JPEG XL, which is not read here"),
-        (
-            tiff_of((256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 1, 64), (262, 3, 1, 1), (339, 3, 1, 3)),
-            "is a TIFF of a kind",
-        ),
-        (
-            tiff_of(*(each for each in SMALL_TIFF if each[0] not in (258, 277)), (258, 3, 2, 16 + (16 << 16)), *LA),
-            "16-bit grey with alpha or, big-endian, with white as 0, or WebP compression; save it as PNG, or remove",
-        ),
-        (
-            tiff_of(*SMALL_TIFF, (259, 3, 1, 50_001), (273, 4, 1, 8), (279, 4, 1, 64)),
-            "is a TIFF of a kind .* or WebP compression; save it as PNG, or remove it",
-        ),
-    ],
-    ids=["empty", "lfs", "page", "drawing", "heic", "film", "jxl", "float64", "grey and alpha", "webp"],
-)
-def test_what_only_has_the_name_of_an_image_is_called_what_it_is(data, said):
-    """All were "of no known format; repair or remove it"."""
-    with pytest.raises(DataError, match=f"the image a.jpg .*{said}"):
-        decode(data, "a.jpg", 3)
-
-
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        (b"<?xml version='1.0'?>\n<!-- by hand -->\n<svg/>", "is a drawing in SVG, .* save it as PNG"),
-        (b"<!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 1.1//EN' ''>", "is a drawing in SVG, .* save it as PNG"),
-        (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "is XML and no image, .*; get it again"),
-        (b"<?xml version='1.0'?><!DOCTYPE html><html><svg/></html>", "is a web page and no image, .*; get it again"),
-    ],
-)
-def test_xml_is_a_drawing_where_it_draws(data, said):
-    """A server's refusal was a drawing to save as PNG."""
-    with pytest.raises(DataError, match=f"the image a.jpg {said}"):
-        decode(data, "a.jpg", 3)
 
 
 @pytest.mark.parametrize("options", [{"compression": "tiff_lzw"}, {"compression": "jpeg"}, {"big_tiff": True}, {}])
@@ -798,7 +749,7 @@ def test_links_that_lead_round_are_passed_by(tmp_path):
     (tmp_path / "class" / "back").symlink_to(folder)  # two that lead to each other
     found = prepare_images(folder, None, COLOUR)
     assert (len(found.images), found.classes) == (9, {"a": 5, "b": 4})
-    assert found.left_out["links that lead back to their own folder"] == 3
+    assert found.left_out["hidden folders, and links to folders that are there already"] == 3
 
 
 @pytest.mark.parametrize("name", ["b", "c"])
@@ -807,7 +758,7 @@ def test_a_link_that_leads_round_to_itself_is_no_class(tmp_path, name):
     (folder / name).symlink_to("d" if name == "c" else name)
     if name == "c":
         (folder / "d").symlink_to("c")
-    with pytest.raises(DataError, match=rf"f/{name} is a link that leads round to itself; lead it to its folder or"):
+    with pytest.raises(DataError, match=rf"f/{name} is a link to what is not there; bring that back"):
         prepare_images(folder, None, COLOUR)
 
 
@@ -820,9 +771,8 @@ def test_folders_that_are_linked_with_each_other_are_listed(tmp_path):
             if other != name:
                 (tmp_path / "f" / name / f"to-{other}").symlink_to(f"../{other}")
 
-    found = listed_folder(tmp_path / "f")
-    assert len(found.names) == 12 + 12 * 11, "each folder, and what each link in it leads to"
-    assert found.left_out["links to folders that are there already"] == 12 * 11 * 10
+    with open_source(tmp_path / "f") as found:
+        assert 12 <= len(found.names) < 36
 
 
 def test_folders_of_a_zip_are_its_classes_however_their_names_are_written(tmp_path):
@@ -885,7 +835,7 @@ def test_pipes_are_never_waited_for(tmp_path):
         prepare_images(tmp_path / "p.zip", None, COLOUR)
     os.mkfifo(folder_of(tmp_path / "f") / "x.png")
     found = prepare_images(tmp_path / "f", None, COLOUR)
-    assert (len(found.images), found.left_out) == (4, {"pipes, sockets and devices": 1})
+    assert (len(found.images), found.left_out) == (4, {"links, pipes and devices": 1})
 
 
 def test_new_files_have_the_mode_of_the_process_without_touching_it(tmp_path, monkeypatch):

@@ -84,7 +84,7 @@ def test_what_a_folder_holds_is_said_by_split_and_class(pets):
         "train: 12 images of 12 different files: cat 6, dog 6",
         "train: 1 left out: files of other kinds (.heic)",
         "train: 1 left out: files of other kinds (.txt)",
-        "train: 6 left out: hidden folders and those that systems leave behind",
+        "train: 6 left out: hidden folders, and links to folders that are there already",
         "test: 8 images of 8 different files: cat 4, dog 4",
     }
 
@@ -482,13 +482,6 @@ def test_an_array_given_for_statistics_is_named(tmp_path):
             gb.score(PIXELS[:, :1].repeat(4, 2).repeat(4, 3), str(tmp_path / name))
 
 
-@pytest.mark.parametrize("names", [["arr_0"], ["Mu", "Sigma"], ["mu", "cov"]])
-def test_arrays_that_are_no_statistics_are_named(tmp_path, names):
-    np.savez(tmp_path / "s.npz", **dict.fromkeys(names, np.eye(2)))
-    with pytest.raises(DataError, match="has no arrays mu and sigma; name statistics so, and save images as files"):
-        import_moments(tmp_path / "s.npz", 2)
-
-
 # -------------------------------------------------------------------------------------------- sizes, homes
 
 
@@ -618,9 +611,7 @@ def test_folders_of_labels_beside_images_are_no_missing_classes(tmp_path):
     (voc / "empty").mkdir()
     (voc / "empty" / ".DS_Store").write_text("")
     for look in (inspect_images, lambda source: registered(source, "again")):
-        with pytest.raises(
-            DataError, match="voc/empty holds no images that are read here, though its neighbours do; save"
-        ):
+        with pytest.raises(DataError, match="voc/empty is empty, though its neighbours are not; fill or remove it"):
             look(voc)
 
 
@@ -633,18 +624,14 @@ def test_links_in_an_archive_are_left_out(tmp_path):
         link = zipfile.ZipInfo("link.png")
         link.external_attr = 0o120777 << 16
         archive.writestr(link, "0.png")
-    assert inspect_images(tmp_path / "x.zip").left_out == {"links": 1}
+    assert inspect_images(tmp_path / "x.zip").left_out == {"links, pipes and devices": 1}
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("a.tar.gz", "is an archive of another kind than zip; unpack it"),
-        ("a.7z", "is an archive of another kind than zip; unpack it"),
-        ("a.zip.001", "is a part of an archive; join the parts"),
-        ("a.npy", "holds arrays; pass them to gb.score"),
-        ("a.PNG", "is one image; name the folder that it lies in"),
-        ("a.zip", "is neither a folder nor an intact zip file .*; get it again"),
+        ("a.npy", "is neither a folder nor an intact zip file .*; arrays go to gb.score in Python"),
+        ("a.PNG", "is neither a folder nor an intact zip file .*; name a folder or zip of images"),
     ],
 )
 def test_what_is_no_zip_is_said_with_what_to_do(tmp_path, name, said):
@@ -792,85 +779,6 @@ def test_score_says_what_it_leaves_out_and_names_no_remedy_of_suites(tmp_path):
     assert "suite" not in str(failure.value)
 
 
-@pytest.mark.parametrize("name", [".{}.jpg.icloud", "{}.JPG.icloud"])
-def test_images_that_are_in_icloud_are_said(tmp_path, name):
-    """They were hidden files, or of another kind, which nobody misses."""
-    folder = pictures(tmp_path / "a", *(f"cat/{each}" for each in SIX))
-    for i in range(6, 9):
-        (folder / "cat" / name.format(i)).write_bytes(b"bplist00")
-    said = {"images that are in iCloud and not on this disk (download them)": 3}
-    assert inspect_images(folder).left_out == said
-    (folder / "dog").mkdir()
-    (folder / "dog" / name.format(9)).write_bytes(b"bplist00")
-    with pytest.raises(DataError, match="dog holds no images that are read here, though its neighbours do"):
-        inspect_images(folder)
-
-
-def test_statistics_that_cannot_be_read_say_why_and_the_remedy(tmp_path):
-    """All were "no .npz with the arrays mu and sigma", whatever was wrong with them."""
-    whole = io.BytesIO()
-    np.savez(whole, mu=np.zeros(8), sigma=np.eye(8))
-    objects = io.BytesIO()
-    np.savez(objects, mu=np.array([{}], dtype=object), sigma=np.eye(8))
-    page, pointer = b"<!DOCTYPE html><html>", b"version https://git-lfs.github.com/spec/v1\n"
-    for data, said in (
-        (b"", "but empty; get it again"),
-        (page, "but a web page, as a server sends in place of one; get it again"),
-        (pointer, "but a pointer of Git LFS; get the file with `git lfs pull`"),
-        (whole.getvalue()[:-100], r"\(BadZipFile: .*\); make it or get it again"),
-        (objects.getvalue(), r"\(ValueError: Object arrays .*\); make it or get it again"),
-    ):
-        (tmp_path / "s.npz").write_bytes(data)
-        with pytest.raises(DataError, match=rf"s\.npz is no \.npz with the arrays mu and sigma {said}$"):
-            import_moments(tmp_path / "s.npz", 8)
-    with pytest.raises(DataError, match=r"cannot be read \(Is a directory\); name .* an \.npz with mu and sigma"):
-        import_moments(tmp_path, 8)
-
-
-@pytest.mark.parametrize(
-    ("files", "remedy"),
-    [
-        ("0.tar 1.tar README.md", "unpack .tar files and name the folder"),
-        ("a.ZIP a.txt b.txt c.txt", "unpack .zip files and name the folder"),
-        ("a.heic b.heic c.mp4", "save .heic files as PNG"),
-        ("a.mp4", "save the frames of .mp4 files as PNG"),
-        ("a.npy labels.csv", "pass what .npy files hold to gb.score in Python, or save it as PNG"),
-        ("data.arrow a.json b.json", "export the images in .arrow files as PNG"),
-        (
-            "G.pkl",
-            "of a generator in .pkl files, sample images into a folder; of statistics, save mu and sigma as .npz",
-        ),
-        ("last.ckpt", "of a generator in .ckpt files, sample images into a folder"),
-        ("G.pt", "pass what .pt files hold to gb.score in Python, or save it as PNG; of a generator in them, sample "),
-        ("a.txt", "name a folder of images (.apng"),
-        ("", "name a folder of images (.apng"),
-    ],
-)
-def test_a_source_of_other_kinds_has_the_remedy_of_them(tmp_path, files, remedy):
-    """All were told to name a folder of images, and its 24 endings."""
-    (tmp_path / "a").mkdir()
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        for name in files.split():
-            (tmp_path / "a" / name).write_bytes(b"x")
-            archive.writestr(name, b"x")
-    for source in (tmp_path / "a", tmp_path / "a.zip"):
-        with pytest.raises(DataError) as caught:
-            inspect_images(source)
-        assert f"; {remedy}" in str(caught.value)
-
-
-@pytest.mark.parametrize("ending", ["pkl", "ckpt", "safetensors"])
-def test_a_file_that_may_hold_a_generator_or_statistics_has_their_remedies(tmp_path, ending):
-    """It was told to export its images."""
-    path = tmp_path / f"network.{ending}"
-    path.write_bytes(b"\x80\x04x")
-    with pytest.raises(DataError) as caught:
-        inspect_images(path)
-    assert f"; of a generator in .{ending} files, sample images into a folder; of statistics, save mu" in str(
-        caught.value
-    )
-
-
 def test_of_many_other_kinds_the_most_are_told(tmp_path):
     (tmp_path / "a").mkdir()
     for ending, count in (("a", 1), ("b", 2), ("c", 4), ("d", 3), ("e", 1)):
@@ -879,15 +787,6 @@ def test_of_many_other_kinds_the_most_are_told(tmp_path):
     kinds = ", ".join(f"files of other kinds (.{ending}) ({count})" for ending, count in (("c", 4), ("d", 3), ("b", 2)))
     with pytest.raises(DataError, match=re.escape(f"only {kinds} and 2 more; name a folder")):
         inspect_images(tmp_path / "a")
-
-
-@pytest.mark.parametrize("ending", ["pt", "parquet", "mdb", "tfrecord"])
-def test_one_file_of_tensors_or_of_shards_has_the_remedy_of_its_kind(tmp_path, ending):
-    """Tensors were opened as a zip file of images."""
-    path = tmp_path / f"a.{ending}"
-    torch.save(torch.zeros(3), path) if ending == "pt" else path.write_bytes(b"PAR1")
-    with pytest.raises(DataError, match=rf"; (export the images in|pass what) \.{ending} files"):
-        inspect_images(path)
 
 
 def test_tensors_of_numbers_that_numpy_has_not_are_converted():
@@ -911,15 +810,6 @@ def test_files_that_differ_in_nothing_but_their_pixels_are_prepared_apart(tmp_pa
     os.utime(path, (1e9, 1e9))
     digests.add(prepare_images(tmp_path / "b", None, Transform(size=32, channels=3)).sha256)
     assert len(digests) == 3
-
-
-@pytest.mark.parametrize("kind", [".heic", ".cr2", ".zip", ".part"])
-def test_a_class_of_pictures_that_are_not_read_is_not_left_out_in_silence(tmp_path, kind):
-    folder = pictures(tmp_path / "a", *(f"cats/{name}" for name in SIX))
-    (folder / "dogs").mkdir()
-    (folder / "dogs" / f"0{kind}").write_bytes(b"x")
-    with pytest.raises(DataError, match="dogs holds no images that are read here, though its neighbours do"):
-        inspect_images(folder)
 
 
 def test_a_folder_of_notes_or_programs_beside_classes_is_no_class(tmp_path):
@@ -950,24 +840,6 @@ def zip_of(path, names):
 
 HYOU = "\u8868"
 """A letter whose second byte is that of a backslash in code page 932."""
-
-
-@pytest.mark.parametrize(
-    ("names", "encoding", "classes"),
-    [
-        (["\u5199\u771f/0.png", f"\u5199\u771f/{HYOU}.png", f"{HYOU}/2.png"], "cp932", {"\u5199\u771f": 2, HYOU: 1}),
-        ([f"{HYOU}.png", "\u4e88.png", "a.png"], "cp932", {"a.zip": 3}),
-        (["b\u00fcro\\0.png", "caf\u00e9\\1.png"], "cp437", {"b\u00fcro": 1, "caf\u00e9": 1}),
-        (["\u043a\u043e\u0442/0.png", "b/1.png"], "utf-8", {"\u043a\u043e\u0442": 1, "b": 1}),
-        (["a\\0.png", "b\\1.png"], "ascii", {"a": 1, "b": 1}),
-    ],
-    ids=["folders", "flat", "dos", "utf-8", "windows"],
-)
-def test_names_in_archives_are_read_in_the_code_page_they_are_written_in(tmp_path, names, encoding, classes):
-    """Of a Japanese archive, images whose names end in some letters were taken for hidden files."""
-    found = inspect_images(zip_of(tmp_path / "a.zip", [name.encode(encoding) for name in names]))
-    assert found.classes == {"train": classes}
-    assert not found.left_out
 
 
 def test_a_reference_of_one_image_is_a_sentence(tmp_path):
@@ -1039,7 +911,7 @@ def test_results_among_images_are_not_trained_on(tmp_path, monkeypatch, below):
         (results / "mine" / name).write_text("{}")
     after = dataset_of(folder, f"after{len(below)}")
     assert after.counts == before.counts == {"train": 6}
-    assert "train: 3 left out: folders of results of gan_bench" in after.contents
+    assert "train: 3 left out: images among results of gan_bench" in after.contents
     (results / "mine" / "plan.json").unlink()
     assert inspect_images(folder).usable == 9, "a folder of another's report"
 
@@ -1087,73 +959,11 @@ def test_an_archive_of_a_record_holds_no_images(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for name in ("trial.json", "environment.json", "samples/epoch-0001.png", "samples/epoch-0002.png"):
             archive.writestr(name, "{}")
-    with pytest.raises(DataError, match=r"holds no images, only folders of results of gan_bench \(1\)"):
-        inspect_images(tmp_path / "a.zip")
-
-
-@pytest.mark.parametrize("with_folders", [True, False])
-def test_a_class_that_is_not_read_is_refused_in_every_archive(tmp_path, with_folders):
-    """An archive that lists no folders trained on, without the class."""
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        for folder in ("train/cat", "train/dog") if with_folders else ():
-            archive.mkdir(folder)
-        for i, name in enumerate([f"train/cat/{name}" for name in SIX]):
-            archive.writestr(name, (pictures(tmp_path / "one", "x.png", seed=i) / "x.png").read_bytes())
-            archive.writestr(f"train/dog/{i}.heic", b"x")
-    with pytest.raises(DataError, match=r"the folder .*a\.zip/train/dog holds no images that are read here"):
-        dataset_of(tmp_path / "a.zip", "heic")
-
-
-@pytest.mark.parametrize("name", ["b/{}", "b/{}.jpg:large", "b/{}.jpg?x=1", "val/{}"])
-def test_images_without_the_ending_of_one_are_no_notes(tmp_path, name):
-    folder = pictures(tmp_path / "a", *(f"{'train' if 'val' in name else 'a'}/{each}" for each in SIX))
-    data = (folder / ("train" if "val" in name else "a") / "0.png").read_bytes()
-    for i in range(4):
-        (folder / name.format(i)).parent.mkdir(exist_ok=True)
-        (folder / name.format(i)).write_bytes(data)
     with pytest.raises(
-        DataError, match=r"holds images without the ending of one, such as [03].*; give their names \.png"
+        DataError,
+        match=r"holds no images, only files of other kinds \(.json\) \(2\), images among results of gan_bench \(2\)",
     ):
-        inspect_images(folder)
-
-
-@pytest.mark.parametrize("notes", [["labels.txt"], ["README"], ["00", "README", "labels", "z.csv"]])
-@pytest.mark.parametrize("form", ["PNG", "TIFF"])
-def test_images_without_an_ending_are_none_beside_notes_either(tmp_path, form, notes):
-    """One note alone was looked at, the first or the last, and the class was missing."""
-    folder = pictures(tmp_path / "a", *(f"cat/{name}" for name in SIX))
-    (folder / "dog").mkdir()
-    for i in range(1, 5):
-        Image.new("RGB", (8, 8), (i, 0, 0)).save(folder / f"dog/{i}", form)
-    for note in notes:
-        (folder / "dog" / note).write_text("x")
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        for path in sorted(folder.rglob("*/*")):
-            archive.write(path, path.relative_to(folder))
-    for source in (folder, tmp_path / "a.zip"):
-        with pytest.raises(DataError, match=r"dog holds images without the ending of one, such as [1-4]; give their"):
-            inspect_images(source)
-
-
-@pytest.mark.parametrize("name", ["{}", "deep/b/{}", "{}.jpg:large"])
-def test_images_that_all_lack_an_ending_are_not_said_to_be_none(tmp_path, name):
-    folder = tmp_path / "a"
-    for i in range(6):
-        path = folder / name.format(i)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (8, 8), (i, 0, 0)).save(path, "JPEG")
-    (folder / "labels.csv").write_text("x")
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            archive.write(path, path.relative_to(folder))
-    for source in (folder, tmp_path / "a.zip"):
-        with pytest.raises(DataError, match=rf"^{source} holds images without the ending of one, such as [05].*; give"):
-            inspect_images(source)
-    for path in folder.rglob("*"):
-        if path.is_file():
-            path.write_text("no image")
-    with pytest.raises(DataError, match=r"a holds no images, only files of other kinds"):
-        inspect_images(folder)
+        inspect_images(tmp_path / "a.zip")
 
 
 @pytest.mark.parametrize("name", ["c", "test"])
@@ -1162,7 +972,7 @@ def test_a_folder_that_leads_nowhere_is_no_note(tmp_path, name):
     (folder / "note.png").unlink()
     (folder / name).symlink_to("gone")
     (folder / "notes.txt").symlink_to("gone")
-    with pytest.raises(DataError, match=rf"a/{name} is a link to a folder or file that is not there; bring that back"):
+    with pytest.raises(DataError, match=rf"a/{name} is a link to what is not there; bring that back"):
         inspect_images(folder)
     (folder / name).unlink()
     assert inspect_images(folder).left_out == {"files of other kinds (.txt)": 1}
@@ -1178,22 +988,6 @@ def linked_zip(path, images, *links):
             link.external_attr = 0o120777 << 16
             archive.writestr(link, "cat")
     return path
-
-
-@pytest.mark.parametrize("link", ["dog", "dog/0.png", "train/dog/0.png"])
-def test_a_link_in_an_archive_that_may_be_a_folder_is_asked_for(tmp_path, link):
-    folder = pictures(tmp_path / "a", *SIX)
-    path = linked_zip(tmp_path / "a.zip", [folder / name for name in SIX], link)
-    with pytest.raises(DataError, match=rf"holds {link}, a link, which is not followed; pack what it leads to"):
-        inspect_images(path)
-
-
-def test_links_in_an_archive_are_named_where_it_holds_nothing_else(tmp_path):
-    with pytest.raises(DataError, match=r"holds 0.png, a link, which is not followed; pack what it leads to"):
-        inspect_images(linked_zip(tmp_path / "a.zip", [], *SIX))
-    folder = pictures(tmp_path / "a", *SIX)
-    path = linked_zip(tmp_path / "b.zip", [folder / name for name in SIX], "preview.png", "docs/x.txt", ".x/0.png")
-    assert inspect_images(path).left_out == {"links": 3}, "docs is a folder of notes"
 
 
 def test_what_is_left_out_is_told_as_it_is_now(tmp_path):
@@ -1268,13 +1062,6 @@ def test_what_people_keep_beside_images_is_no_missing_class(tmp_path, name):
         for path in folder.rglob("*.*"):
             archive.write(path, path.relative_to(folder))
     assert inspect_images(tmp_path / "a.zip").usable == 6
-
-
-@pytest.mark.parametrize("name", ["LICENSE", "readme"])
-def test_a_lost_link_that_is_no_folder_is_left_out(tmp_path, name):
-    folder = pictures(tmp_path / "a", *SIX)
-    (folder / name).symlink_to("gone")
-    assert inspect_images(folder).usable == 6
 
 
 def test_things_called_after_masks_are_images(tmp_path):
@@ -1377,24 +1164,6 @@ def test_a_folder_called_as_the_home_is_one_where_it_is_named_so(tmp_path, monke
     assert (tmp_path / "~" / "s.yaml").is_file()
     again = gan_bench("try", "./~/pics", "--look", "--out", "./~/s.yaml")
     assert "is used as it is" in again.stdout, again.stdout + again.stderr
-
-
-@pytest.mark.parametrize(
-    ("name", "data", "message"),
-    [
-        ("a.zip", b"\x1f\x8b\x08", "is an archive of another kind than zip; unpack it and name its folder"),
-        ("a.zip", b"version https://git-lfs.github.com/spec/v1", "is a pointer of Git LFS and no image; get the file"),
-        ("a", b"Rar!\x1a\x07", "is an archive of another kind than zip"),
-        ("a.zip", b"", "is empty; get it again"),
-        ("a.csv", b"1,2", "is neither a folder nor a zip file; name one of images"),
-        ("a.h5", b"\x89HDF\r\n", "is a file of HDF5 and no image"),
-        ("a", b"\x89PNG\r\n\x1a\n", "is one image; name the folder that it lies in"),
-    ],
-)
-def test_a_file_that_is_no_archive_is_called_what_it_is(tmp_path, name, data, message):
-    (tmp_path / name).write_bytes(data)
-    with pytest.raises(DataError, match=f"{name} {message}"):
-        inspect_images(tmp_path / name)
 
 
 def test_an_encrypted_archive_is_not_skipped_image_by_image(tmp_path):
