@@ -6,10 +6,9 @@ import re
 import sys
 import textwrap
 import webbrowser
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.config.recipes import RECIPES
@@ -18,10 +17,10 @@ from gan_bench.config.trial import RESERVED_NAMES
 from gan_bench.config.yaml_document import scalar
 from gan_bench.core.atomic import write_new
 from gan_bench.core.errors import UserError, writing
-from gan_bench.core.text import as_typed, at_home, is_utf8, plural, printable, some_of
+from gan_bench.core.text import as_typed, at_home, is_utf8, plural, printable
 from gan_bench.data.datasets import DATASETS
-from gan_bench.data.image_folders import darkness, named_by_no_suite
-from gan_bench.data.own_images import LEAST_DISTINCT, Inspection, inspect_images, prepare_folder
+from gan_bench.data.image_folders import UNDECODED, Prepared, digests_of_pixels
+from gan_bench.data.own_images import count_coloured, count_near, prepare_folder, sizes_of
 from gan_bench.data.splits import Split
 from gan_bench.models.architectures import ARCHITECTURES
 from gan_bench.terminal.console import PlainConsole
@@ -35,8 +34,6 @@ QUICK_IMAGES = {"cats-dcgan": 2_560, "mnist-dcgan": 26_000}
 FEW = 1_000
 """Training images below which a caution is said: FID against fewer is mostly the bias of their number."""
 _CALLED: Mapping[Split, str] = {"train": "training", "test": "held out"}
-SHOWN = 12
-"""Most classes, and most files that cannot be used, that are named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,22 +87,12 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
     name = name_for(source if out is None else out)
     file = out or Path(f"{name}.yaml")
     there = _folder_of(file, source) if file.exists() else None
-    most = max(_networks(recipe)[1] for recipe in QUICK_IMAGES)
-    found = inspect_images(source, *((there.transform.size, there.transform.range) if there else (most,)))
-    for line in report(found):
-        console.say(line)
-    proposal = propose(found, source, name)
     if there:
-        for line in _prepare(there):
-            console.say(line)
+        _look(there, console)
         console.say(f"{file} is there and is used as it is; --out names another", style="yellow")
-        now, then = _form(proposal), _form(there.transform)
-        if now != then:
-            console.say(f"it brings the images to {then}; for these images {now} would be proposed now", style="yellow")
         return file
-    with named_by_no_suite():
-        for line in _prepare(_proposed(proposal, source)):
-            console.say(line)
+    wide = ImageFolder(name=name, path=source, transform=Transform(size=64, channels=3, unreadable="skip"))
+    proposal = propose(_look(wide, console), source, name)
     text = suite_text(proposal, source, file)
     with writing(file, "another"):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -116,25 +103,26 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
     return file
 
 
-def _form(of: Proposal | Transform) -> str:
-    return f"{of.size}x{of.size} in {'colour' if of.channels == 3 else 'grey'}"
-
-
-def _proposed(proposal: Proposal, source: Path) -> ImageFolder:
-    """Return the images as the proposed suite has them."""
-    unreadable: Literal["stop", "skip"] = "skip" if "unreadable" in proposal.reasons else "stop"
-    transform = Transform(size=proposal.size, channels=proposal.channels, unreadable=unreadable)
-    return ImageFolder(name=proposal.name, path=source, transform=transform)
-
-
-def _prepare(folder: ImageFolder) -> Iterator[str]:
-    """Prepare images as a run does, and yield what it would say of them that is not said yet.
+def _look(folder: ImageFolder, console: PlainConsole) -> dict[Split, Prepared]:
+    """Prepare images as a run does, and say what there is of them.
 
     Raises:
         DataError: No run could use them.
     """
-    for split, found in prepare_folder(folder).items():
-        yield from (f"{_CALLED[split]}: {line}" for line in found.remarks())
+    found = prepare_folder(folder)
+    for split, prepared in found.items():
+        for line in prepared.contents():
+            console.say(f"{_CALLED[split]}: {line}")
+    copies = sum(len(each.images) - len(set(digests_of_pixels(each.images))) for each in found.values())
+    if copies:
+        console.say(f"copies: {copies:,} have the very pixels of another, which count twice in training and in scores")
+    if "test" not in found:
+        console.say("held out: none, so that scores of real images are those of one half against the other")
+    elif near := count_near(found["test"].images, found["train"].images):
+        console.say(f"held out and trained on: {near:,} held-out images look like training images")
+    if (count := len(found["train"].images)) < FEW:
+        console.say(f"few: GANs learn from thousands of images; of {count:,} expect copies, and scores that say little")
+    return found
 
 
 def _folder_of(file: Path, source: Path) -> ImageFolder:
@@ -151,88 +139,14 @@ def _folder_of(file: Path, source: Path) -> ImageFolder:
     raise UserError(f"{file} is there and is a suite {of}, not of {source}; name another with --out")
 
 
-def report(found: Inspection) -> Iterator[str]:
-    """Yield what was found, a line each."""
-    for split, classes in found.classes.items():
-        named = [f"{printable(name)} {count:,}" for name, count in sorted(classes.items())]
-        folders = f" in {plural(len(named), 'folder')}: {some_of(named, SHOWN)}" if len(named) > 1 else ""
-        yield f"{_CALLED[split]}: {plural(found.count(split), 'image')}{folders}"
-    if any(len(classes) > 1 for classes in found.classes.values()):
-        yield "folders: trained on together; the networks are not told which an image is from"
-    if "test" not in found.classes:
-        yield "held out: none, so that scores of real images are those of one half against the other"
-    if found.sides:
-        low, high = min(found.sides), max(found.sides)
-        sizes = f"all {low}" if low == high else f"{low} to {high}, median {found.median_side}"
-        kinds = ", ".join(f"{count:,} {kind.removeprefix('.')}" for kind, count in sorted(found.kinds.items()))
-        yield f"shorter side in pixels: {sizes}; {found.square:,} of {found.usable:,} are square; files: {kinds}"
-        yield f"colour: {found.coloured:,} of {found.usable:,} have some"
-    if found.transparent:
-        yield f"transparent: {found.transparent:,} of {found.usable:,} have some pixels, which are laid over white"
-    yield from _doubts(found)
-
-
-def _doubts(found: Inspection) -> Iterator[str]:
-    """Yield what speaks against training on the images as they are."""
-    if found.elongated:
-        yield (
-            f"long: {found.elongated:,} are more than twice as long as wide or as wide as long, and only their middle "
-            "squares are kept"
-        )
-    for reason, count in found.left_out.items():
-        yield f"left out: {reason}: {count:,}"
-    if dark := darkness(found.brightest):
-        yield dark
-    if found.copies:
-        have = "has" if found.copies == 1 else "have"
-        yield f"copies: {found.copies:,} {have} the very pixels of another, which count twice in training and in scores"
-    if found.shared:
-        pairs = ", ".join(f"{printable(a)} is {printable(b)}" for a, b in found.shared[:3])
-        of = found.count("test")
-        yield (
-            f"held out and trained on: {len(found.shared):,} of {of:,} held-out images are, or look like, training "
-            f"images ({pairs}{', …' if len(found.shared) > 3 else ''}); scores against them say little about new images"
-        )
-    if 0 < found.count("train") < FEW:
-        yield (
-            f"few: GANs learn from thousands of images; of {found.count('train'):,} expect copies, and scores that say "
-            "little"
-        )
-    if "test" in found.classes and not found.compared:
-        yield "of the splits, the first 5,000 images each were compared"
-    yield from _unusable(found)
-
-
-def _unusable(found: Inspection) -> Iterator[str]:
-    """Yield which files cannot be used, and why."""
-    if found.unreadable:
-        yield f"cannot be used: {plural(len(found.unreadable), 'file')}"
-        for why in list(found.unreadable.values())[:SHOWN]:
-            yield f"  {printable(why)}"
-        if len(found.unreadable) > SHOWN:
-            yield f"  and {len(found.unreadable) - SHOWN} more"
-
-
-def propose(found: Inspection, source: Path, name: str) -> Proposal:
-    """Choose networks, size and lengths for images.
-
-    Args:
-        found: What they are.
-        source: Named in errors.
-        name: What suite and dataset are called.
-
-    Raises:
-        UserError: No image can be used.
-    """
-    if not found.count("train"):
-        raise UserError(f"no training image of {source} can be used; what is wrong with them is said above")
-    if (distinct := found.distinct["train"]) < LEAST_DISTINCT:
-        raise UserError(f"{source} has {plural(distinct, 'different image')}; training needs at least {LEAST_DISTINCT}")
-    is_colour = 20 * found.coloured > found.usable
+def propose(found: Mapping[Split, Prepared], source: Path, name: str) -> Proposal:
+    """Choose networks, size and lengths for images that were prepared in colour."""
+    train, sizes = found["train"], sizes_of(source)
+    coloured, count, median = count_coloured(train.images), len(train.images), sizes[len(sizes) // 2]
+    is_colour = 20 * coloured > count
     recipe = RECIPES["cats-dcgan" if is_colour else "mnist-dcgan"]
     values = recipe.values()
     channels, size, _ = _networks(recipe.name)
-    count, median = found.count("train"), found.median_side
     batch = int(values["batch_size"])
     while batch > 4 and count < LEAST_STEPS * batch:
         batch //= 2
@@ -248,19 +162,19 @@ def propose(found: Inspection, source: Path, name: str) -> Proposal:
     if median == size:
         turned = "the median of yours"
     else:
-        turned = f"yours are {'enlarged' if median < size else 'scaled down'} from {median} pixels (median)"
+        turned = f"yours have {sizes[0]} to {sizes[-1]} pixels at their shorter side, median {median}"
     shows = "which show that all works and not what it can do" if quick_steps < epochs * per_epoch else "for one seed"
     reasons = {
         "recipe": f"{recipe.name}, the articles' DCGAN for {kind} images at {size}x{size}",
         "size": f"{size}, which these networks make; {turned}",
-        "channels": f"{channels}, as {found.coloured:,} of {found.usable:,} have colour",
+        "channels": f"{channels}, as {coloured:,} of {count:,} have colour",
         "batch_size": f"{batch}{why}",
         "epochs": f"{epochs}, about {epochs * per_epoch:,} steps; the quick profile takes {quick_steps:,}, {shows}",
         "betas": "(0.5, 0.999), which won with a DCGAN on MNIST",
         "sweep": "the articles' two learning rates: a question to begin with",
     }
-    if found.unreadable:
-        reasons["unreadable"] = f"skip, as {plural(len(found.unreadable), 'file')} cannot be used"
+    if bad := train.left_out.get(UNDECODED, 0):
+        reasons["unreadable"] = f"skip, as {plural(bad, 'image')} cannot be decoded"
     return Proposal(
         name=name,
         recipe=recipe.name,

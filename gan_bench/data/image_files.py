@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from gan_bench.config.image_folder import Transform
 from gan_bench.core.errors import DataError, brief
 from gan_bench.core.text import printable
-from gan_bench.data.eight_bit import PNG_BITS, as_meant, eight_bit, tag_number, with_alpha
+from gan_bench.data.eight_bit import PNG_BITS, as_meant, eight_bit, tag_number
 from gan_bench.data.file_kinds import PNG, breaks_off, check_tags, formats, without_notes
 from gan_bench.pillow_settings import pillow_silenced
 
@@ -184,15 +184,6 @@ def more_frames(data: bytes) -> int:
             return max(1, frames - thumbnails) - 1
     except Exception:  # damaged behind the first frame
         return 0
-
-
-def is_transparent(data: bytes, name: str) -> bool:
-    """True if pixels of an image that can be decoded are transparent, at least in part: they are laid over white."""
-    if data.startswith(b"\xff\xd8"):  # a JPEG has no such pixels, and most images are some
-        return False
-    with _opened(data, name) as image:
-        over = with_alpha(image, image.info.get("transparency"))
-    return over is not None and int(np.asarray(over)[..., 3].min()) < 255
 
 
 def _pixels(image: Image.Image, name: str, size: int | None) -> int:

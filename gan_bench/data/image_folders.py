@@ -302,10 +302,12 @@ def _prepare(
     kept: list[str] = []
     digests: list[str] = []
     frames = brightest = white = unread = 0
+    first = ""
     for name, array, digest, more in _decoded(source, opened, names, transform):
         frames += more
         if isinstance(array, DataError):
             unread += isinstance(array, ReadError)
+            first = first or str(array)
         else:
             images[len(kept)] = array
             brightest = max(brightest, int(array.max()))
@@ -313,7 +315,7 @@ def _prepare(
             kept.append(name)
             digests.append(digest.hex()[:16])
     if not kept:
-        raise DataError(f"none of the {len(names)} images of {source} can be decoded; get it again")
+        raise DataError(f"none of the {len(names)} images of {source} can be decoded, the first as {first}")
     if len(kept) < len(names):
         images = np.array(images[: len(kept)])  # a copy: the file that is mapped is rewritten
     elif isinstance(images, np.memmap):

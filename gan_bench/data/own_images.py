@@ -1,37 +1,25 @@
-"""A user's own folder or zip file of images: made a dataset, and inspected before anything is proposed for it."""
+"""A user's own folder or zip file of images: made a dataset, and looked at before anything is proposed for it."""
 
 from __future__ import annotations
 
-import hashlib
+import io
 import os
-import statistics
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from gan_bench.config.image_folder import ImageFolder
 from gan_bench.core.errors import DataError, UserError
-from gan_bench.core.preparing import report_progress
 from gan_bench.core.text import plural, printable
 from gan_bench.data.datasets import DATASETS, Dataset
-from gan_bench.data.image_files import decode, is_transparent, more_frames
-from gan_bench.data.image_folders import (
-    FRAMES,
-    NESTED,
-    Prepared,
-    count_shared,
-    darkness,
-    digests_of_pixels,
-    prepare_images,
-    without_copies,
-)
-from gan_bench.data.image_source import ImageSource, open_source
+from gan_bench.data.file_kinds import formats
+from gan_bench.data.image_folders import Prepared, count_shared, digests_of_pixels, prepare_images
+from gan_bench.data.image_source import open_source
 from gan_bench.data.readers import from_images
 from gan_bench.data.splits import Layout, Split, layout_of
 
@@ -125,17 +113,11 @@ def prepare_folder(folder: ImageFolder) -> dict[Split, Prepared]:
 
 def _check_distinct(prepared: Prepared, split: str, folder: ImageFolder) -> None:
     """Refuse a split in which an image has no third neighbour, which precision and recall ask for."""
-    seen: set[bytes] = set()
-    for digest in digests_of_pixels(prepared.images):
-        seen.add(digest)
-        if len(seen) == LEAST_DISTINCT:
-            return
-    count = plural(len(seen), f"distinct {split} image")
-    why = darkness(prepared.brightest)
-    if not why and prepared.white == len(prepared.images):
-        why = "all are white; what is transparent is laid over white"
-    remedy = f": {why}" if why else f"; scores need {LEAST_DISTINCT}, so add more"
-    raise DataError(f"{folder.name} has only {count} in {folder.path}{remedy}")
+    if (found := len(set(digests_of_pixels(prepared.images)))) < LEAST_DISTINCT:
+        raise DataError(
+            f"{folder.name} has only {plural(found, f'distinct {split} image')} in {folder.path}; scores need "
+            f"{LEAST_DISTINCT}, so add more"
+        )
 
 
 SIDE = 8
@@ -145,182 +127,38 @@ NEAR = 6.0
 OF_CONTRAST = 0.2
 """The same as a share of the image's own standard deviation, so that dark and flat images are not all alike."""
 ALONE, OTHERS = 0.5, 5
-"""A copy is nearer than half the distance of the fifth nearest: many handwritten ones are as near as the first.
-
-Of 500 cats, copies at half the size and JPEG quality 50 were found in 99 %, at quality 30 in 99.6 %, larger ones in
-all; of CIFAR-10 40 %, 86 % and all. Of 1,000 images of either none was called a copy of another; of handwritten ones
-1.5 %.
-"""
+"""A copy is nearer than half the distance of the fifth nearest: many handwritten ones are as near as the first."""
 COMPARED = 5_000
 """Most images of a split that are compared with the other."""
 COLOURED = 12
 """Difference of two channels, of 255, from which a pixel has colour: JPEG gives grey images up to about 8."""
-_CHUNK = 256
 
 
-@dataclass(frozen=True, kw_only=True)
-class Inspection:
-    """What was found in a folder or zip file of images.
-
-    Attributes:
-        classes: Images that can be used, by split, then by the folder that they lie in.
-        left_out: How many files are in no split or no images, by reason.
-        unreadable: Images that cannot be used, by name, with the reason.
-        kinds: Usable images by the ending of their names.
-        sides: Shorter sides of usable images in pixels, with how many have each.
-        square: How many are square.
-        elongated: How many are more than twice as long as wide, or as wide as long.
-        coloured: How many have colour.
-        distinct: How many different images, by their pixels, each split has.
-        shared: Held-out images that are also among the training images, or nearly so: their name, and the other's.
-        compared: Whether all held-out images were compared with all training images.
-        brightest: The greatest value of all images.
-        transparent: How many have pixels that are transparent.
-    """
-
-    classes: Mapping[Split, Mapping[str, int]]
-    left_out: Mapping[str, int]
-    unreadable: Mapping[str, str]
-    kinds: Mapping[str, int]
-    sides: Mapping[int, int]
-    square: int
-    elongated: int
-    coloured: int
-    distinct: Mapping[Split, int]
-    shared: tuple[tuple[str, str], ...]
-    compared: bool
-    brightest: int
-    transparent: int
-
-    @property
-    def usable(self) -> int:
-        """How many images can be used."""
-        return sum(map(self.count, self.classes))
-
-    def count(self, split: Split) -> int:
-        """Return how many images of a split can be used."""
-        return sum(self.classes.get(split, {}).values())
-
-    @property
-    def copies(self) -> int:
-        """How many have the pixels of an earlier one of their split."""
-        return self.usable - sum(self.distinct.values())
-
-    @property
-    def median_side(self) -> int:
-        """The median of the shorter sides."""
-        return statistics.median_high(Counter(self.sides).elements())
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """One image as it was looked at."""
-
-    name: str
-    why: str = ""
-    more_frames: int = 0
-    brightest: int = 0
-    size: tuple[int, int] = (0, 0)
-    coloured: bool = False
-    transparent: bool = False
-    pixels: bytes = b""
-    small: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
-
-
-def inspect_images(source: Path, size: int | None = None, limits: tuple[float, float] | None = None) -> Inspection:
-    """Look at every image of a folder or zip file; nothing is written.
-
-    Args:
-        source: The folder or zip file.
-        size: What shorter sides will be scaled to; images that are too long then cannot be used.
-        limits: Values of greys that become black and white, in place of what files declare, as ``decode`` takes them.
-
-    Raises:
-        DataError: It is neither, holds no images, or it cannot be told whether its folders are splits or classes.
-    """
+def sizes_of(source: Path) -> list[int]:
+    """Return the shorter sides of a folder's or zip file's images in pixels, as their headers say."""
+    found = []
     with open_source(source) as opened:
-        opened.require_images(source)
-        layout = layout_of(opened.names, str(source))
-        top = Path(os.path.realpath(source))
-        single = {split: without_copies(top, opened, layout.names(opened.names, split)) for split in layout.folders}
-        seen = {split: list(_seen(opened, names, split, size, limits)) for split, (names, _) in single.items()}
-    usable = {split: [each for each in found if not each.why] for split, found in seen.items()}
-    images = [each for found in usable.values() for each in found]
-    classes = {split: Counter(layout.class_of(each.name) for each in found) for split, found in usable.items()}
-    more = {FRAMES: sum(each.more_frames for each in images), NESTED: sum(copies for _, copies in single.values())}
-    whole = all(len(found) <= COMPARED for found in usable.values())
-    return Inspection(
-        classes={
-            split: {name or source.name or top.name: n for name, n in found.items()} for split, found in classes.items()
-        },
-        left_out={**opened.left_out, **layout.left_out, **{reason: count for reason, count in more.items() if count}},
-        unreadable={each.name: each.why for found in seen.values() for each in found if each.why},
-        kinds=Counter(os.path.splitext(each.name)[1].lower() for each in images),  # noqa: PTH122 - a name in a zip
-        sides=Counter(min(each.size) for each in images),
-        square=sum(each.size[0] == each.size[1] for each in images),
-        elongated=sum(max(each.size) > 2 * min(each.size) for each in images),
-        coloured=sum(each.coloured for each in images),
-        distinct={split: len({each.pixels for each in found}) for split, found in usable.items()},
-        shared=tuple(shared_images(usable.get("test", [])[:COMPARED], usable.get("train", [])[:COMPARED])),
-        compared=whole,
-        brightest=max((each.brightest for each in images), default=255),
-        transparent=sum(each.transparent for each in images),
-    )
+        for name in opened.names:
+            with suppress(Exception), Image.open(io.BytesIO(opened.read(name)), formats=formats()) as image:
+                found.append(min(image.size))
+    return sorted(found)
 
 
-def _seen(
-    opened: ImageSource, names: list[str], split: Split, size: int | None, limits: tuple[float, float] | None
-) -> Iterator[_Seen]:
-    """Yield every image as it was looked at, in the order of the names."""
-
-    def look(name: str) -> _Seen:
-        try:
-            data = opened.read(name)
-            image = decode(data, name, 3, limits, size)
-        except DataError as error:
-            return _Seen(name, why=str(error))
-        small = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
-        digest = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).digest()
-        return _Seen(
-            name=name,
-            more_frames=more_frames(data),
-            brightest=int(np.asarray(image).max()),
-            size=image.size,
-            coloured=_has_colour(image),
-            transparent=is_transparent(data, name),
-            pixels=digest,
-            small=small.reshape(-1),
-        )
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(names), _CHUNK):  # few at a time: they are large
-            report_progress(f"looking at the {split} images", start / len(names))
-            yield from pool.map(look, names[start : start + _CHUNK])
+def count_coloured(images: NDArray[np.uint8]) -> int:
+    """Count the images (N, 3, H, W) of which one pixel in a hundred has colour."""
+    return sum(float((np.ptp(image.astype(np.int16), axis=0) > COLOURED).mean()) > 0.01 for image in images)
 
 
-def _has_colour(image: Image.Image) -> bool:
-    """True if one pixel in a hundred has colour, of at most 64x64."""
-    small = image.copy()
-    small.thumbnail((64, 64))
-    values = np.asarray(small, dtype=np.int16)
-    return float(((values.max(-1) - values.min(-1)) > COLOURED).mean()) > 0.01
+def count_near(held_out: NDArray[np.uint8], training: NDArray[np.uint8]) -> int:
+    """Count the held-out images (N, 3, 64, 64) that are the same picture as a training image, or nearly."""
+    small, reference = (_scaled(each[:COMPARED]) for each in (held_out, training))
+    if len(reference) < OTHERS:
+        return 0
+    exact = torch.cdist(small, reference, compute_mode="donot_use_mm_for_euclid_dist")
+    apart = exact.topk(OTHERS, largest=False).values / small.shape[1] ** 0.5
+    limits = torch.stack([torch.full((len(small),), NEAR), OF_CONTRAST * small.std(1), ALONE * apart[:, -1]]).amin(0)
+    return int((apart[:, 0] <= limits).sum())
 
 
-def shared_images(held_out: list[_Seen], training: list[_Seen]) -> Iterator[tuple[str, str]]:
-    """Yield held-out images that are the same picture as a training image, or nearly, each with the nearest one."""
-    if not held_out or not training:
-        return
-    reference = np.stack([each.small for each in training])
-    lengths = (reference**2).sum(1)
-    for start in range(0, len(held_out), _CHUNK):
-        block = held_out[start : start + _CHUNK]
-        small = np.stack([each.small for each in block])
-        squares = (small**2).sum(1)[:, None] + lengths - 2 * small @ reference.T
-        order = np.argpartition(squares, min(OTHERS, len(training)) - 1, axis=1)[:, :OTHERS]
-        for each, mine, near in zip(block, small, order, strict=True):
-            apart = np.sqrt(((mine - reference[near]) ** 2).mean(1))  # exact, where the matrix is rounded
-            first = int(apart.argmin())
-            other, distance = training[int(near[first])], float(apart[first])
-            limit = min(NEAR, OF_CONTRAST * float(mine.std()), ALONE * float(apart.max()))
-            if each.pixels == other.pixels or (len(training) >= OTHERS and distance <= limit):
-                yield each.name, other.name
+def _scaled(images: NDArray[np.uint8]) -> torch.Tensor:
+    return torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(images).float(), SIDE).flatten(1)

@@ -14,8 +14,9 @@ from support.needs import slow
 
 from gan_bench.cli.try_folder import name_for
 from gan_bench.config.cuts import PlanOptions
+from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.config.suite import make_plan
-from gan_bench.data.own_images import inspect_images, register_folder
+from gan_bench.data.own_images import count_near, prepare_folder, register_folder
 
 
 def photo(seed, side=48, *, grey=False):
@@ -76,12 +77,12 @@ def one_of_few_in_colour(top):
 
 
 FOLDERS = {
-    "photos": (photos, "cats-dcgan", 40, "held out: 12 images in 2 folders: a 7, b 5"),
-    "scans": (scans, "mnist-dcgan", 20, "cannot be used: 2 files"),
-    "tiles.zip": (tiles, "cats-dcgan", 12, "training: 12 images in 3 folders: c0 4, c1 4, c2 4"),
+    "photos": (photos, "cats-dcgan", 40, "held out: 12 images of 12 different files: a 7, b 5"),
+    "scans": (scans, "mnist-dcgan", 20, "training: 2 left out: images that cannot be decoded"),
+    "tiles.zip": (tiles, "cats-dcgan", 12, "training: 12 images of 12 different files: c0 4, c1 4, c2 4"),
     "mixed": (mixed, "cats-dcgan", 30, "copies: 5 have the very pixels of another"),
-    "cats": (wide, "mnist-dcgan", 16, "colour: 0 of 16 have some"),
-    "mostly-grey": (one_of_few_in_colour, "mnist-dcgan", 60, "colour: 1 of 60 have some"),
+    "cats": (wide, "mnist-dcgan", 16, "1, as 0 of 16 have colour"),
+    "mostly-grey": (one_of_few_in_colour, "mnist-dcgan", 60, "1, as 1 of 60 have colour"),
 }
 
 
@@ -99,35 +100,30 @@ def test_a_folder_is_looked_at_and_a_suite_proposed_that_trains(name, tmp_path, 
     assert {trial.config.recipe for trial in plan.trials} == {recipe}
     assert len(plan.trials) == 2
     (folder,) = plan.folders
-    assert inspect_images(folder.path).count("train") == count
+    assert register_folder(folder, anew=True).counts["train"] == count
     words = ("--profile", "quick", "--epochs", "1", "--samples", "8", "--train-limit", "8", "--executor", "inline")
     ran = gan_bench("run", suite, *words, "--results", tmp_path / "r", "--no-tracking")
     assert ran.returncode == 0, ran.stderr + ran.stdout
 
 
-def test_held_out_images_that_are_trained_on_are_found_at_another_size_and_quality(tmp_path):
+def test_held_out_images_that_are_trained_on_are_counted_at_another_size_and_quality(tmp_path):
     photos(tmp_path / "photos")
-    found = inspect_images(tmp_path / "photos")
-    assert sorted(a.rpartition("/")[2] for a, _ in found.shared) == [f"{i}.jpg" for i in range(5)]
-    assert all(a.rpartition("/")[2] == b.rpartition("/")[2] for a, b in found.shared)
+    transform = Transform(size=64, channels=3)
+    found = prepare_folder(ImageFolder(name="photos", path=tmp_path / "photos", transform=transform))
+    assert count_near(found["test"].images, found["train"].images) == 5
 
 
 def test_different_images_of_one_kind_are_no_copies(real_data):
     """Handwritten ones are as near as different pictures come."""
     from gan_bench.data.datasets import DATASETS, read_split
-    from gan_bench.data.own_images import SIDE, _Seen, shared_images
 
-    def seen(split, count):
+    def ones(split, count):
         images, labels = read_split(DATASETS["mnist"], real_data.path, split)
-        ones = images[labels == 1][:count]
-        for index, one in enumerate(ones):
-            small = Image.fromarray(one[0].numpy()).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
-            yield _Seen(str(index), pixels=one.numpy().tobytes(), small=np.asarray(small, np.float32).reshape(-1))
+        return images[labels == 1][:count].expand(-1, 3, -1, -1).numpy()
 
-    training = list(seen("train", 2000))
-    assert len(list(shared_images(list(seen("test", 200)), training))) <= 6
-    again = list(shared_images(training[:50], training))
-    assert [a == b for a, b in again].count(True) == 50, "those that are there are found"
+    training = ones("train", 2000)
+    assert count_near(ones("test", 200), training) <= 6
+    assert count_near(training[:50], training) == 50, "those that are there are found"
 
 
 def test_a_first_answer_and_an_edited_suite_is_kept(tmp_path):
@@ -170,8 +166,8 @@ def results(suite, images=None):
     [
         (lambda top: None, "does not exist"),
         (lambda top: top.mkdir(), "holds no images"),
-        (lambda top: (top.mkdir(), [photo(0).save(top / f"{i}.png") for i in range(9)]), "has 1 different image"),
-        (lambda top: (top.mkdir(), (top / "a.png").write_bytes(b"x")), "no training image of"),
+        (lambda top: (top.mkdir(), [photo(0).save(top / f"{i}.png") for i in range(9)]), "1 distinct train image"),
+        (lambda top: (top.mkdir(), (top / "a.png").write_bytes(b"x")), "none of the 1 images of"),
         (results, "results of gan_bench, whose images are sample grids; name a folder of"),
         (lambda top: results(top.parent, top / "samples"), "results of gan_bench"),
     ],
@@ -238,13 +234,12 @@ def copies_held_out(top):
 
 AS_IN_A_RUN = {
     nested_copies: (
-        "training: 16 images in 2 folders: cats 8, dogs 8",
-        "folders: trained on together; the networks are not told which",
-        "left out: nested copies: 8",
+        "training: 16 images of 16 different files: cats 8, dogs 8",
+        "training: 8 left out: nested copies",
     ),
-    a_long_line: ("training: 8 images", "cannot be used: 1 file", "is too long: with its shorter side at 64"),
+    a_long_line: ("training: 8 images", "1 left out: images that cannot be decoded"),
     clear: ("training: 4 images are white all over",),
-    partly_clear: ("held out: none, so that", "transparent: 3 of 9 have some pixels, which are laid over white"),
+    partly_clear: ("held out: none, so that",),
     copies_held_out: ("held out: 7 images", "copies: 3 have the very pixels of another"),
 }
 
@@ -258,8 +253,8 @@ def test_what_is_said_of_a_folder_is_what_a_run_finds(make, tmp_path):
     assert all(line in said for line in AS_IN_A_RUN[make]), said
     (folder,) = make_plan(tmp_path / "mine.yaml", PlanOptions()).folders
     dataset = register_folder(folder, anew=True)
-    found = inspect_images(tmp_path / "mine", 64)
-    assert {split: found.count(split) for split in dataset.counts} == dataset.counts
+    for count in dataset.counts.values():
+        assert f": {count} images" in said
 
 
 @pytest.mark.parametrize(
@@ -317,7 +312,7 @@ def test_the_range_that_a_suite_names_is_that_of_a_look(kind, ending, tmp_path):
     for i in range(8):
         Image.fromarray(source.integers(0, 4096, (28, 28)).astype(kind)).save(tmp_path / "mine" / f"{i}.{ending}")
     first = gan_bench("try", tmp_path / "mine", "--look", cwd=tmp_path)
-    assert "write range: [" in " ".join(first.stdout.split()), first.stdout
+    assert "write range: [" in " ".join((first.stdout + first.stderr).split())
     suite = tmp_path / "mine.yaml"
     suite.write_text("""
 suite: mine
@@ -330,18 +325,6 @@ trials: [{recipe: mnist-dcgan, set: {dataset: mine}}]
     assert "is used as it is" in again.stdout
     assert "range" not in again.stdout
     assert "cannot be used" not in again.stdout
-
-
-def test_images_that_became_others_since_their_suite_was_proposed_are_said(tmp_path):
-    several(tmp_path / "mine", *numbered("{}.png"))
-    for file in (tmp_path / "mine").iterdir():
-        Image.open(file).convert("L").resize((28, 28)).save(file)
-    assert gan_bench("try", tmp_path / "mine", "--look", cwd=tmp_path).returncode == 0
-    several(tmp_path / "mine", *numbered("more{}.png"), seed=20)
-    done = gan_bench("try", tmp_path / "mine", "--look", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    said = "it brings the images to 28x28 in grey; for these images 64x64 in colour would be proposed now"
-    assert said in " ".join(done.stdout.split())
 
 
 def test_a_suite_of_other_images_is_not_trained(tmp_path):
