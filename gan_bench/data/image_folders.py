@@ -48,7 +48,7 @@ DARK = 32
 """Greatest value of 255 below which images are nearly black: those of 10 or 12 bits in files of 16 are."""
 NAMED = 3
 """Most images that cannot be used that are named beside the first."""
-_FORM = 13
+_FORM = 14
 _OR_RANGE = ", or write range: [0, 4095] where a suite names them"
 
 
