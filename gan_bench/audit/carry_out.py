@@ -13,11 +13,11 @@ from gan_bench.audit import again, whole
 from gan_bench.audit.needs import use_threads_of
 from gan_bench.audit.plan import AuditCheck, AuditOptions, AuditPlan, finding_of
 from gan_bench.core import __version__
-from gan_bench.core.errors import UserError, brief
+from gan_bench.core.errors import RecordError, UserError, brief
 from gan_bench.core.text import printable
 from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.records.audits import write_audit
+from gan_bench.records.audits import record_digest, write_audit
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.schema import Audit, AuditFinding
 
@@ -73,7 +73,17 @@ def _carried_out(check: AuditCheck, context: RunContext, options: AuditOptions) 
         verdict, text = _judgement_of(check, context, options)
     except Exception as error:  # of data, weights or code that is not gan_bench's own
         verdict, text = "not audited", str(error) if isinstance(error, UserError) else brief(error)
+    if _was_replaced(stored):
+        verdict, text = "not audited", "its record was replaced or removed during the audit; audit it again"
     return finding_of(check.level, stored, check.name, verdict, text, time.perf_counter() - started, check.seeds)
+
+
+def _was_replaced(stored: StoredTrial) -> bool:
+    """True if a record is no longer the one that was read: weights and samples may have been those of another."""
+    try:
+        return record_digest(stored.path) != stored.record_sha256
+    except (FileNotFoundError, RecordError):
+        return True
 
 
 def _judgement_of(check: AuditCheck, context: RunContext, options: AuditOptions) -> again.Judgement:

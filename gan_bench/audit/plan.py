@@ -26,7 +26,7 @@ from gan_bench.execution.preflight.estimate import Pace, estimate
 from gan_bench.execution.trial.context import RunContext
 from gan_bench.execution.trial.environment import describe_environment
 from gan_bench.execution.workers.job import shape_key
-from gan_bench.records.audits import LEVELS, record_digest
+from gan_bench.records.audits import LEVELS
 from gan_bench.records.folders import existing, read_plan, suite_folders
 from gan_bench.records.plan import declare_foreign_measures
 from gan_bench.records.reader import StoredTrial
@@ -380,11 +380,10 @@ def finding_of(
     seeds: tuple[int, ...] = (),
 ) -> AuditFinding:
     """Return a finding as it is written; of something that is no trial it names none."""
-    digest = record_digest(stored.path) if stored is not None and stored.record is not None else ""
     found: AuditFinding = {
         "trial": stored.trial["id"] if stored else "",
         "name": printable(name),
-        "record_sha256": digest,
+        "record_sha256": stored.record_sha256 if stored else "",
         "level": level,
         "verdict": verdict,
         "text": printable(text),

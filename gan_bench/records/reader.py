@@ -43,6 +43,7 @@ class StoredTrial:
         history: Lines of ``history.jsonl``.
         evaluations: Lines of ``evaluations.jsonl``, with the scores that were added later.
         record: ``record.json``, or None while the trial has not ended.
+        record_sha256: Digest of the very bytes that ``record`` was read from, empty without one.
         fault: What is wrong with it, or None: nothing of it is to be believed.
         added: Names of the scores that were added later, by epoch.
         added_file: ``added.json``, or None where there is none that can be believed.
@@ -56,6 +57,7 @@ class StoredTrial:
     history: list[schema.HistoryLine]
     evaluations: list[schema.EvaluationLine]
     record: schema.RecordFile | None
+    record_sha256: str = ""
     fault: RecordError | None = None
     added: Mapping[int, frozenset[str]] = field(default_factory=dict)
     added_file: schema.AddedFile | None = None
@@ -171,6 +173,7 @@ def _parsed(path: Path, texts: Mapping[str, bytes], steps: Steps) -> StoredTrial
         history=parse_lines(directory.history, texts.get(HISTORY, b""), schema.HISTORY, skipped),
         evaluations=parse_lines(directory.evaluations, texts.get(EVALUATIONS, b""), schema.EVALUATIONS),
         record=_parse_known(directory.record, texts, schema.RECORD),
+        record_sha256=hashlib.sha256(texts[RECORD]).hexdigest() if RECORD in texts else "",
     )
     if ADDED not in texts:
         return stored

@@ -28,7 +28,7 @@ from support.trials import digits_trial
 from gan_bench.audit.needs import missing_part
 from gan_bench.cli.app import main
 from gan_bench.execution.preflight.estimate import Pace
-from gan_bench.records.audits import read_audits
+from gan_bench.records.audits import read_audits, record_digest
 from gan_bench.records.layout import AUDIT, RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.publish import publish
@@ -426,6 +426,32 @@ def test_a_changed_file_is_found_for_nothing(results):
 
 
 # --------------------------------------------------------------------------------------- what can go wrong
+
+
+@pytest.mark.parametrize(
+    "replace", [lambda record: edit(record.record, reason="again"), lambda record: shutil.rmtree(record.path)]
+)
+def test_a_record_that_is_replaced_during_an_audit_is_not_audited_and_the_others_are(results, monkeypatch, replace):
+    """The verdict stood under the digest of the new record, and a record that was removed ended the audit."""
+    changed = list[Path]()
+
+    def begun(stored, _):
+        if not changed:
+            changed.append(stored.path)
+            replace(RecordDirectory(stored.path))
+        return "holds", "as it is"
+
+    monkeypatch.setattr("gan_bench.audit.again.begun", begun)
+    monkeypatch.setattr("gan_bench.audit.plan._measured", lambda *_: Pace(1, step=0.03, image=0.001))
+    before = {read_trial(each.path).trial["id"]: record_digest(each.path) for each in records(results)}
+    with pytest.raises(SystemExit) as end:
+        main(["audit", str(results), "--device", "cpu", "--nonce", "test", "--levels", "begun"])
+    assert end.value.code == 0
+    (audited,) = read_audits(results / "small")
+    assert {each["trial"]: each["record_sha256"] for each in audited["findings"]} == before
+    verdicts = {each["trial"]: each["verdict"] for each in audited["findings"]}
+    assert verdicts.pop(changed[0].name[-8:]) == "not audited"
+    assert list(verdicts.values()) == ["holds", "holds"]
 
 
 def test_each_suite_is_audited_with_its_own_parts_and_code_that_is_other_contradicts_nothing(tmp_path):
