@@ -266,7 +266,7 @@ def _machine(device: torch.device) -> AuditMachine:
 
 def _rank(nonce: str, *what: str) -> str:
     """Return what trials are sorted by: nobody can choose a place in it who does not know the nonce."""
-    return hashlib.sha256("\0".join([nonce, *what]).encode()).hexdigest()
+    return hashlib.sha256("\0".join([nonce, *what]).encode(errors="surrogateescape")).hexdigest()
 
 
 def _laid_out(

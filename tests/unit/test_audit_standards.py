@@ -17,7 +17,7 @@ from support.studies import with_lr, write
 from support.trials import digits_trial
 
 from gan_bench.audit import again, standards, whole
-from gan_bench.audit.plan import AuditCheck, _bought
+from gan_bench.audit.plan import AuditCheck, _bought, _rank
 from gan_bench.core.errors import RecordError, UserError
 from gan_bench.records.audits import current_findings, read_audits, record_digest, write_audit
 from gan_bench.records.layout import AUDIT, RecordDirectory
@@ -197,6 +197,10 @@ class TestFurtherSeeds:
         half = stats.t.ppf(0.995, 4) * np.log(self.VALUES).std(ddof=1) * math.sqrt(2)
         assert found.high == pytest.approx(20 * math.exp(half))
         assert found.low == pytest.approx(20 / math.exp(half))
+
+
+def test_a_nonce_chooses_the_same_where_the_system_does_not_read_it_as_utf8():
+    assert _rank("\udcc3\udca4", "trial") == _rank("ä", "trial")
 
 
 class TestBudget:
