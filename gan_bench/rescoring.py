@@ -45,6 +45,7 @@ class Added:
         trial: Its name.
         scores: How many scores.
         epochs: At which epochs.
+        other: Evaluated epochs that lack something and may have been scored with other held-out images.
         without: Evaluated epochs that lack something and have no weights.
         kept: Whether the trial kept weights of them, which are not here.
         fault: Why nothing was added, as a sentence without its end, or nothing.
@@ -53,6 +54,7 @@ class Added:
     trial: str
     scores: int = 0
     epochs: tuple[int, ...] = ()
+    other: tuple[int, ...] = ()
     without: tuple[int, ...] = ()
     kept: bool = False
     fault: str = ""
@@ -184,6 +186,8 @@ def _fill(stored: StoredTrial, names: Sequence[str], context: RunContext, *, all
     if why := _given_nowhere(names, asked.evaluation.extractors):
         return Added(trial=name, fault=why)
     lacking = [line for line in stored.evaluations if _lacks(line, names, asked, context)]
+    other = tuple(line["epoch"] for line in lacking if stored.may_have_other_images(line["epoch"]))
+    lacking = [line for line in lacking if line["epoch"] not in other]
     found: dict[int, list[Score]] = {}
     without = []
     for line in lacking:
@@ -216,6 +220,7 @@ def _fill(stored: StoredTrial, names: Sequence[str], context: RunContext, *, all
         trial=name,
         scores=sum(map(len, found.values())),
         epochs=tuple(found),
+        other=other,
         without=tuple(without),
         kept=any(path.startswith(f"{KEPT}/") for path in (stored.record or schema.NO_RECORD).get("files") or {}),
     )

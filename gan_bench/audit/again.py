@@ -49,6 +49,7 @@ HALF_A_UNIT = 6e-8
 GRID_LEVELS = 2.0
 """Mean difference of the sample grid's pixels, in 256 levels, that rounding may make."""
 
+OTHER_IMAGES = "its held-out images changed when it was resumed, and the record does not say at which epoch"
 GROWS = "it diverged, and its values grow without bound here and in the record, where rounding leads anywhere"
 
 Judgement = tuple[AuditVerdict, str]
@@ -223,6 +224,8 @@ def _images_judged(
         what: What was scored, for the sentence.
         draws: Evaluations of the record; where it has other noise, ``DRAWS`` are made.
     """
+    if stored.may_have_other_images(line["epoch"]):
+        return [("not audited", f"{what}: {OTHER_IMAGES}")]
     config, noise = config_of(stored), standards.noise_between(stored.environment, context.device.type)
     draws = standards.DRAWS if noise == "other" else draws
     scores = context.evaluator(config).evaluate(network, config, draws, average=average)

@@ -16,6 +16,7 @@ from gan_bench.audit import standards
 from gan_bench.audit.again import (
     GRID_LEVELS,
     MOST_STEPS,
+    OTHER_IMAGES,
     Judgement,
     all_of,
     config_of,
@@ -178,6 +179,9 @@ def _ends_judged(recorded: StoredTrial, again: StoredTrial) -> list[Judgement]:
     """Compare scores and weights of trainings that are the same to the bit."""
     there, said = {line["epoch"]: line for line in again.evaluations}, list[Judgement]()
     for line in recorded.evaluations:
+        if recorded.may_have_other_images(line["epoch"]):
+            said.append(("not audited", f"epoch {line['epoch']}: {OTHER_IMAGES}"))
+            continue
         scores = there[line["epoch"]]["scores"] if line["epoch"] in there else []
         said.append(scores_judged(line, scores, "same", f"epoch {line['epoch']}", exact=True))
         grids = [RecordDirectory(each.path).sample(line["epoch"]) for each in (recorded, again)]
@@ -197,7 +201,7 @@ def _ends_judged(recorded: StoredTrial, again: StoredTrial) -> list[Judgement]:
 def _ends_expected(recorded: StoredTrial, again: StoredTrial, published: Published) -> Iterator[Judgement]:
     """Hold the primary scores of a training that rounds otherwise against the spread of the setting's seeds."""
     before, now = primary_scores(recorded), primary_scores(again)
-    looks = [epoch for epoch in before if epoch in now and epoch]
+    looks = [epoch for epoch in before if epoch in now and epoch and not recorded.may_have_other_images(epoch)]
     if not looks or looks[-1] != config_of(recorded).epochs:
         yield "not audited", "it has no final score here or there"
         return

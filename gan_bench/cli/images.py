@@ -93,6 +93,9 @@ def _say_added(made: Iterable[Added], results: str) -> int:
         elif each.scores:
             epochs = ", ".join(map(str, each.epochs))
             out.say(f"{each.trial}: {plural(each.scores, 'score')} added, of epochs {epochs}")
+        if each.other:
+            why = "the held-out images changed when it was resumed, and its record does not say at which epoch"
+            out.say(f"{each.trial}: nothing added to epochs {', '.join(map(str, each.other))}; {why}", style="yellow")
         if each.without:
             why = "evaluate: {keep: weights} in a suite keeps them"
             why = "they were kept, and are not in this folder" if each.kept else why

@@ -81,6 +81,11 @@ class StoredTrial:
         found = [part["held_out_sha256"] for part in parts if "held_out_sha256" in part]
         return str(found[-1] or "") if found else None
 
+    def may_have_other_images(self, epoch: int) -> bool:
+        """True if an evaluation may be of other held-out images than the last: a resumed trial says not since when."""
+        changed = any("held_out_sha256" in part for part in self.environment.get("changes", ()))
+        return changed and epoch != self.trial["config"]["epochs"]
+
     def steps_in_epochs(self) -> list[tuple[float, schema.StepLine]]:
         """Return the lines of single steps, each with its place in epochs; nothing before an epoch has ended."""
         first = next(iter(self.epochs), None)

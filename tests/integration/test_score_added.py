@@ -212,6 +212,18 @@ def test_what_has_no_weights_any_more_is_said(results):
     assert "no weights of epochs 0, 1; evaluate: {keep: weights} in a suite keeps them" in said
 
 
+def test_of_held_out_images_that_changed_while_it_was_trained_only_the_last_epoch_is_scored(results):
+    """All epochs were scored with the images that the last one had."""
+    without(results, "density")
+    for directory in map(RecordDirectory, records(results)):
+        now = json.loads(directory.environment.read_text())["held_out_sha256"]
+        edit(directory.environment, held_out_sha256="0" * 64, changes=[{"held_out_sha256": now}])
+        reseal(directory)
+    said = " ".join(gan_bench("score", results, "--add", "density", "--device", "cpu").stdout.split())
+    assert "2 scores added, of epochs 3" in said
+    assert "nothing added to epochs 0, 1; the held-out images changed when it was resumed" in said
+
+
 def test_weights_that_are_not_what_was_saved_are_refused(results):
     without(results, "density")
     first, second = records(results)

@@ -323,6 +323,19 @@ class TestRepeated:
         assert verdict == "contradicted"
         assert "is 40 here and 35 in the record" in text
 
+    def test_only_the_last_epoch_is_known_to_be_of_the_last_held_out_images(self, pair):
+        """An honest trial that was resumed after they had changed was contradicted."""
+        lines = [json.loads(each) for each in pair[0].evaluations.read_text().splitlines()]
+        lines[1]["scores"][0]["value"] = 45.0
+        pair[0].evaluations.write_text("".join(json.dumps(each) + "\n" for each in lines))
+        change(pair[0].environment, lambda content: content.update(changes=[{"held_out_sha256": "b" * 64}]))
+        reseal(pair[0])
+        verdict, text = self.judge(pair)
+        assert verdict == "not audited"
+        assert f"epoch 1: {again.OTHER_IMAGES}" in text
+        self.alter(pair[0], 0, d_real=0.5000001)
+        assert self.judge(pair)[0] == "not audited"
+
     def test_so_must_those_on_the_way(self, pair):
         self.alter(pair[0], 0, d_real=0.5000001)
         text = [json.loads(each) for each in pair[0].evaluations.read_text().splitlines()]
