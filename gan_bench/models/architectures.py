@@ -82,7 +82,7 @@ def fault_of_state(network: nn.Module, make: Callable[[], nn.Module], inputs: Te
     A trial that is resumed, and a generator that is read from its file, are such networks.
 
     Args:
-        network: Takes some steps in training mode, and ends in eval mode.
+        network: Works some more times, in training and in eval mode.
         make: Makes the other one.
         inputs: What it takes, of any values.
 
@@ -97,17 +97,17 @@ def fault_of_state(network: nn.Module, make: Callable[[], nn.Module], inputs: Te
         return f"keeps what is no tensor ({lacking[0]}); register it as a buffer"
     given = torch.randn(inputs.shape, generator=torch.Generator().manual_seed(0))
 
-    def made_by(each: nn.Module) -> Tensor:
+    def made_by(each: nn.Module) -> list[Tensor]:
         torch.manual_seed(0)  # it may draw
-        made: Tensor = each.eval()(given.clone())
-        return made.detach()
+        return [each.eval()(given.clone()).detach(), each.train()(given.clone()).detach()]
 
     with torch_settings_kept():
         for _ in range(2):
             network.train()(given.clone())
         again = make()
         again.load_state_dict(network.state_dict())
-        if torch.allclose(made_by(network), made_by(again), rtol=0, atol=0, equal_nan=True):
+        both = zip(made_by(network), made_by(again), strict=True)
+        if all(torch.allclose(a, b, rtol=0, atol=0, equal_nan=True) for a, b in both):
             return ""
     return (
         "keeps something that is not in its state_dict, so a resumed trial would go on with another one; keep what "

@@ -92,7 +92,9 @@ class Loss:
         def values(outputs: Tensor) -> Tensor:
             torch.manual_seed(0)  # it may draw
             real, fake = outputs
-            return torch.stack([self.discriminator(real, fake), self.of_generator(fake, lambda: real)]).detach()
+            of_d = self.discriminator(real, fake)
+            smooth = of_d if self.smoothed is None else self.smoothed(real, fake, 0.9)
+            return torch.stack([of_d, smooth, self.of_generator(fake, lambda: real)]).detach()
 
         with torch_settings_kept():
             before, _, after = map(values, (first, other, first))

@@ -192,6 +192,21 @@ class Counting(Flat):
         return super().forward(inputs) * (1 + 0.01 * self.steps)
 
 
+class CountingInTraining(Flat):
+    steps = 0
+
+    def forward(self, inputs):
+        self.steps += self.training
+        return super().forward(inputs) * (1 + 0.01 * self.steps * self.training)
+
+
+class FailingInEval(Flat):
+    def forward(self, inputs):
+        if not self.training:
+            raise ValueError("no eval")
+        return super().forward(inputs)
+
+
 class Averaging(Flat):
     """Keeps a mean in a buffer, with which its state is or is not saved."""
 
@@ -221,6 +236,8 @@ class Extra(Flat):
     ("generator", "said"),
     [
         (lambda z: Counting(z, (1, 28, 28)), "G keeps something that is not in its state_dict"),
+        (lambda z: CountingInTraining(z, (1, 28, 28)), "G keeps something that is not in its state_dict"),
+        (lambda z: FailingInEval(z, (1, 28, 28)), "G does not work again, in eval mode.*ValueError: no eval"),
         (lambda z: Averaging(z, (1, 28, 28), persistent=False), "G keeps something that is not in its state_dict"),
         (
             lambda z: Extra(z, (1, 28, 28), {"k": 1}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -201,7 +202,9 @@ def _try_networks(config: TrialConfig) -> None:
             ("G", generator, make_generator, noise),
             ("D", discriminator, architecture.discriminator, images),
         ):
-            if fault := fault_of_state(network, make, inputs):
+            with _blaming(name, f"{what} does not work again, in eval mode, or with its state loaded"):
+                fault = fault_of_state(network, make, inputs)
+            if fault:
                 raise UserError(f"the architecture {name}: {what} {fault}")
     try:
         copy.deepcopy(generator)
@@ -210,6 +213,22 @@ def _try_networks(config: TrialConfig) -> None:
             f"the architecture {name}: G cannot be copied, which scores and its file need; where it takes weight_norm "
             "or spectral_norm from torch.nn.utils, take that of torch.nn.utils.parametrizations"
         ) from None
+
+
+@contextmanager
+def _blaming(name: str, what: str) -> Iterator[None]:
+    """Turn anything that an architecture raises into a sentence about it.
+
+    Raises:
+        UserError: It raised something that does not end this process.
+    """
+    try:
+        yield
+    except BaseException as error:  # the user's own code
+        if is_stop(error):
+            raise
+        told = f"{what}: {brief(error)}"
+        raise UserError(f"the architecture {name}: {told}; try its networks on their own") from None
 
 
 def _tried(
@@ -223,15 +242,9 @@ def _tried(
     Raises:
         UserError: It fails, gives something else than floats of the wanted shape, or nothing could train it.
     """
-    try:
-        with torch_settings_kept(), torch.enable_grad():
-            network = construct(make)
-            made = network(inputs)
-    except BaseException as error:  # the user's own code
-        if is_stop(error):
-            raise
-        told = f"{what} does not run on {described(inputs)}: {brief(error)}"
-        raise UserError(f"the architecture {name}: {told}; try its networks on their own") from None
+    with _blaming(name, f"{what} does not run on {described(inputs)}"), torch_settings_kept(), torch.enable_grad():
+        network = construct(make)
+        made = network(inputs)
     if not are_floats(made, wanted):
         raise UserError(
             f"the architecture {name}: {what} gives {described(made)} for a batch of two, and must give floats of "
