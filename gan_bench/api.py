@@ -123,12 +123,15 @@ def load(results: PathLike) -> ResultTables:
     stored = [item for item in found if isinstance(item, StoredTrial)]
     frames = build_frames(stored)
     sound = [item for item in stored if not item.fault]
+    grids = {
+        (item.trial["id"], epoch): path for item in sound for epoch, path in RecordDirectory(item.path).grids.items()
+    }
     return ResultTables(
         trials=frames.trials.drop(
             columns=["config", "group", "probabilities", "made_of", "held_out", "parts", "withdrawn"], errors="ignore"
         )
         .rename(columns={"suite_setting": "setting"})
-        .assign(path=[str(path) for path in frames.trials["path"]]),  # text can be written to any file
+        .assign(path=_texts(frames.trials["path"])),
         epochs=frames.history,
         steps=pd.DataFrame(
             [
@@ -139,19 +142,17 @@ def load(results: PathLike) -> ResultTables:
             columns=["trial", "epoch", "step", *STATISTICS],
         ),
         scores=_scores(sound),
-        images=pd.DataFrame(
-            [
-                (item.trial["id"], epoch, str(path))
-                for item in sound
-                for epoch, path in RecordDirectory(item.path).grids.items()
-            ],
-            columns=["trial", "epoch", "path"],
-        ),
+        images=pd.DataFrame(list(grids), columns=["trial", "epoch"]).assign(path=_texts(grids.values())),
         unreadable=list(dict.fromkeys(str(each) for item in found if (each := fault_of(item)))),
     )
 
 
 _SCORE = ("metric", "value", "std", "extractor", "split", "real", "generated", "weights")
+
+
+def _texts(paths: Iterable[Path]) -> pd.Series[str]:
+    """Return paths as text that can be written to any file; bytes of a name that are no UTF-8 stay, to lead there."""
+    return pd.Series([str(path) for path in paths], dtype=object)
 
 
 def _scores(stored: Sequence[StoredTrial]) -> pd.DataFrame:

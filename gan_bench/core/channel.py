@@ -54,7 +54,7 @@ def spawn(
     """
     named = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))  # set since this process started
     paths = list(dict.fromkeys(map(_placed, (*sys.path, *named))))
-    environment = {**environment, "PYTHONSAFEPATH": "1", _PATHS: json.dumps(paths)}
+    environment = {**environment, "PYTHONSAFEPATH": "1", "PYTHONIOENCODING": "utf-8", _PATHS: json.dumps(paths)}
     command = [sys.executable, "-c", _START, module, *arguments]
     if not _INHERITS:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell

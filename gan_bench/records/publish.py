@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gan_bench.config.naming import chosen_trials
 from gan_bench.config.trial import TrialConfig
-from gan_bench.core.atomic import remove_leftovers, write_atomically
+from gan_bench.core.atomic import ASIDE, remove_leftovers, write_atomically
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import names_instead, plural
 from gan_bench.records import schema
@@ -213,7 +214,9 @@ def _check_replaceable(plan: _Plan) -> None:
         UserError: There is something else in the way: other records, or what a run has trained again.
     """
     target, elsewhere = plan.target, "name another folder with --out"
-    if not target.exists() and not target.is_symlink():
+    is_folder = target.is_dir() and not target.is_symlink()
+    is_new = not os.path.lexists(target) or (is_folder and all(each.name.endswith(ASIDE) for each in target.iterdir()))
+    if is_new:  # or begun, and killed before its list was there
         return
     if target.is_symlink() or target.samefile(plan.records) or not (target / LEFT_OUT).is_file():
         raise UserError(f"{target} is there and is no earlier publication; {elsewhere}")

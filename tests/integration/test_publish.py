@@ -229,6 +229,19 @@ def test_what_a_publication_has_gained_is_not_destroyed(results, tmp_path):
     publish(results, tmp_path / "out")
 
 
+def test_a_publication_that_was_begun_and_has_nothing_yet_is_completed(results, tmp_path):
+    """A disk that was full left an empty folder, which its own remedy, the same command, refused."""
+    begun = tmp_path / "out" / "small"
+    begun.mkdir(parents=True)
+    (begun / ".left-out.json.0123abcd.aside").write_text("{")
+    publish(results, tmp_path / "out", ["seed=0"])
+    assert (begun / "left-out.json").is_file()
+    (other := tmp_path / "other" / "small").mkdir(parents=True)
+    (other / "mine.txt").touch()
+    with pytest.raises(UserError, match="no earlier publication"):
+        publish(results, tmp_path / "other", ["seed=0"])
+
+
 def test_a_publication_replaces_none_but_an_earlier_one(results, tmp_path):
     publish(results, tmp_path / "out", ["seed=0"])
     publish(results, tmp_path / "out", ["seed=1"])

@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 from support.commands import HANG, gan_bench
 from support.parts import registered
-from support.studies import write
+from support.studies import EPYC, publish, write
 from support.trials import digits_trial
 from torch.nn.functional import relu
 
@@ -48,6 +48,16 @@ def run_cells(path):
         exec(compile(ast.Module(body, []), str(path), "exec"), names)  # noqa: S102 - it is ours
         shown.append(eval(compile(ast.Expression(last.value), str(path), "eval"), names))  # noqa: S307
     return names, shown
+
+
+def test_records_below_a_name_that_is_no_utf_8_are_loaded_with_paths_that_lead_there(tmp_path):
+    """Text of pandas holds no bytes of a name: export ended in a traceback where report worked."""
+    folder = tmp_path / os.fsdecode(b"lat\xe9")
+    publish(folder, EPYC, settings=1, seeds=2)
+    found = gb.load(folder)
+    assert all(Path(path).is_dir() for path in found.trials["path"])
+    assert all(Path(path).is_file() for path in found.images["path"])
+    assert sorted(found.images["trial"].unique()) == sorted(found.trials["trial"])
 
 
 def test_the_notebook_runs_and_what_it_makes_is_sound(tmp_path):

@@ -115,6 +115,22 @@ def test_children_look_for_modules_where_their_parent_does_in_its_order(tmp_path
     assert (found["argv"][1:], found["named"], found["uuid"]) == (["one", "two"], "__main__", True)
 
 
+def test_children_are_read_and_written_in_utf_8_whatever_the_terminal_has(tmp_path, monkeypatch):
+    """A mirror whose results lay in a folder with an umlaut died of its first line."""
+    (tmp_path / "probe.py").write_text(
+        "import sys\nfrom gan_bench.core.channel import Sender\nSender()({'read': sys.stdin.readline()})\n"
+    )
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    with (tmp_path / "errors").open("wb") as errors:
+        process, lines = spawn("probe", (), errors, {**os.environ, "PYTHONIOENCODING": "ascii"})
+    with lines, process:
+        process.stdin.write("/home/zoë\n")
+        process.stdin.flush()
+        said = lines.read()
+    assert process.returncode == 0, (tmp_path / "errors").read_text()
+    assert json.loads(said) == {"read": "/home/zoë\n"}
+
+
 @pytest.mark.usefixtures("forked_children")
 def test_a_worker_on_a_device_that_cannot_be_used_takes_no_trials(tmp_path):
     """It ended at once, was handed the next trial, and had failed most of a suite while others trained one each."""
