@@ -174,7 +174,7 @@ def propose(found: Mapping[Split, Prepared], source: Path, name: str) -> Proposa
         "sweep": "the articles' two learning rates: a question to begin with",
     }
     if bad := train.left_out.get(UNDECODED, 0):
-        reasons["unreadable"] = f"skip, as {plural(bad, 'image')} cannot be decoded"
+        reasons["unreadable"] = f"skip, as {plural(bad, 'image')} cannot be read or decoded"
     return Proposal(
         name=name,
         recipe=recipe.name,

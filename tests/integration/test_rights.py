@@ -198,11 +198,15 @@ def test_a_closed_folder_is_said_by_score_as_what_it_is(stranger, shared):
         assert (done.returncode, done.stderr.splitlines()[-1]) == (2, f"error: {said}")
 
 
-def test_an_image_that_may_not_be_read_is_said_with_its_remedy(stranger, shared):
+def test_an_image_that_may_not_be_read_is_counted_and_named_where_all_are_needed(stranger, shared):
     save_noise(shared / "pictures")
     (shared / "pictures" / "3.png").chmod(0)
     done = stranger("try", shared / "pictures", "--look", "--out", shared / "new.yaml")
-    assert "3.png cannot be read (Permission denied); make it readable or remove it" in done.stdout
+    assert "training: 1 left out: images that cannot be read or decoded" in done.stdout
+    made = (shared / "new.yaml").read_text()
+    (shared / "new.yaml").write_text(made.replace("    unreadable: skip\n", ""))
+    shown = stranger("show", shared / "new.yaml")
+    assert "3.png cannot be read (Permission denied); make it readable or remove it" in shown.stdout + shown.stderr
 
 
 def test_what_may_not_be_looked_into_makes_no_results_folder_of_what_it_is_in(stranger, shared):

@@ -78,7 +78,7 @@ def one_of_few_in_colour(top):
 
 FOLDERS = {
     "photos": (photos, "cats-dcgan", 40, "held out: 12 images of 12 different files: a 7, b 5"),
-    "scans": (scans, "mnist-dcgan", 20, "training: 2 left out: images that cannot be decoded"),
+    "scans": (scans, "mnist-dcgan", 20, "training: 2 left out: images that cannot be read or decoded"),
     "tiles.zip": (tiles, "cats-dcgan", 12, "training: 12 images of 12 different files: c0 4, c1 4, c2 4"),
     "mixed": (mixed, "cats-dcgan", 30, "copies: 5 have the very pixels of another"),
     "cats": (wide, "mnist-dcgan", 16, "1, as 0 of 16 have colour"),
@@ -237,7 +237,7 @@ AS_IN_A_RUN = {
         "training: 16 images of 16 different files: cats 8, dogs 8",
         "training: 8 left out: nested copies",
     ),
-    a_long_line: ("training: 8 images", "1 left out: images that cannot be decoded"),
+    a_long_line: ("training: 8 images", "1 left out: images that cannot be read or decoded"),
     clear: ("training: 4 images are white all over",),
     partly_clear: ("held out: none, so that",),
     copies_held_out: ("held out: 7 images", "copies: 3 have the very pixels of another"),

@@ -247,7 +247,7 @@ def test_images_that_are_away_when_a_worker_starts_fail_no_trial(tmp_path):
     trials = [digits_trial(seed) for seed in (0, 1)]
     records = train_in_processes(tmp_path, trials, context(), ignore, Policy(), there).records
     said = {(record.status, record.reason) for record in records.values()}
-    assert said == {(Status.SKIPPED, f"{away.path} does not exist; name a folder or zip file of images")}
+    assert said == {(Status.SKIPPED, f"{away.path} does not exist; name a folder or zip of images")}
     assert not list(tmp_path.glob("*/*/record.json"))
     records = train_in_processes(tmp_path, trials, context(), ignore, Policy(), ONE).records
     assert [record.status for record in records.values()] == [Status.DONE] * 2

@@ -116,7 +116,7 @@ def test_one_file_that_cannot_be_read_names_the_way_out_and_is_counted(pets):
     with pytest.raises(DataError, match=r"0\.png cannot be decoded .*; or write unreadable: skip where a suite names"):
         registered(pets, "pets-broken")
     found = registered(pets, "pets-skipped", unreadable="skip")
-    assert "train: 1 left out: images that cannot be decoded" in found.contents
+    assert "train: 1 left out: images that cannot be read or decoded" in found.contents
 
 
 def test_show_and_a_dry_run_say_what_there_is(pets, tmp_path):
