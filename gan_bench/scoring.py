@@ -23,6 +23,7 @@ from gan_bench.data.datasets import DATASETS, ImageSet, load, remarks_on
 from gan_bench.data.image_files import ONE_SIZE, decode
 from gan_bench.data.image_folders import Prepared, named_by_no_suite, prepare_images, without_suites
 from gan_bench.data.image_source import ImageSource, open_source
+from gan_bench.data.splits import layout_of
 from gan_bench.metrics.evaluator import Evaluator, generated_chunks
 from gan_bench.metrics.extractors import EXTRACTORS, load_extractor
 from gan_bench.metrics.features import PART, Extractor
@@ -337,6 +338,8 @@ def _read_images(
     count, *others = prepared.contents()
     told = [count, *others] if prepared.distinct < len(prepared.images) else others
     said = [f"{name}: {without_suites(line)}" for line in told]
+    with open_source(path) as opened:
+        said += (f"{name}: {each}" for each in _of_splits(opened.names, name))
     images = without_equal_channels(torch.from_numpy(prepared.images))
     if channels == 1 < images.shape[1]:
         images = torch.from_numpy(_prepared(path, size, other, channels).images)
@@ -344,6 +347,20 @@ def _read_images(
     if channels == 3:
         images = images.expand(-1, channels, -1, -1)
     return _info_of(_label(named, whole_path=whole_path), images, prepared.digests), images, said
+
+
+def _of_splits(names: list[str], label: str) -> Iterator[str]:
+    """Yield that images of splits, or of folders that may be some, are counted together."""
+    try:
+        layout = layout_of(names, label)
+    except DataError as error:
+        yield f"all images are counted together, and {str(error).partition(';')[0]}; name the folder of one split"
+        return
+    if len(layout.folders) > 1:
+        yield "all splits are counted together; name the folder of one"
+    for doubt in layout.doubts:
+        what = doubt.partition(";")[0].replace("are trained on", "are counted, too")
+        yield f"{what}; name the folder of the others if they are held out"
 
 
 def _prepared(path: Path, size: int | None, other: int | None, channels: int = 3) -> Prepared:

@@ -354,6 +354,28 @@ def test_images_that_are_resized_in_parts_keep_every_bit(monkeypatch, name, shap
     assert torch.equal(found[0].logits, found[1].logits)
 
 
+@pytest.mark.parametrize(
+    ("folders", "said"),
+    [
+        ("train2017 val2017", "all images are counted together, and set holds train2017 and val2017: these may be"),
+        ("trainA testA trainB testB", "all images are counted together, and set holds trainA and testA: these may be"),
+        ("train test cat", "all images are counted together, and set holds train and test: these may be"),
+        ("train test", "all splits are counted together; name the folder of one"),
+        ("cat dog test", "held-out images may be among them: those in test are counted, too; name the folder of the"),
+        ("cat dog", ""),
+    ],
+)
+def test_splits_that_are_counted_together_are_said(tmp_path, folders, said):
+    """They were not where folders may be splits or classes."""
+    draw = np.random.default_rng(0)
+    (tmp_path / "set").mkdir()
+    for each in folders.split():
+        folder(tmp_path / "set" / each, draw.integers(0, 255, (32, 32, 3), dtype=np.uint8))
+    found = [each for each in remarks(str(tmp_path / "set"), str(tmp_path / "set"), ["cifar-v1"]) if "set: " in each]
+    assert len(found) == 2 * bool(said), "of each side"
+    assert all(re.match(f"set: {said}", each) for each in found), found
+
+
 def test_a_folder_of_one_image_is_named(tmp_path, colours):
     """Scores needed at least 2 images, of one side or the other."""
     place = Path(folder(tmp_path / "one", np.full((32, 32, 3), 90, np.uint8)))
