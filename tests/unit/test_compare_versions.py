@@ -1,88 +1,23 @@
-"""Which version of a suite counts where a folder has several: the rule as a table, and trials compared by it."""
+"""Which version of a suite counts where a folder has several."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import pytest
-from support.studies import stored, write
+from support.studies import write
 from support.trials import digits_trial
 
-from gan_bench.config.design import UNKNOWN, Design
-from gan_bench.records.plan import Suites, write_plan
+from gan_bench.config.design import Design
+from gan_bench.records.plan import write_plan
 from gan_bench.report.compare.comparison import compare
-from gan_bench.report.compare.scored_settings import by_preference, version_of
-from gan_bench.report.study.frame import build_frames
 
 FIVE = Design.fixed(range(5))
 
 
-def trial(seed, version, epochs=2):
+def trial(seed, version):
     made = digits_trial(seed)
-    return replace(made, config=replace(made.config, suite_version=version, epochs=epochs))
-
-
-def waits(item, *, withdrawn=False):
-    return replace(item, environment={}, evaluations=[], record=None, withdrawn=withdrawn)
-
-
-def rows_of(version, states):
-    """Rows of trials by a letter each: done, failed, planned, and withdrawn; a list of each length of training."""
-    items = []
-    for epochs, letters in enumerate(states.split(), 2):
-        for seed, letter in enumerate(letters):
-            item = stored(trial(seed, version, epochs), fid=50.0, status="failed" if letter == "f" else "done")
-            items.append(waits(item, withdrawn=letter == "w") if letter in "pw" else item)
-    return build_frames(items).trials
-
-
-CASES = [  # what is declared of every version, and how its trials stand, and which one counts
-    ("all have ended", [(FIVE, "ddddd"), (FIVE, "ddddd")], 2),
-    ("failed ones, too", [(FIVE, "ddddd"), (FIVE, "fffff")], 2),
-    ("it has begun", [(FIVE, "ddddd"), (FIVE, "dpppp")], 1),
-    ("it is planned", [(FIVE, "ddddd"), (FIVE, "ppppp")], 1),
-    ("what is planned has ended, not what was declared", [(FIVE, "ddddd"), (FIVE, "ddd")], 1),
-    ("seeds were added", [(FIVE, "ddddd"), (FIVE.with_seeds(range(8)), "dddddddd")], 2),
-    ("seeds were added and wait", [(FIVE, "ddddd"), (FIVE.with_seeds(range(8)), "dddddppp")], 2),
-    ("the first look has ended", [(FIVE, "ddddd"), (Design.of_looks(), "ddddd")], 2),
-    ("looks and a seed more", [(FIVE, "ddddd"), (Design.of_looks().with_seeds(range(13)), "d" * 13)], 2),
-    ("a third one has begun", [(FIVE, "ddddd"), (FIVE.with_seeds(range(8)), "dddddddd"), (FIVE, "dpppp")], 2),
-    ("nothing was declared", [(FIVE, "ddddd"), (None, "ddd")], 2),
-    ("nothing was declared, and one waits", [(FIVE, "ddddd"), (None, "dddp")], 1),
-    ("nothing was declared, and all is given up", [(FIVE, "ddddd"), (None, "www")], 1),
-    ("it is not known", [(FIVE, "ddddd"), (UNKNOWN, "dddddddd")], 1),
-    ("of none it is known", [(UNKNOWN, "ddddd"), (UNKNOWN, "dddd")], 1),
-    ("of none it is known, and they are equal", [(UNKNOWN, "ddddd"), (UNKNOWN, "ddddd")], 2),
-    ("of none it is known, and one has more lengths", [(UNKNOWN, "ddddd ddddd"), (UNKNOWN, "ddddd dpppp")], 1),
-    ("one length has ended", [(FIVE, "ddddd ddddd"), (FIVE, "ddddd dpppp")], 1),
-    ("both lengths have ended", [(FIVE, "ddddd ddddd"), (FIVE, "ddddd ddddd")], 2),
-    ("the other length is given up", [(FIVE, "ddddd ddddd"), (FIVE, "ddddd dwwww")], 2),
-    ("there is one length only", [(FIVE, "ddddd ddddd"), (FIVE, "ddddd")], 2),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("declared", "counts"), [pytest.param(*case, id=name) for name, *case in CASES])
-def test_the_version_that_counts(declared, counts):
-    numbered = list(enumerate(declared, 1))
-    designs = {("test", number, "full", "digits"): design for number, (design, _) in numbered if design}
-    found = []
-    for number, (design, states) in numbered:
-        of = number if design is None else len(declared)  # only the version of the plan can be undeclared
-        found.append(version_of(rows_of(number, states), Suites(versions={"test": of}, designs=designs)))
-    assert max(found, key=lambda each: each.rank).number == counts
-
-
-class Of:
-    def __init__(self, number, *, is_whole=True):
-        self.version = version_of(rows_of(number, "d" if is_whole else "p"), Suites(versions={"test": number}))
-
-
-def test_pairs_of_versions_come_in_an_order_that_no_exchange_of_folders_changes():
-    first, second, begun = Of(1), Of(2), Of(3, is_whole=False)
-    found = by_preference([first, second], [first, second, begun])
-    numbers = [(old.version.number, new.version.number) for old, new in found]
-    assert numbers == [(2, 2), (1, 2), (2, 1), (1, 1), (2, 3), (1, 3)]
-    assert by_preference([second], [begun, first]) == [(second, first), (second, begun)]
+    return replace(made, config=replace(made.config, suite_version=version))
 
 
 def train(results, version, planned, ended, fid=60.0):
@@ -97,25 +32,31 @@ def first(tmp_path):
     return train(tmp_path / "old", 1, 5, 5)
 
 
-@pytest.mark.parametrize("ended", [0, 1])
-def test_trials_of_a_version_that_has_begun_are_not_worse_than_the_finished_ones_beside_them(first, tmp_path, ended):
+def left_out(results, version, counts):
+    return f"test: 5 trials of version {version} in {results} are not compared, version {counts} counts"
+
+
+def test_a_version_without_a_finished_trial_hides_none_that_has_some(first, tmp_path):
     """Of a version of which nothing was trained yet every trial was "done -> planned", exit code 1."""
-    new = train(train(tmp_path / "new", 1, 5, 5), 2, 5, ended, fid=80.0)
+    new = train(train(tmp_path / "new", 1, 5, 5), 2, 5, 0)
     found = compare(first, new)
     assert (found.exit_code, found.unchanged) == (0, {"identical": 1})
-    said = "version 1 of the newer folder is compared in 1 setting, as version 2 has not come as far"
-    assert found.differences == [f"test: {said}"]
-    itself = compare(new, new)
-    assert itself.exit_code == 0
-    assert [each.replace("older folder", "newer folder") for each in itself.differences] == found.differences * 2
+    assert found.differences == [left_out(new, 2, 1)]
+    by_setting = compare(first, new, match="settings")
+    assert (by_setting.settings, by_setting.differences) == ({"equivalent": 1}, [left_out(new, 2, 1)])
 
 
-def test_trials_of_a_version_that_has_come_to_its_first_look_are_compared(first, tmp_path):
+@pytest.mark.parametrize("match", ["trials", "settings"])
+def test_the_newest_version_with_a_finished_trial_counts_and_the_others_are_named(first, tmp_path, match):
     new = train(train(tmp_path / "new", 1, 5, 5), 2, 5, 5, fid=80.0)
-    found = compare(first, new)
-    assert found.exit_code == 1
-    assert "decided by the test" in found.worse[0]
-    assert found.differences == []
+    found = compare(first, new, match=match)
+    assert found.differences == [left_out(new, 1, 2)]
+    if match == "trials":
+        assert found.exit_code == 1
+        assert "decided by the test" in found.worse[0]
+    else:
+        (row,) = found.tables[0].rows.to_dict("records")
+        assert (row["new_n"], row["verdict"], row["differs"]) == (5, "different", "version: 1 / 2")
 
 
 def test_trials_that_were_done_and_now_wait_are_worse_whatever_the_version_before_them_is(tmp_path):
@@ -135,4 +76,5 @@ def test_no_setting_has_seeds_of_two_versions(first, tmp_path):
         write(new, trial(seed, 2), 60.0 + seed)
     found = compare(first, new)
     assert found.exit_code == 0
-    assert found.differences[0].startswith("2 trials not planned in the newer folder")
+    assert found.differences == [left_out(new, 1, 2), *found.differences[1:]]
+    assert found.differences[1].startswith("2 trials not planned in the newer folder")

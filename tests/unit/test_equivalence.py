@@ -13,10 +13,7 @@ from support.commands import gan_bench
 from support.studies import stored, with_lr, write
 from support.trials import digits_trial
 
-from gan_bench.config.design import Design
 from gan_bench.core.errors import UserError
-from gan_bench.records.layout import RecordDirectory
-from gan_bench.records.plan import Suites, write_plan
 from gan_bench.report.compare.comparison import compare
 from gan_bench.report.compare.equivalence import equivalence_table, same_settings
 from gan_bench.report.compare.welch import judged_together, welch
@@ -200,16 +197,9 @@ def test_a_seed_that_one_suite_lost_speaks_against_that_suite_alone(how):
     assert (alone["verdict"], beside["verdict"]) == ("not judged", "equivalent")
 
 
-def test_no_mean_is_over_two_suites_or_two_versions_of_one():
+def test_no_mean_is_over_two_suites():
     """Scores of 100 and of 200 were taken seed by seed from either, whichever name's hash came last."""
     old = side((100.0,) * 3, suite="old")
-    first, second = (side((fid,) * 3, suite="new", suite_version=v) for fid, v in ((100.0, 1), (200.0, 2)))
-    for new in ([*first, *second], [*second, *first], [*second, first[0]]):
-        (row,) = same_settings(old, new)
-        assert (row["new"], row["new_sd"], row["verdict"], row["studies"]) == (pytest.approx(200), 1, "different", "")
-    (row,) = same_settings(first, [*first, *second])
-    assert row["differs"] == "version: 1 / 2"
-    assert "or where no seeds were declared all that were planned" in equivalence_table([row]).note
     both = [*side((100.0,) * 3, suite="a"), *side((200.0,) * 3, suite="b")]
     for ways, studies in (
         ((old, both), ["old / a", "old / b"]),
@@ -220,70 +210,6 @@ def test_no_mean_is_over_two_suites_or_two_versions_of_one():
         assert [row["studies"] for row in rows] == studies
         assert {round(row[which], 9) for row in rows for which in ("old", "new")} <= {100, 200}
         assert "suites (old / new)" in [column.title for column in equivalence_table(rows).columns]
-
-
-def declared(design, *, suite="new", version=2):
-    return Suites(versions={suite: version}, designs={(suite, version, "full", "digits"): design})
-
-
-LATER, FIVE = {"suite": "new", "suite_version": 2}, Design.fixed(range(5))
-BEFORE = side((100.0,) * 5, suite="new")
-
-
-def waiting(trials):
-    return [replace(each, environment={}, evaluations=[], record=None) for each in trials]
-
-
-@pytest.mark.parametrize("begun", [side((200.0,), **LATER), lost(side((200.0,), **LATER), 0)], ids=["done", "failed"])
-@pytest.mark.parametrize(
-    "plan", [declared(FIVE), declared(Design.of_looks()), Suites()], ids=["fixed", "looks", "lost"]
-)
-@pytest.mark.parametrize("rest", [[], waiting(side((0.0,) * 5, **LATER)[1:])], ids=["unplanned", "planned"])
-def test_a_version_that_has_just_begun_hides_no_finished_seeds_of_the_one_before(begun, plan, rest):
-    """One failed seed of it stood for five of the other: "0 seeds, 1 lost", not judged."""
-    for trials in ([*BEFORE, *begun, *rest], [*rest, *begun, *BEFORE]):
-        (row,) = same_settings(side((100.0,) * 5, suite="old"), trials, plans=(Suites(), plan))
-        assert (row["new"], row["new_n"], row["new_lost"]) == (pytest.approx(100), 5, 0)
-        assert row["differs"] == "suite: old / new; version: 1 / 1 (newest: 2)"
-
-
-@pytest.mark.parametrize(
-    ("after", "plan", "seeds"),
-    [
-        (side((200.0,) * 5, **LATER), declared(Design.of_looks()), (5, 0)),  # of looks at 5, 8 and 12
-        (lost(side((200.0,) * 5, **LATER), 3), declared(FIVE), (4, 1)),
-        (lost(side((200.0,) * 3, **LATER), 0, 1, 2), declared(Design.fixed(range(3))), (0, 3)),
-        (side((200.0,) * 8, **LATER), declared(FIVE.with_seeds(range(8))), (8, 0)),  # of which three were added
-        (side((200.0,) * 13, **LATER), declared(Design.of_looks().with_seeds(range(13))), (13, 0)),
-        (side((200.0,) * 3, **LATER), Suites(versions={"new": 2}), (3, 0)),  # planned before there were designs
-        (side((200.0,) * 5, **LATER), Suites(), (5, 0)),  # not known, and as many as before
-    ],
-)
-def test_the_newest_version_counts_that_has_come_to_its_seeds(after, plan, seeds):
-    longer = [*side((100.0,) * 5, suite="new")]
-    (row,) = same_settings(side((100.0,) * 5, suite="old"), [*longer, *after], plans=(Suites(), plan))
-    assert (row["new_n"], row["new_lost"]) == seeds
-    assert (row["differs"], row["older_version"]) == ("suite: old / new", False)
-
-
-def test_a_plan_without_a_declaration_waits_for_all_that_it_has():
-    undeclared = Suites(versions={"new": 2})
-    three, five = side((200.0,) * 3, **LATER), side((200.0,) * 5, **LATER)
-    (row,) = same_settings(BEFORE, [*BEFORE, *three, *waiting(five[3:])], plans=(Suites(), undeclared))
-    assert row["new"] == pytest.approx(100)
-    given_up = [replace(each, withdrawn=True) for each in waiting(five[3:])]
-    (row,) = same_settings(BEFORE, [*BEFORE, *three, *given_up], plans=(Suites(), undeclared))
-    assert (row["new"], row["differs"]) == (pytest.approx(200), "version: 1 / 2")
-
-
-def test_a_setting_that_the_newest_version_lacks_is_said_to_be_of_an_older_one():
-    both = [*side((50.0, 51.0, 52.0)), *side((60.0, 61.0, 62.0), lr_g=9e-4, suite_version=2)]
-    known = same_settings(both, side((50.0, 51.0, 52.0)))
-    assert [row["differs"] for row in known] == ["version: 1 (newest: 2) / 1"]
-    (row,) = same_settings(both, both, fields=["recipe", "lr"])[:1]
-    assert row["differs"] == "version: 1 (newest: 2) / 1 (newest: 2)"
-    assert equivalence_table(known).columns[-1].essential, "a narrow terminal does not hide it"
-    assert not equivalence_table(same_settings(BEFORE, BEFORE)).columns[-1].essential
 
 
 def of_suites(results, *fids):
@@ -333,35 +259,6 @@ def test_settings_are_counted_and_not_their_comparisons(tmp_path):
     assert repr(compare(alone, alone, match="recipe,lr")) == "1 setting in common: 1 equivalent"
 
 
-def test_a_damaged_record_of_the_newest_version_is_not_waited_for(tmp_path):
-    for version, fid in ((1, 60.0), (2, 80.0)):
-        configs = [replace(digits_trial(seed).config, suite_version=version) for seed in range(4)]
-        trials = [replace(digits_trial(config.seed), config=config) for config in configs]
-        for side_of in ("old", "new"):
-            write_plan(tmp_path / side_of, "test", version, trials, design=Design.fixed(range(4)))
-            for trial in trials:
-                write(tmp_path / side_of, trial, fid + trial.config.seed)
-    RecordDirectory.of(tmp_path / "new", trials[0]).record.write_text("{")
-    found = compare(tmp_path / "old", tmp_path / "new", match="settings")
-    (row,) = found.tables[0].rows.to_dict("records")
-    assert (row["old_n"], row["new_n"], row["differs"]) == (4, 3, "")
-    assert found.exit_code == 3
-
-
-def test_a_version_that_trains_at_one_length_only_counts_for_none():
-    """Five seeds of 60 epochs of the newer version stood for its 100 epochs, of which one seed had ended."""
-    lengths = [*side((95.0,) * 5, suite="new", epochs=60), *side((90.0,) * 5, suite="new", epochs=100)]
-    short, long = side((200.0,) * 5, epochs=60, **LATER), side((190.0,) * 5, epochs=100, **LATER)
-    old = side((90.0,) * 5, suite="old", epochs=100)
-    for begun in (waiting(long), [long[0], *waiting(long[1:])]):
-        (row,) = same_settings(old, [*lengths, *short, *begun], plans=(Suites(), declared(FIVE)))
-        assert (row["new"], row["new_n"], row["epochs"]) == (pytest.approx(90), 5, 100)
-    given_up = [replace(each, withdrawn=True) for each in waiting(long)]
-    for rest in (long, given_up):
-        (row,) = same_settings(lengths[:5], [*lengths, *short, *rest], plans=(Suites(), declared(FIVE)))
-        assert (row["new"], row["epochs"]) == (pytest.approx(200), 60)
-
-
 def of_data(fid, name, count=5, **changes):
     """Trials of a data set that are scored under an extractor of its own."""
     made = side((fid,) * count, dataset=name, **changes)
@@ -370,39 +267,19 @@ def of_data(fid, name, count=5, **changes):
     return made
 
 
-def test_each_data_set_has_a_version_and_a_number_of_its_own(tmp_path):
-    """Where fields were named, one that had ended let another that had begun count, and both were one setting."""
-    old = [*of_data(100.0, "digits", suite="old"), *of_data(100.0, "fashion", suite="old")]
-    first = [*of_data(100.0, "digits", suite="new"), *of_data(100.0, "fashion", suite="new")]
-    later = [*of_data(200.0, "digits", **LATER), *of_data(200.0, "fashion", 1, **LATER)]
-    designs = {("new", 2, "full", name): FIVE for name in ("digits", "fashion")}
-    plan = Suites(versions={"new": 2}, designs=designs)
+def test_each_data_set_has_a_number_of_its_own():
+    """Where fields were named, two data sets were one setting."""
+    old, new = (
+        [*of_data(fid, "digits", suite=suite), *of_data(fid, "fashion", suite=suite)]
+        for fid, suite in ((100.0, "old"), (200.0, "new"))
+    )
     for fields in ((), ("lr",)):
-        rows = same_settings(old, [*first, *later], fields=fields, plans=(Suites(), plan))
-        found = {row["dataset"]: (round(row["new"], 6), row["new_n"]) for row in rows}
-        assert found == {"digits": (200, 5), "fashion": (100, 5)}
+        rows = same_settings(old, new, fields=fields)
+        assert {row["dataset"]: row["new_n"] for row in rows} == {"digits": 5, "fashion": 5}
         assert len({row["number"] for row in rows}) == 2
     gone = lost([*of_data(1.0, "fashion", 3, suite="new")], 0, 1, 2)
-    rows = same_settings(old, [*first[:5], *gone], fields=["lr"])
+    rows = same_settings(old, [*new[:5], *gone], fields=["lr"])
     assert [(row["dataset"], row["new_lost"]) for row in rows] == [("digits", 0), ("fashion", 3)]
-
-
-def test_a_version_that_was_scored_otherwise_hides_none_that_can_be_compared():
-    """It was "no finished setting in common; name fewer fields", which did not help."""
-    otherwise = [stored(each, fid=200.0, samples=64) for each in map(later_trial, range(5))]
-    (row,) = same_settings(BEFORE, [*BEFORE, *otherwise], plans=(Suites(), declared(FIVE)))
-    assert (row["new"], row["differs"]) == (pytest.approx(100), "version: 1 / 1 (newest: 2)")
-    both = [*BEFORE, *otherwise]
-    (row,) = same_settings(both, both, plans=(declared(FIVE), declared(FIVE)))
-    assert (row["old"], row["new"]) == (pytest.approx(200), pytest.approx(200)), "and the newest is taken where it can"
-    begun = [*BEFORE, *otherwise[:1], *waiting(otherwise[1:])]
-    (row,) = same_settings(both, begun, plans=(declared(FIVE), declared(FIVE)))
-    assert (row["old"], row["new"], row["new_n"]) == (pytest.approx(100), pytest.approx(100), 5)
-
-
-def later_trial(seed):
-    trial = digits_trial(seed)
-    return replace(trial, config=replace(trial.config, **LATER))
 
 
 def printed(table, width):
@@ -426,8 +303,7 @@ def test_a_comparison_is_a_table_at_80_columns():
     names = ("articles-cpu", "articles")
     old, new = ([each for name in names for each in side((60.0, 61.0, 61.5, fid), suite=name)] for fid in (62.0, 63.0))
     hinge = [each for name in names for each in side((60.0, 61.0, 61.5, 63.0), suite=name, loss="hinge", device="cuda")]
-    begun = [*old, *side((80.0,), suite=names[1], suite_version=2)]
-    for one, other, fields in ((old, new, ()), (old, hinge, ("recipe", "lr")), (old, begun, ()), (begun, begun, ())):
+    for one, other, fields in ((old, new, ()), (old, hinge, ("recipe", "lr"))):
         text = printed(equivalence_table(same_settings(one, other, fields=fields), fields=fields), 80)
         assert "┡" in text
         assert "equivalent" in text

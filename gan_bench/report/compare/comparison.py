@@ -24,7 +24,7 @@ from gan_bench.report.compare.equivalence import (
     equivalence_table,
     same_settings,
 )
-from gan_bench.report.compare.folder import ComparedFolder, one_version_each
+from gan_bench.report.compare.folder import ComparedFolder
 from gan_bench.report.compare.measured import Measured, collapses
 from gan_bench.report.compare.trials import (
     MISSING,
@@ -176,8 +176,7 @@ def compare(
 def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: float | None) -> Comparison | None:
     """Compare the trials that two folders have in common; None where there are none.
 
-    Trials are the same by suite, profile, and config without the suite's version. Of several versions one counts, as
-    ``gan_bench.report.compare.scored_settings`` says. A setting got worse
+    Trials are the same by suite, profile, and config without the suite's version. A setting got worse
 
     - when the paired test of its primary score over equal seeds decides so, corrected for all such tests;
     - when seeds are too few for a decision, and the change exceeds the tolerance;
@@ -198,7 +197,6 @@ def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: fl
             cannot be judged.
     """
     left_out = [*before.faults.values(), *after.faults.values()]
-    before, after, passed_over = one_version_each(before, after)
     before, after = before.without(after.faults), after.without(before.faults)
     aside = before.aside + after.aside
     old_studies, new_studies = before.studies, after.studies
@@ -241,7 +239,6 @@ def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: fl
         better=[*said["better"], *runs.better_beside(elsewhere)],
         differences=[
             *aside,
-            *passed_over,
             *suites_gone(old_studies, after),
             *count_with_names(
                 [t.name for t in ended if t.new_status == NOT_PLANNED], "not planned in the newer folder"
@@ -273,8 +270,7 @@ def _compare_settings(
         UserError: A field is unknown, or does not tell settings apart.
     """
     left_out = [*before.faults.values(), *after.faults.values()]
-    old, new = ([*side.trials, *side.faulty] for side in (before, after))  # both say how far a version has come
-    rows = same_settings(old, new, margin, fields, (before.suites, after.suites))
+    rows = same_settings(before.trials, after.trials, margin, fields)
     counted = Counter(str(row["verdict"]) for row in rows)
     tables = [equivalence_table(rows, margin, fields)] if rows else []
     number = len({row["number"] for row in rows})

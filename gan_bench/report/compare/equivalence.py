@@ -19,17 +19,8 @@ from gan_bench.config.naming import plain
 from gan_bench.config.trial import BOTH, TrialConfig
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import as_typed, printable
-from gan_bench.records.plan import Suites
 from gan_bench.records.reader import StoredTrial
-from gan_bench.report.compare.scored_settings import (
-    UNMATCHED,
-    VERSIONS,
-    BySetting,
-    ScoredSetting,
-    SettingVersion,
-    by_preference,
-    by_setting,
-)
+from gan_bench.report.compare.scored_settings import UNMATCHED, BySetting, ScoredSetting, Sides, by_setting
 from gan_bench.report.compare.welch import Welch, judged_together, welch
 from gan_bench.report.study.frame import images_changed
 from gan_bench.report.study.stats import ALPHA, FEW, Interval, ratio_of
@@ -39,7 +30,6 @@ EXACT, SETTINGS, AUTO = "trials", "settings", "auto"
 """Ways of matching: the same trials of the same suites; settings; the first where there are any, else the second."""
 _NAMED = 3
 """Fields that an error proposes."""
-_NO_PLANS = Suites(), Suites()
 
 
 def same_settings(
@@ -47,22 +37,19 @@ def same_settings(
     after: Iterable[StoredTrial],
     margin: float = MARGIN,
     fields: Sequence[str] = (),
-    plans: tuple[Suites, Suites] = _NO_PLANS,
 ) -> list[dict[str, object]]:
     """Compare the primary scores of settings that two folders have in common, at the last epoch both were scored at.
 
     Settings are the same when everything of their configs is but ``UNMATCHED``: a shorter training is the exact
     beginning of a longer one. Where fields are named, settings are the same when these are, and what else differs is
     listed; without a common epoch their last ones are compared. Seeds of two machines draw different noise, so they
-    are not paired. Scores are compared under the same protocol only. No mean is over two suites, or over two versions
-    of one: ``gan_bench.report.compare.scored_settings`` has the rule that says which of a setting's versions counts.
+    are not paired. Scores are compared under the same protocol only. No mean is over two suites.
 
     Args:
-        before: Trials of one folder, also planned ones and those whose records are faulty.
+        before: Trials of one folder, also planned ones, of one version of each suite.
         after: Trials of the other.
         margin: Largest relative difference that counts as none.
         fields: Names of fields, as suites have them; none for all but ``UNMATCHED``.
-        plans: What is known of the suites of either folder besides, such as which seeds they declare.
 
     Raises:
         UserError: A field is unknown, or a folder has several settings that are equal in the named fields.
@@ -73,7 +60,7 @@ def same_settings(
         judgement, and what differs. A setting all of whose seeds one side lost has a row too.
     """
     names = _expanded(fields)
-    first, second = (by_setting(side, names, plan) for side, plan in zip((before, after), plans, strict=True))
+    first, second = by_setting(before, names), by_setting(after, names)
     compared = [
         (key, *each)
         for key in sorted(first.keys() & second.keys())
@@ -105,27 +92,19 @@ def _judge(rows: Sequence[dict[str, object]]) -> None:
 def _comparisons(
     olds: BySetting, news: BySetting, margin: float, fields: Sequence[str]
 ) -> Iterator[tuple[str, ScoredSetting, ScoredSetting, dict[str, object]]]:
-    """Yield what can be compared of a setting: protocol, sides and row.
-
-    Of the versions of two suites it is the pair that counts, of those that have a score to compare.
-    """
+    """Yield what can be compared of a setting: protocol, sides and row."""
     for old_data, new_data in _paired(olds, news):
         is_own = old_data == new_data or not olds.keys() & news.keys()
         for old_place, new_place in _paired(olds[old_data], news[new_data]):
-            for old, new in by_preference(olds[old_data][old_place], news[new_data][new_place]):
-                sides = list(_common(old, new, lost=is_own))
-                found = [(*each, row) for each in sides if (row := _row(*each, margin, fields))]
-                if found:
-                    yield from found
-                    break
+            for each in _common(olds[old_data][old_place], news[new_data][new_place], lost=is_own):
+                if row := _row(*each, margin, fields):
+                    yield *each, row
 
 
-def _common(
-    old: SettingVersion, new: SettingVersion, *, lost: bool
-) -> Iterator[tuple[str, ScoredSetting, ScoredSetting]]:
-    """Yield the protocols that two versions were scored under, with both sides; one that lost all has it under each."""
-    for protocol in sorted(old.sides.keys() | new.sides.keys()):
-        one, other = (each.sides.get(protocol) or (each.lost if lost else None) for each in (old, new))
+def _common(old: Sides, new: Sides, *, lost: bool) -> Iterator[tuple[str, ScoredSetting, ScoredSetting]]:
+    """Yield the protocols that a setting was scored under, with both sides; one that lost all has it under each."""
+    for protocol in sorted(old.scored.keys() | new.scored.keys()):
+        one, other = (each.scored.get(protocol) or (each.lost if lost else None) for each in (old, new))
         if one and other:
             yield protocol, one, other
 
@@ -168,7 +147,6 @@ def _row(
     lost = [side.lost_at(end) for side, end in zip((old, new), ends, strict=True)]
     row |= {"old_lost": len(lost[0]), "new_lost": len(lost[1])}
     row["differs"] = "; ".join([*apart, *_differences(old, new, named=bool(fields))])
-    row["older_version"] = any(int(side.config["suite_version"]) != side.newest for side in (old, new))
     row |= {"old_collapsed": old.collapsed_at(ends[0]), "new_collapsed": new.collapsed_at(ends[1])}
     interval, found = None, None
     judged = not images and not any(lost)  # the seeds that are left say nothing of lost ones
@@ -263,16 +241,16 @@ def _differences(old: ScoredSetting, new: ScoredSetting, *, named: bool) -> Iter
         one, other = (sorted({printable(str(each)) for each in trials[column]}) for trials in both)
         if one != other:
             yield f"{what}: {' and '.join(one)} / {' and '.join(other)}"
-    is_one_suite, versions = old.config["suite"] == new.config["suite"], [old.version, new.version]
-    if (is_one_suite and len(set(versions)) > 1) or any("newest" in version for version in versions):
+    versions = [str(side.config["suite_version"]) for side in (old, new)]
+    if old.config["suite"] == new.config["suite"] and len(set(versions)) > 1:
         yield f"version: {' / '.join(versions)}"
 
 
 def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fields: Sequence[str] = ()) -> Table:
     """Make the table of settings that two folders have in common, or that are equal in some fields."""
     title = MEASURES[primary_measure()].title
-    # With fields and suites 80 columns have no room for what differs; a version that is not the newest is always said.
-    tells = any(row["older_version"] for row in rows) or bool(fields and not any(row["studies"] for row in rows))
+    # With fields and suites 80 columns have no room for what differs.
+    tells = bool(fields) and not any(row["studies"] for row in rows)
     withheld = any(row["withheld"] for row in rows)  # then collapses say why a row is not called equivalent
     columns = (
         Column("dataset", "dataset"),
@@ -299,10 +277,9 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
     kept = [each for each in columns if each in filled or any(row[each.key] for row in rows)]
     named = ", ".join(fields)
     what = f"Settings that are equal in {named}" if fields else "The same settings of whatever suite"
-    versions = f" {VERSIONS}" if any("version: " in str(row["differs"]) for row in rows) else ""
     at = "at the last epoch that both were scored at" + (", or at the last of each" if fields else "")
     note = (
-        f"{what}, {at}.{versions} Means are geometric, and so is sd, a factor; new / old has its own 95 % interval "
+        f"{what}, {at}. Means are geometric, and so is sd, a factor; new / old has its own 95 % interval "
         "(Welch, unpaired: two machines draw different noise). "
         f"Different: p at most {ALPHA:g} by Holm's steps over all rows. Equivalent: within a factor of {1 + margin:g} "
         f"by two one-sided tests at {ALPHA:g} / rows, and no generator was seen to collapse. More and more seeds are "

@@ -15,22 +15,22 @@ from gan_bench.report.study.study import Study
 _PLACE = ["suite", "profile", "dataset", "image_size"]
 
 
-def studies(frames: Frames, suites: Suites, *, versions_apart: bool = True) -> list[Study]:
+def studies(frames: Frames, suites: Suites) -> list[Study]:
     """Cut frames into studies; quick and full trials, datasets, and versions of a suite are never in one.
+
+    Trials of another version of a suite than its plan's, or where that is not known than the newest, make a study of
+    their own: nothing trains them any more.
 
     Args:
         frames: What ``build_frames`` made of the records.
         suites: What is known of their suites besides.
-        versions_apart: Whether trials of another version of a suite than its plan's, or where that is not known than
-            the newest, make a study of their own. Its plan is gone, so which seeds it declared is not known, and
-            nothing trains them any more.
     """
     is_withdrawn = frames.trials["status"] == WITHDRAWN
     everything, withdrawn = frames.trials[~is_withdrawn], frames.trials[is_withdrawn]
     if everything.empty:
         return []
     found, together = [], everything.groupby(["suite", "profile"])
-    outdated = _outdated(everything, suites) if versions_apart else everything["suite_version"] * 0
+    outdated = _outdated(everything, suites)
     for (suite, profile, *_, older), trials in everything.groupby([*_PLACE, outdated], sort=True):
         others = together.get_group((suite, profile)).drop(trials.index)
         others = others[outdated[others.index] == older]
