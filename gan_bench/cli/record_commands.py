@@ -155,8 +155,8 @@ def publish(
         if made.telling:
             console().say("  read these before you share the publication", style="yellow")
     for suite, folders in folders_by_suite(results).items():
-        for folder in folders.aside:
-            said = f"{folder} is of the suite {suite}, too, counts in no table beside {folders.read[0]}"
+        for folder in folders.others:
+            said = f"{folder} is of the suite {suite}, too, counts in no table beside {folders.read}"
             console().say(f"{said}, and stays behind; name it alone, with another --out, to publish it", style="yellow")
 
 

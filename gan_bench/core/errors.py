@@ -123,27 +123,21 @@ class CopiedError(RecordError):
         self.path = path
 
 
-class PutAsideError(CopiedError):
-    """A record lies in another folder than that of its suite, and has no other there: it counts in no study."""
+class MisplacedError(RecordError):
+    """Records lie in another folder than that which their suite is read from: they count in no study."""
 
-    status = "put aside"
+    status = "misplaced"
 
-    def __init__(self, path: Path, home: Path, *, planned: bool = False, alone: bool = False) -> None:
-        """Say where it should lie.
+    def __init__(self, path: Path, home: Path) -> None:
+        """Say where the suite lies.
 
         Args:
-            path: The record.
-            home: The folder of its suite.
-            planned: Whether the plan there still has its trial, which has no record there.
-            alone: Whether it lies in the folder of another suite, which stays where it is.
+            path: A record, or a folder of them.
+            home: The folder of their suite.
         """
-        there = f"{home} plans it and has no record of it: move it there if it is of the same run; if of another, "
-        apart = f"move {path.parent} elsewhere to keep it apart, or name that folder alone for its tables"
-        remedy = (there if planned else "") + ("move it elsewhere" if alone else apart)
-        RecordError.__init__(
-            self, f"{path} is of a suite that has a folder of its name, {home}, and counts in no table; {remedy}"
-        )
-        self.path, self.home = path, home
+        said = f"{path} is of a suite that is read from {home}, and counts in no table"
+        super().__init__(f"{said}; move what is of the same run there, and all else elsewhere")
+        self.path, self.bare = path, said
 
 
 class UnreadableError(RecordError):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from gan_bench.config.naming import means
 from gan_bench.config.trial import RESERVED_NAMES, directory_name, setting_key
 from gan_bench.core.atomic import ASIDE
-from gan_bench.core.errors import CopiedError, DamagedError, PutAsideError, RecordError, UnreadableError, UserError
+from gan_bench.core.errors import CopiedError, DamagedError, MisplacedError, RecordError, UnreadableError, UserError
 from gan_bench.core.text import as_argument, at_home, plural, printable
 from gan_bench.records import schema
 from gan_bench.records.command import Command
@@ -151,32 +151,28 @@ def command_of(folder: Path, plan: schema.PlanFile, suite: str) -> str:
 class SuiteFolders:
     """The folders of one suite under a results folder.
 
-    A suite is what the folder of its name holds: others, such as one that was put aside before the suite was begun
-    anew, add nothing to it. Where no folder bears its name, all that have a plan of it count.
-
     Attributes:
-        read: Those that the suite is read from; of links that lead to one folder, one.
-        aside: Those that lie beside it and count in no table.
+        read: What the suite is: the folder of its name, else the first by name; of links that lead to it, one.
+        others: Copies of it, and what was put aside before it was begun anew: they count in no table.
     """
 
-    read: list[Path]
-    aside: list[Path]
+    read: Path
+    others: list[Path]
 
     @classmethod
     def of(cls, suite: str, folders: Iterable[Path]) -> SuiteFolders:
         """Tell apart the folders that are of a suite, each of which is there once."""
-        first, *rest = sorted(folders, key=lambda each: (each.name != suite, each.resolve().name != suite))  # stable
-        if suite in (first.name, first.resolve().name):  # a link of another name may lead to it
-            return cls([first], rest)
-        return cls([first, *rest], [])
+        read, *others = sorted(folders, key=lambda each: (each.name != suite, each.resolve().name != suite))  # stable
+        return cls(read, others)
 
 
 def folders_by_suite(results: Path) -> dict[str, SuiteFolders]:
-    """Return the folders of each suite under a results folder."""
+    """Return the folders of each suite under a results folder, in the order of the paths that they are read from."""
     found: dict[str, list[Path]] = {}
     for folder in suite_folders(results):
         found.setdefault(suite_of(folder), []).append(folder)
-    return {suite: SuiteFolders.of(suite, folders) for suite, folders in found.items()}
+    suites = ((suite, SuiteFolders.of(suite, folders)) for suite, folders in found.items())
+    return dict(sorted(suites, key=lambda each: each[1].read))
 
 
 def trial_folders(suite: Path) -> list[Path]:
@@ -194,11 +190,11 @@ def trial_folders(suite: Path) -> list[Path]:
 
 
 def count_records(results: Path) -> int:
-    """Count the record directories under a results folder, without a look into them."""
+    """Count the record directories that ``scan`` reads, without a look into them."""
     count = 0
-    for suite in suite_folders(results):
+    for folders in folders_by_suite(results).values():
         with contextlib.suppress(UnreadableError):  # reading it says so
-            count += len(trial_folders(suite))
+            count += len(trial_folders(folders.read))
     return count
 
 
@@ -212,44 +208,34 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
         history: Whether histories are read at all.
 
     Yields:
-        Trials in the order of their paths, and an error for every directory that is damaged or cannot be read, for a
-        suite's folder, or for its baselines. Of a suite that has a folder of its name, what lies in others is an
-        error: a copy may be older or edited, and what was put aside has another plan. What was put aside follows all
-        others; after it come planned trials without a record, and one whose directory is faulty has its ``fault``. In
-        a suite's folder, records in directories that are not called as theirs follow those that are.
+        Suite by suite, trials in the order of their paths, and an error for every directory that is damaged or cannot
+        be read, for a suite's folder, or for its baselines; then planned trials without a record, and one whose
+        directory is faulty has its ``fault``; then an error for every other folder of the suite, which is not read: a
+        copy may be older or edited, and what was put aside has another plan. Within a folder, records in directories
+        that are not called as theirs follow those that are, and count where those are not there.
     """
-    suites, seen = folders_by_suite(results), dict[str, Path]()
-    planned, aside = dict[str, StoredTrial](), dict[str, tuple[Path, SuiteFolders]]()
-    own = sorted(folder for folders in suites.values() for folder in folders.read)
-    others = sorted(folder for folders in suites.values() for folder in folders.aside)
-    for suite in (*own, *others):  # of links that lead to one folder, one
-        if fault := baselines_fault(suite):
+    suites = folders_by_suite(results)
+    for folders in suites.values():
+        if fault := baselines_fault(folders.read):
             yield fault
-        for item in _at_home_first(scan_suite(suite, steps=steps, history=history)):
+        seen, planned = dict[str, Path](), list[StoredTrial]()
+        for item in _at_home_first(scan_suite(folders.read, steps=steps, history=history)):
             if isinstance(item, RecordError):
                 yield item
                 continue
-            trial_id, path = item.trial["id"], item.path
-            folders = suites.get(str(item.trial["config"].get("suite")), SuiteFolders([suite], []))
-            places = (each / home_of(item).name for each in (*folders.read, suite))
-            if not item.record and not item.environment:
-                if suite in folders.read:
-                    planned.setdefault(trial_id, item)
-            elif (first := seen.get(trial_id) or next(filter(Path.is_dir, places), path)) != path:
-                yield CopiedError(path, first)  # what lies where it belongs counts, be it damaged, else the first seen
-            elif suite in folders.read:
+            trial_id, path, home = item.trial["id"], item.path, home_of(item)
+            own = suites.get(str(item.trial["config"].get("suite")), folders).read
+            if own != folders.read:
+                yield MisplacedError(path, own)
+            elif not item.record and not item.environment:
+                planned.append(item)
+            elif (first := seen.get(trial_id) or (home if home.is_dir() else path)) != path:
+                yield CopiedError(path, first)
+            else:
                 seen[trial_id] = path
                 yield item
-            elif (other := aside.setdefault(trial_id, (path, folders))[0]) != path:
-                yield CopiedError(path, other)
-    missing = [item for trial_id, item in planned.items() if trial_id not in seen]
-    asked_at = {item.trial["id"]: item.path.parent for item in missing if not item.withdrawn}
-    yield from (
-        PutAsideError(path, asked_at.get(trial_id, each.read[0]), planned=trial_id in asked_at,
-                      alone=path.parent not in each.aside)
-        for trial_id, (path, each) in aside.items()
-    )  # fmt: skip
-    yield from missing
+        yield from (item for item in planned if item.trial["id"] not in seen)
+        yield from (MisplacedError(other, folders.read) for other in folders.others if any(other.glob(TRIALS)))
 
 
 def _at_home_first(found: Iterable[StoredTrial | RecordError]) -> Iterator[StoredTrial | RecordError]:

@@ -237,7 +237,7 @@ class Suites:
     Attributes:
         versions: Versions of the suites that their plans are of; a suite without one has no plan.
         designs: Which seeds verdicts are declared to be made at, by suite, version, profile and dataset.
-        unknown: Suites whose plan is gone or cannot be read, or that have several: what they declared is not known.
+        unknown: Suites whose plan is gone or cannot be read: what they declared is not known.
         commands: What each was last run with; suites whose plan does not say are left out. Commands name the folder
             that is read: it may have been moved or copied since, and a command that is followed must not train into
             another. Those of publications name none.
@@ -268,24 +268,17 @@ def read_suites(results: Path) -> Suites:
     unknown = set[str]()
     commands, baselines = dict[str, str](), dict[str, Rows]()
     for suite, folders in folders_by_suite(results).items():
-        plans = [plan_of(folder) for folder in folders.read]
-        baselines[suite] = next((rows for each in folders.read if (rows := read_baselines(each))), [])
-        if not plans[0] or any(_says(each) != _says(plans[0]) for each in plans):
+        plan, baselines[suite] = plan_of(folders.read), read_baselines(folders.read)
+        if not plan:
             unknown.add(suite)
-        if not plans[0]:
             continue
-        versions[suite] = max(each["version"] for each in plans)
-        declared = {**plans[0].get("earlier", {}), str(versions[suite]): plans[0].get("designs", {})}
+        versions[suite] = plan["version"]
+        declared = {**plan.get("earlier", {}), str(versions[suite]): plan.get("designs", {})}
         for version, stored in declared.items():
             designs |= {(suite, int(version), *place): each for place, each in _declared(stored).items()}
-        if command := command_of(folders.read[0], plans[0], suite):
+        if command := command_of(folders.read, plan, suite):
             commands[suite] = command
     return Suites(versions, designs, frozenset(unknown), commands, baselines)
-
-
-def _says(plan: schema.PlanFile) -> tuple[object, ...]:
-    """Return what folders of one suite must agree on."""
-    return plan.get("version"), plan.get("designs", {}), plan.get("earlier", {})
 
 
 def design_so_far(results: Path, suite: str, version: int, profile: str, dataset: str) -> Design | None:

@@ -17,7 +17,6 @@ from gan_bench.core.text import names_instead, plural
 from gan_bench.records import schema
 from gan_bench.records.command import Command
 from gan_bench.records.folders import (
-    SuiteFolders,
     existing,
     folders_by_suite,
     read_left_out,
@@ -76,7 +75,7 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
     and those of the trials whose generators go along. What stays behind is listed, so that ``verify`` can tell it from
     what was lost. Everything else is copied as it is, but for the folders that the files of plug-ins were in: reports
     of both folders have the same tables, but for trials that have not ended. A suite goes into a folder of its
-    name; where it is read from several, each keeps its own name.
+    name.
 
     Args:
         results: A results folder, or one suite's folder in it.
@@ -92,13 +91,13 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
     check_output(out, (), "publication")
     declare_foreign_measures(existing(results))
     suites = folders_by_suite(results)
-    ended = {folder: list(_ended_trials(folder)) for each in suites.values() for folder in each.read}
+    ended = {folder: list(_ended_trials(folder)) for folder in (each.read for each in suites.values())}
     trials = [stored for found in ended.values() for stored in found]
     names = [(each.trial["name"], each.trial["config"]) for each in trials]
     done = [(each.trial["name"], each.trial["config"]) for each in trials if _status(each) == Status.DONE]
     if not done:
-        aside = [folder for each in suites.values() for folder in each.aside]
-        remedy = f"name {aside[0]} alone, which counts in no table of {results}" if aside else "run a suite first"
+        others = [folder for each in suites.values() for folder in each.others]
+        remedy = f"name {others[0]} alone, which counts in no table of {results}" if others else "run a suite first"
         raise UserError(f"{results} holds no trial to publish that was trained to its end; {remedy}")
     for wanted in generators:
         if not chosen_trials(done, wanted):
@@ -106,12 +105,10 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
             raise UserError(f"no finished trial in {results} is called {wanted!r}; {hint}")
     kept = frozenset[str]().union(*(chosen_trials(names, wanted) for wanted in generators))
     plans = [
-        _plan(suite, folder, ended[folder], out / (folder.name if len(each.read) > 1 else suite), kept)
+        _plan(suite, each.read, ended[each.read], out / suite, kept)
         for suite, each in suites.items()
-        for folder in each.read
-        if ended[folder]
+        if ended[each.read]
     ]
-    _check_all_count(plans, out)
     for plan in plans:
         _check_replaceable(plan)
     try:
@@ -177,26 +174,6 @@ def _plan(suite: str, folder: Path, ended: Sequence[StoredTrial], target: Path, 
             files[name] = folder / name
     files[PLAN] = _plan_text(folder)
     return _Plan(suite=suite, records=folder, target=target, files=files, left_out=left_out)
-
-
-def _check_all_count(plans: Sequence[_Plan], out: Path) -> None:
-    """Refuse a publication of which something would not count: beside others of its suite, or one in place of another.
-
-    Raises:
-        UserError: Two folders would become one, or one alone would count as it has the suite's name.
-    """
-    there, by_target = folders_by_suite(out) if out.is_dir() else {}, {plan.target: plan for plan in reversed(plans)}
-    for plan in plans:
-        if (first := by_target[plan.target]) is not plan:
-            both = f"{first.records} and {plan.records} would both become {plan.target}"
-            raise UserError(f"{both}; publish one with another --out")
-        others = [folder for folder in there[plan.suite].read if folder not in by_target] if plan.suite in there else []
-        after = SuiteFolders.of(plan.suite, [*others, plan.target])
-        if after.aside:
-            raise UserError(
-                f"{others[0]} holds records of the suite {plan.suite}, too, and beside {plan.target} only those of "
-                f"{after.read[0]} would count; move {others[0]} away, or name another folder with --out"
-            )
 
 
 def _content(source: Path | bytes) -> bytes:

@@ -188,16 +188,16 @@ def kept_comparisons(results: Path) -> list[tuple[ComparedFile, Path]]:
     return [(kept, path.with_suffix(".md")) for path in paths if (kept := read_optional(path, _COMPARED, RecordError))]
 
 
-def is_outdated(results: Path, suite: str, folders: Iterable[Path]) -> bool:
+def is_outdated(results: Path, suite: str, folder: Path) -> bool:
     """Return whether a suite's records are not those that the last report was made from, or there was none.
 
     Args:
         results: The results folder, whose report is ``report``.
         suite: Name of the suite.
-        folders: What it is read from.
+        folder: What it is read from.
     """
     found = _read_summary(results, suite)
-    return found is None or found["made_from"] != state_of(folders)
+    return found is None or found["made_from"] != state_of(folder)
 
 
 def is_report_older(results: Path, suite: str, now: tuple[str, Sequence[SettingSummary]] | None = None) -> bool:
@@ -223,13 +223,11 @@ def is_report_older(results: Path, suite: str, now: tuple[str, Sequence[SettingS
     return bool(json.loads(json.dumps(settings)) != written)
 
 
-def state_of(folders: Iterable[Path]) -> str:
+def state_of(folder: Path) -> str:
     """Return a digest of which records a suite has, and of the sizes and times of what tells their ends and scores."""
-    parts = [__version__]
-    for folder in folders:
-        parts.append(size_and_time(folder / PLAN))
-        for path in trial_folders(folder):
-            parts += [path.name, *(size_and_time(path / name) for name in (ENVIRONMENT, RECORD, ADDED))]
+    parts = [__version__, size_and_time(folder / PLAN)]
+    for path in trial_folders(folder):
+        parts += [path.name, *(size_and_time(path / name) for name in (ENVIRONMENT, RECORD, ADDED))]
     return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:16]
 
 

@@ -93,7 +93,7 @@ def verify(results: Path) -> Iterator[RecordCheck]:
             return
     declare_foreign_measures(results)
     folders = folders_by_suite(results).values()
-    for suite in sorted(each for found in folders for each in (*found.read, *found.aside)):  # one of links to one
+    for suite in sorted(each for found in folders for each in (found.read, *found.others)):  # one of links to one
         for check in verified_suite(suite):
             yield replace(check, stored=None)  # who keeps all checks need not keep all histories
 

@@ -115,7 +115,7 @@ def publish_settings(mirror: Mirror, runs: SuiteRuns, progress: Callable[[], Non
         progress: Called after every setting.
     """
     summaries = {each["setting"]: each for each in read_summary(mirror.store.results, runs.suite)}
-    places = {path.name.rpartition("--")[2]: path for folder in runs.folders for path in folder.glob(TRIALS)}
+    places = {path.name.rpartition("--")[2]: path for path in runs.folder.glob(TRIALS)}
     for key, run in runs.settings.items():
         found = summaries.get(key)
         name = found["label"] if found else f"setting {key}"
@@ -245,7 +245,7 @@ def publish_answer(store: TrackingStore, runs: SuiteRuns, progress: Callable[[],
     Raises:
         UploadError: The run lacks its files; the next time it is made again.
     """
-    made, (folder, *_), suite = store.results / "report", runs.folders, runs.suite
+    made, folder, suite = store.results / "report", runs.folder, runs.suite
     page, text = made / "report.html", _answer_text(store, suite)
     if not text:
         return

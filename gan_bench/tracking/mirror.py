@@ -12,14 +12,14 @@ record is in MLflow's terms, and a ``TrackingStore`` sends the requests. Nothing
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import RecordError
 from gan_bench.core.text import printable
-from gan_bench.records.folders import fault_of, folders_by_suite, read_or_error, read_plan
+from gan_bench.records.folders import fault_of, read_or_error, read_plan, suite_of
 from gan_bench.records.json_files import unreadable, without_remedy
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
@@ -91,14 +91,14 @@ class SuiteRuns:
 
     Attributes:
         suite: Its name, whatever its folder is called.
-        folders: Those that it is read from.
+        folder: What it is read from.
         seen: Sizes and times of the files of each record when its run was brought up to it, and that run, or what
             MLflow refused of it.
         scores: What was logged, as ``METRIC.EXTRACTOR``.
     """
 
     suite: str
-    folders: Sequence[Path]
+    folder: Path
     experiment: str
     runs: dict[str, MirroredRun]
     settings: dict[str, SettingRun]
@@ -135,7 +135,6 @@ class Mirror:
         self.unreadable: list[str] = []
         self.refused: dict[str, None] = {}
         self._suites: dict[Path, SuiteRuns] = {}
-        self._read: dict[Path, tuple[str, Sequence[Path]]] = {}
 
     @property
     def experiments(self) -> dict[str, str]:
@@ -145,13 +144,7 @@ class Mirror:
     def suite(self, folder: Path) -> SuiteRuns:
         """Return what is known of a suite, by its folder; its experiment is created if missing."""
         if folder not in self._suites:
-            if folder not in self._read:  # of all suites at once: each reads the plans of all
-                self._read = {
-                    path: (name, each.read)
-                    for name, each in folders_by_suite(self.store.results).items()
-                    for path in each.read
-                }
-            suite, folders = self._read.get(folder, (folder.name, [folder]))
+            suite = suite_of(folder)
             experiment = self.store.experiment(suite)
             runs, settings = self._existing_runs(experiment)
             try:
@@ -159,7 +152,7 @@ class Mirror:
             except RecordError:  # what shows runs apart does without
                 trials = []
             columns, colours, planned = differing_params(trials), entities.colours_of(trials), read_suites(folder)
-            known = SuiteRuns(suite, folders, experiment, runs, settings, colours, columns, planned)
+            known = SuiteRuns(suite, folder, experiment, runs, settings, colours, columns, planned)
             self._suites[folder] = known
         return self._suites[folder]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gan_bench.core.errors import CopiedError, RecordError, UserError
-from gan_bench.records.folders import scan, suite_folders, trial_folders
+from gan_bench.core.errors import CopiedError, MisplacedError, RecordError, UserError
+from gan_bench.records.folders import folders_by_suite, scan, trial_folders
 from gan_bench.tracking import server
 from gan_bench.tracking.answer import publish_answer, publish_settings, save_views
 from gan_bench.tracking.mirror import Mirror
@@ -108,8 +108,10 @@ def replay(results: Path, uri: str, prefix: str = "") -> Replay:
 def _replay(results: Path, uri: str, prefix: str) -> Replay:
     mirror = Mirror(uri, results, prefix)
     count, busy, made, closed = 0, [], {}, []
-    copies = {each.path: each.line for each in scan(results, history=False) if isinstance(each, CopiedError)}
-    for folder in suite_folders(results):
+    found = (each for each in scan(results, history=False) if isinstance(each, CopiedError | MisplacedError))
+    copies = {each.path: each.line for each in found}
+    for folder, others in ((each.read, each.others) for each in folders_by_suite(results).values()):
+        closed += [copies[path] for path in others if path in copies]
         with mirror_lock(folder, uri) as lock:
             try:
                 records = trial_folders(folder)

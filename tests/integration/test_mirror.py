@@ -379,7 +379,7 @@ def test_a_copied_suite_gives_its_trials_no_second_runs(few):
     (suite,) = [path.parent for path in few.glob("*/plan.json")]
     shutil.copytree(suite, few / f"{suite.name}-gpu")
     done = gan_bench("sync", few)
-    assert "is a copy of" in done.stdout + done.stderr
+    assert "is of a suite that is read from" in done.stdout + done.stderr
     trials = [each["gan_bench.trial"] for each in tagged_runs(f"sqlite:///{few / 'mlflow.db'}")
               if "gan_bench.trial" in each]  # fmt: skip
     assert sorted(trials) == sorted({path.name.rpartition("--")[2] for path in suite.glob("*--????????")})

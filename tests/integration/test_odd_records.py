@@ -154,7 +154,8 @@ def test_a_copy_that_sorts_first_never_stands_for_the_trial_itself(whole, result
     after = build_report(results, html=False)
     for old, new in zip(before.tables, after.tables, strict=True):
         assert old.rows.drop(columns="path", errors="ignore").equals(new.rows.drop(columns="path", errors="ignore"))
-    assert all(f"{results / 'a-backup'}" in line.partition(" is a copy of ")[0] for line in after.unreadable)
+    (said,) = after.unreadable
+    assert said.startswith(f"misplaced: {results / 'a-backup'} is of a suite that is read from {results / 'small'},")
     assert compare(whole, results).exit_code == 0
     next((results / "small").glob("*--????????/record.json")).write_text("{")
     (trials,) = [table.rows for table in build_report(results, html=False).tables if table.kind == "trials"]
@@ -212,8 +213,8 @@ def test_a_copy_of_a_suite_counts_no_trial_twice(whole, results):
     after = build_report(results, html=False)
     for old, new in zip(before.tables, after.tables, strict=True):
         assert old.rows.drop(columns="path", errors="ignore").equals(new.rows.drop(columns="path", errors="ignore"))
-    assert len(after.unreadable) == 4
-    assert all("is a copy of" in line and line.startswith("copy: ") for line in after.unreadable)
+    said = f"{results / 'small-backup'} is of a suite that is read from {results / 'small'}, and counts in no table"
+    assert after.unreadable == [f"misplaced: {said}; move what is of the same run there, and all else elsewhere"]
     assert compare(whole, results).exit_code == 0
 
 
@@ -225,9 +226,8 @@ def test_what_was_put_aside_adds_nothing_to_a_suite_that_was_begun_anew(whole, r
     report = build_report(results, html=False)
     (trials,) = [table.rows for table in report.tables if table.kind == "trials"]
     assert sorted(trials["status"]) == ["done", "done", "planned", "planned"]
-    said = [line for line in report.unreadable if line.startswith("put aside: ")]
-    assert len(said) == 2
-    assert all(f"{aside}/" in line and f"has a folder of its name, {results / 'small'}, and" in line for line in said)
+    (said,) = report.unreadable
+    assert said.startswith(f"misplaced: {aside} is of a suite that is read from {results / 'small'}, and counts in no")
     alone = build_report(aside, results.parent / "alone", html=False)
     assert alone.unreadable == []
     assert compare(whole, results).worse, "two trials are not there"
@@ -247,7 +247,7 @@ def test_a_folder_of_another_name_is_its_suite_s(results, tmp_path, linked):
     (published,) = publish(results, tmp_path / "out")
     assert published.folder == tmp_path / "out" / "small"
     build_report(results, html=False)
-    assert not is_outdated(results, "small", [results / "small" if linked else moved])
+    assert not is_outdated(results, "small", results / "small" if linked else moved)
 
 
 def test_a_plan_that_names_no_suite_is_its_folder_s(results):

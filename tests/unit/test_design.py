@@ -477,15 +477,13 @@ def test_a_command_is_not_followed_into_another_folder(tmp_path):
     assert read_suites(tmp_path).commands == {}, "it would begin the suite anew"
 
 
-@pytest.mark.parametrize("second", [LOOKS, Design.fixed(range(5)), None])
-def test_two_folders_of_one_suite_declare_what_both_declare(tmp_path, second):
+def test_of_two_folders_of_one_suite_that_of_its_name_declares_or_else_the_first(tmp_path):
     write(tmp_path, range(5), LOOKS)
     rename(tmp_path / "test")
-    write(tmp_path, range(5), second)
-    assert read_suites(tmp_path).design("test", 1, "full", "digits") == (second or Design.fixed(range(5)))
-    (tmp_path / "test").rename(tmp_path / "test.bak")
-    found = read_suites(tmp_path).design("test", 1, "full", "digits")
-    assert found == LOOKS if second == LOOKS else found.extended
+    write(tmp_path, range(5), Design.fixed(range(5)))
+    assert read_suites(tmp_path).design("test", 1, "full", "digits") == Design.fixed(range(5))
+    (tmp_path / "test").rename(tmp_path / "a")
+    assert read_suites(tmp_path).design("test", 1, "full", "digits") == Design.fixed(range(5))
 
 
 def test_a_suite_that_no_plan_is_of_has_declared_what_nobody_knows(tmp_path):

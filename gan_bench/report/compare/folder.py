@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gan_bench.core.errors import CopiedError, PutAsideError, RecordError, UserError
+from gan_bench.core.errors import CopiedError, MisplacedError, RecordError, UserError
 from gan_bench.core.text import plural, printable
 from gan_bench.records.folders import existing, folders_by_suite, scan
 from gan_bench.records.json_files import is_regular, without_remedy
@@ -29,8 +29,8 @@ class ComparedFolder:
         known: Names of the suites that it has a folder or a trial of.
         planned: Those of them whose plan is there.
         suites: What is known of its suites besides.
-        aside: One sentence for every suite of which other versions are there, and for every folder with records that
-            count nowhere, as their suite has one of its name.
+        aside: One sentence for every suite of which other versions are there, and for what lies in another folder
+            than that which its suite is read from.
     """
 
     trials: list[StoredTrial]
@@ -49,10 +49,12 @@ class ComparedFolder:
         """
         declare_foreign_measures(existing(results))
         trials, suites = list[StoredTrial](), set[str]()
-        faults, aside = dict[str, str](), list[PutAsideError]()
+        faults, aside = dict[str, str](), list[str]()
         for item in scan(results, steps=False):
-            if isinstance(item, CopiedError):
-                aside += [item] if isinstance(item, PutAsideError) else []
+            if isinstance(item, MisplacedError):
+                aside.append(without_remedy(item))
+            elif isinstance(item, CopiedError):
+                continue
             elif isinstance(item, RecordError):
                 faults.setdefault(item.folder or str(item), _left_out(item))
             elif item.fault:
@@ -63,10 +65,10 @@ class ComparedFolder:
         if not trials and not faults:
             raise UserError(f"{results} holds no trial records; name the results folder of an earlier run")
         folders = folders_by_suite(results).items()
-        planned = frozenset(name for name, each in folders if any(is_regular(folder / PLAN) for folder in each.read))
+        planned = frozenset(name for name, each in folders if is_regular(each.read / PLAN))
         known = frozenset({name for name, _ in folders} | suites | set(map(_suite, trials)))
         counted = _counted_versions(trials)
-        said = [*_other_versions(results, trials, counted), *_put_aside(aside)]
+        said = [*_other_versions(results, trials, counted), *aside]
         trials = [each for each in trials if _version(each) == counted[_suite(each)]]
         return cls(trials, faults, known, planned, read_suites(results), said)
 
@@ -118,12 +120,3 @@ def _other_versions(results: Path, trials: Iterable[StoredTrial], counted: Mappi
 
 def _left_out(fault: RecordError) -> str:
     return f"left out, {fault.status}: {without_remedy(fault)}"
-
-
-def _put_aside(errors: Iterable[PutAsideError]) -> Iterator[str]:
-    """Yield of every folder that it holds records which count nowhere; a report says what to do with them."""
-    for (folder, home), count in Counter((each.path.parent, each.home) for each in errors).items():
-        yield (
-            f"{plural(count, 'record')} in {folder} {'is' if count == 1 else 'are'} of a suite that has a folder of "
-            f"its name, {home}, and not compared"
-        )
