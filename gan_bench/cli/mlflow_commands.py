@@ -53,7 +53,7 @@ def sync_results(
     Raises:
         UserError: There are no records, or MLflow cannot be reached or refuses.
     """
-    from gan_bench.report.build import refresh_summaries
+    from gan_bench.report.build import refresh_report
     from gan_bench.tracking.replay import replay
 
     results = _beside_database(existing(results))
@@ -61,7 +61,7 @@ def sync_results(
         raise UserError(f"{results} holds no trial records; run a suite first, for example `gan-bench run quickstart`")
     uri = tracking_uri or default_uri(results)
     is_new = not tracking_uri and not (results / DATABASE).exists()
-    said = [*refresh_summaries(results), *([f"{results / DATABASE} is new: {MAYBE_ELSEWHERE}"] if is_new else [])]
+    said = [*refresh_report(results), *([f"{results / DATABASE} is new: {MAYBE_ELSEWHERE}"] if is_new else [])]
     answer = replay(results, uri, prefix)
     for notice in (*said, *answer.notices):
         console.say(notice, style="yellow")

@@ -6,11 +6,9 @@ It follows from the records and is no part of them: a report makes it again at a
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, NotRequired
+from typing import Annotated
 
 from pydantic import Field, FiniteFloat
 from typing_extensions import TypedDict
@@ -57,11 +55,7 @@ class SuiteSummary(TypedDict):
     suite: str
     settings: list[SettingSummary]
     made_from: str
-    """What ``state_of`` said of the suite's records when they were read."""
-    report_is_older: NotRequired[bool]
-    """Whether page and tables say something else: ``sync`` makes the rest alone."""
-    report_from: NotRequired[str]
-    """What earlier versions have instead: what ``state_of`` said when page and tables were made."""
+    """What ``state_of`` said of the suite's records when they were read; nothing where an earlier page stays."""
     sha256: str
 
 
@@ -78,8 +72,6 @@ class ComparedFile(TypedDict):
 
 
 _FORM, _COMPARED = Form(SuiteSummary), Form(ComparedFile)
-_COMMANDS = re.compile("`[^`]*`")
-"""Commands in an answer: they name the results folder, which is another one after a move or from another place."""
 FEW_EPOCHS = 10
 """Trials of so few epochs are shown by their single steps as well: their epochs alone are no curve."""
 CURVE_POINTS = 40
@@ -119,17 +111,15 @@ def answer_file(results: Path, suite: str, kind: str) -> Path:
     return results / "report" / "answers" / f"{slug(suite)}.{kind}"
 
 
-def summary_text(suite: str, settings: Iterable[SettingSummary], made_from: str, *, report_is_older: bool) -> str:
+def summary_text(suite: str, settings: Iterable[SettingSummary], made_from: str) -> str:
     """Return the file with what a report says of the settings of a suite.
 
     Args:
         suite: The suite.
         settings: Its settings.
-        made_from: What ``state_of`` said before the records were read.
-        report_is_older: Whether page and tables say something else.
+        made_from: What ``state_of`` said before the records were read; nothing where the report is not whole.
     """
-    made = {"made_from": made_from, "report_is_older": report_is_older}
-    return object_text({"suite": suite, "settings": list(settings), **made})
+    return object_text({"suite": suite, "settings": list(settings), "made_from": made_from})
 
 
 def read_summary(results: Path, suite: str) -> list[SettingSummary]:
@@ -198,29 +188,6 @@ def is_outdated(results: Path, suite: str, folder: Path) -> bool:
     """
     found = _read_summary(results, suite)
     return found is None or found["made_from"] != state_of(folder)
-
-
-def is_report_older(results: Path, suite: str, now: tuple[str, Sequence[SettingSummary]] | None = None) -> bool:
-    """True if page and tables say something else of a suite than is known now.
-
-    Args:
-        results: The results folder, whose report is ``report``.
-        suite: Name of the suite.
-        now: The sentences and the settings that are known now; None takes what the last report or sync wrote.
-    """
-    found = _read_summary(results, suite)
-    if found is None:
-        return now is not None
-    made_from = found["made_from"]
-    is_older = found.get("report_is_older", found.get("report_from", made_from) != made_from)
-    if is_older or now is None:
-        return is_older
-    text, settings = now
-    sentences = [_COMMANDS.sub("", each) for each in (text, read_answer(results, suite))]
-    if sentences[0] != sentences[1]:
-        return True
-    written = json.loads(answer_file(results, suite, "json").read_bytes())["settings"]
-    return bool(json.loads(json.dumps(settings)) != written)
 
 
 def state_of(folder: Path) -> str:

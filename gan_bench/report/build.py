@@ -14,7 +14,7 @@ from gan_bench.records.folders import existing, folders_by_suite, suite_folders
 from gan_bench.records.layout import LOCKS
 from gan_bench.records.lock import Lock
 from gan_bench.records.plan import declare_foreign_measures, read_suites
-from gan_bench.records.summary import is_outdated, is_report_older, state_of, summary_text
+from gan_bench.records.summary import is_outdated, state_of, summary_text
 from gan_bench.report.files import WrittenFiles
 from gan_bench.report.findings.answer import Answer, answers_markdown
 from gan_bench.report.findings.reproduction import article_tables
@@ -25,7 +25,6 @@ from gan_bench.report.page.page import Chapter, page
 from gan_bench.report.study.frame import quick_text
 from gan_bench.report.study.latex import left_out, to_latex
 from gan_bench.report.study.studies import studies
-from gan_bench.report.study.study import Study
 from gan_bench.report.study.table import Table, table_markdown, to_csv
 
 PAGE = "report.html"
@@ -67,7 +66,15 @@ def build_report(
     Raises:
         UserError: There are no records, or the report cannot be written.
     """
-    with _records(results, out) as (states, collected, found):
+    declare_foreign_measures(existing(results))
+    with _one_at_a_time(results, out), _collector_off(), quick_text():
+        states = {}  # taken before records are read: one that ends meanwhile makes the report outdated
+        for suite, folders in folders_by_suite(results).items():
+            with suppress(UserError):
+                states[suite] = state_of(folders.read)
+        collected = collect(results)
+        found = studies(collected.frames, read_suites(results))
+        collected = with_histories(collected, found)
         if not collected.trials and not collected.unreadable:
             raise UserError(
                 f"{results} holds no trial records; run a suite first, for example `gan-bench run quickstart`"
@@ -77,12 +84,12 @@ def build_report(
         tables = [*(table for chapter in chapters for table in chapter.tables), *articles]
         answers = [(chapter.study.suite, answer) for chapter in chapters for answer in chapter.answers]
         lacking = left_out(tables, columns) if columns else []
-        files = _report_files(folder)
+        files = WrittenFiles(folder, r"(tables|plots)/\w[\w+.-]*")
         try:
             _add_tables(tables, files, columns)
             files.add("answer.md", answers_markdown([answer for _, answer in answers]))
             is_whole = html or not (folder / PAGE).exists()
-            _add_answers(chapters, files, states, None if is_whole else results)
+            _add_answers(chapters, files, states if is_whole else {})
             made = _add_page(files, chapters, articles, collected, results) if html else None
             if out is not None:  # the other place is a report's own
                 files.refuse_others("report")
@@ -95,20 +102,6 @@ def build_report(
             )
             raise UserError(said) from None
         return Report(tables, answers, collected.unreadable, folder, made, lacking)
-
-
-@contextmanager
-def _records(results: Path, out: Path | None = None) -> Iterator[tuple[dict[str, str], Collected, list[Study]]]:
-    """Give the state of every suite, taken before its records are read, then the records and their studies."""
-    declare_foreign_measures(existing(results))
-    with _one_at_a_time(results, out), _collector_off(), quick_text():
-        states = {}
-        for suite, folders in folders_by_suite(results).items():
-            with suppress(UserError):
-                states[suite] = state_of(folders.read)
-        collected = collect(results)
-        found = studies(collected.frames, read_suites(results))
-        yield states, with_histories(collected, found), found
 
 
 @contextmanager
@@ -141,8 +134,8 @@ def _collector_off() -> Iterator[None]:
             gc.enable()
 
 
-def refresh_summaries(results: Path) -> list[str]:
-    """Write again what the report says of suites where a trial has ended since, without tables, plots and page.
+def refresh_report(results: Path) -> list[str]:
+    """Make a report again where a trial has ended since, or what is planned has changed.
 
     Args:
         results: A results folder.
@@ -150,17 +143,11 @@ def refresh_summaries(results: Path) -> list[str]:
     Returns:
         Why that was not possible, as a sentence, or nothing.
     """
-    if not any(_outdated(results)):
-        return []
-    with _records(results) as (states, _, found):
-        chapters = [Chapter(study, found) for study in found]  # of all: an answer may name another suite's study
+    if any(_outdated(results)):
         try:
-            files = _report_files(results / "report")
-            _add_answers(chapters, files, states, results)
-            files.write("tables/", "plots/")
-        except OSError as error:
-            why = f"the report in {results / 'report'} cannot be written ({error.strerror})"
-            return [f"{why}; MLflow shows settings as the last report has them"]
+            build_report(results)
+        except UserError as error:
+            return [f"{error}; MLflow shows settings as the last report has them"]
     return []
 
 
@@ -171,27 +158,19 @@ def _outdated(results: Path) -> Iterator[str]:
                 yield suite
 
 
-def _report_files(folder: Path) -> WrittenFiles:
-    return WrittenFiles(folder, r"(tables|plots)/\w[\w+.-]*")
-
-
-def _add_answers(chapters: list[Chapter], files: WrittenFiles, states: Mapping[str, str], beside: Path | None) -> None:
+def _add_answers(chapters: list[Chapter], files: WrittenFiles, states: Mapping[str, str]) -> None:
     """Add what the studies of each suite say: sentences for people, numbers for the tracking mirror.
 
     Args:
         chapters: The studies.
         files: Where they go.
-        states: What ``state_of`` said of the suites' records before these were read.
-        beside: The results folder where its earlier page or tables stay; None where all are made.
+        states: What ``state_of`` said of the suites' records; nothing of those of which an earlier page stays.
     """
     for suite in dict.fromkeys(chapter.study.suite for chapter in chapters):
         mine = [chapter for chapter in chapters if chapter.study.suite == suite]
-        text = answers_markdown([answer for chapter in mine for answer in chapter.answers])
         settings = [each for chapter in mine for each in summaries(chapter.study)]
-        files.add(f"answers/{slug(suite)}.md", text)
-        is_older = beside is not None and is_report_older(beside, suite, (text, settings))
-        summary = summary_text(suite, settings, states.get(suite, ""), report_is_older=is_older)
-        files.add(f"answers/{slug(suite)}.json", summary)
+        files.add(f"answers/{slug(suite)}.md", answers_markdown([answer for each in mine for answer in each.answers]))
+        files.add(f"answers/{slug(suite)}.json", summary_text(suite, settings, states.get(suite, "")))
 
 
 def _add_tables(tables: list[Table], files: WrittenFiles, columns: Sequence[str] | None) -> None:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_bench.core.errors import RecordError
-from gan_bench.core.text import as_argument, plain_markdown, slug
+from gan_bench.core.text import plain_markdown, slug
 from gan_bench.records.layout import PLAN, SUITE, TRIALS
 from gan_bench.records.reader import read_trial
 from gan_bench.records.summary import (
     ComparedFile,
     SettingSummary,
-    is_report_older,
     kept_comparisons,
     read_answer,
     read_summary,
@@ -234,7 +232,7 @@ def _set_run_status(store: TrackingStore, run: SettingRun, trials: Sequence[Mirr
 def publish_answer(store: TrackingStore, runs: SuiteRuns, progress: Callable[[], None]) -> None:
     """Keep one run for a suite's answer, with the report as far as it is there, suite file and plan; replaced when new.
 
-    Page and tables that are older than the sentences are left out, which is said. Comparisons that ``gan-bench compare
+    Comparisons that ``gan-bench compare
     --keep`` left beside the report are there too, by tags ``baseline.NAME``.
 
     Args:
@@ -253,11 +251,6 @@ def publish_answer(store: TrackingStore, runs: SuiteRuns, progress: Callable[[],
     tables = sorted(path for path in (made / "tables").glob("*") if named.match(path.name) and path.is_file())
     kept = kept_comparisons(store.results)
     report = {page.name: page, **{f"tables/{path.name}": path for path in tables}}
-    if is_report_older(store.results, suite) and any(map(may_be_copied, report.values())):
-        again = f"`gan-bench report {shlex.quote(as_argument(store.results))}`"
-        why = f"{made} is older than the records of {suite}"
-        store.notices.append(f"{why}: {again} makes it again, and the next sync takes it to MLflow")
-        report, text = {}, f"{text}\n- Page and tables are older than these records and left out."
     files = {**report, **{path.name: path for path in (folder / SUITE, folder / PLAN)}}
     files |= {f"compared/{path.name}": path for _, path in kept}
     there = {name: path for name, path in files.items() if may_be_copied(path)}

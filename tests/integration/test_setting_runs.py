@@ -27,8 +27,8 @@ from gan_bench.records.layout import PLACE, RecordDirectory
 from gan_bench.records.plan import write_plan
 from gan_bench.records.reader import read_trial
 from gan_bench.records.record import Status
-from gan_bench.records.summary import answer_file, is_outdated, is_report_older, kept_comparisons
-from gan_bench.report.build import build_report, refresh_summaries
+from gan_bench.records.summary import answer_file, is_outdated, kept_comparisons
+from gan_bench.report.build import build_report, refresh_report
 from gan_bench.run_options import RunOptions
 from gan_bench.terminal.conclusion import say_tracking
 from gan_bench.terminal.console import console
@@ -68,7 +68,7 @@ def results(made, tmp_path):
 
 
 def sync(results):
-    refresh_summaries(results)
+    refresh_report(results)
     return replay.replay(results, f"sqlite:///{results / 'mlflow.db'}")
 
 
@@ -303,7 +303,7 @@ def test_a_kept_comparison_is_shown_and_linked(results, tmp_path):
         (folder / "mlflow.db").unlink()
     shared = f"sqlite:///{tmp_path / 'shared.db'}"
     for folder in (baseline, results):
-        refresh_summaries(folder)
+        refresh_report(folder)
         replay.replay(folder, shared)
     done = gan_bench("compare", baseline, results, "--keep")
     assert "compared" in {path.name for path in (results / "report").iterdir()}, done.stderr
@@ -482,7 +482,7 @@ class Looks:
 
 
 def followed(results, *between):
-    refresh_summaries(results)
+    refresh_report(results)
     said = []
     result = follow(results / "test", f"sqlite:///{results / 'mlflow.db'}", Looks(*between), said.append)
     return result, said
@@ -534,7 +534,7 @@ def test_a_run_that_is_deleted_while_its_trial_trains_is_made_again(results, whi
         client(results).delete_run(ids[which])
         directory.history.write_bytes(history)
         directory.record.write_bytes(record)
-        refresh_summaries(results)
+        refresh_report(results)
 
     result, complete = followed(results, deleted_and_trained_further, *later)
     assert (result.error, result.notices) == (None, ())
@@ -562,7 +562,7 @@ def test_what_others_bring_into_the_database_beside_the_results_stays_theirs(res
     for trial in trials().values():
         write(other, trial, 50.0)
     write_plan(other, "test", 1, list(trials().values()))
-    refresh_summaries(other)
+    refresh_report(other)
     for folder in (other, results, other, results):
         replay.replay(folder, f"sqlite:///{results / 'mlflow.db'}")
     mine, theirs = ((folder / ".gan_bench-results").read_text().strip() for folder in (results, other))
@@ -830,43 +830,33 @@ def test_an_altered_record_replaces_no_run(results):
     assert found.data.tags["gan_bench.altered"]
 
 
-def test_an_answer_has_no_page_and_tables_of_other_records(results, tmp_path):
-    """Its sentences named the new best setting, and its page and tables in the same run the earlier one."""
+@pytest.mark.draws_pages
+def test_a_sync_makes_the_report_again_that_is_older_than_the_records(results, tmp_path):
+    """An answer's sentences named the new best setting, and its page and tables in the same run the earlier one."""
 
     def synced():
-        found = sync(results)
+        assert sync(results).notices == ()
         answer = one_of_each_kind(results)[2]
         files = {each.path for each in client(results).list_artifacts(answer.info.run_id)}
-        older = [each for each in found.notices if "is older than the records of test: `gan-bench report " in each]
-        return answer, files & {"report.html", "tables"}, older
+        assert files >= {"report.html", "tables"}
+        return answer.data.tags[NOTE], (results / "report" / "report.html").read_text()
 
-    build_report(results)
-    first, files, older = synced()
-    assert (files, older) == ({"report.html", "tables"}, [])
+    first = synced()
     for path in sorted((results / "test").glob("*--*")):
         if "0.0002" in path.name:
             path.rename(tmp_path / path.name)
-    for _ in range(2):
-        second, files, older = synced()
-        assert (files, len(older)) == (set(), 1)
-        assert second.data.tags[NOTE] != first.data.tags[NOTE]
-        assert "Page and tables are older than these records and left out." in second.data.tags[NOTE]
-    build_report(results)
-    third, files, older = synced()
-    assert (files, older) == ({"report.html", "tables"}, [])
-    assert "left out" not in third.data.tags[NOTE]
-    for path in results.glob("test/*/record.json"):
-        os.utime(path, (1, 1))  # as in a copy of the folder, with the same records
-    again, files, older = synced()
-    assert (files, older, again.data.tags[NOTE]) == ({"report.html", "tables"}, [], third.data.tags[NOTE])
+    second = synced()
+    assert first[0] != second[0]
+    assert first[1] != second[1]
     for path in tmp_path.glob("*seed=0*--*"):
         path.rename(results / "test" / path.name)
     build_report(results, html=False)
-    assert len(synced()[2]) == 1, "the page stays"
+    assert (results / "report" / "report.html").read_text() == second[1], "the page stays"
+    assert synced()[1] != second[1]
 
 
-def test_page_and_tables_are_older_than_an_answer_with_other_sentences(tmp_path):
-    """Seeds that are planned change no number of a setting, but what the answer says of them and proposes next."""
+def test_seeds_that_are_planned_make_the_report_outdated(tmp_path):
+    """They change no number of a setting, but what the answer says of them and proposes next."""
 
     def plan(results, seeds):
         planned = list(trials(range(seeds)).values())
@@ -877,16 +867,18 @@ def test_page_and_tables_are_older_than_an_answer_with_other_sentences(tmp_path)
     for (lr, seed), trial in trials().items():
         write(results, trial, FID[lr][seed])
     build_report(results)
-    before = answer_file(results, "test", "md").read_text()
-    results = results.rename(tmp_path / "moved")
-    plan(results, 3)
-    assert refresh_summaries(results) == []
-    assert answer_file(results, "test", "md").read_text() == before.replace("/results ", "/moved ") != before
-    assert not is_report_older(results, "test"), "commands alone name another folder"
     plan(results, 5)
-    assert refresh_summaries(results) == []
+    assert refresh_report(results) == []
     assert "over 3 of 5 planned seeds" in answer_file(results, "test", "md").read_text()
-    assert is_report_older(results, "test")
+
+
+def test_a_report_that_cannot_be_made_again_is_said(results):
+    build_report(results)
+    shutil.rmtree(results / "report")
+    (results / "report").write_text("a file")
+    (said,) = refresh_report(results)
+    assert said.startswith(f"the report cannot be written to {results / 'report'} (")
+    assert said.endswith("; MLflow shows settings as the last report has them")
 
 
 def test_sentences_of_all_suites_are_renewed_where_one_has_changed(results):
@@ -898,26 +890,12 @@ def test_sentences_of_all_suites_are_renewed_where_one_has_changed(results):
     said = answer_file(results, "other", "md")
     before = said.read_text()
     said.write_text("# Of before\n")
-    assert refresh_summaries(results) == []
+    assert refresh_report(results) == []
     assert said.read_text() == "# Of before\n", "nothing has changed"
     for record in results.glob("test/*/record.json"):
         os.utime(record, (1, 1))
-    assert refresh_summaries(results) == []
+    assert refresh_report(results) == []
     assert said.read_text() == before
-
-
-@pytest.mark.parametrize("is_older", [True, False])
-def test_summaries_of_earlier_versions_say_which_records_page_and_tables_are_of(results, is_older):
-    build_report(results)
-    path = answer_file(results, "test", "json")
-    earlier = json.loads(path.read_text())
-    del earlier["sha256"], earlier["report_is_older"]
-    write_object(path, {**earlier, "report_from": "0" * 16 if is_older else earlier["made_from"]})
-    assert is_report_older(results, "test") == is_older
-    for record in results.glob("test/*/record.json"):
-        os.utime(record, (1, 1))
-    assert refresh_summaries(results) == []
-    assert is_report_older(results, "test") == is_older
 
 
 def test_a_restored_experiment_has_no_runs_that_were_replaced(results, tmp_path):
@@ -931,7 +909,7 @@ def test_a_restored_experiment_has_no_runs_that_were_replaced(results, tmp_path)
         edit(RecordDirectory(path).environment, started="2026-02-01T00:00:00+00:00")
         for (lr, _), trial in trials([3]).items():
             write(folder, trial, FID[lr][0] + 10)
-        refresh_summaries(folder)
+        refresh_report(folder)
         replay.replay(folder, uri)
     experiment = there.get_experiment_by_name("test").experiment_id
     before = ids(there.search_runs([experiment]))
