@@ -237,7 +237,6 @@ class Suites:
     Attributes:
         versions: Versions of the suites that their plans are of; a suite without one has no plan.
         designs: Which seeds verdicts are declared to be made at, by suite, version, profile and dataset.
-        unknown: Suites whose plan is gone or cannot be read: what they declared is not known.
         commands: What each was last run with; suites whose plan does not say are left out. Commands name the folder
             that is read: it may have been moved or copied since, and a command that is followed must not train into
             another. Those of publications name none.
@@ -246,7 +245,6 @@ class Suites:
 
     versions: Mapping[str, int] = field(default_factory=dict)
     designs: Mapping[tuple[str, int, str, str], Design] = field(default_factory=dict)
-    unknown: frozenset[str] = frozenset()
     commands: Mapping[str, str] = field(default_factory=dict)
     baselines: Mapping[str, Rows] = field(default_factory=dict)
 
@@ -255,8 +253,11 @@ class Suites:
         return version != self.versions.get(suite, version)
 
     def design(self, suite: str, version: int, profile: str, dataset: str) -> Design | None:
-        """Return what a version of a suite declared; None where its plan is of before there were designs."""
-        if suite in self.unknown or suite not in self.versions:
+        """Return what a version of a suite declared; None where its plan is of before there were designs.
+
+        Of a suite whose plan is gone or cannot be read nobody knows it.
+        """
+        if suite not in self.versions:
             return UNKNOWN
         undeclared = UNKNOWN if self.is_of_another(suite, version) else None
         return self.designs.get((suite, version, profile, dataset), undeclared)
@@ -265,12 +266,10 @@ class Suites:
 def read_suites(results: Path) -> Suites:
     """Read what was planned and declared of every suite under a results folder."""
     versions, designs = dict[str, int](), dict[tuple[str, int, str, str], Design]()
-    unknown = set[str]()
     commands, baselines = dict[str, str](), dict[str, Rows]()
     for suite, folders in folders_by_suite(results).items():
         plan, baselines[suite] = plan_of(folders.read), read_baselines(folders.read)
         if not plan:
-            unknown.add(suite)
             continue
         versions[suite] = plan["version"]
         declared = {**plan.get("earlier", {}), str(versions[suite]): plan.get("designs", {})}
@@ -278,7 +277,7 @@ def read_suites(results: Path) -> Suites:
             designs |= {(suite, int(version), *place): each for place, each in _declared(stored).items()}
         if command := command_of(folders.read, plan, suite):
             commands[suite] = command
-    return Suites(versions, designs, frozenset(unknown), commands, baselines)
+    return Suites(versions, designs, commands, baselines)
 
 
 def design_so_far(results: Path, suite: str, version: int, profile: str, dataset: str) -> Design | None:

@@ -74,8 +74,7 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
     Of generators those asked for go along; of samples those of the lowest seed of every setting, which reports show,
     and those of the trials whose generators go along. What stays behind is listed, so that ``verify`` can tell it from
     what was lost. Everything else is copied as it is, but for the folders that the files of plug-ins were in: reports
-    of both folders have the same tables, but for trials that have not ended. A suite goes into a folder of its
-    name.
+    of both folders have the same tables, but for trials that have not ended. A suite goes into a folder of its name.
 
     Args:
         results: A results folder, or one suite's folder in it.
@@ -86,7 +85,7 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
     Raises:
         UserError: No trial has finished, a record is invalid, a name matches no finished trial, or a suite's folder is
             there and was not published, what was published there has changed since or has trials that would be gone,
-            two folders would become one, or ``out`` cannot be written, is no folder or holds trials.
+            or ``out`` cannot be written, is no folder or holds trials.
     """
     check_output(out, (), "publication")
     declare_foreign_measures(existing(results))
