@@ -11,6 +11,7 @@ from support.commands import gan_bench
 from support.engines import engines, fake_capture, members, off, train, train_together
 from support.studies import report_of, stored, table
 from support.trials import config_of, digits_trial
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.suite import make_plan
@@ -113,6 +114,43 @@ def test_flags_hold_during_steps_alone(precision, products):
     group.advance(1, lambda: False)
     assert products in seen  # the others are of snapshots, between two steps
     assert tf32_in_use() == before
+
+
+class RoundedFactors(TorchDispatchMode):
+    """Rounds the factors of products to ten bits of mantissa, as a card does in TF32."""
+
+    products = 0
+
+    def __torch_dispatch__(self, operation, _types, args=(), kwargs=None):
+        name, fixed = operation.overloadpacket.__name__, 0
+        if name in ("addmm", "baddbmm"):
+            fixed = 1  # what the product is added to
+        elif name not in ("mm", "bmm", "convolution", "convolution_backward"):
+            return operation(*args, **(kwargs or {}))
+        self.products += 1
+        factors = {"convolution": 2, "convolution_backward": 3}.get(name, fixed + 2)
+        rounded = [
+            ((each.contiguous().view(torch.int32) + 2**12) & -(2**13)).view(torch.float32)
+            for each in args[fixed:factors]
+        ]
+        return operation(*args[:fixed], *rounded, *args[factors:], **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("name", "products"), [("mnist-mlp-z100", 30), ("mnist-dcgan", 30)])
+def test_a_rehearsal_takes_a_way_that_rounds_as_tf32_does(name, products):
+    """A limit that rejects honest ways costs speed without a word of why."""
+    group = Group(members(name, FastEngine, torch.float32))
+    group.prepare()
+    before, start = group._snapshot(), group._numbers()
+    group._iteration()
+    wanted = group._numbers()
+    group._restore(before)
+    with RoundedFactors() as rounding:
+        group._iteration()
+    made = group._numbers()
+    assert rounding.products > products
+    assert any((a != b).any() for a, b in zip(made, wanted, strict=True))
+    group._check("its step", made, wanted, start, AGREEMENT["default"])
 
 
 @pytest.mark.parametrize("precision", ["default", "bf16"])
