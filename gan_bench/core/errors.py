@@ -175,6 +175,14 @@ def is_out_of_memory(error: BaseException, trials: int = 1) -> bool:
     return isinstance(error, MemoryError)
 
 
+_OF_CUDA = ("CUDA", "cuDNN", "cudnn", "CUBLAS_", "unable to find an engine to execute")
+
+
+def is_of_cuda(error: BaseException) -> bool:
+    """True if CUDA or one of its libraries failed; of these torch raises plain RuntimeErrors."""
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _OF_CUDA)
+
+
 def brief(error: BaseException) -> str:
     """Return the kind of an error and the first line of its message, where it can say one."""
     try:

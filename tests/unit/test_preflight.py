@@ -666,3 +666,23 @@ def test_a_gpu_that_fails_while_it_is_measured_is_named(monkeypatch):
     monkeypatch.setattr(module, "_seconds_per_image", fail)
     with pytest.raises(DeviceError, match=UNUSABLE):
         estimate([digits_trial()], context())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cuDNN error: CUDNN_STATUS_NOT_INITIALIZED",
+        "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm( handle, opa, opb)`",
+        "GET was unable to find an engine to execute this computation",
+    ],
+)
+def test_a_library_of_cuda_that_fails_while_it_is_measured_is_named(monkeypatch, text):
+    """Torch raises a plain RuntimeError of these, which ended the command with a traceback."""
+
+    def fails(*_):
+        raise RuntimeError(text)
+
+    monkeypatch.setattr(module, "_seconds_per_image", fails)
+    said = re.escape(f"(RuntimeError: {text}); free or repair it, or use --device cpu")
+    with pytest.raises(DeviceError, match=f"cannot be used {said}$"):
+        estimate([digits_trial()], context())

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 
 from gan_bench.config.trial import Trial, TrialConfig
-from gan_bench.core.errors import is_out_of_memory
+from gan_bench.core.errors import is_of_cuda, is_out_of_memory
 from gan_bench.core.preparing import report_progress
 from gan_bench.core.sources import calling
 from gan_bench.core.text import trained_parts
@@ -241,7 +241,7 @@ def _unless_too_large(measure: Callable[[], float], device: torch.device) -> flo
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             return None
-        if isinstance(error, torch.AcceleratorError):
+        if is_of_cuda(error):
             raise unusable(device, error) from error
         raise
 
