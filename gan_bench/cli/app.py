@@ -24,7 +24,7 @@ from gan_bench.cli.doctor import doctor
 from gan_bench.cli.options import Results, Tables, TrackingUri, with_run_options
 from gan_bench.core import GARBAGE_THRESHOLD, __version__
 from gan_bench.core.cache import ensure_home
-from gan_bench.core.errors import FULL, UserError
+from gan_bench.core.errors import FULL, UserError, brief, is_of_cuda, is_out_of_memory
 from gan_bench.core.preparing import progress_listener
 from gan_bench.core.text import as_argument, at_home
 from gan_bench.run_options import RunOptions
@@ -250,6 +250,8 @@ def main(arguments: list[str] | None = None) -> None:
         _exit_with(BROKEN_PIPE)
     except OSError as error:
         _exit_with(2, _refusal(error, words))
+    except (RuntimeError, MemoryError) as error:
+        _exit_with(2, _device_fault(error))
 
 
 @contextlib.contextmanager
@@ -273,6 +275,19 @@ def _refusal(error: OSError, words: list[str]) -> str:
         return f"error: {file} cannot be written ({why}); free some space; {then}"
     what = f"the file {file} cannot be used" if file else "something cannot be written"
     return f"error: {what} ({why}); check space, rights, and where output goes"
+
+
+def _device_fault(error: RuntimeError | MemoryError) -> str:
+    """Return in a sentence what failed while images were scored or made, of which a trial has words of its own.
+
+    Raises:
+        RuntimeError: It is neither the memory nor the GPU.
+    """
+    if is_out_of_memory(error):
+        return f"error: memory ran out ({brief(error)}); free some, or use another --device"
+    if is_of_cuda(error):
+        return f"error: the GPU cannot be used ({brief(error)}); free or repair it, or use --device cpu"
+    raise error
 
 
 BROKEN_PIPE = 128 + 13

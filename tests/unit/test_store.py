@@ -23,7 +23,7 @@ from gan_bench.api import ResultTables, load
 from gan_bench.cli import app
 from gan_bench.config.trial import Trial, TrialConfig
 from gan_bench.core.atomic import ASIDE, remove_leftovers, write_atomically
-from gan_bench.core.errors import RecordError, UserError
+from gan_bench.core.errors import RecordError, UserError, brief
 from gan_bench.execution.trial.decision import Action, Policy, decide
 from gan_bench.records import schema, writer
 from gan_bench.records.earlier import Earlier
@@ -329,6 +329,30 @@ def test_a_full_disk_is_said_with_the_file_that_was_written(tmp_path, monkeypatc
         app.main(words)
     assert ended.value.code == 2
     assert capsys.readouterr().err == f"error: {said.format(tmp_path / 'tiny' / 'anchors.json')}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("CUDA out of memory. Tried"), "memory ran out ({}); free some, or use another --device"),
+        (MemoryError(), "memory ran out ({}); free some, or use another --device"),
+        (RuntimeError("cuDNN error: X"), "the GPU cannot be used ({}); free or repair it, or use --device cpu"),
+        (RuntimeError("a fault of ours"), None),
+    ],
+)
+def test_a_device_that_fails_outside_of_trials_is_no_traceback(monkeypatch, capsys, error, said):
+    """Real images are scored before the first trial, and those of a folder by `score`."""
+
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(app, "_commands", fails)
+    monkeypatch.setenv("COLUMNS", "500")
+    with pytest.raises(SystemExit if said else RuntimeError) as ended:
+        app.main(["score"])
+    if said:
+        assert ended.value.code == 2
+        assert capsys.readouterr().err == f"error: {said.format(brief(error))}\n"
 
 
 def test_only_what_nobody_writes_is_removed(tmp_path):
