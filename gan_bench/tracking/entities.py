@@ -7,6 +7,7 @@ import functools
 import getpass
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -369,7 +370,9 @@ def _training(lines: list[HistoryLine], seconds: float, images: int, epochs: int
 def _scores(evaluations: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
     for line in evaluations:
         for score in line["scores"]:
-            yield f"eval/{metric_key(score['name'])}", score["value"], line.get("train_seconds", 0.0), line["epoch"]
+            # MLflow shows the last value, which must not be that of an epoch before where images cannot be scored
+            value = math.nan if score["value"] is None else score["value"]
+            yield f"eval/{metric_key(score['name'])}", value, line.get("train_seconds", 0.0), line["epoch"]
 
 
 def _cost_rows(record: Mapping[str, Any] | None) -> Iterator[Row]:

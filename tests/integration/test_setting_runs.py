@@ -817,6 +817,23 @@ def test_added_scores_that_changed_are_as_the_records_say(results, change):
     assert_one_parent_each(results)
 
 
+def test_where_the_last_images_cannot_be_scored_no_earlier_score_is_shown(results):
+    """A leaderboard of trials had the score of the epoch before."""
+    trial = trials([3])[0, 3]
+    write(results, trial, 30.0)
+    record = RecordDirectory.of(results, trial)
+    *before, last = record.evaluations.read_text().splitlines()
+    line = json.loads(last)
+    line["scores"] = [{**score, "value": None} for score in line["scores"]]
+    record.evaluations.write_text("\n".join([*before, json.dumps(line)]) + "\n")
+    reseal(record)
+    sync(results)
+    (run,) = client(results).search_runs(["1"], f"tags.`{TRIAL_TAG}` = '{trial.id}'")
+    scores = {name: value for name, value in run.data.metrics.items() if name.startswith("eval/")}
+    assert scores
+    assert all(map(math.isnan, scores.values()))
+
+
 def test_an_altered_record_replaces_no_run(results):
     """What was saved is in MLflow; what stands in the files now is not."""
     trial, *_ = one_of_each_kind(results)
