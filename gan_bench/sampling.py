@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -201,12 +201,12 @@ def _require_plugins(stored: StoredTrial, name: str, *, allowed: bool) -> None:
     Raises:
         UserError: It is not allowed, or the code of the architecture is another now.
     """
-    part: Mapping[str, Any] = stored.environment.get("parts", {}).get(f"architectures/{name}", {})
+    part = stored.environment.get("parts", {}).get(f"architectures/{name}")
     known = ARCHITECTURES.source(name) if name in ARCHITECTURES else None
     is_of_another_file = bool(part and known and known.path and known.sha256 != part["sha256"])
-    if part.get("path") and (name not in ARCHITECTURES or is_of_another_file):
+    if part and (path := part.get("path")) and (name not in ARCHITECTURES or is_of_another_file):
         found = find_code(stored.path, part)
-        file = found or stored.path / part["path"]
+        file = found or stored.path / path
         if not file.is_file():
             raise UserError(
                 f"{stored.path} needs the code of the architecture {name}, {part['name']} with the SHA-256 "

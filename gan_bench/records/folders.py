@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from gan_bench.config.naming import means
 from gan_bench.config.trial import RESERVED_NAMES, directory_name, setting_key
@@ -352,8 +352,7 @@ def remedy_of(suite: Path, known: Planned, directory: str) -> str:
     """
     if is_published(suite, directory):
         return FETCH_AGAIN
-    row: Mapping[str, Any] | None = known.get(directory)
-    row = row or read_optional(suite / directory / TRIAL, schema.TRIAL, RecordError)
+    row = known.get(directory) or read_optional(suite / directory / TRIAL, schema.TRIAL, RecordError)
     asked_for = {setting_key(each["config"]) for each in known.values() if not each.get("withdrawn")}
     if row is None or setting_key(row["config"]) not in asked_for:  # another seed of a planned setting is a run's, too
         return "its suite does not ask for the trial, so no run replaces it; move it elsewhere"

@@ -8,11 +8,11 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from gan_bench.config.suite import named_files
 from gan_bench.core.errors import UserError
 from gan_bench.core.text import printable
+from gan_bench.records import schema
 from gan_bench.records.json_files import SEAL, is_regular, object_text, parse_object, read_file
 from gan_bench.records.layout import ENVIRONMENT, RECORD
 from gan_bench.records.plan import suite_files
@@ -81,7 +81,7 @@ def named_places(files: Iterable[tuple[Path, bytes]], folders: Collection[Path])
     return found
 
 
-def find_code(record: Path, part: Mapping[str, Any]) -> Path | None:
+def find_code(record: Path, part: schema.Part) -> Path | None:
     """Return a file that is what a trial was trained with; None where there is none.
 
     Args:
@@ -91,9 +91,9 @@ def find_code(record: Path, part: Mapping[str, Any]) -> Path | None:
     return next((file for file in _candidates(record, part) if _digest(file) == part["sha256"]), None)
 
 
-def _candidates(record: Path, part: Mapping[str, Any]) -> Iterator[Path]:
+def _candidates(record: Path, part: schema.Part) -> Iterator[Path]:
     """Yield where it lay, then where the suite that was run names it now, and what lies beside that."""
-    yield record / part["path"]  # of a card beside it, else absolute
+    yield record / (part.get("path") or "")  # of a card beside it, else absolute
     for suite in suite_files(record.parent):
         with contextlib.suppress(UserError):  # it is another now
             yield from named_files(suite)[0]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from gan_bench.config.trial import Trial
 from gan_bench.core.atomic import CLEARED, move_aside, open_own, remove_leftovers, sync_folder, write_atomically
 from gan_bench.core.text import printable
+from gan_bench.records import schema
 from gan_bench.records.json_files import finite, is_regular, read_file, write_object
 from gan_bench.records.layout import (
     ADDED,
@@ -34,7 +35,6 @@ from gan_bench.records.layout import (
     RecordDirectory,
 )
 from gan_bench.records.record import Status, TrialRecord
-from gan_bench.records.schema import VERSION
 
 GROWING = (HISTORY, EVALUATIONS)
 """Files that grow while a trial runs; a checkpoint knows their length."""
@@ -90,7 +90,7 @@ def set_aside(directory: RecordDirectory, folder: str, why: str) -> Path | None:
 def write_trial(directory: RecordDirectory, trial: Trial) -> None:
     """Write what the trial is, so that however it ends it is a row."""
     directory.path.mkdir(exist_ok=True)  # its suite's folder holds the plan; one that is gone is not made anew
-    write_object(directory.trial, {"schema": VERSION, "id": trial.id, "name": trial.name, **trial.to_json()})
+    write_object(directory.trial, {"schema": schema.VERSION, "id": trial.id, "name": trial.name, **trial.to_json()})
 
 
 def begin(directory: RecordDirectory, trial: Trial, environment: Mapping[str, object]) -> None:
@@ -105,7 +105,7 @@ def begin(directory: RecordDirectory, trial: Trial, environment: Mapping[str, ob
         open_own(directory.path / name, os.O_WRONLY | os.O_CREAT).close()
 
 
-def note_change(directory: RecordDirectory, environment: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+def note_change(directory: RecordDirectory, environment: schema.EnvironmentFile, changes: Mapping[str, object]) -> None:
     """Write down that a trial is resumed in another environment than it started in."""
     listed = [*environment.get("changes", []), dict(changes)]
     write_object(directory.environment, {**environment, "changes": listed})

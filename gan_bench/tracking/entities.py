@@ -24,7 +24,15 @@ from gan_bench.records.layout import ADDED, RecordDirectory
 from gan_bench.records.plan import Suites
 from gan_bench.records.reader import StoredTrial
 from gan_bench.records.record import split_name
-from gan_bench.records.schema import NO_RECORD, STATISTICS, AddedScores, EpochLine, HistoryLine, PlannedTrial
+from gan_bench.records.schema import (
+    NO_RECORD,
+    STATISTICS,
+    AddedScores,
+    EpochLine,
+    HistoryLine,
+    PlannedTrial,
+    RecordFile,
+)
 from gan_bench.records.summary import FEW_EPOCHS, mean_statistics, piece_of, setting_id
 
 if TYPE_CHECKING:
@@ -375,7 +383,7 @@ def _scores(evaluations: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
             yield f"eval/{metric_key(score['name'])}", value, line.get("train_seconds", 0.0), line["epoch"]
 
 
-def _cost_rows(record: Mapping[str, Any] | None) -> Iterator[Row]:
+def _cost_rows(record: RecordFile | None) -> Iterator[Row]:
     if record is None or record["status"] not in FINAL:  # others may be resumed, which changes them
         return
     seconds, epochs = record["train_seconds"], record["epochs"]

@@ -7,7 +7,6 @@ import io
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from gan_bench.core.atomic import CLEARED, move_aside, remove_leftovers, write_atomically
 from gan_bench.core.errors import UserError, brief
@@ -138,8 +137,8 @@ def _code_of(stored: StoredTrial, earlier: Path) -> bytes | None:
         earlier: Where an earlier card has it, perhaps the only copy.
     """
     name = stored.trial["config"]["architecture"]
-    part: Mapping[str, Any] = stored.environment.get("parts", {}).get(f"architectures/{name}", {})
-    if not part.get("path"):
+    part = stored.environment.get("parts", {}).get(f"architectures/{name}")
+    if not part or not part.get("path"):
         return None
     for place in filter(None, (find_code(stored.path, part), earlier)):
         try:
