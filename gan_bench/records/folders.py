@@ -190,11 +190,11 @@ def trial_folders(suite: Path) -> list[Path]:
 
 
 def count_records(results: Path) -> int:
-    """Count the record directories that ``scan`` reads, without a look into them."""
+    """Count the record directories under a results folder, without a look into them or into plans."""
     count = 0
-    for folders in folders_by_suite(results).values():
+    for suite in suite_folders(results):
         with contextlib.suppress(UnreadableError):  # reading it says so
-            count += len(trial_folders(folders.read))
+            count += len(trial_folders(suite))
     return count
 
 
@@ -225,10 +225,10 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
                 continue
             trial_id, path, home = item.trial["id"], item.path, home_of(item)
             own = suites.get(str(item.trial["config"].get("suite")), folders).read
-            if own != folders.read:
+            if not item.record and not item.environment:
+                planned += [item] if own == folders.read else []
+            elif own != folders.read:
                 yield MisplacedError(path, own)
-            elif not item.record and not item.environment:
-                planned.append(item)
             elif (first := seen.get(trial_id) or (home if home.is_dir() else path)) != path:
                 yield CopiedError(path, first)
             else:

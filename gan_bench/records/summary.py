@@ -192,7 +192,8 @@ def is_outdated(results: Path, suite: str, folder: Path) -> bool:
 
 def state_of(folder: Path) -> str:
     """Return a digest of which records a suite has, and of the sizes and times of what tells their ends and scores."""
-    parts = [__version__, size_and_time(folder / PLAN)]
+    # "whole", as a sync of earlier versions left page and tables behind
+    parts = [__version__, "whole", size_and_time(folder / PLAN)]
     for path in trial_folders(folder):
         parts += [path.name, *(size_and_time(path / name) for name in (ENVIRONMENT, RECORD, ADDED))]
     return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:16]
