@@ -246,7 +246,7 @@ def test_a_folder_of_another_name_is_its_suite_s(results, tmp_path, linked):
     assert not after.design.inferred
     (published,) = publish(results, tmp_path / "out")
     assert published.folder == tmp_path / "out" / "small"
-    build_report(results, html=False)
+    build_report(results)
     assert not is_outdated(results, "small", results / "small" if linked else moved)
 
 
