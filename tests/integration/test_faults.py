@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -30,9 +31,11 @@ from support.trials import digits_trial
 from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.channel import spawn
+from gan_bench.core.errors import DeviceError
 from gan_bench.execution.trial import checkpoints, environment
 from gan_bench.execution.trial.decision import Policy
 from gan_bench.execution.trial.events import Scored, classify, ignore
+from gan_bench.execution.workers import inline
 from gan_bench.execution.workers.job import Job, Site
 from gan_bench.execution.workers.work import Work
 from gan_bench.records import writer
@@ -41,7 +44,7 @@ from gan_bench.records.folders import scan
 from gan_bench.records.layout import RecordDirectory
 from gan_bench.records.lock import trial_lock
 from gan_bench.records.reader import StoredTrial
-from gan_bench.records.record import Failure, Status
+from gan_bench.records.record import Failure, Status, TrialRecord
 from gan_bench.records.verify import verify
 from gan_bench.training import engine
 
@@ -161,6 +164,34 @@ def test_a_worker_out_of_memory_is_named(tmp_path):
 
 
 # ---------------------------------------------------------------------------------------------------- policies
+
+
+@pytest.mark.parametrize(("failure", "is_gone"), [(Failure.CRASH, True), (Failure.CRASH, False), (Failure.DATA, True)])
+def test_a_gpu_that_computes_no_more_fails_no_further_trial(tmp_path, monkeypatch, failure, is_gone):
+    """Most errors of CUDA stay with the process: every later trial failed of the first one's."""
+    begun, tried = [], []
+
+    def claimed(trial, *_):
+        begun.append(trial)
+        return TrialRecord(status=Status.FAILED, reason="CUDA error: an illegal memory access", failure=failure)
+        yield
+
+    def tries(name):
+        tried.append(name)
+        if is_gone:
+            raise environment.unusable(torch.device(name), RuntimeError("CUDA error"))
+
+    monkeypatch.setattr(inline, "claim_and_run", claimed)
+    monkeypatch.setattr(inline, "choose_device", tries)
+    where, trials = replace(context(), device=torch.device("cuda:0")), [digits_trial(seed) for seed in range(3)]
+    if failure is Failure.CRASH and is_gone:
+        with pytest.raises(DeviceError, match=r"cuda:0 cannot be used .*; free or repair it"):
+            train(tmp_path, trials, where)
+        assert begun == trials[:1]
+    else:
+        train(tmp_path, trials, where)
+        assert begun == trials
+    assert set(tried) == ({"cuda:0"} if failure is Failure.CRASH else set())
 
 
 def test_weights_that_are_not_finite_are_a_divergence_although_losses_are(tmp_path, monkeypatch):

@@ -33,12 +33,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+import torch
+
 from gan_bench.core.errors import brief, is_out_of_memory, is_stop
 from gan_bench.core.torch_settings import torch_settings_kept
-from gan_bench.execution.trial.claim import claim_and_run
+from gan_bench.execution.trial.claim import Claim, claim_and_run
 from gan_bench.execution.trial.context import RunContext
+from gan_bench.execution.trial.environment import choose_device
 from gan_bench.execution.trial.events import Event, Listener, Run, StepRequest, StepResult
 from gan_bench.execution.workers.work import Results, Work
+from gan_bench.records.record import Failure, TrialRecord
 from gan_bench.training.engine import Engine, Snapshot
 from gan_bench.training.fast.engine import FastEngine
 from gan_bench.training.group.group import CapturedEngine, Group, can_group, kept_way, wait
@@ -55,6 +59,9 @@ def run_inline(work: Work, context: RunContext) -> Results:
     Args:
         work: What to run.
         context: Where and how.
+
+    Raises:
+        DeviceError: A GPU computes no more, of which every further trial would fail.
     """
     heard, into = _Heard(work.listener), Results(work)
     context = replace(context, stop=lambda: heard.fault is not None or work.stop())
@@ -67,9 +74,17 @@ def run_inline(work: Work, context: RunContext) -> Results:
             claims = schedule(claim_and_run(trial, work.results, context, heard, work.policy) for trial in group)
             for trial, claim in zip(group, claims, strict=True):
                 into.note(trial, claim)
+            _check_device(context.device, claims)
     if heard.fault is not None:
         raise heard.fault
     return into
+
+
+def _check_device(device: torch.device, claims: Iterable[Claim]) -> None:
+    """Try a GPU on which a trial crashed: most errors of CUDA stay with the process."""
+    crashed = any(isinstance(claim, TrialRecord) and claim.failure is Failure.CRASH for claim in claims)
+    if crashed and device.type != "cpu":
+        choose_device(str(device))
 
 
 class _Heard:
