@@ -259,10 +259,12 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
 
 def _check_betas(values: Mapping[str, object], changes: Mapping[str, object]) -> None:
     """Refuse betas for an optimizer that has none: trials would differ in nothing but their names."""
-    for net in ("g", "d"):
-        name = values.get(f"optimizer_{net}", "adam")
+    optimizers = {net: values.get(f"optimizer_{net}", "adam") for net in ("g", "d")}
+    have = [net for net, name in optimizers.items() if f"betas_{net}" in changes and name == "adam"]
+    remedy = f"set betas_{have[0]} alone" if have else "leave them out"  # betas are those of both networks
+    for net, name in optimizers.items():
         if f"betas_{net}" in changes and name != "adam":
-            raise ValueError(f"betas_{net}: {name} has no betas; leave them out")
+            raise ValueError(f"betas_{net}: {name} has no betas; {remedy}")
 
 
 def _path(document: YamlDocument, place: Location, text: str) -> Path:

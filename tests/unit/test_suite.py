@@ -386,6 +386,10 @@ def test_draws_that_coincide_are_trained_once(tmp_path):
         ),
         ("lr: {log: [1e-5, 1e-3], count: 3}, lr_d: [1e-4]", "lr sets both networks, so lr_d cannot be given beside it"),
         ("loss: [hinge], optimizer: [sgd], betas: [[0.5, 0.9]]", "betas_g: sgd has no betas; leave them out"),
+        (
+            "loss: [hinge], optimizer_g: [rmsprop], betas: [[0.5, 0.9]]",
+            "betas_g: rmsprop has no betas; set betas_d alone",
+        ),
     ],
 )
 def test_random_values_that_cannot_be(tmp_path, sweep, said):
