@@ -10,6 +10,7 @@ from support.trials import digits_trial
 
 from gan_bench.config.design import Design
 from gan_bench.records.plan import write_plan
+from gan_bench.records.record import Status
 from gan_bench.report.compare.comparison import compare
 
 FIVE = Design.fixed(range(5))
@@ -36,9 +37,10 @@ def left_out(results, version, counts):
     return f"test: 5 trials of version {version} in {results} are not compared, version {counts} counts"
 
 
-def test_a_version_without_a_finished_trial_hides_none_that_has_some(first, tmp_path):
-    """Of a version of which nothing was trained yet every trial was "done -> planned", exit code 1."""
-    new = train(train(tmp_path / "new", 1, 5, 5), 2, 5, 0)
+@pytest.mark.parametrize("ended", [0, 1, 4])
+def test_a_version_some_of_whose_trials_wait_hides_none_that_has_ended(first, tmp_path, ended):
+    """Every trial of it that waits was "done -> planned", exit code 1."""
+    new = train(train(tmp_path / "new", 1, 5, 5), 2, 5, ended, fid=80.0)
     found = compare(first, new)
     assert (found.exit_code, found.unchanged) == (0, {"identical": 1})
     assert found.differences == [left_out(new, 2, 1)]
@@ -46,8 +48,14 @@ def test_a_version_without_a_finished_trial_hides_none_that_has_some(first, tmp_
     assert (by_setting.settings, by_setting.differences) == ({"equivalent": 1}, [left_out(new, 2, 1)])
 
 
+def test_where_trials_wait_of_every_version_the_newest_with_a_finished_one_counts(first, tmp_path):
+    new = train(tmp_path / "new", 1, 5, 4)
+    write(new, trial(4, 1), 60.0, status=Status.INTERRUPTED)
+    assert compare(first, train(new, 2, 5, 2)).differences[0] == left_out(new, 1, 2)
+
+
 @pytest.mark.parametrize("match", ["trials", "settings"])
-def test_the_newest_version_with_a_finished_trial_counts_and_the_others_are_named(first, tmp_path, match):
+def test_the_newest_version_that_has_ended_counts_and_the_others_are_named(first, tmp_path, match):
     new = train(train(tmp_path / "new", 1, 5, 5), 2, 5, 5, fid=80.0)
     found = compare(first, new, match=match)
     assert found.differences == [left_out(new, 1, 2)]

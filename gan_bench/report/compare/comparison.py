@@ -24,7 +24,7 @@ from gan_bench.report.compare.equivalence import (
     equivalence_table,
     same_settings,
 )
-from gan_bench.report.compare.folder import ComparedFolder
+from gan_bench.report.compare.folder import ComparedFolder, one_version_each
 from gan_bench.report.compare.measured import Measured, collapses
 from gan_bench.report.compare.trials import (
     MISSING,
@@ -152,7 +152,7 @@ def compare(
     Raises:
         UserError: One of them is no results folder, or they have nothing in common.
     """
-    before, after = ComparedFolder.read(old), ComparedFolder.read(new)
+    before, after = one_version_each(ComparedFolder.read(old), ComparedFolder.read(new))
     if match in (EXACT, AUTO):
         found = _compare_trials(before, after, tolerance)
         if found:

@@ -1,9 +1,9 @@
-"""A results folder as a comparison reads it: one version of each suite, and no record that cannot be believed."""
+"""A results folder as a comparison reads it, without records that cannot be believed; one version of each suite."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,9 +14,12 @@ from gan_bench.records.json_files import is_regular, without_remedy
 from gan_bench.records.layout import PLAN
 from gan_bench.records.plan import Suites, declare_foreign_measures, read_suites
 from gan_bench.records.reader import StoredTrial
+from gan_bench.records.record import Status
 from gan_bench.report.compare.measured import Studies, same_setting
 from gan_bench.report.study.frame import build_frames
 from gan_bench.report.study.studies import studies
+
+WAITS = "waits"
 
 
 @dataclass(frozen=True)
@@ -24,15 +27,17 @@ class ComparedFolder:
     """A results folder as read.
 
     Attributes:
-        trials: Trials that can be believed, of one version of each suite: the newest with a finished one.
+        path: Where it is.
+        trials: Trials that can be believed.
         faults: A sentence for each record that cannot be believed, by name of its directory, or of its suite's folder.
         known: Names of the suites that it has a folder or a trial of.
         planned: Those of them whose plan is there.
         suites: What is known of its suites besides.
-        aside: One sentence for every suite of which other versions are there, and for what lies in another folder
-            than that which its suite is read from.
+        aside: One sentence for what lies in another folder than that which its suite is read from, and for every
+            version of a suite that is not compared.
     """
 
+    path: Path
     trials: list[StoredTrial]
     faults: dict[str, str]
     known: frozenset[str]
@@ -67,15 +72,23 @@ class ComparedFolder:
         folders = folders_by_suite(results).items()
         planned = frozenset(name for name, each in folders if is_regular(each.read / PLAN))
         known = frozenset({name for name, _ in folders} | suites | set(map(_suite, trials)))
-        counted = _counted_versions(trials)
-        said = [*_other_versions(results, trials, counted), *aside]
-        trials = [each for each in trials if _version(each) == counted[_suite(each)]]
-        return cls(trials, faults, known, planned, read_suites(results), said)
+        return cls(results, trials, faults, known, planned, read_suites(results), aside)
 
     def without(self, faults: Collection[str]) -> ComparedFolder:
         """Return the folder without the trials whose records are faulty in the other one."""
         kept = [t for t in self.trials if t.path.name not in faults and t.path.parent.name not in faults]
         return replace(self, trials=kept)
+
+    def of_versions(self, counted: Mapping[str, int]) -> ComparedFolder:
+        """Return the folder with the trials of one version of each suite alone; which others it has is said."""
+        others = Counter((_suite(t), _version(t)) for t in self.trials if _version(t) != counted[_suite(t)])
+        said = (
+            f"{printable(suite)}: {plural(count, 'trial')} of version {version} in {self.path} "
+            f"{'is' if count == 1 else 'are'} not compared, version {counted[suite]} counts"
+            for (suite, version), count in sorted(others.items())
+        )
+        kept = [trial for trial in self.trials if _version(trial) == counted[_suite(trial)]]
+        return replace(self, trials=kept, aside=[*self.aside, *said])
 
     @property
     def by_trial(self) -> dict[str, StoredTrial]:
@@ -97,25 +110,28 @@ def _version(trial: StoredTrial) -> int:
     return int(trial.trial["config"]["suite_version"])
 
 
-def _counted_versions(trials: Iterable[StoredTrial]) -> dict[str, int]:
-    """Return of each suite the newest version with a finished trial; the newest of all where none is finished."""
-    ranks = dict[str, tuple[bool, int]]()
+def one_version_each(before: ComparedFolder, after: ComparedFolder) -> tuple[ComparedFolder, ComparedFolder]:
+    """Return both folders with one version of each suite: the newest of which no trial waits.
+
+    Where some wait of every version it is the newest with a finished trial. In the newer folder none below that of the
+    older one counts, if there is another: what was done there and waits here is worse.
+    """
+    olds = _counted_versions(before.trials, {})
+    return before.of_versions(olds), after.of_versions(_counted_versions(after.trials, olds))
+
+
+def _counted_versions(trials: Iterable[StoredTrial], least: Mapping[str, int]) -> dict[str, int]:
+    """Return the version of each suite that counts, none below the least ones where there is another."""
+    found: dict[tuple[str, int], list[StoredTrial]] = {}
     for each in trials:
-        is_done = each.record is not None and each.record["status"] == "done"
-        ranks[_suite(each)] = max(ranks.get(_suite(each), (False, 0)), (is_done, _version(each)))
-    return {suite: version for suite, (_, version) in ranks.items()}
-
-
-def _other_versions(results: Path, trials: Iterable[StoredTrial], counted: Mapping[str, int]) -> Iterator[str]:
-    """Yield of each suite which versions of it are not compared, and in how many trials."""
-    passed = Counter((_suite(each), _version(each)) for each in trials)
-    for (suite, version), count in sorted(passed.items()):
-        if version != counted[suite]:
-            are = "is" if count == 1 else "are"
-            yield (
-                f"{printable(suite)}: {plural(count, 'trial')} of version {version} in {results} {are} not compared, "
-                f"version {counted[suite]} counts"
-            )
+        found.setdefault((_suite(each), _version(each)), []).append(each)
+    ranks = dict[str, tuple[bool, bool, bool, int]]()
+    for (suite, version), members in found.items():
+        ends = [each.record["status"] if each.record else WAITS for each in members if not each.withdrawn]
+        is_done, waits = "done" in ends, not {WAITS, Status.INTERRUPTED}.isdisjoint(ends)
+        rank = version >= least.get(suite, 0), is_done and not waits, is_done, version
+        ranks[suite] = max(rank, ranks.get(suite, rank))
+    return {suite: version for suite, (*_, version) in ranks.items()}
 
 
 def _left_out(fault: RecordError) -> str:
