@@ -373,7 +373,11 @@ def carry_out(
         seconds=lambda trial: expected.work.get(trial.id, 0.0),
     )
     try:
-        found = place.train(work)
+        try:
+            found = place.train(work)
+        except UserError:  # a device or a node is of no use; what had ended before is reported
+            ended()
+            raise
         if plan_was_gone():
             raise UserError(
                 f"{declared} was removed or renamed while the suite ran, so that nothing more is trained; put it "

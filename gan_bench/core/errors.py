@@ -128,14 +128,16 @@ class MisplacedError(RecordError):
 
     status = "misplaced"
 
-    def __init__(self, path: Path, home: Path) -> None:
+    def __init__(self, path: Path, home: Path, count: int = 0) -> None:
         """Say where the suite lies.
 
         Args:
             path: A record, or a folder of them.
             home: The folder of their suite.
+            count: How many records the folder holds.
         """
-        said = f"{path} is of a suite that is read from {home}, and counts in no table"
+        what = f"{path}, with {count} record{'s' * (count > 1)}," if count else f"{path}"
+        said = f"{what} is of a suite that is read from {home}, and counts in no table"
         super().__init__(f"{said}; move what is of the same run there, and all else elsewhere")
         self.path, self.bare = path, said
 

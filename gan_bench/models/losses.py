@@ -87,7 +87,8 @@ class Loss:
     def has_state(self) -> bool:
         """True if it keeps something between calls: the same outputs give other numbers after others were seen."""
         source = torch.Generator().manual_seed(0)
-        first, other = (torch.randn(2, 4, generator=source).requires_grad_() for _ in range(2))
+        # D's outputs may be probabilities
+        first, other = (torch.rand(2, 4, generator=source).requires_grad_() for _ in range(2))
 
         def values(outputs: Tensor) -> Tensor:
             torch.manual_seed(0)  # it may draw

@@ -235,7 +235,9 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
                 seen[trial_id] = path
                 yield item
         yield from (item for item in planned if item.trial["id"] not in seen)
-        yield from (MisplacedError(other, folders.read) for other in folders.others if any(other.glob(TRIALS)))
+        for other in folders.others:
+            if count := len(list(other.glob(TRIALS))):
+                yield MisplacedError(other, folders.read, count)
 
 
 def _at_home_first(found: Iterable[StoredTrial | RecordError]) -> Iterator[StoredTrial | RecordError]:

@@ -85,7 +85,7 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
     Raises:
         UserError: No trial has finished, a record is invalid, a name matches no finished trial, or a suite's folder is
             there and was not published, what was published there has changed since or has trials that would be gone,
-            or ``out`` cannot be written, is no folder or holds trials.
+            its records lie there under another name, or ``out`` cannot be written, is no folder or holds trials.
     """
     check_output(out, (), "publication")
     declare_foreign_measures(existing(results))
@@ -108,7 +108,13 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
         for suite, each in suites.items()
         if ended[each.read]
     ]
+    there = folders_by_suite(out) if out.is_dir() else {}
     for plan in plans:
+        if plan.suite in there and (other := there[plan.suite].read) != plan.target:
+            raise UserError(
+                f"{other} holds records of the suite {plan.suite}, too, and would count in no table beside "
+                f"{plan.target}; move it away, or name another folder with --out"
+            )
         _check_replaceable(plan)
     try:
         return [_carry_out(plan) for plan in plans]

@@ -166,7 +166,7 @@ def _add_answers(chapters: list[Chapter], files: WrittenFiles, states: Mapping[s
         files: Where they go.
         states: What ``state_of`` said of the suites' records; nothing of those of which an earlier page stays.
     """
-    for suite in dict.fromkeys(chapter.study.suite for chapter in chapters):
+    for suite in dict.fromkeys([*(chapter.study.suite for chapter in chapters), *states]):  # some have no study
         mine = [chapter for chapter in chapters if chapter.study.suite == suite]
         settings = [each for chapter in mine for each in summaries(chapter.study)]
         files.add(f"answers/{slug(suite)}.md", answers_markdown([answer for each in mine for answer in each.answers]))

@@ -24,10 +24,11 @@ from support.commands import HANG, gan_bench, wait_for
 from support.needs import SLOW, slow
 from support.records import assert_whole, bits, edit
 from support.runs import sites, stop_after, train, train_in_processes
-from support.suites import train_small
+from support.suites import SMALL, train_small
 from support.tracking import mlflow_runs
 from support.trials import digits_trial
 
+import gan_bench as gb
 from gan_bench.config.image_folder import DataRoot
 from gan_bench.config.trial import EvaluationConfig
 from gan_bench.core.channel import spawn
@@ -192,6 +193,18 @@ def test_a_gpu_that_computes_no_more_fails_no_further_trial(tmp_path, monkeypatc
         train(tmp_path, trials, where)
         assert begun == trials
     assert set(tried) == ({"cuda:0"} if failure is Failure.CRASH else set())
+
+
+def test_what_had_ended_before_a_device_failed_is_reported(tmp_path, monkeypatch):
+    def fails(*_):
+        raise DeviceError("cuda:0 cannot be used (made up)")
+
+    monkeypatch.setattr(inline, "_check_device", fails)
+    (tmp_path / "two.yaml").write_text(SMALL)
+    with pytest.raises(DeviceError, match="made up"):
+        gb.run(tmp_path / "two.yaml", results=tmp_path / "results", executor="inline", profile="full")
+    assert gb.load(tmp_path / "results").trials["status"].value_counts().to_dict() == {"done": 1, "planned": 3}
+    assert (tmp_path / "results" / "report" / "answer.md").exists()
 
 
 def test_weights_that_are_not_finite_are_a_divergence_although_losses_are(tmp_path, monkeypatch):

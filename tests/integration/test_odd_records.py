@@ -155,7 +155,7 @@ def test_a_copy_that_sorts_first_never_stands_for_the_trial_itself(whole, result
     for old, new in zip(before.tables, after.tables, strict=True):
         assert old.rows.drop(columns="path", errors="ignore").equals(new.rows.drop(columns="path", errors="ignore"))
     (said,) = after.unreadable
-    assert said.startswith(f"misplaced: {results / 'a-backup'} is of a suite that is read from {results / 'small'},")
+    assert said.startswith(f"misplaced: {results / 'a-backup'}, with 4 records, is of a suite that is read from ")
     assert compare(whole, results).exit_code == 0
     next((results / "small").glob("*--????????/record.json")).write_text("{")
     (trials,) = [table.rows for table in build_report(results, html=False).tables if table.kind == "trials"]
@@ -213,7 +213,8 @@ def test_a_copy_of_a_suite_counts_no_trial_twice(whole, results):
     after = build_report(results, html=False)
     for old, new in zip(before.tables, after.tables, strict=True):
         assert old.rows.drop(columns="path", errors="ignore").equals(new.rows.drop(columns="path", errors="ignore"))
-    said = f"{results / 'small-backup'} is of a suite that is read from {results / 'small'}, and counts in no table"
+    backup = f"{results / 'small-backup'}, with 4 records,"
+    said = f"{backup} is of a suite that is read from {results / 'small'}, and counts in no table"
     assert after.unreadable == [f"misplaced: {said}; move what is of the same run there, and all else elsewhere"]
     assert compare(whole, results).exit_code == 0
 
@@ -227,7 +228,7 @@ def test_what_was_put_aside_adds_nothing_to_a_suite_that_was_begun_anew(whole, r
     (trials,) = [table.rows for table in report.tables if table.kind == "trials"]
     assert sorted(trials["status"]) == ["done", "done", "planned", "planned"]
     (said,) = report.unreadable
-    assert said.startswith(f"misplaced: {aside} is of a suite that is read from {results / 'small'}, and counts in no")
+    assert said.startswith(f"misplaced: {aside}, with 4 records, is of a suite that is read from {results / 'small'},")
     alone = build_report(aside, results.parent / "alone", html=False)
     assert alone.unreadable == []
     assert compare(whole, results).worse, "two trials are not there"
@@ -248,6 +249,15 @@ def test_a_folder_of_another_name_is_its_suite_s(results, tmp_path, linked):
     assert published.folder == tmp_path / "out" / "small"
     build_report(results)
     assert not is_outdated(results, "small", results / "small" if linked else moved)
+
+
+def test_a_suite_without_a_record_that_can_be_read_makes_no_report_outdated(results):
+    """A sync made the whole report again each time."""
+    broken = results / "x" / "foo,seed=0--12345678" / "trial.json"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("{")
+    build_report(results)
+    assert not any(is_outdated(results, name, results / name) for name in ("small", "x"))
 
 
 def test_a_plan_that_names_no_suite_is_its_folder_s(results):

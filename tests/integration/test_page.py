@@ -672,7 +672,8 @@ def test_records_in_another_folder_than_their_suite_s_are_told_where_they_count(
             shutil.rmtree(path)
     found = compare(old, new)
     assert found.worse[0].endswith("seed=0: done -> planned"), "it counts nowhere"
-    said = f"{new / 'test-gpu2'} is of a suite that is read from {new / 'test'}, and counts in no table"
+    aside = f"{new / 'test-gpu2'}, with 1 record,"
+    said = f"{aside} is of a suite that is read from {new / 'test'}, and counts in no table"
     assert found.differences[0] == said
     remedy = "move what is of the same run there, and all else elsewhere"
     assert build_report(new, html=False).unreadable == [f"misplaced: {said}; {remedy}"]

@@ -509,6 +509,15 @@ def test_of_two_folders_of_a_suite_the_first_counts(halves, tmp_path):
     assert gb.load(tmp_path / "out").trials["status"].value_counts().to_dict() == {"done": 2, "planned": 2}
 
 
+def test_a_publication_hides_no_other_one_of_its_suite(results, tmp_path):
+    """An earlier one in a folder of another name counted in no table from then on, without a word."""
+    (first,) = publish(results, tmp_path / "out")
+    first.folder.rename(tmp_path / "out" / "machine1")
+    with pytest.raises(UserError, match=r"machine1 holds records of the suite small, too, .* beside .*out/small; move"):
+        publish(results, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["machine1"]
+
+
 def test_a_publication_loses_no_trial_of_the_one_before(halves, tmp_path):
     """The second of two halves of a suite replaced the first without a word."""
     (first,) = publish(halves / "gpu1", tmp_path / "out")

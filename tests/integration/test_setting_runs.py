@@ -781,7 +781,7 @@ def test_of_two_folders_of_other_names_the_first_is_the_suite(made, tmp_path):
     found = sync(results)
     assert dict(found.experiments) == {"test": "1"}
     assert [line.partition(" is of a suite that is read from ")[0] for line in found.unreadable] == [
-        f"misplaced: {results / 'b'}"
+        f"misplaced: {results / 'b'}, with 2 records,"
     ]
     assert_one_parent_each(results, seeds=2)
 

@@ -73,3 +73,17 @@ def test_a_loss_with_one_mean_over_all_trials_is_known_to_be_one():
     before = torch.random.get_rng_state()
     assert not Loss(description="", source="", discriminator=noisy, generator=generator).is_of_each_trial
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_loss_of_probabilities_is_tried_with_probabilities():
+    """A network that ends in a sigmoid and its loss trained until losses were asked whether they remember."""
+    loss = Loss(
+        description="",
+        source="",
+        discriminator=lambda real, fake: (
+            F.binary_cross_entropy(real, torch.ones_like(real)) + F.binary_cross_entropy(fake, torch.zeros_like(fake))
+        ),
+        generator=lambda fake: F.binary_cross_entropy(fake, torch.ones_like(fake)),
+        output="score",
+    )
+    assert not loss.has_state()

@@ -679,10 +679,17 @@ def test_a_gpu_that_fails_while_it_is_measured_is_named(monkeypatch):
 def test_a_library_of_cuda_that_fails_while_it_is_measured_is_named(monkeypatch, text):
     """Torch raises a plain RuntimeError of these, which ended the command with a traceback."""
 
-    def fails(*_):
+    def fails():
         raise RuntimeError(text)
 
-    monkeypatch.setattr(module, "_seconds_per_image", fails)
-    said = re.escape(f"(RuntimeError: {text}); free or repair it, or use --device cpu")
-    with pytest.raises(DeviceError, match=f"cannot be used {said}$"):
-        estimate([digits_trial()], context())
+    def is_gone(name):
+        raise environment.unusable(torch.device(name), RuntimeError("CUDA error: gone"))
+
+    said = r"cuda:0 cannot be used \(RuntimeError: CUDA error: gone\); free or repair it, or use --device cpu$"
+    monkeypatch.setattr(module, "choose_device", is_gone)
+    with pytest.raises(DeviceError, match=said):
+        module._unless_too_large(fails, torch.device("cuda:0"))
+    for device, tries in (("cuda:0", torch.device), ("cpu", is_gone)):  # it computes: a part may be at fault
+        monkeypatch.setattr(module, "choose_device", tries)
+        with pytest.raises(RuntimeError, match=re.escape(text)):
+            module._unless_too_large(fails, torch.device(device))

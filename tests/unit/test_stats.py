@@ -146,6 +146,14 @@ def test_effect_size_is_hedges_g():
     assert effect_size(np.log(1.1 * fids) - np.log(fids)) is None, "4e14: all that differs is rounding"
 
 
+@pytest.mark.parametrize("mean", [5.0, 17.0, 26.5, 27.0, 28.5, 1e3, 1e8])
+def test_seeds_that_suffice_for_a_difference_far_from_zero_are_enough(mean):
+    """Scipy's distribution function is not a number there, and a number of seeds that suffices was passed over."""
+    values = mean + np.array([-1.0, 0.0, 1.0])
+    for counts in ((5, 8, 12), (8, 12), (8,), (200,)):
+        assert seeds_needed(values, counts, 0.05) == counts[0]
+
+
 def test_the_seeds_that_are_needed_give_the_power_that_is_asked():
     generator = np.random.default_rng(0)
     pilot = np.array([0.0, 2.0])

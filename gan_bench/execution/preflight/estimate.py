@@ -20,7 +20,7 @@ from gan_bench.core.sources import calling
 from gan_bench.core.text import trained_parts
 from gan_bench.core.torch_settings import torch_settings_kept
 from gan_bench.execution.trial.context import RunContext
-from gan_bench.execution.trial.environment import unusable
+from gan_bench.execution.trial.environment import choose_device, unusable
 from gan_bench.execution.workers.job import group_trials, shape_key
 from gan_bench.metrics.evaluator import generated_chunks
 from gan_bench.metrics.extractors import EXTRACTORS
@@ -241,8 +241,10 @@ def _unless_too_large(measure: Callable[[], float], device: torch.device) -> flo
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             return None
-        if is_of_cuda(error):
+        if isinstance(error, torch.AcceleratorError):
             raise unusable(device, error) from error
+        if device.type != "cpu" and is_of_cuda(error):
+            choose_device(str(device))  # else it may be a part's own fault
         raise
 
 

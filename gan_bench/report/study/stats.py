@@ -321,5 +321,6 @@ def seeds_needed(values: ArrayLike, counts: Sequence[int], levels: ArrayLike) ->
         return None
     critical, away = special.stdtrit(seeds - 1, 1 - level / 2), np.sqrt(seeds) * (mean / max(spread, mean / 1e3))
     chance = 1 - special.nctdtr(seeds - 1, away, critical)
+    chance = np.where(np.isnan(chance), away > critical, chance)  # scipy has no number far away
     enough = seeds[(chance >= POWER) & (coincidence(seeds) <= level)]
     return int(enough[0]) if enough.size else None
