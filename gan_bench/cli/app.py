@@ -286,7 +286,7 @@ def _device_fault(error: RuntimeError | MemoryError) -> str:
     if is_out_of_memory(error):
         return f"error: memory ran out ({brief(error)}); free some, or use another --device"
     if is_of_cuda(error):
-        return f"error: the GPU cannot be used ({brief(error)}); free or repair it, or use --device cpu"
+        return f"error: CUDA failed ({brief(error)}); free or repair the GPU, or use --device cpu"
     raise error
 
 

@@ -336,7 +336,7 @@ def test_a_full_disk_is_said_with_the_file_that_was_written(tmp_path, monkeypatc
     [
         (RuntimeError("CUDA out of memory. Tried"), "memory ran out ({}); free some, or use another --device"),
         (MemoryError(), "memory ran out ({}); free some, or use another --device"),
-        (RuntimeError("cuDNN error: X"), "the GPU cannot be used ({}); free or repair it, or use --device cpu"),
+        (RuntimeError("cuDNN error: X"), "CUDA failed ({}); free or repair the GPU, or use --device cpu"),
         (RuntimeError("a fault of ours"), None),
     ],
 )
