@@ -80,7 +80,12 @@ NEEDS = {
     "latex": Need("LaTeX tables", "pdflatex is not installed", lambda: shutil.which("pdflatex")),
     "ray": Need("Ray clusters", "Ray is not installed", lambda: importlib.util.find_spec("ray")),
     "slow": Need("what takes long", "`make test-all` runs it", lambda: SLOW, in_ci=False),
-    "ci": Need("what takes over five seconds", "CI and `make test-all` run it", lambda: IN_CI or SLOW, in_ci=False),
+    "ci": Need(
+        "what simulates studies or takes over five seconds",
+        "CI and `make test-all` run it",
+        lambda: IN_CI or SLOW,
+        in_ci=False,
+    ),
     "cuda": Need("CUDA", "this machine has no CUDA device", cuda, in_ci=False),
 }
 """Needs by the name of their marker."""

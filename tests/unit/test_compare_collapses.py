@@ -71,6 +71,7 @@ def test_settings_are_judged_together_where_none_is_worse_by_itself():
     assert worse_together(counts((0, 2))) == "", "one is judged by itself"
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("runs", [3, 5, 12])
 @pytest.mark.parametrize("rates", [[0.1] * 4, [0.5] * 4, [0.2] * 13, [0.5] * 13, [0.5, 0.5, *[0.0] * 11]])
 def test_equal_rates_are_worse_in_less_than_five_of_a_hundred_comparisons(rates, runs):
@@ -108,6 +109,7 @@ def primary(old, new):
     return {each.of.subject.setting: each for each in setting_changes(old, new, None)}
 
 
+@pytest.mark.ci
 def test_equal_code_whose_runs_collapse_at_times_is_not_worse():
     """One more collapse was "worse" in 65 of 100 comparisons of four settings in which a tenth of the runs collapse."""
     generator, worse = np.random.default_rng(15), 0
@@ -172,6 +174,7 @@ def test_one_more_collapse_elsewhere_makes_no_other_one_easier_to_believe():
     assert ([each.setting for each in found.hardly], len(found.chance)) == (["0"], 2)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.5])
 def test_equal_code_is_hard_to_believe_in_less_than_a_tenth_of_comparisons(rate):
     generator, studies = np.random.default_rng(11), 1000

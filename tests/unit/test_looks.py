@@ -30,6 +30,7 @@ def derivation():
 # --------------------------------------------------------------------------------------- the derivation
 
 
+@pytest.mark.ci
 def test_the_derivation_gives_the_bounds_that_pocock_and_o_brien_and_fleming_published(derivation):
     """Two-sided, 0.05, equal steps; Pocock's constants for two to five looks, O'Brien and Fleming's for three."""
     for count, published in ((2, 2.178), (3, 2.289), (4, 2.361), (5, 2.413)):
@@ -42,6 +43,7 @@ def test_the_derivation_gives_the_bounds_that_pocock_and_o_brien_and_fleming_pub
     assert bound / np.sqrt(np.array([1, 2, 3]) / 3) == pytest.approx([3.471, 2.454, 2.004], abs=0.008)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("times", "power", "published"),
     [
@@ -57,6 +59,7 @@ def test_the_derivation_spends_as_published_tables_do(derivation, times, power, 
     assert -special.ndtri(np.array(found) / 2) == pytest.approx(published, abs=0.01)
 
 
+@pytest.mark.ci
 def test_the_shipped_levels_are_those_of_the_derivation(derivation):
     p = derivation.p_values(LOOKS, 20, 5)
     for total in (0.05, 0.05 / 3, 0.05 / 9):
@@ -64,6 +67,7 @@ def test_the_shipped_levels_are_those_of_the_derivation(derivation):
         assert derivation.levels(p, spent) == pytest.approx([level(LOOKS, n, total) for n in LOOKS], rel=0.03)
 
 
+@pytest.mark.ci
 def test_bounds_of_the_normal_theory_are_too_generous(derivation):
     """What t over so few seeds needs is not what textbooks print: the test can tell."""
     z = derivation.levels(derivation.p_values(LOOKS, 20, 5, known_spread=True), [0.05 * n / 12 for n in LOOKS])
@@ -136,6 +140,7 @@ def _collapsing(generator, shape):
     return runs[1] - runs[0]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("draw", [lambda g, shape: g.normal(size=shape), _collapsing], ids=["normal", "collapsing"])
 @pytest.mark.parametrize("looks", TABLES)
 def test_all_looks_together_err_in_five_of_a_hundred_studies(draw, looks):

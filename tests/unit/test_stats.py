@@ -40,6 +40,7 @@ def coverage(n, draw, true):
     return np.mean(hits)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("n", [2, 3, 5, 10, MANY, 20, 40])
 def test_intervals_cover_as_often_as_they_say(n):
     assert coverage(n, lambda g, k: g.normal(3, 2, k), 3) == pytest.approx(0.95, abs=0.02)
@@ -52,6 +53,7 @@ def test_one_more_value_lies_where_it_is_predicted(n):
     assert np.mean(hits) == pytest.approx(0.95, abs=0.02)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("n", [MANY, 20, 40])
 def test_bootstrapped_intervals_follow_skewed_values(n):
     assert coverage(n, lambda g, k: g.gamma(4, 1, k), 4) == pytest.approx(0.95, abs=0.03)
@@ -154,6 +156,7 @@ def test_seeds_that_suffice_for_a_difference_far_from_zero_are_enough(mean):
         assert seeds_needed(values, counts, 0.05) == counts[0]
 
 
+@pytest.mark.ci
 def test_the_seeds_that_are_needed_give_the_power_that_is_asked():
     generator = np.random.default_rng(0)
     pilot = np.array([0.0, 2.0])
@@ -204,6 +207,7 @@ def study(generator, collapse, n, tests):
     return b - a
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 8])
 @pytest.mark.parametrize("tests", [1, 3, 9])
 @pytest.mark.parametrize("collapse", [0.0, 0.2, 0.5])
