@@ -369,6 +369,7 @@ task._Process(types.SimpleNamespace(stopping=types.SimpleNamespace(remote=lambda
 
 
 @pytest.mark.ray
+@pytest.mark.ci
 def test_a_process_that_listens_for_the_stop_can_end():
     """On a GPU every task has its own; one that waited for ever at its exit kept the GPU's memory."""
     assert subprocess.run([sys.executable, "-c", LISTENS], timeout=HANG, check=False).returncode == 0

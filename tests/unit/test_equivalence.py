@@ -288,7 +288,7 @@ def printed(table, width):
     return console.file.getvalue()
 
 
-@pytest.mark.parametrize("width", [40, 60, 70, 80, 90, 100, 104, 120, 126, 140])
+@pytest.mark.parametrize("width", [40, 60, 80, 104, 120, 140])
 def test_both_means_are_shown_or_none(width):
     """At 80 columns the old mean stood without the new one, at 120 the old spread."""
     old, new = ([*side((fid, fid, fid + 1), suite="a"), *side((fid, fid, fid + 2), suite="b")] for fid in (60.0, 70.0))

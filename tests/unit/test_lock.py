@@ -118,7 +118,7 @@ def test_a_folder_that_is_closed_is_to_be_copied(tmp_path, monkeypatch, number):
 
 
 def test_of_many_that_try_at_once_one_becomes_the_owner(folder):
-    for _ in range(20):
+    for _ in range(8):
         locks = [Lock(folder, "trial") for _ in range(8)]
         with ThreadPoolExecutor(8) as pool:
             won = [lock for lock, owner in zip(locks, pool.map(Lock.acquire, locks), strict=True) if owner is None]
