@@ -36,6 +36,7 @@ def run(*command, **environment):
     )
 
 
+@pytest.mark.ci
 def test_interpreted_kernels_are_autograd():
     pytest.importorskip("triton", reason="Triton comes with PyTorch on Linux alone")
     options = ("-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist")

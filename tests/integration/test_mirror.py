@@ -201,6 +201,7 @@ def punched(path):
         file.write(b"\xff" * (size // 2 // 4096 * 4096))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("damage", [half_made(60), *slow(punched, half_made(8), half_made(160), random_bytes, cut)])
 def test_a_broken_database_is_set_aside_by_name_and_made_again(few, damage):
     damage(few / "mlflow.db")

@@ -200,6 +200,7 @@ def test_a_journal_of_a_database_that_is_gone_stays_out_of_the_new_one(whole, tm
     assert (results / "mlflow.db.broken-1-journal").read_bytes() == journal
 
 
+@pytest.mark.ci
 def test_a_database_that_is_locked_is_no_broken_one(whole, tmp_path):
     results = shutil.copytree(whole, tmp_path / "results")
     replay(results, default_uri(results))

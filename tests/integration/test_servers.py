@@ -302,6 +302,7 @@ def test_a_server_that_asks_for_an_hour_is_left_at_once(folders, tmp_path):
     assert "(too many 429 error responses)" in done.stderr
 
 
+@pytest.mark.ci
 def test_who_waits_for_a_server_that_hangs_may_leave_with_the_answer(folders, tmp_path):
     """After 90 seconds of silence there was neither an answer nor what completes MLflow."""
     over = threading.Event()
