@@ -224,6 +224,7 @@ def _listed_archive(path: Path, archive: zipfile.ZipFile) -> ImageSource:
         if member.is_dir() or member.filename.endswith("\\"):
             found.folders |= {name} if is_visible(name) else set()
         elif name in members:
+            members[name] = member  # a later one replaces it, for whoever unpacks the file
             found.left_out["members of a name that another has"] += 1
         else:
             members[name] = member

@@ -111,6 +111,17 @@ def test_members_of_one_name_in_a_zip_file_are_one_image_and_counted(pets, tmp_p
     assert "train: 10 left out: members of a name that another has" in found.contents
 
 
+def test_of_members_of_one_name_the_last_is_read(pets, tmp_path):
+    """Who unpacks the file has it; the one that it replaced was read."""
+    path = tmp_path / "again.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted((pets / "train" / "cat").glob("*.png")):
+            archive.writestr(f"./{file.name}", b"\x89PNG broken")
+        for file in sorted((pets / "train" / "cat").glob("*.png")):
+            archive.writestr(file.name, file.read_bytes())
+    assert sum(registered(path, "again").counts.values()) == 5
+
+
 def test_one_file_that_cannot_be_read_names_the_way_out_and_is_counted(pets):
     (pets / "train" / "cat" / "0.png").write_bytes(b"\x89PNG broken")
     with pytest.raises(DataError, match=r"0\.png cannot be decoded .*; or write unreadable: skip where a suite names"):
