@@ -249,7 +249,7 @@ def _fingerprint(source: Path, opened: ImageSource) -> str:
         except OSError as error:
             raise DataError(f"{source} cannot be read ({error.strerror}); name a folder or zip of images") from None
         return digest.hexdigest()
-    digest.update("\n".join(opened.folders).encode(errors="surrogatepass"))
+    digest.update("\n".join(sorted(opened.folders)).encode(errors="surrogatepass"))
     for name in opened.names:
         closed = "" if os.access(source / name, os.R_OK) else "\0closed"  # to this user
         digest.update(f"{name}\0{_state(source / name)}{closed}\n".encode(errors="surrogatepass"))
