@@ -118,8 +118,11 @@ def _look(folder: ImageFolder, console: PlainConsole) -> dict[Split, Prepared]:
         console.say(f"copies: {copies:,} have the very pixels of another, which count twice in training and in scores")
     if "test" not in found:
         console.say("held out: none, so that scores of real images are those of one half against the other")
-    elif near := count_near(found["test"].images, found["train"].images):
-        console.say(f"held out and trained on: {near:,} held-out images look like training images")
+    else:
+        near, compared = count_near(found["test"].images, found["train"].images)
+        of = "" if compared == len(found["test"].images) else f" of the first {compared:,}"
+        if near:
+            console.say(f"held out and trained on: {near:,}{of} held-out images look like training images")
     if (count := len(found["train"].images)) < FEW:
         console.say(f"few: GANs learn from thousands of images; of {count:,} expect copies, and scores that say little")
     return found
@@ -173,7 +176,7 @@ def propose(found: Mapping[Split, Prepared], source: Path, name: str) -> Proposa
         "betas": "(0.5, 0.999), which won with a DCGAN on MNIST",
         "sweep": "the articles' two learning rates: a question to begin with",
     }
-    if bad := train.left_out.get(UNDECODED, 0):
+    if bad := sum(each.left_out.get(UNDECODED, 0) for each in found.values()):
         reasons["unreadable"] = f"skip, as {plural(bad, 'image')} cannot be read or decoded"
     return Proposal(
         name=name,

@@ -122,6 +122,15 @@ def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.I
         ) from None
 
 
+def shorter_side(data: bytes) -> int:
+    """Return the shorter side of an image in pixels, as its header says; 0 where it cannot be opened."""
+    try:
+        with pillow_silenced(), _open(data) as image:
+            return min(image.size)
+    except Exception:  # damaged: decoding it says how
+        return 0
+
+
 def _open(data: bytes) -> Image.Image:
     """Open an image; a PNG whose notes are damaged or enormous without them, as viewers do."""
     try:

@@ -235,7 +235,7 @@ def _not_kept(prepared: Prepared, split: Split | None, error: OSError) -> Prepar
 
 
 def _fingerprint(source: Path, opened: ImageSource) -> str:
-    """Digest what tells one source from another: a zip's bytes; names of folders, and what tells images apart.
+    """Digest what tells one source from another: a zip's bytes, or what tells the images of a folder apart.
 
     Raises:
         DataError: It cannot be read.
@@ -249,7 +249,6 @@ def _fingerprint(source: Path, opened: ImageSource) -> str:
         except OSError as error:
             raise DataError(f"{source} cannot be read ({error.strerror}); name a folder or zip of images") from None
         return digest.hexdigest()
-    digest.update("\n".join(sorted(opened.folders)).encode(errors="surrogatepass"))
     for name in opened.names:
         closed = "" if os.access(source / name, os.R_OK) else "\0closed"  # to this user
         digest.update(f"{name}\0{_state(source / name)}{closed}\n".encode(errors="surrogatepass"))

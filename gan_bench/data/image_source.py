@@ -16,6 +16,7 @@ from typing import IO
 
 from gan_bench.core.errors import DataError, brief
 from gan_bench.core.text import odd_path, printable, some_of
+from gan_bench.data.splits import split_called
 
 MAX_BYTES = 128 * 2**20
 """Most bytes of one image file, in a folder or unpacked from an archive."""
@@ -23,6 +24,11 @@ ENDINGS = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".ppm"}
     | {".pgm", ".pbm", ".pnm", ".pfm", ".avif", ".avifs", ".jp2", ".j2k", ".jpx", ".jpf", ".tga"}
 )
+_NOT_READ = frozenset(
+    {".heic", ".heif", ".jxl", ".svg", ".psd", ".exr", ".hdr", ".dcm", ".nii"}
+    | {".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw"}
+)
+"""Endings of files that may well be images, and are not read."""
 _SYSTEM = frozenset(
     {
         *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "$recycle.bin", "recycler"),
@@ -58,7 +64,8 @@ class ImageSource:
         read: Gives the bytes of a file; raises DataError.
         archive: The open zip file; None of a folder.
         names: Names of its images with forward slashes, sorted.
-        folders: Its folders without anything in them.
+        folders: Its folders; of none of them images are known yet.
+        others: Names of its visible files that are no images.
         left_out: How many files are left out, by reason.
         own: Folders with files that are called as those of gan_bench, and the names of these.
     """
@@ -67,6 +74,7 @@ class ImageSource:
     archive: IO[bytes] | None = None
     names: list[str] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
+    others: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     own: dict[PurePosixPath, set[str]] = field(default_factory=lambda: defaultdict(set))
 
@@ -83,6 +91,7 @@ class ImageSource:
         elif ending in ENDINGS:
             self.names.append(name)
         else:
+            self.others.append(name)
             self.left_out[f"files of other kinds ({ending or 'without an ending'})"] += 1
 
     def leave_out_made_of_others(self) -> None:
@@ -105,7 +114,10 @@ class ImageSource:
         self.folders = {each for each in self.folders if own.isdisjoint(PurePosixPath(f"{each}/x").parents)}
 
     def require_images(self, source: Path) -> None:
-        """Refuse a source without images, or with an empty folder beside folders with some: a class would be missing.
+        """Refuse a source without images, and one where a class or a split would be missing.
+
+        That is a folder without images beside folders with some, if it is empty, is called as a split is, or holds
+        images of kinds that are not read. One of annotations is none.
 
         Raises:
             DataError: There are none, or there is such a folder.
@@ -118,11 +130,19 @@ class ImageSource:
             )
         filled = folders_above(self.names)
         beside = {str(PurePosixPath(each).parent) for each in filled - {"."}}
-        for empty in sorted(self.folders - filled):
-            if str(PurePosixPath(empty).parent) in beside:
+        notes = folders_above(name for name in self.others if not _may_be_image(PurePosixPath(name)))
+        for folder in sorted(self.folders - filled):
+            path = PurePosixPath(folder)
+            if str(path.parent) in beside and (folder not in notes or split_called(path.name)):
                 raise DataError(
-                    f"the folder {source}/{empty} is empty, though its neighbours are not; fill or remove it"
+                    f"the folder {printable(f'{source}/{folder}')} holds no images that are read here, though its "
+                    "neighbours do; save what it should hold as PNG, or remove it"
                 )
+
+
+def _may_be_image(path: PurePosixPath) -> bool:
+    """True if a file that is not read may well be an image, as one without an ending that is no ``README``."""
+    return path.suffix.lower() in _NOT_READ if path.suffix else not path.name.isalpha()
 
 
 def folders_above(names: Iterable[str]) -> set[str]:
@@ -148,7 +168,7 @@ def open_source(path: Path) -> Iterator[ImageSource]:
         if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be entered
             _refuse_results(path)
             found = ImageSource(lambda name: _read_file(path, name))
-            _list_folder(found, path, "", {os.path.realpath(path)})
+            _list_folder(found, path)
         else:
             found = _listed_archive(path, stack.enter_context(_open_archive(path)))
         found.leave_out_made_of_others()
@@ -181,31 +201,49 @@ def refuse_broken_link(path: Path) -> None:
         raise DataError(f"{printable(str(path))} is a link to what is not there; bring that back or remove the link")
 
 
-def _list_folder(found: ImageSource, top: Path, folder: str, seen: set[str]) -> None:
-    """List what a folder holds; links to folders are followed once."""
+def _list_folder(found: ImageSource, top: Path) -> None:
+    """List what a folder holds, without what is hidden or left by systems.
+
+    Links to folders are followed, but for those that lead above themselves, out of the folder or round in a circle.
+    Behind a link, links are followed only to folders that were not seen: folders that are linked with each other have
+    paths without number.
+
+    Raises:
+        DataError: A folder cannot be read, or is a link to one that is not there.
+    """
+    seen = {os.path.realpath(top)}
+    folders = [("", frozenset(seen), False)]
+    for folder, above, is_linked in folders:  # it grows: what lies higher is seen first
+        for entry in _sorted_entries(top / folder):
+            name = f"{folder}/{entry.name}".lstrip("/")
+            if not os.path.isdir(entry.path):  # noqa: PTH112 - see open_source
+                if not PurePosixPath(name).suffix and is_visible(name):  # a class or a split may be missing
+                    refuse_broken_link(Path(entry.path))
+                is_broken = entry.is_symlink() and not os.path.exists(entry.path)  # noqa: PTH110 - reading it says so
+                found.add_file(name, is_file=is_broken or entry.is_file())
+                continue
+            real, is_link = os.path.realpath(entry.path), entry.is_symlink()
+            leads_back = any(each == real or each.startswith(f"{real.rstrip('/')}/") for each in above)
+            if not is_visible(name) or leads_back or (is_link and is_linked and real in seen):
+                found.left_out["hidden folders, and links to folders that are there already"] += 1
+            else:
+                found.folders.add(name)
+                folders.append((name, above | {real}, is_link or is_linked))
+                seen.add(real)
+
+
+def _sorted_entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(top / folder) as entries:
+        with os.scandir(folder) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
-        if not os.access(top / folder, os.X_OK):  # it may be listed, and nothing in it can be told from a file
+        if not os.access(folder, os.X_OK):  # it may be listed, and nothing in it can be told from a file
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise DataError(
-            f"the folder {printable(str(top / folder))} cannot be read ({error.strerror}); make it readable (chmod "
-            "+rx) or remove it"
+            f"the folder {printable(str(folder))} cannot be read ({error.strerror}); make it readable (chmod +rx) or "
+            "remove it"
         ) from None
-    if not any(is_visible(entry.name) for entry in listed):
-        found.folders |= {folder} - {""}
-    for entry in listed:
-        name, real = f"{folder}/{entry.name}".lstrip("/"), os.path.realpath(entry.path)
-        if not os.path.isdir(entry.path):  # noqa: PTH112 - see open_source
-            if not PurePosixPath(name).suffix and is_visible(name):  # a class or a split may be missing
-                refuse_broken_link(Path(entry.path))
-            found.add_file(name, is_file=entry.is_symlink() or entry.is_file())
-        elif not is_visible(name) or (entry.is_symlink() and real in seen):
-            found.left_out["hidden folders, and links to folders that are there already"] += 1
-        else:
-            seen.add(real)
-            _list_folder(found, top, name, seen)
+    return listed
 
 
 def _listed_archive(path: Path, archive: zipfile.ZipFile) -> ImageSource:
@@ -214,23 +252,59 @@ def _listed_archive(path: Path, archive: zipfile.ZipFile) -> ImageSource:
     Raises:
         DataError: A name points outside.
     """
+    listed: list[str] = []
     members: dict[str, zipfile.ZipInfo] = {}
     found = ImageSource(lambda name: _read_member(path, archive, members[name]), archive.fp)
-    for member in archive.infolist():
-        parts = [each for each in member.filename.replace("\\", "/").split("/") if each not in ("", ".")]
+    for plain, member in _member_names(archive):
+        parts = [each for each in plain.split("/") if each not in ("", ".")]
         if ".." in parts:
             raise DataError(f"{path} holds {member.filename!r}, a name that leaves its folder; do not use this file")
-        name = "/".join(parts)
-        if member.is_dir() or member.filename.endswith("\\"):
-            found.folders |= {name} if is_visible(name) else set()
-        elif name in members:
-            members[name] = member  # a later one replaces it, for whoever unpacks the file
+        name, is_link = "/".join(parts), stat.S_ISLNK(member.external_attr >> 16)
+        listed.append(f"{name}/x" if plain.endswith("/") else name)
+        if plain.endswith("/"):
+            continue
+        if is_link and is_visible(name) and not PurePosixPath(name).suffix:
+            raise DataError(
+                f"{path} holds {printable(name)}, a link, which is not followed; pack what it leads to in its place "
+                "(zip does without -y)"
+            )
+        if name in members:
             found.left_out["members of a name that another has"] += 1
         else:
-            members[name] = member
-            found.add_file(name, is_file=not stat.S_ISLNK(member.external_attr >> 16))
-    found.folders -= folders_above(members)
+            found.add_file(name, is_file=not is_link)
+        members[name] = member  # a later one replaces it, for whoever unpacks the file
+    found.folders = set(filter(is_visible, folders_above(listed)))
     return found
+
+
+_UTF8 = 0x800
+"""The flag of a zip file's member whose name is UTF-8; without it, Python reads the code page of DOS."""
+
+
+def _member_names(archive: zipfile.ZipFile) -> Iterator[tuple[str, zipfile.ZipInfo]]:
+    """Yield the names of a zip file's members with slashes between folders, and after that of a folder.
+
+    Archives made on Windows may have backslashes, and then all of them. In the code pages of Japan and China the same
+    byte ends some letters, and some programs write UTF-8 without its flag.
+    """
+    members = archive.infolist()
+    unsaid = [m.filename for m in members if not m.flag_bits & _UTF8 and not m.filename.isascii()]
+    files = [m.filename for m in members if not m.filename.endswith(("/", "\\"))]
+    are_folders = all("\\" in name and "/" not in name for name in files)
+    asian = ("cp932", "gbk") if not are_folders and any("\\" in name for name in unsaid) else ()
+    coding = next((each for each in ("utf-8", *asian) if all(_decoded(name, each) for name in unsaid)), "cp437")
+    for member in members:
+        is_said = member.flag_bits & _UTF8 or member.filename.isascii()
+        name = member.filename if is_said else _decoded(member.filename, coding)
+        yield name.replace("\\", "/"), member
+
+
+def _decoded(name: str, encoding: str) -> str:
+    """Return a name that was read in the code page of DOS as another one has it, or nothing."""
+    try:
+        return name.encode("cp437").decode(encoding)
+    except UnicodeError:
+        return ""
 
 
 def _read_file(top: Path, name: str) -> bytes:

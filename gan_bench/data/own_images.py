@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from contextlib import suppress
 from dataclasses import replace
@@ -11,13 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from gan_bench.config.image_folder import ImageFolder
 from gan_bench.core.errors import DataError, UserError
 from gan_bench.core.text import plural, printable
 from gan_bench.data.datasets import DATASETS, Dataset
-from gan_bench.data.file_kinds import formats
+from gan_bench.data.image_files import shorter_side
 from gan_bench.data.image_folders import Prepared, count_shared, digests_of_pixels, prepare_images
 from gan_bench.data.image_source import open_source
 from gan_bench.data.readers import from_images
@@ -128,20 +126,20 @@ OF_CONTRAST = 0.2
 """The same as a share of the image's own standard deviation, so that dark and flat images are not all alike."""
 ALONE, OTHERS = 0.5, 5
 """A copy is nearer than half the distance of the fifth nearest: many handwritten ones are as near as the first."""
-COMPARED = 5_000
-"""Most images of a split that are compared with the other."""
+PAIRS = 10**9
+"""Most pairs of a held-out and a training image that are compared, some ten seconds of two cores."""
 COLOURED = 12
 """Difference of two channels, of 255, from which a pixel has colour: JPEG gives grey images up to about 8."""
 
 
 def sizes_of(source: Path) -> list[int]:
-    """Return the shorter sides of a folder's or zip file's images in pixels, as their headers say."""
+    """Return the shorter sides of the training images of a folder or zip file in pixels, as their headers say."""
     found = []
     with open_source(source) as opened:
-        for name in opened.names:
-            with suppress(Exception), Image.open(io.BytesIO(opened.read(name)), formats=formats()) as image:
-                found.append(min(image.size))
-    return sorted(found)
+        for name in layout_of(opened.names, str(source)).names(opened.names, "train"):
+            with suppress(DataError):
+                found.append(shorter_side(opened.read(name)))
+    return sorted(filter(None, found))
 
 
 def count_coloured(images: NDArray[np.uint8]) -> int:
@@ -149,16 +147,27 @@ def count_coloured(images: NDArray[np.uint8]) -> int:
     return sum(float((np.ptp(image.astype(np.int16), axis=0) > COLOURED).mean()) > 0.01 for image in images)
 
 
-def count_near(held_out: NDArray[np.uint8], training: NDArray[np.uint8]) -> int:
-    """Count the held-out images (N, 3, 64, 64) that are the same picture as a training image, or nearly."""
-    small, reference = (_scaled(each[:COMPARED]) for each in (held_out, training))
+def count_near(held_out: NDArray[np.uint8], training: NDArray[np.uint8]) -> tuple[int, int]:
+    """Count the held-out images (N, 3, 64, 64) that are the same picture as a training image, or nearly.
+
+    Returns:
+        How many are, and how many were compared: all, or as many first ones as make ``PAIRS`` with the training images.
+    """
+    compared = min(len(held_out), max(1, PAIRS // len(training)))
+    small, reference = _scaled(held_out[:compared]), _scaled(training)
     if len(reference) < OTHERS:
-        return 0
-    exact = torch.cdist(small, reference, compute_mode="donot_use_mm_for_euclid_dist")
-    apart = exact.topk(OTHERS, largest=False).values / small.shape[1] ** 0.5
-    limits = torch.stack([torch.full((len(small),), NEAR), OF_CONTRAST * small.std(1), ALONE * apart[:, -1]]).amin(0)
-    return int((apart[:, 0] <= limits).sum())
+        return 0, compared
+    near = 0
+    piece = max(1, 2**25 // len(reference))
+    for some in (small[i : i + piece] for i in range(0, len(small), piece)):
+        # Products of matrices find the nearest soon, and their distances hardly: to pixels that are equal it is not 0.
+        nearest = torch.cdist(some, reference).topk(min(2 * OTHERS, len(reference)), largest=False).indices
+        apart = (some[:, None] - reference[nearest]).square().mean(2).sqrt().sort(1).values
+        limits = torch.stack([torch.full((len(some),), NEAR), OF_CONTRAST * some.std(1), ALONE * apart[:, OTHERS - 1]])
+        near += int((apart[:, 0] <= limits.amin(0)).sum())
+    return near, compared
 
 
 def _scaled(images: NDArray[np.uint8]) -> torch.Tensor:
-    return torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(images).float(), SIDE).flatten(1)
+    pieces = (torch.from_numpy(np.asarray(images[i : i + 1024])).float() for i in range(0, len(images), 1024))
+    return torch.cat([torch.nn.functional.adaptive_avg_pool2d(each, SIDE).flatten(1) for each in pieces])

@@ -78,16 +78,18 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
         for depth, name in enumerate([*folders, ""]):
             inside.setdefault("".join(f"{each}/" for each in folders[:depth]), set()).add(name)
     top = ""
-    while len(inside[top]) == 1 and (only := min(inside[top])) and not _split_called(only):
+    while len(inside[top]) == 1 and (only := min(inside[top])) and not split_called(only):
         top += f"{only}/"
     layout = _layout_at(top, inside[top], images, source)
     said: list[str] = []
-    for place, below in sorted(inside.items()):
-        if "test" in layout.folders and not place.startswith(layout.folders["train"]):
-            continue
+    train, test = layout.folders["train"], layout.folders.get("test")
+    for place in sorted(place for place in inside if place.startswith(train) or test is None):
+        below = inside[place]
+        if test is not None:  # what both splits have are classes
+            below = below - inside.get(test + place.removeprefix(train), set())
         held_out = {each for each in below if _speaks_of(each, "test")}
         training = {each for each in below if _speaks_of(each, "train")} - held_out
-        if place == top and len(below) == 2 and any(_split_called(each) == "train" for each in below):  # hardly a class
+        if place == top and len(below) == 2 and any(split_called(each) == "train" for each in below):  # hardly a class
             held_out = below - training
         if training and held_out:
             raise DataError(
@@ -107,8 +109,8 @@ def _layout_at(top: str, folders: Collection[str], images: list[list[str]], sour
     Raises:
         DataError: It cannot be told which is held out.
     """
-    training = [each for each in folders if _split_called(each) == "train"]
-    held_out = sorted(each for each in folders if _split_called(each) == "test")
+    training = [each for each in folders if split_called(each) == "train"]
+    held_out = sorted(each for each in folders if split_called(each) == "test")
     if len(training) != 1 or len(held_out) + 1 != len(folders):
         return Layout({"train": top})
     train = f"{top}{training[0]}/"
@@ -132,7 +134,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name.lower()).removesuffix("set")
 
 
-def _split_called(name: str) -> Split | None:
+def split_called(name: str) -> Split | None:
     """Return the split that a folder is by its whole name, or None."""
     return next((split for split, names in WHOLE.items() if _plain(name) in names), None)
 
@@ -141,7 +143,7 @@ def _speaks_of(name: str, split: Split) -> bool:
     """True if a folder's name is that of a split, or has a word for it: ``faces_test``, ``trainA``."""
     joined = re.sub(r"(?i)\b(h[eo]ld)[ _-]out", r"\1out", name)
     words = (each.lower() for each in _WORD.findall(joined))
-    return _split_called(name) == split or any(map(_WORDS[split].fullmatch, words))
+    return split_called(name) == split or any(map(_WORDS[split].fullmatch, words))
 
 
 def _called(source: str, place: str) -> str:

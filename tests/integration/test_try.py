@@ -16,6 +16,7 @@ from gan_bench.cli.try_folder import name_for
 from gan_bench.config.cuts import PlanOptions
 from gan_bench.config.image_folder import ImageFolder, Transform
 from gan_bench.config.suite import make_plan
+from gan_bench.data import own_images
 from gan_bench.data.own_images import count_near, prepare_folder, register_folder
 
 
@@ -110,7 +111,7 @@ def test_held_out_images_that_are_trained_on_are_counted_at_another_size_and_qua
     photos(tmp_path / "photos")
     transform = Transform(size=64, channels=3)
     found = prepare_folder(ImageFolder(name="photos", path=tmp_path / "photos", transform=transform))
-    assert count_near(found["test"].images, found["train"].images) == 5
+    assert count_near(found["test"].images, found["train"].images) == (5, 12)
 
 
 def test_different_images_of_one_kind_are_no_copies(real_data):
@@ -122,8 +123,20 @@ def test_different_images_of_one_kind_are_no_copies(real_data):
         return images[labels == 1][:count].expand(-1, 3, -1, -1).numpy()
 
     training = ones("train", 2000)
-    assert count_near(ones("test", 200), training) <= 6
-    assert count_near(training[:50], training) == 50, "those that are there are found"
+    assert count_near(ones("test", 200), training)[0] <= 6
+    assert count_near(training[:50], training) == (50, 50), "those that are there are found"
+
+
+def test_near_images_are_looked_for_among_all(monkeypatch):
+    """Of more than 5,000 the others were compared with none, and nothing was said."""
+    draw = np.random.default_rng(0)
+    training = draw.integers(0, 256, (7_000, 3, 8, 8), dtype=np.uint8)
+    held_out = draw.integers(0, 256, (6_000, 3, 8, 8), dtype=np.uint8)
+    held_out[-20:] = training[-20:]
+    held_out[0] = training[3] = 7
+    assert count_near(held_out, training) == (21, 6_000)
+    monkeypatch.setattr(own_images, "PAIRS", 2_000 * 7_000)
+    assert count_near(held_out, training) == (1, 2_000)
 
 
 def test_a_first_answer_and_an_edited_suite_is_kept(tmp_path):

@@ -621,7 +621,7 @@ def test_folders_of_labels_beside_images_are_no_missing_classes(tmp_path):
     (voc / "empty").mkdir()
     (voc / "empty" / ".DS_Store").write_text("")
     for look in (listed, lambda source: registered(source, "again")):
-        with pytest.raises(DataError, match="voc/empty is empty, though its neighbours are not; fill or remove it"):
+        with pytest.raises(DataError, match="voc/empty holds no images that are read here, though its neighbours do"):
             look(voc)
 
 
@@ -990,6 +990,127 @@ def linked_zip(path, images, *links):
             link.external_attr = 0o120777 << 16
             archive.writestr(link, "cat")
     return path
+
+
+@pytest.mark.parametrize("name", ["test", "cat", "data/test"])
+def test_a_link_in_an_archive_that_may_be_a_split_is_refused(tmp_path, name):
+    pictures(tmp_path, "0.png")
+    with pytest.raises(DataError, match=rf"a.zip holds {name}, a link, which is not followed; pack what it leads to"):
+        listed(linked_zip(tmp_path / "a.zip", [tmp_path / "0.png"], name))
+
+
+@pytest.mark.parametrize(
+    ("files", "missing"),
+    [
+        (["train/0.png", "test/0.heic"], "test"),
+        (["train/0.png", "test/about.txt"], "test"),
+        (["data/train/0.png", "data/val/a/0.svg"], "data/val"),
+        (["cat/0.png", "dog/0.HEIC", "dog/1.heic"], "dog"),
+        (["cat/0.png", "dog/0"], "dog"),
+        (["cat/0.png", "dog/.DS_Store"], "dog"),
+    ],
+)
+def test_a_class_or_split_of_what_is_not_read_is_missed(tmp_path, files, missing):
+    """Only the number of files was said: a split was gone, and scores were of the training images."""
+    folder = pictures(tmp_path / "a", *(name for name in files if name.endswith(".png")))
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in files:
+            archive.write(folder / name, name)
+    for source in (folder, tmp_path / "a.zip"):
+        with pytest.raises(DataError, match=rf"{source}/{missing} holds no images that are read here, though its"):
+            listed(source)
+
+
+def test_folders_of_documents_beside_classes_are_no_classes(tmp_path):
+    folder = pictures(tmp_path / "a", *(f"{which}/{name}" for which in ("cats", "dogs") for name in SIX))
+    for name in ("docs/paper.docx", "devkit/eval.m", "models/best.pt", "readme/README"):
+        (folder / name).parent.mkdir()
+        (folder / name).write_bytes(b"x")
+    assert len(listed(folder).names) == 12
+
+
+class Named(zipfile.ZipInfo):
+    """A member of a zip file with a name of any bytes, without the flag of UTF-8."""
+
+    raw = b""
+
+    def _encodeFilenameFlags(self):  # noqa: N802 - zipfile's
+        return self.raw, self.flag_bits & ~0x800
+
+
+HYOU = "\u8868"
+"""A letter whose second byte is that of a backslash in code page 932."""
+
+
+@pytest.mark.parametrize(
+    ("names", "encoding", "wanted"),
+    [
+        ([f"{HYOU}/2.png", f"\u5199\u771f/{HYOU}.png"], "cp932", [f"\u5199\u771f/{HYOU}.png", f"{HYOU}/2.png"]),
+        ([f"{HYOU}.png", "a.png"], "cp932", ["a.png", f"{HYOU}.png"]),
+        (["b\u00fcro\\0.png", "caf\u00e9\\1.png"], "cp437", ["b\u00fcro/0.png", "caf\u00e9/1.png"]),
+        (["\u043a\u043e\u0442/0.png", "b/1.png"], "utf-8", ["b/1.png", "\u043a\u043e\u0442/0.png"]),
+        (["a\\0.png", "b\\1.png"], "ascii", ["a/0.png", "b/1.png"]),
+    ],
+    ids=["folders", "flat", "dos", "utf-8", "windows"],
+)
+def test_names_in_archives_are_read_in_the_code_page_they_are_written_in(tmp_path, names, encoding, wanted):
+    """Of a Japanese archive, images whose names end in some letters were taken for hidden files."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number, name in enumerate(names):
+            member = Named(f"{number}")
+            member.raw = name.encode(encoding)
+            archive.writestr(member, b"")
+    assert listed(tmp_path / "a.zip").names == wanted
+
+
+LINKS = {
+    "above": ({"a/0.png": "", "up": ".."}, {"a": 1}),
+    "to the folder": ({"a/0.png": "", "a/all": ".."}, {"a": 1}),
+    "round": (
+        {"a/0.png": "", "b/1.png": "", "a/to": "../b", "b/to": "../a"},
+        {"a": 1, "a/to": 1, "b": 1, "b/to": 1},
+    ),
+    "a class of two names": ({"b/0.png": "", "a": "b", "c": "b"}, {"a": 1, "b": 1, "c": 1}),
+    "both splits": (
+        {"pool/0.png": "", "d/train/a/1.png": "", "d/test/c/2.png": ""}
+        | {f"d/{split}/b": "../../pool" for split in ("train", "test")},
+        {"pool": 1, "d/train/a": 1, "d/train/b": 1, "d/test/b": 1, "d/test/c": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LINKS)
+def test_links_to_folders_are_followed_whatever_their_names(tmp_path, kind):
+    """The order of names decided which was followed, and a link to a folder above led out of the source."""
+    files, wanted = LINKS[kind]
+    pictures(tmp_path, "beside.png")
+    for name, target in files.items():
+        (tmp_path / "a" / name).parent.mkdir(parents=True, exist_ok=True)
+        if target:
+            (tmp_path / "a" / name).symlink_to(target)
+        else:
+            pictures(tmp_path / "a", name)
+    assert Counter(name.rpartition("/")[0] for name in listed(tmp_path / "a").names) == wanted
+
+
+def test_folders_nested_deeply_and_pipes_behind_links_are_listed(tmp_path):
+    """The first ended in a RecursionError, and the second waited for ever."""
+    folder = pictures(tmp_path / "a", *SIX)
+    os.mkfifo(tmp_path / "pipe")
+    (folder / "pipe.png").symlink_to(tmp_path / "pipe")
+    folders = [Path(f"{folder}{'/d' * depth}") for depth in range(1, 1200)]
+    for each in folders:
+        each.mkdir()
+    (folders[-1] / "0.png").touch()
+    found = listed(folder)
+    (folders[-1] / "0.png").unlink()
+    for each in reversed(folders):  # as pytest could not: it recurses, too
+        each.rmdir()
+    assert len(found.names) == 7
+    assert found.left_out == {"links, pipes and devices": 1}
 
 
 def test_what_is_left_out_is_told_as_it_is_now(tmp_path):

@@ -55,7 +55,9 @@ LAYOUTS = {
     "leftImg8bit/train/x, leftImg8bit/val/y, leftImg8bit/test/z": "split: leftImg8bit/train | leftImg8bit/test",
     cross("chest_xray/train, chest_xray/val", "NORMAL, PNEUMONIA"): "split: chest_xray/train | chest_xray/val",
     cross("train, val", "bus, car, train"): "split: train | val",
-    "train/blood, train/blood_test, test/blood, test/blood_test": "split: train | test; say: train/blood_test",
+    "train/blood, train/blood_test, test/blood, test/blood_test": "split: train | test",
+    "train/blood, train/blood_test, test/blood": "split: train | test; say: train/blood_test",
+    cross("train, test", "train, test_tube, bus"): "split: train | test",
     "train/cats, train/test, test": "split: train | test; say: train/test",
     "train, train/val, test": "split: train | test; say: train/val",
     # names that speak of both are asked for
