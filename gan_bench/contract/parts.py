@@ -113,11 +113,9 @@ class _ArchitectureChecks:
                 )
 
     def kept(self) -> None:
-        generator, discriminator = self.networks()
-        images = torch.zeros(2, *self.entry.image_shape)
         for role, fault in (
-            ("G", fault_of_state(generator, partial(self.entry.generator, LATENT), self.noise(2))),
-            ("D", fault_of_state(discriminator, self.entry.discriminator, images)),
+            ("G", fault_of_state("G", partial(self.entry.generator, LATENT), (2, LATENT))),
+            ("D", fault_of_state("D", self.entry.discriminator, (2, *self.entry.image_shape))),
         ):
             require(not fault, f"{role} {fault}")
 
@@ -182,7 +180,10 @@ def loss_checks(entry: Loss, _name: str, _data: DataRoot) -> Iterator[tuple[str,
         require(slope is not None and bool(slope.abs().sum() > 0), "G's loss has no gradient in fake outputs")
 
     def stateless() -> None:
-        require(not entry.has_state(), "it keeps something between calls, which the trials of a process would share")
+        require(
+            not entry.has_state(),
+            "it keeps something between calls, which trials would share, or draws other than from torch",
+        )
 
     def own() -> None:
         fault = "the loss of a trial depends on others beside it, or on random numbers"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -76,26 +77,35 @@ def described(value: object) -> str:
     return f"{value.dtype} of {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
-def fault_of_state(network: nn.Module, make: Callable[[], nn.Module], inputs: Tensor) -> str:
+def fault_of_state(role: Literal["G", "D"], make: Callable[[], nn.Module], shape: Sequence[int]) -> str:
     """Say why another network that is given the state of one would not go on as this one does.
 
-    A trial that is resumed, and a generator that is read from its file, are such networks.
+    A trial that is resumed makes both networks again under its own seed; a generator is also read from its file,
+    under any.
 
     Args:
-        network: Works some more times, in training and in eval mode.
-        make: Makes the other one.
-        inputs: What it takes, of any values.
+        role: G takes noise, and D images.
+        make: Makes both.
+        shape: Of a batch.
 
     Returns:
         What is wrong with it, and the remedy; empty where nothing is.
     """
-    other = [key for key, each in network.named_parameters() if each.dtype != torch.float32]
-    if other:
+    with torch_settings_kept():
+        torch.manual_seed(0)
+        network = construct(make)
+        torch.manual_seed(int(role == "G"))
+        again = construct(make)
+    if not {*map(id, network.parameters())}.isdisjoint(map(id, again.parameters())):
+        return "is made once and given to every trial; let the function make a new one at each call"
+    floats = ((key, each.dtype) for key, each in network.named_parameters() if not _is_whole(each))
+    if other := [key for key, dtype in floats if dtype != torch.float32]:
         return f"has parameters that are not float32 ({other[0]}), as all are trained; leave their dtype to gan_bench"
     lacking = [key for key, each in network.state_dict().items() if not isinstance(each, Tensor)]
     if lacking:
         return f"keeps what is no tensor ({lacking[0]}); register it as a buffer"
-    given = torch.randn(inputs.shape, generator=torch.Generator().manual_seed(0))
+    draws = torch.Generator().manual_seed(0)
+    given = torch.randn(*shape, generator=draws) if role == "G" else torch.rand(*shape, generator=draws) * 2 - 1
 
     def made_by(each: nn.Module) -> list[Tensor]:
         torch.manual_seed(0)  # it may draw
@@ -104,7 +114,6 @@ def fault_of_state(network: nn.Module, make: Callable[[], nn.Module], inputs: Te
     with torch_settings_kept():
         for _ in range(2):
             network.train()(given.clone())
-        again = make()
         again.load_state_dict(network.state_dict())
         both = zip(made_by(network), made_by(again), strict=True)
         if all(torch.allclose(a, b, rtol=0, atol=0, equal_nan=True) for a, b in both):
@@ -113,6 +122,10 @@ def fault_of_state(network: nn.Module, make: Callable[[], nn.Module], inputs: Te
         "keeps something that is not in its state_dict, so a resumed trial would go on with another one; keep what "
         "changes in training in parameters and persistent buffers, and draw from torch's own generator"
     )
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() and not tensor.is_complex()
 
 
 def require_images(made: object, architecture: Architecture, count: int) -> None:

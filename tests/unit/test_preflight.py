@@ -6,7 +6,7 @@ import re
 import shutil
 import warnings
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -220,6 +220,34 @@ class Averaging(Flat):
         return super().forward(inputs) + 0.001 * self.seen
 
 
+class RandomOffset(Flat):
+    """Adds numbers that its constructor draws: a trial that is resumed has them again, and no file of G has them."""
+
+    def __init__(self, width, shape):
+        super().__init__(width, shape)
+        self.register_buffer("offset", torch.randn(width), persistent=False)
+
+    def forward(self, inputs):
+        return nn.functional.dropout(super().forward(inputs.flatten(1) + self.offset), 0.1, self.training)
+
+
+class Bounded(Flat):
+    """Takes images alone, and keeps whole numbers beside its weights."""
+
+    def __init__(self, width, shape):
+        super().__init__(width, shape)
+        self.order = nn.Parameter(torch.arange(width).flip(0), requires_grad=False)
+
+    def forward(self, inputs):
+        assert inputs.abs().max() <= 1, "images are in [-1, 1]"
+        return super().forward(inputs.flatten(1)[:, self.order])
+
+
+@cache
+def shared_flat(width):
+    return Flat(width, (1, 28, 28))
+
+
 class Extra(Flat):
     def __init__(self, width, shape, kept):
         super().__init__(width, shape)
@@ -244,6 +272,8 @@ class Extra(Flat):
             r"G keeps what is no tensor \(_extra_state\); register it as a buffer",
         ),
         (lambda z: nn.Sequential(Flat(z, (1, 28, 28)).double()), "G does not run on"),
+        (lambda z: RandomOffset(z, (1, 28, 28)), "G keeps something that is not in its state_dict"),
+        (shared_flat, "G is made once and given to every trial; let the function make a new one at each call"),
         (lambda z: Cast(z, (1, 28, 28)), r"G has parameters that are not float32 \(layers.0.weight\)"),
         (lambda z: Wide(z, (1, 28, 28)), "D does not run on torch.float64 of .*RuntimeError"),
         (lambda z: Flat(z, (1, 28, 28)).requires_grad_(False), "G has no parameters that could be trained"),
@@ -261,6 +291,12 @@ def test_networks_that_would_fail_later_are_refused(tiny, generator, said):
 def test_networks_whose_state_is_saved_are_tried_twice_and_taken(tiny, keeps):
     trial = tiny(lambda z: keeps(z, (1, 28, 28)), lambda: keeps(784, ()))
     survey((trial,), context())
+
+
+@pytest.mark.parametrize("kind", [RandomOffset, Bounded])
+def test_discriminators_that_a_resumed_trial_makes_again_are_taken(tiny, kind):
+    """One of random features with dropout was refused, and one that looks at what it is given."""
+    survey((tiny(lambda z: Flat(z, (1, 28, 28)), lambda: kind(784, ())),), context())
 
 
 def test_a_discriminator_keeps_its_state_too(tiny):

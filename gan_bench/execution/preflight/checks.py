@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -151,8 +152,8 @@ def _try_loss(config: TrialConfig) -> None:
                 raise TypeError(f"{what}'s loss of two images is {described(value)}, and must be one number")
         if loss.has_state():
             raise UserError(
-                f'the loss "{name}" keeps something between calls, which the trials of a process would share; compute '
-                "it from the outputs that it is given alone"
+                f'the loss "{name}" keeps something between calls, which the trials of a process would share, or '
+                "draws other than from torch; compute it from the outputs that it is given alone"
             )
 
 
@@ -196,14 +197,15 @@ def _try_networks(config: TrialConfig) -> None:
     noise, shape = torch.zeros(2, config.latent_dim), (2, *architecture.image_shape)
     make_generator = partial(architecture.generator, config.latent_dim)
     generator, images = _tried(name, "G", make_generator, noise, shape)
-    discriminator, _ = _tried(name, "D", architecture.discriminator, images, (2,))
+    _tried(name, "D", architecture.discriminator, images, (2,))
     if not ARCHITECTURES.is_shipped(name):
-        for what, network, make, inputs in (
-            ("G", generator, make_generator, noise),
-            ("D", discriminator, architecture.discriminator, images),
-        ):
+        roles: tuple[tuple[Literal["G", "D"], Callable[[], nn.Module], torch.Size], ...] = (
+            ("G", make_generator, noise.shape),
+            ("D", architecture.discriminator, images.shape),
+        )
+        for what, make, given in roles:
             with _blaming(name, f"{what} does not work again, in eval mode, or with its state loaded"):
-                fault = fault_of_state(network, make, inputs)
+                fault = fault_of_state(what, make, given)
             if fault:
                 raise UserError(f"the architecture {name}: {what} {fault}")
     try:
