@@ -202,7 +202,7 @@ def _check_words(words: list[str]) -> None:
             raise UserError(f"an empty word follows {option}; {told}")
 
 
-def _usage(error: Exception) -> str:
+def _usage(error: Exception, words: list[str]) -> str:
     """Return in a sentence what is wrong with a command line; nothing where it was empty: the help is printed then."""
     usage: Any = error  # the attributes are click's, whose class typer's own replaced
     if type(error).__name__ == "NoArgsIsHelpError":
@@ -213,8 +213,16 @@ def _usage(error: Exception) -> str:
     )
     if usage.ctx is not None and usage.ctx.info_name == "run" and (value := _named_value(error)):
         text = f"{value} is a value of trials; `--set {value}=VALUE` changes it"
-    more = f"; `{usage.ctx.command_path} --help` lists what it takes" if usage.ctx else ""
-    return f"error: {text[:1].lower()}{text[1:]}{more}"
+    path = usage.ctx.command_path if usage.ctx else _command_path(words)
+    return f"error: {text[:1].lower()}{text[1:]}; `{path} --help` lists what it takes"
+
+
+def _command_path(words: list[str]) -> str:
+    """Return the command that words begin with: an option without its value does not know whose it is."""
+    found, path = _commands, ["gan-bench"]
+    while len(path) <= len(words) and (found := getattr(found, "commands", {}).get(words[len(path) - 1])):
+        path.append(words[len(path) - 1])
+    return " ".join(path)
 
 
 def _named_value(error: Exception) -> str:
@@ -233,13 +241,17 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ["MPLBACKEND"] = "agg"  # plots go to files; a name that Matplotlib does not know would end its import
     words = [at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     try:
+        os.getcwd()  # noqa: PTH109 - without one, torch's libraries would not load, and blame their own files
+    except FileNotFoundError:
+        _exit_with(2, "error: the current folder was deleted; go to one that exists (cd) and try again")
+    try:
         with progress_listener(PreparationLines(console(stderr=True))), _plain_warnings():
             _check_words(words)
             sys.exit(_commands(words, prog_name="gan-bench", standalone_mode=False))
     except UserError as error:
         _exit_with(2, f"error: {error}")
     except UsageError as error:
-        _exit_with(2, _usage(error))
+        _exit_with(2, _usage(error, words))
     except KeyboardInterrupt:
         sys.exit(130)
     except SystemExit as stop:

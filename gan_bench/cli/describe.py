@@ -57,7 +57,7 @@ def _suite_line(path: Path) -> str:
     plan = make_plan(path, PlanOptions(), may_skip_plugins=True)
     quick = make_plan(path, PlanOptions(profile="quick"), may_skip_plugins=True)
     cut = f"{len(quick.trials)} quick" if quick.has_quick else "no quick profile"
-    first_sentence = re.split(r"(?<=[.?!])\s", plan.description.strip(), maxsplit=1)[0].removesuffix(".")
+    first_sentence = re.split(r"(?<=[.?!])\s+(?=[A-Z])", plan.description.strip(), maxsplit=1)[0].removesuffix(".")
     return f"{plural(len(plan.trials), 'trial')} ({cut}): {first_sentence}"
 
 

@@ -670,6 +670,17 @@ def test_a_plan_says_which_interrupted_trials_start_again(tmp_path):
     assert {path: path.read_bytes() for path in (tmp_path / "results").rglob("*.json*")} == before
 
 
+@pytest.mark.parametrize("command", [["run", "digits", "--results", "/r"], ["list"]])
+def test_a_current_folder_that_was_deleted_is_said(tmp_path, command):
+    """A run ended with "Intel oneMKL FATAL ERROR: Cannot load libtorch_cpu.so"."""
+    (tmp_path / "gone").mkdir()
+    words = shlex.join([sys.executable, "-m", "gan_bench", *command])
+    script = f"cd {shlex.quote(str(tmp_path / 'gone'))} && rmdir ../gone && exec {words}"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, timeout=HANG)
+    assert done.returncode == 2
+    assert done.stderr == "error: the current folder was deleted; go to one that exists (cd) and try again\n"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -679,10 +690,10 @@ def test_a_plan_says_which_interrupted_trials_start_again(tmp_path):
         (["run", "digits", "--seedz", "3"], "no such option: --seedz"),
         (["run", "digits", "--lr", "1e-4"], "lr is a value of trials; `--set lr=VALUE` changes it"),
         (["run", "digits", "--batch-size=8"], "batch_size is a value of trials; `--set batch_size=VALUE` changes it"),
-        (["run", "digits", "--seeds"], "option '--seeds' requires an argument"),
+        (["run", "digits", "--seeds"], "option '--seeds' requires an argument; `gan-bench run --help` lists"),
         (["report", "a", "Foo: Bar"], "(Foo: Bar); `gan-bench report --help` lists what it takes"),
         (["data", "fech"], "no such command 'fech'"),
-        (["data", "fetch", "--to"], "option '--to' requires an argument"),
+        (["data", "fetch", "--to"], "option '--to' requires an argument; `gan-bench data fetch --help` lists"),
         (["new"], "; `gan-bench new --help` lists what it takes"),
         (["--no-such"], "no such option: --no-such"),
     ],
