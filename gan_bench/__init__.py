@@ -62,8 +62,8 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604 - names, all of them
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has that name
-    """Load what is asked for."""
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - attributes of any type
+    """Import a public name at its first use."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

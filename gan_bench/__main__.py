@@ -15,11 +15,11 @@ from gan_bench.core.errors import StopProcess
 _STOPS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 GRACE = 5.0
-"""Seconds that threads of others have to end by themselves, once a command is over."""
+"""Seconds that threads of other code have to end, once a command is over."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; a signal ends it as quietly while libraries load as later, with nothing half-written.
+    """Run the command line; a signal also ends it cleanly while libraries load.
 
     Args:
         arguments: Its words; None takes those of this process.
@@ -63,7 +63,7 @@ def _threads_left() -> list[str]:
 
 
 def _end(code: str | int | None) -> None:
-    """End this process where threads of others do not, such as one that a part began: it would never return."""
+    """End this process if threads of other code, such as a part's, do not end."""
     time.sleep(GRACE)
     if not (left := _threads_left()):
         return
@@ -75,7 +75,7 @@ def _end(code: str | int | None) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise what ends this process; end at once within an import, where libraries in C lose exceptions, or state."""
+    """Raise the exception that ends this process; exit at once within an import, where C libraries lose exceptions."""
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
             with contextlib.suppress(OSError):

@@ -96,7 +96,7 @@ class ResultTables:
 
 
 def _as_in_a_command(work: Callable[P, R]) -> Callable[P, R]:
-    """Let a function compute with torch's settings of a command, and leave its caller's as they are."""
+    """Decorate a function to compute with the torch settings of a command and to restore the caller's."""
 
     @wraps(work)
     def changed(*arguments: P.args, **named: P.kwargs) -> R:
@@ -151,7 +151,7 @@ _SCORE = ("metric", "value", "std", "extractor", "split", "real", "generated", "
 
 
 def _texts(paths: Iterable[Path]) -> pd.Series[str]:
-    """Return paths as text that can be written to any file; bytes of a name that are no UTF-8 stay, to lead there."""
+    """Return paths as text that can be written to any file; bytes that are not UTF-8 are kept."""
     return pd.Series([str(path) for path in paths], dtype=object)
 
 
@@ -172,7 +172,7 @@ def _scores(stored: Sequence[StoredTrial]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run of a suite came to.
+    """The result of running a suite.
 
     Attributes:
         exit_code: 0 when no trial failed or diverged; 1 when one did or cannot be read. Trials that another thread or
@@ -188,7 +188,7 @@ class RunResult:
 
     @property
     def answer(self) -> str:
-        """What the report says of the suite, as Markdown; empty where no report was made."""
+        """The report's answer for the suite as Markdown; empty if no report was made."""
         if not self.has_report:
             return ""
         try:
@@ -214,7 +214,7 @@ class RunResult:
 
 
 def _taking(make: Callable[P, RunOptions]) -> Callable[[Callable[[RunOptions], RunResult]], Callable[P, RunResult]]:
-    """Let a function of options be called with what they are made from, so that each is declared once."""
+    """Decorate a function of options to take their fields as keyword arguments, so that each is declared once."""
 
     def changed(work: Callable[[RunOptions], RunResult]) -> Callable[P, RunResult]:
         @wraps(work)
@@ -269,7 +269,7 @@ def run(options: RunOptions) -> RunResult:
 
 
 def _file_state(file: Path) -> tuple[int, int] | None:
-    """Return what tells a file from the one that is written in its place, or None where there is none."""
+    """Return the state that changes when a file is replaced, or None if there is no file."""
     try:
         found = file.stat()
     except OSError:
@@ -331,7 +331,7 @@ def score(
     device: str = "auto",
     allow_plugins: bool = False,
 ) -> pd.DataFrame:
-    """Score images that were made anywhere, as ``gan-bench score`` does.
+    """Score images from any source, as ``gan-bench score`` does.
 
     Args:
         generated: A folder or zip of images; a ``generator.safetensors`` in its record; images (N, C, H, W), or a list

@@ -1,4 +1,4 @@
-"""The use case ``run``: suite -> plan -> checks -> what is left to do -> executor; the caller shows it to people.
+"""The use case ``run``: suite -> plan -> checks -> remaining work -> executor; the caller displays it.
 
 plan = prepare(options, stop)        reads, checks and estimates; writes nothing and computes no reference statistics
 outcome = carry_out(plan, options, listener)
@@ -76,11 +76,11 @@ class ThisMachine:
 
     @property
     def device(self) -> str:
-        """What computes here."""
+        """The device that computes."""
         return str(self.context.device)
 
     def call(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401 - the work's own
-        """Let a function work here."""
+        """Call a function in this process."""
         return work(*arguments, context=self.context, **options)
 
     def jobs(self, count: int) -> int:
@@ -94,7 +94,7 @@ class ThisMachine:
         return len({site.device for site in self.sites}) or 1
 
     def train(self, work: Work) -> Results:
-        """Carry trials to their ends, in worker processes where there are any."""
+        """Run trials to their ends, in worker processes if there are any."""
         if not self.sites:
             return run_inline(work, self.context)
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
@@ -104,12 +104,12 @@ class ThisMachine:
 
 
 Place = ThisMachine | OnCluster
-"""Where a plan's questions are answered, and its trials run."""
+"""Where a plan is checked and its trials run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """A plan, and what is left to do of it here.
+    """A plan, and its remaining work here.
 
     Attributes:
         plan: The plan.
@@ -134,7 +134,7 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run of a suite came to.
+    """The result of running a suite.
 
     Attributes:
         results: What became of its trials.
@@ -147,7 +147,7 @@ class Outcome:
 
 @contextmanager
 def cluster_of(options: RunOptions) -> Iterator[Cluster | None]:
-    """Connect to the cluster that is asked for, if one is, for as long as the block runs.
+    """Connect to the requested cluster, if there is one, while the block runs.
 
     Raises:
         UserError: There is none, or it does not fit.
@@ -170,7 +170,7 @@ def prepare(
     cluster: Cluster | None = None,
     targets: Mapping[str, int] | None = None,
 ) -> Preparation:
-    """Plan a suite, check it, and find out what is left to do and how long that will take.
+    """Plan a suite, check it, and determine the remaining work and its time.
 
     Args:
         options: What is asked for.
@@ -224,7 +224,7 @@ def prepare(
 
 
 def _plan(options: RunOptions, device: str, targets: Mapping[str, int]) -> Plan:
-    """Plan a suite in the profile that is asked for, or that suits a device; ``targets`` as ``prepare`` takes it."""
+    """Plan a suite in the requested profile, or in that of the device; ``targets`` as in ``prepare``."""
     profile = options.profile if options.profile != "auto" else "quick" if device == "cpu" else "full"
     plan = make_plan(find_suite(options.suite), replace(options.plan, profile=profile))
     if options.until != "decided":
@@ -236,7 +236,7 @@ def _plan(options: RunOptions, device: str, targets: Mapping[str, int]) -> Plan:
 
 
 def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
-    """Add what is left to do, where, and how long it will take."""
+    """Add the remaining work, where it runs, and its time."""
     plan, place = prepared.plan, prepared.place
     found = place.call(survey, plan.trials)
     if isinstance(place, OnCluster):
@@ -320,7 +320,7 @@ def carry_out(
     ended: Callable[[], None],
     leave: Callable[[], bool],
 ) -> Outcome:
-    """Run what is left of a plan, mirrored to MLflow while it runs.
+    """Run the remaining trials of a plan, mirrored to MLflow meanwhile.
 
     Args:
         prepared: What ``prepare`` returned, with an estimate.
@@ -358,7 +358,7 @@ def carry_out(
     declared, was_gone = results / plan.suite / PLAN, False
 
     def plan_was_gone() -> bool:
-        """True once the plan was removed or renamed, also where it is back: nothing is trained undeclared."""
+        """True once the plan was removed or renamed, even if it is back: no undeclared trial is trained."""
         nonlocal was_gone
         was_gone = was_gone or is_gone(declared)
         return was_gone

@@ -1,4 +1,4 @@
-"""Pillow's settings of the process, which notebooks and plug-ins change, as they are while images are read."""
+"""Pillow's global settings while images are read, as notebooks and plug-ins may change them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DEFAULTS: tuple[tuple[Any, str, object], ...] = (
     (PngImagePlugin, "MAX_TEXT_MEMORY", 2**26),
     (TiffImagePlugin, "READ_LIBTIFF", False),
 )
-"""Those that change which images are refused, or what is read of them, with the values that Pillow comes with."""
+"""Settings that change which images are refused, or how they are read, with Pillow's defaults."""
 
 
 @contextmanager
@@ -34,12 +34,12 @@ def _defaults() -> Iterator[None]:
 
 
 pillow_defaults = Shared(_defaults)
-"""Reads images by the settings that Pillow comes with, and gives back those of the process."""
+"""Applies Pillow's defaults while images are read, and restores the process's settings."""
 
 
 @contextmanager
 def pillow_silenced() -> Iterator[None]:
-    """Read images by the settings that Pillow comes with, and without what it warns of on odd files."""
+    """Read images with Pillow's defaults, without its warnings about unusual files."""
     with shared_warnings(), pillow_defaults():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield

@@ -1,4 +1,4 @@
-"""Generators for named purposes. Nothing of gan_bench's own draws from torch's global generator.
+"""Random generators for named purposes. gan_bench never draws from torch's global generator.
 
 A purpose such as ``epoch/3/noise_d`` names its draws completely, so a resumed trial makes the same draws without
 any generator state having been stored, and a member of a group makes those of its solo run. Layers of others, such as
@@ -33,7 +33,7 @@ def generator_for(seed: int, purpose: str, device: torch.device | str = "cpu") -
 
 @contextmanager
 def global_draws(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
-    """Let networks of others draw a purpose's numbers from torch's global generator; set it and the folder back.
+    """Seed torch's global generator for a purpose, for third-party networks; restore it and the current folder.
 
     Args:
         seed: The trial's seed.
@@ -66,7 +66,7 @@ def draw_latent(shape: tuple[int, ...], latent: Literal["normal", "uniform"], ge
 
 
 def random_order(count: int, limit: int | None = None) -> Tensor:
-    """Return the places of images in a random order that is always the same, or the first of them."""
+    """Return indices of images in a fixed random order, or the first of them."""
     return torch.randperm(count, generator=generator_for(0, "subset"))[:limit]
 
 

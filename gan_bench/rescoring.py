@@ -1,4 +1,4 @@
-"""``score --add``: measures and extractors for trials that have ended, from the weights that they kept."""
+"""``score --add``: further measures and extractors for ended trials, from their kept weights."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from gan_bench.records.record import Score
 from gan_bench.sampling import load_generator
 
 SAME_DEVICE, OTHER_DEVICE = 0.01, 0.1
-"""Relative difference that a primary score may have when it is taken again: rounding on the same kind of device, other
-noise on another, as CPU and CUDA draw other numbers."""
+"""Largest relative difference of a repeated primary score: rounding on the same kind of device, other noise on another,
+as CPU and CUDA draw different numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Added:
-    """What was added to one trial.
+    """The scores added to one trial.
 
     Attributes:
         trial: Its name.
@@ -63,7 +63,7 @@ class Added:
 def add_scores(
     results: Path, names: Sequence[str], data: DataRoot, device: torch.device, *, allow_plugins: bool = False
 ) -> Iterator[Added]:
-    """Fill in what finished trials lack of some measures, or of all under some extractors.
+    """Add missing scores of finished trials: of some measures, or of all under some extractors.
 
     Each trial is scored as it was: the same noise, images and reference. Of its record only ``added.json`` changes.
 
@@ -107,14 +107,14 @@ def add_scores(
 
 
 def _with_cause(added: Added, missing: Sequence[str], why: str) -> Added:
-    """Say why a suite's own file registered nothing, where a trial needed what it registers."""
+    """Add why a suite's own file registered nothing, if a trial needed what it registers."""
     if why and missing:
         return replace(added, fault=f'unknown measure or extractor "{missing[0]}"; {why}')
     return replace(added, fault=f"{added.fault}; {why}") if added.fault.startswith("unknown ") and why else added
 
 
 class SuiteContexts:
-    """Where trials of several suites are scored and trained, each with the parts and images that its own suite names.
+    """Run contexts of several suites, each with the parts and images of its own suite file.
 
     Suites may call different parts alike; a process has those of one suite at a time.
     """
@@ -126,7 +126,7 @@ class SuiteContexts:
         self._here: Path | None = None
 
     def of(self, suite: Path) -> RunContext:
-        """Register what a suite's file names, if that of another suite is registered, and return its context."""
+        """Register the parts and images of a suite's file, replacing another suite's, and return its context."""
         here = suite.resolve()
         if here != self._here:
             self._here = here
@@ -134,12 +134,12 @@ class SuiteContexts:
         return self._contexts.setdefault(here, RunContext(self._data, self._device, lambda: False))
 
     def fault(self, suite: Path) -> str:
-        """Say why what a suite's file names could not be registered, or nothing."""
+        """Return why the parts that a suite's file names could not be registered, or an empty text."""
         return self._faults.get(suite.resolve(), "")
 
 
 def register_parts(suite: Path, *, allow_plugins: bool) -> str:
-    """Register what a suite's file names, as a run of it does: images, and parts where their files may run.
+    """Register the images and parts of a suite's file as a run does, parts only if their files may run.
 
     The file that was run comes first: paths in it are relative to its own folder.
 
@@ -177,7 +177,7 @@ def _of_trial(stored: StoredTrial, names: Sequence[str], context: RunContext, *,
 
 
 def _fill(stored: StoredTrial, names: Sequence[str], context: RunContext, *, allow_plugins: bool) -> Added:
-    """Score every epoch that lacks something and has weights, and write what is new."""
+    """Score every epoch with weights and missing scores, and write the new ones."""
     name, directory = printable(stored.trial["name"]), RecordDirectory(stored.path)
     config = TrialConfig.from_json(stored.trial["config"])
     extractors = [each for each in names if each in EXTRACTORS]
@@ -233,7 +233,7 @@ def _weights(directory: RecordDirectory, epoch: int, *, last: bool, average: boo
 
 
 def _given_nowhere(names: Sequence[str], extractors: Sequence[str]) -> str:
-    """Return that a measure is given under none of a trial's extractors, or nothing."""
+    """Return that a measure has no value under any of a trial's extractors, or an empty text."""
     for name in names:
         if name in MEASURES and not any(map(MEASURES[name].is_for, extractors)):
             fitting = ", ".join(each for each in EXTRACTORS if MEASURES[name].is_for(each))
@@ -250,7 +250,7 @@ def _can_give(measure: str, extractor: str, config: TrialConfig, context: RunCon
 
 
 def _lacks(line: schema.EvaluationLine, names: Sequence[str], config: TrialConfig, context: RunContext) -> bool:
-    """True if an evaluation lacks a score that it can have: a measure's, or any under an extractor."""
+    """True if an evaluation lacks a possible score: of a measure, or any under an extractor."""
     has = {(score["metric"], score["extractor"]) for score in line["scores"]}
     measures = [name for name in names if name in MEASURES]
     missing = ((m, each) for m in measures for each in config.evaluation.extractors if (m, each) not in has)
@@ -260,7 +260,7 @@ def _lacks(line: schema.EvaluationLine, names: Sequence[str], config: TrialConfi
 
 
 def _other_images(stored: StoredTrial, config: TrialConfig, context: RunContext) -> str:
-    """Return that the images are not those that the trial was scored with, or nothing."""
+    """Return that the images are not those of the trial's scores, or an empty text."""
     train, held_out = context.digests(config)
     folder, what = DATASETS[config.dataset].folder, "images"
     if stored.environment.get("data_sha256") in (None, train):
@@ -278,7 +278,7 @@ def _other_images(stored: StoredTrial, config: TrialConfig, context: RunContext)
 
 
 def _differs(line: schema.EvaluationLine, scores: Sequence[Score], *, same: bool) -> str:
-    """Return that a score which the trial has comes out otherwise here, or nothing."""
+    """Return that an existing score differs when repeated here, or an empty text."""
     known = {score["name"]: score["value"] for score in line["scores"]}
     for score in scores:
         before = known.get(score.name)

@@ -1,4 +1,4 @@
-"""What a run can be asked for, declared once: the flags of ``gan-bench run`` and the arguments of ``gan_bench.run``."""
+"""The options of a run, declared once for the flags of ``gan-bench run`` and the arguments of ``gan_bench.run``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Option:
-    """How an option is written and what it does.
+    """The flag of an option and its help.
 
     Attributes:
         help: What it does.
@@ -52,19 +52,19 @@ class Option:
 
     @property
     def explained(self) -> str:
-        """What it does as an argument of ``gan_bench.run``, with what happens without it."""
+        """Its help as an argument of ``gan_bench.run``, with the default."""
         text = self.python or self.help
         return text if self.otherwise is None else f"{text[:-1]}; by default {self.otherwise}."
 
 
 _WHAT, _WHERE, _MLFLOW = "What is trained", "Where", "MLflow"
 EXPERT = "For clusters and experts"
-"""The last head of the help."""
+"""The last section of the help."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a run is asked for; the options of ``gan_bench.run`` and of ``gan-bench run``.
+    """The options of ``gan_bench.run`` and of ``gan-bench run``.
 
     A new one is a line here: both have it, it is checked, and ``command`` repeats it where it must.
 
@@ -280,7 +280,7 @@ class RunOptions:
 
     @cached_property
     def plan(self) -> PlanOptions:
-        """Caps, seeds and a filter, as a plan takes them; its profile is chosen later.
+        """The plan's options: caps, seeds and a filter; its profile is chosen later.
 
         Raises:
             UserError: A number is outside its limits, or no field of a trial can be changed so.
@@ -309,7 +309,7 @@ class RunOptions:
 
     @property
     def tracking_uri(self) -> str | None:
-        """Where MLflow is: empty for SQLite beside the results, None for no tracking."""
+        """MLflow's location: empty for SQLite beside the results, None for no tracking."""
         if self.join or self.tracking is False:
             return None
         return "" if self.tracking is True else self.tracking
@@ -332,7 +332,7 @@ class RunOptions:
         return shlex.join(words if self.tracking or self.join else [*words, "--no-tracking"])
 
     def _suite_word(self) -> str:
-        """Return what names the suite on the command line: of one that a program made, the file that a run keeps."""
+        """Return the suite's word on the command line; for a suite made by a program, the file that a run keeps."""
         if not isinstance(self.suite, Mapping):
             return as_argument(self.suite)
         from gan_bench.config.suite import results_name
@@ -342,7 +342,7 @@ class RunOptions:
 
 
 def declared() -> dict[str, tuple[Any, Option]]:
-    """Return every option but the suite by name: its type and how it is written."""
+    """Return every option except the suite by name: its type and flag."""
     hints = get_type_hints(RunOptions, include_extras=True)
     return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Annotated}
 
@@ -375,7 +375,7 @@ def _change_text(value: Any) -> str:  # noqa: ANN401 - of any field
 
 
 def _argument_texts(value: Any) -> list[str]:  # noqa: ANN401 - of any option
-    """Write a value as the command line takes it: once, or once for each of its parts."""
+    """Write a value as words of the command line: one, or one per item."""
     if isinstance(value, Mapping):
         return [f"{name}={_change_text(each)}" for name, each in value.items()]
     if isinstance(value, Sequence) and not isinstance(value, str):

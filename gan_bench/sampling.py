@@ -1,4 +1,4 @@
-"""Images of a recorded trial's generator: as modules, grids, files, interpolations, and a film of its epochs."""
+"""Images of a recorded trial's generator: module, grids, files, interpolations, and an animation of its epochs."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 _BLOCK = 64
 FRAME_MS = 400
-"""Milliseconds of a film's frame."""
+"""Milliseconds per frame of an animation."""
 MARK = "gan_bench sample"
-"""Tells files of images from a user's own: a GIF's comment, a PNG's software."""
+"""Marks image files of gan_bench: in a GIF's comment or a PNG's software field."""
 
 
 class Generator(nn.Module):
-    """A recorded trial's generator, in eval mode, with what is needed to draw from it.
+    """A recorded trial's generator in eval mode, with methods to draw from it.
 
     Args:
         network: G.
@@ -74,7 +74,7 @@ class Generator(nn.Module):
         return images
 
     def latent(self, count: int, seed: int = 0) -> Tensor:
-        """Return latent vectors (count, latent_dim) of the trial's distribution; more of a seed begin with the same.
+        """Return latent vectors (count, latent_dim); a larger count of a seed begins with the same.
 
         Raises:
             UserError: The count is negative, or one of both is no whole number.
@@ -141,7 +141,7 @@ def load_generator(
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
-    """Read the weights of a generator. The library would open the file by its name, which need not be UTF-8.
+    """Read the weights of a generator, also from paths that are not UTF-8, which the library cannot open.
 
     Raises:
         DataError: They are damaged.
@@ -240,7 +240,7 @@ def to_image(images: Tensor, columns: int) -> Image:
 
 
 def interpolation(generator: Generator, rows: int, steps: int, seed: int = 0) -> Tensor:
-    """Return images on the way from one latent vector to the next, row by row.
+    """Return images interpolated between successive latent vectors, row by row.
 
     Normal latents are joined on great circles, because the points of a straight line between two are too short to be
     likely (White 2016); uniform ones are joined by straight lines, which stay inside their cube.
@@ -267,7 +267,7 @@ def interpolation(generator: Generator, rows: int, steps: int, seed: int = 0) ->
 
 
 def write_film(path: Path, out: Path) -> int:
-    """Write the sample grids of a trial as a GIF, an epoch a frame; the last one stays longer.
+    """Write the sample grids of a trial as a GIF, one frame per epoch; the last is shown longer.
 
     Args:
         path: As ``load_generator`` takes it.

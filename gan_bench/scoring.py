@@ -1,4 +1,4 @@
-"""``score`` and ``stats``: the same scores for people who trained elsewhere."""
+"""``score`` and ``data stats``: the same scores for images from elsewhere."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from gan_bench.sampling import Generator, load_generator
 SIZES = (8, 1024)
 """Least and greatest size to which files are scaled."""
 DRAWN = 10_000
-"""Images that are drawn from a generator where no number is named: as many as the shipped suites score."""
+"""Images drawn from a generator by default: as many as the shipped suites score."""
 
 
 @dataclass(frozen=True)
 class ImageSetInfo:
-    """What people must know of the images that are scored, or of those that they are compared with.
+    """Facts about the scored images, or those that they are compared with.
 
     Attributes:
         label: What they are called.
@@ -82,7 +82,7 @@ class ImagesToScore:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """What images are compared with.
+    """The reference of a comparison.
 
     Attributes:
         named: How they were named, a dataset with its split.
@@ -101,7 +101,7 @@ class Compared:
 
 @dataclass(frozen=True, kw_only=True)
 class Scoring:
-    """Images that are read or can be drawn, and what they are compared with; nothing is scored yet.
+    """Images to score and their reference; nothing is scored yet.
 
     Attributes:
         generated: The images that are scored.
@@ -121,7 +121,7 @@ class Scoring:
         return self._evaluator().score(drawn.chunks(), drawn.count, drawn.seed)
 
     def real(self) -> list[Score]:
-        """Score as many held-out real images in the same way: about what a perfect generator would reach.
+        """Score as many held-out real images in the same way: approximately what a perfect generator would reach.
 
         Returns:
             Nothing where the reference is no training split of a dataset that has held-out images.
@@ -146,7 +146,7 @@ def prepare(
     size: int | None = None,
     allow_plugins: bool = False,
 ) -> Scoring:
-    """Read images made anywhere, and what they are compared with.
+    """Read images from any source, and their reference.
 
     Args:
         generated: A folder or zip of images, a ``generator.safetensors`` in its record directory, a loaded generator,
@@ -304,6 +304,9 @@ def _generated(
 
 def _info_of(label: str, images: Tensor, files: Iterable[str] = ()) -> ImageSetInfo:
     _, channels, height, width = images.shape
+    if min(height, width) < SIZES[0]:
+        least = f"{SIZES[0]}x{SIZES[0]}"
+        raise UserError(f"{label} holds images of {width}x{height}, and scores need {least} at least; take larger ones")
     return ImageSetInfo(label, channels, (width, height), frozenset(files))
 
 
@@ -327,7 +330,7 @@ def without_equal_channels(images: Tensor) -> Tensor:
 def _read_images(
     named: str, size: int | None, other: int | None, channels: int | None = None, *, whole_path: bool
 ) -> tuple[ImageSetInfo, Tensor, list[str]]:
-    """Read a folder or zip as ``_prepared`` does, and say what people must know of it.
+    """Read a folder or zip as ``_prepared`` does, with remarks.
 
     They have the channels of the generator that they are compared with, as in a run; else colour where there is any.
     """
@@ -364,7 +367,7 @@ def _of_splits(names: list[str], label: str) -> Iterator[str]:
 
 
 def _prepared(path: Path, size: int | None, other: int | None, channels: int = 3) -> Prepared:
-    """Prepare a folder or zip: to a size, or images that all have that of nearly all at the beginning.
+    """Prepare a folder or zip: scaled to a size, or unscaled if the first images have one size.
 
     Errors propose the size of what they are compared with, where that is known.
     """
@@ -395,16 +398,16 @@ def _sizes(opened: ImageSource, path: Path) -> Iterator[tuple[int, int]]:
 
 
 def _fitting_size(side: int, other: int | None) -> int:
-    """Return a size to propose: that of what images are compared with, where it is known, else their own."""
+    """Return a size to suggest: that of the reference if it is known, else the images' own."""
     return min(max(other or side, SIZES[0]), SIZES[1])
 
 
 LOOKED_AT = 16
-"""Images at the beginning of which the sizes are told where files differ."""
+"""First images whose sizes are examined."""
 
 
 def _dataset(named: str, root: DataRoot, size: int | None = None) -> tuple[Compared, list[str]]:
-    """Read a split of a dataset, brought to the size of the images that are compared with it.
+    """Read a split of a dataset, scaled to the size of the images that are compared with it.
 
     Returns:
         It, and what is wrong with the dataset's images, as ``remarks_on`` yields it.
@@ -433,7 +436,7 @@ def _moments(path: Path, extractor: Extractor) -> Reference:
 def _compared_with(
     against: str, root: DataRoot, generated: ImageSetInfo, size: int | None, channels: int | None, *, whole_path: bool
 ) -> tuple[Compared, list[str]]:
-    """Find what images are compared with, in a generator's channels, and what of its files was left out."""
+    """Read the reference of a comparison, in a generator's channels, and what was omitted of its files."""
     if against.partition(":")[0] in DATASETS:
         return _dataset(against, root, generated.size[1])
     path = _named_path(against)

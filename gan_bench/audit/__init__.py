@@ -1,1 +1,1 @@
-"""Audits of records that others made: what is trained and scored again, at which cost, and what may differ."""
+"""Audits of records made by others: what is trained and scored again, at what cost, and how much may differ."""

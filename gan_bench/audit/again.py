@@ -1,4 +1,4 @@
-"""The first levels of an audit: a recorded trial begun or scored again. Leaves the record as it is."""
+"""The first levels of an audit: the first steps and the scores of a recorded trial again. Never changes the record."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ Judgement = tuple[AuditVerdict, str]
 
 
 def first_logged(stored: StoredTrial) -> StepLine | None:
-    """Return the first step of a trial's history, be it the last of an epoch; None beyond those that are compared."""
+    """Return the first logged step of a trial; None if it lies beyond the steps that are compared."""
     if not stored.history or stored.history[0]["step"] > MOST_STEPS:
         return None
     line = stored.history[0]
@@ -136,7 +136,7 @@ def steps_judged(
 
 
 def own_drift(step: int, context: RunContext, config: TrialConfig) -> float:
-    """Return how far rounding leads this trial up to a step: the most that trainings from perturbed weights come to.
+    """Return how far rounding alone moves this trial up to a step: the maximum over trainings from perturbed weights.
 
     Every initial weight is changed by about half a unit in its last place, ``PERTURBED`` times anew; how that grows is
     this network's and this seed's own.
@@ -194,12 +194,12 @@ def rescored(stored: StoredTrial, context: RunContext, *, allow_plugins: bool) -
 
 
 def count_added(stored: StoredTrial) -> int:
-    """Return how many scores were added to a record later: its end vouches for none of them."""
+    """Return how many scores were added to a record after its end, whose digests do not cover them."""
     return sum(map(len, stored.added.values()))
 
 
 def said_of_added(stored: StoredTrial) -> str:
-    """Return what a finding adds where scores were added to a record later, or nothing."""
+    """Return what a finding adds if scores were added to a record later, else an empty text."""
     count = count_added(stored)
     return f"; {plural(count, 'score')} {'was' if count == 1 else 'were'} added later and not audited" if count else ""
 
@@ -279,7 +279,7 @@ def scores_judged(
 
 
 def _one_sided(line: EvaluationLine, now: Sequence[ScoreLine], noise: Noise, what: str) -> Judgement | None:
-    """Judge values that the record lacks, and spreads over draws with the same noise."""
+    """Judge values that only one side has, and spreads over draws with the same noise."""
     here, judged = {score["name"]: score for score in now}, standards.judged_metrics(noise)
     for score in line["scores"]:
         name, mine = score["name"], here.get(score["name"])
@@ -350,14 +350,14 @@ def require_code(stored: StoredTrial) -> None:
 
 
 def all_of(said: Sequence[Judgement]) -> Judgement:
-    """Join judgements all of which are needed: where one could not be made, what the others say is not enough."""
+    """Combine judgements that are all needed: if one could not be made, the others do not suffice."""
     verdict, text = worst(said)
     open_ones = any(each == "not audited" for each, _ in said)
     return ("not audited" if verdict == "holds" and open_ones else verdict), text
 
 
 def worst(said: Sequence[Judgement]) -> Judgement:
-    """Join judgements: the worst verdict, with its sentences and those that say what could not be judged."""
+    """Combine judgements: the worst verdict, with its sentences and those about what could not be judged."""
     order: tuple[AuditVerdict, ...] = ("contradicted", "doubtful", "holds", "not audited")
     verdict = min((each for each, _ in said), key=order.index)
     shown = {verdict, "not audited"}

@@ -1,4 +1,4 @@
-"""A plan -> findings, written beside the records as they come."""
+"""An audit plan -> findings, each written beside the records at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gan_bench.records.schema import Audit, AuditFinding
 
 
 def carry_out(plan: AuditPlan, options: AuditOptions) -> Iterator[tuple[str, AuditFinding]]:
-    """Do what was planned, and write every finding beside the records as it comes: an interruption loses none.
+    """Carry out an audit plan and write every finding beside the records at once, so that an interruption loses none.
 
     Yields:
         Findings with their suites, those of ``verify`` first; what did not fit the budget is not written down.

@@ -1,4 +1,4 @@
-"""What the training of a record needs here: its threads, and parts that gan_bench does not ship."""
+"""What is needed to train a record again: its number of threads, and parts that gan_bench does not ship."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def use_threads_of(before: EnvironmentFile, device: torch.device) -> None:
 
 
 def missing_part(stored: StoredTrial) -> str | None:
-    """Return which part of a trial is not here, what it is of, and what helps, or None."""
+    """Return which part of a trial is missing, its source and the remedy, or None."""
     config = stored.trial["config"]
     for plural, field in (("datasets", "dataset"), ("architectures", "architecture"), ("losses", "loss")):
         if (name := config[field]) in REGISTRIES[plural]:

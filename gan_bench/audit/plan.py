@@ -35,16 +35,16 @@ from gan_bench.records.verify import RecordCheck, verified_suite
 from gan_bench.rescoring import SuiteContexts
 
 CHEAP: tuple[AuditLevel, ...] = ("consistent", "rescored", "begun")
-"""Levels that an audit without a budget has: all others train whole trials."""
+"""Levels of an audit without a budget; all others train whole trials."""
 TRAINED = ("done", "diverged")
-"""How trials ended that are trained again; failures of a machine are its own."""
+"""Statuses of trials that are trained again; failures depend on the machine."""
 SEEDS = 2**31
 """Seeds lie below."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditOptions:
-    """What is audited, and how.
+    """What an audit covers, and how.
 
     Attributes:
         results: A results folder, or one suite's folder in it.
@@ -69,7 +69,7 @@ class AuditOptions:
     allow_plugins: bool
 
     def command(self) -> str:
-        """Return what repeats the audit on a folder of that name, without places of this machine."""
+        """Return the command that repeats the audit on a folder of that name, without paths of this machine."""
         folder = as_argument(self.results.resolve().name)
         words = ["gan-bench", "audit", folder, "--levels", ",".join(self.asked)]
         words += ["--nonce", self.nonce, "--device", self.device.type]
@@ -84,7 +84,7 @@ class AuditOptions:
 
     @property
     def asked(self) -> tuple[AuditLevel, ...]:
-        """Return the levels that are asked for, the cheapest first."""
+        """Return the requested levels, the cheapest first."""
         wanted = self.levels or (LEVELS if self.budget else CHEAP)
         return tuple(level for level in LEVELS if level in wanted)
 
@@ -138,7 +138,7 @@ class AuditCheck:
 
 @dataclass(frozen=True)
 class AuditPlan:
-    """What an audit will do.
+    """The checks of an audit, with their costs.
 
     Attributes:
         checks: In the order in which they are done.
@@ -209,7 +209,7 @@ def plan_audit(options: AuditOptions) -> AuditPlan:
 
 
 def _called(suite: Path) -> Iterator[tuple[RecordCheck, tuple[str, Mapping[str, Any]] | None]]:
-    """Yield what was found of a suite, each with the name and the config of its trial, or None of what is none.
+    """Yield the record checks of a suite, each with the name and config of its trial, or None if it is not a trial's.
 
     A damaged record is called as the plan says, or by its directory where the plan does not have it.
     """
@@ -231,7 +231,7 @@ def _has_ended(check: RecordCheck) -> bool:
 
 
 def _and_matches(only: str | None, names: Collection[str]) -> str:
-    """Say for the error that no trial is called as asked, and what may have been meant."""
+    """Return, for the error, that no trial has the name that was asked for, and the likely one."""
     if only is None:
         return ""
     hint = names_instead(sorted(names)) if names else ""
@@ -265,7 +265,7 @@ def _machine(device: torch.device) -> AuditMachine:
 
 
 def _rank(nonce: str, *what: str) -> str:
-    """Return what trials are sorted by: nobody can choose a place in it who does not know the nonce."""
+    """Return the sort key of a trial: without the nonce, no one can choose a place in the order."""
     return hashlib.sha256("\0".join([nonce, *what]).encode(errors="surrogateescape")).hexdigest()
 
 
@@ -292,7 +292,7 @@ def _laid_out(
 
 
 def _bought(checks: Iterable[AuditCheck], budget: float | None) -> tuple[list[AuditCheck], list[AuditCheck]]:
-    """Take checks in their order as long as they fit; a dearer one is passed over for cheaper ones after it."""
+    """Take checks in order while they fit the budget; one that does not fit is skipped for cheaper later ones."""
     bought, left, rest = list[AuditCheck](), list[AuditCheck](), math.inf if budget is None else budget
     for check in checks:
         if check.seconds <= rest:
@@ -304,7 +304,7 @@ def _bought(checks: Iterable[AuditCheck], budget: float | None) -> tuple[list[Au
 
 
 class _Costs:
-    """Expects what checks cost here, from a short measurement of every kind of step."""
+    """Estimates the cost of checks on this machine from a short measurement of every kind of step."""
 
     def __init__(self, options: AuditOptions, machine: AuditMachine) -> None:
         self._options, self._machine = options, machine
@@ -346,12 +346,12 @@ class _Costs:
         return replace(check, seconds=one.seconds * len(seeds))
 
     def _rounds_alike(self, stored: StoredTrial) -> bool:
-        """True if a record names a machine and a version as they are here; they may round otherwise all the same."""
+        """True if a record names this kind of machine and version; rounding may still differ."""
         here, before = self._machine, stored.environment
         return (before.get("device_name"), before.get("libraries")) == (here["device_name"], here["libraries"])
 
     def _pace(self, setting: AuditedSetting, stored: StoredTrial, context: RunContext) -> Pace | str:
-        """Return how fast trials of a kind go, or why nothing of this kind can be done here."""
+        """Return the speed of trials of one kind, or why they cannot be trained here."""
         config = again.config_of(stored)
         key = (setting.suite, shape_key(config), config.evaluation.samples, config.evaluation.extractors)
         if key not in self._known:
@@ -379,7 +379,7 @@ def finding_of(
     seconds: float,
     seeds: tuple[int, ...] = (),
 ) -> AuditFinding:
-    """Return a finding as it is written; of something that is no trial it names none."""
+    """Return a finding as it is written; one that is not about a trial names none."""
     found: AuditFinding = {
         "trial": stored.trial["id"] if stored else "",
         "name": printable(name),

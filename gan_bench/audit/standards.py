@@ -1,4 +1,4 @@
-"""How far an honest record may lie from what an auditor's machine comes to. Pure functions; constants were measured.
+"""Tolerances: how far an honest record may differ from the auditor's machine. Pure functions; measured constants.
 
 ``benchmarks/audit/drift.py`` measures how far the first steps of the same trial drift apart between machines, and
 ``benchmarks/audit/forgeries.py`` how often honest records are called wrong and forged ones are found; the results are
@@ -49,7 +49,7 @@ SCORING_LEVEL = 1e-4
 ROUNDED = 0.005
 """Relative difference of a score that rounding makes with the same noise; of a share or a count absolute."""
 EXACT = 1e-4
-"""Relative difference of a score of trainings that are the same to the bit."""
+"""Relative difference of a score of bit-identical trainings."""
 SPREAD = 0.05
 """The same of the spread over draws with the same noise, beside the rounding of the value itself."""
 COUNTS = {"classes": 1.0, COLLAPSED: 0.5}
@@ -57,22 +57,22 @@ COUNTS = {"classes": 1.0, COLLAPSED: 0.5}
 DRAWS = 8
 """Evaluations with noise of their own, where that of the record cannot be drawn again."""
 FEW = 3
-"""Below so many seeds there is no spread to hold anything against."""
+"""Fewest seeds that have a spread to compare with."""
 
 
 def noise_between(before: EnvironmentFile, device_type: str) -> Noise:
-    """Return whether a machine draws the noise of a record's: CPUs draw one, GPUs another."""
+    """Return whether this machine draws the same noise as the record's; CPUs and GPUs differ."""
     return "same" if str(before.get("device", "cpu")).partition(":")[0] == device_type else "other"
 
 
 def lone_way(record: RecordFile) -> str:
-    """Return the way in which a trial that trains alone takes the steps of a record; earlier versions knew but one."""
+    """Return how a lone trial computes the steps of a record; earlier versions had one way only."""
     way = record.get("way", ALONE)
     return way if way.startswith(ALONE) else ALONE
 
 
 def apart(before: Statistics, now: Statistics, *, probabilities: bool) -> float:
-    """Return the largest difference of the four statistics, relative to their size where that has no bound.
+    """Return the largest difference of the four statistics, relative to their size if that is unbounded.
 
     Losses are divided by 1 + their size, and outputs of D that are no probabilities by theirs where it is above 1: that
     of the smaller of the two values, so that no record makes a difference small by what it says. Losses of such outputs
@@ -98,12 +98,12 @@ def apart(before: Statistics, now: Statistics, *, probabilities: bool) -> float:
 
 
 def has_grown(line: Statistics) -> bool:
-    """True where a statistic is no number any more, or has left what a training that converges comes to."""
+    """True if a statistic is not finite, or larger than in any training that converges."""
     return any(value is None or abs(value) > GROWN for value in (line[name] for name in STATISTICS))
 
 
 def drift(step: int, noise: Noise, own: float | None = None) -> float | None:
-    """Return how far honest machines may lie apart at a step, or None beyond the steps that were measured.
+    """Return how far honest machines may differ at a step, or None beyond the measured steps.
 
     Args:
         step: Update steps done.
@@ -119,7 +119,7 @@ def drift(step: int, noise: Noise, own: float | None = None) -> float | None:
 
 @dataclass(frozen=True)
 class ScoreGap:
-    """How far a recorded score lies from the auditor's.
+    """The difference of a recorded score and the auditor's.
 
     Attributes:
         name: The score.
@@ -135,14 +135,14 @@ class ScoreGap:
 
 
 def judged_metrics(noise: Noise) -> frozenset[str]:
-    """Return the metrics that are compared; with other noise none of the game's health, which are counts of a few."""
+    """Return the metrics that are compared; with other noise not those of training health, which are small counts."""
     return frozenset(MEASURES) if noise == "same" else frozenset(measures_with("quality"))
 
 
 def score_gaps(
     before: Iterable[ScoreLine], now: Iterable[ScoreLine], noise: Noise, *, exact: bool = False
 ) -> list[ScoreGap]:
-    """Compare the scores that both have, the furthest first.
+    """Compare the scores that both sides have, the largest difference first.
 
     Args:
         before: Those of the record.
@@ -176,7 +176,7 @@ def _allowed(score: ScoreLine, value: float, noise: Noise) -> float:
 
 
 def _exactly(score: ScoreLine, value: float) -> float:
-    """Return what the arithmetic of scoring may still make: an image on an edge, or the last digits of a sum."""
+    """Return the difference that rounding alone may cause, as of an image at a decision boundary."""
     if score["metric"] in COUNTS:
         return 0.5
     measure = MEASURES[score["metric"]]
@@ -203,7 +203,7 @@ class Expected:
 
 
 def further(values: Sequence[float], count: int = 1) -> Expected | None:
-    """Return where the mean of further seeds lies, on the scale of logarithms, exact for log-normal scores.
+    """Return the prediction interval for the mean of further seeds, in logarithms; exact for log-normal scores.
 
     Hahn and Meeker (1991), section 4.4: mean +- t * sd * sqrt(1 / count + 1 / n). Its geometric mean is returned.
 
@@ -221,7 +221,7 @@ def further(values: Sequence[float], count: int = 1) -> Expected | None:
 
 
 def repetition(value: float, values: Sequence[float], level: float = REPEATED_LEVEL) -> Expected | None:
-    """Return where the same seed ends on a machine that rounds otherwise.
+    """Return the interval for the same seed on a machine that rounds differently.
 
     Late training amplifies rounding: the two are taken to lie no further apart than two seeds of the setting,
     t * sd * sqrt(2) of logarithms.

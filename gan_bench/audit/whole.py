@@ -1,4 +1,4 @@
-"""The last levels of an audit: a trial, and further seeds of its setting, trained from their seeds to their ends."""
+"""The last levels of an audit: a trial, and further seeds of its setting, trained completely."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def train_whole(stored: StoredTrial, seed: int, context: RunContext, folder: Pat
 
 
 def _tell(event: Event) -> None:
-    """Say how far a training is, as what is being prepared."""
+    """Report the progress of a training as that of a preparation."""
     if isinstance(event, Progress):
         report_progress(f"training {event.trial.name} from its seed", event.fraction)
 
@@ -114,13 +114,13 @@ def repeated(stored: StoredTrial, again: StoredTrial, published: Published, cont
     verdict, text = worst([*start, *ends])
     if verdict == "holds" and (resumed or any(each == "not audited" for each, _ in ends)):
         verdict = "not audited"  # its beginning alone says little of its end
-    why = "; it says that it was resumed elsewhere, where nobody can follow its bits" if resumed else ""
+    why = "; it says that it was resumed on another machine, whose bits cannot be repeated" if resumed else ""
     return verdict, f"not the same to the bit{why}; {text}"
 
 
 @dataclass(frozen=True)
 class _Parting:
-    """Where two histories of one trial part.
+    """The first step at which two histories of a trial differ.
 
     Attributes:
         alike: Steps up to which they are the same to the bit.
@@ -136,7 +136,7 @@ class _Parting:
 
 
 def _parting(before: Sequence[HistoryLine], now: Sequence[HistoryLine], *, probabilities: bool) -> _Parting | None:
-    """Return where two histories part, or None where they do not; see ``apart``."""
+    """Return where two histories begin to differ, or None if they do not; see ``apart``."""
     alike = 0
     for a, b in zip_longest(before, now):
         other = b if a is None else a
@@ -160,7 +160,7 @@ def _grown(line: HistoryLine) -> bool:
 
 
 def _why_no_rounding(parted: _Parting, history: Sequence[HistoryLine], context: RunContext, config: TrialConfig) -> str:
-    """Return why a parting of two histories is none of machines that round otherwise, or nothing."""
+    """Return why the difference of two histories cannot come from rounding, or an empty text."""
     text = f"the same to the bit for {parted.alike} steps, and other from step {parted.step} on"
     epoch = next((line["step"] for line in history if line["kind"] == "epoch"), parted.alike)
     if parted.alike >= max(ALIKE, epoch + 1):
@@ -176,7 +176,7 @@ def _why_no_rounding(parted: _Parting, history: Sequence[HistoryLine], context: 
 
 
 def _ends_judged(recorded: StoredTrial, again: StoredTrial) -> list[Judgement]:
-    """Compare scores and weights of trainings that are the same to the bit."""
+    """Compare scores and weights of bit-identical trainings."""
     there, said = {line["epoch"]: line for line in again.evaluations}, list[Judgement]()
     for line in recorded.evaluations:
         if recorded.may_have_other_images(line["epoch"]):
@@ -199,7 +199,7 @@ def _ends_judged(recorded: StoredTrial, again: StoredTrial) -> list[Judgement]:
 
 
 def _ends_expected(recorded: StoredTrial, again: StoredTrial, published: Published) -> Iterator[Judgement]:
-    """Hold the primary scores of a training that rounds otherwise against the spread of the setting's seeds."""
+    """Compare the primary scores of a training that rounds differently with the spread of the setting's seeds."""
     before, now = primary_scores(recorded), primary_scores(again)
     looks = [epoch for epoch in before if epoch in now and epoch and not recorded.may_have_other_images(epoch)]
     if not looks or looks[-1] != config_of(recorded).epochs:
@@ -220,7 +220,7 @@ def _ends_expected(recorded: StoredTrial, again: StoredTrial, published: Publish
 
 
 def drawn(values: Sequence[float], published: Sequence[float], lost: str = "") -> Judgement:
-    """Hold further seeds of a setting, trained here, against those that were published.
+    """Compare further seeds of a setting, trained here, with the published ones.
 
     Args:
         values: Final primary scores of the further seeds that have one.
@@ -242,7 +242,7 @@ def drawn(values: Sequence[float], published: Sequence[float], lost: str = "") -
 
 
 def primary_scores(stored: StoredTrial) -> dict[int, float]:
-    """Return by epoch the primary scores of a finished trial under its first extractor, those that are positive."""
+    """Return the positive primary scores of a finished trial under its first extractor, by epoch."""
     found: dict[int, float] = {}
     for line in stored.evaluations if (stored.record or NO_RECORD).get("status") == "done" else ():
         values = [s["value"] for s in line["scores"] if s["metric"] == primary_measure() and not s.get("weights")]
@@ -252,11 +252,11 @@ def primary_scores(stored: StoredTrial) -> dict[int, float]:
 
 
 def final_scores(trials: Iterable[StoredTrial]) -> list[float]:
-    """Return the last primary scores of trials under their first extractor, of those that have one."""
+    """Return the last primary scores of trials under their first extractor; trials without one are left out."""
     found = (primary_scores(stored).get(stored.trial["config"]["epochs"]) for stored in trials)
     return [score for score in found if score is not None]
 
 
 def _without_timing(line: HistoryLine) -> str:
-    """Return a line as text without what differs between two runs of a trial."""
+    """Return a line as text without the values that differ between two runs of a trial."""
     return json.dumps({name: value for name, value in line.items() if name not in TIMING}, sort_keys=True)

@@ -31,7 +31,7 @@ from gan_bench.run_options import RunOptions
 from gan_bench.terminal.console import PreparationLines, console, write_any_text
 
 UsageError = cast("type[Exception]", typer.BadParameter.__base__)
-"""What is raised for a command line that cannot be read: click's class, or typer's own in newer versions."""
+"""The exception for a wrong command line: click's class, or typer's own in newer versions."""
 
 HELP = ("-h", "--help")
 
@@ -203,7 +203,7 @@ def _check_words(words: list[str]) -> None:
 
 
 def _usage(error: Exception, words: list[str]) -> str:
-    """Return in a sentence what is wrong with a command line; nothing where it was empty: the help is printed then."""
+    """Return what is wrong with a command line in one sentence; empty if help was printed instead."""
     usage: Any = error  # the attributes are click's, whose class typer's own replaced
     if type(error).__name__ == "NoArgsIsHelpError":
         return ""
@@ -218,7 +218,7 @@ def _usage(error: Exception, words: list[str]) -> str:
 
 
 def _command_path(words: list[str]) -> str:
-    """Return the command that words begin with: an option without its value does not know whose it is."""
+    """Return the command that words begin with, as the error of an option without a value does not name it."""
     found, path = _commands, ["gan-bench"]
     while len(path) <= len(words) and (found := getattr(found, "commands", {}).get(words[len(path) - 1])):
         path.append(words[len(path) - 1])
@@ -226,7 +226,7 @@ def _command_path(words: list[str]) -> str:
 
 
 def _named_value(error: Exception) -> str:
-    """Return the value of trials that an unknown option has the name of, or nothing."""
+    """Return the trial value that an unknown option is named after, or an empty text."""
     from gan_bench.config.changes import Changes
 
     name = str(getattr(error, "option_name", "") or "").lstrip("-").replace("-", "_")
@@ -268,7 +268,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 @contextlib.contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Say warnings in a line each, as a run does; Python would name lines of code of gan_bench's own."""
+    """Print each warning in one line, as a run does; Python would name lines of gan_bench's code."""
 
     def say(message: Warning | str) -> None:
         with contextlib.suppress(OSError):
@@ -280,7 +280,7 @@ def _plain_warnings() -> Iterator[None]:
 
 
 def _refusal(error: OSError, words: list[str]) -> str:
-    """Return in a sentence what the system refused; of a full disk, that a run goes on where it was."""
+    """Return in one sentence what the system refused; for a full disk, that the run can be continued."""
     why, file = error.strerror or error, error.filename
     if file and error.errno in FULL:
         then = "the same command continues" if words[:1] == ["run"] else "try again"
@@ -290,7 +290,7 @@ def _refusal(error: OSError, words: list[str]) -> str:
 
 
 def _device_fault(error: RuntimeError | MemoryError) -> str:
-    """Return in a sentence what failed while images were scored or made, of which a trial has words of its own.
+    """Return in one sentence what failed while images were scored or generated outside of a trial.
 
     Raises:
         RuntimeError: It is neither the memory nor the GPU.
@@ -303,11 +303,11 @@ def _device_fault(error: RuntimeError | MemoryError) -> str:
 
 
 BROKEN_PIPE = 128 + 13
-"""What shells show of a process that SIGPIPE ended."""
+"""Exit code that shells show for a process ended by SIGPIPE."""
 
 
 def _exit_with(code: int, text: str = "") -> NoReturn:
-    """Say why, if that can be written, and end; what no stream takes any more does not change the exit code."""
+    """Print why, if that can be written, and exit; a closed stream does not change the exit code."""
     with contextlib.suppress(OSError):
         if text:
             console(stderr=True).say(text, style="red")

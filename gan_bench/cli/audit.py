@@ -25,7 +25,7 @@ WHAT = {
     "drawn again": "further seeds, chosen by the nonce, lie where the published ones let them be expected",
 }
 BRIEF: frozenset[AuditLevel] = frozenset({"rescored", "begun"})
-"""Levels of which every trial has a finding."""
+"""Levels with a finding for every trial."""
 STYLES: Mapping[AuditVerdict, str | None] = {
     "holds": None,
     "not audited": "dim",
@@ -54,7 +54,7 @@ def levels_of(text: str | None) -> tuple[AuditLevel, ...] | None:
 
 
 def say_plan(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> None:
-    """Say every level with its cost, and once each reason why something cannot be audited here."""
+    """Print every level with its cost, and each reason why something cannot be audited here once."""
     machine = plan.machine
     out.say(f"auditing {options.results} on {machine['device_name']} ({machine['device']}), nonce {options.nonce}")
     for level in options.asked:
@@ -82,7 +82,7 @@ def _reasons(plan: AuditPlan) -> Counter[str]:
 
 
 def run_audit(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> bool:
-    """Carry an audit out, say what is found beside what its plan has said, and sum it up.
+    """Carry out an audit, print its findings and the summary.
 
     Returns:
         Whether nothing was contradicted or doubtful.
@@ -103,7 +103,7 @@ def run_audit(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> bool
 
 
 def _say(finding: AuditFinding, name: str, out: PlainConsole) -> None:
-    """Print a finding; of the many that hold without a training it is enough that they do."""
+    """Print a finding; the many that hold without training are only counted."""
     why = "" if finding["verdict"] == "holds" and finding["level"] in BRIEF else f": {finding['text']}"
     text = f"{finding['verdict']:<12} {finding['level']}: {name}{why} ({duration(finding['seconds'])})"
     out.say(text, style=STYLES[finding["verdict"]])
@@ -128,7 +128,7 @@ def _sum_up(found: list[AuditFinding], seconds: float, plan: AuditPlan, out: Pla
 
 
 def _say_absent(plan: AuditPlan, out: PlainConsole) -> None:
-    """Say which trials and scores nothing audits: who removes the worst seeds leaves no other trace."""
+    """Print which trials and scores no audit covers: removing the worst seeds leaves no other trace."""
     if plan.added:
         scores = f"{plural(plan.added, 'score')} {'was' if plan.added == 1 else 'were'} added later"
         out.say(f"{scores} (`gan-bench score --add`), which no level audits", style="yellow")
@@ -146,7 +146,7 @@ def _say_absent(plan: AuditPlan, out: PlainConsole) -> None:
 
 
 def _verdict(counts: Counter[AuditVerdict]) -> tuple[str, str | None]:
-    """Say in one sentence what an audit came to, and in which style."""
+    """Return the result of an audit in one sentence, and its style."""
     made = plural(counts.total() - counts["not audited"], "check")
     if bad := counts["contradicted"]:
         return f"the records do not hold: {bad} of {made} contradict{'s' * (bad == 1)} them", STYLES["contradicted"]

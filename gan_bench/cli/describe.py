@@ -1,4 +1,4 @@
-"""What ``list``, ``show`` and ``data show`` say."""
+"""The content of ``list``, ``show`` and ``data info``."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ T = TypeVar("T")
 Description = list["str | Table"]
 """Lines and tables, in order."""
 FAULTS = ("invalid: ", "broken: ", "needs its plug-ins: ")
-"""Begin lines of lists that say what to do, and are not cut."""
+"""Beginnings of list lines that name a remedy and are not shortened."""
 
 
 def listing(kind: str) -> list[tuple[str, str]]:
-    """Return (name, one line) of everything of a kind; of a suite the first sentence of its description."""
+    """Return (name, one line) of every entry of a kind; for a suite, the first sentence of its description."""
     return list(_LISTS[kind]())
 
 
@@ -66,7 +66,7 @@ def _measure_line(measure: Measure) -> str:
 
 
 def _entries(registry: Registry[T], text: Callable[[T], str]) -> Iterator[tuple[str, str]]:
-    """Yield (name, one line) of every entry; of one whose package is broken, what is wrong."""
+    """Yield (name, one line) of every entry; for a broken package, its fault."""
     for name in registry:
         try:
             source = registry.source(name)
@@ -88,7 +88,7 @@ _LISTS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
 
 
 def describe(name: str, kind: str | None = None, *, allow_plugins: bool = False) -> Description:
-    """Describe the thing of that name.
+    """Describe the entry of that name.
 
     Args:
         name: Its name.
@@ -117,7 +117,7 @@ def describe(name: str, kind: str | None = None, *, allow_plugins: bool = False)
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Lay out texts none of which may be left out."""
+    """Lay out texts in a table that hides no column."""
     import pandas as pd
 
     from gan_bench.report.study.table import Column, Table
@@ -161,7 +161,7 @@ def _describe_suite(name: str, *, allow_plugins: bool) -> Description:
 
 
 def _describe_folder(folder: ImageFolder) -> Description:
-    """Describe a suite's own images, or say why they cannot be looked at: the file alone can be shown without them."""
+    """Describe a suite's own images, or why they cannot be read; the suite file can be shown without them."""
     from gan_bench.core.errors import DataError
     from gan_bench.data.own_images import register_folder
 
@@ -258,7 +258,7 @@ def present(name: str, data: DataRoot) -> Iterator[str]:
 
 
 def _by_class(labels: Tensor | None) -> str:
-    """Return how many images each class has; their own folders' names are said where they are described."""
+    """Return how many images each class has."""
     if labels is None:
         return ""
     from gan_bench.data.image_folders import CLASSES, MORE_CLASSES

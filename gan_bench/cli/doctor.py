@@ -1,4 +1,4 @@
-"""``doctor``: what a run needs, and what of it this machine has."""
+"""``doctor``: what a run needs, and whether this machine has it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def doctor(
 
 @dataclass(frozen=True)
 class Finding:
-    """What ``doctor`` sees.
+    """A finding of ``doctor``.
 
     Attributes:
         line: What is said.
@@ -61,7 +61,7 @@ class Finding:
 def examine(
     data: DataRoot, results: Path, suite: str | None = None, *, allow_plugins: bool = False
 ) -> Iterator[Finding]:
-    """Look at what a run needs, one line each.
+    """Check what a run needs, one line each.
 
     Args:
         data: The data folder.
@@ -95,7 +95,7 @@ def examine(
 
 
 def _needs(suite: str, data: DataRoot, device: torch.device, *, allow_plugins: bool) -> Iterator[Finding]:
-    """Plan a suite, and return looks at its files of parts, datasets and extractors.
+    """Plan a suite, and check its files of parts, datasets and extractors.
 
     Raises:
         UserError: It is no suite, or a file of parts cannot be run.
@@ -115,7 +115,7 @@ def _needs(suite: str, data: DataRoot, device: torch.device, *, allow_plugins: b
 
 
 def _findings_of(plan: Plan, data: DataRoot, device: torch.device, unrun: Sequence[str]) -> Iterator[Finding]:
-    """Look at what a plan needs, but at no parts that may be of files that did not run."""
+    """Check what a plan needs, except parts that may come from files that did not run."""
     from gan_bench.data.datasets import DATASETS
     from gan_bench.metrics.extractors import EXTRACTORS
 
@@ -140,7 +140,7 @@ def _unlooked(kind: str, name: str, files: Sequence[str]) -> Finding:
 
 
 def _plugin(file: Path) -> Finding:
-    """Look whether a file of parts can be read."""
+    """Check whether a file of parts can be read."""
     from gan_bench.config.plugins import read_plugin
 
     try:
@@ -151,7 +151,7 @@ def _plugin(file: Path) -> Finding:
 
 
 def _wanted(configs: Iterable[TrialConfig], device: torch.device) -> Iterator[str]:
-    """Yield the extractors that trials are scored with; those of a dataset that is not there are not known."""
+    """Yield the extractors of trials; those of a missing dataset are unknown."""
     from gan_bench.data.datasets import DATASETS
     from gan_bench.metrics.extractors import resolve
 
@@ -164,7 +164,7 @@ def _wanted(configs: Iterable[TrialConfig], device: torch.device) -> Iterator[st
 
 
 def _dataset(name: str, data: DataRoot, *, is_needed: bool, folder: ImageFolder | None = None) -> Finding:
-    """Look for a dataset, or say how it is got: the images of one that is needed are read, and prepared as runs do.
+    """Check a dataset, or return how to get it; the images of a needed one are read and prepared as by a run.
 
     Args:
         name: Its name.
@@ -210,7 +210,7 @@ def _images_of(dataset: Dataset, folder: Path) -> Path | None:
 
 
 def _extractor(name: str, *, is_needed: bool) -> Finding:
-    """Load an extractor; of one whose weights are fetched, say where they are."""
+    """Load an extractor, or return where its weights are fetched from."""
     import torch
 
     from gan_bench.metrics.extractors import EXTRACTORS, has_extra, load_extractor
@@ -229,7 +229,7 @@ def _extractor(name: str, *, is_needed: bool) -> Finding:
 
 
 def _space(results: Path) -> Finding:
-    """Look at the results folder, or at what it would be made in."""
+    """Check the space in the results folder, or in the folder that it would be created in."""
     place = results.absolute()
     folder = next(path for path in (place, *place.parents) if os.path.lexists(path))
     if not folder.is_dir() or not os.access(folder, os.W_OK):

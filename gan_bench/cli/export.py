@@ -1,4 +1,4 @@
-"""``export``: records as other trackers keep them. Thin adapters over the frames of ``gan_bench.load``."""
+"""``export``: records in the formats of other trackers. Thin adapters over the frames of ``gan_bench.load``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from gan_bench.report.study.frame import FAULTY
 
 
 class Value(NamedTuple):
-    """A number of a trial: its epoch, what it is called, and the seconds of training by then."""
+    """A number of a trial: its epoch, its name, and the seconds of training until then."""
 
     epoch: int
     name: str
@@ -41,7 +41,7 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedTrial:
-    """A trial as every adapter takes it.
+    """A trial in the form that every adapter takes.
 
     Attributes:
         name: Its name, unique with the id.
@@ -96,7 +96,7 @@ def tidy(tables: ResultTables) -> pd.DataFrame:
 
 
 def trials_of(tables: ResultTables) -> Iterator[ExportedTrial]:
-    """Yield the trials that have begun, each with its numbers in the order of training; of a failed one maybe none."""
+    """Yield the trials that have begun, each with its numbers in the order of training; a failed one may have none."""
     scores = tables.scores.dropna(subset=["value"])
     average = scores["weights"].eq("ema").map({True: ".ema", False: ""})
     names = "eval/" + scores["metric"] + "." + scores["extractor"] + average
@@ -234,7 +234,7 @@ def write_wandb(trial: ExportedTrial, out: Path) -> None:
 
 @contextmanager
 def _threads_fail_quietly() -> Iterator[None]:
-    """Leave it to the caller to say that a disk is full: libraries write in threads, whose tracebacks Python prints."""
+    """Suppress the tracebacks of libraries' threads on a full disk, which the caller reports."""
     shown = threading.excepthook
     threading.excepthook = lambda failed: None if failed.exc_type is OSError else shown(failed)
     try:
@@ -277,7 +277,7 @@ def export(
         write, count = {"tensorboard": write_tensorboard, "wandb": write_wandb}[kind], 0
         with filled_at_once(out.resolve()) as folder, _threads_fail_quietly():
             for trial in trials_of(tables):
-                with suppress(OSError):  # what nobody can read any more ends no export
+                with suppress(OSError):  # an unreadable file does not end the export
                     progress(printable(trial.name))
                 write(trial, folder)
                 count += 1

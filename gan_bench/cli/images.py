@@ -1,4 +1,4 @@
-"""``score`` and ``sample``: the scores of images that were made anywhere, and images of a recorded generator."""
+"""``score`` and ``sample``: scores of images from any source, and images of a recorded generator."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per score.")] = False,
     allow_plugins: AllowArchitecture = False,
 ) -> None:
-    """Score images that were made anywhere, with the scores of a benchmark run."""
+    """Score images from any source, with the measures of a benchmark run."""
     from gan_bench import rescoring, scoring
     from gan_bench.execution.trial.environment import choose_device, fix_bits
     from gan_bench.records.json_files import finite
@@ -85,7 +85,7 @@ def score(
 
 
 def _say_added(made: Iterable[Added], results: str) -> int:
-    """Say of each trial what was added or why not; return the exit code: 1 where a trial could not be scored."""
+    """Print what was added to each trial, or why not; return the exit code: 1 if a trial could not be scored."""
     out, faults, scores = console(), 0, 0
     for each in made:
         if each.fault:
@@ -109,7 +109,7 @@ def _say_added(made: Iterable[Added], results: str) -> int:
 def score_tables(
     scores: Iterable[Score], real: Iterable[Score], images: ImageSetInfo, reference: str
 ) -> Iterator[Table]:
-    """Lay out scores for people: a table for each extractor, whose title has what they depend on.
+    """Lay out scores: a table for each extractor, whose title names the protocol.
 
     Args:
         scores: The scores.
@@ -205,7 +205,7 @@ def sample(
 
 
 def _refuse_others(folder: Path, single: list[str], more: list[str]) -> None:
-    """Keep a user's own files, and the images of two draws apart: who scores the folder would score both.
+    """Refuse to overwrite a user's files, or to mix the images of two draws: scoring the folder would score both.
 
     Raises:
         UserError: There are such, or images of an earlier draw that this one would not replace.

@@ -23,7 +23,7 @@ from gan_bench.terminal.console import PlainConsole
 from gan_bench.tracking.server import DATABASE, check_no_password, default_uri, is_default, server_page, shown
 
 MAYBE_ELSEWHERE = "where runs of these records kept MLflow elsewhere, name that place with --tracking-uri"
-"""Records name no server: they are shared, and its address may hold a password."""
+"""Hint for records mirrored elsewhere: they name no server, as its address may hold a password."""
 WAIT_SECONDS = 90.0
 _SERVER = """import os, runpy, signal, threading
 
@@ -37,15 +37,15 @@ runpy.run_module("mlflow", run_name="__main__", alter_sys=True)"""
 """Runs MLflow as ``python -m`` does, until standard input ends, as it does however this process ends: its server, which
 leads a group of its own, would keep the port of a process that was killed."""
 LOCK_SECONDS = 10.0
-"""Seconds that the page waits for who makes or upgrades its database."""
+"""Seconds that the page waits for the process that creates or upgrades its database."""
 END_SECONDS = 5.0
-"""Seconds that MLflow's server has to end by itself."""
+"""Seconds that MLflow's server has to shut down."""
 
 
 def sync_results(
     results: Path, tracking_uri: str | None, prefix: str, console: PlainConsole, *, register: bool
 ) -> bool:
-    """Replay records into MLflow, and register models where that is asked for.
+    """Replay records into MLflow, and register models if requested.
 
     Returns:
         Whether every record could be read and is what was saved, and MLflow took every model.
@@ -82,7 +82,7 @@ def sync_results(
 
 
 def _beside_database(results: Path) -> Path:
-    """Return the results folder, whose database is MLflow's default, also where the folder of a suite is named."""
+    """Return the results folder, which has MLflow's default database, even if the folder of a suite is given."""
     return results.resolve().parent if (results / PLAN).exists() else results
 
 
@@ -118,7 +118,7 @@ def _register(results: Path, uri: str, prefix: str, console: PlainConsole) -> bo
 def serve(
     results: Path, tracking_uri: str | None, host: str, port: int, console: PlainConsole, *, open_page: bool
 ) -> None:
-    """Serve MLflow's page until Ctrl-C, and say where the views of every experiment are.
+    """Serve MLflow's page until Ctrl-C, and print the links to the views of every experiment.
 
     Raises:
         UserError: There is no database, it is a server's, which has a page of its own, or MLflow's server ended.
@@ -141,7 +141,7 @@ def serve(
     base = f"http://{name}:{found}{os.environ.get('MLFLOW_STATIC_PREFIX', '')}"
     links = _links(uri, base)
     ours = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONSAFEPATH": "1"}
-    # What it notes on itself, unless somebody wants it; of ours the last: mlflow.py in this folder is not MLflow.
+    # MLflow's own telemetry, unless the user wants it; of ours the last: mlflow.py in this folder is not MLflow.
     notes = {"MLFLOW_LOGGING_LEVEL": "ERROR", "PYTHONWARNINGS": "ignore", "UVICORN_LOG_LEVEL": "warning"}
     environment = {**notes, **os.environ, **ours}
     command = [sys.executable, "-c", _SERVER, "ui", "--workers", "1", "--backend-store-uri", uri]
@@ -174,7 +174,7 @@ def serve(
 
 
 def _end_server(process: subprocess.Popen[bytes]) -> None:
-    """End a server and all that it started, which are gone when this returns."""
+    """Stop a server and all processes that it started, and wait for their end."""
     try:
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(process.pid, signal.SIGTERM)
@@ -186,7 +186,7 @@ def _end_server(process: subprocess.Popen[bytes]) -> None:
 
 
 def refuse_broken(uri: str, results: Path) -> None:
-    """Refuse to serve a database that MLflow cannot open, before its server fails with pages of messages.
+    """Refuse a database that MLflow cannot open, before its server fails with pages of messages.
 
     Raises:
         UserError: It cannot, or there is none: MLflow would make an empty one, and its folder.
@@ -220,7 +220,7 @@ def refuse_broken(uri: str, results: Path) -> None:
 
 
 def _free_port(host: str, port: int) -> int:
-    """Return the first port from this one on that is free."""
+    """Return the first free port, starting at this one."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     except OSError as error:

@@ -1,4 +1,4 @@
-"""``new``: a file to begin a part or a suite of one's own with, which passes ``check`` and runs as it is."""
+"""``new``: a template for a part or a suite, which passes ``check`` and runs as it is."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _USED = {
 
 
 def _fault_of(kind: str, name: str) -> str | None:
-    """Return why a part or a suite cannot have a name, or None; a part's suite has its name too."""
+    """Return why a part or a suite cannot have a name, or None; a part's suite is named after it."""
     if name in RESERVED_NAMES:
         return f"results folders use the names {', '.join(sorted(RESERVED_NAMES))} themselves"
     if kind == "suite":
@@ -50,7 +50,7 @@ def _fault_of(kind: str, name: str) -> str | None:
 
 
 def skeleton(kind: str, name: str) -> str:
-    """Return the file that a part or a suite begins with.
+    """Return the template of a part or a suite.
 
     Args:
         kind: architecture, loss, dataset, measure, extractor or suite.
@@ -69,7 +69,7 @@ def suite_for(kind: str, name: str, file: str) -> str:
 
 
 def write_part(kind: str, name: str, folder: Path) -> list[Path]:
-    """Write what a part begins with, and a suite that trains with it; of a suite, the suite alone.
+    """Write the template of a part and a suite that trains with it, or that of a suite alone.
 
     Returns:
         The files.

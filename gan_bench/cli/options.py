@@ -1,4 +1,4 @@
-"""Options that several commands have, and the values some of them take."""
+"""Options shared by several commands, and the values of some."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ ExperimentPrefix = Annotated[
 
 
 def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command, in the place of its ``**asked``, a flag for every option of a run that the command line has."""
+    """Replace ``**asked`` of a command by a flag for every run option of the command line."""
     own = inspect.signature(command, eval_str=True).parameters.values()
     flags = [
         (option.panel, _flag(name, option, _shown(kind, option)))
@@ -109,7 +109,7 @@ def _help(option: Option) -> str:
 
 
 def _shown(kind: Any, option: Option) -> Any:  # noqa: ANN401 - types
-    """Return the type that an option has on the command line."""
+    """Return the command-line type of an option."""
     if get_origin(kind) is Literal or kind in (bool, str, float):
         return kind
     if option.parsed:

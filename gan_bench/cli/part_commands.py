@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gan_bench.config.image_folder import DataRoot
 
 SHORTEST = 20
-"""Columns that a line of a list has for its text, however long the name."""
+"""Fewest columns for the text of a list line."""
 
 
 def list_(
@@ -158,7 +158,7 @@ def data_verify(dataset: str, data: Data = None) -> None:
 
 @data_app.command("info")
 def data_info(dataset: str, data: Data = None) -> None:
-    """Describe a dataset, and what is there of it."""
+    """Describe a dataset, and which of its files are present."""
     from gan_bench.cli.describe import describe, present, print_description
 
     print_description(describe(dataset, "datasets"), console())

@@ -60,7 +60,7 @@ def compare(
     match: Annotated[
         str,
         typer.Option(
-            help="trials: the same suites again; settings: of whatever suite or machine, at an epoch that both were "
+            help="trials: the same suites again; settings: of any suite or machine, at an epoch that both were "
             "scored at; or fields in which settings must be equal, such as recipe,lr; auto: trials where there are any "
             "in common, else settings."
         ),

@@ -1,4 +1,4 @@
-"""``try``: from a folder of images to a first answer: it is looked at, and a suite is proposed with reasons."""
+"""``try``: from a folder of images to a first answer: inspect it and propose a suite with reasons."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ LEAST_STEPS = 4
 QUICK_IMAGES = {"cats-dcgan": 2_560, "mnist-dcgan": 26_000}
 """Images that a quick trial trains on, over all its epochs: half a minute of one core of an AMD EPYC."""
 FEW = 1_000
-"""Training images below which a caution is said: FID against fewer is mostly the bias of their number."""
+"""Training images below which a warning is printed: FID against fewer is mostly bias."""
 _CALLED: Mapping[Split, str] = {"train": "training", "test": "held out"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A suite for somebody's images.
+    """A suite for a user's images.
 
     Attributes:
         name: What the suite and its dataset are called.
@@ -66,7 +66,7 @@ class Proposal:
 
 
 def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
-    """Look at images, say what they are, and write a suite for them, unless one is there.
+    """Inspect images, print what they are, and write a suite for them, unless one exists.
 
     Args:
         source: The folder or zip file.
@@ -104,7 +104,7 @@ def try_folder(source: Path, out: Path | None, console: PlainConsole) -> Path:
 
 
 def _look(folder: ImageFolder, console: PlainConsole) -> dict[Split, Prepared]:
-    """Prepare images as a run does, and say what there is of them.
+    """Prepare images as a run does, and print their contents.
 
     Raises:
         DataError: No run could use them.
@@ -129,7 +129,7 @@ def _look(folder: ImageFolder, console: PlainConsole) -> dict[Split, Prepared]:
 
 
 def _folder_of(file: Path, source: Path) -> ImageFolder:
-    """Return the images as a suite has them that is there.
+    """Return the images as an existing suite names them.
 
     Raises:
         UserError: It is of other images, and what was said of these is not what is trained on; or it is no suite.
@@ -255,6 +255,6 @@ def _remark(text: str, indent: int) -> list[str]:
 
 
 def open_page(page: Path) -> None:
-    """Open a page in the browser, where somebody sits at a terminal."""
+    """Open a page in the browser, if standard output is a terminal."""
     if sys.stdout.isatty() and page.is_file():
         webbrowser.open(page.resolve().as_uri())

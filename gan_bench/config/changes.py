@@ -1,4 +1,4 @@
-"""What a sweep or ``--set`` may change of a recipe."""
+"""The values of a recipe that a sweep or ``--set`` may change."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from gan_bench.core.text import as_typed, clip
 
 
 def whole(name: str) -> BeforeValidator:
-    """Return a validator of whole numbers within the limits of a name; it says both, whatever is wrong."""
+    """Return a validator of whole numbers within the limits of a name; its error always names both limits."""
     low, high = LIMITS[name]
 
     def check(value: object) -> int:
@@ -71,7 +71,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class StrictModel(BaseModel):
-    """A mapping that takes no field it does not know, and converts nothing."""
+    """A mapping that refuses unknown fields and converts nothing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -239,7 +239,7 @@ def parse_changes(texts: Iterable[str]) -> dict[str, object]:
 
 
 def as_changes(given: Mapping[str, object]) -> dict[str, object]:
-    """Return changes that a program gives: lists of values are swept, and a list of two betas is one value."""
+    """Return changes given by a program: lists of values are swept; a list of two betas is one value."""
 
     def value_of(name: str, value: object) -> object:
         if not isinstance(value, (list, tuple)):
@@ -260,7 +260,7 @@ _EXAMPLES = {"lr": "1e-4", "loss": "hinge", "dataset": "digits", "architecture":
 
 
 def check_changes(changes: Mapping[str, object], said_as: str = "changes") -> None:
-    """Refuse changed values that cannot be.
+    """Refuse invalid values.
 
     Args:
         changes: By field.
@@ -288,7 +288,7 @@ def check_changes(changes: Mapping[str, object], said_as: str = "changes") -> No
 
 
 def both(changes: Mapping[str, object]) -> dict[str, object]:
-    """Return changes with a field for each network in the place of a shorthand."""
+    """Return changes with shorthands replaced by a field for each network."""
     return {field: value for name, value in changes.items() for field in BOTH.get(name, (name,))}
 
 

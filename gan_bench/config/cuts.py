@@ -1,4 +1,4 @@
-"""What a profile and the command line cut a suite's trials down to."""
+"""How a profile and the command line shorten a suite's trials."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ class PlanOptions:
 
     @property
     def has_all_settings(self) -> bool:
-        """Whether a plan has every setting of the suite's file, as it is there."""
+        """Whether a plan has every setting of the suite's file, unchanged."""
         cuts = (self.epochs, self.train_limit, self.samples, self.only, self.extractors)
         return not self.changes and all(each is None for each in cuts)
 
     @property
     def is_whole(self) -> bool:
-        """Whether a plan has all settings and seeds that the suite's file asks for, however they are capped."""
+        """Whether a plan has all settings and seeds of the suite's file, capped or not."""
         chosen = (self.only, self.seeds, self.extractors)
         return not self.changes and all(each is None for each in chosen)
 
 
 def idle_cap(options: PlanOptions, trials: Iterable[Trial]) -> Iterator[str]:
-    """Yield that the command line's cap on epochs cuts no trial down, with what trains longer."""
+    """Yield that the cap on epochs of the command line shortens no trial, and how to train longer."""
     longest = max(trial.config.epochs for trial in trials)
     if options.epochs is not None and longest < options.epochs:
         yield (
@@ -94,7 +94,7 @@ class Frame:
 
     @classmethod
     def of(cls, suite: SuiteFile, options: PlanOptions, document: YamlDocument) -> Frame:
-        """Join a suite with what the command line adds; the command line's samples and seeds win.
+        """Combine a suite with the command line, whose samples and seeds take precedence.
 
         What the command line cuts down is no longer the suite's protocol and is marked as such in every table; a
         quick profile that cuts nothing, seeds apart, is that protocol.
@@ -127,7 +127,7 @@ class Frame:
 
 
 def _check_recipes(suite: SuiteFile, field: str, recipes: Mapping[str, None], document: YamlDocument) -> None:
-    """Refuse a cut by recipe for other recipes than the suite's: one left out would train for hours in a quick run."""
+    """Refuse cuts that name recipes unlike the suite's: a recipe without a cut would train for hours in a quick run."""
     cut = getattr(suite.profiles.quick, field)
     if not isinstance(cut, dict):
         return

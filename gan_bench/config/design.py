@@ -1,4 +1,4 @@
-"""Which seeds a suite's verdicts are made at: a fixed list, or looks that were declared before the first seed."""
+"""At which seeds a suite's verdicts are made: a fixed list, or looks declared before the first seed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FEWEST = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """Where a comparison stands in its design.
+    """The present look of a comparison, and its level.
 
     Attributes:
         seeds: The seeds that count: those of the last look that is complete.
@@ -66,7 +66,7 @@ class Design:
 
     @classmethod
     def of_looks(cls, looks: Sequence[int] = LOOKS, seeds: Sequence[int] = (), margin: float | None = MARGIN) -> Design:
-        """Declare looks, with the first seeds in their order; the others are the least numbers that are left."""
+        """Declare looks with the first seeds in order; the others are the smallest unused numbers."""
         first = tuple(dict.fromkeys(seeds))
         others = (seed for seed in count() if seed not in first)
         return cls(seeds=(*first, *islice(others, max(0, looks[-1] - len(first)))), looks=tuple(looks), margin=margin)
@@ -85,7 +85,7 @@ class Design:
         return next((look for look in self.looks if seed in self.first(look)), None)
 
     def at(self, ended: Collection[int]) -> Look:
-        """Return the last look all of whose seeds have ended; of an extended study all that have.
+        """Return the last look whose seeds have all ended; for an extended study, all ended seeds.
 
         Args:
             ended: Seeds of which nothing is left to train.
@@ -97,15 +97,15 @@ class Design:
         return Look(seeds=self.first(number), number=number, next=later)
 
     def may_decide(self, look: Look) -> bool:
-        """True if a test may decide at a look: no level holds for seeds that are not known to have been declared."""
+        """True if a test may decide at a look: levels hold for declared seeds only."""
         return look.number > 0 and not self.extended
 
     def is_test(self, look: Look) -> bool:
-        """True if a comparison at a look is a test now or at a later look: one of a list of one seed never is."""
+        """True if a comparison is tested at this or a later look; a list of one seed never is."""
         return self.extended or look.number > 1 or look.next is not None
 
     def of(self, seeds: Collection[int]) -> Design:
-        """Return the design of a comparison that has these seeds: where nothing was declared a fixed list of them."""
+        """Return the design of a comparison with these seeds: a fixed list of them if nothing was declared."""
         return Design.fixed(sorted(set(seeds)), self.margin) if self.inferred and not self.extended and seeds else self
 
     def asked_for(self, seeds: Sequence[int]) -> Design:
@@ -119,7 +119,7 @@ class Design:
         return Design.fixed(seeds, self.margin) if self.is_fixed else Design.of_looks(self.looks, seeds, self.margin)
 
     def following(self, earlier: Design | None, seeds: Sequence[int]) -> Design:
-        """Return the design of a study that has an earlier one and now trains these seeds.
+        """Return the design of a study with an earlier design that now trains these seeds.
 
         What was declared first counts, unless nothing could be decided with its seeds.
         """
@@ -128,9 +128,9 @@ class Design:
         return earlier.with_seeds(seeds)
 
     def with_seeds(self, seeds: Collection[int]) -> Design:
-        """Return the design of a study that has these seeds: extended where some were not declared."""
+        """Return the design of a study with these seeds: extended if some were not declared."""
         return replace(self, extended=self.extended or not set(seeds) <= set(self.seeds))
 
 
 UNKNOWN = Design(seeds=(0,), looks=(1,), extended=True)
-"""Of trials whose declaration was lost: nothing is decided."""
+"""The design of trials whose declaration was lost: nothing is decided."""

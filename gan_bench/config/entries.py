@@ -1,4 +1,4 @@
-"""What the entries of a suite's trials stand for: fixed changes, and those that are swept or drawn at random."""
+"""Expands the entries of a suite's trials: fixed, swept and randomly drawn changes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def listed_and_drawn(entry: TrialEntry) -> tuple[dict[str, list[Any]], dict[str,
 
 
 def _draws(fields: Mapping[str, RandomValues], where: str) -> list[dict[str, object]]:
-    """Return the random values of an entry, one dict for each setting; fields are drawn together, not multiplied.
+    """Return the random values of an entry, one dict per setting; fields are drawn jointly, not multiplied.
 
     Raises:
         SuiteError: Fields have different counts, or no whole number lies between bounds.
@@ -63,7 +63,7 @@ def changes_of(entry: TrialEntry, where: str) -> Iterator[dict[str, object]]:
 
 
 def check_count(suite: SuiteFile, seeds: int, document: YamlDocument) -> None:
-    """Refuse a suite of too many trials, which are counted without making them."""
+    """Refuse a suite of too many trials; they are counted without being created."""
     total = 0
     for index, entry in enumerate(suite.trials):
         listed, drawn = listed_and_drawn(entry)
@@ -82,7 +82,7 @@ def check_count(suite: SuiteFile, seeds: int, document: YamlDocument) -> None:
 
 
 def check_datasets(suite: SuiteFile, changes: Mapping[str, object], document: YamlDocument) -> None:
-    """Refuse images of a suite that no trial is trained on: the recipe's own would be, without a word.
+    """Refuse images that no trial of the suite uses: it would silently train on the recipe's own.
 
     Args:
         suite: The suite, whose recipes are all known.
@@ -114,7 +114,7 @@ def check_datasets(suite: SuiteFile, changes: Mapping[str, object], document: Ya
 
 
 def _datasets_of(entry: TrialEntry) -> list[object]:
-    """Return the datasets that an entry names; random ones may be any of a choice."""
+    """Return the datasets that an entry names, with all choices of a random one."""
     swept = getattr(entry.sweep, "dataset", None)
     found = (swept.choice or ()) if isinstance(swept, RandomValues) else (swept or ())
     return [*found, *([entry.set.dataset] if entry.set.dataset else [])]

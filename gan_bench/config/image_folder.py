@@ -67,7 +67,7 @@ class Transform:
     range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no suite could name; numbers of NumPy become Python's.
+        """Refuse values that no suite could name; convert NumPy numbers to Python's.
 
         Raises:
             UserError: A value is none of those above.
@@ -87,7 +87,7 @@ class Transform:
 
 
 def _whole(value: Any) -> int | None:  # noqa: ANN401 - of any kind
-    """Return a whole number of any library, or None where it is none."""
+    """Return a whole number of any library as an int, or None."""
     try:
         return None if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -95,7 +95,7 @@ def _whole(value: Any) -> int | None:  # noqa: ANN401 - of any kind
 
 
 def _limits(given: object) -> tuple[float, float]:
-    """Return the values that are black and white.
+    """Return the values of black and white.
 
     Raises:
         UserError: They are not two finite numbers, the lower first.
@@ -124,7 +124,7 @@ class ImageFolder:
     transform: Transform
 
     def __post_init__(self) -> None:
-        """Refuse what no suite could name; a path of another form becomes one.
+        """Refuse values that no suite could name; convert the path to ``Path``.
 
         Raises:
             UserError: A value is none of those above, or the size is no dataset's.

@@ -1,4 +1,4 @@
-"""The measures by name: what they are, which way is better, what computes them, and where they are shown.
+"""The measures by name: description, direction, implementation, and where they are shown.
 
 A measure is registered here and nowhere else. Tables, plots, comparisons, the terminal and the MLflow views take what
 they show from the roles, in the order of registration; the evaluator resolves the class when it first scores.
@@ -17,7 +17,7 @@ COLLAPSED = "collapsed"
 """The measure that is 1 or 0; tables count it."""
 
 COPIES = "copies"
-"""The measure that held-out images have a part in; all others of a generator are of training images alone."""
+"""The only measure of a generator that depends on held-out images."""
 
 Role = Literal["primary", "compared", "trial", "quality", "health", "summary"]
 """Where a measure is shown.
@@ -67,13 +67,13 @@ class Measure:
         return extractor.startswith(self.extractors or "")
 
     def __post_init__(self) -> None:
-        """Make texts of other packages and files safe to show."""
+        """Make texts from other packages and files safe to display."""
         for name in ("title", "description"):
             if isinstance(text := getattr(self, name), str):
                 object.__setattr__(self, name, printable(text))
 
     def to_json(self) -> dict[str, object]:
-        """Return what reports must know of the measure as a JSON-able dict."""
+        """Return what reports need of the measure as a JSON-able dict."""
         plain = {**asdict(self), "roles": sorted(self.roles), "bounds": list(self.bounds), "metric": ""}
         for name in ("explanation", "extractors", "sees"):  # reports do not show them
             del plain[name]
@@ -106,7 +106,7 @@ COLUMNS = frozenset(
         *("loss_d", "loss_g", "d_real", "d_fake", "gap", "at", "final"),
     }
 )
-"""Columns of tables that are no measures; no measure can have such a name."""
+"""Columns of tables that are not measures; measures cannot have these names."""
 LARGEST = 1e100
 """Greatest bound of a measure."""
 

@@ -1,4 +1,4 @@
-"""What is wrong with a field or a value, in the words of those who write suites, with the remedy."""
+"""Error messages about fields and values of suites, each with a remedy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MEANT = {
     **dict.fromkeys(("ema",), "ema_decay"),
     **dict.fromkeys(("img_size", "size"), "image_size"),
 }
-"""What other programs call fields of a trial."""
+"""Names that other programs use for fields of a trial."""
 
 
 def field_hint(name: str, known: Iterable[str]) -> str:
@@ -45,7 +45,7 @@ _OF_RUN = {
     "profile": "--profile",
     **dict.fromkeys(("extractor", "extractors"), "--extractor"),
 }
-"""What is no value of a recipe: the options of ``run`` that give it."""
+"""Names that are no values of a recipe, with the options of ``run`` that set them."""
 
 
 def value_hint(name: str, known: Iterable[str]) -> str:
@@ -66,7 +66,7 @@ _LISTS = {
     "plugins": "[./mine.py]",
     "spectral_norm": "[false, true]",
 }
-"""Examples of lists; those of other fields have names."""
+"""Examples of lists; other fields list names."""
 
 
 def is_pair(name: str) -> bool:
@@ -82,11 +82,11 @@ _EXPECTED = {
     "dict_type": "must be a mapping of NAME: VALUE",
     "model_type": "must be a mapping of NAME: VALUE",
 }
-"""What pydantic's types of errors say in the words of those who write YAML."""
+"""Messages for pydantic's error types, in terms of YAML."""
 
 
 def what_is_wrong(detail: ErrorDetails, example: str | None = None) -> str:
-    """Return the sentence about a value that is not valid, with what was given and an example of what is.
+    """Return the message for an invalid value: what was given, and an example of a valid one.
 
     Args:
         detail: As pydantic reports it.
@@ -118,7 +118,7 @@ def what_is_wrong(detail: ErrorDetails, example: str | None = None) -> str:
 
 
 def _mapping_hint(place: tuple[str | int, ...], given: str) -> str:
-    """Return what text that stands for a mapping may mean."""
+    """Return a hint for a text where a mapping is expected."""
     if place[0] == "datasets" and len(place) == 2:
         return "; write it as {path: ./images, size: 64}"
     if re.fullmatch(r"\w{2,}:[^\s/\\]\S*", given):

@@ -1,4 +1,4 @@
-"""How settings and their values are called, and which trials people mean by what they read."""
+"""Names of settings and values, and the trials that a user's pattern selects."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ TITLES: Mapping[str, str] = {
     "evaluation.draws": "draws",
     "evaluation.epochs": "evaluated at",
 }
-"""What people read for a value; other fields are called by their names."""
+"""Titles of fields; others are shown by their names."""
 SEPARATOR = " \N{MIDDLE DOT} "
-"""Stands between the recipe and the values in a setting's name, and between the parts of a run's."""
+"""Separates the recipe and the values in a setting's name, and the parts of a run's name."""
 PAIRS = (
     # of both networks, of G, of D
     ("lr", "lr_g", "lr_d"),
@@ -86,7 +86,7 @@ def setting_name(recipe: str, values: Mapping[str, object], config: TrialConfig,
 
 
 def _parts(config: TrialConfig, names: Iterable[str]) -> Iterator[tuple[Collection[str], str]]:
-    """Yield fields of a config with what names of settings write for them, first those that both networks have."""
+    """Yield fields of a config with their text in names of settings, shared ones of both networks first."""
     for short, pair in BOTH.items():
         g, d = (getattr(config, name) for name in pair)
         apart = ",".join(f"{name}={plain(value)}" for name, value in zip(pair, (g, d), strict=True))
@@ -96,9 +96,9 @@ def _parts(config: TrialConfig, names: Iterable[str]) -> Iterator[tuple[Collecti
 
 
 def misnamed(setting: str, config: TrialConfig) -> str:
-    """Return what the name of a setting says beside its config, or nothing.
+    """Return how the name of a setting contradicts its config, or an empty text.
 
-    It begins with the recipe, and whatever follows is what ``setting_name`` writes for a field of the config, each
+    It begins with the recipe, and the rest is what ``setting_name`` writes for fields of the config, each
     once. That a value differs from the recipe's and is not named goes unnoticed: a recipe may have had another value
     when the trial was planned, or be a suite's own.
 
@@ -141,18 +141,18 @@ def flat_values(config: Mapping[str, Any], joint: str = ".") -> dict[str, Any]:
 
 
 def title(field: str) -> str:
-    """Return what people read for a field."""
+    """Return the title of a field."""
     return TITLES.get(field, field.replace("_", " ").replace("evaluation.", ""))
 
 
 def of_both(g: Any, d: Any) -> str:  # noqa: ANN401 - any value of a config
-    """Write what two networks have of a value: once where it is the same, else that of G and that of D."""
+    """Write a value of both networks: once if it is the same, else G's and D's."""
     first, second = value_text(g), value_text(d)
     return first if first == second else f"{first}/{second}"
 
 
 def value_text(value: Any) -> str:  # noqa: ANN401 - any value of a config
-    """Write a value as short as it is exact enough: ``2e-4``, ``0.5``, ``300``."""
+    """Write a value in the shortest form that is exact enough: ``2e-4``, ``0.5``, ``300``."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if value is None or isinstance(value, str):
@@ -166,12 +166,12 @@ def value_text(value: Any) -> str:  # noqa: ANN401 - any value of a config
 
 
 _TERMS = re.compile(r"\s*·\s*|,(?!\d{3}(?!\d))")
-"""What stands between the values of a name, not within a number such as 1,000."""
+"""Separators between the values of a name, but not within a number such as 1,000."""
 _NUMBER = re.compile(r"(?<![\w.])(?:\d[\d,]*(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?(?!\w)")
 
 
 def _plainly(text: str) -> str:
-    """Write a value in one of the many ways that it can be written: ``lr=1e-3`` and ``lr 0.0010`` are ``lr 0.001``."""
+    """Normalise the spelling of a value: ``lr=1e-3`` and ``lr 0.0010`` become ``lr 0.001``."""
     numbers = _NUMBER.sub(lambda found: f"{float(found[0].replace(',', '')):g}", text.lower())
     return " ".join(re.sub(r"[=_]", " ", numbers).split())
 

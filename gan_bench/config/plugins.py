@@ -24,7 +24,7 @@ _loaded: dict[str, bytes] = {}
 
 @dataclass(frozen=True)
 class PluginCode:
-    """A plug-in as it was loaded, for other processes: they run this code, whatever the file holds by then.
+    """A plug-in as it was loaded, for other processes: they run this code even if the file has changed by then.
 
     Attributes:
         path: The file, absolute.
@@ -48,7 +48,7 @@ class PluginCode:
 
 
 def read_plugin(path: Path) -> bytes:
-    """Return what a file of parts holds, without running it.
+    """Return the content of a file of parts, without running it.
 
     Raises:
         UserError: It cannot be read.

@@ -47,7 +47,7 @@ def code(value: T, note: str = "") -> Fact[T]:
 
 
 def lineage(value: T, note: str = "") -> Fact[T]:
-    """Mark a value that the source the article follows gives."""
+    """Mark a value that is given by the source that the article follows."""
     return Fact(value, "lineage", note)
 
 
@@ -73,7 +73,7 @@ class Article:
 
 @dataclass(frozen=True, kw_only=True)
 class Reported:
-    """What an article printed for the last batch of an epoch."""
+    """Values that an article printed for the last batch of an epoch."""
 
     epoch: int
     loss_g: float
@@ -119,7 +119,7 @@ class Recipe:
     extras: Mapping[str, Fact[Any]] = field(default_factory=dict)
 
     def facts(self) -> Mapping[str, Fact[Any]]:
-        """Return the facts by field name, in the order of the class; their values are those that are trained."""
+        """Return the facts by field name, in the order of the class, with the trained values."""
         given = {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), Fact)} | dict(self.extras)
         return {name: replace(fact, value=_exact_value(fact.value)) for name, fact in given.items()}
 

@@ -1,4 +1,4 @@
-"""A suite file and the wishes of the command line -> a plan, the list of trials."""
+"""A suite file and command-line options -> a plan, the list of trials."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from gan_bench.core.sources import Source
 from gan_bench.core.text import as_typed, at_home, clip, names_instead
 
 SET_MARK = "+set"
-"""Ends the names that trials with values from the command line are recorded under."""
+"""Suffix of the suite name under which trials with values from the command line are recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +198,7 @@ def _folders(suite: SuiteFile, document: YamlDocument) -> tuple[ImageFolder, ...
 
 
 def _refuse_one_name(templates: list[Trial], document: YamlDocument) -> None:
-    """Refuse settings of one name whose numbers differ beyond its digits: no table could tell them apart.
+    """Refuse settings with equal names, whose values differ beyond the printed digits.
 
     Raises:
         SuiteError: There are two.
@@ -216,7 +216,7 @@ def _refuse_one_name(templates: list[Trial], document: YamlDocument) -> None:
 
 
 def results_name(suite: str, options: PlanOptions) -> str:
-    """Return the name that a suite's trials are recorded under: values from the command line mark it."""
+    """Return the name under which a suite's trials are recorded, marked if the command line changes values."""
     return f"{suite}{SET_MARK}" if options.changes else suite
 
 
@@ -258,7 +258,7 @@ def _templates(suite: SuiteFile, frame: Frame, options: PlanOptions, document: Y
 
 
 def _check_betas(values: Mapping[str, object], changes: Mapping[str, object]) -> None:
-    """Refuse betas for an optimizer that has none: trials would differ in nothing but their names."""
+    """Refuse betas for an optimizer without betas: trials would differ in their names only."""
     optimizers = {net: values.get(f"optimizer_{net}", "adam") for net in ("g", "d")}
     have = [net for net, name in optimizers.items() if f"betas_{net}" in changes and name == "adam"]
     remedy = f"set betas_{have[0]} alone" if have else "leave them out"  # betas are those of both networks

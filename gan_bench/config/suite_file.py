@@ -83,7 +83,7 @@ def _looks(found: list[int]) -> list[int]:
 
 
 def _share(found: object) -> object:
-    """Refuse a margin that is no share: 10 for 10 % would call nearly everything equivalent."""
+    """Refuse a margin that is not a fraction: 10 for 10 % would make nearly everything equivalent."""
     if found is None or (isinstance(found, (int, float)) and not isinstance(found, bool) and 0 <= found <= 1):
         return found
     raise PydanticCustomError("equivalence", "equivalence is a share from 0 to 1, such as 0.1 for 10 %")
@@ -102,7 +102,7 @@ _Cut = Annotated[Annotated[T, Tag("a number")] | Annotated[dict[Name, T], Tag("b
 
 
 class ProfileCuts(StrictModel):
-    """What a profile cuts down: a number for every trial, or one for each recipe of the suite."""
+    """Limits of a profile: one number for every trial, or one for each recipe of the suite."""
 
     epochs: _Cut[Epochs] | None = None
     train_limit: _Cut[TrainLimit] | None = None
@@ -117,7 +117,7 @@ class Profiles(StrictModel):
 
 
 def _pair(given: object) -> object:
-    """Take the list that YAML has in place of a tuple of two; pydantic's own words for a tuple are not YAML's."""
+    """Convert a YAML list of two to a tuple; pydantic's messages about tuples do not fit YAML."""
     if not isinstance(given, (list, tuple)) or len(given) != 2:
         raise PydanticCustomError("two_numbers", "must be two numbers, such as [0, 255]")
     return tuple(given)
@@ -157,7 +157,7 @@ class SuiteFile(StrictModel):
 
     @property
     def design(self) -> Design:
-        """Which seeds verdicts are made at: a fixed list where there is one and no looks."""
+        """The seeds at which verdicts are made: a fixed list if there is one and no looks."""
         margin = self.equivalence or None
         if self.seeds and not self.looks:
             return Design.fixed(self.seeds, margin)
@@ -187,17 +187,17 @@ def parse(path: Path, text: str, *, is_file: bool = True) -> tuple[SuiteFile, Ya
 
 
 SuiteSource = Path | Mapping[str, object]
-"""A suite: its file, or what would stand in it."""
+"""A suite: its file, or its content."""
 
 
 _OWN_SUITE = "suite.yaml"
 """The suite that a folder of results keeps."""
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-"""How zip files begin."""
+"""First bytes of zip files."""
 
 
 def of_images(path: Path, start: bytes = b"") -> str:
-    """Return what a folder or zip file is, and where that leads who named it for a suite; nothing of others.
+    """Return what a folder or zip file given as a suite is, and the command meant for it; empty for other files.
 
     Args:
         path: Its place.
@@ -248,7 +248,7 @@ def read(source: SuiteSource) -> tuple[SuiteFile, YamlDocument]:
 
 
 def _yaml_value(value: Any, place: Location) -> Plain:  # noqa: ANN401 - anything of a program
-    """Return a value of a program as YAML has it; paths are absolute, to mean the same wherever the suite is kept.
+    """Return a Python value as plain YAML; paths are absolute, so that the suite can be stored anywhere.
 
     Raises:
         SuiteError: YAML has no such value, or the values are too deep.
@@ -272,7 +272,7 @@ def _yaml_value(value: Any, place: Location) -> Plain:  # noqa: ANN401 - anythin
 
 
 _NAMES = "use small letters, digits, - and _, beginning with a letter or digit, 64 at most"
-"""What people read for the pattern of names."""
+"""Description of the pattern of names."""
 
 
 def _messages(document: YamlDocument, error: ValidationError) -> Iterator[str]:

@@ -49,7 +49,7 @@ BELOW: Mapping[str, float] = {
     "r1_gamma": 1e6,
     "ema_decay": 1.0,
 }
-"""Fields that switch something on when they are above 0, with what they must lie below."""
+"""Fields that enable something when above 0, with their exclusive upper bounds."""
 BOTH = {"lr": ("lr_g", "lr_d"), "betas": ("betas_g", "betas_d"), "optimizer": ("optimizer_g", "optimizer_d")}
 """Shorthands that set a value of both networks."""
 MAX_DIRECTORY = 200
@@ -57,11 +57,11 @@ MAX_DIRECTORY = 200
 
 
 LATER: Mapping[str, bool] = {"later": True}
-"""Marks a field that the first trials did not have: at its default it is no part of a trial's identity, so that trials
+"""Marks a field that the first trials did not have: at its default it is not part of a trial's identity, so that trials
 keep their ids when configs grow."""
 UNWRITTEN: Mapping[str, bool] = {**LATER, "unwritten": True}
-"""Marks a later field that is not written at its default either: earlier versions read such trials, and what is named
-by a whole config, such as a setting in MLflow, keeps its name."""
+"""Marks a later field that is not written at its default either: earlier versions can read such trials, and names made
+from a whole config, such as a setting in MLflow, do not change."""
 
 
 def check_limits(values: Mapping[str, int | None]) -> None:
@@ -78,7 +78,7 @@ def check_limits(values: Mapping[str, int | None]) -> None:
 
 
 def setting_key(config: Mapping[str, Any], without: Collection[str] = ()) -> str:
-    """Return what trials of one setting share: a config as plain data without the seed and some more fields."""
+    """Return the key that trials of one setting share: the config without the seed and some other fields."""
     left_out = {"seed", *without}
     kept = {
         name: value
@@ -92,7 +92,7 @@ def setting_key(config: Mapping[str, Any], without: Collection[str] = ()) -> str
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """When a trial is scored and on how much.
+    """When a trial is scored, and on how many images.
 
     Attributes:
         epochs: Finished epochs after which scores are taken, ascending; 0 is the untrained generator.
@@ -124,7 +124,7 @@ class EvaluationConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
-    """Everything that decides the bits of one training run, and nothing else.
+    """The values that determine the bits of one training run.
 
     Attributes:
         suite: Name of the suite the trial belongs to.
@@ -283,15 +283,15 @@ class TrialConfig:
 
 _FIELDS = tuple(f.name for f in fields(TrialConfig))
 LATER_DEFAULTS: Mapping[str, object] = {f.name: f.default for f in fields(TrialConfig) if f.metadata.get("later")}
-"""Fields that the first trials did not have, with the values that leave them out of a trial's identity."""
+"""Fields that the first trials did not have, with the defaults at which they are not part of a trial's identity."""
 UNWRITTEN_DEFAULTS: Mapping[str, object] = {f.name: f.default for f in fields(TrialConfig) if "unwritten" in f.metadata}
-"""Those that are not written either."""
+"""Those that are not written at their defaults either."""
 _CHOICES = {name: get_args(form) for name, form in get_type_hints(TrialConfig).items() if get_origin(form) is Literal}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A config with the names people call it by.
+    """A config with its names.
 
     Attributes:
         setting: What is compared: the recipe and what differs from it, without the seed.

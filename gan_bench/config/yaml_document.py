@@ -53,7 +53,7 @@ _KINDS = {
 
 
 _PADDED = re.compile(r"([-+]?)0+(?=[0-9])([0-9]{1,20})\Z")
-"""Octal to many programs, and what a comma among thousands leaves: [1,024] are 1 and 24."""
+"""Numbers with leading zeros: octal in many programs, or the rest of a thousands comma: [1,024] is 1 and 24."""
 
 _REMEDIES = {
     "found character '\\t'": "indent with blanks in place of tabs",
@@ -70,7 +70,7 @@ _REMEDIES = {
     "'<block sequence start>'": "indent the items of one list alike",
     "expected <block end>": "indent the keys of one mapping alike",
 }
-"""What PyYAML says of a text that is not YAML, with the remedy."""
+"""PyYAML's messages for invalid YAML, with remedies."""
 
 
 class _TooLargeError(yaml.MarkedYAMLError):
@@ -131,7 +131,7 @@ class YamlDocument:
         return f"{self.path}:{mark.line + 1}:{mark.column + 1}" if mark and self._is_file else str(self.path)
 
     def nearest(self, place: Location, *, key: bool) -> str:
-        """Return ``file:line:column`` of a place, or of the closest thing around it that stands in the file."""
+        """Return ``file:line:column`` of a location, or of the closest enclosing one in the file."""
         while place:
             mark = (self.keys if key else self.values).get(place) or self.values.get(place)
             if mark:
@@ -230,7 +230,7 @@ def _short_tag(node: yaml.Node) -> str:
 
 
 _OLD_BREAKS = frozenset("\x85\u2028\u2029")
-"""Characters that end a line in YAML 1.1, which PyYAML writes as such unless the text is quoted, and not in 1.2."""
+"""Characters that end a line in YAML 1.1 but not in 1.2; PyYAML writes them bare unless the text is quoted."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -252,7 +252,7 @@ def as_yaml(content: Plain, width: int = 110) -> str:
 
 
 def scalar(text: str) -> str:
-    """Write a text as it can stand behind a key, quoted where it would be read as something else."""
+    """Write a text as a YAML value, quoted if it would be read as something else."""
     return as_yaml(text, 1 << 20).removesuffix("...\n").strip()
 
 

@@ -38,7 +38,7 @@ _CHECKS: dict[str, Callable[[Any, str, DataRoot], Iterable[tuple[str, Body]]]] =
 
 @dataclass(frozen=True)
 class Check:
-    """What one check of a part came to.
+    """The result of one check of a part.
 
     Attributes:
         part: Kind and name of the part.

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written in one step, set aside by name, sealed by their digest."""
+"""Atomic files: written in one step, moved aside, sealed by a digest."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import IO
 
 ASIDE = ".aside"
-"""End of the names of files that are being written; they begin with a dot."""
+"""Suffix of the names of files being written; they begin with a dot."""
 CLEARED = f".cleared{ASIDE}"
-"""End of the names of folders that are being deleted on request, or filled; they begin with a dot."""
+"""Suffix of the names of folders being deleted on request, or filled; they begin with a dot."""
 STALE_SECONDS = 86_400.0
-"""Age from which what lies aside in a folder that several processes write to belongs to none that lives."""
+"""Age from which a temporary file in a shared folder belongs to no live process."""
 
 
 def write_atomically(path: Path, content: bytes | str, mode: int | None = None) -> None:
-    """Write a file aside, force it to disk and rename it over the old one.
+    """Write a temporary file, force it to disk and rename it over the old one.
 
     Args:
         path: The file; its folder must exist.
@@ -53,7 +53,7 @@ def write_atomically(path: Path, content: bytes | str, mode: int | None = None) 
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let what the system refuses name a file that is written: its own errors name none, or the file aside."""
+    """Make the system's errors name the file that is written, not a temporary one."""
     try:
         yield
     except OSError as error:
@@ -87,7 +87,7 @@ def write_new(texts: Mapping[Path, str]) -> None:
 
 
 def move_aside(path: Path, folder: Path) -> Path:
-    """Rename a file or folder into another folder, under a name that is free there; the caller holds a lock.
+    """Move a file or folder into another folder, under a free name; the caller holds a lock.
 
     Returns:
         Where it is now.
@@ -104,7 +104,7 @@ def move_aside(path: Path, folder: Path) -> Path:
 
 @contextlib.contextmanager
 def filled_at_once(folder: Path) -> Iterator[Path]:
-    """Let a folder that is new or empty be filled aside, and have what is in it only when all of it is there.
+    """Fill a new or empty folder atomically: its content appears when all of it is written.
 
     Args:
         folder: The folder; missing ones above it are made.
@@ -151,7 +151,7 @@ def new_file_beside(path: Path) -> tuple[int, Path]:
 
 
 def remove_leftovers(folder: Path, idle: float = STALE_SECONDS) -> None:
-    """Remove what processes that were killed while writing have left aside in a folder.
+    """Remove temporary files that killed processes left in a folder.
 
     Args:
         folder: Where; files in folders below it stay. Of folders only those go that were being deleted.
@@ -168,7 +168,7 @@ def remove_leftovers(folder: Path, idle: float = STALE_SECONDS) -> None:
 
 
 def open_own(path: Path, flags: int) -> IO[bytes]:
-    """Open a file of ours to read or write, never through a link: that may lead to any file.
+    """Open a file of gan_bench to read or write, never through a link, which may lead to any file.
 
     A file that has other names too, as backups by hard links have, becomes one of its own before it is written.
 
@@ -203,13 +203,13 @@ def _open_regular(path: Path, flags: int) -> int:
 
 
 def own_copy(path: Path) -> None:
-    """Replace one of several names of a file by a copy, so that the others keep what they have."""
+    """Replace one hard link of a file by a copy, so that the others keep their content."""
     mode = stat.S_IMODE(path.stat().st_mode)
     write_atomically(path, path.read_bytes(), mode)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut, where the platform can."""
+    """Make a rename survive a power cut, if the platform can."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -229,7 +229,7 @@ def seal(payload: bytes, magic: bytes) -> bytes:
 
 
 def unseal(content: bytes, magic: bytes) -> bytes | None:
-    """Return the payload that ``seal`` was given, or None when a byte of the file is not what it was.
+    """Return the payload that was given to ``seal``, or None if any byte of the file changed.
 
     Args:
         content: The file.

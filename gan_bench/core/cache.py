@@ -1,4 +1,4 @@
-"""Where what can be computed again is kept."""
+"""Folders for files that can be computed again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def cache_folder() -> Path:
 
 
 def ensure_home() -> None:
-    """Give this process a home where its user has none: MLflow does not work without, and Matplotlib complains."""
+    """Set a home folder for this process if its user has none: MLflow needs one, and Matplotlib warns."""
     home = _home()
     if home is None:
         os.environ["HOME"] = str(_private_folder())
@@ -38,7 +38,7 @@ def ensure_home() -> None:
 
 
 def ensure_compiler_cache() -> None:
-    """Name torch's cache of compiled code where this user has no name: optimizers of torch 2.11 fail without."""
+    """Set torch's folder of compiled code if this user has no name: optimizers of torch 2.11 fail otherwise."""
     try:
         getpass.getuser()
     except (KeyError, OSError, ImportError):
@@ -54,7 +54,7 @@ def _home() -> Path | None:
 
 @lru_cache(maxsize=1)
 def _private_folder() -> Path:
-    """Return a folder for temporary files that is this user's alone: others could lay statistics into any other."""
+    """Return a temporary folder that only this user can write: others could plant statistics in a shared one."""
     user = getattr(os, "getuid", lambda: 0)()
     folder = Path(tempfile.gettempdir()) / f"gan_bench-{user}"
     with contextlib.suppress(OSError):

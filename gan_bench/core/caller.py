@@ -7,7 +7,7 @@ import warnings
 
 
 def warn_caller(text: str) -> None:
-    """Warn at the line outside of gan_bench that led here, whichever functions and decorators lie between."""
+    """Warn at the line outside of gan_bench that led here, through any functions and decorators."""
     frame, level = sys._getframe(), 1
     while frame.f_back and str(frame.f_globals.get("__name__")).partition(".")[0] in ("gan_bench", "contextlib"):
         frame, level = frame.f_back, level + 1

@@ -1,4 +1,4 @@
-"""Equal values give equal text: what digests, trial ids and seeds are made from."""
+"""Canonical text of values, from which digests, trial ids and seeds are derived."""
 
 from __future__ import annotations
 

@@ -18,19 +18,19 @@ from typing import IO
 from gan_bench.core.text import from_root
 
 _DESCRIPTOR = "GAN_BENCH_CHANNEL"
-"""Names the descriptor to the child, which removes it from its environment: grandchildren must not find it."""
+"""Environment variable with the descriptor; the child removes it, so that grandchildren do not inherit it."""
 _INHERITS = os.name != "nt"
-"""Whether a child can be given any descriptor; Windows passes the three standard ones."""
+"""Whether a child can inherit any descriptor; Windows passes the three standard ones only."""
 _PATHS = "GAN_BENCH_SYS_PATH"
 _START = f"""import json, os, runpy, sys
 sys.path[:] = json.loads(os.environ.pop({_PATHS!r}))
 sys.argv[:] = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)"""
-"""Runs a module as ``python -m`` does, with the parent's own places of modules in their order."""
+"""Runs a module as ``python -m`` does, with the parent's ``sys.path``."""
 
 
 def _placed(entry: str) -> str:
-    """Return an entry of ``sys.path`` as another process can use it: folders absolute, hooks of installers as are."""
+    """Return an entry of ``sys.path`` for another process: folders absolute, hooks of installers unchanged."""
     is_place = not entry or os.path.exists(entry)  # noqa: PTH110 - text of any kind
     return str(from_root(Path(entry))) if is_place else entry
 

@@ -11,18 +11,18 @@ from pathlib import Path
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Numbers of errors that say that no space is left: for bytes, or for one more file."""
 CLOSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-"""Those that say that nothing can be written at a place, whatever is removed."""
+"""Error numbers of places where nothing can be written, even after files are removed."""
 
 
 class StopProcess(BaseException):
-    """A request to end this process, which no code of others may be taken to have raised."""
+    """A request to end this process; it cannot be confused with an exception of other code."""
 
 
 def is_stop(error: BaseException) -> bool:
-    """True if an exception is to end this process, so that nothing may keep it; all others may be kept.
+    """True if an exception must end this process and may not be caught.
 
     Third-party code may raise anything: also what is no ``Exception``, such as ``asyncio.CancelledError``. It may print
-    where nobody reads any more; a pipe of its own that breaks is its own fault.
+    whose reader is gone; a broken pipe of its own is its own fault.
     """
     if isinstance(error, BrokenPipeError):
         return any(map(is_broken_pipe, (1, 2)))
@@ -30,7 +30,7 @@ def is_stop(error: BaseException) -> bool:
 
 
 def is_broken_pipe(descriptor: int) -> bool:
-    """True if nobody reads any more what is written to a stream."""
+    """True if the reader of a stream is gone."""
     try:
         poll = select.poll()
         poll.register(descriptor, 0)  # errors and hang-ups are told in any case
@@ -49,7 +49,7 @@ class UserError(Exception):
 
 @contextmanager
 def writing(out: Path, instead: str) -> Iterator[None]:
-    """Turn the system's refusal to write to the place of ``--out`` into a sentence.
+    """Turn errors of writing to ``--out`` into a sentence.
 
     Args:
         out: The place.
@@ -99,7 +99,7 @@ class RecordError(UserError):
 
     @property
     def line(self) -> str:
-        """The message behind the status, for lists of what was left out."""
+        """The message with the status, for lists of omitted records."""
         return f"{self.status}: {self}"
 
 
@@ -108,7 +108,7 @@ class DamagedError(RecordError):
 
 
 class AlteredError(DamagedError):
-    """A record is of the right form, and not what was saved: a digest does not fit."""
+    """A record is well-formed but not what was saved: a digest does not match."""
 
     status = "altered"
 
@@ -129,7 +129,7 @@ class MisplacedError(RecordError):
     status = "misplaced"
 
     def __init__(self, path: Path, home: Path, count: int = 0) -> None:
-        """Say where the suite lies.
+        """Name the folder of the suite.
 
         Args:
             path: A record, or a folder of them.
@@ -143,7 +143,7 @@ class MisplacedError(RecordError):
 
 
 class UnreadableError(RecordError):
-    """The system does not give a record to this process, or another gan_bench wrote it: it is no damage, and stays."""
+    """A record that this process may not read, or that another version wrote: it is not damaged, and is kept."""
 
     status = "unreadable"
 

@@ -1,4 +1,4 @@
-"""Values and the types that their annotations say: whether they fit, and arguments made values of them."""
+"""Checks values against their annotated types, and converts arguments to them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _spelled(wanted: Any) -> str:  # noqa: ANN401 - any annotation
 
 
 def fits(value: object, wanted: Any) -> bool:  # noqa: ANN401 - any annotation
-    """True unless a value clearly is not of an annotated type; whole numbers count as floats, truth values not."""
+    """True unless a value clearly is not of an annotated type; ints count as floats, bools do not."""
     origin, arguments = get_origin(wanted), get_args(wanted)
     if wanted is Any:
         return True
@@ -70,7 +70,7 @@ def _members_fit(value: Any, origin: Any, arguments: tuple[Any, ...]) -> bool:  
 
 def checked_argument(
     name: str,
-    value: Any,  # noqa: ANN401 - what somebody passed
+    value: Any,  # noqa: ANN401 - an argument of any type
     kind: Any,  # noqa: ANN401 - a type
     *,
     least: float | None = None,
@@ -114,19 +114,19 @@ def checked_argument(
 
 
 def short(value: object) -> str:
-    """Write what was passed in one line, cut."""
+    """Write an argument in one line, shortened."""
     return " ".join(repr(value).split())[:100]
 
 
 def _iterables_as_sequences(kind: Any) -> Any:  # noqa: ANN401 - a type
-    """Return a type with sequences, as which an argument is returned, in the place of iterables."""
+    """Return a type with iterables replaced by sequences, which arguments are converted to."""
     if get_origin(kind) is UnionType:
         return functools.reduce(operator.or_, map(_iterables_as_sequences, get_args(kind)))
     return Sequence[get_args(kind)] if get_origin(kind) is Iterable else kind  # type: ignore[misc]
 
 
-def _converted(name: str, value: Any, kinds: Sequence[Any]) -> Any:  # noqa: ANN401 - what somebody passed
-    """Return a value as Python's own types, of which NumPy's numbers are none, and what can be gone over as a list."""
+def _converted(name: str, value: Any, kinds: Sequence[Any]) -> Any:  # noqa: ANN401 - an argument of any type
+    """Return a value in Python's own types: NumPy numbers converted, iterables as lists."""
     if int in kinds:
         return whole_number(name, value)
     if float in kinds and not isinstance(value, (bool, str)):
@@ -158,8 +158,8 @@ _FORMATS = {"float16": "e", "float32": "f"}
 """Floats that are narrower than Python's, by the letters of ``struct``."""
 
 
-def as_python(value: Any) -> Any:  # noqa: ANN401 - what somebody passed
-    """Return a number or an array of NumPy or torch as Python has it, and anything else as it is.
+def as_python(value: Any) -> Any:  # noqa: ANN401 - an argument of any type
+    """Return a number or array of NumPy or torch as Python numbers or lists; other values unchanged.
 
     Floats become the short decimals that they stand for: 2e-4 in float32, or 3 * 1e-4, would else be the number beside
     0.0002 or 0.0003, which is a setting of its own under the same name.
@@ -181,7 +181,7 @@ def _decimals(value: Any, form: str | None) -> Any:  # noqa: ANN401 - a number, 
 
 
 def without_rounding_error(value: float) -> float:
-    """Return the short decimal that differs from a float64 in its last digits alone, or the value where none does.
+    """Return the short decimal that differs from a float64 in the last digits only, or the value itself.
 
     A product such as 3 * 1e-4 = 0.00030000000000000003 is such a decimal to 15 digits; a value drawn at random has
     more than 9, and stays as it is.
@@ -200,7 +200,7 @@ def _shortest(value: float, form: str) -> float:
     return value
 
 
-def whole_number(name: str, value: Any) -> int:  # noqa: ANN401 - what somebody passed
+def whole_number(name: str, value: Any) -> int:  # noqa: ANN401 - an argument of any type
     """Return an argument as a whole number.
 
     Raises:

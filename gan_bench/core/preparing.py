@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 Notify = Callable[[str, float], None]
-"""Takes what is being prepared, and how much of it is done, in [0, 1]."""
+"""Takes what is being prepared, and its progress in [0, 1]."""
 
 
 _listener: ContextVar[Notify] = ContextVar("preparing", default=lambda what, fraction: None)
@@ -15,7 +15,7 @@ _listener: ContextVar[Notify] = ContextVar("preparing", default=lambda what, fra
 
 @contextmanager
 def progress_listener(notify: Notify) -> Iterator[None]:
-    """Report to a function what is prepared while the block runs, below any number of calls."""
+    """Report all preparations within the block to a function."""
     token = _listener.set(notify)
     try:
         yield
@@ -24,5 +24,5 @@ def progress_listener(notify: Notify) -> Iterator[None]:
 
 
 def report_progress(what: str, fraction: float) -> None:
-    """Report to the listener what is being prepared, and how much of it is done, in [0, 1]."""
+    """Report to the listener what is being prepared, and its progress in [0, 1]."""
     _listener.get()(what, fraction)

@@ -42,13 +42,13 @@ from types import (
 from typing import Any
 
 PROGRAM = "__main__"
-"""Name of what a part is of that the running program registered itself."""
+"""Source name of parts that the running program registered itself."""
 _RULE = "rule 2"
-"""Of what counts; digests by another one say nothing. The first had no name."""
+"""Version of the rule for what is digested; digests by another rule are not comparable. The first had no name."""
 
 
 def program_digest(code: Iterable[object]) -> tuple[str, str]:
-    """Return the SHA-256 of functions and classes with all that they stand on, and by which rule it is made.
+    """Return the SHA-256 of functions and classes with everything that they depend on, and the rule's version.
 
     Args:
         code: Functions, classes, and objects that can be called.
@@ -66,12 +66,12 @@ def program_digest(code: Iterable[object]) -> tuple[str, str]:
 
 
 def is_of_source(part: Mapping[str, Any]) -> bool:
-    """True if the digest of a program's part is of source alone, by the present rule, so that it says something."""
+    """True if the digest of a program's part is comparable: of source only, by the present rule."""
     return bool(part["version"] == _RULE)
 
 
 def is_other_code(recorded: Mapping[str, Any], now: Mapping[str, Any], in_program: Mapping[str, Any]) -> bool:
-    """True if a part has other code than a record says, as far as that can be told.
+    """True if a part is known to have other code than a record names.
 
     Args:
         recorded: What it was of: name, version and sha256, as in ``environment.json``.
@@ -87,17 +87,17 @@ def is_other_code(recorded: Mapping[str, Any], now: Mapping[str, Any], in_progra
 # ------------------------------------------------------------------------------------------- the graph
 
 _Parts = Iterable[tuple[str, object]]
-"""Values that something stands on, each under its name, in an order that is the same in every process."""
+"""Dependencies of a value by name, in an order that is the same in every process."""
 _SIMPLE = (NoneType, EllipsisType, bool, int, float, complex, str, bytes, range)
 _CONSTANT = (bool, int, float, complex, range, tuple, frozenset)
 _BY_TEXT = (("torch", "dtype"), ("fractions", "Fraction"), ("decimal", "Decimal"), ("builtins", "slice"))
-"""Modules and names of further classes whose objects never change, and whose text says what they are."""
+"""Further immutable classes, by module and name, whose text identifies their objects."""
 _OPTIONS = (SimpleNamespace, argparse.Namespace)
 _WRAPPERS = (functools.partial, functools.partialmethod, staticmethod, classmethod, property, functools.cached_property)
 
 
 class _Graph:
-    """Numbers what code stands on, breadth first: functions that name each other are met once."""
+    """Numbers the dependencies of code, breadth first; functions that refer to each other are visited once."""
 
     def __init__(self) -> None:
         self.has_bytecode = False
@@ -106,7 +106,7 @@ class _Graph:
         self._count = 0
 
     def token(self, value: object) -> str:
-        """Return what stands for a value where it is named: a constant itself, or a number."""
+        """Return the token of a value: a constant itself, or a number."""
         kind = type(value)
         if kind in _SIMPLE:
             return _text_of_simple(value)
@@ -123,7 +123,7 @@ class _Graph:
         self._known[id(value)] = value, token
         return token
 
-    def _token_of_constant(self, value: Any) -> str | None:  # noqa: ANN401 - whatever code names
+    def _token_of_constant(self, value: Any) -> str | None:  # noqa: ANN401 - any object that code refers to
         kind = type(value)
         if kind is tuple:
             # a digest, as tuples of tuples of the same tuples would double with each
@@ -158,8 +158,8 @@ def _text_of_simple(value: Any) -> str:  # noqa: ANN401 - one of the types above
     return f"bytes {hashlib.sha256(value).hexdigest()}" if type(value) is bytes else repr(value)
 
 
-def _described(value: Any) -> tuple[str, _Parts]:  # noqa: ANN401 - whatever code names
-    """Return the text of a function, class or object, and what it stands on."""
+def _described(value: Any) -> tuple[str, _Parts]:  # noqa: ANN401 - any object that code refers to
+    """Return the text of a function, class or object, and its dependencies."""
     kind = type(value)
     if kind is FunctionType and _is_own(value):
         return _text_of(value.__code__), _used(value)
@@ -175,7 +175,7 @@ def _described(value: Any) -> tuple[str, _Parts]:  # noqa: ANN401 - whatever cod
 
 
 def _class_parts(cls: type) -> Iterator[tuple[str, object]]:
-    """Yield what a class stands on: its bases, and what its own body gives it."""
+    """Yield the dependencies of a class: its bases and its own attributes."""
     yield from _numbered(cls.__bases__)
     yield "metaclass", type(cls)
     own = vars(cls)
@@ -197,8 +197,8 @@ def _class_parts(cls: type) -> Iterator[tuple[str, object]]:
             yield name, each
 
 
-def _wrapped(value: Any) -> _Parts:  # noqa: ANN401 - whatever code names
-    """Return what wrappers wrap, what methods are of, and what own numbers and tuples hold; nothing of others."""
+def _wrapped(value: Any) -> _Parts:  # noqa: ANN401 - any object that code refers to
+    """Return the wrapped function of wrappers, the object of methods, and the content of own numbers and tuples."""
     kind = type(value)
     if issubclass(kind, (functools.partial, functools.partialmethod)):
         return [("", value.func), *_numbered(value.args), *sorted(value.keywords.items())]
@@ -223,7 +223,7 @@ def _numbered(values: Iterable[object]) -> _Parts:
 
 
 def _attributes(value: object) -> dict[str, object]:
-    """Return what an object keeps, in slots too; without asking it, as that may run its code."""
+    """Return the attributes of an object, slots included, without running its code."""
     found = dict(_dict_of(value))
     for cls in type(value).__mro__:
         for name, slot in vars(cls).items():
@@ -238,7 +238,7 @@ def _attributes(value: object) -> dict[str, object]:
 
 
 def _dict_of(value: object) -> dict[str, object]:
-    """Return the variables of a module or object, or none; a module that is lazy stays so."""
+    """Return the variables of a module or object, or none; a lazy module is not loaded."""
     try:
         return dict(object.__getattribute__(value, "__dict__"))
     except Exception:  # it has none, or one that is computed
@@ -259,7 +259,7 @@ def _counts(value: object, *, texts: bool) -> bool:
 
 
 def _used(function: FunctionType) -> Iterator[tuple[str, object]]:
-    """Yield what a function stands on: defaults, variables around it, and what it names in modules."""
+    """Yield the dependencies of a function: defaults, closure variables and module attributes."""
     yield from _numbered(function.__defaults__ or ())
     yield from sorted((function.__kwdefaults__ or {}).items())
     names = _names(function.__code__)
@@ -311,7 +311,7 @@ _BYTECODE = "bytecode "
 
 
 def _text_of(code: CodeType) -> str:
-    """Return the source of a function, or what it runs where there is none."""
+    """Return the source of a function, or its bytecode if there is none."""
     found = source_text(code, code.co_filename)
     return _BYTECODE + _bytecode(code) if found is None else found
 
@@ -335,7 +335,7 @@ def source_text(code: CodeType, file: str) -> str | None:
 
 
 def _bytecode(code: CodeType) -> str:
-    """Return what a function runs as text, without where it stands."""
+    """Return the bytecode of a function as text, without positions."""
     constants = [_bytecode(each) if isinstance(each, CodeType) else _constant(each) for each in code.co_consts]
     counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
     names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
@@ -363,7 +363,7 @@ _STDLIB = Path(sysconfig.get_path("stdlib"))
 
 @functools.cache
 def _is_installed(name: str, file: str) -> bool:
-    """True for a module of Python, of an installed package or of gan_bench; own ones may be called like Python's."""
+    """True for a module of Python, an installed package or gan_bench; a user's module may have the name of Python's."""
     if not file:
         return name.partition(".")[0] in sys.stdlib_module_names
     of_package = {"site-packages", "dist-packages"} & set(Path(file).parts)
@@ -371,7 +371,7 @@ def _is_installed(name: str, file: str) -> bool:
 
 
 def _is_own(value: Any) -> bool:  # noqa: ANN401 - a function, class or module
-    """True for what no module brings that is installed; a decorator's is its package's."""
+    """True for objects not defined in an installed module; a decorator's wrapper belongs to its package."""
     if type(value) is FunctionType:
         name = value.__globals__.get("__name__", PROGRAM)
     elif issubclass(type(value), ModuleType):

@@ -1,4 +1,4 @@
-"""A typed name table that refuses duplicates and answers a failed lookup with near names.
+"""A typed registry that refuses duplicates and suggests similar names.
 
 Its entries are those that gan_bench ships, those that installed packages offer as entry points, and those that local
 files or a running program register. Packages are imported at the first lookup of a name of theirs, so that a broken
@@ -241,7 +241,7 @@ class Registry(Mapping[str, T], Generic[T]):
         ) from None
 
     def get(self, name: str, default: T | None = None) -> T | None:  # type: ignore[override]
-        """Return an entry, or another value where there is none, as every mapping does."""
+        """Return an entry, or a default, as mappings do."""
         if name not in self:
             return default
         return self[name]

@@ -1,4 +1,4 @@
-"""Settings that belong to all threads of a process: blocks that change them may overlap in several."""
+"""Process-wide settings changed by blocks that may overlap in several threads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 
 class Shared:
-    """Makes blocks that change settings; the first of those that overlap begins, and the last one gives back.
+    """Makes blocks that change settings: of overlapping ones, the first sets them and the last restores them.
 
     Args:
         kept: Makes the context manager that gives the settings back when it ends.
@@ -21,7 +21,7 @@ class Shared:
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """Hold the settings for as long as the block runs."""
+        """Apply the settings while the block runs."""
         with self._lock:
             if not self._blocks:
                 self._entered.enter_context(self._kept())
@@ -36,4 +36,4 @@ class Shared:
 
 
 shared_warnings = Shared(warnings.catch_warnings)
-"""Gives back the filters of warnings, and what shows them."""
+"""Restores the warning filters and ``showwarning``."""

@@ -1,4 +1,4 @@
-"""Where parts come from that gan_bench does not ship: installed packages and local files, and digests of their code."""
+"""Sources of third-party parts: installed packages and local files, with digests of their code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gan_bench.core.torch_settings import torch_settings_kept
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What a part was loaded from.
+    """The source of a part.
 
     Attributes:
         name: Name of the distribution, or of the local file.
@@ -39,7 +39,7 @@ _loading: ContextVar[Source | None] = ContextVar("loading", default=None)
 
 @contextmanager
 def loading(source: Source) -> Iterator[None]:
-    """Attribute what is registered meanwhile to a source."""
+    """Attribute parts registered in the block to a source."""
     token = _loading.set(source)
     try:
         yield
@@ -90,7 +90,7 @@ def load_point(point: EntryPoint, what: str, also: Callable[[Any], str | None]) 
 
 @contextmanager
 def calling(what: str) -> Iterator[None]:
-    """Turn any exception of a part that gan_bench does not ship into a sentence about it, and keep torch's settings.
+    """Turn any exception of a third-party part into a sentence about it, and restore torch's settings.
 
     Args:
         what: The part, for the sentence: ``extractor "x"``.
@@ -152,7 +152,7 @@ def _file_of(module: str) -> str | None:
 
 
 def _imports(content: bytes, package: str) -> Iterator[str]:
-    """Yield the names of modules that a module may import; some may be names of what stands in modules."""
+    """Yield the names of modules that a module may import; some may be attributes of modules."""
     for node in ast.walk(ast.parse(content)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -13,7 +13,7 @@ from gan_bench.core.errors import UserError
 
 
 def printable(text: str) -> str:
-    """Write control characters and lone surrogates as escapes, so that text can command no terminal and break no file.
+    """Escape control characters and lone surrogates, which could control a terminal or break a file.
 
     Args:
         text: Any text; line breaks become blanks.
@@ -38,7 +38,7 @@ def clip(text: str, limit: int) -> str:
 
 
 def as_typed(text: object) -> str:
-    """Return what a user typed as an error repeats it: on one line, and cut where it is no word any more."""
+    """Return a user's text as errors quote it: on one line and shortened."""
     return clip(printable(str(text)), 60)
 
 
@@ -47,17 +47,17 @@ def _escape(character: str) -> str:
 
 
 _COMMAND = re.compile(r"`((?:gan-bench|make) [^`\n]*)`")
-"""A command of ours as sentences show it; any other backtick is a user's text."""
+"""A gan_bench command in a sentence; all other backticks are a user's text."""
 
 
 def plain_markdown(text: str) -> str:
-    """Keep text from being taken for Markdown or HTML; commands of ours stay code."""
+    """Escape Markdown and HTML in a text, except gan_bench commands as code."""
     parts = _COMMAND.split(one_line(text))
     return "".join(f"`{p}`" if i % 2 else re.sub(r"([\\`*_<\[\]|#])", r"\\\1", p) for i, p in enumerate(parts))
 
 
 def markdown_cell(text: str) -> str:
-    """Keep text inside its cell or heading of a Markdown document, and from being taken for Markdown or HTML."""
+    """Escape a text for a cell or heading of a Markdown document."""
     return re.sub(r"([\\`*\[\]|])", r"\\\1", one_line(text)).replace("<", "&lt;")
 
 
@@ -67,7 +67,7 @@ def one_line(text: str) -> str:
 
 
 def matches(name: str, pattern: str) -> bool:
-    """True if a name matches a glob, or contains a text that is none, as it stands or as some of its parts."""
+    """True if a name matches a glob, or contains a plain text as a whole or as some of its parts."""
     return _matches(name, pattern) or set(pattern.split(",")) <= set(name.split(","))
 
 
@@ -76,17 +76,17 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 _ALWAYS = ("architecture=", "dataset=")
-"""Begin values that names keep: the recipe's name alone would claim another network, or other images."""
+"""Beginnings of values that shortened names keep, as the recipe's name alone would imply another network or dataset."""
 
 
 def trained_parts(setting: str) -> str:
-    """Return a setting's name without what tells it from others of the same networks and images."""
+    """Return a setting's name without the values that distinguish it from others of the same networks and images."""
     recipe, *values = setting.split(",")
     return ",".join([recipe, *(value for value in values if value.startswith(_ALWAYS))])
 
 
 def shortened(names: Sequence[str], always: tuple[str, ...] = _ALWAYS) -> list[str]:
-    """Return names of trials without the values that all of them share.
+    """Return names of trials without their common values.
 
     Recipe and seed always stay, and so do networks and images that are not the recipe's: what begins so.
     """
@@ -100,7 +100,7 @@ def shortened(names: Sequence[str], always: tuple[str, ...] = _ALWAYS) -> list[s
 
 
 def names_meant(names: Iterable[str], pattern: str) -> frozenset[str]:
-    """Return the names that a user means, who may have read them where they are shortened.
+    """Return the names that a user means, who may have read their shortened forms.
 
     Args:
         names: All names there are.
@@ -120,13 +120,13 @@ MOST_NAMES = 5
 
 
 def names_instead(names: Iterable[str]) -> str:
-    """Return what settings there are, where a pattern means none of some trials."""
+    """Return the available settings for the error that a pattern matches none."""
     settings = list(dict.fromkeys(name.rpartition(",seed=")[0] or name for name in shortened(list(names))))
     return f"there {'are' if len(settings) > 1 else 'is'} {some_of(settings, MOST_NAMES, '; ', '; and {} more')}"
 
 
 def some_of(texts: Sequence[str], most: int, joint: str = ", ", rest: str = " and {} more") -> str:
-    """Join the first of some texts, and say how many more there are: ``a, b and 3 more``."""
+    """Join the first texts and count the others: ``a, b and 3 more``."""
     return joint.join(texts[:most]) + (rest.format(len(texts) - most) if len(texts) > most else "")
 
 
@@ -136,7 +136,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def some(names: Sequence[str], most: int = 3) -> str:
-    """Return the first of names on one line, and how many there are more."""
+    """Join the first names on one line and count the others."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return "; ".join(map(printable, names[:most])) + more
 
@@ -166,7 +166,7 @@ def seconds_of(text: str | float, what: str) -> float:
 
 
 def duration(seconds: float) -> str:
-    """Write seconds as people say them: ``0.4 s``, ``40 s``, ``12 min``, ``3.5 h``."""
+    """Write seconds in a readable unit: ``0.4 s``, ``40 s``, ``12 min``, ``3.5 h``."""
     if 0.05 <= seconds < 0.95:
         return f"{seconds:.1f} s"
     if seconds < 90:
@@ -175,7 +175,7 @@ def duration(seconds: float) -> str:
 
 
 def rounded(value: float) -> str:
-    """Write what was measured as a whole number, small ones with two significant digits: ``1,234``, ``12``, ``1.3``."""
+    """Write a measured number as a whole number, below ten with two digits: ``1,234``, ``12``, ``1.3``."""
     return f"{value:,.0f}" if abs(value) >= 9.95 or not abs(value) >= 1e-4 else f"{value:.2g}"
 
 
@@ -192,7 +192,7 @@ def at_home(text: str) -> str:
 
 
 def as_argument(path: object) -> str:
-    """Return a path as an argument of a command that is shown: with a dash before it, it would be an option."""
+    """Return a path as an argument in a printed command; one with a leading dash would be an option."""
     return f"./{path}" if str(path).startswith("-") else str(path)
 
 
@@ -219,7 +219,7 @@ _ODD_PATHS = {
 
 
 def odd_path(text: str) -> str:
-    """Return the remedy for a path that is not there, and is an address, a pattern, or of another shell; or nothing."""
+    """Return the remedy for a missing path that is an address, a pattern, or of another shell; else an empty text."""
     return next((remedy for form, remedy in _ODD_PATHS.items() if re.search(form, text)), "")
 
 
@@ -233,7 +233,7 @@ _PLAIN = str.maketrans({"β": "beta", "₁": "1", "₂": "2", "·": "-"})
 
 
 def slug(*parts: str) -> str:
-    """Join names into one that is safe as a file's and as a link's target; long ones are cut and marked."""
+    """Join names into a safe file name and link target; long ones are cut and marked."""
     text = "-".join(parts).translate(_PLAIN)
     # what is replaced becomes one hyphen; hyphens of a name itself tell it from others
     marked = "".join(c if c.isascii() and (c.isalnum() or c in "-._+") else "\0" for c in text)

@@ -1,4 +1,4 @@
-"""Torch's settings of this process and thread, and its current folder, kept from code of others.
+"""Protects torch's settings and the current folder from changes by other code.
 
 Torch is imported when it is asked for them: this floor stands without it, and so do reports.
 """
@@ -18,12 +18,12 @@ _LIBRARIES = (
     ("mkldnn", "enabled"),
     ("mkldnn", "deterministic"),
 )
-"""Settings of ``torch.backends`` that choose what computes: another library rounds otherwise."""
+"""Settings of ``torch.backends`` that choose the library that computes, and so the rounding."""
 
 
 @contextmanager
 def torch_settings_kept(*, random: bool = True) -> Iterator[None]:
-    """Set back what a file of parts, a network's constructor or a loss sets for all that is computed after it.
+    """Restore the global settings that a file of parts, a network's constructor or a loss changes.
 
     A default dtype, a number of threads or gradients that are switched off there would change the numbers of trials
     that have nothing to do with it, under the same ids. What is kept: the default dtype and device, gradients, threads,
@@ -56,7 +56,7 @@ def torch_settings_kept(*, random: bool = True) -> Iterator[None]:
 
 @contextmanager
 def folder_kept() -> Iterator[None]:
-    """Go back to the current folder, which may be renamed meanwhile: results and data may lead from it."""
+    """Return to the current folder, even if it is renamed meanwhile: results and data may be relative to it."""
     folder = None
     with suppress(OSError):  # it was deleted
         folder = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))
@@ -70,7 +70,7 @@ def folder_kept() -> Iterator[None]:
 
 @contextmanager
 def process_settings_kept() -> Iterator[None]:
-    """Set back those settings that all threads of a process share: threads may end what another one began."""
+    """Restore settings shared by all threads of a process; threads may end blocks that another one began."""
     torch: Any = import_module("torch")
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     strict, warns = _determinism(torch)
@@ -91,7 +91,7 @@ def process_settings_kept() -> Iterator[None]:
 
 @contextmanager
 def precisions_kept() -> Iterator[None]:
-    """Set torch's precisions of float32 products back.
+    """Restore torch's precisions of float32 products.
 
     The older interface (``allow_tf32``, ``set_float32_matmul_precision``) raises when it is read after the newer one
     (``fp32_precision``) said something that it cannot, so it is set back only where it could be read.
@@ -147,7 +147,7 @@ def tf32_in_use() -> Tf32:
 
 @contextmanager
 def tf32(flags: Tf32) -> Iterator[None]:
-    """Use TensorFloat-32 where ``flags`` say, on a CPU full float32, and give back what was set before."""
+    """Use TensorFloat-32 as ``flags`` say (full float32 on a CPU), and restore the setting afterwards."""
     torch: Any = import_module("torch")
     cudnn, mkldnn = torch.backends.cudnn, torch.backends.mkldnn
     before = tf32_in_use()  # what is so already is left to torch.backends.fp32_precision, as it may be

@@ -26,13 +26,13 @@ _REMEDY = "pass images alone: one array or tensor, or a list of those (C, H, W) 
 
 
 _ROUNDING = 1e-3
-"""How far floats in [-1, 1] may lie outside of it: a resize or half precision leaves 1.0000001 and 1.0005."""
+"""How far floats may lie outside of [-1, 1]: a resize or half precision gives 1.0000001 and 1.0005."""
 _PIECE = 256
 """Images that are scaled at a time: float64 copies of all of them would take eight times their memory."""
 
 
 def as_uint8(given: Any, value_range: tuple[float, float] | None = None) -> Tensor:  # noqa: ANN401 - of any kind
-    """Convert what has one meaning.
+    """Convert images to uint8 if their range is unambiguous.
 
     Args:
         given: An array or tensor (N, C, H, W), or a sequence of arrays and tensors (C, H, W) or of PIL images.
@@ -92,7 +92,7 @@ def _converted(array: NDArray[Any], value_range: tuple[float, float] | None) -> 
 
 
 def _darkness(brightest: int, value_range: tuple[float, float] | None, *, is_bytes: bool) -> str:
-    """Say that images are black or nearly so, and the remedy, as it is said of folders; or nothing."""
+    """Return that images are black or nearly so, and the remedy, as for folders; empty if they are not."""
     if brightest >= DARK:
         return ""
     if brightest == 1 and is_bytes and value_range is None:
@@ -139,7 +139,7 @@ def _of_whole_numbers(array: NDArray[Any]) -> Tensor:
 
 
 def _check_within(array: NDArray[Any], low: float, high: float) -> None:
-    """Refuse values outside of what was said to be black and white, but for the rounding of an 8-bit level."""
+    """Refuse values outside of the given range, up to the rounding of an 8-bit level."""
     least, most = float(array.min()), float(array.max())
     if max(low - least, most - high) > (high - low) / 255:
         raise UserError(
@@ -173,7 +173,7 @@ def _array(given: Tensor | NDArray[Any]) -> NDArray[Any]:
 
 
 def _items_of(given: Any) -> list[Any]:  # noqa: ANN401 - of any kind
-    """Return what a sequence holds; one that only knows its length and its items, as a dataset, is read to that.
+    """Return the items of a sequence; one with ``__len__`` and ``__getitem__`` alone is read to its length.
 
     Raises:
         UserError: It is no sequence, or one of no images.
@@ -191,7 +191,7 @@ def _items_of(given: Any) -> list[Any]:  # noqa: ANN401 - of any kind
 def _read_pictures(
     pictures: Sequence[Image.Image], value_range: tuple[float, float] | None
 ) -> tuple[list[NDArray[np.uint8]], tuple[float, float] | None]:
-    """Read PIL images as files of them are read, and return the range of values that is left to apply."""
+    """Read PIL images as their files would be, and return the value range that remains to be applied."""
     grey = all(picture.mode in ("1", "L", "LA", *WIDE) for picture in pictures)
     is_wide = any(picture.mode in WIDE for picture in pictures)
     read = [
@@ -207,7 +207,7 @@ def _read_pictures(
 def _read_picture(
     picture: Image.Image, number: int, channels: int, limits: tuple[float, float] | None
 ) -> NDArray[np.uint8]:
-    """Read one PIL image; whole numbers that were made in memory may be bytes, as those of arrays are.
+    """Read one PIL image; integers made in memory may be bytes, as in arrays.
 
     Raises:
         UserError: It cannot be read, or which of its values are black and white is not known.
@@ -237,7 +237,7 @@ def _read_picture(
 
 
 def _file_of(picture: Image.Image) -> bytes:
-    """Return the file that a PIL image was opened from, where its kind asks for it and it can still be read."""
+    """Return the file that a PIL image was opened from, if its kind needs it and it can still be read."""
     if picture.format not in ("PNG", "TGA"):
         return b""
     file = getattr(picture, "fp", None)

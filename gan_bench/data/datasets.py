@@ -1,4 +1,4 @@
-"""Datasets by name: where their files are, how they are fetched, and their images as uint8 tensors."""
+"""Datasets by name: their files, downloads, and images as uint8 tensors."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ImageSet:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """A dataset and how to get at it.
+    """A dataset, and how it is read and fetched.
 
     Attributes:
         name: Its name in recipes and suites.
@@ -100,7 +100,7 @@ class Dataset:
 
 
 def load(name: str, root: DataRoot, split: Split, size: int) -> ImageSet:
-    """Prepare a split of a dataset, fetching it first where that is allowed.
+    """Prepare a split of a dataset, downloading it first if that is allowed.
 
     Args:
         name: Dataset name.
@@ -121,7 +121,7 @@ def load(name: str, root: DataRoot, split: Split, size: int) -> ImageSet:
 
 
 def _read_or_fetch(dataset: Dataset, root: DataRoot, split: Split) -> tuple[Tensor, Tensor | None]:
-    """Read a split; what cannot be read is fetched and read again, unless its folder was given by the user."""
+    """Read a split; if that fails, download and read it again, unless the user gave the folder."""
     try:
         return read_split(dataset, root.path, split)
     except DataError:
@@ -175,7 +175,7 @@ def _is_of_others(dataset: Dataset) -> bool:
 
 @contextlib.contextmanager
 def _asking(dataset: Dataset, folder: Path) -> Iterator[None]:
-    """Turn what a third-party dataset raises into a sentence; a missing file, into one that says how it is fetched."""
+    """Turn errors of a third-party dataset into a sentence; for a missing file, with the command that fetches it."""
     if not _is_of_others(dataset):
         yield
         return
@@ -241,7 +241,7 @@ def verify(dataset: Dataset, folder: Path, split: Split) -> int:
 
 
 def remarks_on(dataset: Dataset, folder: Path, splits: Mapping[Split, Tensor]) -> Iterator[str]:
-    """Yield that images read under a dataset's name are not as many as it has, or are in two splits.
+    """Yield that a dataset has another number of images than it should, or images in two splits.
 
     Args:
         dataset: The dataset.
@@ -264,7 +264,7 @@ def remarks_on(dataset: Dataset, folder: Path, splits: Mapping[Split, Tensor]) -
 
 
 def _remove_empty(folder: Path) -> None:
-    """Take away the empty folders that a failed download leaves."""
+    """Remove the empty folders that a failed download leaves."""
     for path, _, _ in os.walk(folder, topdown=False):
         with contextlib.suppress(OSError):
             Path(path).rmdir()

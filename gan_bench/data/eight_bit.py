@@ -1,4 +1,4 @@
-"""One PIL image of any mode -> 8 bits a sample, upright and on white, as people see it."""
+"""One PIL image of any mode -> 8 bits per sample, upright and on white, as viewers show it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gan_bench.data.file_kinds import PNG, formats, without_notes
 WIDE = ("I", "I;16", "I;16B", "I;16L", "I;16N", "I;16S", "F")
 _WITH_ALPHA = ("P", "PA", "LA", "La", "RGBA", "RGBa")
 _KEYED = ("1", "L", "RGB")
-"""Modes in which a file may name one colour that is transparent, beside wide greys."""
+"""Modes, besides wide greys, in which a file may name one transparent colour."""
 _BITS, _PHOTOMETRIC, _PLANES, _FORMAT, _LEAST, _MOST = 258, 262, 284, 339, 340, 341
 """Tags of TIFF: bits of a sample, whether white is 0, whether each channel stands apart, whether a sample has a sign or
 is a float, and the least and greatest value it declares. 280 and 281 are statistics, which no reader may scale by."""
@@ -28,7 +28,7 @@ _FULL = frozenset(
 )
 """Ranges that a file may declare: the least and greatest value of one image are hardly ever these."""
 PNG_BITS = "gan_bench: bits"
-"""Where an image keeps the bits of a sample in its PNG, which Pillow does not tell."""
+"""Key of ``info`` for the bits per sample of a PNG, which Pillow does not give."""
 SET_RANGE = "write range: [LOW, HIGH] where a suite names the images"
 HEAD = 26
 """First bytes of a file that tell the depth of a PNG, and whether a TGA has an alpha channel."""
@@ -45,11 +45,11 @@ _UPRIGHT = {
 
 
 class UnknownRangeError(DataError):
-    """An image holds numbers, and nothing says which of them are black and white."""
+    """The values of black and white in an image are unknown."""
 
 
 def as_meant(image: Image.Image, data: bytes) -> Image.Image:
-    """Return an image whose transparency is what its file says, where Pillow takes it for something else.
+    """Return an image with the transparency of its file, where Pillow misreads it.
 
     A PNG names its transparent colour in samples of its own depth: Pillow spreads grey samples of 2 and 4 bits to 8,
     and keeps the high byte of colours of 16. A TGA says how many of its bits are alpha, and may have none.
@@ -73,7 +73,7 @@ def as_meant(image: Image.Image, data: bytes) -> Image.Image:
 
 
 def _with_alpha(image: Image.Image, data: bytes, key: tuple[int, int, int]) -> Image.Image:
-    """Return a PNG of 16 bits with an alpha channel in place of its transparent colour, which all 16 bits tell."""
+    """Return a 16-bit PNG with an alpha channel in place of its transparent colour, compared in all 16 bits."""
     low = Image.open(io.BytesIO(without_notes(data)), formats=formats())
     low.tile = [(*tile[:3], "RGB;16L") for tile in low.tile]  # type: ignore[misc]  # the other bytes
     clear = ((np.asarray(image, np.uint16) << 8 | np.asarray(low)) == key).all(-1)
@@ -135,7 +135,7 @@ def eight_bit(image: Image.Image, name: str, channels: int, limits: tuple[float,
 
 
 def with_alpha(image: Image.Image, key: object) -> Image.Image | None:
-    """Return an image of 8 bits as RGBA where it may be transparent, else None.
+    """Return an 8-bit image as RGBA if it may be transparent, else None.
 
     Args:
         image: As it is meant.
@@ -176,7 +176,7 @@ def _grey_of(image: Image.Image, name: str, limits: tuple[float, float], bits: f
 
 
 def _declared_range(image: Image.Image) -> tuple[float, float] | None:
-    """Return the values that are black and white in a wide grey, where the file says or its format does."""
+    """Return the values of black and white of a wide grey, if the file or its format defines them."""
     tags = getattr(image, "tag_v2", None)
     if tags is None:
         return None if image.mode == "F" else (0, 65_535)  # of a PNG; PGM files are scaled to 16 bits when opened
@@ -189,7 +189,7 @@ def _declared_range(image: Image.Image) -> tuple[float, float] | None:
 
 
 def tag_number(value: object) -> float | None:
-    """Return the first number of a tag, or None where it is missing or no number."""
+    """Return the first number of a tag, or None if there is none."""
     first = value[0] if isinstance(value, tuple) and value else value
     try:
         return float(first)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What the bytes of a file say: its kind, whatever its name is; of an image its notes, and whether it is whole."""
+"""What the bytes of a file tell: its kind, regardless of its name; of an image its notes, and whether it is whole."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from gan_bench.core.errors import brief
 from gan_bench.core.text import printable
 
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000", "TGA")
-"""What PIL may open, where it is built with them. Its other formats include programs, such as EPS, which it gives to
-Ghostscript to run."""
+"""Formats that PIL may open, if it is built with them. Others include programs, such as EPS, which Ghostscript would
+run."""
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 _MAX_TAG_VALUES = 2**20
 _NOTES, _ZEROS = re.compile(rb"EXIF|Exif"), 4096
 """Begin notes in an AVIF, and the zeros at the end that are more than the room that some keep in these."""
 _WEBP_ZEROS = bytes(16)
-"""End the pixels of a WebP that broke off, which decodes without them, too."""
+"""Zeros that end the pixels of a truncated WebP, which decodes without them, too."""
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
-"""Begins a segment of a JPEG, or ends it: none of those that stand in its pixels and have no length."""
+"""Start of a JPEG segment or end of the image; not the markers inside pixel data, which have no length."""
 
 
 @cache
 def formats() -> tuple[str, ...]:
-    """Return the names of the formats of PIL that are read, as far as it is built with them."""
+    """Return the names of the PIL formats that are read and that PIL is built with."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def wrong_with_zip(path: Path) -> str:
-    """Return what is wrong with a zip file, by the checksums of all that it holds; nothing where it is whole."""
+    """Return what is wrong with a zip file by its checksums, or an empty text."""
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
@@ -48,7 +48,7 @@ def wrong_with_zip(path: Path) -> str:
 
 
 def breaks_off(data: bytes) -> bool:
-    """True if an image ends before its file, though what decoded it went on: zeros decode, to grey or a smear.
+    """True if an image is truncated although it was decoded: zeros decode to grey or a smear.
 
     A download that broke off may have zeros to its full size. Pixels that are not packed may be zeros themselves.
     """
@@ -62,7 +62,7 @@ def breaks_off(data: bytes) -> bool:
 
 
 def _webp_breaks_off(data: bytes) -> bool:
-    """True if the pixels of a WebP's first frame end in zeros, and decode without the last of these.
+    """True if the pixels of a WebP's first frame end in superfluous zeros.
 
     Those of a whole one may end in thousands, where its lower part is plain, and decode with all of them alone.
     """
@@ -90,7 +90,7 @@ def _decodes(data: bytes) -> bool:
 
 
 def _is_whole_png(data: bytes) -> bool:
-    """True if the checksums of a PNG's pixels, which Pillow passes over, hold, and its end is there."""
+    """True if a PNG has its end and the checksums of its pixels hold, which Pillow does not check."""
     view, at, last = memoryview(data), 8, 8
     while (kind := data[at + 4 : at + 8]).isalpha():
         end = at + 12 + int.from_bytes(view[at : at + 4])
@@ -103,7 +103,7 @@ def _is_whole_png(data: bytes) -> bool:
 
 
 def _has_end(data: bytes) -> bool:
-    """True if the end of a JPEG's own image is there; those of thumbnails lie inside of its segments."""
+    """True if a JPEG has the end of its main image; those of thumbnails lie inside its segments."""
     at = 2
     while found := _MARKER.search(data, at):
         if found[1] == b"\xd9":
@@ -125,7 +125,7 @@ def without_notes(data: bytes) -> bytes:
 
 
 def check_tags(data: bytes) -> None:
-    """Refuse a TIFF without tags, or with millions of numbers in one: PIL makes Python objects of all as it opens it.
+    """Refuse a TIFF without tags, or with millions of numbers in one, which PIL would turn into Python objects.
 
     Raises:
         OSError: It is cut short, or runs into zeros.

@@ -1,4 +1,4 @@
-"""One image file -> a PIL image or a uint8 array, whatever the file holds."""
+"""One image file of any format -> a PIL image or a uint8 array."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ MAX_SIDE = 32_768
 ONE_SIZE = "bring all images to one size, or write crop: center where a suite names them"
 _PIXELS_AT_A_TIME = 2 * MAX_PIXELS
 _SUBFILE = 254
-"""Tag of TIFF: whether a page is a small one of another."""
+"""TIFF tag: whether a page is a thumbnail of another."""
 
 
 def decode(
     data: bytes, name: str, channels: int, limits: tuple[float, float] | None = None, size: int | None = None
 ) -> Image.Image:
-    """Decode an image as people see it: EXIF rotation applied, any colour mode, wide greys scaled to 8 bits.
+    """Decode an image as viewers show it: EXIF rotation applied, any colour mode, wide greys scaled to 8 bits.
 
     Wide greys have the range that their file declares: the bits of a PNG, a PGM or a TIFF of whole numbers without a
     sign; of other TIFFs what their tags say, where that is a full range, such as 0 to 4095, and no statistic of the
@@ -96,7 +96,7 @@ def _scaled_size(width: int, height: int, size: int) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def _opened(data: bytes, name: str, size: int | None = None) -> Iterator[Image.Image]:
-    """Open an image whose header keeps the limits, and turn any error of decoding it into a DataError.
+    """Open an image whose header is within the limits, and turn any decoding error into a DataError.
 
     Its shorter side will be scaled to ``size``.
     """
@@ -132,7 +132,7 @@ def shorter_side(data: bytes) -> int:
 
 
 def _open(data: bytes) -> Image.Image:
-    """Open an image; a PNG whose notes are damaged or enormous without them, as viewers do."""
+    """Open an image; a PNG with damaged or enormous text chunks without these, as viewers do."""
     try:
         return _beyond_thumbnails(Image.open(io.BytesIO(data), formats=formats()))
     except (UnidentifiedImageError, ValueError, SyntaxError):
@@ -142,12 +142,12 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _is_thumbnail(image: Image.Image) -> bool:
-    """True at a page of a TIFF that says that it is a small one of another."""
+    """True if the page of a TIFF is marked as a thumbnail of another."""
     return (tag_number(getattr(image, "tag_v2", {}).get(_SUBFILE)) or 0) % 2 == 1
 
 
 def _beyond_thumbnails(image: Image.Image) -> Image.Image:
-    """Go to the first page of a TIFF that is no small one of another, where there is any."""
+    """Go to the first page of a TIFF that is not a thumbnail, if there is one."""
     try:
         while _is_thumbnail(image):
             image.seek(image.tell() + 1)
@@ -159,7 +159,7 @@ def _beyond_thumbnails(image: Image.Image) -> Image.Image:
 
 
 def _loaded(image: Image.Image, data: bytes) -> Image.Image:
-    """Decode an image that was opened; a PNG with notes behind its pixels that cannot be read, without them.
+    """Decode an opened image; a PNG with unreadable text chunks after its pixels without these.
 
     Raises:
         UnidentifiedImageError: It is a TIFF that the library of TIFF cannot unpack.
@@ -180,7 +180,7 @@ def _loaded(image: Image.Image, data: bytes) -> Image.Image:
 
 
 def more_frames(data: bytes) -> int:
-    """Return how many frames an image that can be decoded has after its first, which is the one that is taken."""
+    """Return how many frames a decodable image has after the first, which is used."""
     is_png = data.startswith(PNG) and b"acTL" in data.partition(b"IDAT")[0]
     if not is_png and data[4:8] != b"ftyp" and not data.startswith((b"GIF8", b"RIFF", b"II", b"MM")):
         return 0
@@ -196,7 +196,7 @@ def more_frames(data: bytes) -> int:
 
 
 def _pixels(image: Image.Image, name: str, size: int | None) -> int:
-    """Return how many pixels an image will have at most; refuse what memory should not hold before it is decoded."""
+    """Return how many pixels an image will have at most; refuse one that is too large before it is decoded."""
     width, height = image.size
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise DataError(_too_large(name, f"{width:,}x{height:,}"))
@@ -220,7 +220,7 @@ def _too_large(name: str, pixels: str) -> str:
 
 
 class _PixelBudget:
-    """Lets threads decode at the same time only as many pixels as memory should hold."""
+    """Limits how many pixels threads decode at the same time."""
 
     def __init__(self, pixels: int) -> None:
         self._left = pixels

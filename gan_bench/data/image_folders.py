@@ -32,28 +32,28 @@ from gan_bench.data.splits import Layout, Split, layout_of
 CHUNK = 512
 """Most images decoded at a time."""
 CLASSES, MORE_CLASSES = 20, " and {} classes more"
-"""Most classes that are counted one by one where the contents are told, and what is said of the others."""
+"""Most classes that are listed with their counts, and the text for the others."""
 CHUNK_BYTES = 2**28
-"""Bytes, of files or of what is made of them, after which no more are decoded at a time."""
+"""Most bytes, of files or of decoded images, that are decoded at a time."""
 
 FRAMES = "frames after the first of an image"
-"""Why the others of an animation or a stack are left out."""
+"""Reason for omitting the other frames of an animation or a stack."""
 NESTED = "nested copies"
-"""Why an image is left out that lies a second time in a folder nested in one of its own name: ``cats/cats/1.jpg``."""
+"""Reason for omitting an image that lies again in a nested folder of the same name: ``cats/cats/1.jpg``."""
 UNDECODED = "images that cannot be read or decoded"
 UNREAD = "images that the system failed to read"
-"""Why those are left out that another time may be read: what is prepared without them is kept nowhere."""
+"""Reason for omitting images that may be readable later: a preparation without them is not cached."""
 BLACK = "no value is above 1 of 255, so the images are black; if 1 is white, multiply them by 255"
 DARK = 32
-"""Greatest value of 255 below which images are nearly black: those of 10 or 12 bits in files of 16 are."""
+"""Images whose values are all below this, of 255, are nearly black, such as 10 or 12 bits in a 16-bit file."""
 NAMED = 3
-"""Most images that cannot be used that are named beside the first."""
+"""Most unusable images that are named besides the first."""
 _FORM = 14
 _OR_RANGE = ", or write range: [0, 4095] where a suite names them"
 
 
 def darkness(brightest: int) -> str:
-    """Say that images are black or nearly so, why that may be, and the remedy; or nothing."""
+    """Return that images are black or nearly so, the likely reason and the remedy; empty if they are not."""
     if brightest <= 1:
         return BLACK
     if brightest >= DARK:
@@ -92,11 +92,11 @@ class Prepared:
 
     @property
     def distinct(self) -> int:
-        """How many different files there are among those kept."""
+        """How many different files were kept."""
         return len(set(self.digests))
 
     def contents(self) -> Iterator[str]:
-        """Yield what there is of it, and what is not: ``32 images: boat 8, bus 8``, ``2 left out: nested copies``."""
+        """Yield its contents and omissions: ``32 images: boat 8, bus 8``, ``2 left out: nested copies``."""
         text = f"{len(self.images):,} images of {plural(self.distinct, 'different file')}"
         if len(self.classes) > 1:
             counts = [f"{printable(name) or 'beside the folders'} {count:,}" for name, count in self.classes.items()]
@@ -109,7 +109,7 @@ class Prepared:
         yield from self.remarks()
 
     def remarks(self) -> Iterator[str]:
-        """Yield what may be wrong with the images, beside darkness."""
+        """Yield possible faults of the images, except darkness."""
         yield from self.doubts
         if self.white:
             are = "are" if self.white > 1 else "is"
@@ -128,7 +128,7 @@ def count_shared(train: NDArray[np.uint8], test: NDArray[np.uint8]) -> int:
 
 
 def said_of_shared(shared: int, count: int) -> str:
-    """Say that some of the held-out images are training images."""
+    """Return that some of the held-out images are training images."""
     return f"{shared:,} of {count:,} are training images, too; scores against them say little about new images"
 
 
@@ -136,14 +136,14 @@ _SKIP = "; or write unreadable: skip where a suite names the images"
 
 
 def without_suites(text: str) -> str:
-    """Leave out of what is said about images what only a suite that names them could do."""
+    """Remove from a text about images the remedies that need a suite."""
     text = text.replace(_SKIP, "").replace(_OR_RANGE, "")
     return text.replace(f"{SET_RANGE}, or save them", "save them")
 
 
 @contextmanager
 def named_by_no_suite() -> Iterator[None]:
-    """Leave out of errors about images what only a suite that names them could do."""
+    """Remove from errors about images the remedies that need a suite."""
     try:
         yield
     except DataError as error:
@@ -169,7 +169,7 @@ def prepare_images(source: Path, split: Split | None, transform: Transform) -> P
 
 
 def _prepared(source: Path, opened: ImageSource, split: Split | None, transform: Transform) -> Prepared:
-    """Prepare images, or take them from the cache; what is left out of the source does not change them."""
+    """Prepare images, or take them from the cache; omitted files do not change the result."""
     of = {"source": _fingerprint(source, opened), "split": split, "transform": asdict(transform), "form": _FORM}
     if any(name.startswith(f"{source.name}/") for name in opened.names):  # ``without_copies`` looks at its own name
         of["name"] = source.name
@@ -205,7 +205,7 @@ def _prepared(source: Path, opened: ImageSource, split: Split | None, transform:
 
 
 def _keep(prepared: Prepared, aside: Path, stem: Path) -> None:
-    """Put prepared images, and what is known of them, into the cache.
+    """Put prepared images and their facts into the cache.
 
     Args:
         prepared: The images.
@@ -226,7 +226,7 @@ def _keep(prepared: Prepared, aside: Path, stem: Path) -> None:
 
 
 def _not_kept(prepared: Prepared, split: Split | None, error: OSError) -> Prepared:
-    """Say with prepared images that the cache does not have them, and why; with those of both splits once."""
+    """Add to prepared images why the cache does not have them; once for both splits."""
     said = (
         f"not kept for the next time: {printable(str(error.filename))} cannot be written ({error.strerror}); "
         "set $GAN_BENCH_CACHE to a folder that can be"
@@ -265,11 +265,11 @@ def _state(path: Path) -> str:
 
 
 _whole: set[tuple[Path, str]] = set()
-"""Files of prepared images that have the digest of their pixels, as this process found them."""
+"""Files of prepared images whose digest this process has checked."""
 
 
 def _from_cache(stem: Path) -> Prepared | None:
-    """Return prepared images, if they are there and what was written: a disk may have lost some of their blocks."""
+    """Return prepared images from the cache if they are intact; a disk may have lost some of their blocks."""
     try:
         facts: dict[str, Any] = json.loads(stem.with_suffix(".json").read_text())
         # Copy-on-write: torch wants a writable array, and nothing may reach the file.
@@ -342,11 +342,11 @@ def _prepare(
 
 
 _CANNOT_ALLOCATE = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENODEV, errno.ENOSYS)
-"""What file systems answer that cannot take room at once; it says nothing about how much there is."""
+"""Errors of file systems that cannot preallocate; they do not mean that the disk is full."""
 
 
 def _mapped(target: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Map a new array file whose room on disk is taken at once: to write where none is left ends the process.
+    """Map a new, preallocated array file: writing to a mapping on a full disk would kill the process.
 
     Raises:
         OSError: There is not enough room.
@@ -426,7 +426,7 @@ def _decoded(
 
 
 def _pieces(opened: ImageSource, names: list[str], decoded: int) -> Iterator[list[tuple[str, bytes | DataError]]]:
-    """Read as many images at a time as ``CHUNK`` and ``CHUNK_BYTES`` allow; an unreadable one is its error.
+    """Yield images in pieces of at most ``CHUNK`` and ``CHUNK_BYTES``; an unreadable one as its error.
 
     An image has ``decoded`` bytes as it is kept.
     """

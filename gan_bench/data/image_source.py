@@ -1,4 +1,4 @@
-"""Folders and zip files of images: what is in them, and the bytes of one file, read within limits."""
+"""Folders and zip files of images: their listing, and the bytes of one file, read within limits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NOT_READ = frozenset(
     {".heic", ".heif", ".jxl", ".svg", ".psd", ".exr", ".hdr", ".dcm", ".nii"}
     | {".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw"}
 )
-"""Endings of files that may well be images, and are not read."""
+"""Endings of image formats that are not read."""
 _SYSTEM = frozenset(
     {
         *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "$recycle.bin", "recycler"),
@@ -36,16 +36,16 @@ _SYSTEM = frozenset(
         *("network trash folder", "temporary items", "__pycache__"),
     }
 )
-"""Names, in small letters, of what operating systems and network storage leave beside people's files."""
+"""Lower-case names of files and folders that operating systems and network storage create."""
 _OWN = ({"plan.json", "suite.yaml"}, {"trial.json", "environment.json"}, {"answer.md", "files.txt"})
-"""Files that folders of suites, records and reports of gan_bench have: their images are grids and plots."""
+"""Files that mark folders of suites, records and reports of gan_bench, whose images are grids and plots."""
 _BESIDE_SUITES = ("report", "mlartifacts")
 _SINGLE = re.compile(r"(.*/|)image-\d{5,}\.png")
 _DRAWN = ("grid.png", "interpolation.png", "epochs.gif")
-"""Names of what ``gan-bench sample`` writes beside single images, ``image-00000.png``."""
+"""Names of other files that ``gan-bench sample`` writes beside single images, ``image-00000.png``."""
 RESULTS = "images among results of gan_bench"
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""How members may be packed: of the others zipfile unpacks a gigabyte at once, whatever size is announced."""
+"""Compression methods that are read: with others zipfile may unpack far more than the announced size at once."""
 _ENCRYPTED = 1
 """The flag of a zip file's member that needs a password."""
 _MASK = re.compile(
@@ -53,7 +53,7 @@ _MASK = re.compile(
     r"|[_-](?:matte|alpha))"
     r"(?:[ _.-]?\d+)?"
 )
-"""Names of what is drawn over an image, in small letters, with the name of the image: ``cat_mask``, ``cat_mask_1``."""
+"""Lower-case names of masks, with the name of the image as the first group: ``cat_mask``, ``cat_mask_1``."""
 
 
 @dataclass
@@ -95,7 +95,7 @@ class ImageSource:
             self.left_out[f"files of other kinds ({ending or 'without an ending'})"] += 1
 
     def leave_out_made_of_others(self) -> None:
-        """Leave out masks beside their images and what gan_bench wrote, and sort what remains."""
+        """Omit masks beside their images and files of gan_bench, and sort the others."""
         suites = [folder for folder, files in self.own.items() if _OWN[0] <= files]
         own = {folder for folder, files in self.own.items() if any(each <= files for each in _OWN)}
         own |= {folder.parent / name for folder in suites for name in _BESIDE_SUITES}
@@ -141,17 +141,17 @@ class ImageSource:
 
 
 def _may_be_image(path: PurePosixPath) -> bool:
-    """True if a file that is not read may well be an image, as one without an ending that is no ``README``."""
+    """True if a file that is not read is likely an image, such as one without an ending, unless it is a ``README``."""
     return path.suffix.lower() in _NOT_READ if path.suffix else not path.name.isalpha()
 
 
 def folders_above(names: Iterable[str]) -> set[str]:
-    """Return the folders that files lie in, and those above; the dot is the first."""
+    """Return all folders above files, as names relative to the source; the source itself is a dot."""
     return {str(above) for name in names for above in PurePosixPath(name).parents}
 
 
 def is_visible(name: str) -> bool:
-    """True for what is neither hidden nor left by systems in folders and archives."""
+    """True for files that are neither hidden nor created by operating systems."""
     return not any(part.startswith(".") or part.lower() in _SYSTEM for part in PurePosixPath(name).parts)
 
 
@@ -176,7 +176,7 @@ def open_source(path: Path) -> Iterator[ImageSource]:
 
 
 def _refuse_results(path: Path) -> None:
-    """Refuse what gan_bench wrote, whose images are grids and plots, but for single images that were drawn there.
+    """Refuse folders of gan_bench, whose images are grids and plots, except single images drawn into them.
 
     Raises:
         DataError: It is such a folder, or lies in one.
@@ -272,7 +272,7 @@ def _listed_archive(path: Path, archive: zipfile.ZipFile) -> ImageSource:
             found.left_out["members of a name that another has"] += 1
         else:
             found.add_file(name, is_file=not is_link)
-        members[name] = member  # a later one replaces it, for whoever unpacks the file
+        members[name] = member  # as unpacking the file would: a later member replaces an earlier one
     found.folders = set(filter(is_visible, folders_above(listed)))
     return found
 
@@ -300,7 +300,7 @@ def _member_names(archive: zipfile.ZipFile) -> Iterator[tuple[str, zipfile.ZipIn
 
 
 def _decoded(name: str, encoding: str) -> str:
-    """Return a name that was read in the code page of DOS as another one has it, or nothing."""
+    """Return a name that was decoded as cp437 in another encoding, or an empty text."""
     try:
         return name.encode("cp437").decode(encoding)
     except UnicodeError:
@@ -342,11 +342,11 @@ def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 class ReadError(DataError):
-    """The system failed to read a file; another time it may not."""
+    """The system failed to read a file; a retry may succeed."""
 
 
 class ArchiveError(DataError):
-    """A zip file as a whole is packed in a way that is not read: no single image of it can be skipped."""
+    """A whole zip file cannot be read: skipping single images does not help."""
 
 
 def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:

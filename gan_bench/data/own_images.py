@@ -1,4 +1,4 @@
-"""A user's own folder or zip file of images: made a dataset, and looked at before anything is proposed for it."""
+"""A user's own folder or zip file of images: registered as a dataset, and inspected for ``try``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEAST_DISTINCT = 4
 
 
 def registered(folder: ImageFolder) -> Dataset | None:
-    """Return the dataset that a folder was made, or None.
+    """Return the dataset registered for a folder, or None.
 
     Raises:
         UserError: The name belongs to another dataset.
@@ -45,7 +45,7 @@ def _resolved(folder: ImageFolder) -> ImageFolder:
 
 
 def find_layout(folder: ImageFolder) -> Layout:
-    """Find a folder's splits and classes by the names in it; no image is read.
+    """Find a folder's splits and classes by names; no image is read.
 
     Raises:
         DataError: It is not there, holds no images, or its folders cannot be told apart.
@@ -56,7 +56,7 @@ def find_layout(folder: ImageFolder) -> Layout:
 
 
 def register_folder(folder: ImageFolder, *, anew: bool = False) -> Dataset:
-    """Make a user's images a dataset: with a training split and a held-out one if it has them, else all for training.
+    """Register a user's images as a dataset: with training and held-out splits if it has them, else all for training.
 
     Registering the same folder again returns the dataset that is there, unless ``anew``; the images are prepared here,
     so mistakes show at once.
@@ -94,7 +94,7 @@ def register_folder(folder: ImageFolder, *, anew: bool = False) -> Dataset:
 
 
 def prepare_folder(folder: ImageFolder) -> dict[Split, Prepared]:
-    """Prepare every split of a user's folder, from the cache when it has them; what no run can use is refused.
+    """Prepare every split of a user's folder, from the cache if possible; refuse images that no run could use.
 
     Raises:
         DataError: There are fewer than ``LEAST_DISTINCT`` different images, or one cannot be used.
@@ -119,11 +119,11 @@ def _check_distinct(prepared: Prepared, split: str, folder: ImageFolder) -> None
 
 
 SIDE = 8
-"""Images are compared after scaling to so many pixels square, where compression and scaling hardly show."""
+"""Side to which images are scaled for the comparison, so that compression and scaling hardly matter."""
 NEAR = 6.0
 """Root mean square difference, in grey levels of 255, up to which two scaled images may be the same picture."""
 OF_CONTRAST = 0.2
-"""The same as a share of the image's own standard deviation, so that dark and flat images are not all alike."""
+"""The same as a fraction of the image's own standard deviation, so that dark and flat images do not all match."""
 ALONE, OTHERS = 0.5, 5
 """A copy is nearer than half the distance of the fifth nearest: many handwritten ones are as near as the first."""
 PAIRS = 10**9

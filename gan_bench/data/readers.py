@@ -1,4 +1,4 @@
-"""The files behind the datasets: read into uint8 tensors, and downloaded."""
+"""Files of the datasets: downloads, and readers into uint8 tensors."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ MNIST_FILES: dict[Split, dict[str, str]] = {
 
 
 def fetch_command(name: str, folder: Path) -> str:
-    """Return the command that downloads a dataset into a folder, which the variable or --data may name elsewhere."""
+    """Return the command that downloads a dataset, with the folder if it is not the default."""
     to = "" if folder == Path("data") else f" --to {shlex.quote(str(folder))}"
     return f"`gan-bench data fetch {name}{to}`"
 
 
 def read_mnist(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
-    """Read a split from the four original files, whose digests must be right."""
+    """Read a split from the four original files and check their digests."""
     raw = mnist_source(folder)
     for name, expected in MNIST_FILES[split].items():
         path = raw / name
@@ -77,7 +77,7 @@ def fetch_mnist(folder: Path) -> None:
 
 
 def read_digits(folder: Path, split: Split) -> tuple[Tensor, Tensor]:
-    """Take scikit-learn's digits; every fifth is held out."""
+    """Read scikit-learn's digits; every fifth is held out."""
     grey, labels = _digits()
     held_out = torch.arange(len(grey)) % 5 == 4
     keep = held_out if split == "test" else ~held_out
@@ -96,7 +96,7 @@ def _digits() -> tuple[Tensor, Tensor]:
 
 
 def from_images(path: Path, transform: Transform, split: Split | None) -> tuple[Tensor, None]:
-    """Read a split of a dataset that is a folder or zip file of images, prepared once.
+    """Read a split of a folder or zip file of images, prepared once.
 
     Args:
         path: The folder or zip file.
@@ -146,7 +146,7 @@ def _find(folder: Path, *names: str, packed: str = "") -> Path:
 
 
 def _is_empty(path: Path) -> bool:
-    """True for a folder in which nothing is to be seen; one that cannot be read is not, so that reading it says why."""
+    """True for a folder without visible files; False for an unreadable one, so that reading it gives the reason."""
     try:
         return path.is_dir() and all(each.name.startswith(".") for each in path.iterdir())
     except OSError:

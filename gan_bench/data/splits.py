@@ -1,4 +1,4 @@
-"""Which images of a folder or archive are for training and which are held out, by the names of their folders.
+"""Splits of a folder or archive by folder names: which images are for training, and which are held out.
 
 Folders are splits where ``train`` lies beside held-out ones alone. A place with names that speak of both is asked
 about, and a name that speaks of held-out images is said.
@@ -23,12 +23,12 @@ HELD_OUT = (
     | {"val", "vals", "vali", "valid", "validate", "validating", "validation", "validations", "dev", "eval", "evals"}
     | {"evaluate", "evaluating", "evaluation", "evaluations", "holdout", "heldout"}
 )
-"""Names of folders that are splits, in small letters, without blanks, hyphens, underscores and ``set`` at the end."""
+"""Lower-case names of held-out folders, without blanks, hyphens, underscores and a final ``set``."""
 WHOLE: Mapping[Split, frozenset[str]] = {
     "train": TRAINING | {"tr", "imagestr"},
     "test": HELD_OUT | {"development", "query", "gallery", "unseen", "te", "ts", "imagests"},
 }
-"""The same with names that are those of splits alone and say nothing as a word of a longer one: ``art_gallery``."""
+"""Names of split folders as a whole; some mean nothing as a word of a longer name, such as ``art_gallery``."""
 _WORD = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![a-z])")
 _WORDS: Mapping[Split, re.Pattern[str]] = {
     "train": re.compile(f"(?:{'|'.join(TRAINING)})(?:set|data|images|[ab])?"),
@@ -63,7 +63,7 @@ class Layout:
 
 
 def layout_of(names: Iterable[str], source: str) -> Layout:
-    """Find the splits of a source, which are those of its first folders or of those below a single one that holds all.
+    """Find the splits of a source among its top folders, or those below a single folder that holds everything.
 
     Args:
         names: Its images, with forward slashes.
@@ -104,7 +104,7 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
 
 
 def _layout_at(top: str, folders: Collection[str], images: list[list[str]], source: str) -> Layout:
-    """Return the layout of ``train`` and held-out folders; of any others all images are for training.
+    """Return the layout of ``train`` and held-out folders; with other folders, all images are for training.
 
     Raises:
         DataError: It cannot be told which is held out.
@@ -135,7 +135,7 @@ def _plain(name: str) -> str:
 
 
 def split_called(name: str) -> Split | None:
-    """Return the split that a folder is by its whole name, or None."""
+    """Return the split that a folder's whole name means, or None."""
     return next((split for split, names in WHOLE.items() if _plain(name) in names), None)
 
 
@@ -151,5 +151,5 @@ def _called(source: str, place: str) -> str:
 
 
 def _both(one: str, other: str) -> str:
-    """Name two folders, of which one may be the images beside folders."""
+    """Name two folders; an empty name stands for the images beside folders."""
     return f"{printable(one) or 'images'} and {printable(other) or 'images'}"

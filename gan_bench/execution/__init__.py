@@ -1,1 +1,1 @@
-"""Who carries trials out: executors, workers, and one trial's run."""
+"""Execution of trials: executors, workers, and the run of one trial."""

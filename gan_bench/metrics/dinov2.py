@@ -66,7 +66,7 @@ class DinoV2(nn.Module):
 
 
 def positions(table: Tensor, side: int) -> Tensor:
-    """Bring a position table to another number of patches as DINOv2's authors do.
+    """Interpolate a position table to another number of patches as DINOv2's authors do.
 
     Args:
         table: (1, 1 + n * n, D), the class token first.

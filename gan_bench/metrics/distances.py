@@ -11,11 +11,11 @@ from torch import Tensor
 
 
 class NotFiniteError(ArithmeticError):
-    """Features or logits hold NaN or an infinity; a score of them would be none."""
+    """Features or logits hold NaN or infinities, which have no score."""
 
 
 def require_finite(values: Tensor, what: str) -> None:
-    """Refuse NaN and infinities before linear algebra meets them: some LAPACK builds crash the process on them.
+    """Refuse NaN and infinities before linear algebra, as some LAPACK builds crash the process on them.
 
     Raises:
         NotFiniteError: A value is not finite.
@@ -40,19 +40,19 @@ class Moments:
 
     @cached_property
     def root(self) -> Tensor:
-        """(D, D) float64, the symmetric square root of the covariance, computed once: a reference meets many others."""
+        """(D, D) float64, the symmetric square root of the covariance, computed once."""
         values, vectors = torch.linalg.eigh(self.covariance)
         root: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
         return root
 
     def to(self, device: torch.device) -> Moments:
-        """Return the same moments on a device; themselves, with the root they know, if they are there."""
+        """Return the moments on a device; the same object, with its cached root, if they are there."""
         mean, covariance = self.mean.to(device), self.covariance.to(device)
         return self if covariance is self.covariance else Moments(self.count, mean, covariance)
 
 
 def add_to_sums(total: Tensor, outer: Tensor, features: Tensor) -> None:
-    """Add features to the running sums that moments come from, in place.
+    """Add features in place to the running sums of moments.
 
     Args:
         total: (D,) float64, sum of features.
@@ -65,7 +65,7 @@ def add_to_sums(total: Tensor, outer: Tensor, features: Tensor) -> None:
 
 
 def moments_of_sums(count: int, total: Tensor, outer: Tensor) -> Moments:
-    """Return the moments of features whose sums ``add_to_sums`` gathered.
+    """Return the moments of features from the sums of ``add_to_sums``.
 
     Args:
         count: Number of features.
@@ -85,7 +85,7 @@ def moments_of_sums(count: int, total: Tensor, outer: Tensor) -> Moments:
 
 
 def moments_of(features: Tensor) -> Moments:
-    """Return the moments of features that are all there.
+    """Return the moments of a whole set of features.
 
     Args:
         features: (N, D) of any float dtype.
@@ -195,7 +195,7 @@ def gaussian_distance(x: Tensor, y: Tensor, width: float = GAUSSIAN_WIDTH, rows:
     x, y = (values.double() / values.double().norm(dim=1, keepdim=True).clamp_min(1e-12) for values in (x, y))
 
     def excess(a: Tensor, b: Tensor) -> Tensor:
-        """Sum of the kernel minus 1, which keeps the digits of a kernel that is always near 1."""
+        """Sum of the kernel minus 1, which keeps the precision of a kernel near 1."""
         # |a - b|² = 2 - 2 ab for features of unit length
         parts = ((part @ b.T).sub_(1).div_(width**2).expm1_().sum() for part in torch.split(a, rows))
         return torch.stack(list(parts)).sum()
@@ -209,7 +209,7 @@ def gaussian_distance(x: Tensor, y: Tensor, width: float = GAUSSIAN_WIDTH, rows:
 
 
 EXTRAPOLATION_POINTS = 10
-"""Distances at growing numbers of samples that the line of ``frechet_at_infinity`` goes through."""
+"""Numbers of samples at which ``frechet_at_infinity`` fits its line."""
 
 
 def frechet_at_infinity(features: Tensor, real: Moments, generator: torch.Generator) -> float:
@@ -306,7 +306,7 @@ def class_divergence(counts: Tensor, reference: Tensor) -> float:
 
 
 COVERED_SHARE = 0.1
-"""How often a class appears among generated images, as a share of real ones, to count as covered."""
+"""Frequency of a class among generated images, relative to real ones, from which it counts as covered."""
 
 
 def covered_classes(counts: Tensor, reference: Tensor) -> int:

@@ -190,7 +190,7 @@ class Evaluator:
     def score_images(
         self, images: Tensor, limit: int | None = None, between: Callable[[], None] = lambda: None
     ) -> list[Score]:
-        """Score images that are all there, in a fixed random order: blocks and splits must not be classes.
+        """Score a whole set of images in a fixed random order, so that blocks and splits are not classes.
 
         Args:
             images: (N, C, H, W) uint8.
@@ -216,7 +216,7 @@ def _with_spread(score: Score, others: list[Score]) -> Score:
 
 
 def _scores(metrics: MetricSet) -> list[Score]:
-    """Compute every measure of an extractor and give its value its protocol."""
+    """Compute every measure of an extractor; return the values with their protocol."""
     setup, reference = metrics.setup, metrics.setup.reference
     most = max(setup.samples, reference.moments.count)
     return [

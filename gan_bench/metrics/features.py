@@ -1,4 +1,4 @@
-"""What every feature extractor takes and gives, and networks of colour images as extractors."""
+"""The interface of feature extractors, and networks of colour images as extractors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PART = 50
 
 @dataclass(frozen=True)
 class Features:
-    """What an extractor makes of N images.
+    """The outputs of an extractor for N images.
 
     Attributes:
         features: (N, D) float.
@@ -92,7 +92,7 @@ class FrozenNetwork:
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Keep TensorFloat-32 out of scores, as they must not depend on the GPU, and autocast that a part left on."""
+    """Disable TensorFloat-32 and autocast for scores, which must not depend on the GPU."""
     with tf32(Tf32(convolutions=False, products=False)), ExitStack() as off:
         for kind in ("cpu", "cuda"):
             if torch.is_autocast_enabled(kind):

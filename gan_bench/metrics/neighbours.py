@@ -16,12 +16,12 @@ DENSITY_K = 5
 
 
 SAME = 1e-5
-"""Share of the longest feature below which a distance is one of equal images: what is left of it is rounding, of the
-extractor in float32 and of the products that distances of many are made of."""
+"""Fraction of the longest feature below which two images count as equal: such distances are rounding errors of the
+float32 extractor and of distances computed by matrix products."""
 
 
 def _distances(rows: Tensor, centres: Tensor, least: float) -> Tensor:
-    """Distances of all pairs, 0 where they are below ``least``: copies lie in each other's balls of radius 0."""
+    """Distances of all pairs, 0 below ``least``, so that copies lie in each other's balls of radius 0."""
     found = torch.cdist(rows, centres)
     return found.masked_fill_(found < least, 0.0)
 
@@ -53,7 +53,7 @@ def nearest_others(features: Tensor, k: int = DENSITY_K, chunk: int = 1000) -> T
 
 @dataclass(frozen=True)
 class Neighbours:
-    """How two sets of features lie among each other.
+    """Counts of nearest neighbours between two sets of features.
 
     Attributes:
         precision: Share of generated features inside a ball around a real one.
@@ -75,7 +75,7 @@ class Neighbours:
 
 
 def neighbours(generated: Tensor, real: Tensor, real_nearest: Tensor, chunk: int = 1000) -> Neighbours:
-    """Take every measure of neighbours from one pass over all pairs.
+    """Compute all neighbour measures in one pass over all pairs.
 
     Precision and recall follow Kynkäänniemi et al. 2019, density and coverage Naeem et al. 2020, the authentic share
     Alaa et al. 2022.

@@ -1,4 +1,4 @@
-"""Extractors whose weights somebody published: which file it is, how it is had and checked, and features from it.
+"""Extractors with published weights: which file, how it is fetched and checked, and the features from it.
 
 Graphs and resizes are those of torch-fidelity (Obukhov et al.), for whose Inception-v3 the literature's FID, KID and IS
 are defined (Heusel et al. 2017); DINOv2 is built in ``dinov2``. A file is read only when its SHA-256 is that of the
@@ -49,11 +49,11 @@ class WeightsFile:
 
     @property
     def variable(self) -> str:
-        """The environment variable that names a file at hand."""
+        """The environment variable that names a local file."""
         return f"GAN_BENCH_{self.extractor.upper().replace('-', '_')}"
 
     def path(self) -> Path | None:
-        """Return where the file lies: where the environment variable says, else in torch's hub cache, else None."""
+        """Return the path of the file: from the environment variable, else torch's hub cache, else None."""
         given = os.environ.get(self.variable)
         if given:
             return Path(at_home(given))
@@ -61,7 +61,7 @@ class WeightsFile:
         return cached if cached.exists() else None
 
     def state(self) -> str:
-        """Say where the file is, for ``gan-bench doctor``.
+        """Return where the file is, for ``gan-bench doctor``.
 
         Raises:
             DataError: It is not where it is said to be.
@@ -80,7 +80,7 @@ class WeightsFile:
         return Path(torch.hub.get_dir()) / "checkpoints" / self.file
 
     def _fetch(self) -> Path:
-        """Fetch the file into torch's hub cache; nothing but the file is fetched, and nothing of it is run.
+        """Download the file into torch's hub cache; nothing in it is run.
 
         Raises:
             DataError: It cannot be had, or is another file.
@@ -99,7 +99,7 @@ class WeightsFile:
         return path
 
     def read(self) -> tuple[bytes, str]:
-        """Return the published file's content and its whole SHA-256; it is fetched where it is not at hand.
+        """Return the file's content and its SHA-256; it is downloaded if it is not here.
 
         Raises:
             DataError: It cannot be had or read, or is another file.
@@ -186,7 +186,7 @@ class PublishedNetwork:
 
 
 def _fidelity(graph: str, features: list[str], weights: WeightsFile) -> tuple[Callable[[], nn.Module], str]:
-    """Build a graph of torch-fidelity. It insists on reading a file, so it gets our own copy of the checked tensors."""
+    """Build a graph of torch-fidelity, which reads files only: it gets a copy of the checked tensors."""
     graph_class = resolve_name(f"torch_fidelity.{graph}")
     tensors, digest = weights.tensors()
     copy = io.BytesIO()
@@ -196,7 +196,7 @@ def _fidelity(graph: str, features: list[str], weights: WeightsFile) -> tuple[Ca
 
 
 def _clip(weights: WeightsFile) -> tuple[Callable[[], nn.Module], str]:
-    """Build CLIP's image half. Its file is TorchScript, which is code, so it is read only with the published digest."""
+    """Build CLIP's image encoder. Its file is TorchScript, which is code: only the published digest is read."""
     from torch_fidelity.feature_extractor_clip import FeatureExtractorCLIP
 
     data, digest = weights.read()

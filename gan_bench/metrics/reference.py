@@ -1,4 +1,4 @@
-"""What generated images are compared with: statistics of real ones, cached by content and computed once."""
+"""Statistics of real images that generated ones are compared with; computed once and cached by content."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MAX_PAIRWISE_FEATURES = 10_000
 """Features kept of each side for the measures that compare pairs: KID, precision, recall, nearest neighbours."""
 
 COPY_QUANTILE = 0.01
-"""Share of held-out images that lie as close to a training image as what is called a copy."""
+"""Fraction of held-out images that are as close to a training image as a copy may be."""
 
 _FORM = 2
 
@@ -119,7 +119,7 @@ def _cache_path(images: ImageSet, held_out: ImageSet | None, extractor: Extracto
 
 
 def chunks(images: Tensor, order: Tensor | None = None) -> Iterator[Tensor]:
-    """Cut (N, C, H, W) images into pieces for an extractor, or those at some places, in their order."""
+    """Yield (N, C, H, W) images in pieces for an extractor: all, or those at given indices, in that order."""
     for start in range(0, len(images if order is None else order), CHUNK):
         piece = slice(start, start + CHUNK)
         yield images[piece if order is None else order[piece]]
@@ -134,7 +134,7 @@ def compute(
     progress: Callable[[float], None] = lambda _: None,
     between: Callable[[], None] = lambda: None,
 ) -> Reference:
-    """Run real images through the extractor and gather their statistics, chunk by chunk.
+    """Extract features of real images chunk by chunk and return their statistics.
 
     Args:
         images: (N, C, H, W) uint8.
@@ -264,21 +264,24 @@ def import_moments(path: Path, dim: int) -> Moments:
 
 
 def _count_in(data: Mapping[str, NDArray[Any]]) -> int:
-    """Return of how many images statistics are; 0 where they do not say, as those of most programs."""
+    """Return the number of images of statistics; 0 if it is not given, as by most programs."""
     try:
-        return max(0, int(np.asarray(data["count"]).item()))
+        count = int(np.asarray(data["count"]).item())
     except (KeyError, TypeError, ValueError, OverflowError):
         return 0
+    return count if 2 <= count < _FAR else 0
 
 
+_FAR = 10**18
+"""Bound of values and of counts: squares of larger ones would swamp all others in a sum."""
 ROUNDING = 1e-4
-"""Share of the largest value that rounding may explain: statistics are often kept in float32."""
+"""Fraction of the largest value that rounding may explain, as statistics are often kept in float32."""
 
 
 def _not_a_covariance(mean: NDArray[Any], sigma: NDArray[Any]) -> str:
-    """Return why a matrix cannot be the covariance of features, or nothing."""
-    if not (np.isfinite(mean).all() and np.isfinite(sigma).all()):
-        return "NaN or infinite values"
+    """Return why a matrix cannot be a covariance of features, or an empty text."""
+    if not all((np.abs(each) < _FAR).all() for each in (mean, sigma)):
+        return f"NaN, infinite, or above {_FAR:.0e}"
     scale = float(np.abs(sigma).max())
     if np.abs(sigma - sigma.T).max() > ROUNDING * scale:
         return "it is not symmetric"

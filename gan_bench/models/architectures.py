@@ -41,7 +41,7 @@ class Architecture:
 
 
 def without_memory(architecture: Architecture, latent_dim: int) -> tuple[nn.Module, nn.Module]:
-    """Make both networks without memory for their weights, where they allow that.
+    """Make both networks without memory for their weights, if their code allows that.
 
     Raises:
         UserError: They have lazy layers.
@@ -62,7 +62,7 @@ def without_memory(architecture: Architecture, latent_dim: int) -> tuple[nn.Modu
 
 
 def construct(make: Callable[[], nn.Module]) -> nn.Module:
-    """Make a network; what its constructor sets of torch, and the random numbers it draws, are set back."""
+    """Make a network; restore torch's settings and random state afterwards."""
     with torch_settings_kept():
         return make()
 
@@ -73,12 +73,12 @@ def are_floats(value: object, shape: tuple[int, ...]) -> bool:
 
 
 def described(value: object) -> str:
-    """Write what code of a user's own gave: ``torch.float32 of (2, 1)``, ``a tuple``."""
+    """Describe a value returned by a user's code: ``torch.float32 of (2, 1)``, ``a tuple``."""
     return f"{value.dtype} of {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
 def fault_of_state(role: Literal["G", "D"], make: Callable[[], nn.Module], shape: Sequence[int]) -> str:
-    """Say why another network that is given the state of one would not go on as this one does.
+    """Return why another network that loads the state of one would not continue as this one does.
 
     A trial that is resumed makes both networks again under its own seed; a generator is also read from its file,
     under any.
@@ -129,7 +129,7 @@ def _is_whole(tensor: Tensor) -> bool:
 
 
 def require_images(made: object, architecture: Architecture, count: int) -> None:
-    """Refuse what a generator gives in the place of so many images.
+    """Refuse outputs of a generator that are not so many images.
 
     Raises:
         TypeError: It is something else.
@@ -139,7 +139,7 @@ def require_images(made: object, architecture: Architecture, count: int) -> None
 
 
 def fingerprint(architecture: Architecture, latent_dim: int) -> str:
-    """Digest what tells one pair of networks from another: kinds, settings and shapes of their layers, by name.
+    """Digest the kinds, settings and shapes of the layers of a pair of networks, by name.
 
     What stands in code alone, such as the order of calls in a ``forward``, is not seen. Another version of torch may
     describe the same layers in other words.
@@ -189,7 +189,7 @@ _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 def build(make: Callable[[], nn.Module], init: Init, generator: torch.Generator) -> nn.Module:
     """Make a network on the CPU and draw its weights.
 
-    The network's own constructors run under a seed of the same generator, so every buffer and every layer of whatever
+    The network's own constructors run under a seed of the same generator, so every buffer and every layer of any
     kind is what its author meant, and the same in every run. Linear layers and convolutions are then drawn again from
     ``generator`` itself.
 

@@ -18,7 +18,7 @@ def _up(inputs: int, outputs: int, kernel: int, stride: int, padding: int, activ
 
 
 class SequentialGenerator(nn.Module):
-    """A generator that is its layers, on noise as images of one pixel; the fast engine knows this form."""
+    """A generator that applies its layers in sequence to noise as 1x1 images; the fast engine knows this form."""
 
     layers: nn.Sequential
 
@@ -29,7 +29,7 @@ class SequentialGenerator(nn.Module):
 
 
 class SequentialDiscriminator(nn.Module):
-    """A discriminator that is its layers; the fast engine knows this form."""
+    """A discriminator that applies its layers in sequence; the fast engine knows this form."""
 
     layers: nn.Sequential
 

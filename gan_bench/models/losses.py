@@ -61,7 +61,7 @@ class Loss:
 
     @cached_property
     def is_of_each_trial(self) -> bool:
-        """Whether outputs of several trials give each the number that its own give, so that they can train together."""
+        """Whether the loss of stacked outputs is that of each trial, so that trials can train together."""
         generator = torch.Generator().manual_seed(0)
         losses = [self.discriminator, lambda real, fake: self.of_generator(fake, lambda: real)]
         if (smoothed := self.smoothed) is not None:
@@ -81,11 +81,11 @@ class Loss:
             # torch warns of the spread of one output; a loss may draw, and trials go on with the numbers they had
             with warnings.catch_warnings(action="ignore"), torch_settings_kept():
                 return all(is_equal(loss, *counts) for loss in losses for counts in ((4, 4), (2, 5), (1, 1)))
-        except Exception:  # somebody's own code
+        except Exception:  # a user's own code
             return False
 
     def has_state(self) -> bool:
-        """True if it keeps something between calls: the same outputs give other numbers after others were seen."""
+        """True if it keeps state: equal outputs give other numbers after other calls."""
         source = torch.Generator().manual_seed(0)
         # D's outputs may be probabilities
         first, other = (torch.rand(2, 4, generator=source).requires_grad_() for _ in range(2))
@@ -102,12 +102,12 @@ class Loss:
         return not torch.allclose(before, after, rtol=0, atol=0, equal_nan=True)
 
     def mean_output(self, outputs: Tensor) -> Tensor:
-        """Return the mean of D's output as people read it, (...) without gradient."""
+        """Return the displayed mean of D's output, (...) without gradient."""
         return mean_probability(outputs) if self.output == "logit" else outputs.detach().mean(-1)
 
 
 def _refusal(loss: Loss) -> str | None:
-    """Return what is wrong with a loss of somebody's own, or None."""
+    """Return what is wrong with a user's own loss, or None."""
     if (loss.generator is None) == (loss.generator_of_both is None):
         return "G's loss is either generator, of fake outputs, or generator_of_both, of real and fake ones; give one"
     return None

@@ -1,1 +1,1 @@
-"""What a trial leaves on disk: the truth about it. No torch, no mlflow."""
+"""Records: what a trial leaves on disk. No torch, no mlflow."""

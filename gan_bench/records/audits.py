@@ -1,4 +1,4 @@
-"""What auditors found out about a suite's records: read by boards, written by ``gan-bench audit``. Reads no record."""
+"""Audit findings about a suite's records: read by boards, written by ``gan-bench audit``. Reads no record."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def read_audits(suite: Path) -> list[schema.Audit]:
 
 
 def write_audit(suite: Path, audit: schema.Audit) -> None:
-    """Add an audit to those of a suite; of an audit under way, what it found so far is replaced.
+    """Add an audit to those of a suite; its own earlier findings are replaced.
 
     Raises:
         RecordError: The file that is there is damaged: it stays.
@@ -63,7 +63,7 @@ def write_audit(suite: Path, audit: schema.Audit) -> None:
 
 @contextmanager
 def _alone(suite: Path) -> Iterator[None]:
-    """Keep another audit of a folder waiting, or each would lose what the other has found.
+    """Lock a folder's audit file, so that two audits do not overwrite each other's findings.
 
     The folder itself is locked, where the system has such locks: an audit adds one file to records of others, and no
     lock beside them.
@@ -79,11 +79,11 @@ def _alone(suite: Path) -> Iterator[None]:
 
 
 CurrentFindings = dict[str, dict[schema.AuditLevel, schema.AuditFinding]]
-"""By trial and level the finding that counts."""
+"""The valid finding by trial and level."""
 
 
 def current_findings(audits: list[schema.Audit], digests: Mapping[str, str]) -> CurrentFindings:
-    """Return the findings of audits that count for the records that are there.
+    """Return the findings that are valid for the present records.
 
     The worst finding of a level counts; of further seeds, where chance alone makes one of twenty doubtful, that of the
     most seeds, and of as many the latest.

@@ -1,4 +1,4 @@
-"""The command that a suite was last run with, in parts: what of it says which trials are trained, and where."""
+"""The last command of a suite in parts: which options choose trials, and which say where they run."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _OF_PLAN: Mapping[str, Callable[[Any, str], bool]] = {
     "--precision": lambda config, value: config["precision"] == value,
     "--set": lambda config, value: _is_set(config, value),  # noqa: PLW0108 - defined below
 }
-"""Options that change trials, with what says whether a trial has their value."""
+"""Options that change trials, with functions that check whether a trial has their value."""
 CAPS = ("--epochs", "--train-limit", "--samples")
 """Options that cut a suite's protocol down."""
 _CHOOSING = ("--only", "--seeds", "--profile")
-"""Options that choose trials: those of the study are chosen by what they are."""
+"""Options that choose trials, which are replaced by a choice of the study's trials."""
 SUITE_ENDINGS = (".yaml", ".yml")
 """Those of suites' files."""
 _LOOKING = ("--until", "--max-seeds")
@@ -47,7 +47,7 @@ class Command:
 
     @classmethod
     def parse(cls, text: str) -> Command:
-        """Cut a command's words before each option; there are none where a quote stays open: that is none of ours."""
+        """Split a command before each option; empty if a quote is unclosed, as it is not a gan_bench command."""
         cut: list[list[str]] = [[]]
         try:
             words = shlex.split(text)
@@ -60,7 +60,7 @@ class Command:
         return cls(tuple(cut[0]), tuple(map(tuple, cut[1:])))
 
     def __str__(self) -> str:
-        """Return it as it is typed."""
+        """Return the command as text."""
         return shlex.join([*self.words, *(word for option in self.options for word in option)])
 
     def value(self, name: str) -> str | None:
@@ -68,22 +68,22 @@ class Command:
         return next((each[1] for each in self.options if each[0] == name and len(each) > 1), None)
 
     def without(self, *names: str) -> Command:
-        """Return it without some options."""
+        """Return the command without some options."""
         return replace(self, options=tuple(each for each in self.options if each[0] not in names))
 
     def having(self, name: str, value: str) -> Command:
-        """Return it with an option set."""
+        """Return the command with an option set."""
         if any(each[0] == name for each in self.options):
             options = tuple((name, value, *each[2:]) if each[0] == name else each for each in self.options)
             return replace(self, options=options)
         return replace(self, options=(*self.options, (name, value)))
 
     def of_seeds(self, seeds: str) -> Command:
-        """Return it with these seeds, in the place of looks."""
+        """Return the command with these seeds instead of looks."""
         return self.without(*_LOOKING).having("--seeds", seeds)
 
     def without_places(self) -> Command:
-        """Return it for others: without its results folder, its cluster and what of MLflow was asked for.
+        """Return the command without its results folder, cluster and MLflow options.
 
         Its suite's file stands for its path. The names of a group's experiments may begin with a person's.
         """
@@ -91,11 +91,11 @@ class Command:
         return replace(self, words=words).without("--results", "--ray-address", "--experiment-prefix", "--no-tracking")
 
     def at(self, results: Path) -> Command:
-        """Return it for another results folder, ``results`` being the one that it takes without a word."""
+        """Return the command for another results folder; ``results`` is the default."""
         return self.without("--results") if results == Path("results") else self.having("--results", str(results))
 
     def training(self, configs: Iterable[Mapping[str, Any]], suite: str, profile: str) -> Command | None:
-        """Return the command that trains all of these trials: what it chose and changed need not be what made them.
+        """Return the command that trains all of these trials, or None if its options do not fit them.
 
         Its other words are kept: the suite's file, the results folder, where trials run.
 
@@ -117,7 +117,7 @@ class Command:
 
 
 def _is_of(configs: list[Mapping[str, object]], name: str, value: str = "", *_: str) -> bool:
-    """True if an option says nothing of trials, or what all of these trials have."""
+    """True if an option does not change trials, or all of these trials have its value."""
     fits = _OF_PLAN.get(name)
     try:
         return name not in _CHOOSING and (fits is None or all(fits(config, value) for config in configs))

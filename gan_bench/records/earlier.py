@@ -1,4 +1,4 @@
-"""What a run asks of earlier ones: how a trial ended, whether it is whole, and whether it can be resumed."""
+"""The state that an earlier run left: how a trial ended, whether it is intact, and whether it can be resumed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from gan_bench.records.writer import digests
 
 
 class Identity(TypedDict):
-    """What a trial is made of beside its config, and what computes it.
+    """Digests of a trial's data, networks and parts, and its device.
 
     Attributes:
         data_sha256: Digest of the prepared training images; None where no trial is described.
@@ -66,7 +66,7 @@ def refuse_other_format(checkpoint: Path) -> None:
 
 @dataclass(frozen=True)
 class Earlier:
-    """What an earlier run left of a trial; its end and its environment are read once, when they are asked for.
+    """The record that an earlier run left of a trial; its end and environment are read once, lazily.
 
     Attributes:
         directory: The trial's record.
@@ -100,7 +100,7 @@ class Earlier:
         return read_optional(self.directory.environment, schema.ENVIRONMENT, DamagedError) or schema.NO_ENVIRONMENT
 
     def require_access(self) -> None:
-        """Make sure that this process may read what a trial has left, and write where it would go on with it.
+        """Check that this process may read an earlier record and continue it in place.
 
         Raises:
             UnreadableError: It may not; what is there belongs to another user, and stays.
@@ -119,7 +119,7 @@ class Earlier:
             raise unreadable(self.directory.path, error) from None
 
     def require_known_checkpoints(self) -> None:
-        """Make sure that no checkpoint is of another version of gan_bench: with that, it can be continued.
+        """Refuse checkpoints of another version of gan_bench, which can continue them.
 
         Raises:
             UnreadableError: One is; it is no damage, and stays.
@@ -147,13 +147,13 @@ class Earlier:
         return self.damage() if is_end_damaged else None
 
     def _foreign(self, trial: Mapping[str, object]) -> str | None:
-        """Return that the directory holds the record of another trial, as after a copy, or None."""
+        """Return why the directory holds the record of another trial, as after a copy, or None."""
         if self.directory.path.name.endswith(f"--{trial['id']}"):
             return None
         return f"{self.directory.path} holds the record of another trial, {printable(str(trial['name']))}"
 
     def damage(self) -> str | None:
-        """Return what is wrong with the files of a finished trial, or None when they are what was written.
+        """Return the damage of a finished trial's files, or None if they are intact.
 
         Files that a publication left out are not missed.
 
@@ -187,7 +187,7 @@ class Earlier:
         return len(parse_lines(path, read_if_there(path) or b"", schema.HISTORY, STEP_LINE))
 
     def lost(self, epochs: int) -> str | None:
-        """Return what a training has lost that was not begun a moment ago, and has no checkpoint; None of a beginning.
+        """Return what is lost of a training without a checkpoint; None if it had only begun.
 
         Args:
             epochs: Epochs of the whole training.

@@ -23,13 +23,13 @@ from gan_bench.records.reader import Steps, StoredTrial, read_trial, with_config
 
 E = TypeVar("E", bound=RecordError)
 FETCH_AGAIN = "fetch the publication again"
-"""What helps where files of others are damaged: no run of the suite writes a publication."""
+"""Remedy for damaged files of a publication, which no run of the suite rewrites."""
 Planned = Mapping[str, schema.PlannedTrial]
 """Planned trials by the names of their directories."""
 
 
 def existing(results: Path) -> Path:
-    """Return a results folder that must be there.
+    """Return an existing results folder, or raise.
 
     Raises:
         UserError: It is not, it is a record in one, or it holds results folders, such as those of several people.
@@ -41,7 +41,7 @@ def existing(results: Path) -> Path:
 
 
 def existing_folder(results: Path) -> Path:
-    """Return a results folder, or a folder of such, that must be there.
+    """Return an existing results folder or a folder of such, or raise.
 
     Raises:
         UserError: It is not, or it is a record.
@@ -55,7 +55,7 @@ def existing_folder(results: Path) -> Path:
 
 
 def results_folders_in(folder: Path) -> list[Path]:
-    """Return the results folders in a folder that is none itself."""
+    """Return the results folders in a folder that is not one itself."""
     found = list[Path]()
     for each in sorted(folder.iterdir()):
         with contextlib.suppress(OSError, UnreadableError):  # what this process may not look into
@@ -89,7 +89,7 @@ def suite_folders(results: Path) -> list[Path]:
 
 
 def _distinct(folders: Iterable[Path]) -> list[Path]:
-    """Leave out of folders all but one of those that are the same."""
+    """Return folders without duplicates of the same folder."""
     kept: dict[Path, Path] = {}
     for each in sorted(folders, key=lambda each: (each.name != suite_of(each), each.is_symlink())):  # stable
         kept.setdefault(each.resolve(), each)
@@ -112,18 +112,18 @@ def plan_of(suite: Path) -> schema.PlanFile:
 
 
 def suite_of(folder: Path) -> str:
-    """Return the name of the suite that a folder is of: what its plan says, or its own where no plan names one."""
+    """Return the name of a folder's suite: from its plan, else the folder's own name."""
     named = plan_of(folder).get("suite", "")  # plans of the first versions name none
     return named if is_safe_name(named) else folder.resolve().name
 
 
 def is_publication(suite: Path) -> bool:
-    """True if the records of a suite's folder were published, without what is theirs alone."""
+    """True if a suite's folder is a publication."""
     return (suite / LEFT_OUT).is_file()
 
 
 def is_published(suite: Path, directory: str = "") -> bool:
-    """True if a record was published, as far as its list says, or a suite's own files: a run may have added records."""
+    """True if a record, or a suite's shared files, are in the list of a publication; a run may have added records."""
     names = None
     with contextlib.suppress(RecordError):
         found = read_publication(suite)
@@ -133,7 +133,7 @@ def is_published(suite: Path, directory: str = "") -> bool:
 
 
 def command_of(folder: Path, plan: schema.PlanFile, suite: str) -> str:
-    """Return what continues the suite of a folder; nothing where that would begin it anew in the folder of its name.
+    """Return the command that continues the suite of a folder; empty if it would start in another folder.
 
     Of a suite that a program made it names the file that the folder keeps, wherever that lies now.
     """
@@ -161,7 +161,7 @@ class SuiteFolders:
 
     @classmethod
     def of(cls, suite: str, folders: Iterable[Path]) -> SuiteFolders:
-        """Tell apart the folders that are of a suite, each of which is there once."""
+        """Sort the distinct folders of one suite: which is read, and which are others."""
         read, *others = sorted(folders, key=lambda each: (each.name != suite, each.resolve().name != suite))  # stable
         return cls(read, others)
 
@@ -190,7 +190,7 @@ def trial_folders(suite: Path) -> list[Path]:
 
 
 def count_records(results: Path) -> int:
-    """Count the record directories under a results folder, without a look into them or into plans."""
+    """Count the record directories under a results folder, without reading them or plans."""
     count = 0
     for suite in suite_folders(results):
         with contextlib.suppress(UnreadableError):  # reading it says so
@@ -241,7 +241,7 @@ def scan(results: Path, *, steps: Steps = True, history: bool = True) -> Iterato
 
 
 def _at_home_first(found: Iterable[StoredTrial | RecordError]) -> Iterator[StoredTrial | RecordError]:
-    """Yield records in other directories than their own last: a copy may be older than the trial."""
+    """Yield records in unexpected directories last, as a copy may be older than the trial."""
     elsewhere = list[StoredTrial]()
     for item in found:
         if isinstance(item, StoredTrial) and item.path != home_of(item):
@@ -257,7 +257,7 @@ def home_of(stored: StoredTrial) -> Path:
 
 
 def baselines_fault(suite: Path) -> RecordError | None:
-    """Return why the scores of real images of a suite cannot be believed; there may be none."""
+    """Return why the baselines of a suite cannot be trusted, or None."""
     try:
         read_optional(suite / BASELINES, schema.BASELINES)
     except RecordError as error:
@@ -308,14 +308,14 @@ def scan_suite(suite: Path, *, steps: Steps = True, history: bool = True) -> Ite
 
 
 def _has_not_begun(path: Path) -> bool:
-    """True if a record directory was made and is still empty: the run was killed then, or the disk was full."""
+    """True if a record directory is empty, as after a kill or on a full disk."""
     with contextlib.suppress(OSError), os.scandir(path) as entries:
         return not is_link(path) and all(each.name.endswith(ASIDE) and not each.is_symlink() for each in entries)
     return False
 
 
 def _planned(suite: Path, *, has_records: bool) -> list[schema.PlannedTrial] | RecordError:
-    """Return the trials that were planned of a suite, or why that is not known; only records miss a plan."""
+    """Return the planned trials of a suite, or the error why they are unknown, if there are records."""
     if not os.path.lexists(suite / PLAN):
         missing = UnreadableError(  # of the records themselves it says nothing
             f"{suite / PLAN} is missing, so what was planned and which seeds were declared is not known; copy it "
@@ -329,7 +329,7 @@ def _planned(suite: Path, *, has_records: bool) -> list[schema.PlannedTrial] | R
 
 
 def _with_remedy(error: E, suite: Path, known: Planned | None = None, directory: str = "") -> E:
-    """Return an error whose advice to run the suite again says how, or what helps where no run replaces the file.
+    """Return an error with the exact remedy: the command that replaces the file, or another one if no run does.
 
     Args:
         error: What is wrong with a record, or with a file of the suite's own.
@@ -345,7 +345,7 @@ def _with_remedy(error: E, suite: Path, known: Planned | None = None, directory:
 
 
 def remedy_of(suite: Path, known: Planned, directory: str) -> str:
-    """Return what replaces a damaged record, of whichever part of its suite the last run was.
+    """Return the command that replaces a damaged record, whatever the last run of its suite trained.
 
     Args:
         suite: The suite's folder.
@@ -378,7 +378,7 @@ def read_or_error(path: Path, *, steps: Steps = True, history: bool = True) -> S
 
 
 def fault_of(found: StoredTrial | RecordError) -> RecordError | None:
-    """Return what is wrong with something that ``scan`` found, or None."""
+    """Return the error of an item of ``scan``, or None."""
     return found if isinstance(found, RecordError) else found.fault
 
 
@@ -408,7 +408,7 @@ def planned_trials(path: Path, plan: schema.PlanFile) -> list[schema.PlannedTria
 
 
 def read_left_out(suite: Path) -> dict[str, dict[str, str]]:
-    """Read which files a published suite does without.
+    """Read which files a published suite omits.
 
     Returns:
         Digests of these files by record directory and name; empty for records that were not published.
@@ -421,7 +421,7 @@ def read_left_out(suite: Path) -> dict[str, dict[str, str]]:
 
 
 def read_publication(suite: Path) -> schema.LeftOut | None:
-    """Read ``left-out.json`` of a published suite: what it does without, and what was copied; None for other records.
+    """Read ``left-out.json`` of a published suite: its omitted and copied files; None for other records.
 
     Raises:
         RecordError: It is damaged.
@@ -435,7 +435,7 @@ def read_publication(suite: Path) -> schema.LeftOut | None:
 
 
 def excused(left_out: Mapping[str, Mapping[str, str]], stored: StoredTrial) -> frozenset[str]:
-    """Return which files of a trial may be missing: those that were left out of the record that is there.
+    """Return which files of a trial may be missing, as its publication omitted them.
 
     Args:
         left_out: What ``read_left_out`` returned of its suite.

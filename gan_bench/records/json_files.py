@@ -1,4 +1,4 @@
-"""The files of a record, read without following links: JSON with the SHA-256 of its content, and lines of JSON."""
+"""Files of a record, read without following links: JSON with a digest of its content, and JSON lines."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ REMEDY = "run the suite again to replace it"
 
 
 def without_remedy(error: RecordError) -> str:
-    """Return what is wrong with a record, without what helps."""
+    """Return an error message without its remedy."""
     return error.bare or str(error).removesuffix(f"; {REMEDY}")
 
 
 _NO_FILE = {errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENXIO}
-"""Errors of opening that say what the thing is, not that it is kept from us."""
+"""Errors of opening that mean that there is no regular file, not that access is denied."""
 
 
 def is_link(path: Path) -> bool:
-    """True if something is a link, as far as this process may see; ``Path.is_symlink`` raises in a closed folder."""
+    """True if a path is a visible link; ``Path.is_symlink`` raises in an inaccessible folder."""
     return os.path.islink(path)  # noqa: PTH114
 
 
 def is_gone(path: Path) -> bool:
-    """True if nothing is there; not where the system does not say, as a network file system may for a while."""
+    """True if a path is known not to exist; network file systems may not know for a while."""
     try:
         os.stat(path)  # noqa: PTH116 - some ask at every step
     except (FileNotFoundError, NotADirectoryError):
@@ -52,7 +52,7 @@ def is_gone(path: Path) -> bool:
 
 
 def is_regular(path: Path) -> bool:
-    """True if something is a file, and no link to one."""
+    """True if a path is a regular file, not a link."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:
@@ -60,7 +60,7 @@ def is_regular(path: Path) -> bool:
 
 
 def read_file(path: Path) -> bytes:
-    """Read a file of a record; a link may lead to any file, which would be read, reported and copied as part of it.
+    """Read a file of a record without following links, which could expose any file as part of the record.
 
     Raises:
         FileNotFoundError: There is none.
@@ -92,14 +92,14 @@ def read_if_there(path: Path) -> bytes | None:
 
 
 def read_start(path: Path, count: int) -> bytes:
-    """Read the first bytes of a file of a record; nothing where it cannot be read, or is a link or no file."""
+    """Read the first bytes of a file of a record; empty if it is unreadable, a link or no file."""
     with contextlib.suppress(OSError), open_own(path, os.O_RDONLY) as file:
         return file.read(count)
     return b""
 
 
 def unreadable(path: Path, error: OSError, done: str = "read") -> UnreadableError:
-    """Make the error for a file or folder that exists and may not be used: why, its owner, the remedy.
+    """Make the error for an inaccessible file or folder: reason, owner and remedy.
 
     Args:
         path: The file or folder.
@@ -203,7 +203,7 @@ def read_optional(path: Path, form: Form[T], forgiven: type[RecordError] | tuple
     Args:
         path: Its file.
         form: Its form.
-        forgiven: What counts as if there were none: DamagedError, whatever is no damage being raised; or RecordError,
+        forgiven: What counts as if there were none: DamagedError, so that other errors are raised; or RecordError,
             where an object is of use only if it can be read and believed.
     """
     try:
@@ -214,7 +214,7 @@ def read_optional(path: Path, form: Form[T], forgiven: type[RecordError] | tuple
 
 
 def parse_known(path: Path, text: bytes, form: Form[T]) -> T:
-    """Return the object that a file holds; without a digest of its own, it may hold no key that is not documented.
+    """Return the object in a file; one without a digest may hold documented keys only.
 
     Raises:
         RecordError: It is none, is not what was written, or is of another form.
@@ -234,7 +234,7 @@ def parse_known(path: Path, text: bytes, form: Form[T]) -> T:
 
 
 def other_version(path: Path, what: str, version: int, known: int) -> UnreadableError:
-    """Make the error for a file that another version of gan_bench wrote: it is no damage, and stays."""
+    """Make the error for a file that another version of gan_bench wrote; it is not damaged, and is kept."""
     told = f"{path} has {what} {str(version)[:20]}, and this gan_bench reads {known}"
     return UnreadableError(f"{told}; use the one that wrote it, or another results folder")
 
@@ -247,7 +247,7 @@ def first_problem(error: ValidationError) -> str:
 
 
 def parse_lines(path: Path, text: bytes, form: TypeAdapter[list[T]], skipped: bytes = b"") -> list[T]:
-    """Return the lines of a file, without a last one that a kill cut short and those that start with ``skipped``.
+    """Parse the lines of a file, except a truncated last one and those that start with ``skipped``.
 
     Raises:
         DamagedError: A line before the last is not of the documented form.

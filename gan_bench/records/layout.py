@@ -1,4 +1,4 @@
-"""Where everything of a record lies, by name."""
+"""The names and paths of a record's files."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ SAMPLES, CHECKPOINT, WEIGHTS = "samples", "checkpoint.pt", "generator.safetensor
 KEPT, ADDED = "weights", "added.json"
 AVERAGE_WEIGHTS = "generator-ema.safetensors"
 SAVED = (TRIAL, ENVIRONMENT, HISTORY, EVALUATIONS, WEIGHTS, AVERAGE_WEIGHTS)
-"""Files of a record whose digests its end has, beside those of samples and kept weights."""
+"""Files whose digests are in ``record.json``, besides samples and kept weights."""
 PLAN, BASELINES, LOCKS, SUITE = "plan.json", "anchors.json", ".locks", "suite.yaml"
 LEFT_OUT = "left-out.json"
-"""Lists the files that a published copy of a suite's records does without."""
+"""File that lists what a published copy of a suite's records omits."""
 AUDIT = "audit.json"
-"""What auditors found out about a suite's records."""
+"""File of audit findings about a suite's records."""
 
 IDENTITY = ".gan_bench-results"
-"""Names a results folder for good, so that others on a shared server can be told from it."""
+"""File with the permanent identity of a results folder, which distinguishes it on a shared server."""
 
 PLACE = ".gan_bench-place"
-"""Where the results folder that has the identity lies, or lay last: a copy of it lies elsewhere."""
+"""File with the last path of the results folder with this identity, by which copies are recognised."""
 
 CHECKPOINT_FORMAT = 2
 CHECKPOINT_KIND = b"gan_bench checkpoint "
-"""How checkpoint files of every version of gan_bench begin; the number of their format follows."""
+"""First bytes of checkpoint files of every version of gan_bench; the format number follows."""
 CHECKPOINT_MAGIC = CHECKPOINT_KIND + b"%d\n" % CHECKPOINT_FORMAT
 """First line of a checkpoint file; its checksum and its content follow."""
 
@@ -38,16 +38,16 @@ TRIALS = "*--????????"
 """Pattern of the names of record directories in a suite's folder."""
 
 DAMAGED, SUPERSEDED = ".damaged", ".superseded"
-"""Folders of a suite that keep records which a run trains again: of a damaged content, of other data or networks."""
+"""Folders of a suite that keep replaced records: damaged ones, and those of other data or networks."""
 WHY = "why.txt"
-"""In these, a line for every record: why it is there."""
+"""File in these with the reason for every record, one per line."""
 
 _GRID = re.compile(r"epoch-(\d+)\.png")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._,=+-]{0,199}")
 
 
 def is_safe_name(name: str) -> bool:
-    """True if a suite or a trial may be called so: as a folder it stays in, and clashes with nothing."""
+    """True if a name may be that of a suite or a trial: a safe folder name that is not reserved."""
     return bool(_SAFE_NAME.fullmatch(name)) and name.lower() not in RESERVED_NAMES and not name.endswith(".")
 
 
@@ -65,7 +65,7 @@ def check_name(name: str, what: str) -> str:
 
 
 class _Inside:
-    """The path of what has a fixed name in a record directory."""
+    """Descriptor for the path of a fixed name in a record directory."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -110,7 +110,7 @@ class RecordDirectory:
 
     @classmethod
     def of(cls, results: Path, trial: Trial) -> RecordDirectory:
-        """Return the directory of a trial under a results folder.
+        """Return the record directory of a trial under a results folder.
 
         Raises:
             UserError: A name of the trial cannot be a folder.

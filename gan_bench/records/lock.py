@@ -1,4 +1,4 @@
-"""One owner for a trial, across processes that share a folder.
+"""Locks: one owner for a trial, across processes that share a folder.
 
 The lock itself is the kernel's, through ``filelock``: the death of its owner, however it comes, releases it at once,
 and no process takes it from an owner that it does not know to be gone. A small file beside it names the owner, for
@@ -51,7 +51,7 @@ class Owner:
 
 
 def _kernel_lock(path: Path) -> BaseFileLock:
-    """Make a lock that only the kernel keeps; filelock may fall back to one that outlives its owner."""
+    """Make a lock held by the kernel; filelock may fall back to one that outlives its owner."""
     try:
         return FileLock(path, thread_local=False, fallback_to_soft=False)
     except TypeError:  # an older version has no such fallback
@@ -65,7 +65,7 @@ def lock_fault(file: Path) -> str | None:
         lock.acquire(timeout=PATIENCE_SECONDS)
         lock.release()
         file.unlink(missing_ok=True)
-    except (OSError, NotImplementedError) as error:  # Timeout is one: nobody else knows the file
+    except (OSError, NotImplementedError) as error:  # Timeout is one: no other process knows the file
         return str(getattr(error, "strerror", None) or brief(error))
     return None
 
@@ -87,7 +87,7 @@ class Lock:
         self._lock = _kernel_lock(self.file)
 
     def acquire(self, patience: float = PATIENCE_SECONDS) -> Owner | None:
-        """Try to become the owner.
+        """Try to take the lock.
 
         Args:
             patience: Seconds to wait for another owner; negative waits for as long as it takes.
@@ -122,7 +122,7 @@ class Lock:
         return None
 
     def wait(self) -> None:
-        """Become the owner however long that takes; who holds it is told after a while.
+        """Take the lock, waiting as long as needed; its owner is printed after a while.
 
         Raises:
             UserError: As ``acquire`` says.
@@ -131,7 +131,7 @@ class Lock:
             report_progress(f"waiting for {owner}, which holds {self.file}", 0.0)
 
     def holder(self) -> Owner | None:
-        """Return who holds the lock now, or None; a folder that is only read has no owner."""
+        """Return the present owner, or None; a read-only folder has none."""
         try:
             if not self.file.exists():
                 return None
@@ -169,7 +169,7 @@ def trial_lock(directory: RecordDirectory) -> Lock:
 
 
 def break_lock(directory: RecordDirectory) -> None:
-    """Forget a trial's lock, whose owner is known to be gone with its machine.
+    """Remove a trial's lock whose owner is known to be lost with its machine.
 
     Some network file systems keep the locks of a lost machine for minutes, or until they are restarted. The next
     lock is of a new file.

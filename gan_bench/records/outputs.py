@@ -1,4 +1,4 @@
-"""Where a command may write: what its like wrote earlier is replaced, a user's own files and records stay."""
+"""Guards of output paths: a command replaces its own earlier outputs, but no user's files or records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gan_bench.records.folders import trial_folders
 from gan_bench.records.layout import HISTORY, TRIAL
 
 HEAD = 4096
-"""Bytes at the beginning of a file in which its mark stands."""
+"""First bytes of a file, in which its mark is."""
 
 
 def check_output(folder: Path, names: Iterable[str], what: str, is_ours: Callable[[Path], bool] | None = None) -> None:
@@ -47,7 +47,7 @@ def check_output(folder: Path, names: Iterable[str], what: str, is_ours: Callabl
 
 
 def holds(file: Path, mark: str) -> bool:
-    """True if the beginning of a file has the text that tells what a command writes from a user's own."""
+    """True if the beginning of a file has the mark of a command's output."""
     if not file.is_file():  # a pipe would wait for who writes into it
         return False
     with suppress(OSError), file.open("rb") as opened:
@@ -68,7 +68,7 @@ def _standard_stream(file: Path) -> int | None:
 
 
 def write_output(out: Path, content: bytes | str) -> None:
-    """Write a file, the one that a link leads to, or into what is none, such as a pipe.
+    """Write a file, the target of a link, or into a pipe or device.
 
     Raises:
         OSError: It cannot be written.

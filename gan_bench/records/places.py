@@ -1,4 +1,4 @@
-"""Where files of a user's own code lie, in a moved folder too; places of this machine in what is to be published."""
+"""Finds files of a user's own code, in moved folders too, and removes paths of this machine from publications."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gan_bench.records.plan import suite_files
 
 
 def portable(files: Mapping[str, bytes], name: str | None = None) -> dict[str, bytes]:
-    """Return files of a record without the paths that a user's own code has on this machine; the digests fit again.
+    """Return files of a record without this machine's paths of a user's code, with matching digests.
 
     Args:
         files: Content by name; without both ``environment.json`` and ``record.json`` it stays as it is.
@@ -49,19 +49,19 @@ def _sealed(content: dict[str, object]) -> bytes:
 
 
 def portable_end(record: Path) -> dict[str, bytes]:
-    """Return what is published of a record's environment and end where they name the places of code; else nothing."""
+    """Return the published forms of a record's environment and end if they name paths of code; else nothing."""
     names = [name for name in (ENVIRONMENT, RECORD) if is_regular(record / name)]
     files = {name: read_file(record / name) for name in names}
     return {name: content for name, content in portable(files).items() if content != files[name]}
 
 
 def portable_digest(record: Path) -> str:
-    """Return the SHA-256 that the ``record.json`` of a trial has in a publication: one for a record and its copies."""
+    """Return the SHA-256 of a trial's published ``record.json``, equal for a record and its copies."""
     return hashlib.sha256(portable_end(record).get(RECORD) or read_file(record / RECORD)).hexdigest()
 
 
 def named_places(files: Iterable[tuple[Path, bytes]], folders: Collection[Path]) -> dict[str, list[Path]]:
-    """Return what JSON and YAML files name in some folders, up to the first blank or quote, with the files that do.
+    """Return paths in some folders that JSON and YAML files name, up to a blank or quote, with these files.
 
     Args:
         files: Files with their content; others than JSON and YAML are left out.
@@ -82,7 +82,7 @@ def named_places(files: Iterable[tuple[Path, bytes]], folders: Collection[Path])
 
 
 def find_code(record: Path, part: schema.Part) -> Path | None:
-    """Return a file that is what a trial was trained with; None where there is none.
+    """Return the file of code that a trial was trained with, or None.
 
     Args:
         record: The record directory, or a card.
@@ -92,7 +92,7 @@ def find_code(record: Path, part: schema.Part) -> Path | None:
 
 
 def _candidates(record: Path, part: schema.Part) -> Iterator[Path]:
-    """Yield where it lay, then where the suite that was run names it now, and what lies beside that."""
+    """Yield the recorded path, then that in the present suite file, and the files beside it."""
     yield record / (part.get("path") or "")  # of a card beside it, else absolute
     for suite in suite_files(record.parent):
         with contextlib.suppress(UserError):  # it is another now
@@ -101,7 +101,7 @@ def _candidates(record: Path, part: schema.Part) -> Iterator[Path]:
 
 
 def _digest(file: Path) -> str:
-    """Return the SHA-256 of a file; nothing for one that cannot be read."""
+    """Return the SHA-256 of a file; empty for an unreadable one."""
     try:
         return hashlib.sha256(file.read_bytes()).hexdigest()
     except (OSError, ValueError):  # a name that no file can have

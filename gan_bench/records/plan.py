@@ -1,4 +1,4 @@
-"""What was planned of a suite, and which seeds its verdicts were declared to be made at: its `plan.json`."""
+"""The `plan.json` of a suite: its planned trials, and the seeds declared for its verdicts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write_plan(
     *,
     whole: bool = False,
 ) -> None:
-    """Write which trials were planned of a suite's version, so that those that never started are rows too.
+    """Write the planned trials of a suite's version, so that trials that never started are rows, too.
 
     Of other versions it keeps what they declared, which holds again when they are run again.
 
@@ -99,18 +99,18 @@ def _withdrawn(rows: Iterable[schema.PlannedTrial], trials: Sequence[Trial]) -> 
 
 
 def setting_ids(configs: Iterable[TrialConfig]) -> set[str]:
-    """Return what names the settings of trials: the ids that they would have with one seed."""
+    """Return ids of the settings of trials: those that the trials would have with seed 0."""
     return {replace(config, seed=0).id for config in configs}
 
 
 Place = tuple[str, str]
 """A profile and a dataset: within them trials are compared."""
 StoredDesigns = dict[str, dict[str, schema.PlannedDesign]]
-"""Designs as a plan has them, by profile and dataset."""
+"""Designs in the form of a plan, by profile and dataset."""
 
 
 def _seeds_by_place(trials: Iterable[Mapping[str, Any]]) -> dict[Place, list[int]]:
-    """Return the seeds of planned trials by where they are compared; a row of a config that is none is left out."""
+    """Return the seeds of planned trials by profile and dataset; rows with an invalid config are left out."""
     found: dict[Place, list[int]] = {}
     for row in trials:
         config = row["config"]
@@ -120,7 +120,7 @@ def _seeds_by_place(trials: Iterable[Mapping[str, Any]]) -> dict[Place, list[int
 
 
 def _begun(suite: Path, version: int) -> frozenset[Place]:
-    """Return where a suite's folder has records of a version of the suite; one that cannot be read counts nowhere."""
+    """Return the profiles and datasets of a version's records in a suite's folder; unreadable ones are left out."""
     trials = (read_optional(folder / TRIAL, schema.TRIAL, RecordError) for folder in trial_folders(suite))
     return frozenset(
         _seeds_by_place(each for each in trials if each and each["config"].get("suite_version") == version)
@@ -128,7 +128,7 @@ def _begun(suite: Path, version: int) -> frozenset[Place]:
 
 
 def declaration_lost(results: Path, suite: str, version: int) -> frozenset[Place]:
-    """Return where a suite has records of which it is not known which seeds were declared before the first.
+    """Return the profiles and datasets whose records lost the declaration of their seeds.
 
     Their plan is gone, damaged or was replaced by that of another version, now or before an earlier run.
 
@@ -149,13 +149,13 @@ def declaration_lost(results: Path, suite: str, version: int) -> frozenset[Place
 
 
 def _of_version(plan: schema.PlanFile, version: int) -> dict[Place, Design]:
-    """Return the designs that a version of a suite has declared, as far as a plan says."""
+    """Return the designs that a plan has for a version of a suite."""
     is_planned = plan.get("version") == version
     return _declared(plan.get("designs", {}) if is_planned else plan.get("earlier", {}).get(str(version), {}))
 
 
 def _other_versions(plan: schema.PlanFile, version: int) -> dict[str, StoredDesigns]:
-    """Return what a plan that is to be one of a version says of all others."""
+    """Return the designs of all other versions in a plan."""
     found = {number: stored for number, stored in plan.get("earlier", {}).items() if number != str(version)}
     if plan and plan["version"] != version:
         declared, seeds = _declared(plan.get("designs", {})), _seeds_by_place(plan["trials"])
@@ -190,7 +190,7 @@ def _joined_designs(
 
 
 def _stored(found: Mapping[Place, Design], lost: Collection[Place]) -> StoredDesigns:
-    """Return designs as a plan has them."""
+    """Return designs in the form of a plan."""
     stored: dict[str, dict[str, schema.PlannedDesign]] = {}
     for (profile, dataset), each in found.items():
         row: schema.PlannedDesign = {"seeds": list(each.seeds), "looks": list(each.looks)}
@@ -203,7 +203,7 @@ def _stored(found: Mapping[Place, Design], lost: Collection[Place]) -> StoredDes
 
 
 def _declared(designs: StoredDesigns) -> dict[Place, Design]:
-    """Return the designs that a plan declares; what are no looks at its seeds declares nothing."""
+    """Return the designs that a plan declares; invalid looks declare nothing."""
     found = {}
     for profile, by_dataset in designs.items():
         for dataset, stored in by_dataset.items():
@@ -223,7 +223,7 @@ def _foreign_measures() -> dict[str, object]:
 
 
 def declare_foreign_measures(results: Path) -> None:
-    """Make measures known that suites under a results folder were scored with and whose code is not here."""
+    """Register measures of suites under a results folder whose code is missing."""
     for suite in suite_folders(results):
         for name, plain in plan_of(suite).get("measures", {}).items():
             if name not in COLUMNS and name.isidentifier():
@@ -232,7 +232,7 @@ def declare_foreign_measures(results: Path) -> None:
 
 @dataclass(frozen=True)
 class Suites:
-    """What reports read of the suites of a results folder besides their trials.
+    """Plans and designs of the suites of a results folder, as reports read them.
 
     Attributes:
         versions: Versions of the suites that their plans are of; a suite without one has no plan.
@@ -249,13 +249,13 @@ class Suites:
     baselines: Mapping[str, Rows] = field(default_factory=dict)
 
     def is_of_another(self, suite: str, version: int) -> bool:
-        """Whether a version of a suite is not that of its plan, so that nothing trains its trials any more."""
+        """Whether a version of a suite is not that of its plan, so that no run trains its trials."""
         return version != self.versions.get(suite, version)
 
     def design(self, suite: str, version: int, profile: str, dataset: str) -> Design | None:
-        """Return what a version of a suite declared; None where its plan is of before there were designs.
+        """Return the design of a version of a suite; None if its plan is older than designs.
 
-        Of a suite whose plan is gone or cannot be read nobody knows it.
+        It is unknown for a suite whose plan is gone or cannot be read.
         """
         if suite not in self.versions:
             return UNKNOWN
@@ -264,7 +264,7 @@ class Suites:
 
 
 def read_suites(results: Path) -> Suites:
-    """Read what was planned and declared of every suite under a results folder."""
+    """Read the plans and designs of every suite under a results folder."""
     versions, designs = dict[str, int](), dict[tuple[str, int, str, str], Design]()
     commands, baselines = dict[str, str](), dict[str, Rows]()
     for suite, folders in folders_by_suite(results).items():
@@ -281,7 +281,7 @@ def read_suites(results: Path) -> Suites:
 
 
 def design_so_far(results: Path, suite: str, version: int, profile: str, dataset: str) -> Design | None:
-    """Return the design that a suite's trials were planned for until now; None where there are none of its version."""
+    """Return the present design of a suite's trials; None if none of its version were planned."""
     if (profile, dataset) in declaration_lost(results, suite, version):
         return UNKNOWN
     plan = plan_of(results / suite)
@@ -294,7 +294,7 @@ def design_so_far(results: Path, suite: str, version: int, profile: str, dataset
 
 
 def suite_files(suite: Path) -> list[Path]:
-    """Return where the file that a suite was last run with may lie; paths in it are relative to its folder.
+    """Return possible paths of the last suite file; paths in it are relative to its folder.
 
     The command names it, and the results folder, from the folder that it was run in. That is known as long as both
     lie where they did; else a file of that name in the current folder is taken. Where it is known, such a file counts
@@ -317,7 +317,7 @@ def suite_files(suite: Path) -> list[Path]:
 
 
 def write_suite_text(results: Path, suite: str, text: str) -> None:
-    """Keep the suite file that is run, as it is.
+    """Keep a copy of the suite file.
 
     Raises:
         UnreadableError: One is there that this process may not read.

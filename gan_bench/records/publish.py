@@ -1,4 +1,4 @@
-"""A copy of records for others to read: without the bulk, with a list of what stayed behind."""
+"""Publications: a small copy of records, with a list of what is omitted."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from gan_bench.records.writer import digests
 
 @dataclass(frozen=True)
 class Publication:
-    """What was published of one suite.
+    """The publication of one suite.
 
     Attributes:
         folder: Where it lies.
@@ -69,7 +69,7 @@ class Publication:
 
 
 def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Publication]:
-    """Copy the records of trials that have ended, without checkpoints and most weights and samples.
+    """Copy the records of ended trials, without checkpoints and most weights and samples.
 
     Of generators those asked for go along; of samples those of the lowest seed of every setting, which reports show,
     and those of the trials whose generators go along. What stays behind is listed, so that ``verify`` can tell it from
@@ -125,7 +125,7 @@ def publish(results: Path, out: Path, generators: Sequence[str] = ()) -> list[Pu
 
 @dataclass(frozen=True, kw_only=True)
 class _Plan:
-    """What is to be written for one suite.
+    """The files to be written for one suite.
 
     Attributes:
         suite: Its name.
@@ -190,7 +190,7 @@ def _digest(content: bytes) -> str:
 
 
 def _check_replaceable(plan: _Plan) -> None:
-    """Refuse to touch anything but what an earlier publication wrote and is still what that wrote.
+    """Refuse to replace files that an earlier publication did not write or that changed since.
 
     Raises:
         UserError: There is something else in the way: other records, or what a run has trained again.
@@ -226,7 +226,7 @@ def _check_replaceable(plan: _Plan) -> None:
 
 
 def _records(files: Iterable[str]) -> set[str]:
-    """Return the record directories that some files lie in."""
+    """Return the record directories of some files."""
     return {name.partition("/")[0] for name in files if "/" in name}
 
 
@@ -237,7 +237,7 @@ def _published(target: Path) -> Mapping[str, str]:
 
 
 def _carry_out(plan: _Plan) -> Publication:
-    """Bring a folder up to a plan, file by file; a killed one is completed later.
+    """Write a publication file by file; a later run completes a killed one.
 
     The list of what the folder holds is what tells it from a user's own. In a new folder it comes first, and in an
     earlier publication last: until then the earlier list tells what may be replaced.
@@ -302,7 +302,7 @@ def _copied(stored: StoredTrial, *, weights: bool, samples: bool) -> Iterator[st
 
 
 def _plan_text(suite: Path) -> bytes:
-    """Return the plan with a command that says what was run and not where."""
+    """Return the plan with its command, without paths of this machine."""
     plan = read_known(suite / PLAN, schema.PLAN)
     if "command" in plan:
         plan["command"] = str(Command.parse(plan["command"]).without_places())

@@ -1,4 +1,4 @@
-"""Read records back. Every damage is a ``RecordError`` of its trial, and the rest is read all the same."""
+"""Reads records. Damage is a ``RecordError`` of its trial; all others are still read."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from gan_bench.records.record import split_name
 
 STEP_LINE = b'{"kind":"step"'
 TRIES = 3
-"""How often a record is read whose end is replaced while it is read."""
+"""Attempts to read a record whose ``record.json`` is replaced meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredTrial:
-    """A trial as read back.
+    """A trial as read from its record.
 
     Attributes:
         path: Its record directory; it may not exist for a trial that never started.
@@ -66,38 +66,38 @@ class StoredTrial:
 
     @property
     def epochs(self) -> list[schema.EpochLine]:
-        """The lines of its history that end epochs."""
+        """The ``epoch`` lines of its history."""
         return [line for line in self.history if line["kind"] == "epoch"]
 
     @property
     def steps(self) -> list[schema.StepLine]:
-        """The lines of its history that are of single steps, as far as they were read."""
+        """The ``step`` lines of its history that were read."""
         return [line for line in self.history if line["kind"] == "step"]
 
     @property
     def held_out_sha256(self) -> str | None:
-        """Digest of the held-out images that it was last scored with, empty without any; None where it says nothing."""
+        """Digest of the held-out images of its last scores, empty without any; None if it is not recorded."""
         parts = (self.environment, *self.environment.get("changes", ()))
         found = [part["held_out_sha256"] for part in parts if "held_out_sha256" in part]
         return str(found[-1] or "") if found else None
 
     def may_have_other_images(self, epoch: int) -> bool:
-        """True if an evaluation may be of other held-out images than the last: a resumed trial says not since when."""
+        """True if an evaluation may have had other held-out images than the last, as in a resumed trial."""
         changed = any("held_out_sha256" in part for part in self.environment.get("changes", ()))
         return changed and epoch != self.trial["config"]["epochs"]
 
     def steps_in_epochs(self) -> list[tuple[float, schema.StepLine]]:
-        """Return the lines of single steps, each with its place in epochs; nothing before an epoch has ended."""
+        """Return the ``step`` lines, each with its position in epochs; nothing before an epoch has ended."""
         first = next(iter(self.epochs), None)
         per_epoch = first["step"] / first["epoch"] if first else 0.0
         return [(line["step"] / per_epoch, line) for line in self.steps] if first else []
 
     def scores(self) -> Iterator[tuple[schema.EvaluationLine, schema.ScoreLine]]:
-        """Yield all scores, each with the evaluation that it is of."""
+        """Yield all scores, each with its evaluation."""
         yield from ((line, score) for line in self.evaluations for score in line["scores"])
 
     def as_recorded(self) -> StoredTrial:
-        """Return it as it was when it ended, without the scores that were added later."""
+        """Return the trial without scores that were added after its end."""
         if not self.added:
             return self
         lines: list[schema.EvaluationLine] = []
@@ -113,7 +113,7 @@ class StoredTrial:
 T = TypeVar("T")
 P = TypeVar("P", schema.TrialFile, schema.PlannedTrial)
 Steps = bool | Callable[[Mapping[str, object]], bool]
-"""Whether ``step`` lines of histories are read; a function says it for each trial, from its config."""
+"""Whether ``step`` lines of histories are read, or a function of a trial's config that decides it."""
 
 
 def read_trial(path: Path, *, steps: Steps = True, history: bool = True) -> StoredTrial:
@@ -136,14 +136,14 @@ def read_trial(path: Path, *, steps: Steps = True, history: bool = True) -> Stor
 
 
 def _read_files(path: Path, names: Iterable[str]) -> dict[str, bytes]:
-    """Read files of a record; its end comes first, so that what it vouches for is not older."""
+    """Read files of a record; ``record.json`` first, so that its digests are not newer than the files."""
     refuse_links(path)
     found = {name: read_if_there(path / name) for name in names}
     return {name: text for name, text in found.items() if text is not None}
 
 
 def refuse_links(path: Path) -> None:
-    """Refuse a record that is a link or holds one: whatever it leads to would be read, copied or written as its part.
+    """Refuse a record that is a link or holds one: its target would be read, copied or written as part of the record.
 
     Raises:
         RecordError: It is, or is no directory.
@@ -192,7 +192,7 @@ ADD_AGAIN = "delete it, and add the scores again with `gan-bench score --add`"
 
 
 def _parsed_added(path: Path, text: bytes, config: Mapping[str, Any]) -> schema.AddedFile:
-    """Return what was added, which must be scores of evaluations of this config."""
+    """Parse ``added.json``, which must hold scores of this config's evaluations."""
     try:
         found = parse_known(path, text, schema.ADDED)
     except DamagedError as error:
@@ -231,7 +231,7 @@ def _parse_known(path: Path, texts: Mapping[str, bytes], form: schema.Form[T]) -
 def _altered(
     path: Path, record: schema.RecordFile | None, texts: Mapping[str, bytes], names: Iterable[str]
 ) -> AlteredError | None:
-    """Return which of the files read do not fit the digests in record.json; old ones have that of the generator."""
+    """Return an error if files differ from the digests in ``record.json``; old ones have only the generator's."""
     ended = record or schema.NO_RECORD
     files, weights = ended.get("files"), ended.get("weights_sha256")
     for name in names:
@@ -245,7 +245,7 @@ def _altered(
 
 
 def check_saved(path: Path, record: schema.RecordFile | None, names: Iterable[str]) -> None:
-    """Make sure that files of a record are what was saved, before they are drawn from, scored, copied or registered.
+    """Check that files of a record are what was saved, before they are used, scored, copied or registered.
 
     Args:
         path: The record directory, or a folder that has its end and these files, as a card has.
@@ -264,7 +264,7 @@ def check_saved(path: Path, record: schema.RecordFile | None, names: Iterable[st
 
 
 def with_config(path: Path, trial: P) -> P:
-    """Return a trial whose config has all fields, those that were added since it was written included.
+    """Return a trial whose config has all fields, newer ones included.
 
     Raises:
         RecordError: The config is not the one that the trial's id is made from.
@@ -290,7 +290,7 @@ def read_header(path: Path) -> StoredTrial:
 
 
 def read_saved(path: Path, names: Iterable[str]) -> StoredTrial:
-    """Read what a trial is, for a command that uses files of its record, which must be what was saved.
+    """Read a trial for a command that uses its files, and check their digests.
 
     Args:
         path: The record directory, or a folder that has its end and these files, as a card has.

@@ -1,4 +1,4 @@
-"""How a trial ended, and the scores it was given: the values of ``record.json`` and ``evaluations.jsonl``."""
+"""The end of a trial and its scores: the values of ``record.json`` and ``evaluations.jsonl``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Failure(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """What ``record.json`` says: the end of a trial. Keys are documented in ``gan_bench.records.schema``."""
+    """The content of ``record.json``: the end of a trial. Keys are documented in ``gan_bench.records.schema``."""
 
     status: Status
     reason: str | None
@@ -78,7 +78,7 @@ class TrialRecord:
 
 
 class Protocol(str):
-    """How scores were taken, as ``extractor,split,generated``; scores of different protocols are never ranked together.
+    """The protocol of scores, ``extractor,split,generated``; scores of different protocols are never ranked together.
 
     ``,ema`` ends it where the moving average of the weights made the images: such scores stand beside G's and are
     ranked nowhere.
@@ -113,7 +113,7 @@ class Protocol(str):
 
 
 def split_name(name: str) -> tuple[str, Protocol | None]:
-    """Return the measure and the protocol that a score's name tells; a name without brackets is no score's."""
+    """Parse a score's name into measure and protocol; None for a name without brackets."""
     metric, bracket, protocol = name.partition("[")
     return metric, Protocol(protocol.removesuffix("]")) if bracket else None
 
@@ -143,7 +143,7 @@ class Score:
         return f"{self.metric}[{Protocol.of(self.extractor, self.split, self.generated, self.weights)}]"
 
     def to_json(self) -> schema.ScoreLine:
-        """Return the score as a line of evaluations has it."""
+        """Return the score as in a line of evaluations."""
         return cast("schema.ScoreLine", {"name": self.name, **asdict(self)})
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 80_000_000
-"""More than 8 x 8 images of 1,024 x 1,024 pixels with their frame."""
+"""Most pixels of a grid: above 8 x 8 images of 1,024 x 1,024 pixels with frames."""
 
 
 def read_sample_grid(path: Path) -> Image:

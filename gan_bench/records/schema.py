@@ -14,17 +14,17 @@ from typing_extensions import TypedDict
 
 
 def doc(text: str) -> FieldInfo:
-    """Return what a key means, as pydantic keeps it."""
+    """Return the documentation of a key as a pydantic field."""
     info: FieldInfo = Field(description=text)
     return info
 
 
 LARGEST = 1e100
-"""Magnitude above which a number is taken for damage: training is in float32, and sums of larger ones overflow."""
+"""Magnitude above which a number counts as damaged: training is in float32, where sums of larger ones overflow."""
 
 
 def _moment(text: str) -> str:
-    """Return an ISO 8601 time of the years in which this package can have run.
+    """Check an ISO 8601 time: its year must be one in which this package can have run.
 
     Raises:
         ValueError: It is none.
@@ -36,7 +36,7 @@ def _moment(text: str) -> str:
 
 
 def _inside(name: str) -> str:
-    """Return a file's name that stays in the suite's folder, as every name of a publication does.
+    """Check that a file's name stays in the suite's folder, as in every publication.
 
     Raises:
         ValueError: It leads elsewhere; what it names would be replaced or removed there.
@@ -55,13 +55,13 @@ Moment = Annotated[str, AfterValidator(_moment)]
 Inside = Annotated[str, AfterValidator(_inside)]
 Digest = Annotated[str, doc("SHA-256 of the rest of this file, as canonical JSON [timing]")]
 VERSION: Final = 1
-"""Version of everything a results folder holds; raised when a reader must know the difference."""
+"""Version of the format of results folders; raised when readers must know the difference."""
 Schema = Annotated[Literal[1], doc("version of the record layout")]
 
 
 @with_config(ConfigDict(strict=True, extra="allow"))
 class Strict(TypedDict):
-    """A form whose values are of exact types; further keys stay."""
+    """A form whose values have exact types; unknown keys are kept."""
 
 
 class TrialFile(Strict):
@@ -78,7 +78,7 @@ class TrialFile(Strict):
 
 
 class Part(Strict):
-    """What a part was loaded from that gan_bench does not ship."""
+    """The source of a third-party part."""
 
     name: Annotated[str, doc("name of the distribution or local file; __main__ for what the program registered")]
     version: Annotated[
@@ -141,7 +141,7 @@ class EnvironmentFile(Strict):
 
 
 class Statistics(Strict):
-    """The four values that the articles watch."""
+    """The four values that the articles print."""
 
     loss_d: Annotated[Number, doc("D's loss with its penalties; in the articles BCE(D(x), 1) + BCE(D(G(z)), 0)")]
     loss_g: Annotated[
@@ -339,7 +339,7 @@ class PlannedTrial(Strict):
 
 @with_config(ConfigDict(strict=True, extra="forbid"))
 class PlannedMeasure(TypedDict):
-    """A measure of ``SUITE/plan.json`` that gan_bench does not ship, so that reports do without its code."""
+    """A third-party measure in ``SUITE/plan.json``, so that reports do not need its code."""
 
     title: Annotated[str, doc("what tables call it")]
     lower_is_better: Annotated[bool, doc("whether smaller is better")]
@@ -351,7 +351,7 @@ class PlannedMeasure(TypedDict):
 
 
 class PlannedDesign(Strict):
-    """Which seeds verdicts are made at, in ``SUITE/plan.json``, as it was declared before the first seed."""
+    """The seeds of verdicts in ``SUITE/plan.json``, as declared before the first seed."""
 
     seeds: Annotated[list[Count], doc("seeds in the order in which they count")]
     looks: Annotated[list[Count], Field(min_length=1), doc("numbers of seeds at which verdicts are made")]
@@ -422,12 +422,12 @@ class AddedFile(Strict):
 
 
 AuditLevel = Literal["consistent", "rescored", "begun", "repeated", "drawn again"]
-"""What an audit checks, the cheapest level first."""
+"""The levels of an audit, the cheapest first."""
 AuditVerdict = Literal["holds", "doubtful", "contradicted", "not audited"]
 
 
 class AuditFinding(Strict):
-    """What an audit found out about one trial on one level."""
+    """The finding of an audit about one trial on one level."""
 
     trial: Annotated[str, doc("identity of its config")]
     name: Annotated[str, doc("setting and seed; of drawn seeds the setting and the seed that was drawn")]
@@ -440,7 +440,7 @@ class AuditFinding(Strict):
 
 
 class AuditMachine(Strict):
-    """What an audit ran on."""
+    """The machine of an audit."""
 
     device: Annotated[str, doc("what computed: cpu or cuda:N")]
     device_name: Annotated[str, doc("name of the processor or graphics card")]
@@ -472,7 +472,7 @@ T = TypeVar("T")
 
 
 class Form(Generic[T]):
-    """The documented form of a JSON file.
+    """The documented schema of a JSON file.
 
     Args:
         declared: Its typed dict.
@@ -483,7 +483,7 @@ class Form(Generic[T]):
         self.keys = frozenset(declared.__annotations__)
 
     def validate(self, content: dict[str, object]) -> T:
-        """Return a file's content as what it is.
+        """Validate a file's content.
 
         Raises:
             ValidationError: It is of another form.
@@ -507,15 +507,15 @@ HISTORY: TypeAdapter[list[HistoryLine]] = TypeAdapter(
 EVALUATIONS = TypeAdapter(list[EvaluationLine])
 
 NO_ENVIRONMENT = cast("EnvironmentFile", {})
-"""That of a trial that never started: its keys are asked for with ``get``."""
+"""The environment of a trial that never started; read its keys with ``get``."""
 NO_RECORD = cast("RecordFile", {})
-"""The same of a trial that has not ended."""
+"""The record of a trial that has not ended."""
 NO_PLAN = cast("PlanFile", {})
-"""The same of a suite whose plan is not there, or of no use."""
+"""The plan of a suite whose plan is missing or unusable."""
 TIMING = frozenset(
     {
         *("started", "ended", "train_seconds", "evaluate_seconds", "seconds", "files", "sha256"),
         *("peak_memory_bytes", "energy_joules", "group", "captured", "way"),
     }
 )
-"""Keys whose values differ between two runs of the same trial; all others are the same bits."""
+"""Keys whose values differ between two runs of the same trial; all others are bit-identical."""

@@ -1,4 +1,4 @@
-"""Files that the trials of a suite share: who may rewrite them, and what becomes of damaged ones."""
+"""Files shared by the trials of a suite: rewriting under a lock, and keeping damaged ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @contextmanager
 def rewriting(results: Path, suite: str) -> Iterator[Path]:
-    """Let one process at a time rewrite what a suite's trials share.
+    """Lock a shared file of a suite while it is rewritten.
 
     Yields:
         The suite's folder.
@@ -36,7 +36,7 @@ def rewriting(results: Path, suite: str) -> Iterator[Path]:
 
 
 def left_by_earlier(path: Path, form: schema.Form[T], check: Callable[[T], object] = lambda _: None) -> T | None:
-    """Return what an earlier run left in a file that is to be written again; a damaged one is kept in ``DAMAGED``.
+    """Return the earlier content of a file that is rewritten; a damaged file is kept in ``DAMAGED``.
 
     Args:
         path: The file.
@@ -57,7 +57,7 @@ def left_by_earlier(path: Path, form: schema.Form[T], check: Callable[[T], objec
 
 
 def results_identity(results: Path, say: Callable[[str], object] = lambda _: None) -> str:
-    """Return the identity of a results folder, made once in it.
+    """Return the identity of a results folder, created once.
 
     It goes where the folder goes. A copy, whose original is still there, gets one of its own: on a tracking server it
     would take the original's runs for its own. That follows from the original's and the copy's place, so that a copy
@@ -96,7 +96,7 @@ def results_identity(results: Path, say: Callable[[str], object] = lambda _: Non
 
 
 def identity_of_copy(original: str, results: Path) -> str:
-    """Return the identity of a copy of a results folder, by the original's and the copy's place."""
+    """Return the identity of a copy of a results folder, from the original's and the copy's path."""
     return str(uuid.uuid5(uuid.UUID(original), results.resolve().as_uri()))
 
 
@@ -112,7 +112,7 @@ def read_identity(results: Path) -> str:
 
 
 def _place_in(results: Path) -> Path | None:
-    """Return where the identity was last used, or None where that is not known."""
+    """Return the path where the identity was last used, or None."""
     try:
         text = read_file(results / PLACE).decode().removesuffix("\n")
     except (OSError, ValueError, RecordError):
@@ -121,7 +121,7 @@ def _place_in(results: Path) -> Path | None:
 
 
 def _is_original(place: Path, results: Path, identity: str) -> bool:
-    """True if another folder with this identity is there: the same one may have several paths, as mounts give it."""
+    """True if another folder with this identity exists; one folder may have several paths through mounts."""
     try:
         there, here = place.stat(), results.stat()
         is_same = os.path.samestat(there, here) or (there.st_ino, there.st_ctime_ns) == (here.st_ino, here.st_ctime_ns)
@@ -136,7 +136,7 @@ Rows = list[schema.Baseline]
 
 
 def write_baselines(results: Path, suite: str, version: int, baselines: Rows) -> None:
-    """Write the scores of real images beside a suite's records, keeping those of other protocols."""
+    """Write the baselines of a suite, keeping those of other protocols."""
     with rewriting(results, suite) as folder:
         earlier = left_by_earlier(folder / BASELINES, schema.BASELINES) or cast("schema.Baselines", {})
         is_same = earlier.get("version") == version
@@ -148,12 +148,12 @@ def write_baselines(results: Path, suite: str, version: int, baselines: Rows) ->
 
 
 def _subject(row: schema.Baseline) -> tuple[str, int, int]:
-    """Name what a baseline is about: which real images were scored, and how many."""
+    """Return the key of a baseline: which real images were scored, and how many."""
     return row["dataset"], row["image_size"], row["samples"]
 
 
 def _joined(old: schema.Baseline | None, new: schema.Baseline) -> schema.Baseline:
-    """Keep the scores of other extractors, unless they are of other images; held-out ones of old rows are unknown."""
+    """Merge the scores of other extractors, unless they are of other images; old rows do not name held-out ones."""
     held_out = new.get("held_out_sha256")
     if old is None or old["pictures"] != new["pictures"] or old.get("held_out_sha256", held_out) != held_out:
         return new
@@ -164,7 +164,7 @@ def _joined(old: schema.Baseline | None, new: schema.Baseline) -> schema.Baselin
 
 
 def known_baselines(results: Path, suite: str) -> Rows | None:
-    """Return the baselines of a suite, none where they are damaged; None where they may not be read, and stay."""
+    """Return the baselines of a suite, empty if damaged; None if they may not be read."""
     try:
         found = read_optional(results / suite / BASELINES, schema.BASELINES, DamagedError)
     except UnreadableError:
@@ -173,6 +173,6 @@ def known_baselines(results: Path, suite: str) -> Rows | None:
 
 
 def read_baselines(suite: Path) -> Rows:
-    """Read the baselines of a suite's folder; damaged ones, which ``scan`` names, are none."""
+    """Read the baselines of a suite's folder; empty if damaged, which ``scan`` reports."""
     found = read_optional(suite / BASELINES, schema.BASELINES, RecordError)
     return found["anchors"] if found else []

@@ -1,4 +1,4 @@
-"""What a report says of every setting of a suite, as a file: the report writes it, MLflow's mirror shows it.
+"""The report's summary of every setting of a suite, written as a file for MLflow's mirror.
 
 It follows from the records and is no part of them: a report makes it again at any time.
 """
@@ -25,24 +25,24 @@ from gan_bench.records.schema import STATISTICS, Form, Statistic, Statistics
 from gan_bench.records.shared import read_identity
 
 Key = Annotated[str, Field(pattern=r"^[/\w.\- :]+$")]
-"""A name that MLflow takes for a metric."""
+"""A valid name of an MLflow metric."""
 
 
 class SettingSummary(TypedDict):
-    """What a report says of one setting: a recipe with its values, over all its seeds."""
+    """The report's summary of one setting over all its seeds."""
 
     setting: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-    """What ``setting_id`` makes of the config of its trials."""
+    """The ``setting_id`` of its trials' config."""
     label: str
     """Its short name in tables."""
     study: Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]+$")]
-    """The ranking that it stands in: suite, profile and dataset. Ranks of different studies do not compare."""
+    """The study of its ranking: suite, profile and dataset. Ranks of different studies are not comparable."""
     protocol: str
-    """What the ranking's scores were taken with: extractor, reference split and generated images."""
+    """The protocol of the ranking: extractor, reference split and generated images."""
     numbers: dict[Key, FiniteFloat]
     """Numbers over seeds by name, such as ``fid.median``."""
     words: dict[Annotated[str, Field(pattern=r"^verdict(\.[\w.\- /]+)?$")], str]
-    """``verdict``, and one for every comparison that was decided."""
+    """``verdict``, and a text for every decided comparison."""
     curves: dict[str, list[tuple[int, float, float | None, float | None]]]
     """By score or training value: epoch, mean over seeds and both ends of its 95 % interval."""
     best_trial: str | None
@@ -55,7 +55,7 @@ class SuiteSummary(TypedDict):
     suite: str
     settings: list[SettingSummary]
     made_from: str
-    """What ``state_of`` said of the suite's records when they were read; nothing where an earlier page stays."""
+    """The ``state_of`` the suite's records when they were read; empty if an earlier page was kept."""
     sha256: str
 
 
@@ -63,23 +63,23 @@ class ComparedFile(TypedDict):
     """The file ``report/compared/BASELINE.json``: a comparison that was kept."""
 
     baseline: str
-    """The results folder that this one was compared with, as it was named."""
+    """The results folder that this one was compared with, as given."""
     results: Annotated[str, Field(pattern=r"^([0-9a-f-]{36})?$")]
-    """Its identity, which its runs in MLflow carry; empty where it has none."""
+    """Its identity, which its runs in MLflow have; empty if it has none."""
     verdict: str
-    """What the comparison comes to, in a sentence."""
+    """The result of the comparison in one sentence."""
     sha256: str
 
 
 _FORM, _COMPARED = Form(SuiteSummary), Form(ComparedFile)
 FEW_EPOCHS = 10
-"""Trials of so few epochs are shown by their single steps as well: their epochs alone are no curve."""
+"""Trials of up to so many epochs are also shown by steps, as their epochs alone make no curve."""
 CURVE_POINTS = 40
-"""Most places of one curve of a training value where many trials are shown; each is a mean over its epochs."""
+"""Most points of a training curve if many trials are shown; each is a mean over its epochs."""
 
 
 def piece_of(epoch: int, epochs: int) -> int:
-    """Return the last epoch of the piece of a thinned curve that an epoch belongs to.
+    """Return the last epoch of the interval of a thinned curve that contains an epoch.
 
     Args:
         epoch: From 1 on.
@@ -90,18 +90,18 @@ def piece_of(epoch: int, epochs: int) -> int:
 
 
 def mean_statistics(lines: Sequence[Statistics]) -> dict[Statistic, float | None]:
-    """Return the means of the values of lines, each over those that have it; None where none has."""
+    """Return the means of the statistics over lines that have them; None if none has."""
     values = {name: [value for line in lines if (value := line[name]) is not None] for name in STATISTICS}
     return {name: sum(found) / len(found) if found else None for name, found in values.items()}
 
 
 def setting_id(config: Mapping[str, object]) -> str:
-    """Name a setting in 16 hexadecimal digits: what the configs of its trials share, all but the seed."""
+    """Return a digest of a setting in 16 hexadecimal digits: of the config without the seed."""
     return hashlib.sha256(setting_key(config).encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def answer_file(results: Path, suite: str, kind: str) -> Path:
-    """Return where a report keeps what it says of a suite.
+    """Return the path of a suite's summary in a report.
 
     Args:
         results: The results folder, whose report is ``report``.
@@ -112,7 +112,7 @@ def answer_file(results: Path, suite: str, kind: str) -> Path:
 
 
 def summary_text(suite: str, settings: Iterable[SettingSummary], made_from: str) -> str:
-    """Return the file with what a report says of the settings of a suite.
+    """Return the text of a suite's summary file.
 
     Args:
         suite: The suite.
@@ -123,13 +123,13 @@ def summary_text(suite: str, settings: Iterable[SettingSummary], made_from: str)
 
 
 def read_summary(results: Path, suite: str) -> list[SettingSummary]:
-    """Return what the last report said of the settings of a suite; nothing where there is none that can be read."""
+    """Read the last report's summary of a suite's settings; empty if there is no readable one."""
     found = _read_summary(results, suite)
     return found["settings"] if found else []
 
 
 def read_answer(results: Path, suite: str) -> str:
-    """Return the sentences that the last report or sync wrote of a suite; nothing where they cannot be read."""
+    """Read the answer that the last report or sync wrote for a suite; empty if it is unreadable."""
     try:
         return read_file(answer_file(results, suite, "md")).decode(errors="replace")
     except (OSError, RecordError):
@@ -142,7 +142,7 @@ def _read_summary(results: Path, suite: str) -> SuiteSummary | None:
 
 
 def keep_comparison(results: Path, baseline: Path, verdict: str, markdown: str) -> Path:
-    """Keep a comparison of a results folder with another one beside its report; an earlier one with it is replaced.
+    """Keep a comparison with another folder beside the report; an earlier one is replaced.
 
     Args:
         results: The folder that was compared.
@@ -166,20 +166,20 @@ def keep_comparison(results: Path, baseline: Path, verdict: str, markdown: str) 
     write_atomically(path, markdown)
     try:
         identity = read_identity(baseline)
-    except (FileNotFoundError, ValueError, RecordError):  # nobody mirrored it
+    except (FileNotFoundError, ValueError, RecordError):  # it was never mirrored
         identity = ""
     write_object(path.with_suffix(".json"), {"baseline": str(baseline), "results": identity, "verdict": verdict})
     return path
 
 
 def kept_comparisons(results: Path) -> list[tuple[ComparedFile, Path]]:
-    """Return the comparisons that were kept, each with its file in Markdown."""
+    """Return the kept comparisons, each with its Markdown file."""
     paths = sorted((results / "report" / "compared").glob("*.json"))
     return [(kept, path.with_suffix(".md")) for path in paths if (kept := read_optional(path, _COMPARED, RecordError))]
 
 
 def is_outdated(results: Path, suite: str, folder: Path) -> bool:
-    """Return whether a suite's records are not those that the last report was made from, or there was none.
+    """True if a suite's records have changed since the last report, or there was none.
 
     Args:
         results: The results folder, whose report is ``report``.
@@ -191,7 +191,7 @@ def is_outdated(results: Path, suite: str, folder: Path) -> bool:
 
 
 def state_of(folder: Path) -> str:
-    """Return a digest of which records a suite has, and of the sizes and times of what tells their ends and scores."""
+    """Return a digest of a suite's records: their names, and the sizes and times of files with ends and scores."""
     # "whole", as a sync of earlier versions left page and tables behind
     parts = [__version__, "whole", size_and_time(folder / PLAN)]
     for path in trial_folders(folder):
@@ -200,7 +200,7 @@ def state_of(folder: Path) -> str:
 
 
 def size_and_time(path: Path) -> str:
-    """Return what tells a file from what it was before; nothing where there is none."""
+    """Return the size and time of a file as text; empty if there is none."""
     try:
         found = path.lstat()
     except OSError:

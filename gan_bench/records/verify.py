@@ -1,4 +1,4 @@
-"""Check records: that nothing was lost, doubled or changed since they were written. Reads only."""
+"""Verifies records: nothing was lost, duplicated or changed since they were written. Only reads."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from gan_bench.records.writer import digests
 
 @dataclass(frozen=True)
 class RecordCheck:
-    """What was found out about one record.
+    """The result of checking one record.
 
     Attributes:
         name: Its directory, or the trial's name.
@@ -82,7 +82,7 @@ class RecordCheck:
 
 
 def verify(results: Path) -> Iterator[RecordCheck]:
-    """Check every record under a results folder, one record, or what a card has of one: a folder may be two of these.
+    """Check every record under a results folder, one record, or the part of one in a card.
 
     Yields:
         What was found of every planned trial, for every directory that cannot be read, and for damaged shared files.
@@ -99,7 +99,7 @@ def verify(results: Path) -> Iterator[RecordCheck]:
 
 
 def _verified_alone(path: Path) -> RecordCheck:
-    """Check a record beside its plan, or a folder that has some files of a record."""
+    """Check a record without its suite, or a folder with some files of a record."""
     if fnmatchcase(path.name, TRIALS):
         declare_foreign_measures(path.parent)
         for check in verified_suite(path.parent):
@@ -156,7 +156,7 @@ def verified_suite(suite: Path) -> Iterator[RecordCheck]:
 
 
 def _renamed(suite: Path) -> Iterator[RecordCheck]:
-    """Yield a remark for every record that nothing reads."""
+    """Yield a remark for every record that no command reads."""
     why = "holds a trial's record and nothing reads it, as its name does not end in --ID; rename it back"
     for path in sorted(suite.glob(f"[!.]*/{TRIAL}")):
         if not fnmatchcase(path.parent.name, TRIALS):
@@ -168,7 +168,7 @@ def _refused(name: str, error: RecordError) -> RecordCheck:
 
 
 def _faults(stored: StoredTrial, may_miss: frozenset[str]) -> Iterator[str]:
-    """Yield what is wrong with what is there of a record; a file that may miss is held against nothing."""
+    """Yield the faults of the existing files of a record; missing optional files are not checked."""
     directory, config = RecordDirectory(stored.path), TrialConfig.from_json(stored.trial["config"])
     if stored.added_fault:
         yield str(stored.added_fault)
@@ -188,7 +188,7 @@ def _faults(stored: StoredTrial, may_miss: frozenset[str]) -> Iterator[str]:
 
 
 def _name_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
-    """Yield what the name and the setting of a record say otherwise than its config, and an id that is another's."""
+    """Yield how a record's name and setting contradict its config, and a wrong id."""
     name, setting, seed = stored.trial["name"], stored.trial["setting"], f",seed={config.seed}"
     home = home_of(stored)
     if stored.path != home and home.is_dir():
@@ -204,7 +204,7 @@ def _name_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
 
 
 def _beside(stored: StoredTrial, home: Path) -> str:
-    """Return that a record lies beside that of its trial as a copy, or is whole beside what is left of that."""
+    """Return that a record is a copy beside that of its trial, or intact beside the remains of that."""
     with contextlib.suppress(RecordError):  # what cannot be read may be whole
         here, there = Earlier(RecordDirectory(stored.path)), Earlier(RecordDirectory(home))
         is_whole = here.status in (Status.DONE, Status.DIVERGED) and not here.damage()
@@ -216,7 +216,7 @@ def _beside(stored: StoredTrial, home: Path) -> str:
 
 
 def _checkpoint_fault(checkpoint: Path, trial_id: str) -> str:
-    """Return that a checkpoint is not what was written, for this trial, or nothing; torch alone can read more of it."""
+    """Return the fault of a checkpoint by its digest and trial, or an empty text; reading more needs torch."""
     damaged = f"{checkpoint.name} is damaged; the next run sets it aside"
     try:
         refuse_other_format(checkpoint)
@@ -251,7 +251,7 @@ def _history_faults(stored: StoredTrial, config: TrialConfig, may_miss: frozense
 
 
 def _score_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
-    """Yield what is wrong with the names of scores, which say under which protocol they may be compared."""
+    """Yield the faults of the names of scores, which hold their protocols."""
     for line in stored.evaluations:
         names = [score["name"] for score in line["scores"]]
         for score in line["scores"]:
@@ -293,7 +293,7 @@ def _has_lost_its_trial(suite: Path, folder: str) -> bool:
 
 
 def _gone(stored: StoredTrial, left_out: frozenset[str]) -> tuple[str, ...]:
-    """Return which files of a record that has ended are not there and were not left out."""
+    """Return which files of an ended record are missing and were not omitted on purpose."""
     files = (stored.record or NO_RECORD).get("files") or {}
     return tuple(name for name in sorted(files) if name not in left_out and not (stored.path / name).exists())
 
@@ -320,7 +320,7 @@ def _end_faults(
 
 
 def _lost_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
-    """Yield what a trial that has not ended has lost, so that the next run cannot continue it."""
+    """Yield the losses of an unfinished trial that keep the next run from continuing it."""
     directory, now = RecordDirectory(stored.path), Earlier(RecordDirectory(stored.path))
     if stored.withdrawn or stored.path != home_of(stored) or is_published(stored.path.parent, stored.path.name):
         return  # no run goes on with it
@@ -331,7 +331,7 @@ def _lost_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
 
 
 def _summary_faults(stored: StoredTrial, record: TrialRecord, may_miss: frozenset[str]) -> Iterator[str]:
-    """Yield what an end sums up otherwise than the lines of its history and evaluations."""
+    """Yield how ``record.json`` contradicts the lines of history and evaluations."""
     epochs = stored.epochs
     scores = [(line["epoch"], {s["name"]: s["value"] for s in line["scores"]}) for line in stored.evaluations]
     final: dict[str, object] = {**(epochs[-1]["mean"] if epochs else {}), **(scores[-1][1] if scores else {})}
@@ -345,7 +345,7 @@ def _summary_faults(stored: StoredTrial, record: TrialRecord, may_miss: frozense
 
 
 def _remedy(suite: Path, stored: StoredTrial, faults: Collection[str]) -> Iterator[str]:
-    """Yield what replaces a trial that had ended and has not the files that were saved."""
+    """Yield the command that replaces an ended trial with lost files."""
     if not faults or stored.record is None or stored.path != home_of(stored):  # a run leaves a copy where it is
         return
     with contextlib.suppress(RecordError):  # a file or the plan that cannot be read is named

@@ -37,11 +37,11 @@ from gan_bench.records.layout import (
 from gan_bench.records.record import Status, TrialRecord
 
 GROWING = (HISTORY, EVALUATIONS)
-"""Files that grow while a trial runs; a checkpoint knows their length."""
+"""Files that grow while a trial runs; checkpoints store their lengths."""
 
 
 def clear(directory: RecordDirectory) -> None:
-    """Forget what an earlier run of the trial left, because that was asked for or nothing of it can be resumed.
+    """Remove what an earlier run of the trial left, on request or because it cannot be resumed.
 
     The directory goes aside in one step first: killed at any instant, either all of it is there or nothing.
     """
@@ -54,7 +54,7 @@ def clear(directory: RecordDirectory) -> None:
 
 
 def foreign_files(directory: RecordDirectory) -> list[str]:
-    """Return the names of what is in a record and no run writes there, hidden files apart."""
+    """Return the names of files in a record that no run writes, except hidden ones."""
     if not directory.path.is_dir():
         return []
     names = {*SAVED, RECORD, CHECKPOINT, SAMPLES, KEPT, ADDED}
@@ -65,7 +65,7 @@ def foreign_files(directory: RecordDirectory) -> list[str]:
 
 
 def set_aside(directory: RecordDirectory, folder: str, why: str) -> Path | None:
-    """Keep what an earlier run of the trial left out of the way of a new one; nothing of it is lost.
+    """Move aside what an earlier run of the trial left; nothing is lost.
 
     Args:
         directory: The record.
@@ -88,13 +88,13 @@ def set_aside(directory: RecordDirectory, folder: str, why: str) -> Path | None:
 
 
 def write_trial(directory: RecordDirectory, trial: Trial) -> None:
-    """Write what the trial is, so that however it ends it is a row."""
+    """Write ``trial.json``, so that the trial is a row however it ends."""
     directory.path.mkdir(exist_ok=True)  # its suite's folder holds the plan; one that is gone is not made anew
     write_object(directory.trial, {"schema": schema.VERSION, "id": trial.id, "name": trial.name, **trial.to_json()})
 
 
 def begin(directory: RecordDirectory, trial: Trial, environment: Mapping[str, object]) -> None:
-    """Write what is known before training, and take back an earlier end; an environment that is there stays."""
+    """Write the files known before training, and remove an earlier end; an existing environment is kept."""
     write_trial(directory, trial)
     directory.samples.mkdir(exist_ok=True)
     _remove_temporary_files(directory)
@@ -106,7 +106,7 @@ def begin(directory: RecordDirectory, trial: Trial, environment: Mapping[str, ob
 
 
 def note_change(directory: RecordDirectory, environment: schema.EnvironmentFile, changes: Mapping[str, object]) -> None:
-    """Write down that a trial is resumed in another environment than it started in."""
+    """Record that a trial is resumed in another environment."""
     listed = [*environment.get("changes", []), dict(changes)]
     write_object(directory.environment, {**environment, "changes": listed})
 
@@ -139,7 +139,7 @@ def keep_weights(directory: RecordDirectory, epoch: int, data: bytes, *, average
 
 
 def finish(directory: RecordDirectory, record: TrialRecord) -> TrialRecord:
-    """Write the end of the trial, atomically and last, with the digests of its other files, which are on disk by then.
+    """Write ``record.json``, atomically and last, with the digests of the other files, which are on disk by then.
 
     Its checkpoint is removed once this is there: after a power cut the end must not vouch for lines that are lost.
 
@@ -163,13 +163,13 @@ def _force_to_disk(directory: RecordDirectory) -> None:
 
 
 def skip(directory: RecordDirectory, trial: Trial, reason: str) -> TrialRecord:
-    """Leave a row for a trial that was planned and not run; the files of an unfinished run stay."""
+    """Write the row of a planned trial that was not run; files of an unfinished run are kept."""
     write_trial(directory, trial)
     return finish(directory, TrialRecord(status=Status.SKIPPED, reason=reason))
 
 
 def fail(directory: RecordDirectory, trial: Trial, record: TrialRecord) -> TrialRecord:
-    """Leave the row of a trial whose process is gone, without what it was writing.
+    """Write the row of a trial whose process was lost, and remove its temporary files.
 
     Returns:
         The record with the digests of its files.
@@ -207,7 +207,7 @@ def _remove_temporary_files(directory: RecordDirectory) -> None:
 
 
 def snapshot(directory: RecordDirectory) -> dict[str, object]:
-    """Force the growing files to disk and describe what a checkpoint relies on: it never knows more than they hold.
+    """Force the growing files to disk and return their lengths, so that a checkpoint never exceeds them.
 
     Returns:
         ``offsets``, the lengths of the growing files in bytes; ``digests``, the SHA-256 of these and of the samples.
@@ -225,7 +225,7 @@ def snapshot(directory: RecordDirectory) -> dict[str, object]:
 
 
 def truncate(directory: RecordDirectory, known: Mapping[str, Any]) -> str | None:
-    """Shorten the growing files to where a checkpoint knew them, and remove samples that are newer.
+    """Truncate the growing files to the lengths in a checkpoint, and remove newer samples.
 
     Args:
         directory: The record.

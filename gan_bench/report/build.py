@@ -32,7 +32,7 @@ PAGE = "report.html"
 
 @dataclass(frozen=True)
 class Report:
-    """What a report consists of.
+    """The content of a report.
 
     Attributes:
         tables: Its tables, study by study: quick and full trials, and scores of different protocols, never share a
@@ -106,7 +106,7 @@ def build_report(
 
 @contextmanager
 def _one_at_a_time(results: Path, out: Path | None = None) -> Iterator[None]:
-    """Let runs that end together report one after another: the one that read first might write last.
+    """Lock a report, so that of runs that end together the last to read also writes last.
 
     Results whose report goes elsewhere are only read, and where there are none, nothing is left behind.
     """
@@ -121,7 +121,7 @@ def _one_at_a_time(results: Path, out: Path | None = None) -> Iterator[None]:
 
 @contextmanager
 def _collector_off() -> Iterator[None]:
-    """Keep Python from looking for garbage in millions of rows again and again; a report makes none in cycles.
+    """Disable garbage collection, which would scan millions of rows repeatedly; reports make no cycles.
 
     It took 50 s instead of 57 s with 10,000 trials, and no more memory.
     """
@@ -135,7 +135,7 @@ def _collector_off() -> Iterator[None]:
 
 
 def refresh_report(results: Path) -> list[str]:
-    """Make a report again where a trial has ended since, or what is planned has changed.
+    """Rebuild a report if a trial has ended since, or the plan has changed.
 
     Args:
         results: A results folder.
@@ -159,7 +159,7 @@ def _outdated(results: Path) -> Iterator[str]:
 
 
 def _add_answers(chapters: list[Chapter], files: WrittenFiles, states: Mapping[str, str]) -> None:
-    """Add what the studies of each suite say: sentences for people, numbers for the tracking mirror.
+    """Add the answers of each suite: sentences for readers, numbers for the tracking mirror.
 
     Args:
         chapters: The studies.

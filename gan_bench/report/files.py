@@ -1,4 +1,4 @@
-"""A folder that is written again and again, where what is no longer made goes and a user's own files stay."""
+"""An output folder that is rewritten: outdated files are removed, a user's own are kept."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from gan_bench.records.json_files import read_file
 from gan_bench.records.outputs import check_output
 
 WRITTEN = "files.txt"
-"""Lists the files of such a folder, which the next one may replace."""
+"""File that lists the written files, which the next output may replace."""
 _MARK = "# Written by gan_bench, which may replace and remove these files:"
-"""The first line of a list, also when sorted, which tells it from a user's own."""
+"""The first line of such a list, also when sorted; marks it as gan_bench's."""
 
 
 class WrittenFiles:
@@ -38,7 +38,7 @@ class WrittenFiles:
             self._earlier = set(read_file(folder / name).decode(errors="replace").splitlines())
 
     def add(self, name: str, content: bytes | str) -> Path:
-        """Return where a file of the folder will be, once they are written."""
+        """Add a file and return its path."""
         self._contents[name] = content
         return self.folder / name
 
@@ -55,7 +55,7 @@ class WrittenFiles:
         check_output(self.folder, [name for name in (self._name, *self._contents) if name not in known], what)
 
     def write(self, *kept: str) -> None:
-        """Write the files, and remove what the earlier one wrote and this one did not: settings may have other names.
+        """Write the files, and remove those that only the earlier output wrote, as names of settings may change.
 
         The list comes first and last: what a killed one wrote is known.
 

@@ -1,1 +1,1 @@
-"""What people see of a run: the console, its progress, the tables."""
+"""The terminal output of a run: console, progress, tables."""

@@ -1,4 +1,4 @@
-"""What people see before a run: the plan, how its trials stand, how long it will take."""
+"""Terminal output before a run: the plan, the state of its trials, the expected time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gan_bench.terminal.console import PlainConsole
 from gan_bench.terminal.display import short_names
 
 MOST_REASONS = 5
-"""Reasons for which trials are trained again that are said one by one."""
+"""Most reasons for retraining that are printed one by one."""
 
 
 def announce_plan(prepared: Preparation, asked: PlanOptions, console: PlainConsole) -> None:
@@ -51,7 +51,7 @@ def _cluster(cluster: Cluster) -> str:
 def announce_work(
     prepared: Preparation, options: RunOptions, console: PlainConsole, looked_at: Path | None = None
 ) -> None:
-    """Print how trials stand, the estimated time, and every warning; options without effect are named.
+    """Print the state of trials, the estimated time, warnings, and options without effect.
 
     Args:
         prepared: What ``prepare`` returned.
@@ -95,7 +95,7 @@ def announce_work(
 
 
 def _threads_instead_of_workers(prepared: Preparation, options: RunOptions) -> int:
-    """Return how many threads train in this process where trials would have one each in several workers, else 0."""
+    """Return the number of threads if trials train in this process instead of several workers, else 0."""
     is_asked = options.workers == 1 and options.executor == "auto" and len(prepared.plan.trials) > 1
     threads = torch.get_num_threads()
     is_here = prepared.place.device == "cpu" and not prepared.place.sites and not prepared.place.cluster
@@ -103,7 +103,7 @@ def _threads_instead_of_workers(prepared: Preparation, options: RunOptions) -> i
 
 
 def _retrainings(prepared: Preparation, options: RunOptions) -> Iterator[str]:
-    """Say which trials are trained again or not continued, and why: each reason once, with the first that has it."""
+    """Yield which trials are retrained or not continued, and why: each reason once, with its first trial."""
     state = prepared.state
     yield from _why_each(prepared, options, state.retrain, "retraining {}")
     yield from _why_each(prepared, options, state.restart, "starting again from epoch 0: {}")
@@ -123,7 +123,7 @@ def _why_each(prepared: Preparation, options: RunOptions, reasons: Mapping[str, 
 
 
 def profile_line(plan: Plan, asked: PlanOptions) -> str:
-    """Say which profile is followed, and how to choose the other.
+    """Return which profile is used, and how to choose the other.
 
     Args:
         plan: The plan.
@@ -168,14 +168,14 @@ _LIMITS: Mapping[GroupLimit, str] = {
 
 
 def _together(estimate: TimeEstimate) -> str:
-    """Say how many trials train together at most, and what limits them."""
+    """Return how many trials train together at most, and what limits them."""
     most = estimate.largest_group
     why = {pace.limit for pace in estimate.paces.values() if pace.group == most and pace.limit}
     return f"up to {most}" + (f" ({' or '.join(sorted(_LIMITS[each] for each in why))})" if why else "")
 
 
 def _mark(trial: Trial, prepared: Preparation) -> str:
-    """Say in a word or two how a trial stands before a run."""
+    """Return the state of a trial before a run, in a word or two."""
     if trial.id in prepared.state.blocked:
         return "unreadable"
     if trial.id not in prepared.state.ended:
@@ -185,7 +185,7 @@ def _mark(trial: Trial, prepared: Preparation) -> str:
 
 
 def _start(trial: Trial, prepared: Preparation) -> str:
-    """Say after which epoch a trial that had begun is resumed, or that it starts again."""
+    """Return after which epoch an interrupted trial is resumed, or that it starts again."""
     kept = prepared.state.kept.get(trial.id)
     if kept is None:
         return ", from epoch 0" if trial.id in prepared.state.restart else ""
@@ -205,7 +205,7 @@ def _seeds(seeds: list[int]) -> str:
 
 
 def list_trials(prepared: Preparation, console: PlainConsole) -> None:
-    """Print how the trials of a plan stand, as ``--dry-run`` does: a row for the seeds of a setting that are alike."""
+    """Print the state of a plan's trials for ``--dry-run``: one row for the seeds of a setting in equal states."""
     names = short_names(prepared.plan.trials)
     rows: dict[tuple[str, str, int, str], list[int]] = {}
     for trial in prepared.plan.trials:

@@ -1,4 +1,4 @@
-"""What people see after a run: what became of its trials, what MLflow has, and the exit code."""
+"""Terminal output after a run: the outcome of its trials, the state of MLflow, and the exit code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gan_bench.tracking.views import link
 
 
 def say_tracking(answer: MirrorResult | None, options: RunOptions, console: PlainConsole) -> None:
-    """Print what the MLflow mirror lacks or could not do, and where its pages are.
+    """Print what the MLflow mirror lacks, its errors, and its pages.
 
     Args:
         answer: What it answered; None where there was none, and nothing is printed.
@@ -58,7 +58,7 @@ def say_tracking(answer: MirrorResult | None, options: RunOptions, console: Plai
 
 
 def _sync_command(options: RunOptions, uri: str) -> str:
-    """Return the command that brings the records of a run to MLflow; an address with a password is left out."""
+    """Return the command that syncs the records of a run to MLflow, without an address with a password."""
     words = ["gan-bench", "sync", as_argument(options.folder)]
     words += ["--tracking-uri", uri] if uri and shown(uri) == uri else []
     words += ["--experiment-prefix", options.experiment_prefix] if options.experiment_prefix else []
@@ -75,7 +75,7 @@ def conclude(
     *,
     all_tables: bool,
 ) -> int:
-    """Print the tables, what went wrong, the answers and where MLflow has them.
+    """Print the tables, failures, answers, and links to MLflow.
 
     Args:
         prepared: What was planned.
@@ -127,7 +127,7 @@ def _conclude_share(
     *,
     spent: bool,
 ) -> int:
-    """Print the outcome of this process's share of a suite, and what makes the report that it does not make."""
+    """Print the outcome of this process's share of a suite, and the command for the report."""
     mine = list(outcome.results.records.values())
     elsewhere = f", {len(outcome.results.held)} under way elsewhere" if outcome.results.held else ""
     console.say(
@@ -154,7 +154,7 @@ def _advice(options: RunOptions) -> str:
 
 
 def _status(trial: Trial, outcome: Outcome, options: RunOptions) -> Status | None:
-    """Return how a trial ended; one whose worker died early has failed, though an earlier record of it stands."""
+    """Return how a trial ended; failed if its worker died early, even if an earlier record is there."""
     claim = outcome.results.records.get(trial.id)
     if claim is not None and claim.status is Status.FAILED:
         return claim.status
@@ -162,7 +162,7 @@ def _status(trial: Trial, outcome: Outcome, options: RunOptions) -> Status | Non
 
 
 def recorded_status(directory: RecordDirectory) -> Status | None:
-    """Return how a trial ended; None where it has not, or where this process may not read it."""
+    """Return how a trial ended; None if it has not, or is unreadable."""
     try:
         return Earlier(directory).status
     except UnreadableError:

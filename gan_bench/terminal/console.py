@@ -1,4 +1,4 @@
-"""The console that commands print to, and what stops a run from the keyboard."""
+"""The console of commands, and stop requests from the keyboard."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from rich.console import Console
 from gan_bench.core.text import printable
 
 PIPE_WIDTH = 400
-"""Columns of tables where no terminal folds lines: a file or a pipe has no width, unless ``COLUMNS`` gives it one."""
+"""Width of tables in a file or pipe, unless ``COLUMNS`` sets it."""
 HANGING = 2
-"""Blanks before the further lines of a line that is wrapped, beside its own."""
+"""Indentation of continuation lines."""
 _WORD = re.compile(r"(\s*)((?:`[^`]*`|\S)+)")
 """A word, or a command in backticks, with the blanks before it."""
 _ASCII = {
@@ -34,11 +34,11 @@ _ASCII = {
     "²": "2", "↓": "(lower)", "↑": "(higher)", "∞": "inf", "…": "...", "→": "->", "\N{EN DASH}": "-", "é": "e",
     "√": "sqrt", "≤": "<=",
 }  # fmt: skip
-"""How characters of ours are spelled where a stream cannot have them."""
+"""Replacements for characters that a stream cannot encode."""
 
 
 def write_any_text() -> None:
-    """Let standard output and standard error take any text, whatever their encoding is."""
+    """Make standard output and standard error accept any text in any encoding."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="gan_bench")
@@ -55,12 +55,12 @@ codecs.register_error("gan_bench", _spell)
 
 
 def spelled(text: str, encoding: str) -> str:
-    """Return a text as a stream of an encoding shows it: what it cannot have takes other words, of other widths."""
+    """Return a text with the characters that an encoding lacks replaced."""
     return text.encode(encoding, "gan_bench").decode(encoding)
 
 
 class PlainConsole(Console):
-    """A console to which text from files and exceptions can be printed as it is: it commands nothing."""
+    """A console that prints text from files and exceptions without interpreting markup or control characters."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - rich's
         told = os.environ.get("COLUMNS", "")
@@ -72,22 +72,22 @@ class PlainConsole(Console):
         super().__init__(**options)
 
     def on_broken_pipe(self) -> NoReturn:
-        """Raise what the system says: rich would end the process, as if the code of a trial had asked for that."""
+        """Raise BrokenPipeError, where rich would exit the process."""
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
     @property
     def on_screen(self) -> bool:
-        """Whether a terminal shows it: ``FORCE_COLOR`` asks for colours in a file or pipe, which remains one."""
+        """True if it is a terminal; ``FORCE_COLOR`` makes colours in files and pipes, too."""
         asked = getattr(self.file, "isatty", None)
         return self.is_terminal and asked is not None and bool(asked())
 
     @property
     def has_width(self) -> bool:
-        """Whether lines end somewhere: in a terminal, and where ``COLUMNS`` says so."""
+        """True if lines have a width: in a terminal, or by ``COLUMNS``."""
         return self.on_screen or self._told_width
 
     def say(self, text: str, style: str | None = None) -> None:
-        """Print one line without markup, wrapped at words where lines end somewhere."""
+        """Print one line without markup, wrapped at words if lines have a width."""
         lines = [printable(line) for line in spelled(text, self.encoding).split("\n")]
         if self.has_width:
             lines = [part for line in lines for part in wrapped(line, self.width)]
@@ -95,7 +95,7 @@ class PlainConsole(Console):
 
 
 def wrapped(line: str, width: int) -> list[str]:
-    """Break a line at blanks, further lines set in; a command in backticks stays whole, so that it can be copied.
+    """Wrap a line at blanks with indented continuation; commands in backticks stay whole, to be copied.
 
     Args:
         line: Without line breaks.
@@ -118,18 +118,18 @@ def console(*, stderr: bool = False, file: IO[str] | None = None) -> PlainConsol
 
 
 def table_console(lines: PlainConsole) -> PlainConsole:
-    """Return a console for tables, wide where lines end nowhere."""
+    """Return a console for tables, wide if lines have no width."""
     return lines if lines.has_width else PlainConsole(width=PIPE_WIDTH, file=lines.file, force_jupyter=lines.is_jupyter)
 
 
 PLAIN_SECONDS = 15.0
 """Seconds between two plain lines about the same thing."""
 STEP = 0.1
-"""Share of a preparation between two lines about it."""
+"""Fraction of a preparation between two progress lines."""
 
 
 class PreparationLines:
-    """Says what is being prepared, once, and how far it is when that takes long.
+    """Prints what is being prepared, once, and its progress when that takes long.
 
     Args:
         console: Where to.
@@ -140,7 +140,7 @@ class PreparationLines:
         self._what, self._said_at, self._said = "", 0.0, 0.0
 
     def __call__(self, what: str, fraction: float) -> None:
-        """Print it, unless it was printed a moment ago, or nobody reads any more: no trial may fail of that."""
+        """Print the line, unless it was printed a moment ago; a closed stream must not fail a trial."""
         now, text = time.monotonic(), ""
         if what != self._what:
             text = f"  {what}"
@@ -153,11 +153,11 @@ class PreparationLines:
 
 
 GRACE_SECONDS = 90.0
-"""Seconds that trials of this machine may take to save a checkpoint; an evaluation stops between chunks of images."""
+"""Seconds that trials of this machine may take to save a checkpoint; evaluations stop between chunks."""
 CLUSTER_GRACE_SECONDS = 30.0
-"""The same with a Ray cluster, parts of which may be gone by the signal that ends this process."""
+"""The same with a Ray cluster, parts of which the same signal may have ended."""
 CONNECTING_GRACE_SECONDS = 5.0
-"""The same before anything trains on it: nothing can be lost then."""
+"""The same before anything trains on the cluster."""
 
 
 _HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # not on every system
@@ -201,7 +201,7 @@ class StopRequest:
         return self.asked or self.is_spent
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Take a signal. A terminal that is closed says so twice: its shell does, and the system.
+        """Handle a signal. A closed terminal sends it twice: from the shell and the system.
 
         It says nothing: this thread may be in the middle of a line, where Python's streams refuse another.
         """
@@ -211,7 +211,7 @@ class StopRequest:
             self._abort()
 
     def _begin(self) -> None:
-        """Begin the grace period and say so, if it has not begun."""
+        """Begin the grace period with a message, if it has not begun."""
         if self._timer is None:
             self._timer = threading.Timer(self.grace, self._abort)
             self._timer.daemon = True
@@ -219,13 +219,13 @@ class StopRequest:
             self._tell(f"\n{self.last_words}, after {self.grace:.0f} s in any case; press Ctrl-C again to abort")
 
     def _tell(self, text: str) -> None:
-        """Say something from within a trial, which must not fail where nobody reads any more."""
+        """Print a line from within a trial, which must not fail when the stream is closed."""
         with contextlib.suppress(OSError):
             self._console.say(text, style="yellow")
 
     @contextmanager
     def _stopping_at_once(self) -> Iterator[None]:
-        """Begin the grace period in a thread: the main one may be in a library's call, where Python takes no signal.
+        """Begin the grace period in a thread, as Python takes no signals while the main one is in a library's call.
 
         Such a call may outlast the period.
         """
@@ -249,7 +249,7 @@ class StopRequest:
             ear.close()
 
     def _abort(self) -> None:
-        """End this process and what trains for it at once."""
+        """Kill the workers and exit this process."""
         from gan_bench.execution.workers.pool import kill_workers
 
         kill_workers()
@@ -259,7 +259,7 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take signals for as long as the block runs; a block inside another changes nothing."""
+        """Handle signals while the block runs; nested blocks change nothing."""
         is_main = threading.current_thread() is threading.main_thread()  # only that one hears signals
         if self._listens or not is_main:
             yield

@@ -1,4 +1,4 @@
-"""Progress for people: a live line in a terminal, plain lines elsewhere."""
+"""Progress display: a live line in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from gan_bench.terminal.console import PLAIN_SECONDS, PlainConsole
 
 SUITE_SECONDS = 30.0
 PACED = 0.25
-"""Share of a suite's work from which its real pace alone says how long the rest takes."""
+"""Fraction of a suite's work from which only its real pace predicts the remaining time."""
 ENOUGH = 0.02
-"""Share of a suite's work that must be done before its pace says anything."""
+"""Fraction of a suite's work before which its pace is not used."""
 SLOW = 0.5
-"""Share of the measured pace below which a trial is called slow."""
+"""Fraction of the measured pace below which a trial is slow."""
 WIDE = 130
-"""Columns from which lines tell everything of a trial; narrower ones tell its primary score and its pace."""
+"""Columns from which lines show everything of a trial; narrower ones show primary score and pace."""
 MANY = 4
-"""Trials that run at a time up to which plain lines show each; beyond, the suite's line stands alone."""
+"""Most concurrent trials with plain lines of their own; above, only the suite's line is printed."""
 _STYLE = {Status.DONE: "green", Status.FAILED: "red"}
 
 
@@ -42,7 +42,7 @@ def short_names(trials: Iterable[Trial]) -> dict[str, str]:
 
 
 class SuiteClock:
-    """Expects how long a suite still takes: as measured before the start, then at the pace it really keeps.
+    """Predicts the remaining time of a suite: from measurements before the start, then from its real pace.
 
     Args:
         work: Expected seconds of what is left of every trial, by id.
@@ -57,20 +57,20 @@ class SuiteClock:
         self._started = time.monotonic()
 
     def resume(self, trial_id: str, fraction: float) -> None:
-        """Take in how much of a trial an earlier run has done: it took none of this run's time.
+        """Add the work that an earlier run did for a trial, which takes none of this run's time.
 
         Of a trial that starts twice in one run, the second start goes on from what this run did.
         """
         self._earlier.setdefault(trial_id, min(fraction, 1.0))
 
     def note(self, trial_id: str, fraction: float) -> None:
-        """Take in how much of a trial is done."""
+        """Add the work done for a trial."""
         earlier = self._earlier.get(trial_id, 0.0)
         self._done[trial_id] = max(0.0, fraction - earlier) / (1 - earlier) if earlier < 1 else 1.0
 
     @property
     def fraction(self) -> float:
-        """How much of what was left of the suite is done, in [0, 1]."""
+        """The done fraction of the suite's remaining work, in [0, 1]."""
         if not self._whole:
             return 0.0
         return min(1.0, sum(self._work.get(name, 0.0) * share for name, share in self._done.items()) / self._whole)
@@ -89,13 +89,13 @@ class SuiteClock:
         return weight * (paced or 0.0) + (1 - weight) * self._expected * (1 - done)
 
     def __str__(self) -> str:
-        """Write both for people."""
+        """Return both as text."""
         left = self.seconds_left
         return f"{self.fraction:.0%} of the suite" + ("" if left is None else f", about {duration(left)} left")
 
 
 class ProgressDisplay:
-    """A listener that shows trials as they run, one line for each, and the suite as a whole.
+    """A listener that displays running trials, one line each, and the whole suite.
 
     Args:
         console: Where to.
@@ -129,7 +129,7 @@ class ProgressDisplay:
         self._warned: set[str] = set()
 
     def __enter__(self) -> ProgressDisplay:
-        """Start the live line where there is a terminal, and show warnings between the lines."""
+        """Start the live line in a terminal, and show warnings between the lines."""
         self._warnings.__enter__()
         warnings.showwarning = lambda message, *_: self._warn(f"warning: {message}")
         if self.console.on_screen and self.total:
@@ -152,9 +152,9 @@ class ProgressDisplay:
             self._bar.stop()
 
     def _warn(self, text: str) -> None:
-        """Show a warning once: Python tells those of other places in the code apart, which mean one thing to people.
+        """Show a warning once, also if it comes from several places in the code.
 
-        It comes from within a trial, which must not fail because nobody reads any more.
+        It is called from within a trial, which must not fail when the stream is closed.
         """
         if text not in self._warned:
             self._warned.add(text)
@@ -162,7 +162,7 @@ class ProgressDisplay:
                 self.console.say(text, style="yellow")
 
     def __call__(self, event: Event) -> None:
-        """Show what a trial tells."""
+        """Show an event of a trial."""
         match event:
             case Started():
                 self._show_start(event.trial, event.resumed_at)
@@ -186,7 +186,7 @@ class ProgressDisplay:
             self._tasks[trial.id] = self._bar.add_task(self._name(trial), total=1.0, now="")
 
     def _show_progress(self, trial: Trial, progress: Progress) -> None:
-        """Show where a trial stands."""
+        """Show the progress of a trial."""
         self._warn_if_slow(trial, progress)
         self._clock.note(trial.id, progress.fraction)
         self._pace[trial.id] = progress.images_per_second
@@ -208,7 +208,7 @@ class ProgressDisplay:
                 self.console.say(f"    {self._which(trial)}{progress.fraction:4.0%}  {now}")
 
     def _show_suite(self) -> None:
-        """Bring the live line of the suite up to date."""
+        """Update the live line of the suite."""
         if self._bar and self._suite is not None:
             left = self._clock.seconds_left
             pace = sum(self._pace.values())
@@ -239,7 +239,7 @@ class ProgressDisplay:
         )
 
     def _show_scores(self, trial: Trial, epoch: int, scores: Mapping[str, float | None]) -> None:
-        """Show what an evaluation found."""
+        """Show the scores of an evaluation."""
         by_extractor: dict[str, list[str]] = {}
         shown = measures_with("summary") if self._is_wide else (primary_measure(),)
         for name, value in scores.items():
@@ -274,7 +274,7 @@ class ProgressDisplay:
         self.console.say(text, style=_STYLE.get(record.status, "yellow"))
 
     def _which(self, trial: Trial) -> str:
-        """Name the trial where several run."""
+        """Return the trial's name if several run."""
         return f"{self._name(trial)}: " if self.several else ""
 
     def _name(self, trial: Trial) -> str:

@@ -1,4 +1,4 @@
-"""``run`` as people see it: announced, shown as it goes, and concluded; until all is decided, look after look."""
+"""``run`` in the terminal: announcement, progress, conclusion; with ``--until decided``, look after look."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from gan_bench.terminal.console import (
 from gan_bench.terminal.display import ProgressDisplay, short_names
 
 PATIENCE = 2.0
-"""Seconds between two looks at trials that other processes train."""
+"""Seconds between two checks of trials that other processes train."""
 
 
 def run_suite(
@@ -51,7 +51,7 @@ def run_suite(
     signals: bool = True,
     looked_at: Path | None = None,
 ) -> int:
-    """Run a suite and say what becomes of it.
+    """Run a suite with terminal output.
 
     Args:
         options: What is asked for.
@@ -100,7 +100,7 @@ def _train(
     text: str | None = None,
     looked_at: Path | None = None,
 ) -> tuple[Preparation, _Part | None, bool]:
-    """Plan and train what is asked for, or of a run until all is decided what a look takes.
+    """Plan and train the requested trials, or those of one look of a run until all is decided.
 
     Raises:
         UserError: The suite's text is not the one that was begun with any more.
@@ -139,7 +139,7 @@ def _train(
 
 
 def _wait_for_others(prepared: Preparation, options: RunOptions, stop: StopRequest) -> bool:
-    """Wait until all trials of a look have ended, wherever they run; True if some are left to this process."""
+    """Wait until all trials of a look have ended in any process; True if some are left to this one."""
     while not stop():
         places = (
             RecordDirectory.of(options.folder, t) for t in prepared.plan.trials if t.id not in prepared.state.blocked
@@ -156,7 +156,7 @@ def _wait_for_others(prepared: Preparation, options: RunOptions, stop: StopReque
 def _carry_out(
     prepared: Preparation, options: RunOptions, stop: StopRequest, console: PlainConsole
 ) -> tuple[Outcome, Report | None]:
-    """Run what is left of a plan, shown as it goes, and make the report."""
+    """Run the remaining trials of a plan with progress, and make the report."""
     assert prepared.estimate is not None  # noqa: S101 - only a dry run has none
     reports, faults = list[Report](), list[str]()
     stop.last_words = LAST_WORDS
@@ -189,7 +189,7 @@ def _carry_out(
 
 
 NAMED = 5
-"""Open questions that are named; the report has them all."""
+"""Most open questions that are named; the report has all."""
 
 Part = TypeVar("Part")
 
@@ -252,13 +252,13 @@ def look_by_look(
 
 
 def _most_seeds(options: RunOptions, prepared: Preparation) -> int:
-    """Return how many seeds a setting may come to: those of the last look that is allowed."""
+    """Return the most seeds of a setting: those of the last allowed look."""
     looks = prepared.plan.design.looks
     return max(look for look in looks if options.max_seeds is None or look <= options.max_seeds)
 
 
 def _say_what_may_follow(prepared: Preparation, options: RunOptions, console: PlainConsole) -> None:
-    """Print that a plan is the first look's alone, and what all looks come to if no question is ever decided."""
+    """Print that a plan is the first look's, and the most that all looks may cost."""
     design, trials = prepared.plan.design, prepared.plan.trials
     first, most = design.looks[0], _most_seeds(options, prepared)
     if most <= first:
@@ -274,7 +274,7 @@ def _say_what_may_follow(prepared: Preparation, options: RunOptions, console: Pl
 
 
 def _studies(options: RunOptions, prepared: Preparation) -> list[Study]:
-    """Read the studies that a plan's trials are of."""
+    """Read the studies of a plan's trials."""
     profiles = {str(trial.config.profile) for trial in prepared.plan.trials}
     found = read_studies(options.folder / prepared.plan.suite)[1]
     return [study for study in found if study.profile in profiles and not study.outdated]
@@ -292,7 +292,7 @@ def _say_how_far(
     most: int,
     console: PlainConsole,
 ) -> None:
-    """Print what is decided, what is open, and what the rest costs at most."""
+    """Print decided and open questions, and the most that the rest costs."""
     settled = all(each.state not in ("undecided", "not judged") or each.next is not None for each in asked)
     left = f"{len(going_on) or 'none'} open"
     if not (going_on or settled):
@@ -315,7 +315,7 @@ def _say_how_far(
 
 
 def _rest(studies: list[Study], settings: frozenset[str], most: int) -> tuple[int, float]:
-    """Return how many trials are left up to the last look, and how long they take one after another."""
+    """Return the number of remaining trials up to the last look, and their time one after another."""
     count, seconds = 0, 0.0
     for study in studies:
         of = study.trials[study.trials["group"].isin(settings)]

@@ -1,4 +1,4 @@
-"""Tables and answers in a terminal: what fits its width, and where the rest lies."""
+"""Tables and answers in a terminal: what fits its width, and where to find the rest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _INTERVAL = re.compile(r"\s(?=\()")
 _BREAK = re.compile(r"(?<=,)(?!\d)|\s")
 _PART = re.compile(r"(?:[^,\s]|,(?=\d))*[,\s]?")
 _DESCRIBE = ("text", "count", "value")
-"""Kinds of columns that say what a setting is, not how it scores."""
+"""Kinds of columns that describe a setting rather than its scores."""
 TEXT = 24
 """Width to which a column of text may shrink in a terminal."""
 
@@ -41,7 +41,7 @@ def print_table(
     most: int = PRINTED,
     adding: str = "--tables all",
 ) -> None:
-    """Print a table to a terminal: what is filled and fits, of a long one the beginning.
+    """Print a table: non-empty columns that fit, and the first rows.
 
     Numbers are never broken; their intervals go to a line of their own. Text breaks where it has commas or blanks, and
     when that is not enough columns are left out, pairs together, vital ones after all others: first those that are
@@ -108,7 +108,7 @@ def _notes(
     more: str,
     all_of: str,
 ) -> Iterator[str]:
-    """Say what of a table is not printed for want of room: rows, and columns that do not fit."""
+    """Yield which rows and columns of a table are hidden because the terminal is too small."""
     titles = [column.title for column in table.columns]
     wanted, shown = columns
     if rows[0] < rows[1]:
@@ -128,7 +128,7 @@ def _beginning(rows: list[list[str]], baselines: list[bool], most: int) -> list[
 
 
 def _labelled(table: Table, rows: list[list[str]], baselines: list[bool]) -> list[list[str]]:
-    """Name the rows that are no settings in the remarks, where the column that names them is a detail."""
+    """Name baseline rows in the remarks if the column that names them is hidden."""
     places = {column.key: i for i, column in enumerate(table.columns)}
     recipe, remarks = places.get("recipe"), places.get("remarks")
     if recipe is None or remarks is None or not table.columns[recipe].detail or "setting" in places:
@@ -140,7 +140,7 @@ def _labelled(table: Table, rows: list[list[str]], baselines: list[bool]) -> lis
 
 
 def _shorten_names(table: Table, rows: list[list[str]]) -> None:
-    """Leave of the names of trials what tells them apart."""
+    """Shorten the names of trials to their differences."""
     places = [i for i, column in enumerate(table.columns) if column.key == "name"] if table.kind == "trials" else []
     for i in places:
         for row, name in zip(rows, shortened([row[i] for row in rows], ()), strict=True):
@@ -148,14 +148,14 @@ def _shorten_names(table: Table, rows: list[list[str]]) -> None:
 
 
 def _equal(table: Table, rows: list[list[str]], wanted: list[int], baselines: int) -> dict[int, str]:
-    """Return columns that say the same in all rows, with what they say; of baselines, the last, scores alone count."""
+    """Return columns that are equal in all rows, with their text; of the last rows, baselines, only scores count."""
     settings = rows[: len(rows) - baselines]
     asked = {i: settings if table.columns[i].kind in _DESCRIBE else rows for i in wanted}
     return {i: of[0][i] for i, of in asked.items() if len(of) > 1 and len({row[i] for row in of}) == 1}
 
 
 def _widths(column: Column, texts: list[str]) -> tuple[int, int]:
-    """Return the least and the most width a column can use."""
+    """Return the least and the greatest useful width of a column."""
     head = max((cell_len(word) for word in column.title.split()), default=1)
     most = max([cell_len(text) for text in texts] + [head])
     if column.kind != "text":
@@ -166,7 +166,7 @@ def _widths(column: Column, texts: list[str]) -> tuple[int, int]:
 
 
 def _fit(widths: dict[int, tuple[int, int]], table: Table, console: int, equal: set[int]) -> dict[int, int]:
-    """Give columns, by their place, the widths they are printed with; those that are left out have none.
+    """Return the printed widths of columns by index; hidden columns are left out.
 
     Args:
         widths: The least and the most width that each can use.
@@ -204,7 +204,7 @@ def _fit(widths: dict[int, tuple[int, int]], table: Table, console: int, equal: 
 
 
 def _row_as_text(table: Table, row: list[str], wanted: list[int]) -> str:
-    """Return a row as text: every value with its column's title, but for the place in a ranking and remarks."""
+    """Return a row as text: every value with its title, except rank and remarks."""
     named = [(table.columns[i], row[i]) for i in wanted if row[i]]
     plain = [text if column.key in ("rank", "remarks") else f"{column.title} {text}" for column, text in named]
     return "- " + "; ".join(plain)
@@ -217,7 +217,7 @@ def _lines(column: Column, text: str, width: int) -> list[str]:
 
 
 def broken(text: str, width: int) -> list[str]:
-    """Break text into lines after blanks and commas, not within numbers, or anywhere in what is longer than a line."""
+    """Wrap text after blanks and commas, not within numbers; longer words anywhere."""
     lines = [""]
     for part in _PART.findall(text):
         left = part
@@ -238,18 +238,18 @@ def print_tables(
     everything: bool = False,
     adding: str = "--tables all",
 ) -> None:
-    """Print the rankings, or every table; of one suite or of all. ``adding`` is what shows every table."""
+    """Print the rankings, or every table, of one suite or all. ``adding`` is the option that shows every table."""
     for table in report.tables:
         if suite in (None, table.suite) and (everything or table.ranking):
             print_table(table, console, details=everything, adding=adding)
 
 
 LOOK = "A look is a number of seeds, declared in advance, at which verdicts are made."
-"""Explains the word once where answers have it."""
+"""Explanation of the word look, printed once with answers that use it."""
 
 
 def print_answers(report: Report, console: PlainConsole, suite: str | None = None) -> None:
-    """Print what could not be read, where the report lies, and last the few sentences that the records come to.
+    """Print unreadable records, the report's path, and last the answers.
 
     Args:
         report: The report.
@@ -272,7 +272,7 @@ def print_answers(report: Report, console: PlainConsole, suite: str | None = Non
 
 
 def how_to_call() -> str:
-    """Return what makes the shell find the commands that are named, or nothing where it does.
+    """Return how to make the shell find ``gan-bench``, or an empty text if it does.
 
     ``make bench`` calls gan_bench inside its environment, which the shell of who types it knows nothing of.
     """

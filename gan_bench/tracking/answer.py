@@ -1,4 +1,4 @@
-"""What a report says of a suite, in MLflow: numbers and verdicts of settings, the answer, and saved views of them."""
+"""The report of a suite in MLflow: numbers and verdicts of settings, the answer, and saved views."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
 
 _NO_IMAGES = "without images"
-"""Follows the digest of curves where MLflow did not take the images that belong to them."""
+"""Suffix of the digest of curves if MLflow refused their images."""
 
 
 def save_views(store: TrackingStore, runs: SuiteRuns) -> list[View]:
-    """Give an experiment its views, and a note with the answer and what its columns mean.
+    """Write the views of an experiment, and a note with the answer and the meaning of columns.
 
     Returns:
         The views; none when no score is known yet or MLflow refuses: a view is a courtesy.
@@ -75,7 +75,7 @@ def save_views(store: TrackingStore, runs: SuiteRuns) -> list[View]:
 
 
 def _describe(store: TrackingStore, experiment: str, text: str) -> None:
-    """Give an experiment its description, unless it has one that somebody else wrote or edited."""
+    """Set an experiment's description, unless another program or person wrote or edited it."""
     known = store.client.get_experiment(experiment)
     there = known.tags.get(NOTE_TAG, "")
     if there and not _is_ours(there):
@@ -87,7 +87,7 @@ def _describe(store: TrackingStore, experiment: str, text: str) -> None:
 
 
 def _tag(store: TrackingStore, experiment: str, name: str, value: str) -> None:
-    """Set a tag of an experiment; once more where a database refuses what another folder makes at the same moment."""
+    """Set a tag of an experiment; retry once if a database refuses as another folder sets it at the same time."""
     try:
         store.client.set_experiment_tag(experiment, name, value)
     except Exception:
@@ -95,17 +95,17 @@ def _tag(store: TrackingStore, experiment: str, name: str, value: str) -> None:
 
 
 def _signed(text: str) -> str:
-    """Add the digest of a description to it, where no page shows it."""
+    """Add to a description its digest, invisible on pages."""
     return f"{text}\n\n<!-- {digest(text)} -->"
 
 
 def _is_ours(description: str) -> bool:
-    """True if a description is as it was written."""
+    """True if a description is unchanged since gan_bench wrote it."""
     return description == _signed(description.rpartition("\n\n<!-- ")[0])
 
 
 def publish_settings(mirror: Mirror, runs: SuiteRuns, progress: Callable[[], None]) -> None:
-    """Bring the runs of a suite's settings up to what the last report says of them, and up to their trials.
+    """Update the runs of a suite's settings to the last report and to their trials.
 
     Args:
         mirror: The mirror, which has synced the suite's trials.
@@ -165,7 +165,7 @@ def _show(mirror: Mirror, suite: SuiteRuns, run: SettingRun, found: SettingSumma
 
 
 def _metrics(found: SettingSummary, now_ms: int) -> list[Metric]:
-    """Return what a report says of a setting as metrics: four significant digits, which columns can show.
+    """Return a setting's summary as metrics with four significant digits, which fit columns.
 
     Args:
         found: The setting.
@@ -191,7 +191,7 @@ def _rounded(value: float) -> float:
 
 
 def _report_tags(store: TrackingStore, run: SettingRun, words: Mapping[str, str]) -> dict[str, str]:
-    """Return tags with what a report says of a setting; verdicts of an earlier one are emptied, tags of people stay."""
+    """Return a setting's summary as tags; outdated verdicts are emptied, tags of users kept."""
     there = store.client.get_run(run.run_id).data.tags
     own = tags_we_wrote(there)
     earlier = {name for name in own if name.startswith("verdict.")}
@@ -199,7 +199,7 @@ def _report_tags(store: TrackingStore, run: SettingRun, words: Mapping[str, str]
 
 
 def _make_again(store: TrackingStore, suite: SuiteRuns, run: SettingRun) -> None:
-    """Replace the run of a setting whose curves are others now; what users wrote on it goes along.
+    """Replace the run of a setting whose curves changed; tags of users are copied.
 
     MLflow keeps every value that a metric ever had and draws them all: a second curve would cross the first.
     """
@@ -217,7 +217,7 @@ def _make_again(store: TrackingStore, suite: SuiteRuns, run: SettingRun) -> None
 
 
 def _set_run_status(store: TrackingStore, run: SettingRun, trials: Sequence[MirroredRun]) -> None:
-    """Let the run of a setting stand as its trials do."""
+    """Set the status of a setting's run from its trials."""
     if any(not trial.closed for trial in trials):
         status = "RUNNING"
     else:
@@ -230,7 +230,7 @@ def _set_run_status(store: TrackingStore, run: SettingRun, trials: Sequence[Mirr
 
 
 def publish_answer(store: TrackingStore, runs: SuiteRuns, progress: Callable[[], None]) -> None:
-    """Keep one run for a suite's answer, with the report as far as it is there, suite file and plan; replaced when new.
+    """Write the run of a suite's answer, with report, suite file and plan; replaced if they changed.
 
     Comparisons that ``gan-bench compare
     --keep`` left beside the report are there too, by tags ``baseline.NAME``.
@@ -291,13 +291,13 @@ def publish_answer(store: TrackingStore, runs: SuiteRuns, progress: Callable[[],
 
 
 def _answer_text(store: TrackingStore, suite: str) -> str:
-    """Return the sentences of a suite's answer, the best setting first: MLflow shows one line before it is opened."""
+    """Return a suite's answer, the best setting first, as MLflow shows one line of a note."""
     said = [line for line in read_answer(store.results, suite).splitlines() if line.startswith("- ")]
     return "\n".join([*said, *(_compared(store, suite, each) for each, _ in kept_comparisons(store.results))])
 
 
 def _compared(store: TrackingStore, suite: str, kept: ComparedFile) -> str:
-    """Say what a results folder was compared with, as a link where that is on the same tracking server."""
+    """Return what a results folder was compared with, as a link if that is on the same tracking server."""
     name, client = plain_markdown(kept["baseline"]), store.client
     if kept["results"]:
         experiments = [experiment.experiment_id for experiment in client.search_experiments()]

@@ -1,4 +1,4 @@
-"""Databases of MLflow: those of SQLite are made whole, set aside where they are broken, and moved with their folder."""
+"""Databases of MLflow: SQLite files are created atomically, set aside if broken, and moved with their folder."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from gan_bench.core.text import printable
 from gan_bench.records.json_files import unreadable
 
 QUIET_SECONDS = 2.0
-"""Seconds without a change after which nobody is taken to migrate a database."""
+"""Seconds without a change after which no process is assumed to migrate a database."""
 _BROKEN = ("already exists", "no such table", "no such column", "duplicate column", "malformed", "not a database")
-"""Words of SQLite about a database that is cut, foreign, or whose tables MLflow was changing when it was killed, or is
-changing just now."""
+"""Messages of SQLite about a database that is truncated, foreign, or whose migration by MLflow was killed or is under
+way."""
 SMALL = 64 * 2**20
 """Bytes up to which a database is checked page by page, which takes a tenth of a second."""
 _COMPANIONS = ("", "-journal", "-wal", "-shm")
-"""Ends of the names of the files that SQLite keeps for one database."""
+"""Suffixes of the files that SQLite keeps for one database."""
 CONNECT_SECONDS = 5
 """Seconds that one connection may take."""
 _SERVERS = ("postgresql", "mysql", "mssql")
@@ -42,23 +42,23 @@ _CONNECT_TIMEOUT = {
     "pyodbc": "timeout",
     "pymssql": "login_timeout",
 }
-"""What the drivers of servers call it."""
+"""Name of this timeout in the drivers of servers."""
 
 
 def database_file(uri: str) -> Path | None:
-    """Return the file of a SQLite location, or None where it is none, or is SQLite's own kind of location."""
+    """Return the file of a SQLite location, or None for other locations and SQLite's ``file:`` URIs."""
     found = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?#]+)(?:[?#].*)?", uri)
     return Path(found[1]) if found and not found[1].startswith((":memory:", "file:")) else None
 
 
 def says_broken(error: BaseException) -> bool:
-    """True if an error of MLflow or SQLite says that a database is not whole."""
+    """True if an error of MLflow or SQLite means that a database is broken."""
     text = str(error).lower()
     return ("sqlite3." in text or isinstance(error, sqlite3.Error)) and any(word in text for word in _BROKEN)
 
 
 def prepare_database(uri: str, file: Path, *, is_ours: bool) -> Iterator[str]:
-    """Make sure that MLflow can open a SQLite database; the caller holds the lock for that.
+    """Prepare a SQLite database for MLflow; the caller holds its lock.
 
     A new one is made aside and renamed, so that a kill leaves none or a whole one. A broken one beside the results is
     set aside by name: it is a mirror of the records, which are there.
@@ -110,7 +110,7 @@ def prepare_database(uri: str, file: Path, *, is_ours: bool) -> Iterator[str]:
 
 
 def _refuse_locked(file: Path) -> None:
-    """Refuse a database that another process writes to just now."""
+    """Refuse a database that another process is writing."""
     if not file.is_file():
         return
     try:
@@ -123,7 +123,7 @@ def _refuse_locked(file: Path) -> None:
 
 
 def _remove_leftovers(file: Path) -> None:
-    """Remove what killed processes left of a database that they were making, a day ago or longer."""
+    """Remove parts of a database that killed processes left a day ago or earlier."""
     for end in _COMPANIONS:
         for path in file.parent.glob(f".{glob.escape(file.name)}.{'[0-9a-f]' * 8}{ASIDE}{end}"):
             with contextlib.suppress(OSError):
@@ -132,7 +132,7 @@ def _remove_leftovers(file: Path) -> None:
 
 
 def refused(file: Path, error: BaseException) -> str | None:
-    """Return why a database cannot be used now though nothing says that it is broken, as a sentence, or None."""
+    """Return why an intact database cannot be used now, as a sentence, or None."""
     if "database is locked" in str(error):
         return f"{file} is locked by another process; try again when that has ended"
     if file.exists() and not os.access(file, os.R_OK | os.W_OK):
@@ -143,7 +143,7 @@ def refused(file: Path, error: BaseException) -> str | None:
 
 
 def _is_changing(file: Path) -> bool:
-    """True if another process changes a database: MLflow upgrades one in dozens of transactions."""
+    """True if another process is changing a database: MLflow upgrades one in dozens of transactions."""
     with contextlib.suppress(sqlite3.Error), contextlib.closing(_connect(file)) as database:
         versions = set[tuple[int]]()
         until = time.monotonic() + QUIET_SECONDS
@@ -155,12 +155,12 @@ def _is_changing(file: Path) -> bool:
 
 
 def _connect(file: Path) -> sqlite3.Connection:
-    """Open a database that is there; SQLite's own default makes one."""
+    """Open an existing database; SQLite's default would create one."""
     return sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True, timeout=1.0)
 
 
 def check_database(uri: str, file: Path) -> None:
-    """Make sure that a database is whole, as far as that is quickly told, and that MLflow opens it.
+    """Check quickly that a database is intact, and that MLflow opens it.
 
     Raises:
         sqlite3.Error: It is not whole.
@@ -181,7 +181,7 @@ def check_database(uri: str, file: Path) -> None:
 
 
 def open_database(uri: str) -> None:
-    """Let MLflow open a database, and make its tables where it has none.
+    """Open a database with MLflow, which creates missing tables.
 
     Raises:
         Exception: Any error of MLflow when it cannot.
@@ -217,7 +217,7 @@ def _create(uri: str, file: Path) -> None:
 
 
 def _let_go(uri: str) -> None:
-    """Close MLflow's connections to a database whose file is about to be another one; it has no call for that."""
+    """Close MLflow's connections to a database whose file is replaced; it has no call for that."""
     with contextlib.suppress(Exception):
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -225,7 +225,7 @@ def _let_go(uri: str) -> None:
 
 
 def _set_aside(file: Path) -> Path:
-    """Rename a broken database, with what SQLite keeps beside it, to a name that is free."""
+    """Rename a broken database and its companion files to a free name."""
     kept = next(
         place for number in itertools.count(1) if not (place := file.with_name(f"{file.name}.broken-{number}")).exists()
     )
@@ -236,7 +236,7 @@ def _set_aside(file: Path) -> Path:
 
 
 def move_run(uri: str, run_id: str, location: str) -> None:
-    """Say in a database where the files of a run lie; MLflow has no call for it."""
+    """Write into a database where the artifacts of a run lie; MLflow has no call for it."""
     import sqlalchemy
     from mlflow.store.db.utils import create_sqlalchemy_engine
 
@@ -248,7 +248,7 @@ def move_run(uri: str, run_id: str, location: str) -> None:
 
 
 def probe(uri: str) -> None:
-    """Connect once to the server of a database, as MLflow's client, made later, tries for minutes.
+    """Connect once to a database server, as MLflow's client would retry for minutes.
 
     Nothing happens for other locations.
 
@@ -256,7 +256,7 @@ def probe(uri: str) -> None:
         uri: Tracking URI.
 
     Raises:
-        Exception: What its driver, or SQLAlchemy, says of a server that does not answer or lets nobody in.
+        Exception: What its driver, or SQLAlchemy, raises for a server that does not answer or refuses the login.
     """
     if urlsplit(uri).scheme.partition("+")[0] not in _SERVERS:
         return

@@ -1,4 +1,4 @@
-"""A record as MLflow has it: names, tags, parameters, metrics and datasets, and how much of it a run has."""
+"""A record in MLflow's terms: names, tags, parameters, metrics, datasets, and the position of its run."""
 
 from __future__ import annotations
 
@@ -43,29 +43,29 @@ STARTED_TAG = "gan_bench.started"
 RESULTS_TAG = "gan_bench.results"
 ANSWER_TAG = "gan_bench.answer"
 SETTING_TAG = "gan_bench.setting"
-"""Marks the parent run of a setting, and says which: no trial's run has it."""
+"""Tag of the parent run of a setting, with its id; runs of trials do not have it."""
 PARENT_TAG = "mlflow.parentRunId"
 NAME_TAG, NOTE_TAG = "mlflow.runName", "mlflow.note.content"
 POSITION_TAG = "gan_bench.synced"
-"""Holds the position of the run of a trial."""
+"""Tag with the position of a trial's run."""
 ALTERED_TAG = "gan_bench.altered"
-"""Says which file of a record is not what was saved: then its run is not to be believed. Empty where all are."""
+"""Tag that names the file of a record that is not what was saved; its run cannot be trusted. Empty if all are."""
 SHOWN_TAG, CURVES_TAG = "gan_bench.shown", "gan_bench.curves"
-"""Digests of what the run of a setting shows."""
+"""Tags with digests of the content of a setting's run."""
 LONGEST_TAG = 5000
-"""Characters of the value of a tag that MLflow takes."""
+"""Most characters of a tag's value in MLflow."""
 END_TAGS = ("status", "reason")
-"""Tags of a run that has the end of its trial, or whose trial is not trained any more."""
+"""Tags of runs of ended trials, and of trials that are not trained any more."""
 _STATUS: Mapping[str, str] = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 FINAL = ("done", "diverged")
-"""Ends of a trial after which nothing of it changes: others may be resumed."""
+"""Statuses after which a trial never changes; others may be resumed."""
 FIRST = ("recipe", "lr_g", "lr_d", "beta1_g", "beta1_d", "beta2_g", "beta2_d", "epochs", "batch_size", "latent_dim",
          "seed")  # fmt: skip
 """Parameters that people compare runs by; all others follow."""
 
 
 def metric_key(score: str) -> str:
-    """Turn a score's name into one MLflow accepts: ``fid[lenet-mnist-v1,train,10000]`` -> ``fid.lenet-mnist-v1``.
+    """Convert a score's name for MLflow: ``fid[lenet-mnist-v1,train,10000]`` -> ``fid.lenet-mnist-v1``.
 
     That of a moving average ends in ``.ema``. What MLflow refuses, and records of earlier versions may have, is ``-``.
     """
@@ -76,12 +76,12 @@ def metric_key(score: str) -> str:
 
 
 def fit_for_key(name: str) -> str:
-    """Replace what MLflow takes in no name of a metric."""
+    """Replace characters that MLflow refuses in names of metrics."""
     return re.sub(r"[^\w.\- /:]", "-", name)
 
 
 def digest(content: object) -> str:
-    """Name a content in 16 hexadecimal digits."""
+    """Return a digest of 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode(errors="surrogatepass")).hexdigest()[:16]
 
 
@@ -104,7 +104,7 @@ def ended_ms(stored: StoredTrial) -> int:
 
 
 def end_of(stored: StoredTrial) -> str:
-    """Return what tells one end of a trial from another; nothing for a trial without one."""
+    """Return an id of a trial's end; empty for a trial without one."""
     if stored.record is None:
         return ""
     added = stored.added_file
@@ -112,17 +112,17 @@ def end_of(stored: StoredTrial) -> str:
 
 
 def digests_of_added(stored: StoredTrial) -> frozenset[str]:
-    """Return what tells scores that were added to a trial after its end from others, each of an epoch."""
+    """Return digests of the scores added to a trial after its end, one per epoch."""
     return frozenset(map(digest, stored.added_file["additions"] if stored.added_file else ()))
 
 
 def status_of(stored: StoredTrial) -> str:
-    """Return MLflow's word for how a trial ended; one without an end was killed."""
+    """Return MLflow's status of a trial; one without an end was killed."""
     return _STATUS.get(stored.record["status"], "KILLED") if stored.record else "KILLED"
 
 
 def run_name(stored: StoredTrial) -> str:
-    """Name a run for people, what tells it from those beside it first: ``seed 0 · dcgan · lr 3e-4 · β₁ 0.5``.
+    """Return the name of a run, distinctive parts first: ``seed 0 · dcgan · lr 3e-4 · β₁ 0.5``.
 
     Pages cut long names at their end, and the run of its setting stands above it.
     """
@@ -130,7 +130,7 @@ def run_name(stored: StoredTrial) -> str:
 
 
 def setting_title(stored: StoredTrial) -> str:
-    """Name a trial's setting for people: ``dcgan · lr 3e-4 · β₁ 0.5``."""
+    """Return the title of a trial's setting: ``dcgan · lr 3e-4 · β₁ 0.5``."""
     config = stored.trial["config"]
     recipe, _, differs = str(stored.trial["setting"]).partition(",")
     parts = [recipe.removeprefix(f"{config['dataset']}-"), f"lr {of_both(config['lr_g'], config['lr_d'])}"]
@@ -141,11 +141,11 @@ def setting_title(stored: StoredTrial) -> str:
 
 
 _NAMED = ("lr=", "lr_g=", "lr_d=", "betas=", "betas_g=", "betas_d=", "dataset=")
-"""Changes of a recipe that a run's name has anyway, or that its experiment says."""
+"""Changes of a recipe that are in a run's name anyway, or common to its experiment."""
 
 
 def colour(setting: str, place: int | None = None) -> str:
-    """Return the colour of a setting's runs, by place in the plan or else by name: hues of neighbours lie far apart."""
+    """Return the colour of a setting's runs, by index in the plan or else by name; neighbours differ much in hue."""
     number = int(hashlib.sha256(setting.encode(errors="surrogatepass")).hexdigest()[:8], 16) if place is None else place
     hue, light = (number * 0.618034) % 1.0, (0.36, 0.5, 0.62)[number % 3]
     red, green, blue = (round(255 * x) for x in colorsys.hls_to_rgb(hue, light, 0.7))
@@ -153,13 +153,13 @@ def colour(setting: str, place: int | None = None) -> str:
 
 
 def colours_of(planned: Iterable[PlannedTrial]) -> dict[str, str]:
-    """Give every setting of planned trials a colour of its own, in the order of the plan."""
+    """Return a distinct colour for every planned setting, in the order of the plan."""
     settings = dict.fromkeys(row["setting"] for row in planned)
     return {setting: colour(setting, place) for place, setting in enumerate(settings)}
 
 
 def config_values(config: Mapping[str, object]) -> dict[str, object]:
-    """Lay out a config as single values, numbers as numbers, those that runs are compared by first."""
+    """Flatten a config into parameters, the most compared first."""
     flat = flat_values(config, "_")
     return {name: flat[name] for name in (*(n for n in FIRST if n in flat), *(n for n in flat if n not in FIRST))}
 
@@ -198,7 +198,7 @@ def end_tags_of(stored: StoredTrial) -> dict[str, str]:
 
 
 def setting_tags_of(stored: StoredTrial, identity: str, colours: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags of the parent run of a trial's setting, given what ``tags_of`` is given."""
+    """Return the tags of the parent run of a trial's setting; arguments as ``tags_of``."""
     own = {
         NAME_TAG: setting_title(stored),
         SETTING_TAG: setting_id(stored.trial["config"]),
@@ -210,7 +210,7 @@ def setting_tags_of(stored: StoredTrial, identity: str, colours: Mapping[str, st
 def _with_setting(
     own: Mapping[str, object], stored: StoredTrial, identity: str, colours: Mapping[str, str]
 ) -> dict[str, str]:
-    """Add what the run of a setting and those of its trials have alike; empty tags are left out."""
+    """Add the tags shared by the runs of a setting and of its trials; empty tags are left out."""
     setting = stored.trial["setting"]
     tags = {
         **own,
@@ -226,7 +226,7 @@ def _with_setting(
 
 @functools.cache
 def _short_command(command: str | None) -> str:
-    """Return a command without its options, the suite's file without its folder: MLflow shows what follows a slash."""
+    """Return a command without options and folders, as MLflow shows only what follows a slash."""
     return " ".join(word.rpartition("/")[2] for word in Command.parse(command or "gan-bench run").words)
 
 
@@ -238,7 +238,7 @@ def _user() -> str:
 
 
 def datasets_of(stored: StoredTrial) -> list[DatasetInput]:
-    """Return the images a trial trains on and those it is compared with, for MLflow's dataset column."""
+    """Return a trial's training and reference images for MLflow's dataset column."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     config, data = stored.trial["config"], str(stored.environment.get("data_sha256") or "unknown")[:36]
@@ -256,7 +256,7 @@ def datasets_of(stored: StoredTrial) -> list[DatasetInput]:
 
 @dataclass(frozen=True)
 class Position:
-    """What of a record a run has.
+    """How much of a record a run has.
 
     Attributes:
         epoch: Last epoch whose means are there.
@@ -279,13 +279,13 @@ class Position:
     added: frozenset[str] = frozenset()
 
     def to_tag(self) -> str:
-        """Return it as the value of a tag."""
+        """Return the position as a tag's value."""
         content = {name: sorted(each) if isinstance(each, frozenset) else each for name, each in vars(self).items()}
         return json.dumps(content, separators=(",", ":"))
 
     @classmethod
     def from_tag(cls, text: str | None) -> Position:
-        """Read the value of a tag; an edited one counts as nothing, and all is sent again."""
+        """Parse a tag's value; an edited one means the start, so that everything is sent again."""
         try:
             return _POSITION.validate_json(text or "{}")
         except ValueError:
@@ -298,7 +298,7 @@ class Position:
         return bool(line["epoch"] > self.epoch if line["kind"] == "epoch" else line["step"] > self.step)
 
     def after(self, new: StoredTrial, samples: set[int], end: str) -> Position:
-        """Return the position of a run that got lines and sample grids besides, and an end of its trial."""
+        """Return the position after lines, sample grids and an end were sent."""
         position = replace(
             self,
             step=max((line["step"] for line in new.steps), default=self.step),
@@ -316,7 +316,7 @@ _POSITION = TypeAdapter(Position)
 
 
 def whole_pieces(stored: StoredTrial) -> list[HistoryLine]:
-    """Return the lines of a history that can be sent: those of a piece of the curve that is not whole yet wait.
+    """Return the lines of a history that can be sent, without an incomplete interval of a thinned curve.
 
     A training of many epochs is thinned to pieces of so many epochs, each of which gives one point.
     """
@@ -400,7 +400,7 @@ def scores_of(stored: StoredTrial) -> set[str]:
 
 
 def files_of(stored: StoredTrial) -> dict[str, Path]:
-    """Return the files of a record that its run gets when its trial is not trained any more, by the run's names."""
+    """Return the record files to upload once a trial is not trained any more, by their names in the run."""
     directory = RecordDirectory(stored.path)
     names = "trial.json", "environment.json", "record.json", "history.jsonl", "evaluations.jsonl", ADDED
     weights = {path.name: path for path in (directory.weights, directory.average_weights)}

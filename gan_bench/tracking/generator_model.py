@@ -1,4 +1,4 @@
-"""A trained generator as an MLflow model: MLflow runs this file when the model is loaded, and nothing is unpickled.
+"""A trained generator as an MLflow model. MLflow runs this file to load it; nothing is unpickled.
 
 ``mlflow.pyfunc.load_model("models:/NAME@champion").predict(16)`` gives sixteen images, (16, H, W, C) uint8.
 """
@@ -14,7 +14,7 @@ import mlflow
 import numpy as np
 from numpy.typing import NDArray
 
-with warnings.catch_warnings(record=True):  # MLflow asks for types of `predict`, whatever filters there are
+with warnings.catch_warnings(record=True):  # MLflow asks for types of `predict`, past all filters
 
     class GeneratorModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow has no types
         """Makes images with a trial's generator in eval mode."""

@@ -1,4 +1,4 @@
-"""Sample grids as MLflow shows them, made without decoding and writing every one of them three times.
+"""Sample grids in MLflow's format, without decoding and writing each of them three times.
 
 ``log_image`` takes 20 ms for a grid, most of it for encoding what is encoded already. Its page finds images by the
 names of their files, which differ between versions of MLflow: they are learnt from ``log_image`` itself, once.
@@ -18,16 +18,16 @@ from gan_bench.records.sample_grid import read_sample_grid
 
 SAMPLES_KEY = "eval/samples"
 LAST_KEY = "eval/last_samples"
-"""The last grid of a trial by a name of its own: MLflow's page opens images at their first step."""
+"""Key of a trial's last grid, as MLflow's page opens images at their first step."""
 LOGGED_TAG = "mlflow.loggedImages"
-"""Tells MLflow's page that a run has images."""
+"""Tag by which MLflow's page knows that a run has images."""
 SMALL = 256
 """Pixels of the longer side of the copy that charts show, as MLflow makes it."""
 _STEP, _TIME = 987_654_321, 1_234_567_890_123
 
 
 def stage(path: Path, folder: Path, epoch: int, time_ms: int, *, last: bool) -> None:
-    """Put a sample grid into a folder as ``log_image`` would put it among a run's artifacts.
+    """Write a sample grid into a folder in the layout of ``log_image``.
 
     Args:
         path: The grid, a PNG.

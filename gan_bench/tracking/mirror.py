@@ -1,4 +1,4 @@
-"""The MLflow mirror of the records, which a replay can rebuild at any time.
+"""The MLflow mirror of records; a replay can rebuild it at any time.
 
 A replay can be repeated: a run is found by its trial and the identity of its results folder, and a tag of the run says
 how far it mirrors the record. The runs of other results folders are never touched. Of several followers and replays of
@@ -61,7 +61,7 @@ class MirroredRun:
 
     @property
     def closed(self) -> bool:
-        """True if it has the end of its trial, or is known not to be trained any more."""
+        """True if it has the end of its trial, or its trial is not trained any more."""
         return self.status != "RUNNING"
 
 
@@ -87,10 +87,10 @@ class SettingRun:
 
 @dataclass
 class SuiteRuns:
-    """What this process knows of a suite: its experiment, its runs by trial and by setting, and colours of settings.
+    """A suite's experiment, its runs by trial and by setting, and colours of settings.
 
     Attributes:
-        suite: Its name, whatever its folder is called.
+        suite: Its name, which may differ from that of its folder.
         folder: What it is read from.
         seen: Sizes and times of the files of each record when its run was brought up to it, and that run, or what
             MLflow refused of it.
@@ -142,7 +142,7 @@ class Mirror:
         return {known.suite: known.experiment for known in self._suites.values()}
 
     def suite(self, folder: Path) -> SuiteRuns:
-        """Return what is known of a suite, by its folder; its experiment is created if missing."""
+        """Return the runs of a suite by its folder; its experiment is created if missing."""
         if folder not in self._suites:
             suite = suite_of(folder)
             experiment = self.store.experiment(suite)
@@ -157,7 +157,7 @@ class Mirror:
         return self._suites[folder]
 
     def _existing_runs(self, experiment: str) -> tuple[dict[str, MirroredRun], dict[str, SettingRun]]:
-        """Return the runs of this results folder by trial, and by setting; of a run made twice, one stays."""
+        """Return the runs of this results folder by trial and by setting; duplicates are deleted."""
         trials: dict[str, list[Run]] = {}
         settings: dict[str, list[Run]] = {}
         for run in self.store.find(experiment):
@@ -169,7 +169,7 @@ class Mirror:
         return runs, {setting: self._read_setting(self._only(found)) for setting, found in settings.items()}
 
     def _only(self, found: list[Run]) -> Run:
-        """Delete all but one of runs that are one: a kill while one was made again leaves two, a lost answer too.
+        """Delete all but one of duplicate runs, which a kill or a lost answer may leave.
 
         Of the last start of its trial the one that people wrote on stays, else the one that has most.
         """
@@ -207,7 +207,7 @@ class Mirror:
 
     @contextlib.contextmanager
     def noting_refusals(self, name: str) -> Iterator[None]:
-        """Note that MLflow does not take what a run should have, and go on with others."""
+        """Note that MLflow refuses a run's content, and continue with others."""
         try:
             yield
         except Exception as error:
@@ -280,7 +280,7 @@ class Mirror:
         return run
 
     def _mark_if_altered(self, run: MirroredRun, found: StoredTrial | RecordError) -> None:
-        """Tag a run whose record is not what was saved, and take the tag back when it is again."""
+        """Tag a run whose record is not what was saved, or remove the tag."""
         fault = fault_of(found)
         text = "" if fault is None else printable(without_remedy(fault))
         if text != run.altered:
@@ -332,7 +332,7 @@ class Mirror:
         return entities.tags_of(stored, self.store.identity, known.colours, known.planned)
 
     def _describe(self, run: MirroredRun, stored: StoredTrial, tags: dict[str, str]) -> None:
-        """Give a run what does not change: also one that a kill left without it."""
+        """Send the constant content of a run, if it lacks it."""
         params = entities.config_values(stored.trial["config"])
         with contextlib.suppress(Exception):  # parameters of an earlier version cannot be changed
             self.store.log(run.run_id, params=params)
@@ -344,7 +344,7 @@ class Mirror:
         run.described = True
 
     def _send(self, run: MirroredRun, stored: StoredTrial, end: str, *, live: bool) -> server.UploadError | None:
-        """Send what is new of a trial, its files before the tag that says so; return why these were not taken."""
+        """Send the new content of a trial, files before the position tag; return why files were refused."""
         before = run.position
         new = replace(
             stored,
@@ -378,7 +378,7 @@ class Mirror:
         return refused
 
     def stage_samples(self, folder: Path, stored: StoredTrial, known: frozenset[int]) -> set[int]:
-        """Stage the sample grids of evaluations that the run does not have, and say of which epochs they are."""
+        """Stage the sample grids that the run lacks, and return their epochs."""
         sent = set()
         for line in stored.evaluations:
             epoch = line["epoch"]

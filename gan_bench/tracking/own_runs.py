@@ -1,4 +1,4 @@
-"""Whose the runs in the database beside some results are, and where their files lie after a move or a copy."""
+"""Ownership and artifact paths of runs in a results folder's database after a move or a copy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOCATIONS = (
     ("model_versions", "storage_location"),
     ("trace_tags", "value"),
 )
-"""Tables and columns in which MLflow keeps where files are; earlier versions of it lack some."""
+"""Tables and columns with MLflow's artifact paths; earlier versions lack some."""
 
 
 _OWNERS = """
@@ -36,11 +36,11 @@ _OWN_EXPERIMENTS = """
     JOIN experiment_tags t ON t.experiment_id = e.experiment_id AND t.key = ?
 """
 _KEPT = re.compile(rf"(file:.*/{ARTIFACTS})((?:/.*)?)")
-"""Where files of runs lie: the folder of all of them, and the way from there."""
+"""Pattern of artifact paths: their common folder, and the rest."""
 
 
 class _Run(NamedTuple):
-    """A run as the database has it: where its files lie, and whose it is."""
+    """A run in the database: its artifact path and owner."""
 
     id: str
     uri: str | None
@@ -48,7 +48,7 @@ class _Run(NamedTuple):
 
     @property
     def place(self) -> str:
-        """The folder of all files that it lies in, or nothing."""
+        """The common folder of its artifacts, or an empty text."""
         found = _KEPT.fullmatch(str(self.uri))
         return found[1] if found else ""
 
@@ -88,7 +88,7 @@ def adopt_runs(results: Path, identity: str) -> None:
 
 
 def _of_earlier_identities(runs: list[_Run], results: Path, here: str, identity: str) -> list[_Run]:
-    """Return the runs of a folder that do not have its identity.
+    """Return the runs of a folder with an earlier identity.
 
     A folder that has none of its own there is a copy, and has those of its original, or its identity was lost, and it
     has those whose files lie in it.
@@ -101,7 +101,7 @@ def _of_earlier_identities(runs: list[_Run], results: Path, here: str, identity:
 
 
 def _place_exists(place: str) -> bool:
-    """True if there is a folder that files of runs lie in; of files elsewhere than on this machine it is there."""
+    """True if a folder of artifacts exists; assumed for those on other machines."""
     return not place.startswith("file:") or Path(unquote(urlsplit(place).path)).parent.exists()
 
 

@@ -1,4 +1,4 @@
-"""Put a decided setting's generator into MLflow's model registry."""
+"""Registers a decided setting's generator in MLflow's model registry."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 ALIAS = "champion"
 WEIGHTS_TAG = "gan_bench.weights_sha256"
-"""Of a version: the digest of its generator's weights."""
+"""Tag of a version with the digest of its generator's weights."""
 
 
 def model_name(suite: str, prefix: str = "", apart: Sequence[str] = ()) -> str:
-    """Return what the registry calls a suite's generator, without what no name or location of a model may hold."""
+    """Return the registry's name of a suite's model, without characters that are not allowed."""
     parts = [f"{prefix}{suite}", *apart]
     return re.sub(r"[/:?'\"\x00-\x1f\x7f-\x9f]", "-", "~".join(parts))  # no suite has ~ in its name
 
@@ -92,7 +92,7 @@ def register(results: Path, uri: str, prefix: str, trial: Path, apart: Sequence[
 
 
 def earlier_champion(uri: str, prefix: str, suite: str, apart: Sequence[str] = ()) -> str:
-    """Return which version of a suite's model is its champion, and of which setting; nothing where none is known.
+    """Return the champion version of a suite's model and its setting; empty if there is none.
 
     Args:
         uri: Tracking URI.
@@ -112,13 +112,13 @@ def earlier_champion(uri: str, prefix: str, suite: str, apart: Sequence[str] = (
 
 
 def registry_elsewhere(uri: str) -> str:
-    """Return where MLflow keeps models, or nothing where that is the tracking URI."""
+    """Return the location of MLflow's registry, empty if it is the tracking URI."""
     place = os.environ.get("MLFLOW_REGISTRY_URI", "")
     return "" if place == uri else place
 
 
 def _open(mirror: Mirror, name: str) -> None:
-    """Make a model's entry in the registry if need be: who may not write there learns it before files are sent.
+    """Create a model's registry entry if needed, so that a missing permission shows before files are sent.
 
     Raises:
         UserError: Its champion is of another results folder, or a user's own.
@@ -143,12 +143,12 @@ def _open(mirror: Mirror, name: str) -> None:
                 "name one of your own with --experiment-prefix, or take the alias away first"
             )
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # then it is gone for good, and nobody's
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # then it is gone for good, and its name is free
             raise
 
 
 def _version_of(mirror: Mirror, name: str, weights: str) -> str | None:
-    """Return the newest version of a model that has these weights and whose files are there, or None."""
+    """Return the newest version of a model with these weights and existing files, or None."""
     from mlflow.artifacts import list_artifacts
 
     client = mirror.store.client
@@ -163,7 +163,7 @@ def _version_of(mirror: Mirror, name: str, weights: str) -> str | None:
 
 @contextmanager
 def _at(uri: str) -> Iterator[None]:
-    """Let MLflow's functions that take no location write to one; they keep it in the environment, too."""
+    """Direct MLflow's functions without a location argument to one; they also store it in the environment."""
     import mlflow
 
     names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
@@ -183,7 +183,7 @@ def _at(uri: str) -> Iterator[None]:
 def _upload(
     mirror: Mirror, run: Run, directory: RecordDirectory, name: str, needed: list[str], tags: dict[str, str]
 ) -> str:
-    """Make a version of a model with these tags, and return which it is.
+    """Create a version of a model with these tags, and return its number.
 
     The run of the trial is none that MLflow counts as active: that would change its status and its end, also where
     the upload fails.

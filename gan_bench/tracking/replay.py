@@ -1,4 +1,4 @@
-"""Bring MLflow up to the records of a results folder."""
+"""Updates MLflow to the records of a results folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gan_bench.tracking.views import View
 
 @dataclass(frozen=True)
 class Replay:
-    """What a replay came to.
+    """The result of a replay.
 
     Attributes:
         runs: Runs that are up to date.
@@ -45,7 +45,7 @@ def bring_up(
     last: bool = True,
     without: Container[Path] = (),
 ) -> int:
-    """Bring a suite's runs up to its records: trials, and with the last pass its settings and its answer.
+    """Update a suite's runs to its records: trials, and in the last pass settings and answer.
 
     The live mirror of a run and ``gan-bench sync`` are this, once or again and again. Damaged and unreadable records,
     and those with a value that MLflow refuses, are noted and left out.
@@ -85,7 +85,7 @@ def bring_up(
 
 
 def replay(results: Path, uri: str, prefix: str = "") -> Replay:
-    """Bring MLflow up to every record under a results folder; safe to repeat.
+    """Update MLflow to every record under a results folder; safe to repeat.
 
     Args:
         results: The results folder.

@@ -1,4 +1,4 @@
-"""Where MLflow is, how a location is shown, and how long a server is waited for: longer for files."""
+"""MLflow's location: how it is displayed, and timeouts of servers, longer for files."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _VALUE = re.compile(r"([^?&;=]+)=([^&;]*)")
 
 
 LONGEST = 480
-"""Bytes of a database's path: SQLite opens none of more than 504, and one is made under a name of 16 more. MLflow would
-try for 100 seconds."""
+"""Most bytes of a database's path: SQLite opens none above 504, and temporary names are 16 longer. MLflow would retry
+for 100 seconds."""
 
 
 def is_default(uri: str, results: Path) -> bool:
@@ -66,7 +66,7 @@ def default_uri(results: Path) -> str:
 
 
 def _secrets(text: str) -> list[tuple[int, int]]:
-    """Return where the credentials of a location stand in it: a password, and values of the query by their names.
+    """Return the spans of credentials in a location: a password, and secret values of the query.
 
     A slash in a password ends the host's part for every parser, and without a scheme there is no such part: both are
     mistakes, and what stands before the last @ is still a password.
@@ -96,7 +96,7 @@ def _secrets(text: str) -> list[tuple[int, int]]:
 
 
 def shown(uri: str) -> str:
-    """Return a location without its credentials, for messages."""
+    """Return a location without credentials, for messages."""
     text = "".join(uri.split())  # urlsplit drops some blanks, and then its parts are not found again
     try:
         found = _secrets(text)
@@ -108,7 +108,7 @@ def shown(uri: str) -> str:
 
 
 def without_secrets(text: str, uri: str) -> str:
-    """Return text without the credentials of a location, as they stand there and as libraries decode them."""
+    """Return text without the credentials of a location, literal and decoded."""
     text, joined = text.replace(uri, shown(uri)), "".join(uri.split())
     try:
         secrets = [joined[start:end] for start, end in _secrets(joined)]
@@ -121,7 +121,7 @@ def without_secrets(text: str, uri: str) -> str:
 
 
 def check_no_password(uri: str) -> None:
-    """Refuse a location with credentials: everybody on the machine can read a command line.
+    """Refuse a location with credentials, as command lines are visible to all users of the machine.
 
     Raises:
         UserError: It has some.
@@ -135,7 +135,7 @@ def check_no_password(uri: str) -> None:
 
 
 def refuse_memory(uri: str) -> None:
-    """Refuse a database in memory: MLflow takes everything for it, and nothing is left when the process ends.
+    """Refuse an in-memory database, which would be lost when the process ends.
 
     Raises:
         UserError: It is one.
@@ -151,7 +151,7 @@ def refuse_memory(uri: str) -> None:
 
 
 def server_page(uri: str) -> str | None:
-    """Return the address of the server's page without user, password and query, or None where no server is named."""
+    """Return the URL of the server's page without user, password and query, or None without a server."""
     try:
         parts = urlsplit(uri)
     except ValueError:
@@ -163,7 +163,7 @@ def server_page(uri: str) -> str | None:
 
 REQUEST_SECONDS = 10
 UPLOAD_SECONDS = 180
-"""Seconds that one request with a file may take; the limit of the others would silence the mirror on a slow line."""
+"""Timeout of requests with files in seconds; that of others would stop the mirror on a slow line."""
 MESSAGE = 200
 FIRST_PAUSE = 5.0
 LONGEST_PAUSE = 60.0
@@ -212,12 +212,12 @@ def configure() -> None:
 
 
 def uploading() -> contextlib.AbstractContextManager[None]:
-    """Give requests that carry files more time; for one thread, as MLflow reads its limits from the environment."""
+    """Raise the timeout of requests with files; for one thread, as MLflow reads it from the environment."""
     return _with(_TIMEOUT, str(max(UPLOAD_SECONDS, int(os.environ.get(_TIMEOUT) or 0))))
 
 
 def sent_once() -> contextlib.AbstractContextManager[None]:
-    """Send requests once: one whose answer was lost has been carried out, and would be carried out again."""
+    """Disable retries: a request whose answer was lost would be executed twice."""
     return _with(_RETRIES, "0")
 
 
@@ -242,28 +242,28 @@ class Backoff:
 
     @property
     def due(self) -> bool:
-        """Whether it is time to try."""
+        """True if it is time to try again."""
         return time.monotonic() >= self._not_before
 
     def failed(self) -> None:
-        """Wait longer than before."""
+        """Record a failure: wait longer than before."""
         self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
         self._not_before = time.monotonic() + self._pause
 
     def succeeded(self) -> None:
-        """Begin anew."""
+        """Record a success: reset the waiting time."""
         self._pause = self._not_before = 0.0
 
 
 def describe_error(error: Exception, uri: str) -> str:
-    """Return what went wrong in one short line, without the credentials that a location may hold."""
+    """Return an error in one short line, without credentials."""
     said = _cause(error) or f"{error}"
     text = " ".join(without_secrets(said, uri).split()) or type(error).__name__
     return text if len(text) <= MESSAGE else f"{text[: MESSAGE - 1]}…"
 
 
 def _cause(error: BaseException | None) -> str:
-    """Return why urllib3 gave a request up, which stands at the end of a long text, or nothing."""
+    """Return urllib3's reason at the end of a long message, or an empty text."""
     while error is not None:
         reason = getattr(error.args[0] if error.args else None, "reason", None)
         if isinstance(reason, Exception):
@@ -274,7 +274,7 @@ def _cause(error: BaseException | None) -> str:
 
 
 class UploadError(Exception):
-    """Files of a run were not taken; of what else it has MLflow may take all."""
+    """MLflow refused files of a run; other content may be accepted."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(re.sub(r" for url: \S+", "", f"{cause}"))
@@ -282,7 +282,7 @@ class UploadError(Exception):
 
 
 def is_refusal(error: Exception) -> bool:
-    """True if MLflow answered that it does not take a value, or took no files: others may be well."""
+    """True if MLflow refused a value or files, so that other runs may still succeed."""
     return isinstance(error, UploadError) or getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE"
 
 
@@ -314,12 +314,11 @@ _HINTS = {
         "the server answers and fails: its log says why"
     ),
 }
-"""What errors of MLflow say, with the remedy. One that permits reading but not writing is the default of its basic
-authentication."""
+"""Messages of MLflow with remedies. Reading without writing is the default of its basic authentication."""
 
 
 def hint(error: Exception) -> str:
-    """Return the remedy where it is known; nothing where the server's address may be wrong."""
+    """Return the known remedy of an error, or an empty text."""
     if isinstance(error, UploadError):
         return error.hint
     text = f"{getattr(error, 'error_code', '')} {error} {_cause(error)}"

@@ -1,4 +1,4 @@
-"""What MLflow holds for a results folder: its experiments and runs, and whose each tag of them is."""
+"""MLflow's experiments and runs of a results folder, and the ownership of their tags."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ if TYPE_CHECKING:
 
 _PAGE = 1000
 _CHUNK = 900
-"""Metrics of one request: MLflow takes 1,000 values of all kinds."""
+"""Metrics per request; MLflow accepts 1,000 values of all kinds."""
 LOG = ".mlflow.log"
-"""File in a results folder that takes what the mirror's process and its libraries say."""
+"""Log file of the mirror's process in a results folder."""
 OWN_TAG = "gan_bench.own"
-"""Lists the tags that gan_bench wrote on a run: all others are people's."""
+"""Tag that lists the tags written by gan_bench; all others are users'."""
 COLOUR_TAG = "mlflow.runColor"
 EDITED = (NAME_TAG, NOTE_TAG, COLOUR_TAG)
-"""Tags that people write over: these are listed with a digest of what gan_bench wrote."""
+"""Tags that users may edit: listed with a digest of gan_bench's value."""
 REPLACED_TAG = "gan_bench.replaced"
-"""Names the run that a deleted one was replaced by: with its experiment it is not restored for good."""
+"""Tag with the run that replaced a deleted one, which is then not restored with its experiment."""
 _MADE_TAG = "gan_bench.made"
-"""Tells a run whose creation was not answered from every other."""
+"""Tag that identifies a run whose creation was not answered."""
 
 
 def mirror_lock(suite_folder: Path, uri: str) -> Lock:
-    """Return the lock of the one writer of a suite's mirror; a slash at the end of a location names no other place."""
+    """Return the lock of a suite's mirror, the same with or without a final slash of the location."""
     return Lock(suite_folder / LOCKS, f"mirror-{hashlib.sha256(uri.rstrip('/').encode()).hexdigest()[:8]}")
 
 
 @contextlib.contextmanager
 def creation_lock(uri: str, results: Path, patience: float | None = None) -> Iterator[None]:
-    """Let one process at a time make or upgrade a database, and create experiments: MLflow itself does not.
+    """Lock the creation and upgrade of a database, and of experiments, as MLflow does not.
 
     Args:
         uri: The database.
@@ -97,12 +97,12 @@ def _local_path(uri: str) -> Path:
 
 
 def may_be_copied(path: Path) -> bool:
-    """True for a file, no link, that this process may read: a link may lead anywhere."""
+    """True for a readable regular file; a link may lead anywhere."""
     return path.is_file() and not path.is_symlink() and os.access(path, os.R_OK)
 
 
 def link_into(folder: Path, files: Mapping[str, Path]) -> None:
-    """Put files into a folder under other names, as links; what may not be copied is left out."""
+    """Hard-link files into a folder under other names; files that may not be copied are left out."""
     for name, path in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         if may_be_copied(path):
@@ -110,7 +110,7 @@ def link_into(folder: Path, files: Mapping[str, Path]) -> None:
 
 
 class TrackingStore:
-    """Finds, creates and writes experiments and runs. Only the runs of this results folder are touched.
+    """Finds, creates and writes experiments and runs, only those of this results folder.
 
     Args:
         uri: Tracking URI.
@@ -147,7 +147,7 @@ class TrackingStore:
                 adopt_runs(results, self.identity)
 
     def experiment(self, suite: str) -> str:
-        """Return the id of a suite's experiment, created if need be, also of one that people renamed.
+        """Return the id of a suite's experiment, created if needed; also if users renamed it.
 
         One that was deleted is restored, which is said.
 
@@ -170,7 +170,7 @@ class TrackingStore:
             return made
 
     def _experiment_of(self, name: str) -> Experiment | None:
-        """Return the experiment of a suite of this folder, which people may have renamed; a deleted one comes last."""
+        """Return the experiment of a suite of this folder, possibly renamed; a deleted one comes last."""
         from mlflow.entities import ViewType
 
         tagged = self.client.search_experiments(ViewType.ALL, filter_string=f"tags.`{self._name_tag}` LIKE '%'")
@@ -180,7 +180,7 @@ class TrackingStore:
         return min(found, key=lambda each: each.lifecycle_stage == "deleted", default=None)
 
     def _restore(self, experiment: Experiment) -> None:
-        """Restore an experiment with the runs that it had: MLflow restores those as well that were replaced before."""
+        """Restore an experiment and its runs, without those that had been replaced."""
         self.client.restore_experiment(experiment.experiment_id)
         replaced = f"tags.`{REPLACED_TAG}` LIKE '%'"
         for run in list(self._search_runs(experiment.experiment_id, filter_string=replaced)):
@@ -211,7 +211,7 @@ class TrackingStore:
         return made
 
     def create(self, experiment: str, start_time: int, tags: Mapping[str, str], *later: str) -> str:
-        """Create a run, and no second one where a server's answer is lost.
+        """Create a run, without a duplicate if a server's answer is lost.
 
         Args:
             experiment: Id of its experiment.
@@ -239,14 +239,14 @@ class TrackingStore:
                 return str(found[0].info.run_id) if found else sent()
 
     def supersede(self, kept: str, others: Iterable[Run]) -> None:
-        """Delete runs that another one stands for; what people wrote on them goes along."""
+        """Delete runs that another one replaces; tags of users are copied."""
         for other in others:
             for name, value in merged_user_tags(self.client.get_run(kept).data.tags, other.data.tags).items():
                 self.client.set_tag(kept, name, value)
             self.delete_replaced(other.info.run_id, kept)
 
     def delete_replaced(self, run_id: str, by: str) -> None:
-        """Delete a run that another one stands for."""
+        """Delete a run that another one replaces."""
         self.client.set_tag(run_id, REPLACED_TAG, by)
         self.client.delete_run(run_id)
 
@@ -257,7 +257,7 @@ class TrackingStore:
         tags: Mapping[str, str] | None = None,
         params: Mapping[str, object] | None = None,
     ) -> None:
-        """Log metrics in as few requests as MLflow takes, and all else with the last of them."""
+        """Log metrics in as few requests as possible, and everything else with the last."""
         from mlflow.entities import Param, RunTag
 
         *chunks, last = [metrics[start : start + _CHUNK] for start in range(0, len(metrics), _CHUNK)] or [metrics]
@@ -272,7 +272,7 @@ class TrackingStore:
         self.log(run_id, tags=tags)
 
     def set_status(self, run_id: str, status: str, ended_ms: int | None = None) -> None:
-        """Let a run be under way again, or end it, now or at a time in milliseconds since 1970."""
+        """Set a run to running, or end it, now or at a time in milliseconds since 1970."""
         if status == "RUNNING":
             self.client.update_run(run_id, status=status)
         else:
@@ -280,7 +280,7 @@ class TrackingStore:
 
     @contextlib.contextmanager
     def upload(self, run_id: str) -> Iterator[Path]:
-        """Send what is put into a folder as artifacts of a run, in one call.
+        """Upload the content of a temporary folder as artifacts of a run, in one call.
 
         Raises:
             UploadError: They were not taken.
@@ -295,13 +295,13 @@ class TrackingStore:
                         raise server.UploadError(error) from error
 
     def has_lost_files(self, run: Run) -> bool:
-        """True if the files of a run, which lay in a folder of this machine, are gone: somebody removed that."""
+        """True if the files of a run, which lay in a folder of this machine, are gone: the folder was removed."""
         uri = str(run.info.artifact_uri)
         moved = self.results.resolve() / ARTIFACTS / uri.rpartition(f"/{ARTIFACTS}/")[2]  # since the run was found
         return uri.startswith("file:") and not _local_path(uri).exists() and not moved.exists()
 
     def find(self, experiment: str) -> Iterator[Run]:
-        """Yield the runs of this folder in an experiment."""
+        """Yield the runs of this results folder in an experiment."""
         mine = "" if self.is_own else f"tags.`{RESULTS_TAG}` = '{self.identity}'"
         for run in self._search_runs(experiment, filter_string=mine):
             if self.is_mine(run):
@@ -311,11 +311,11 @@ class TrackingStore:
                 yield run
 
     def is_mine(self, run: Run) -> bool:
-        """True if a run is of this folder."""
+        """True if a run belongs to this results folder."""
         return bool(run.data.tags.get(RESULTS_TAG) == self.identity)
 
     def _keep_files_here(self, run: Run) -> None:
-        """Let the files of a run lie beside its results, where a database alone keeps them.
+        """Set a run's artifact path beside the results, for a bare database.
 
         MLflow puts them where the folder is, or was, that made the experiment: another one, or an earlier place. Files
         that are still there stay the run's: this folder is a copy, which may be removed again.
@@ -344,7 +344,7 @@ def own_tag_value(own: Iterable[str]) -> str:
 
 
 def tags_we_wrote(tags: Mapping[str, str]) -> set[str]:
-    """Return the tags that gan_bench wrote on a run, as ``OWN_TAG`` lists them; all where people edited that."""
+    """Return the tags that gan_bench wrote on a run, from ``OWN_TAG``; all if that was edited."""
     try:
         return set(json.loads(tags[OWN_TAG]))
     except (KeyError, ValueError, TypeError):
@@ -352,12 +352,12 @@ def tags_we_wrote(tags: Mapping[str, str]) -> set[str]:
 
 
 def _own_tag_entry(name: str, value: str) -> str:
-    """Return how ``OWN_TAG`` lists a tag."""
+    """Return the entry of a tag in ``OWN_TAG``."""
     return digest([name, value]) if name in EDITED else name
 
 
 def user_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags that users wrote on a run: their own, and name, note and colour where they changed these."""
+    """Return the users' tags of a run: their own, and edited names, notes and colours."""
     own = tags_we_wrote(tags)
     return {
         name: value
@@ -369,7 +369,7 @@ def user_tags(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def merged_user_tags(tags: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags of users that a run gets from another one, which it replaces.
+    """Return the users' tags that a run takes over from the one that it replaces.
 
     Args:
         tags: Those that it has: of what people wrote on both, theirs stay; of two notes it gets both.

@@ -1,4 +1,4 @@
-"""The MLflow mirror of a running suite, in a process of its own, so that no trial ever waits for MLflow.
+"""The MLflow mirror of a running suite, in a separate process, so that trials never wait for MLflow.
 
 ``python -m gan_bench.tracking.sync_process SUITE_FOLDER [PREFIX]`` reads the tracking URI from the first line of its
 standard input (a URI may hold a password, which must not stand in a list of processes), follows the suite until that
@@ -41,21 +41,21 @@ from gan_bench.tracking.views import link
 
 POLL_SECONDS = 3.0
 LEAVING_SECONDS = 30.0
-"""Seconds in which a run that was interrupted brings MLflow up to its end."""
+"""Seconds that an interrupted run has to update MLflow."""
 TICK_SECONDS = 0.2
-"""Seconds between two looks at whether somebody still waits for the mirror."""
+"""Seconds between two checks whether the run still waits for the mirror."""
 SILENT_SECONDS = 5.0
-"""Seconds after which a run says that it waits for the mirror."""
+"""Seconds after which a run prints that it waits for the mirror."""
 LAST_PASS_SECONDS = UPLOAD_SECONDS + 30.0
-"""Seconds that one trial or one file of the last pass may take; a slow server is waited for while it answers."""
+"""Seconds that one trial or file of the last pass may take; a slow server may take longer in all."""
 HANDOVER_SECONDS = 10.0
 END_SECONDS = 10.0
-"""Seconds that the process may take to end once it has said what came of the mirror."""
+"""Seconds that the process may take to exit after its result."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MirrorResult:
-    """What came of mirroring a suite.
+    """The result of mirroring a suite.
 
     Attributes:
         experiment: Id of its experiment, or None when MLflow was never reached.
@@ -78,7 +78,7 @@ class MirrorResult:
     started: int = 0
 
     def to_json(self) -> dict[str, object]:
-        """Return what the child sends."""
+        """Return the message of the child."""
         return {name: value for name, value in vars(self).items() if name not in ("missing", "started")}
 
     @classmethod
@@ -89,7 +89,7 @@ class MirrorResult:
 
     @property
     def lacks(self) -> str | None:
-        """What MLflow lacks, with numbers, or None when it is complete."""
+        """What MLflow lacks, with counts, or None if it is complete."""
         parts = [f"{self.missing} of {plural(self.started, 'run')}"] if self.missing else []
         parts += [] if self.answered else ["the answer"]
         return " and ".join(parts) or None
@@ -163,7 +163,7 @@ def follow(
 
 
 class SyncProcess:
-    """The mirror in a process of its own, so that no trial waits for it.
+    """The mirror in a separate process, so that trials never wait for it.
 
     Args:
         suite_folder: ``RESULTS/<suite>``, which must exist.
@@ -196,7 +196,7 @@ class SyncProcess:
             self._process.stdin.flush()  # type: ignore[union-attr]
 
     def _read(self, incoming: IO[str]) -> None:
-        """Take in what the mirror sends, until it ends."""
+        """Receive the mirror's messages until it ends."""
         with incoming:
             for line in incoming:
                 if not line.endswith("\n"):  # it was killed while it wrote
@@ -254,7 +254,7 @@ class SyncProcess:
         return replace(result, started=len(started), missing=sum(name not in self._complete for name in started))
 
     def _end_of(self, name: str) -> str:
-        """Return what tells the end of a trial from another of it; nothing while there is none."""
+        """Return an id of a trial's end; empty while there is none."""
         return size_and_time(RecordDirectory(self._folder / name).record)
 
     def _is_over(self) -> bool:
@@ -291,7 +291,7 @@ def _main() -> None:
     heard = time.monotonic()
 
     def watch() -> None:
-        """Make the last pass when the input closes; where MLflow hangs in it and nobody waits any more, end at once."""
+        """Make the last pass when the input closes; if MLflow hangs in it and the run has ended, end at once."""
         sys.stdin.read()
         over.set()
         begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""Saved views that make an MLflow experiment open on a leaderboard or on curves instead of an empty table.
+"""Saved views that open an MLflow experiment on a leaderboard or curves instead of an empty table.
 
 MLflow keeps a shared view in an experiment tag whose form is not documented: JSON whose ``state`` is the
 zlib-compressed, base64-coded state of its page. A version that reads it otherwise ignores it.
@@ -25,12 +25,12 @@ PARAMS = ("recipe", "lr_g", "lr_d", "beta1_g", "beta1_d", "epochs")
 VIEW_TAG = "mlflow.sharedViewState."
 TRIALS_ONLY = f"tags.`{TRIAL_TAG}` LIKE '%'"
 SETTINGS_ONLY = f"tags.`{SETTING_TAG}` LIKE '%'"
-"""These leave out the run that carries the suite's answer, and each the other."""
+"""Filters of views: settings only, and trials only."""
 KINDS = ("Leaderboard", "Curves", "Trials")
 NOTE = 4900
 """Most characters of a note: a tag is cut at 5,000."""
 MOST_COLUMNS = 7
-"""Parameters that a leaderboard shows; a run has them all."""
+"""Most parameters of a leaderboard; runs have all."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def views(
     scores: Container[str],
     owner: str = "",
 ) -> tuple[View, ...]:
-    """Make the views of an experiment: for every ranking its settings as a leaderboard and as curves, and all trials.
+    """Return the views of an experiment: a leaderboard and curves of settings per ranking, and all trials.
 
     Args:
         extractors: Names of the extractors whose scores are shown, at least one.
@@ -92,18 +92,18 @@ def views(
 
 
 def stale_views(tags: Mapping[str, str], made: Sequence[View], owner: str) -> list[str]:
-    """Return the tags of views that an earlier report of a results folder made and this one does not."""
+    """Return the tags of views that only an earlier report of a results folder made."""
     current = {view.tag for view in made}
     return [tag for tag, value in tags.items() if tag not in current and _maker_of(tag, value) == owner]
 
 
 def is_edited(tags: Mapping[str, str], tag: str) -> bool:
-    """True if a view is there that a user saved, or changed after a report had made it."""
+    """True if a user saved a view, or changed it since a report made it."""
     return tag in tags and not _maker_of(tag, tags[tag])
 
 
 def _maker_of(tag: str, value: str) -> str:
-    """Return the identity of the results folder whose report made a view that is as it was made, or nothing."""
+    """Return the identity of the results folder that made an unchanged view, or an empty text."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
         view = json.loads(value)
         owner, _, digest = str(view["gan_bench"]).rpartition(" ")
@@ -117,7 +117,7 @@ def _digest(text: str) -> str:
 
 
 def _setting_columns(differing: Sequence[str], measures: Sequence[str]) -> list[str]:
-    """Return the columns of a leaderboard: what ranks and the verdict, what differs, and how certain all that is.
+    """Return the columns of a leaderboard: score, verdict, differing parameters, and uncertainty.
 
     A page shows the first few; the parameters alone may fill it.
     """
@@ -133,7 +133,7 @@ def _setting_columns(differing: Sequence[str], measures: Sequence[str]) -> list[
 
 
 def differing_params(planned: Iterable[PlannedTrial]) -> tuple[str, ...]:
-    """Return the parameters that tell the settings of planned trials apart, what D shares with G once.
+    """Return the parameters that differ between planned settings, common ones of D and G once.
 
     Where nothing tells them apart, as without a plan, they are ``PARAMS``.
     """
@@ -155,7 +155,7 @@ def differing_params(planned: Iterable[PlannedTrial]) -> tuple[str, ...]:
 
 
 def note(suite: str, answer: str = "") -> str:
-    """Return the text above an experiment's runs, in Markdown, as MLflow takes it: at most 5,000 characters.
+    """Return the note above an experiment's runs, in Markdown, within MLflow's 5,000 characters.
 
     The answer comes first where there is one; a long one takes the place of what measures mean.
     """
@@ -213,7 +213,7 @@ def _view(
 
 
 def _charts(extractor: str, measures: Sequence[str]) -> dict[str, object]:
-    """Lay out charts: scores first, then losses and D's outputs, then sample grids."""
+    """Return the layout of charts: scores, losses and D's outputs, sample grids."""
     primary = primary_measure()
     scores = [primary, *(name for name in measures if name != primary)][:4]
     sections = {"Scores": "scores", "Training": "training", "Samples": "samples"}
@@ -264,7 +264,7 @@ def link(experiment: str, view: View | None, base: str = "http://127.0.0.1:5000"
 
 
 def saved_views(uri: str, base: str) -> list[tuple[str, str, str]]:
-    """Return experiment, name and address of every saved view of ours, newest experiment first.
+    """Return experiment, name and URL of every saved view of gan_bench, newest experiment first.
 
     Args:
         uri: Tracking URI.

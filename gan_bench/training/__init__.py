@@ -1,1 +1,1 @@
-"""How a pair of networks is trained: the update, its state, the engines that repeat it."""
+"""Training of a pair of networks: the update, its state, the engines that repeat it."""

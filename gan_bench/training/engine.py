@@ -1,4 +1,4 @@
-"""Engines carry a trial forward; the reference one reads like the articles."""
+"""Engines train a trial; the reference engine reads like the articles."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Snapshot:
 
 
 class Engine(Protocol):
-    """What the runner needs of an engine.
+    """The interface of an engine.
 
     Attributes:
         name: ``reference`` or ``fast``.
@@ -66,20 +66,20 @@ class Engine(Protocol):
 
     @property
     def captured(self) -> bool:
-        """Say whether steps are replayed from a CUDA graph."""
+        """True if steps are replayed from a CUDA graph."""
 
     def advance(self, most: int, stop: Callable[[], bool]) -> None:
         """Do at most this many steps, ending early at an epoch's end or when ``stop`` says so."""
 
     def finish_epoch(self) -> None:
-        """Close the epoch under way."""
+        """Finish the present epoch."""
 
     def snapshot(self) -> Snapshot:
         """Read the statistics; the only call that waits for the device."""
 
 
 def snapshot(state: TrainState) -> Snapshot:
-    """Read the statistics of the epoch under way, of which at least one step is done."""
+    """Read the statistics of the present epoch after at least one step."""
     step_stats = state.step_stats[: state.batch].cpu()
     mean = dict(zip(STATISTICS, step_stats.mean(0).tolist(), strict=True))
     last = dict(zip(STATISTICS, step_stats[-1].tolist(), strict=True))
@@ -91,7 +91,7 @@ def snapshot(state: TrainState) -> Snapshot:
 
 
 def may_draw(config: TrialConfig) -> bool:
-    """True if a trial's networks or loss may draw from torch's global generator, as dropout does; ours do not."""
+    """True if networks or loss may draw from torch's global generator, as dropout does; shipped ones never do."""
     return not (ARCHITECTURES.is_shipped(config.architecture) and LOSSES.is_shipped(config.loss))
 
 
@@ -147,7 +147,7 @@ class ReferenceEngine:
 
     @cached_property
     def draws_itself(self) -> bool:
-        """Whether its networks or loss draw random numbers, which are named for one trial at a time."""
+        """True if its networks or loss draw random numbers, so that its trials run one at a time."""
         return draws_globally(self.config, self.state)
 
     @property
@@ -157,7 +157,7 @@ class ReferenceEngine:
 
     @property
     def captured(self) -> bool:
-        """Say whether steps are replayed from a CUDA graph."""
+        """True if steps are replayed from a CUDA graph."""
         return False
 
     def advance(self, most: int, stop: Callable[[], bool]) -> None:
@@ -176,7 +176,7 @@ class ReferenceEngine:
                 state.step += 1
 
     def _numbers(self, step: int) -> AbstractContextManager[None]:
-        """Let layers and losses that draw themselves draw the numbers of a step, so that a resumed trial does too."""
+        """Seed layers and losses that draw random numbers for a step, so that a resumed trial draws the same."""
         if not self._may_draw:
             return nullcontext()
         return global_draws(self.config.seed, f"layers/{step}", self.images.device)
@@ -185,7 +185,7 @@ class ReferenceEngine:
         return update(self._pair, batch, self.objective, g_step=g_step)
 
     def finish_epoch(self) -> None:
-        """Close the epoch under way."""
+        """Finish the present epoch."""
         self.state.epoch += 1
         self.state.batch = 0
         self._draws = None
@@ -202,7 +202,7 @@ class ReferenceEngine:
         return self._draws[1]
 
     def batch_of(self, draws: EpochDraws, index: int) -> Batch:
-        """Cut one step's real images and noise out of the epoch."""
+        """Return one step's real images and noise."""
         size = self.config.batch_size
         real = normalise(self.images[draws.order[index * size : (index + 1) * size]], self._dtype)
         fakes = size if self.config.fake_batch == "full" else len(real)

@@ -1,4 +1,4 @@
-"""What an update minimises, and what it does to D beside: the loss, its penalties, clipping, and steps of D per G."""
+"""The objective of an update: loss, penalties, clipping, and steps of D per step of G."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gan_bench.models.losses import LOSSES, Loss
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """The objective of a trial; its fields are those of ``TrialConfig``, where 0 is none.
+    """The objective of a trial; its fields are those of ``TrialConfig``, where 0 means none.
 
     Attributes:
         loss: What D and G minimise.
@@ -49,7 +49,7 @@ class Objective:
         )
 
     def is_g_step(self, step: int) -> bool:
-        """Say whether G steps too in a step, counted over the whole trial from 1."""
+        """True if G is updated, too, in a step; steps are counted from 1 over the whole trial."""
         return step % self.d_steps == 0
 
     def discriminator_loss(self, outputs_real: Tensor, outputs_fake: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class Objective:
         return self.loss.discriminator(outputs_real, outputs_fake)
 
     def clip(self, parameters: Iterable[Tensor]) -> None:
-        """Clamp D's weights, if they are to be."""
+        """Clamp D's weights, if the objective clips them."""
         if self.weight_clip:
             with torch.no_grad():
                 for parameter in parameters:
@@ -71,7 +71,7 @@ ARTICLES = Objective(loss=LOSSES["non_saturating"])
 
 
 def squared_gradient_norms(outputs: Tensor, images: Tensor) -> Tensor:
-    """Return the squared norm of the gradient of each output in its image, differentiable once more.
+    """Return the squared norm of the gradient of each output with respect to its image, differentiable again.
 
     Args:
         outputs: (N,) of D.

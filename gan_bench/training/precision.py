@@ -1,4 +1,4 @@
-"""The precision in which a GPU multiplies, as a choice.
+"""The precision of a GPU's products, as a choice.
 
 ``default`` is what an article's loop gets from PyTorch: TensorFloat-32 in convolutions, float32 in matrix products.
 ``tf32`` takes TensorFloat-32 in both. ``bf16`` computes both in bfloat16, as ``torch.autocast`` does, so what passes
@@ -33,7 +33,7 @@ def tf32_on(device: torch.device, precision: Precision) -> Tf32:
 
 
 def tf32_flags(precision: Precision) -> AbstractContextManager[None]:
-    """Set PyTorch's flags for steps of a precision, whatever the user's environment or code has set.
+    """Set PyTorch's flags for a precision, overriding what the user's environment or code has set.
 
     A CUDA graph keeps what it was recorded with.
     """
@@ -57,14 +57,14 @@ def _in_bf16(network: Network) -> Computed:
 
 
 def pair_in(precision: Precision, pair: GANPair) -> GANPair:
-    """Return a pair of networks as a precision computes them."""
+    """Return a pair of networks in the given precision."""
     if precision != "bf16":
         return pair
     return GANPair(_in_bf16(pair.generator), _in_bf16(pair.discriminator), pair.optimizer_g, pair.optimizer_d)
 
 
 def why_not(precision: Precision, device: torch.device) -> str | None:
-    """Say why a device does not have a precision; None where it does."""
+    """Return why a device does not support a precision; None if it does."""
     if precision == "default":
         return None
     if device.type != "cuda":

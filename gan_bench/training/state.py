@@ -1,4 +1,4 @@
-"""What a running trial carries from step to step."""
+"""The state of a running trial."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class TrainState:
         )
 
     def follow(self) -> None:
-        """Let the moving average follow G, which has just stepped.
+        """Update the moving average after a step of G.
 
         As ``update_parameters`` does it, which copies its counter to the device in every step, and so waits for it.
         """
@@ -89,7 +89,7 @@ class TrainState:
         average.n_averaged += 1
 
     def reserve(self, steps: int) -> None:
-        """Make room for the statistics of an epoch of so many steps."""
+        """Allocate the statistics of an epoch of so many steps."""
         self.step_stats = self.step_stats.new_zeros(steps, len(STATISTICS))
 
     def finite(self) -> bool:
@@ -112,7 +112,7 @@ class TrainState:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what ``state_dict`` gave.
+        """Load a ``state_dict``.
 
         Raises:
             KeyError, RuntimeError, ValueError: The state is of another shape.
@@ -132,7 +132,7 @@ class TrainState:
 def _optimizer(
     name: OptimizerName, network: nn.Module, lr: float, betas: tuple[float, float], config: TrialConfig
 ) -> Optimizer:
-    """Make the optimizer of a network's trained parameters, with PyTorch's defaults for what a config does not say."""
+    """Make the optimizer of a network's trained parameters, with PyTorch's defaults for other values."""
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     match name:
         case "adam":

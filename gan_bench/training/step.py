@@ -1,4 +1,4 @@
-"""THE update: one D step, then one G step, as all five articles do it; and what other objectives add."""
+"""THE update: one D step, then one G step, as in all five articles; with the additions of other objectives."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from gan_bench.training.objective import ARTICLES, Objective, between, squared_g
 
 
 class Network(Protocol):
-    """What the update needs of a network; every ``nn.Module`` is one."""
+    """The interface of a network for the update; every ``nn.Module`` has it."""
 
     def __call__(self, inputs: Tensor, /) -> Tensor:
         """Compute images or logits."""
 
     def parameters(self) -> Iterable[Tensor]:
-        """Return what is trained, and what its author froze."""
+        """Return the parameters, trained and frozen ones."""
 
 
 class Optimizer(Protocol):
-    """What the update needs of an optimizer."""
+    """The interface of an optimizer for the update."""
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
 
     def step(self) -> None:
         """Update the parameters from their gradients."""
@@ -35,7 +35,7 @@ class Optimizer(Protocol):
 
 @dataclass(frozen=True)
 class Computed:
-    """A network whose outputs are computed in another way than by calling it."""
+    """A network with a replaced forward pass."""
 
     network: Network
     forward: Callable[[Tensor], Tensor]
@@ -45,7 +45,7 @@ class Computed:
         return self.forward(inputs)
 
     def parameters(self) -> Iterable[Tensor]:
-        """Return what is trained, and what its author froze."""
+        """Return the parameters, trained and frozen ones."""
         return self.network.parameters()
 
 
@@ -59,7 +59,7 @@ class GANPair(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What one step trains on.
+    """The inputs of one step.
 
     Attributes:
         real: (N, C, H, W) images in [-1, 1]. Trials that train together stand along one more, leading axis, here and
@@ -76,7 +76,7 @@ class Batch(NamedTuple):
 
 
 def update(pair: GANPair, batch: Batch, objective: Objective = ARTICLES, *, g_step: bool = True) -> Tensor:
-    """Train D on one batch of real and fake images, then G against the D that comes out.
+    """Train D on one batch of real and fake images, then G against the updated D.
 
     G runs in train mode in both steps, so its batch-norm statistics move twice. The D step keeps no gradient of G
     unless the G step takes the same fakes again; D's weights need no gradient in the G step.
@@ -128,12 +128,12 @@ def update(pair: GANPair, batch: Batch, objective: Objective = ARTICLES, *, g_st
 
 
 _TINY = 1e-12
-"""Keeps the derivative of a norm finite where the gradient vanishes."""
+"""Keeps the derivative of a norm finite at zero."""
 
 
 @contextmanager
 def _frozen(parameters: Iterable[Tensor]) -> Iterator[None]:
-    """Compute no gradients of parameters; those that their author froze stay so."""
+    """Disable gradients of parameters; those that were frozen before stay frozen."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)

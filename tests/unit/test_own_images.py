@@ -473,7 +473,8 @@ def test_statistics_that_are_no_covariance_are_refused(tmp_path):
         (2 * np.tril(sigma), "not symmetric"),
         (-sigma, "least eigenvalue is -"),
         (sigma - 2 * np.diag(np.diag(sigma)), "least eigenvalue is -"),
-        (np.where(np.eye(8) > 0, np.nan, sigma), "NaN or infinite"),
+        (np.where(np.eye(8) > 0, np.nan, sigma), "NaN, infinite, or above"),
+        (np.where(np.eye(8) > 0, 1e200, sigma), "NaN, infinite, or above"),
         (sigma * (1 + 1j), "complex128"),
         (sigma.astype(str), "not the real numbers"),
         (sigma[:4, :4], r"sigma \(4, 4\), not"),
@@ -482,6 +483,15 @@ def test_statistics_that_are_no_covariance_are_refused(tmp_path):
             read(mean, broken)
     with pytest.raises(DataError, match=r"\(8 features of 50 images\)"):
         read(mean, -sigma, count=50)
+    for count, believed in ((50, 50), (1, 0), (-3, 0), (10**18, 0), (np.nan, 0)):
+        assert read(mean, sigma, count=count).count == believed
+
+
+def test_images_of_a_pixel_are_refused(tmp_path):
+    """They ended in a traceback of torch's resize."""
+    dots = torch.randint(0, 256, (40, 3, 1, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(UserError, match="the array of images holds images of 1x1, and scores need 8x8 at least"):
+        gb.score(dots, "digits")
 
 
 def test_an_array_given_for_statistics_is_named(tmp_path):

@@ -233,7 +233,7 @@ def test_bad_sources_are_one_sentence_each(tmp_path):
 def test_a_class_without_images_is_named(tmp_path):
     class_folders(tmp_path, "mine")
     (tmp_path / "mine" / "train" / "eel").mkdir()
-    with pytest.raises(DataError, match="mine/train/eel is empty, though its neighbours are not"):
+    with pytest.raises(DataError, match="mine/train/eel holds no images that are read here"):
         prepare_images(tmp_path / "mine", "train", Transform(size=32, channels=3))
 
 

@@ -1,1 +1,1 @@
-"""Trials on the nodes of a Ray cluster: plain tasks, retried and resumed by gan_bench itself."""
+"""Trials on a Ray cluster: plain tasks, retried and resumed by gan_bench itself."""

@@ -1,4 +1,4 @@
-"""A connection to a Ray cluster: what it has, whether it fits, and the few calls that need Ray."""
+"""A connection to a Ray cluster: its resources, its checks, and the few calls that need Ray."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from gan_bench.execution.cluster.node import Share, SharedFolder, check_node, sh
 from gan_bench.execution.cluster.task import Driver, Mailbox
 
 NODES_SECONDS = 2.0
-"""Seconds for which the number of nodes is taken as known."""
+"""Seconds for which the number of nodes is cached."""
 EMPTY_SECONDS = 60.0
-"""Seconds for which no node may have room, were it free, before a run gives up."""
+"""Seconds without any node that is large enough, before a run gives up."""
 LEAVE_SECONDS = 8.0
 """Seconds that Ray may take to leave a cluster; measured were up to 3."""
 ANSWER_SECONDS = 120.0
-"""Seconds that a node may take to say whether it fits: it starts a process first."""
+"""Seconds that a node may take to answer whether it fits, including the start of a process."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Cluster:
 
     @property
     def device(self) -> str:
-        """What tasks compute on."""
+        """The device of tasks."""
         return "cuda" if self.share.gpus else "cpu"
 
     def slots(self) -> int:
@@ -61,7 +61,7 @@ class Cluster:
             UserError: For a minute no node was left that could run one.
         """
         now = time.monotonic()
-        if now - self._seen > EMPTY_SECONDS:  # nobody looked meanwhile
+        if now - self._seen > EMPTY_SECONDS:  # no call came meanwhile
             self._good = now
         if now - self._seen > NODES_SECONDS:
             self._seen, self._slots = now, sum(self.share.slots(node["Resources"]) for node in self.fit_nodes())
@@ -81,7 +81,7 @@ class Cluster:
         return [node for node in live_nodes() if self.share.slots(node["Resources"])]
 
     def remote(self, function: Callable[..., Any]) -> Any:  # noqa: ANN401 - Ray's functions have no types
-        """Return a function as a task that takes a trial's share; on a GPU each gets a fresh process.
+        """Return a function as a task with the resources of a trial; on a GPU each gets a fresh process.
 
         Ray sets OMP_NUM_THREADS only where it is not set, so it is set: bits depend on the number of threads. GPUs
         must be named here, not at the call, for a fresh process; and Ray must not try again by itself, because a
@@ -99,7 +99,7 @@ class Cluster:
 
 
 def question(function: Callable[..., Any], share: Share) -> Any:  # noqa: ANN401 - Ray's functions have no types
-    """Return a function as a task that needs no room, in a process that trials can use after it."""
+    """Return a function as a task without resources, in a process that trials can reuse."""
     import ray
 
     return ray.remote(num_cpus=0, max_retries=0, runtime_env=share.environment)(function)
@@ -116,7 +116,7 @@ def live_nodes() -> list[Any]:
 def connected(
     address: str | None, gpus: float | None, cpus: float, device: str, results: Path, *, must_share: bool = True
 ) -> Iterator[Cluster]:
-    """Connect to a cluster for as long as the block runs; nothing stays there.
+    """Connect to a cluster while the block runs; nothing remains there.
 
     Args:
         address: Address of its head; None takes ``RAY_ADDRESS``, then a cluster on this machine, else starts one here.
@@ -159,8 +159,8 @@ def _leave() -> None:
     leaving.join(LEAVE_SECONDS)
 
 
-def answer_of(reference: Any) -> Any:  # noqa: ANN401 - whatever an actor returns
-    """Return what an actor of the driver answers.
+def answer_of(reference: Any) -> Any:  # noqa: ANN401 - actors return any type
+    """Return the answer of an actor of the driver.
 
     Raises:
         UserError: It is gone.
@@ -211,7 +211,7 @@ def _mailbox() -> Any:  # noqa: ANN401 - Ray's handles have no types
 
 
 _CALLS = 100_000
-"""Calls that a mailbox answers at a time: one of each task waits there for the request to stop."""
+"""Concurrent calls of a mailbox: one of each task waits there for the stop request."""
 
 
 def _on(node: str) -> Any:  # noqa: ANN401 - Ray's own
@@ -231,7 +231,7 @@ def unfit(node: str, error: BaseException) -> str:
 
 
 def _count_nodes(folder: SharedFolder | None, share: Share) -> int:
-    """Ask every node whether it can work here; refuse a cluster of which one cannot, or does not answer."""
+    """Count the nodes; refuse a cluster with a node that cannot work or does not answer."""
     import ray
     from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 

@@ -1,4 +1,4 @@
-"""Carry bundles to their ends: keep the cluster busy, hear what tasks say, and try again what was lost."""
+"""Runs bundles: keeps the cluster busy, receives events of tasks, and retries lost trials."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from gan_bench.records.lock import Owner, break_lock, trial_lock
 from gan_bench.records.record import Status, TrialRecord
 
 RETRIES = 2
-"""How often a trial whose worker or node was lost is tried again."""
+"""How often a trial is retried whose worker or node was lost."""
 AHEAD = 4
-"""Tasks handed over beyond those that can run at a time, so that no place waits for the driver."""
+"""Tasks submitted beyond those that can run, so that no slot waits for the driver."""
 POLL_SECONDS = 0.2
 LEAST_SECONDS = 60.0
 """Expected seconds of a task's trials: a task on a GPU starts a process and loads torch, images and extractors, which
@@ -29,7 +29,7 @@ takes several seconds."""
 
 
 def make_bundles(groups: Iterable[Sequence[Trial]], seconds: Callable[[Trial], float], slots: int) -> list[Bundle]:
-    """Put groups into bundles of at least ``LEAST_SECONDS``, or of an equal share for every place where that is less.
+    """Put groups into bundles of at least ``LEAST_SECONDS``, or of an equal share for every slot if that is less.
 
     Args:
         groups: Trials that train together.
@@ -61,7 +61,7 @@ class _Task:
 
 
 class Dispatcher:
-    """Carries bundles through a transport.
+    """Runs bundles through a transport.
 
     Args:
         transport: Where to.
@@ -85,7 +85,7 @@ class Dispatcher:
         self._tries: Counter[str] = Counter()
 
     def carry(self, bundles: Iterable[Bundle]) -> None:
-        """Carry bundles to their ends.
+        """Run bundles to their ends.
 
         Raises:
             UserError: A node does not fit, or none is left.
@@ -142,11 +142,11 @@ class Dispatcher:
                 self._into.note(trial, claims.pop(trial.id))
 
     def _is_cut_off(self, claim: Claim) -> bool:
-        """True if a task ended its trial because it lost the driver, not because that asked it to."""
+        """True if a task ended its trial because it lost the driver, not because of a stop request."""
         return isinstance(claim, TrialRecord) and claim.status is Status.INTERRUPTED and not self._work.stop()
 
     def _take_back(self, trial: Trial, bundle: Bundle) -> bool:
-        """Break the lock that a machine which is gone has left on a retried trial; its file system has not noticed."""
+        """Break the lock that a lost machine left on a retried trial, as the file system did not release it."""
         owner = self._inbox.claims.get(trial.id)
         if not (bundle.retry and isinstance(owner, Owner) and self._transport.is_gone(owner.host)):
             return False
@@ -154,7 +154,7 @@ class Dispatcher:
         return True
 
     def _lose(self, bundle: Bundle, loss: str | None) -> None:
-        """Try again what a lost task has not done; a trial that was under way too often, or too long, has failed.
+        """Retry the trials of a lost task; a trial that was lost too often, or ran too long, has failed.
 
         Args:
             bundle: What it has not done.
@@ -177,7 +177,7 @@ class Dispatcher:
             self._waiting.appendleft(Bundle(rest))
 
     def _give_up(self, trial: Trial, loss: str | None) -> None:
-        """Leave the row of a trial that is not tried again."""
+        """Write the row of a trial that is not retried."""
         directory = RecordDirectory.of(self._work.results, trial)
         with trial_lock(directory) as lock:
             owner = lock.acquire()

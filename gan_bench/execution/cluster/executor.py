@@ -1,4 +1,4 @@
-"""The executor ``ray``: a cluster as a place where trials run."""
+"""The executor ``ray``: trials on a cluster."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from gan_bench.execution.workers.work import Results, Work
 T = TypeVar("T")
 WAITING_SECONDS = 1.0
 QUIET_SECONDS = 8.0
-"""Seconds without an answer or a word after which the wait is reported."""
+"""Seconds without an answer or event after which the wait is reported."""
 
 
 @dataclass(frozen=True)
 class OnCluster:
-    """A cluster as a place where trials run: its tasks answer a plan's questions, and train.
+    """A cluster where trials run: its tasks check a plan and train.
 
     Attributes:
         cluster: The cluster.
@@ -52,7 +52,7 @@ class OnCluster:
 
     @classmethod
     def of(cls, cluster: Cluster, site: Site, stop: Callable[[], bool], most: int | None = None) -> OnCluster:
-        """Find out what computes there, from a task.
+        """Connect, and determine the device from a task.
 
         Raises:
             UserError: The device does not exist there.
@@ -69,7 +69,7 @@ class OnCluster:
         return -(-self.jobs(count) // self.cluster.share.on_each)
 
     def call(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401 - the work's own
-        """Let a function work on a node; it takes the run context there as ``context``.
+        """Call a function on a node, passing its run context as ``context``.
 
         Raises:
             UserError: What the function raised, or its task was lost again and again, or no node has room for it any
@@ -87,11 +87,11 @@ class OnCluster:
         raise UserError(f"{lost} ({RETRIES + 1} times); the same command continues")
 
     def for_plan(self, plan: Plan) -> OnCluster:
-        """Return the place whose tasks know the folders of images and plug-ins of a plan."""
+        """Return a copy whose tasks know the image folders and plug-ins of a plan."""
         return replace(self, site=self.site.knowing(plan.folders, plan.plugins))
 
     def checked(self, trials: tuple[Trial, ...], identify: Identify) -> OnCluster:
-        """Return the place whose nodes, late ones too, have what the plan was surveyed with.
+        """Return a copy that checks on every node that it has what the plan was surveyed with.
 
         Raises:
             UserError: One has other images, networks or parts, or none.
@@ -108,7 +108,7 @@ class OnCluster:
         return place
 
     def train(self, work: Work) -> Results:
-        """Run trials there; what a lost process or node had is resumed elsewhere.
+        """Run trials on the cluster; those of a lost process or node are resumed elsewhere.
 
         Raises:
             UserError: A node does not fit, or none is left that could run a trial.
@@ -124,7 +124,7 @@ class OnCluster:
         return into
 
     def _answer(self, pending: Any) -> Any:  # noqa: ANN401 - Ray's references have no types
-        """Wait for a task, telling meanwhile what is being prepared."""
+        """Wait for a task, reporting meanwhile what it prepares."""
         import ray
 
         driver = self.cluster.driver
@@ -152,7 +152,7 @@ class OnCluster:
 
 
 def _repeat(said: Iterable[tuple[Any, Any]]) -> None:
-    """Tell here what tasks say that they prepare."""
+    """Report here what tasks prepare."""
     for _, event in said:
         if event["event"] == "prepares":
             report_progress(event["what"], event["fraction"])

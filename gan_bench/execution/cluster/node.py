@@ -1,4 +1,4 @@
-"""What a node is like and what one task takes of it: software, results folder, cores and memory. Loads no torch."""
+"""A node's software and results folder, and the resources of one task. Loads no torch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SharedFolder:
             return False
 
     def fault_on(self, host: str) -> str | None:
-        """Return the sentence for a node, this machine, that does not see the folder or cannot write there, or None."""
+        """Return why this node cannot use the results folder, or None."""
         if not self.is_here():
             return (
                 f"the node {host} does not see the results folder {self.path}; mount it on every node at that path, or "
@@ -58,7 +58,7 @@ class SharedFolder:
 
 @cache
 def versions() -> dict[str, str]:
-    """Return the versions that must be the same on every node, for bits and for what travels between them."""
+    """Return the versions that must be equal on every node, for equal bits and for messages between them."""
     return {
         "gan_bench": f"{__version__} ({package_digest('gan_bench')[:8]})",
         "torch": version("torch").partition("+")[0],  # builds for CPU and for CUDA go together
@@ -87,8 +87,8 @@ def check_node(folder: SharedFolder | None, wanted: Mapping[str, str]) -> None:
         raise UserError(fault)
 
 
-def get_in_thread(answer: Any) -> Any:  # noqa: ANN401 - whatever an actor returns
-    """Wait with ``ray.get`` in another thread: Ray lends the CPU of a task that waits in its own to the next task."""
+def get_in_thread(answer: Any) -> Any:  # noqa: ANN401 - actors return any type
+    """Wait with ``ray.get`` in another thread: Ray gives away the CPU of a task whose main thread waits."""
     import ray
 
     with ThreadPoolExecutor(1) as thread:
@@ -97,7 +97,7 @@ def get_in_thread(answer: Any) -> Any:  # noqa: ANN401 - whatever an actor retur
 
 @dataclass(frozen=True)
 class Share:
-    """What one task takes of a node."""
+    """The resources of one task."""
 
     cpus: float
     gpus: float
@@ -125,12 +125,12 @@ class Share:
         return {"env_vars": dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(self.threads))}
 
     def __str__(self) -> str:
-        """Write it for people."""
+        """Return it as text."""
         return f"{self.gpus:g} GPU and {self.cpus:g} CPU" if self.gpus else f"{self.cpus:g} CPU"
 
 
 def share_of(gpus: float | None, cpus: float, device: str, nodes: list[Mapping[str, float]]) -> Share:
-    """Decide what a task takes.
+    """Choose the resources of a task.
 
     Args:
         gpus: GPUs that are asked for, a fraction shares one; None takes one where the cluster has GPUs.

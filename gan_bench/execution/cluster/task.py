@@ -1,4 +1,4 @@
-"""What runs on the nodes: tasks that carry out bundles or answer a plan's questions, and what they tell the driver."""
+"""The tasks on nodes, which run bundles or check a plan, and their events to the driver."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gan_bench.records.earlier import Identity
 from gan_bench.records.record import Status
 
 FLUSH_SECONDS = 0.5
-"""Seconds for which news of a trial's progress is held back, to be sent together."""
+"""Seconds for which progress events are collected, to be sent together."""
 
 Handle = Hashable
 """Names a task under way."""
@@ -36,7 +36,7 @@ Said = Mapping[str, object]
 
 
 class Mailbox:
-    """Keeps what tasks say until the driver takes it, and tells them when to stop. Its methods run in one thread."""
+    """Collects events of tasks for the driver, and tells tasks when to stop. Its methods run in one thread."""
 
     def __init__(self) -> None:
         self._said: list[tuple[Handle, Said]] = []
@@ -44,7 +44,7 @@ class Mailbox:
         self._stopping = asyncio.Event()
 
     async def check_in(self, handle: Handle) -> bool:
-        """Note that a task begins.
+        """Register the start of a task.
 
         Returns:
             Whether it may.
@@ -53,11 +53,11 @@ class Mailbox:
         return not self._stopping.is_set()
 
     async def put(self, handle: Handle, said: list[Said]) -> None:
-        """Take what a task says."""
+        """Receive an event of a task."""
         self._said += [(handle, event) for event in said]
 
     async def take(self) -> list[tuple[Handle, Said]]:
-        """Hand out what was said since the last call."""
+        """Return the events since the last call."""
         said, self._said = self._said, []
         return said
 
@@ -75,7 +75,7 @@ class Mailbox:
 
 
 class EventSender:
-    """Sends events to a mailbox, news of progress together.
+    """Sends events to a mailbox, progress events in batches.
 
     Attributes:
         claims: What came of claims, as JSON, by trial id.
@@ -101,7 +101,7 @@ class EventSender:
             self.flush()
 
     def flush(self, *, wait: bool = False) -> None:
-        """Send what is kept, and wait until it is there if the task's end must not overtake it."""
+        """Send collected events, and wait for their arrival if the end of the task must not overtake them."""
         kept, self._kept, self._sent = self._kept, [], time.monotonic()
         with contextlib.suppress(Exception):  # there may be no driver any more
             sent = self._mailbox.put.remote(self._handle, kept)
@@ -128,7 +128,7 @@ class Driver:
 
 
 MadeOf = tuple[tuple[TrialConfig, Identity], ...]
-"""Trials, and what they are made of where the plan was surveyed."""
+"""Trials, with their identities where the plan was surveyed."""
 
 
 def carry(driver: Driver, handle: Handle, jobs: tuple[str, ...], made_of: MadeOf) -> dict[str, dict[str, object]]:
@@ -161,7 +161,7 @@ def carry(driver: Driver, handle: Handle, jobs: tuple[str, ...], made_of: MadeOf
 
 
 def distinct(configs: Iterable[TrialConfig], identify: Identify) -> MadeOf:
-    """Return what trials are made of, once of those that are made of the same."""
+    """Return the identities of trials, without duplicates."""
     found = {
         (each.dataset, each.image_size, each.architecture, each.latent_dim, each.loss, each.evaluation.extractors): each
         for each in configs
@@ -170,7 +170,7 @@ def distinct(configs: Iterable[TrialConfig], identify: Identify) -> MadeOf:
 
 
 def check_made_of(made_of: MadeOf, *, context: RunContext) -> None:
-    """Refuse to work where trials would be made of something else than where the plan was surveyed, or of nothing.
+    """Refuse to work where the identities of trials differ from those of the survey, or are unknown.
 
     Raises:
         UserError: Images, networks or parts are others, or are not there.
@@ -201,7 +201,7 @@ class _ProcessEnds(StopProcess):
 
 @contextmanager
 def _ending_at_once() -> Iterator[None]:
-    """Let SIGTERM end this process, whatever code it is in.
+    """Let SIGTERM end this process in any code.
 
     Ray's own handler raises SystemExit. A trial takes that for code of its own that tried to end the process and would
     have failed, though its node has only gone, and it continues elsewhere.
@@ -229,7 +229,7 @@ def call(
     arguments: tuple[Any, ...],
     options: dict[str, object],
 ) -> Any:  # noqa: ANN401 - the work's own
-    """Let a function work on the run context of a site."""
+    """Call a function with the run context of a site."""
     process = _process(driver)
     with _ending_at_once(), _telling(driver, 0):
         return work(*arguments, context=process.contexts.of(site), **options)
@@ -239,7 +239,7 @@ def call(
 
 
 class _Process:
-    """What a process of the cluster keeps from task to task: images, extractors, and an ear for the request to stop."""
+    """State of a cluster process between tasks: images, extractors, and the stop request."""
 
     def __init__(self, mailbox: Any) -> None:  # noqa: ANN401 - Ray's handles have no types
         self.contexts = Contexts(self.stop)
@@ -254,14 +254,14 @@ class _Process:
         """Wait for the request to stop, in a daemon thread: one that is joined would keep the process, and its GPU."""
         import ray
 
-        with contextlib.suppress(Exception):  # without a driver nobody waits for the trials
+        with contextlib.suppress(Exception):  # without a driver, no process waits for the trials
             ray.get(mailbox.stopping.remote())
         self._stopping.set()
 
 
 @contextmanager
 def _telling(driver: Driver, handle: Handle) -> Iterator[EventSender]:
-    """Send what happens in the block to the driver."""
+    """Send the events of the block to the driver."""
     sender = EventSender(driver.mailbox, handle)
     with (
         warnings.catch_warnings(),
@@ -278,7 +278,7 @@ _processes: dict[str, _Process] = {}
 
 
 def _process(driver: Driver) -> _Process:
-    """Return what this process keeps for a run; one that lost its driver once starts anew when it is back."""
+    """Return the state of this process for a run; it is renewed once the driver was lost."""
     kept = _processes.get(driver.folder.token)
     if kept is None or kept.stop():
         _processes.clear()

@@ -1,4 +1,4 @@
-"""What carries bundles of trials to a Ray cluster, and brings back answers, or the reasons of losses.
+"""Carries bundles of trials to a Ray cluster and returns answers, or the reasons of losses.
 
 Tests give the dispatcher a transport of their own.
 """
@@ -29,7 +29,7 @@ Group = tuple[Trial, ...]
 
 @dataclass(frozen=True)
 class Bundle:
-    """What one task carries out.
+    """The work of one task.
 
     Attributes:
         groups: The groups, one after the other.
@@ -85,7 +85,7 @@ class RayTransport:
         self.slots = cluster.slots
 
     def submit(self, bundle: Bundle) -> Handle:
-        """Hand over a bundle; it runs when there is room."""
+        """Submit a bundle; it runs when resources are free."""
         handle = next(self._numbers)
         job = replace(self._job, patience=PATIENCE_SECONDS) if bundle.retry else self._job
         jobs = tuple(replace(job, trials=group).to_json() for group in bundle.groups)
@@ -94,7 +94,7 @@ class RayTransport:
         return handle
 
     def events(self) -> list[tuple[Handle, Mapping[str, object]]]:
-        """Return what tasks said since the last call.
+        """Return the events of tasks since the last call.
 
         Raises:
             UserError: The mailbox is gone.
@@ -125,7 +125,7 @@ class RayTransport:
         return Ended(handle, {trial_id: claim_from_json(claim) for trial_id, claim in found.items()})
 
     def _lost_task(self, handle: Handle, error: Exception) -> Ended:
-        """Return how a task ended that raised something, or was lost.
+        """Return how a task ended that raised an exception or was lost.
 
         How a trial ends is a claim: a task that raises a sentence, or fails before it began, as where gan_bench cannot
         be imported, is on a node that does not fit.
@@ -139,7 +139,7 @@ class RayTransport:
         return Ended(handle, loss=unfit(address[1] if address else "of a task", cause), is_unfit=True)
 
     def kill(self, handle: Handle) -> None:
-        """End a task at once; it comes back as a loss."""
+        """Kill a task; it comes back as a loss."""
         import ray
 
         for answer, name in self._answers.items():
@@ -147,12 +147,12 @@ class RayTransport:
                 ray.cancel(answer, force=True)
 
     def stop(self) -> None:
-        """Ask all tasks to save checkpoints and end, and take back those that wait for a place."""
+        """Ask all tasks to save checkpoints and end, and withdraw the waiting ones."""
         answer_of(self._cluster.driver.mailbox.stop.remote())
         self.recall()
 
     def recall(self) -> None:
-        """Take back tasks that wait for a place; they come back as losses."""
+        """Withdraw waiting tasks; they come back as losses."""
         import ray
 
         begun = answer_of(self._cluster.driver.mailbox.begun.remote())
@@ -161,7 +161,7 @@ class RayTransport:
                 ray.cancel(answer)
 
     def is_gone(self, host: str) -> bool:
-        """True if a machine was of the cluster and is not any more."""
+        """True if a machine has left the cluster."""
         import ray
 
         mine = [node["Alive"] for node in ray.nodes() if node["NodeManagerHostname"] == host]

@@ -99,7 +99,7 @@ def kept_bytes(config: TrialConfig) -> int:
 
 
 def kept_remark(trials: list[Trial]) -> Iterator[str]:
-    """Say how much the weights take that trials keep of their evaluated epochs."""
+    """Yield how much disk the weights take that trials keep of their evaluated epochs."""
     sizes = [kept_bytes(trial.config) for trial in trials]
     if total := sum(sizes):
         yield (

@@ -17,7 +17,7 @@ from gan_bench.records.layout import DAMAGED, SUPERSEDED, RecordDirectory
 from gan_bench.records.record import Status
 
 Identify = Callable[[TrialConfig], Identity]
-"""Says what trials are made of: ``RunContext.identity``, or that of a survey."""
+"""Returns the identity of trials: ``RunContext.identity``, or that of a survey."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ def decide(earlier: Earlier, config: TrialConfig, policy: Policy, identify: Iden
         earlier: What an earlier run left.
         config: The trial.
         policy: What counts as ended.
-        identify: Says what its images, networks and parts are now; None where that is not known, and nobody asks.
+        identify: Returns the present digests of its images, networks and parts; None skips that check.
     """
     try:
         if policy.is_terminal(earlier):

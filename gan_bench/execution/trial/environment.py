@@ -100,7 +100,7 @@ def fix_bits(device: torch.device) -> None:
 
 @contextmanager
 def as_in_a_command() -> Iterator[None]:
-    """Let torch compute as it does in a command, whatever a caller of the Python interface has set, who gets that back.
+    """Give torch the settings that it has in a command; those of a caller of the Python interface come back afterwards.
 
     Flush-to-zero, the default device, the current GPU and autocast are settings of a thread, the others of the process:
     calls that overlap in several threads share them, and the last one gives them back.

@@ -68,7 +68,7 @@ Listener = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """Do nothing with an event: the listener where nobody listens."""
+    """Ignore an event: the default listener."""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def run_trial(
     listener: Listener,
     time_limit: float | None = None,
 ) -> Run[TrialRecord]:
-    """Run one trial to its end, whatever that is, and leave its record.
+    """Run one trial to its end, of any status, and write its record.
 
     Args:
         trial: The trial; the caller holds its lock.

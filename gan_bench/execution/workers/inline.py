@@ -54,7 +54,7 @@ T = TypeVar("T")
 def run_inline(work: Work, context: RunContext) -> Results:
     """Run trials in this process; a failed one does not stop the rest, a request to stop does.
 
-    Of groups the shortest goes first: then most trials have ended whenever somebody looks.
+    The shortest group goes first, so that at any moment as many trials as possible have ended.
 
     Args:
         work: What to run.

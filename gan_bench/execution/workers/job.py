@@ -154,7 +154,7 @@ class EventInbox:
 
     Attributes:
         claims: What came of the claims that are known so far, by trial id.
-        started: Ids of trials that a worker began, whatever came of them.
+        started: Ids of trials that a worker began, with any outcome.
     """
 
     def __init__(self, trials: Iterable[Trial], listener: Listener) -> None:

@@ -135,7 +135,7 @@ def _skip(work: Work, trial: Trial, reason: str) -> TrialRecord | None:
     """Leave a row for a trial that was not run, where nothing or the beginning of a run is; all else stays as it is.
 
     Returns:
-        The row, which may be written nowhere; None where an earlier run left one, whatever becomes of that later.
+        The row, which may not be on disk; None if an earlier run left one, even if that is removed later.
     """
     directory = RecordDirectory.of(work.results, trial)
     try:

@@ -1,4 +1,4 @@
-"""What every metric is given and gives, and how the registered ones come together."""
+"""The interface of metrics, and the set of registered ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gan_bench.records.schema import LARGEST
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureSetup:
-    """What a metric knows before it sees an image.
+    """The constructor argument of a metric.
 
     Attributes:
         reference: Statistics of the real images; without ``classes`` unless the extractor knows the dataset's classes.
@@ -163,7 +163,7 @@ class MetricSet:
 
     @contextmanager
     def _keeping(self, path: str) -> Iterator[None]:
-        """Keep what a third-party metric raises as the reason why its measures have no value, and torch's settings."""
+        """Keep an exception of a third-party metric as the reason why its measures have no value."""
         try:
             with torch_settings_kept(random=False):
                 yield
@@ -181,7 +181,7 @@ class MetricSet:
                 metric.update(features.clone(), logits.clone())
 
     def compute(self) -> dict[str, tuple[Estimate, int | None]]:
-        """Return every measure's estimate, in the order of registration, and the most images of a side it looks at."""
+        """Return every measure's estimate, in the order of registration, and the most images of a side that it uses."""
         found: dict[str, tuple[Estimate, int | None]] = {}
         for metric in self.shipped.values(copy_state=False):
             assert isinstance(metric, FeatureMetric)  # noqa: S101 - the collection is of these
@@ -205,7 +205,7 @@ class MetricSet:
         return {name: found[name] for name in MEASURES if name in found}
 
     def free(self) -> None:
-        """Give the memory of states back at once: up to 300 MB, which a collection of garbage may leave for long.
+        """Free the memory of states at once: up to 300 MB, which garbage collection may keep for long.
 
         A torchmetrics metric keeps bound methods of its own, and a cycle of so few objects waits for many others.
         Third-party metrics, each with a copy of the reference, are left to a collection: one may be used again.
@@ -224,13 +224,13 @@ def _measures_given(metric: FeatureMetric) -> tuple[str, ...]:
 
 
 def _warn_of(measure: str, why: str) -> None:
-    """Warn of what is wrong with the metric of a measure; a run says it once."""
+    """Warn about the metric of a measure, once in a run."""
     text = f"{printable(measure)} is not scored as it should be: {why}; mend it, `gan-bench check` tells more"
     warnings.warn(text, RuntimeWarning, stacklevel=4)
 
 
 def checked_estimate(given: object, bounds: tuple[float | None, float | None]) -> tuple[Estimate, str]:
-    """Return an estimate that a record can hold, whatever a third-party metric gave, and what was wrong with that.
+    """Return an estimate that a record can hold from any value of a third-party metric, and what was wrong with it.
 
     Args:
         given: What the metric gave for a measure.
@@ -249,7 +249,7 @@ def checked_estimate(given: object, bounds: tuple[float | None, float | None]) -
 
 
 def _is_number(value: object, low: float | None, high: float | None) -> bool:
-    """True if something is a real number within bounds that a record can hold; True and False are none."""
+    """True for a real number within the bounds of records; False for bools."""
     if not isinstance(value, Real) or isinstance(value, bool) or not abs(float(value)) <= LARGEST:
         return False
     return (low is None or float(value) >= low) and (high is None or float(value) <= high)

@@ -132,7 +132,7 @@ class ClassHistogram(FeatureMetric):
         return () if self.reference.classes is None else ("classes", "class_kl", "collapsed")
 
     def update(self, features: Tensor, logits: Tensor) -> None:
-        """Count the likeliest classes of (N, classes) logits, and remember whether the features were finite."""
+        """Count the predicted classes of (N, classes) logits, and note whether the features were finite."""
         self.counts += torch.bincount(logits.argmax(1), minlength=self.setup.logits)
         self.checksum += features.sum(dtype=torch.float64)
 
@@ -156,13 +156,13 @@ class ClassHistogram(FeatureMetric):
 
 
 def _divergence(counts: Tensor, real: Tensor) -> Estimate:
-    """Return the divergence of classes, without a value where few real images miss a class: no file holds infinity."""
+    """Return the divergence of classes; None if the real images miss a class, as it would be infinite."""
     value = class_divergence(counts, real)
     return Estimate(value) if math.isfinite(value) else Estimate(None, note="infinite: real images miss a class")
 
 
 class FeatureSample(FeatureMetric):
-    """Keeps the first ``MAX_PAIRWISE_FEATURES`` features, for measures of pairs: memory does not grow with the images.
+    """Keeps the first ``MAX_PAIRWISE_FEATURES`` features for pairwise measures, so that memory is bounded.
 
     Those that come first are a random sample, because generated images are independent and sets are shuffled.
     """

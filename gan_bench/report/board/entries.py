@@ -25,12 +25,12 @@ from gan_bench.report.study.studies import read_studies
 from gan_bench.report.study.study import Setting, values_of
 
 LONGEST = 300
-"""Characters of a sentence of an audit that is shown; strangers write them."""
+"""Most characters of an audit's sentence that are shown, as strangers write them."""
 
 
 @dataclass(frozen=True, order=True)
 class Key:
-    """What settings of one table of a board share: only such scores may be compared.
+    """The common properties of settings in one table of a board; only such scores may be compared.
 
     Attributes:
         dataset: The dataset.
@@ -92,13 +92,13 @@ class Entry:
 
     @property
     def published(self) -> str:
-        """In what it was published: folder and suite."""
+        """Its publication: folder and suite."""
         return f"{self.place}/{self.suite}"
 
 
 @dataclass(frozen=True)
 class NotOnBoard:
-    """A folder that is not on the board, or a setting of one that has no score to stand there with.
+    """A folder that is not on the board, or a setting without a score.
 
     Attributes:
         folder: The folder.
@@ -110,7 +110,7 @@ class NotOnBoard:
 
 
 def distinct_ends(folders: Sequence[Path]) -> list[str]:
-    """Return of each path as much of its end as tells it from the others."""
+    """Return the shortest distinct end of each path."""
     parts = [folder.resolve().parts[1:] for folder in folders]  # without the root
     ends = []
     for own in parts:
@@ -120,7 +120,7 @@ def distinct_ends(folders: Sequence[Path]) -> list[str]:
 
 
 def published_folders(folders: Sequence[Path]) -> list[Path]:
-    """Return results folders: those given, and where one holds none of its own, the results folders in it.
+    """Return the given results folders, or those in a folder that is not one itself.
 
     Raises:
         UserError: One is not there or holds no records.
@@ -136,7 +136,7 @@ def published_folders(folders: Sequence[Path]) -> list[Path]:
 
 
 def entries(folder: Path, place: str) -> Iterator[Entry | NotOnBoard]:
-    """Yield the settings of a published folder; one whose records do not verify is left out as a whole.
+    """Yield the settings of a published folder; a folder with invalid records is omitted as a whole.
 
     A setting all of whose seeds failed is named: that it failed is a result, which a board must not hide.
 
@@ -167,7 +167,7 @@ def entries(folder: Path, place: str) -> Iterator[Entry | NotOnBoard]:
 
 
 def _all_lost(setting: Setting) -> str:
-    """Return what became of a setting all of whose seeds were lost, or nothing."""
+    """Return how a setting lost all of its seeds, or an empty text."""
     ended = len(setting.done) + setting.bad
     lost = [standings(scored).row(setting.label).lost for scored in setting.study.scored] or [setting.bad]
     if not ended or min(lost) < ended:
@@ -200,7 +200,7 @@ def _entry(
 
 
 def _sample(standing: Standing) -> Sample:
-    """Return the seeds of a setting that a test may judge: those of its last complete look, as its plan declares.
+    """Return the seeds of a setting that may be tested: those of its last complete look.
 
     Of a setting whose generators collapsed none: their scores spread so far that no better setting would be decided.
     """
@@ -221,7 +221,7 @@ def _sample(standing: Standing) -> Sample:
 
 
 def _auditors(digests: Mapping[str, str], audits: list[Audit]) -> Iterator[str]:
-    """Yield when and on what the audits ran that found something out about a setting's records."""
+    """Yield the times and machines of the audits of a setting's records."""
     for audit in audits:
         if any(digests.get(each["trial"]) == each["record_sha256"] for each in audit["findings"]):
             machine = audit["machine"]
@@ -230,7 +230,7 @@ def _auditors(digests: Mapping[str, str], audits: list[Audit]) -> Iterator[str]:
 
 
 def _audited(digests: Mapping[str, str], audits: list[Audit]) -> tuple[str, tuple[str, ...]]:
-    """Return what auditors found of a setting's trials, level by level, and what speaks against it.
+    """Return the audit findings of a setting's trials by level, and the contradicting ones.
 
     Args:
         digests: ``record_digest`` of its trials, by id.
@@ -252,7 +252,7 @@ def _audited(digests: Mapping[str, str], audits: list[Audit]) -> tuple[str, tupl
 
 
 def read_board(folders: Sequence[Path]) -> tuple[list[Entry], list[NotOnBoard]]:
-    """Read the rows of a board; a setting whose records two folders hold stands once, with the most of them.
+    """Read the rows of a board; a setting published in two folders has one row, with the most records.
 
     Raises:
         UserError: A folder is not there, or none holds a setting that can be shown.
@@ -276,7 +276,7 @@ def read_board(folders: Sequence[Path]) -> tuple[list[Entry], list[NotOnBoard]]:
 
 
 def _with_all(entry: Entry, shown: Sequence[Entry]) -> Entry:
-    """Return the first entry with most records of those that have all of an entry's: itself, if it stands for them."""
+    """Return the first entry with the most records among those that contain all of an entry's records."""
     return max(
         (each for each in shown if each.key == entry.key and entry.records <= each.records),
         key=lambda each: len(each.records),
@@ -284,7 +284,7 @@ def _with_all(entry: Entry, shown: Sequence[Entry]) -> Entry:
 
 
 def _published_again(entry: Entry, more: Entry) -> NotOnBoard:
-    """Leave out what stands with as many seeds or more, and keep what audits say against its records."""
+    """Omit a setting that is published with as many seeds elsewhere, but keep contradicting audits."""
     name = printable(f"{entry.setting.label} ({entry.setting.study.title})")
     seeds = f"its {plural(len(entry.records), 'seed')} are among the {len(more.records)} of {more.folder}"
     return NotOnBoard(entry.folder, "; ".join([f"{name}: {seeds}", *entry.contradicted]))

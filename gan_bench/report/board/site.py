@@ -37,18 +37,18 @@ NOTE = (
     "equal seeds in pairs and may find otherwise: believe it about settings of that study, and this table about those "
     "of several. Where a group says why there is none, no test judges the setting: its place is that of its median "
     "alone. Seconds and energy are medians of one training. Audited: how many trials were trained or scored again, as "
-    "the folder's audit.json says, which nobody signs: anybody can repeat it. Every folder's digests were checked "
+    "the folder's audit.json says, which is not signed: everyone can repeat it. Every folder's digests were checked "
     "when this page was made."
 )
 MARK = "<title>gan_bench board</title>"
-"""Tells the page of a board from a user's own."""
+"""Marks the page of a board."""
 CARDS = "cards"
 LIST = "board-files.txt"
-"""Lists the files that the next board in the folder may replace; a report there has a list of its own."""
+"""File that lists the files of a board, which the next one may replace; reports have their own list."""
 NAMED = 3
-"""Publications that a sentence names."""
+"""Most publications that a sentence names."""
 NARROW = ("grouped", "label", "median")
-"""Columns that a narrow screen shows."""
+"""Columns on a narrow screen."""
 _VALUES = (
     Column("median", f"median {arrow(primary_measure())}", "range", essential=True),
     Column("machine", "machine", vital=True),
@@ -62,7 +62,7 @@ _VALUES = (
     Column("remarks", "remarks", essential=True),
 )
 SHOWN = (Column("grouped", "group", essential=True), Column("label", "setting", essential=True), *_VALUES)
-"""Columns for people."""
+"""Columns of the page."""
 WRITTEN = (
     *(Column("group", "group", "count"), Column("not_grouped", "not grouped")),
     *(Column("setting", "setting"), Column("label", "label")),
@@ -90,7 +90,7 @@ class BoardTable:
 
 @dataclass(frozen=True)
 class Board:
-    """What was written.
+    """A board that was written.
 
     Attributes:
         page: Its page.
@@ -138,7 +138,7 @@ def build_board(folders: Sequence[Path], out: Path) -> Board:
 
 
 def card_name(entry: Entry) -> str:
-    """Return the name of a setting's page; what differs in anything that a row is made of has another."""
+    """Return the file name of a setting's page, unique by the key of its row."""
     key, name = entry.key, entry.setting.name
     whole = (entry.folder, entry.setting.study.suite, name, entry.machine, key.dataset, key.image_size, key.profile)
     digest = hashlib.sha256(canonical_json([*whole, str(key.protocol), sorted(entry.records)]).encode()).hexdigest()
@@ -183,7 +183,7 @@ def _row(group: int | None, entry: Entry) -> dict[str, object]:
 
 
 def _baseline_rows(rows: Sequence[Entry]) -> Iterator[dict[str, object]]:
-    """Yield what real images and untrained generators come to: the median over folders, from the least to the most."""
+    """Yield the baseline rows of real images and untrained generators: median over folders, with least and greatest."""
     known: dict[str, dict[str, float]] = {}
     for entry in rows:
         for row in entry.standing.scored.baseline_rows((primary_measure(),)):
@@ -209,7 +209,7 @@ def _said(together: Sequence[tuple[int | None, Entry]]) -> Iterator[str]:
 
 
 def _shared(rows: Sequence[Entry]) -> Iterator[str]:
-    """Yield what all settings of a suite have in common, with their recipe where they have one."""
+    """Yield the common values of a suite's settings, with their recipe if it is common."""
     found: dict[str, dict[str, None]] = {}
     for entry in sorted(rows, key=lambda entry: entry.published):
         values = entry.setting.study.values
@@ -221,7 +221,7 @@ def _shared(rows: Sequence[Entry]) -> Iterator[str]:
 
 
 def _markdown(made: BoardTable) -> str:
-    """Return a table whose lines change only where a setting does: all columns, and none of them padded."""
+    """Return a table in Markdown whose lines change only with their setting: all columns, unpadded."""
     columns = made.table.columns
     lines = [[c.title for c in columns], ["--:" if c.kind != "text" else ":--" for c in columns], *cells(made.table)]
     rows = [f"| {' | '.join(markdown_cell(text) for text in line)} |" for line in lines]
@@ -250,7 +250,7 @@ def _page(made: Sequence[BoardTable], left: Sequence[NotOnBoard]) -> str:
 
 
 def _shown(made: BoardTable) -> dict[str, object]:
-    """Return a table as its template takes it."""
+    """Return a table in the form of its template."""
     shown = shown_table(made.table, NARROW)
     for row, record, entry in zip_longest(shown["rows"], records(made.table), made.entries):  # baselines come last
         row["cells"][0]["sort"] = "" if pd.isna(record["group"]) else str(record["group"])  # those without come last
@@ -266,7 +266,7 @@ def _shown(made: BoardTable) -> dict[str, object]:
 
 
 def _last_grid(entry: Entry) -> Path | None:
-    """Return the last sample grid of the lowest seed of a setting that has one: publications hold those."""
+    """Return the last sample grid of the lowest seed that has one, as publications keep those."""
     done = entry.setting.done.sort_values("seed")
     grids = (list(RecordDirectory(Path(path)).grids.values()) for path in done["path"])
     return next((files[-1] for files in grids if files), None)

@@ -1,4 +1,4 @@
-"""Settings in the order of their medians -> groups whose members cannot be told apart."""
+"""Settings in the order of their medians -> groups without significant differences."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Sample:
 
     @property
     def why_not(self) -> str:
-        """Why the setting has no group, or nothing where it has one."""
+        """Why the setting has no group; empty if it has one."""
         if self.unfit or len(self.values) < FEW:
             return self.unfit or f"{plural(len(self.values), 'seed')}, fewer than {FEW}"
         return "" if min(self.values) > 0 else "a score is not above 0"
@@ -58,13 +58,13 @@ def unpaired_p(first: Sample, second: Sample) -> float:
 
 
 def _repeated(first: Sample, second: Sample) -> float:
-    """Return the p value that allows for the looks of either study: seeds that are added until a test decides."""
+    """Return the p value corrected for the looks of both studies."""
     p = unpaired_p(first, second)
     return max((repeated_p(each.looks, each.look, p) for each in (first, second) if each.looks), default=p)
 
 
 def tiers(samples: Sequence[Sample]) -> list[int | None]:
-    """Sort settings into groups: the best one and all that are not decidedly worse, then the best of the others.
+    """Sort settings into groups: the best and all that are not significantly worse, then the best of the others.
 
     In each group its best setting is compared with all that are left, corrected over them, for the choice of the best
     from the same data and for the looks of a study. Of 2 or 5 equal settings some are parted in at most 4.6 % of

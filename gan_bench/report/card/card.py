@@ -26,11 +26,11 @@ from gan_bench.report.study.studies import read_studies
 CARD = "README.md"
 """Hubs show a folder's README."""
 CODE = "architecture.py"
-"""What a card calls the file of a user's own network."""
+"""File name of a user's own network in a card."""
 EARLIER = "earlier"
-"""Folder in a card for code that lay in its place and is not what its network was trained with."""
+"""Folder in a card for code that is not what its network was trained with."""
 _GENERATOR = (WEIGHTS, AVERAGE_WEIGHTS, TRIAL, ENVIRONMENT, RECORD)
-"""What a generator is loaded from; the end of its trial, the last, has the digests of the others."""
+"""Files that a generator is loaded from; ``record.json``, the last, has the digests of the others."""
 _NAMES = (CARD, SAMPLES, CODE, *_GENERATOR)
 """Every name that a card's file may have."""
 
@@ -83,7 +83,7 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
 
 
 def missing_code(folder: Path) -> str:
-    """Return what the code of a card's network was called when it was trained, if the card needs it and has it not."""
+    """Return the file name of a card's network code if the card needs it and lacks it."""
     if not (folder / ENVIRONMENT).is_file() or (folder / CODE).is_file():
         return ""
     environment = read_optional(folder / ENVIRONMENT, schema.ENVIRONMENT) or schema.NO_ENVIRONMENT
@@ -93,7 +93,7 @@ def missing_code(folder: Path) -> str:
 
 
 def push_card(folder: Path, repository: str) -> str:
-    """Upload a card to a repository of a model hub, which is made where it is not there.
+    """Upload a card to a repository of a model hub, which is created if missing.
 
     The hub is huggingface.co, or what ``HF_ENDPOINT`` names; the token is that of ``hf auth login`` or ``HF_TOKEN``.
 
@@ -130,7 +130,7 @@ def _has_weights_or_samples(stored: StoredTrial) -> tuple[bool, bool]:
 
 
 def _code_of(stored: StoredTrial, earlier: Path) -> bytes | None:
-    """Return the file of a user's own network as it was trained with; None where none is needed, or it is gone.
+    """Return the file of a user's own network as used in training; None if none is needed or it is lost.
 
     Args:
         stored: The trial.
@@ -151,7 +151,7 @@ def _code_of(stored: StoredTrial, earlier: Path) -> bytes | None:
 
 
 def _require_card(folder: Path) -> None:
-    """Refuse to write over what is no card, and beside records, whose commands would take the folder for either.
+    """Refuse to replace files that are not a card, or to write among records.
 
     Raises:
         UserError: There are files of such names and no card: a record, or a user's README; or a suite's records.
@@ -162,7 +162,7 @@ def _require_card(folder: Path) -> None:
 
 
 def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Let a folder hold the files of a card and of no earlier one; that stands until all of these are on disk.
+    """Replace an earlier card in a folder once all new files are on disk.
 
     Code that lies there and is not this card's is kept: it may be another network's only copy, or what a user put
     there.

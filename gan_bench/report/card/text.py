@@ -1,4 +1,4 @@
-"""What the card of a setting says, as Markdown behind the metadata block that model hubs read.
+"""The card of a setting as Markdown, with the metadata block that model hubs read.
 
 The block is that of https://huggingface.co/docs/hub/model-cards, with the scores as its ``model-index``.
 """
@@ -32,11 +32,11 @@ from gan_bench.report.study.table import cell, interval_text, score_column
 
 SAMPLES = "samples.png"
 MARK = "library_name: gan_bench"
-"""A line of the metadata by which a card is known."""
+"""A metadata line that marks a card."""
 HUB_DATASETS = {"mnist": "ylecun/mnist", "cifar10": "uoft-cs/cifar10"}
-"""What model hubs call the datasets."""
+"""Names of the datasets on model hubs."""
 _UNSAID = ("suite", "suite_version", "recipe", "seed", "profile", "evaluation")
-"""Fields of a config that say nothing about training, or that the card says elsewhere."""
+"""Fields of a config that do not affect training, or are elsewhere in the card."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class ScoreRow:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """What tables of a card write: measure, score, of real images, of untrained generators, protocol."""
+        """The cells of a card's table: measure, score, real images, untrained generators, protocol."""
         column = score_column(self.metric)
         known = (cell({self.metric: value}, column) for value in (self.real, self.untrained))
         return (column.title, interval_text(self.interval, column), *known, self.protocol)
@@ -67,7 +67,7 @@ class ScoreRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What a card says.
+    """The content of a card.
 
     Attributes:
         standing: The setting, under the scores that rank it.
@@ -93,7 +93,7 @@ class Card:
 
 
 def card_of(standing: Standing, stored: StoredTrial) -> Card:
-    """Gather what the card of a setting says.
+    """Collect the content of a setting's card.
 
     Args:
         standing: The setting, under the scores that rank it.
@@ -116,7 +116,7 @@ def card_of(standing: Standing, stored: StoredTrial) -> Card:
 
 
 def _score_of(stored: StoredTrial, scored: ScoredStudy) -> str:
-    """Return the primary score of a trial as text, or nothing where it has none."""
+    """Return the primary score of a trial as text; empty if it has none."""
     score = scored.final()[primary_measure()].get(stored.trial["id"])
     return "" if score is None or pd.isna(score) else score_text(Interval(float(score), None, None, 1))
 
@@ -164,7 +164,7 @@ def _cost(setting: Setting, stored: StoredTrial) -> str:
 
 
 def card_markdown(card: Card, license_name: str | None = None, code: str | None = None) -> str:
-    """Write a card as Markdown behind its metadata.
+    """Write a card as Markdown with its metadata.
 
     Args:
         card: The card.
@@ -216,14 +216,14 @@ def card_markdown(card: Card, license_name: str | None = None, code: str | None 
 
 
 def _middle(trials: int) -> str:
-    """Say which of so many trials the one with the median score is; of an even number none has that."""
+    """Return which of so many trials has the median score; of an even number, none has exactly that."""
     if trials % 2:
         return "one with the median score"
     return "better of two" if trials == 2 else "better of the two with the middle scores"
 
 
 def card_values(card: Card) -> Iterator[tuple[str, str, str]]:
-    """Yield every field of a setting that says something about training: its name, its value, where that is from."""
+    """Yield every training field of a setting: name, value and provenance."""
     trial = cast("TrialFile", card.stored.trial)  # what a card is of has ended
     provenance, config = trial["provenance"], trial["config"]
     for name, value in config.items():

@@ -1,4 +1,4 @@
-"""How settings of two results folders differ, and whether that is better, worse, or cannot be judged."""
+"""Changes of settings between two results folders: better, worse, or not judged."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from gan_bench.report.study.stats import ALPHA, FARTHEST, holm
 from gan_bench.report.study.table import Column, arrow, number, put_interval
 
 TOLERANCE = 0.2
-"""Relative change of the primary score that is always tolerated where a test cannot decide."""
+"""Relative change of the primary score that is always tolerated if no test can decide."""
 _BY_FEW = "beyond the tolerance, but half of the seeds changed by less than half of it"
 _ALL_COLLAPSED = "every seed collapsed in one of the folders"
 MAY_BE_CHANCE = "may be chance"
 HARDLY = 0.1
-"""A chance of more runs that collapsed, as 3 of 5 where none did, times the settings that can reach it, up to which
-nobody can judge it: equal code comes there in at most so many comparisons."""
+"""Chance of more collapsed runs, such as 3 of 5 instead of none, times the settings that can reach it, below which it
+is not judged: equal code reaches it in at most this share of comparisons."""
 _NAMED = 2
 """Settings that a sentence names."""
 CollapseVerdict = Literal["worse", "better", "more", ""]
-"""What more or fewer collapses come to: ``more`` may be chance, and nothing is said of fewer that may be."""
+"""Verdicts on collapses: ``more`` may be chance; fewer that may be chance are not reported."""
 GROSS = 1.0
-"""Relative change that is judged even when nothing is known of the spread over seeds: a factor of two."""
+"""Relative change that is judged even if the spread over seeds is unknown: a factor of two."""
 SETTING_COLUMNS = (
     Column("study", "study", vital=True),
     Column("setting", "setting", essential=True),
@@ -139,7 +139,7 @@ class CollapseChanges:
         return cls(worse, better_settings(every), chance, unpaired, hardly, together)
 
     def find(self, study: str, setting: str) -> tuple[str, CollapseVerdict]:
-        """Return what is said of a setting, or nothing, and the verdict on it."""
+        """Return the sentence about a setting, or an empty text, and its verdict."""
         chance = "" if self.together else f": {MAY_BE_CHANCE}"
         kinds: tuple[tuple[CollapseVerdict, Sequence[Collapses], str], ...] = (
             ("worse", self.worse, ""), ("better", self.better, ""), ("more", self.chance, chance)
@@ -151,22 +151,22 @@ class CollapseChanges:
         return "", ""
 
     def worse_beside(self, told: Collection[tuple[str, str]]) -> Iterator[str]:
-        """Yield sentences on what is worse, without those settings, as study and label, that are told otherwise."""
+        """Yield sentences about what is worse, except given settings, by study and label."""
         yield from _sentences(self.worse, told)
         if self.together:
             yield self.together
 
     def better_beside(self, told: Collection[tuple[str, str]]) -> Iterator[str]:
-        """Yield sentences on what is better, without those settings, as study and label, that are told otherwise."""
+        """Yield sentences about what is better, except given settings, by study and label."""
         yield from _sentences(self.better, told)
 
     def without_scores(self, told: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Return sentences on settings of which diverged runs leave no score to compare, by study and label."""
+        """Return sentences about settings whose diverged runs leave no score to compare, by study and label."""
         said = {(each.study, each.setting): f"{each}, and no seed has a score in both" for each in self.unpaired}
         return {key: f"{': '.join(key)}: {text}" for key, text in said.items() if key not in told}
 
     def maybe_chance(self, told: Collection[tuple[str, str]], *, hardly: bool) -> Iterator[str]:
-        """Yield what may be chance, without those settings that are told otherwise; nothing where all are worse.
+        """Yield what may be chance, except given settings; nothing if all are worse.
 
         Args:
             told: Settings, as study and label.
@@ -210,7 +210,7 @@ def judge_change(
     tests: int,
     collapses: tuple[str, CollapseVerdict] = ("", ""),
 ) -> tuple[str, str]:
-    """Return the verdict on a primary score, and why: those of the first rule that holds.
+    """Return the verdict on a primary score and its reason, by the first rule that holds.
 
     Args:
         change: What was measured.
@@ -246,7 +246,7 @@ def judge_change(
 
 
 def tolerated(asked: float | None, error: float, degrees: int, differing: int) -> tuple[float, bool]:
-    """Return the relative change that is tolerated where no test decides, and whether what exceeds it is no chance.
+    """Return the relative change that is tolerated if no test decides, and whether a larger one is beyond chance.
 
     By default what chance exceeds for the worse in ``ALPHA`` of comparisons in any of their settings that differ: the
     quantile of Student's t for a share of that, in standard errors. Of equal settings one is called worse in 1 to 6 %

@@ -1,4 +1,4 @@
-"""How many runs of a setting collapsed or diverged in two folders, and whether more of them are chance.
+"""Collapsed and diverged runs of settings in two folders, and whether an increase is chance.
 
 Both are events: equal code has them at random in other runs, so that only their counts say whether it got worse.
 ``benchmarks/statistics/collapses.py`` simulates how often these rules err, and what they find.
@@ -67,12 +67,12 @@ class Collapses:
 
     @property
     def p(self) -> float:
-        """The chance of as many in the newer folder or more, given how many both have together."""
+        """The chance of at least as many in the newer folder, given the total of both."""
         return fisher_together([self])
 
     @property
     def least_p(self) -> float:
-        """What it would be, had the newer folder as many of them as it can have."""
+        """The least possible ``p``: with as many events in the newer folder as possible."""
         return math.prod(_chances(runs, old + new)[1][-1] for old, new, runs in (self.seen, self.unseen))
 
     @property
@@ -108,7 +108,7 @@ def fisher_together(settings: Iterable[Collapses]) -> float:
 
 
 def chance_of_all(settings: Sequence[Collapses]) -> float:
-    """Return at most the chance that all runs of settings had an event and none before, 1 where that is not so.
+    """Return an upper bound of the chance that all newer runs of settings have an event and no older one; else 1.
 
     Asked of all runs, and of those that both folders looked at: others must not excuse these.
     """
@@ -118,7 +118,7 @@ def chance_of_all(settings: Sequence[Collapses]) -> float:
 
 
 def tests_of(settings: Sequence[Collapses], level: float) -> int:
-    """Return how many tests settings are, of which some reaches a level by chance (Tarone 1990).
+    """Return the number of tests that can reach a level (Tarone 1990).
 
     Those that can reach it at all with the events that they have: one in which nothing collapsed is no test.
     """
@@ -129,7 +129,7 @@ def tests_of(settings: Sequence[Collapses], level: float) -> int:
 
 
 def worse_settings(settings: Sequence[Collapses]) -> list[Collapses]:
-    """Return the settings of which more collapsed than chance explains.
+    """Return the settings with more collapses than chance explains.
 
     Holm's steps over the settings whose test can reach the level at all: see ``tests_of``. Besides, all runs
     of a setting that had no event before are worse where the chance of that, at most 1 / 4^runs of a setting, is small
@@ -150,14 +150,14 @@ def worse_settings(settings: Sequence[Collapses]) -> list[Collapses]:
 
 
 def better_settings(settings: Sequence[Collapses]) -> list[Collapses]:
-    """Return the settings of which fewer collapsed than chance explains: those that are worse the other way round."""
+    """Return the settings with fewer collapses than chance explains."""
     turned = [each.turned for each in settings]
     worse = worse_settings(turned)
     return [each for each, other in zip(settings, turned, strict=True) if other in worse]
 
 
 def worse_together(settings: Sequence[Collapses]) -> str:
-    """Return how many runs of all settings collapsed where these are more than chance explains, or nothing."""
+    """Return the collapses over all settings if they are more than chance explains, else an empty text."""
     eventful = [each for each in settings if each.old + each.new]
     old, new, runs = (sum(getattr(each, name) for each in settings) for name in ("old", "new", "runs"))
     if len(eventful) < 2 or (fisher_together(eventful) > TOGETHER and chance_of_all(settings) > TOGETHER):

@@ -1,4 +1,4 @@
-"""Two results folders, trial by trial and setting by setting: what became better or worse beyond noise."""
+"""Compares two results folders by trial and by setting: what became better or worse beyond noise."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from gan_bench.report.study.frame import quick_text
 from gan_bench.report.study.table import Column, Table, table_markdown
 
 MARK = "gan_bench comparison"
-"""Tells the file of a comparison from a user's own."""
+"""Marks the file of a comparison."""
 _UNCHANGED = ("identical", "within tolerance")
 
 TRIAL_COLUMNS = (
@@ -52,7 +52,7 @@ TRIAL_COLUMNS = (
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """What became of the trials and settings of an older results folder.
+    """The comparison of an older results folder with a newer one.
 
     Attributes:
         tables: Trials whose end changed, and settings that changed.
@@ -106,7 +106,7 @@ class Comparison:
         return "\n".join(f"{word}: {text}" if word else text for word, text in self.sentences())
 
     def sentences(self) -> Iterator[tuple[str, str]]:
-        """Yield what it comes to, each sentence behind the word before it: what is worse first.
+        """Yield the results as (label, sentence), what is worse first.
 
         What sums it up comes last and has no word.
         """
@@ -255,7 +255,7 @@ def _compare_trials(before: ComparedFolder, after: ComparedFolder, tolerance: fl
 def _compare_settings(
     before: ComparedFolder, after: ComparedFolder, margin: float, fields: tuple[str, ...]
 ) -> Comparison:
-    """Compare the settings that two folders have in common, whatever their suites and machines are.
+    """Compare the settings that two folders of any suites and machines have in common.
 
     It asks another question than ``_compare_trials``: not what became worse of the same trials, but whether another
     machine, or another suite, comes to the same. Nothing is worse then; what differs is listed.
@@ -287,11 +287,11 @@ _DIGESTS: tuple[tuple[Callable[[StoredTrial], str | None], str, str], ...] = (
     (lambda trial: trial.held_out_sha256, "held-out images", "dataset"),
     (lambda trial: trial.environment.get("networks_sha256"), "networks", "recipe"),
 )
-"""Digests of trials, None where a record does not say, with what they are of and the field that names it."""
+"""Digests of trials, None if not recorded, with their subject and its field."""
 
 
 def differences_of(before: Mapping[str, StoredTrial], after: Mapping[str, StoredTrial]) -> Iterator[str]:
-    """List the conditions that differ between the trials that both folders have.
+    """List the conditions that differ between common trials.
 
     Args:
         before: Trials by what makes them the same trial.

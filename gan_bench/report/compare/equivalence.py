@@ -27,9 +27,9 @@ from gan_bench.report.study.stats import ALPHA, FEW, Interval, ratio_of
 from gan_bench.report.study.table import Column, Table, put_interval
 
 EXACT, SETTINGS, AUTO = "trials", "settings", "auto"
-"""Ways of matching: the same trials of the same suites; settings; the first where there are any, else the second."""
+"""Ways of matching: equal trials of equal suites; settings; the first if there are any, else the second."""
 _NAMED = 3
-"""Fields that an error proposes."""
+"""Fields that an error suggests."""
 
 
 def same_settings(
@@ -38,7 +38,7 @@ def same_settings(
     margin: float = MARGIN,
     fields: Sequence[str] = (),
 ) -> list[dict[str, object]]:
-    """Compare the primary scores of settings that two folders have in common, at the last epoch both were scored at.
+    """Compare the primary scores of common settings at their last common epoch.
 
     Settings are the same when everything of their configs is but ``UNMATCHED``: a shorter training is the exact
     beginning of a longer one. Where fields are named, settings are the same when these are, and what else differs is
@@ -78,7 +78,7 @@ def same_settings(
 
 
 def _judge(rows: Sequence[dict[str, object]]) -> None:
-    """Write verdicts and corrected p values into rows, of those that have a comparison to judge."""
+    """Write verdicts and corrected p values into rows that have a comparison."""
     tests = [(row, each) for row in rows if isinstance(each := row.pop("welch"), Welch)]
     collapsed = [bool(row["old_collapsed"] or row["new_collapsed"]) for row, _ in tests]
     found = [each for _, each in tests]
@@ -102,7 +102,7 @@ def _comparisons(
 
 
 def _common(old: Sides, new: Sides, *, lost: bool) -> Iterator[tuple[str, ScoredSetting, ScoredSetting]]:
-    """Yield the protocols that a setting was scored under, with both sides; one that lost all has it under each."""
+    """Yield the protocols of a setting with both sides; a side that lost all seeds counts under each."""
     for protocol in sorted(old.scored.keys() | new.scored.keys()):
         one, other = (each.scored.get(protocol) or (each.lost if lost else None) for each in (old, new))
         if one and other:
@@ -112,7 +112,7 @@ def _common(old: Sides, new: Sides, *, lost: bool) -> Iterator[tuple[str, Scored
 def _paired(
     olds: Iterable[tuple[str, str]], news: Iterable[tuple[str, str]]
 ) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
-    """Yield the keys of either side in pairs: equal ones, and one that only one side has with all of the other."""
+    """Yield pairs of keys of both sides: equal ones, and unmatched ones with all of the other side."""
     first, second = sorted(olds), sorted(news)
     return ((a, b) for a, b in product(first, second) if a == b or a not in second or b not in first)
 
@@ -120,7 +120,7 @@ def _paired(
 def _row(
     protocol: str, old: ScoredSetting, new: ScoredSetting, margin: float, fields: Sequence[str]
 ) -> dict[str, object] | None:
-    """Compare two sides of a setting; None where they have no score to compare."""
+    """Compare two sides of a setting; None if they have no common score."""
     shared = old.epochs & new.epochs
     if old.scores.empty and new.scores.empty:  # lost on both sides
         return None
@@ -158,7 +158,7 @@ def _row(
 
 
 def _last_common(old: ScoredSetting, new: ScoredSetting, shared: Iterable[int]) -> int:
-    """Return the last epoch that both sides were scored at by as many seeds as at any: a longer one may have few."""
+    """Return the last common epoch with as many seeds as any; later epochs may have few."""
     seeds = {epoch: min(len(side.seeds_at(epoch) | side.failed) for side in (old, new)) for epoch in shared}
     return max(seeds, key=lambda epoch: (seeds[epoch], epoch))
 
@@ -177,7 +177,7 @@ def _spread(values: NDArray[np.float64]) -> float | None:
 
 
 def _called(side: ScoredSetting, fields: Sequence[str]) -> str:
-    """Return what tells a row from others: the setting's name, or its values of the named fields."""
+    """Return the label of a row: the setting's name, or its values of the named fields."""
     if not fields:
         return side.setting
     values = {name: dict.fromkeys(plain(side.config[each]) for each in BOTH.get(name, (name,))) for name in fields}
@@ -185,7 +185,7 @@ def _called(side: ScoredSetting, fields: Sequence[str]) -> str:
 
 
 def _expanded(fields: Sequence[str]) -> tuple[str, ...]:
-    """Return the fields of a config that names of suites stand for: ``lr`` is that of both networks.
+    """Expand shorthands into fields of a config: ``lr`` is that of both networks.
 
     Raises:
         UserError: One is no field.
@@ -199,7 +199,7 @@ def _expanded(fields: Sequence[str]) -> tuple[str, ...]:
 
 
 def _ambiguous(one: Mapping[str, object], other: Mapping[str, object], names: tuple[str, ...], which: str) -> UserError:
-    """Say that settings are told apart by fields that were not named."""
+    """Return the error for settings that differ only in fields that were not named."""
     short = {field: name for name, both in BOTH.items() for field in both}
     differ = [
         short.get(field, field)
@@ -231,7 +231,7 @@ def _check_told_apart(
 
 
 def _differences(old: ScoredSetting, new: ScoredSetting, *, named: bool) -> Iterator[str]:
-    """Yield the differences between two sides of a setting: suites, devices, lengths; of named fields, the others."""
+    """Yield the differences between two sides of a setting: suites, devices, lengths and unnamed fields."""
     for name, value in old.config.items() if named else ():
         if name not in ("seed", *UNMATCHED) and value != new.config[name]:
             yield f"{name}: {printable(plain(value))} / {printable(plain(new.config[name]))}"
@@ -247,7 +247,7 @@ def _differences(old: ScoredSetting, new: ScoredSetting, *, named: bool) -> Iter
 
 
 def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fields: Sequence[str] = ()) -> Table:
-    """Make the table of settings that two folders have in common, or that are equal in some fields."""
+    """Make the table of common settings, or of those that are equal in some fields."""
     title = MEASURES[primary_measure()].title
     # With fields and suites 80 columns have no room for what differs.
     tells = bool(fields) and not any(row["studies"] for row in rows)
@@ -276,7 +276,7 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
     filled = [each for each in columns if each.pair not in ("lost", "collapsed") and each.key != "studies"]
     kept = [each for each in columns if each in filled or any(row[each.key] for row in rows)]
     named = ", ".join(fields)
-    what = f"Settings that are equal in {named}" if fields else "The same settings of whatever suite"
+    what = f"Settings that are equal in {named}" if fields else "The same settings of any suite"
     at = "at the last epoch that both were scored at" + (", or at the last of each" if fields else "")
     note = (
         f"{what}, {at}. Means are geometric, and so is sd, a factor; new / old has its own 95 % interval "

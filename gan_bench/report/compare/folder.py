@@ -1,4 +1,4 @@
-"""A results folder as a comparison reads it, without records that cannot be believed; one version of each suite."""
+"""A results folder as read by a comparison: valid records, one version of each suite."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ class ComparedFolder:
         return cls(results, trials, faults, known, planned, read_suites(results), aside)
 
     def without(self, faults: Collection[str]) -> ComparedFolder:
-        """Return the folder without the trials whose records are faulty in the other one."""
+        """Return the folder without trials whose records are faulty in the other folder."""
         kept = [t for t in self.trials if t.path.name not in faults and t.path.parent.name not in faults]
         return replace(self, trials=kept)
 
     def of_versions(self, counted: Mapping[str, int]) -> ComparedFolder:
-        """Return the folder with the trials of one version of each suite alone; which others it has is said."""
+        """Return the folder with one version of each suite; the omitted versions become a remark."""
         others = Counter((_suite(t), _version(t)) for t in self.trials if _version(t) != counted[_suite(t)])
         said = (
             f"{printable(suite)}: {plural(count, 'trial')} of version {version} in {self.path} "
@@ -92,7 +92,7 @@ class ComparedFolder:
 
     @property
     def by_trial(self) -> dict[str, StoredTrial]:
-        """Its trials by what makes them the same trial in both folders."""
+        """Its trials by the key that identifies them in both folders."""
         return {same_setting(t.trial["config"]) + str(t.trial["config"]["seed"]): t for t in self.trials}
 
     @property
@@ -111,7 +111,7 @@ def _version(trial: StoredTrial) -> int:
 
 
 def one_version_each(before: ComparedFolder, after: ComparedFolder) -> tuple[ComparedFolder, ComparedFolder]:
-    """Return both folders with one version of each suite: the newest of which no trial waits.
+    """Return both folders with one version of each suite: the newest without waiting trials.
 
     Where some wait of every version it is the newest with a finished trial. In the newer folder none below that of the
     older one counts, if there is another: what was done there and waits here is worse.
@@ -121,7 +121,7 @@ def one_version_each(before: ComparedFolder, after: ComparedFolder) -> tuple[Com
 
 
 def _counted_versions(trials: Iterable[StoredTrial], least: Mapping[str, int]) -> dict[str, int]:
-    """Return the version of each suite that counts, none below the least ones where there is another."""
+    """Return the version of each suite that is compared, not below given least versions if possible."""
     found: dict[tuple[str, int], list[StoredTrial]] = {}
     for each in trials:
         found.setdefault((_suite(each), _version(each)), []).append(each)

@@ -1,4 +1,4 @@
-"""Two results folders -> what was measured of the settings that both have; nothing of it is judged here."""
+"""Two results folders -> measurements of common settings; verdicts are made elsewhere."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ DIVERGED = "diverged"
 
 
 def matched(before: Studies, after: Studies) -> Iterator[tuple[Study, Study, pd.DataFrame]]:
-    """Yield the studies that both folders have, with the older trials and what the newer folder has of them."""
+    """Yield the common studies, with the older trials and their counterparts."""
     for place in sorted(before.keys() & after.keys()):
         old, new = keyed(before[place]), keyed(after[place])
         yield before[place], after[place], old.merge(new, "left", ["setting_key", "seed"], suffixes=("_old", "_new"))
 
 
 def same_setting(config: Mapping[str, Any]) -> str:
-    """Return what makes trials those of one setting, whichever version of their suite they are of."""
+    """Return the key of a trial's setting, independent of the suite's version."""
     return setting_key(config, ("suite_version",))
 
 
 def keyed(study: Study) -> pd.DataFrame:
-    """Return a study's trials, with what makes them those of one setting in both folders."""
+    """Return a study's trials with the keys of their settings."""
     return study.trials.assign(setting_key=study.trials["config"].map(same_setting))
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A setting that both folders have.
+    """A setting in both folders.
 
     Attributes:
         study: Title of its study.
@@ -61,7 +61,7 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class Gone:
-    """Primary scores that the newer folder does not have, though their trials are done.
+    """Primary scores that the newer folder lacks although their trials are done.
 
     Attributes:
         subject: Of what.
@@ -88,7 +88,7 @@ class Measured:
         error: Standard error of a difference of logarithms of primary scores, from their spread in the older folder.
         degrees: Its degrees of freedom, 0 where no setting there has two seeds.
         apart: Why the two sides cannot be compared at all, or nothing.
-        always: Why the primary score is worse whatever a test says, or nothing.
+        always: Why the primary score is worse without any test, or empty.
         is_identical: Whether every seed has the same score in both.
         left_out: Seeds that collapsed in one of the folders or both: their runs are counted, and their scores are not.
         is_all_left_out: Whether these are all seeds; the pair is then over them.
@@ -109,7 +109,7 @@ class Measured:
 
     @property
     def seeds(self) -> int:
-        """Shared seeds that count."""
+        """The number of common seeds that count."""
         return len(self.pair.values)
 
     @property
@@ -119,18 +119,18 @@ class Measured:
 
     @property
     def direction(self) -> str:
-        """Which way the newer folder differs."""
+        """The direction of the newer folder's difference."""
         return "better" if self.pair.second_is_better else "worse"
 
     @property
     def is_tested(self) -> bool:
-        """Whether a test may decide."""
+        """True if a test may decide."""
         is_fair = self.differs and not self.apart and not self.is_all_left_out
         return is_fair and can_decide(self.design, self.look, self.seeds, 1)
 
     @property
     def untested(self) -> str:
-        """Why no test decides."""
+        """The reason why no test decides."""
         if self.design.extended:
             return "no test, as not all seeds are known to have been declared"
         return (
@@ -138,12 +138,12 @@ class Measured:
         )
 
     def is_decided(self, p: float) -> bool:
-        """True if a p value decides, and the difference is no noise of scoring."""
+        """True if a p value decides, and the difference exceeds the noise of scoring."""
         return verdict_of(self.pair.interval, self.noise, p, may_decide=True) == "decided"
 
 
 def measured(before: Studies, after: Studies) -> Iterator[Measured | Gone]:
-    """Yield what was measured of every setting that both folders have primary scores of."""
+    """Yield the measurements of every setting with primary scores in both folders."""
     primary = primary_measure()
     for old, new, both in matched(before, after):
         events = both.assign(**_events(old, new, both))
@@ -157,7 +157,7 @@ def measured(before: Studies, after: Studies) -> Iterator[Measured | Gone]:
 
 
 def collapses(before: Studies, after: Studies) -> Iterator[Collapses]:
-    """Yield how many runs collapsed or diverged of every setting of which both folders have runs that ended.
+    """Yield the collapsed and diverged runs of every setting with ended runs in both folders.
 
     A setting that was trained on other images has none.
     """
@@ -179,10 +179,10 @@ def _counts(trials: pd.DataFrame) -> Counts:
 
 
 def _events(old: Study, new: Study, both: pd.DataFrame) -> dict[str, pd.Series]:
-    """Return of both sides of trials whether they collapsed, by any score of theirs, or diverged: 1 or 0.
+    """Return for both sides of trials whether they collapsed, by any score, or diverged: 1 or 0.
 
     It is NaN of trials that did not end so or well. Where one of the sides was not looked at, divergence alone is
-    counted of both. Nobody looks at a run that diverged: it counts as looked at where half of the finished runs were
+    counted of both. A diverged run has no collapse count: it counts as examined if half of the finished runs were
     that its folder has of the setting, or where none is finished. Of equal code half of whose runs collapse or diverge
     at most 5 % of simulated comparisons are worse then, and up to 13 % if one such run were enough.
     """
@@ -204,7 +204,7 @@ def _events(old: Study, new: Study, both: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def _gone(subject: Subject, earlier: ScoredStudy, trials: pd.DataFrame) -> Iterator[Gone]:
-    """Yield how many scores of done trials are gone; of those that were added later a run has none."""
+    """Yield how many scores of done trials are missing; a new run lacks scores that were added later."""
     gone = int((trials["old"].notna() & trials["new"].isna() & (trials["status_new"] == "done")).sum())
     if gone and not earlier.added:
         yield Gone(subject, gone, f"{plural(gone, 'score')} of {len(trials)} gone, though the trials are done")
@@ -213,7 +213,7 @@ def _gone(subject: Subject, earlier: ScoredStudy, trials: pd.DataFrame) -> Itera
 def _measured(
     subject: Subject, earlier: ScoredStudy, later: ScoredStudy, trials: pd.DataFrame, spreads: Spreads
 ) -> Iterator[Measured]:
-    """Yield what both folders have over the seeds of the last complete look, or before the first over all."""
+    """Yield the measurements over the seeds of the last complete look, or all seeds before the first."""
     known, (design, look) = trials.dropna(subset=["old", "new"]), _look(earlier.study, later.study, trials)
     counted = known[known["seed"].isin(look.seeds)]
     if counted.empty:  # where all of a look were lost, others are no look
@@ -244,7 +244,7 @@ def _measured(
 
 
 def _uncollapsed(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the trials without those that collapsed in one of the folders, and are counted.
+    """Return the trials without those that collapsed in either folder, which are counted apart.
 
     The score of a collapse says little but that it is one, and is no second evidence that it was no chance. Where a
     folder was not looked at, nothing is counted and the score is all that says that it got worse.
@@ -254,7 +254,7 @@ def _uncollapsed(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _look(old: Study, new: Study, trials: pd.DataFrame) -> tuple[Design, Look]:
-    """Return the design of the seeds that both studies declare, and where in it a setting stands."""
+    """Return the common design of both studies, and the look that a setting has reached."""
     ended = trials["status_old"].isin(ENDED) & trials["status_new"].isin(ENDED)  # lost ones too
     seeds, there = set(trials["seed"][ended]), set(trials["seed"][trials["status_new"].notna()])
     first, second = old.design.of(set(trials["seed"])), new.design.of(there)
@@ -286,7 +286,7 @@ def _spreads(scored: ScoredStudy) -> Spreads:
 
 
 def _untrained(earlier: ScoredStudy, later: ScoredStudy, trials: pd.DataFrame) -> str:
-    """Return why a setting is worse without a test: its median no longer beats untrained generators; or nothing.
+    """Return that a setting's median no longer beats untrained generators, or an empty text.
 
     Findings ask it of the median over all seeds of a setting, here those are left that collapsed in neither folder.
     """

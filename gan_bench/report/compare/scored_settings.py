@@ -1,4 +1,4 @@
-"""What a results folder has of each setting: trials, scores and lost seeds, by data and suite."""
+"""Settings of a results folder with their trials, scores and lost seeds, by data and suite."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gan_bench.records.reader import StoredTrial
 from gan_bench.report.study.frame import BAD, build_frames
 
 UNMATCHED = ("suite", "suite_version", "profile", "evaluation", "epochs")
-"""Fields that the same training may differ in: what it is part of, when it was looked at, and how long it went on."""
+"""Fields in which equal trainings may differ: suite, evaluations and length."""
 SuiteProfile = tuple[str, str]
 """Suite and profile."""
 Data = tuple[str, str]
@@ -72,7 +72,7 @@ class ScoredSetting:
         return (self.lost - self.failed) | (self.failed - self.seeds_at(epoch)) | self.at(epoch)[1]
 
     def collapsed_at(self, epoch: int) -> int | None:
-        """Return how many generators count as collapsed at an epoch; None if none does and some were not looked at."""
+        """Return how many generators collapsed at an epoch; None if none is known to and some were not checked."""
         scored = self.scores[self.scores["epoch"] == epoch]
         looked = scored.dropna(subset="collapsed")
         is_whole = set(looked["seed"]) == set(scored["seed"])
@@ -90,7 +90,7 @@ class ScoredSetting:
 
 @dataclass(frozen=True)
 class Sides:
-    """A setting of a suite, as far as a folder has it.
+    """The trials of a suite's setting in a folder, by protocol.
 
     Attributes:
         scored: Its trials by the protocol they were scored under.
@@ -106,7 +106,7 @@ BySetting = dict[Data, dict[SuiteProfile, Sides]]
 
 
 def by_setting(trials: Iterable[StoredTrial], names: tuple[str, ...]) -> dict[str, BySetting]:
-    """Gather primary scores of done trials, and which seeds were lost, by setting, data and study."""
+    """Collect primary scores of done trials and lost seeds, by setting, data and study."""
     frames = build_frames(trials)
     whole = frames.trials["config"].map(lambda config: setting_key(config, UNMATCHED))
     named = frames.trials["config"].map(lambda config: canonical_json({each: config[each] for each in names}))

@@ -1,4 +1,4 @@
-"""How the trials of an older results folder ended in a newer one."""
+"""Changes in how trials ended between two results folders."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gan_bench.report.compare.measured import DIVERGED, Studies, keyed, matched
 MISSING = "missing"
 NOT_PLANNED = "not planned"
 _NAMED = 2
-"""Missing trials that are named; the table has them all."""
+"""Most missing trials that are named; the table has all."""
 _OLD = {"name": "name_old", "status": "status_old"}
 
 
 @dataclass(frozen=True)
 class TrialChange:
-    """How a trial of the older folder ended in both; ``verdict`` is empty where it ended alike."""
+    """How a trial ended in both folders; ``verdict`` is empty if equally."""
 
     study: str
     name: str
@@ -30,7 +30,7 @@ class TrialChange:
 
 
 def trial_changes(before: Studies, after: Studies, newer: ComparedFolder) -> Iterator[TrialChange]:
-    """Yield what became of every trial of the suites that both folders have."""
+    """Yield the change of every trial of common suites."""
     places = sorted(place for place in before.keys() - after.keys() if before[place].suite in newer.known)
     gone = [(before[place], keyed(before[place])) for place in places]
     absent = [(study, frame.rename(columns=_OLD).assign(status_new=MISSING)) for study, frame in gone]
@@ -45,7 +45,7 @@ def trial_changes(before: Studies, after: Studies, newer: ComparedFolder) -> Ite
 
 
 def suites_gone(before: Studies, newer: ComparedFolder) -> Iterator[str]:
-    """Yield a sentence for each suite that the newer folder does not have, as where it was not run there."""
+    """Yield a sentence for each suite that the newer folder lacks."""
     counts = Counter[str]()
     for study in before.values():
         counts[study.suite] += len(study.trials)
@@ -67,6 +67,6 @@ def ended_worse(ended: list[TrialChange]) -> Iterator[str]:
 
 
 def count_with_names(names: list[str], what: str) -> Iterator[str]:
-    """Yield how many trials there are of a kind, and the names of the first, if there are any."""
+    """Yield the number of some trials and the first names, if there are any."""
     if names:
         yield f"{plural(len(names), 'trial')} {what}: {some_of(names, _NAMED)}"

@@ -1,4 +1,4 @@
-"""Unpaired comparisons of two samples of scores, as of two machines, and what a table of them comes to."""
+"""Unpaired comparisons of two samples of scores, such as of two machines, and verdicts on a table of them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What follows from a study: comparisons that count the noise, standings, factors, the answer."""
+"""Findings of a study: comparisons with noise, standings, factors, the answer."""

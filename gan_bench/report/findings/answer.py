@@ -1,4 +1,4 @@
-"""What a study says in a few sentences: the same on the terminal, on the page, and in ``report/answer.md``."""
+"""The answer of a study in a few sentences, for the terminal, the page and ``report/answer.md``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gan_bench.report.study.table import Column, interval_text, number
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a study says under one protocol.
+    """The answer of a study under one protocol.
 
     Attributes:
         title: The study.
@@ -53,7 +53,7 @@ class Answer:
 
 
 def answers(study: Study, beside: Sequence[Study] = ()) -> Iterator[Answer]:
-    """Answer the question of a study under each of its protocols, knowing all studies of its results folder."""
+    """Yield the answer of a study under each of its protocols, given all studies of its results folder."""
     for scored in study.scored:
         found = standings(scored)
         factors = [each for each in factors_of(scored) if each.primary]
@@ -110,7 +110,7 @@ def _headline(found: Standings, best: Standing) -> str:
 
 
 def _useless(best: Standing, useful: Standing | None) -> str:
-    """Say why nobody would take the generators of the best setting, and which ones instead; nothing of others."""
+    """Return why the generators of the best setting are of no use, and which are; empty if they are of use."""
     if not best.is_useless:
         return ""
     why = "all generators of the best collapsed"
@@ -127,7 +127,7 @@ def _with_score(each: Standing) -> str:
 
 
 def _collapse(best: Standing) -> str:
-    """Say which generators of the best setting count as collapsed, and what that means; nothing where none does."""
+    """Return which generators of the best setting count as collapsed, and what that means; empty if none does."""
     collapsed = best.collapsed
     if collapsed.empty:
         return ""
@@ -139,7 +139,7 @@ def _collapse(best: Standing) -> str:
 
 
 def _without_a_score(study: Study) -> str:
-    """Say that nothing can be ranked, and why where trials failed."""
+    """Return that nothing can be ranked, and the reason if trials failed."""
     bad = study.trials[study.trials["status"].isin(BAD)]
     if bad.empty:
         return "No finished trial has a score."
@@ -150,7 +150,7 @@ def _without_a_score(study: Study) -> str:
 
 
 def _compared_with_others(found: Standings, best: Standing) -> str:
-    """Return how the best setting stands against those that it was compared with."""
+    """Return how the best setting compares with the tested ones."""
     if best.setting.study.design.extended:
         return (
             "Not all of these seeds are known to have been declared before the first: nothing is decided, and what is "
@@ -181,7 +181,7 @@ def _compared_with_others(found: Standings, best: Standing) -> str:
 
 
 def _ahead(ahead: Sequence[Standing]) -> str:
-    """Name settings that the test calls better than the one with the best median."""
+    """Return which settings are significantly better than the one with the best median."""
     if not ahead:
         return ""
     are = "is" if len(ahead) == 1 else "are"
@@ -189,7 +189,7 @@ def _ahead(ahead: Sequence[Standing]) -> str:
 
 
 def _failed(found: Standings) -> str:
-    """Name settings of which no trial came to its end with a score."""
+    """Return which settings have no finished trial with a score."""
     withdrawn = {label for each in found.rows for label in each.setting.study.withdrawn_before_first_look}
     lost = [each for each in found.rows if each.lost == len(each.setting.trials)]
     named = _named_settings(each for each in lost if each.label not in withdrawn)
@@ -197,7 +197,7 @@ def _failed(found: Standings) -> str:
 
 
 def _unequal(found: Standings) -> str:
-    """Name settings that no test judges, as they are unlike the best in more than their scores."""
+    """Return which settings no test judges, as they differ from the best in more than scores."""
     unequal = found.of("unequal")
     if len(unequal) == 1:
         return f"no test judges {unequal[0].label}: {unequal[0].why}"
@@ -205,13 +205,13 @@ def _unequal(found: Standings) -> str:
 
 
 def _next_look(found: Standings) -> str:
-    """Return when the comparison goes on, or nothing."""
+    """Return at which seeds the comparison continues, or an empty text."""
     looks = [each.next for each in found.of("tied", "ahead", "unequal", "unknown") if each.next]
     return f"the next look is at {min(looks)} seeds" if looks else ""
 
 
 def _alone(found: Standings, best: Standing, waiting: int) -> str:
-    """Return why nothing is compared, or nothing where other sentences do."""
+    """Return why nothing is compared, or an empty text if other sentences say so."""
     unknown = found.of("unknown")
     if not unknown:
         alone = _failed(found)
@@ -225,7 +225,7 @@ def _named_settings(settings: Iterable[Standing]) -> str:
 
 
 def _cautions(scored: ScoredStudy, found: Standings) -> Iterator[str]:
-    """Yield what a good rank alone would hide."""
+    """Yield cautions that the rank alone does not show."""
     if faulty := int(scored.study.trials["status"].isin(FAULTY).sum()):
         yield (
             f"{plural(faulty, 'trial')} left out: damaged, unreadable or not what was saved "
@@ -272,7 +272,7 @@ def _cautions(scored: ScoredStudy, found: Standings) -> Iterator[str]:
 
 
 def _beyond_real(scored: ScoredStudy, best: Standing) -> Iterator[str]:
-    """Yield why the best score may be better than that of real images, which no generator is expected to reach."""
+    """Yield why the best score may be better than that of real images, which is not expected."""
     title = MEASURES[primary_measure()].title
     for baseline, scores in scored.real():
         real = scores.get(primary_measure())
@@ -288,7 +288,7 @@ def _beyond_real(scored: ScoredStudy, best: Standing) -> Iterator[str]:
 
 
 def _withdrawn(study: Study) -> Iterator[str]:
-    """Yield which trials did not end and are planned no longer, and which settings are compared with nothing."""
+    """Yield which unfinished trials are no longer planned, and which settings are not compared."""
     if count := len(study.withdrawn):
         are, them = ("is", "it") if count == 1 else ("are", "them")
         named = some_of([*dict.fromkeys(study.withdrawn["suite_setting"])], NAMED, "; ")

@@ -1,4 +1,4 @@
-"""What the comparisons of a factor's levels come to, in sentences."""
+"""Sentences that summarise the comparisons of a factor's levels."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from gan_bench.report.findings.verdicts import Judged
 from gan_bench.report.study.stats import ALPHA
 
 MANY_SEEDS = 30
-"""More seeds than these are not named: a difference so small beside its spread is as good as none."""
+"""Most needed seeds that are named; a difference that needs more is negligible."""
 _AS_SEEN = "if the difference is as seen"
-"""What follows from a difference in few seeds: the true one may be none, or far larger."""
+"""Caution about differences in few seeds: the true one may be zero, or far larger."""
 SMALL = 0.095
-"""Ratios below are written with one digit that is not zero, others with two decimals."""
+"""Ratios below this are written with one significant digit, others with two decimals."""
 NAMED = 3
-"""Settings that a sentence names, and pairs of levels that have one of their own; the tables have them all."""
+"""Most settings that a sentence names, and pairs of levels with sentences of their own; tables have all."""
 
 
 def factor_sentences(factor: Factor, *, seeds_help: bool = True) -> Iterator[str]:
@@ -49,7 +49,7 @@ def factor_sentences(factor: Factor, *, seeds_help: bool = True) -> Iterator[str
 
 
 def _rest_of_pairs(pairs: list[list[Judged]], sure: list[list[Judged]]) -> str:
-    """Say what became of the pairs of levels that have no sentence of their own."""
+    """Return the results of the pairs of levels that have no sentence of their own."""
     levels = {level for pair in pairs for each in pair for level in _levels(each)}
     left = [pair for pair in pairs if pair not in sure]
     counts = Counter[str](pair[0].found if len({each.found for each in pair}) == 1 else "undecided" for pair in left)
@@ -72,7 +72,7 @@ def _levels(judged: Judged) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class _Pair:
-    """The comparisons of two levels, a row for each recipe, or whatever ``unit`` is."""
+    """The comparisons of two levels, a row for each recipe, or for each ``unit``."""
 
     unit: str
     rows: Sequence[Judged]
@@ -83,16 +83,16 @@ class _Pair:
 
     @property
     def where(self) -> str:
-        """How many rows there are: ``2 recipes``."""
+        """The number of rows: ``2 recipes``."""
         return plural(len(self.rows), self.unit)
 
     def within(self, some: int) -> str:
-        """Return in how many of the rows something holds, where there are several."""
+        """Return in how many rows something holds, if there are several."""
         return f" in {some} of {self.where}" if len(self.rows) > 1 else ""
 
 
 def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
-    """Say what the comparisons of two levels come to: the first of ``_SAYINGS`` that holds."""
+    """Return the result of the comparisons of two levels: the first of ``_SAYINGS`` that holds."""
     is_average = factor.name == AVERAGE_FACTOR
     pair = _Pair("setting" if is_average else "comparison" if factor.held else "recipe", rows)
     said = next(filter(None, (saying(pair) for saying in _SAYINGS)))
@@ -153,7 +153,7 @@ def _none_is_decided(pair: _Pair) -> str:
 _SAYINGS: tuple[Callable[[_Pair], str], ...] = (
     *(_not_judged_at_all, _one_is_better, _each_is_better, _all_are_ties, _some_are_equivalent, _none_is_decided),
 )
-"""What may be said of two levels, each nothing where it does not hold; the last always does."""
+"""Sentences about two levels, each empty if it does not hold; the last always holds."""
 
 
 def _ties(pair: _Pair) -> str:
@@ -161,7 +161,7 @@ def _ties(pair: _Pair) -> str:
 
 
 def _remarks(rows: Sequence[Judged]) -> str:
-    """Say what limits a verdict: pairs without a score, why it is withheld, an early decision."""
+    """Return what limits a verdict: pairs without a score, why it is withheld, an early decision."""
     lost = sum(row.lost for row in rows)
     said = [
         f"{plural(lost, 'pair')} without a score" if lost else "",
@@ -172,7 +172,7 @@ def _remarks(rows: Sequence[Judged]) -> str:
 
 
 def _collapses(equivalent: Sequence[Judged]) -> str:
-    """Say how far equal scores of few seeds rule out that one side collapses more often."""
+    """Return how far equal scores of few seeds exclude that one side collapses more often."""
     counts = [row.collapses for row in equivalent if row.collapses is not None]
     if len(counts) < len(equivalent):
         return "; collapses were not counted in every run"
@@ -187,7 +187,7 @@ def _not_judged(rows: Sequence[Judged]) -> str:
 
 
 def _needs(rows: Sequence[Judged]) -> str:
-    """Return when undecided comparisons are judged again, or how many seeds a study needs that finds out."""
+    """Return when undecided comparisons are judged again, or how many seeds a new study needs."""
     if following := [each.following for each in rows if each.following]:
         return f"; next look at {min(following)} seeds"
     tested = [row for row in rows if not row.why]
@@ -228,20 +228,20 @@ def _epochs_sentence(rows: Sequence[Judged]) -> str:
 
 
 def _overstated(rows: Sequence[Judged]) -> str:
-    """Warn of the ratios of what was decided before its last look."""
+    """Warn that ratios decided before the last look are overstated."""
     is_early = any(row.early for row in rows if row.found == "decided")
     return "decided before the last look, so the ratio is probably overstated" if is_early else ""
 
 
 def _degree(sure: Sequence[Judged]) -> str:
-    """Say how sure comparisons are, counted where they differ in that, with the size of their differences."""
+    """Return how certain comparisons are, counted if they differ in that, with the size of their differences."""
     counts = Counter(row.found for row in sure)
     degree = sure[0].found if len(counts) == 1 else ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items()))
     return f"{degree}{_gain(sure)}"
 
 
 def _gain(rows: Sequence[Judged]) -> str:
-    """Write by how much the better level is ahead, as a ratio of the primary score where ratios are compared."""
+    """Write the advantage of the better level, as a ratio of the primary score if ratios are compared."""
     ratios = [each.size.estimate for each in rows if each.size and each.is_ratio]
     if len(ratios) < len(rows):
         return ""

@@ -28,7 +28,7 @@ from gan_bench.report.study.study import ScoredStudy, cached_on_study
 from gan_bench.report.study.table import Column, Table
 
 MANY_LEVELS = 8
-"""Up to this many levels of a factor every two are compared; of more, each with the next."""
+"""Most levels of a factor of which every two are compared; of more, each with the next."""
 
 FACTORS: Mapping[str, tuple[str, ...]] = {
     "learning rate": ("lr_g", "lr_d"),
@@ -98,7 +98,7 @@ _COLUMNS = [
         "seeds needed",
         "count",
         note="seeds needed: in all, for a decision with 80 % power, if the difference is as seen; a look where looks "
-        "are declared, else those of a new study: seeds that nobody declared decide nothing.",
+        "are declared, else those of a new study: undeclared seeds decide nothing.",
     ),
     Column("improvement", "B win rate", "share", "B win rate: share of the seeds, ties counted half."),
     Column("effect", "effect", "number", "effect: mean difference over its spread."),
@@ -129,7 +129,7 @@ class Factor:
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """Its title."""
         return f"{self.name}, {HELD}" if self.held else self.name
 
     @property
@@ -145,7 +145,7 @@ def factors_of(scored: ScoredStudy) -> list[Factor]:
 
 
 def factor_tables(scored: ScoredStudy) -> Iterator[Table]:
-    """Set the comparisons of every factor's levels below each other."""
+    """Make a table of comparisons for every factor."""
     for factor in factors_of(scored):
         frame = pd.DataFrame([each.row() for each in factor.comparisons])
         frame = frame.assign(protocol=scored.protocol, factor=factor.title)
@@ -171,7 +171,7 @@ def _factors(scored: ScoredStudy) -> Iterator[Factor]:
             is_averaged = _shown_and_beside(level_pairs, held=True) > _shown_and_beside(level_pairs, held=False)
             if is_averaged and (held := _judge_levels(scored, level_pairs, counted, held=True)):
                 yield Factor(name, tuple(held), held=True)
-    # A trial that failed is lost on both sides, whatever its setting: those of a seed that ended are averaged.
+    # A failed trial of any setting is lost on both sides: those of a seed that ended are averaged.
     lengths, later = _successive_epochs(scored)
     alike = _averaged(scored, lengths)
     ended = [each._replace(pairs=each.pairs.drop(columns="rest")) for each in alike]
@@ -212,7 +212,7 @@ def _judge_levels(
 
 
 def _beside(level_pairs: Sequence[LevelPair]) -> int:
-    """Count the tests of many levels that are not made, and were before a level made them many."""
+    """Count the tests of many levels that are no longer made, but were with fewer levels."""
     return sum(
         max(0, MANY_LEVELS * (MANY_LEVELS - 1) // 2 - count)
         for recipe, count in Counter(each.recipe for each in level_pairs).items()
@@ -228,7 +228,7 @@ def _shown_and_beside(level_pairs: Sequence[LevelPair], *, held: bool) -> int:
 
 
 def leading_level(pairs: Sequence[Judged]) -> str:
-    """Return which of two levels is ahead over all recipes: that of the decided comparisons, else of most.
+    """Return which of two levels is ahead over all recipes: in the decided comparisons, else in most.
 
     Args:
         pairs: Comparisons of the same two levels of a factor, each with a ratio or each with a difference.
@@ -241,7 +241,7 @@ def leading_level(pairs: Sequence[Judged]) -> str:
 
 
 def _averaged(scored: ScoredStudy, level_pairs: Iterable[LevelPair]) -> Iterator[LevelPair]:
-    """Count a seed only when all settings that are averaged have it: a later look must not judge a part of them."""
+    """Drop seeds that not all averaged settings have, so that a look never judges some of them."""
     asked = set(scored.study.asked_for["label"])
     for recipe, first, second, every in level_pairs:
         pairs = _without_gone(every, asked)
@@ -251,7 +251,7 @@ def _averaged(scored: ScoredStudy, level_pairs: Iterable[LevelPair]) -> Iterator
 
 
 def _without_gone(pairs: pd.DataFrame, asked: Set[str]) -> pd.DataFrame:
-    """Leave out settings that are planned no longer and of which all trials failed: none waits for their scores."""
+    """Drop settings that are no longer planned and whose trials all failed."""
     ends = [end for end in "ab" if f"label_{end}" in pairs]
     if not ends:
         return pairs
@@ -270,7 +270,7 @@ def _one_by_one(level_pairs: Iterable[LevelPair]) -> Iterator[LevelPair]:
 
 
 def _successive_epochs(scored: ScoredStudy) -> tuple[list[LevelPair], int]:
-    """Return every two successive evaluated epochs of the same finished trials, recipe by recipe.
+    """Return pairs of successive evaluated epochs of the same finished trials, by recipe.
 
     Beside them, how many there will be of trials of which none has been evaluated so, tests that are to come; and how
     many there were of settings that are not compared and count as tests.
@@ -310,7 +310,7 @@ def _successive_epochs(scored: ScoredStudy) -> tuple[list[LevelPair], int]:
 
 
 def _looked_at_alike(trained: pd.DataFrame) -> Iterator[tuple[str, tuple[int, ...], pd.DataFrame]]:
-    """Yield the scores of trials of one recipe that were evaluated at the same epochs, with a title and these epochs.
+    """Yield the scores of a recipe's trials with equal evaluation epochs, with a title and these epochs.
 
     The title is the recipe's name, and where it was trained at several lengths that with the length.
     """
@@ -331,7 +331,7 @@ def _of_themselves(
     unscored: tuple[Collection[str], Collection[str]],
     collapsed: Sequence[pd.Series[float]],
 ) -> pd.DataFrame:
-    """Return comparisons of trials with themselves, of which one that failed or diverged is lost on both sides.
+    """Return comparisons of trials with themselves; a failed or diverged trial is lost on both sides.
 
     Args:
         trials: Trials that are alike, also lost ones and those that have not ended.
@@ -373,7 +373,7 @@ def _with_average(scored: ScoredStudy, average: ScoredStudy) -> Iterator[LevelPa
 
 
 def _averages(scored: ScoredStudy, average: ScoredStudy) -> int:
-    """Count the settings that have scores of moving averages, are to have them, or failed in every seed."""
+    """Count the settings with scores of moving averages, expected ones included, or with failures only."""
     trials = scored_so(scored, counted=True)
     expected = (trials["ema_decay"] > 0) & (trials["status"] != "done")
     return int(trials["label"][expected | trials["trial"].isin(average.final().index)].nunique())
@@ -382,7 +382,7 @@ def _averages(scored: ScoredStudy, average: ScoredStudy) -> int:
 def compared_levels(
     scored: ScoredStudy, fields: tuple[str, ...], *, apart: bool = False, counted: bool = False
 ) -> Iterator[LevelPair]:
-    """Yield every two levels of a factor that a recipe has, with their trials of equal seeds side by side.
+    """Yield pairs of a factor's levels by recipe, with trials of equal seeds side by side.
 
     Args:
         scored: The study under one of its protocols.
@@ -429,7 +429,7 @@ def _text(value: object) -> str:
 
 
 def _natural(level: str) -> tuple[float, str]:
-    """Sort levels that are numbers by size, and what is no number, as all training images, after them."""
+    """Return a sort key for levels: numbers by size, then others, such as all training images."""
     try:
         return float(level), level
     except ValueError:

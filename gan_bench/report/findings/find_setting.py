@@ -1,4 +1,4 @@
-"""The setting that a user names, or the best one of a study."""
+"""Finds the setting that a user names, or the best one of a study."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from gan_bench.report.study.studies import read_studies
 from gan_bench.report.study.study import ScoredStudy, Study
 
 BEST = "best"
-"""Stands for the best setting."""
+"""The word for the best setting."""
 NAMED = 5
 """Settings that an error names."""
 
 
 def find_setting(found: list[Study], wanted: str) -> Standing:
-    """Return the one scored setting that is meant; settings of full trials go before those of quick ones.
+    """Return the one scored setting that is meant; full trials take precedence over quick ones.
 
     Args:
         found: Where it may be.
@@ -57,7 +57,7 @@ def find_setting(found: list[Study], wanted: str) -> Standing:
 
 
 def require_sound(study: Study, label: str | None = None) -> None:
-    """Refuse to speak for settings some of whose records are not what was saved.
+    """Refuse settings with records that are not what was saved.
 
     Args:
         study: The study.
@@ -98,7 +98,7 @@ def _has_values(each: Standing, wanted: str) -> bool:
 
 @dataclass(frozen=True)
 class Champion:
-    """What is decided of a study.
+    """The best setting of a study, and whether it is decided.
 
     Attributes:
         title: The study.
@@ -133,7 +133,7 @@ def champions(results: Path) -> Iterator[Champion]:
 
 
 def _apart(study: Study, beside: list[Study]) -> Iterator[str]:
-    """Yield what tells a study from all studies of its suite; the full profile goes without saying."""
+    """Yield what distinguishes a study from others of its suite; the full profile is not named."""
     if any(each.dataset != study.dataset for each in beside):
         yield study.dataset
     if any(each.dataset == study.dataset and each.image_size != study.image_size for each in beside):

@@ -24,7 +24,7 @@ PERMUTATION_SEEDS = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
-    """What two sides come to over the seeds they share.
+    """Two sides compared over their common seeds.
 
     Attributes:
         metric: The measure.
@@ -48,17 +48,17 @@ class Paired:
 
     @property
     def second_is_better(self) -> bool:
-        """Whether B is ahead."""
+        """True if B is ahead."""
         return (self.interval.estimate < 0) == MEASURES[self.metric].lower_is_better
 
     @property
     def is_even(self) -> bool:
-        """Whether neither is ahead, as where both sides are the same training."""
+        """True if neither is ahead, as when both sides are the same training."""
         return self.interval.estimate == 0
 
     @property
     def shown(self) -> Interval:
-        """The interval as people read it: of B / A for a ratio, else of B - A; without ends below ``FEW`` seeds."""
+        """The displayed interval: of B / A for a ratio, else of B - A; without ends below ``FEW`` seeds."""
         i, back = self.interval, ratio_of if self.ratio else float
         ends = (None, None) if i.n < FEW else (i.low, i.high)
         low, high = (None if end is None else back(end) for end in ends)

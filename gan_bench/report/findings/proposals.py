@@ -1,4 +1,4 @@
-"""What a study asks, how far each question is, and which run would settle most of them, with its time."""
+"""Questions of a study, their states, and the run that would settle most of them, with its time."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from gan_bench.report.study.study import ScoredStudy, Study
 
 
 def last_command(study: Study) -> Command:
-    """Return what the suite of a study was last run with, of whichever part of it; no words where no plan says so."""
+    """Return the last command of a study's suite, for any part of it; empty if no plan has one."""
     return Command.parse(study.command or "")
 
 
 def verify_command(study: Study) -> Command:
-    """Return the command that says what is wrong with the records of a study's results folder."""
+    """Return the command that verifies the records of a study's results folder."""
     results = as_argument(last_command(study).value("--results") or "results")
     return Command(("gan-bench", "verify", results), ())
 
@@ -54,7 +54,7 @@ def planned_command(study: Study) -> Command | None:
 
 
 def whole_command(study: Study) -> Command | None:
-    """Return the command that trains all of these trials, or None where none does, as for parts that a program has.
+    """Return the command that trains all of these trials, or None, as for parts of a program.
 
     It names their seeds where some were chosen or are of later looks: the suite alone may have fewer.
     """
@@ -78,12 +78,12 @@ def _pattern(names: list[str], others: Iterable[str]) -> str | None:
 
 
 WORDS = ("decided", "equivalent", "tie", "undecided", "not judged")
-"""States of questions, in the order in which they are counted."""
+"""States of questions in display order."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """Something that a study compares.
+    """A question of a study: a comparison and its state.
 
     Attributes:
         text: What is asked.
@@ -99,14 +99,14 @@ class Question:
 
 
 def questions(study: Study) -> Iterator[Question]:
-    """Yield what a study asks under all of its protocols that new seeds will have."""
+    """Yield the questions of a study under all protocols that new seeds will have."""
     for scored in study.scored:
         if not scored.added:
             yield from questions_of(scored)
 
 
 def questions_of(scored: ScoredStudy) -> Iterator[Question]:
-    """Yield every two levels of a factor in every recipe, and every rival of the best setting.
+    """Yield a question for every pair of a factor's levels by recipe, and for every rival of the best setting.
 
     Epochs and moving averages are compared within trials, and settings with other values held are details of a factor:
     they ask for no seeds of their own.
@@ -159,7 +159,7 @@ def proposal(scored: ScoredStudy, beside: Iterable[Study] = ()) -> str | None:
 
 
 def _unfinished(study: Study) -> str | None:
-    """Propose what continues a study, or trains what is from before a change of images or code; else nothing."""
+    """Propose the command that continues a study, or retrains trials after a change of images or code; else None."""
     trials = study.asked_for
     changed = changed_between(trials["made_of"], trials["made_of"])
     if changed and not _has_ended_whole(study):  # a run keeps what is of today, and sets the other records aside
@@ -174,7 +174,7 @@ def _unfinished(study: Study) -> str | None:
 
 
 def _further(scored: ScoredStudy, command: Command, beside: Iterable[Study]) -> str | None:
-    """Propose what says more than trials that have ended."""
+    """Propose a run beyond the ended trials."""
     study, trials = scored.study, scored.study.asked_for
     if trials.empty or _has_ended_whole(study):
         return None
@@ -198,12 +198,12 @@ def _further(scored: ScoredStudy, command: Command, beside: Iterable[Study]) -> 
 
 
 def _failed_seeds(study: Study) -> list[int]:
-    """Return the seeds of trials that failed: by memory, time or a kill, which may not come again."""
+    """Return the seeds of trials that failed by memory, time or a kill, and may succeed in a retry."""
     return list(study.asked_for["seed"][study.asked_for["status"] == "failed"])
 
 
 def _beyond_tests(scored: ScoredStudy, command: Command, beside: Iterable[Study]) -> str | None:
-    """Propose what helps where no test judges any rival of the best setting, as some generators have not learnt yet."""
+    """Propose a run if no rival of the best setting can be tested, as some generators have not learnt yet."""
     rivals, asked = standings(scored).rivals, set(scored.study.asked_for["label"])
     if not rivals or not all(" collapsed in " in each.why and each.label in asked for each in rivals):
         return None
@@ -211,12 +211,12 @@ def _beyond_tests(scored: ScoredStudy, command: Command, beside: Iterable[Study]
 
 
 def seeds_help(scored: ScoredStudy) -> bool:
-    """False where no setting is better than untrained generators: more seeds of such a training settle nothing."""
+    """False if no setting beats untrained generators, so that more seeds settle nothing."""
     return not all(each.is_untrained for each in standings(scored).rows if each.median.n)
 
 
 def _longer(scored: ScoredStudy, command: Command, beside: Iterable[Study], why: str) -> str:
-    """Propose twice the epochs, where all have as many, or name the study that has them. No cap has cut a full one.
+    """Propose twice the epochs if all trials have as many, or name the study that has them; full studies have no cap.
 
     Where training on has made scores worse, something else is proposed.
     """
@@ -236,14 +236,14 @@ def _longer(scored: ScoredStudy, command: Command, beside: Iterable[Study], why:
 
 
 def _was_better_earlier(scored: ScoredStudy) -> bool:
-    """True if all recipes surely had a better score one evaluation before the end of training."""
+    """True if all recipes decidedly had a better score one evaluation before the end of training."""
     pairs = (pair for factor in factors_of(scored) if factor.name == EPOCHS for pair in factor.primary)
     last = {pair.recipe: pair for pair in pairs}.values()
     return len(last) > 0 and all(pair.is_sure and pair.winner == pair.first_level for pair in last)
 
 
 def _has_ended_longer(study: Study, epochs: int, other: Study) -> bool:
-    """True if all settings of a study have ended in another one, all seeds, some well, with at least so many epochs."""
+    """True if all settings of a study ended in another study, in all seeds, with at least so many epochs."""
     key = partial(setting_key, without=("suite", "suite_version", "profile", "evaluation", "epochs"))
     longer = other.trials[other.trials["epochs"] >= epochs]
     ended = longer[~longer["group"].isin(longer["group"][~longer["status"].isin(ENDED)]) & (longer["status"] == "done")]
@@ -251,7 +251,7 @@ def _has_ended_longer(study: Study, epochs: int, other: Study) -> bool:
 
 
 def _has_ended_whole(study: Study) -> bool:
-    """True if the suite's own trials of all settings of a quick study have ended: their answer says what is next."""
+    """True if the full trials of all settings of a quick study have ended, whose answer has its own proposal."""
     if study.profile != "quick":
         return False
     key = partial(setting_key, without=("profile", "evaluation", "epochs", "train_limit"))
@@ -261,7 +261,7 @@ def _has_ended_whole(study: Study) -> bool:
 
 
 def _more_seeds(scored: ScoredStudy, command: Command) -> str | None:
-    """Propose the next look where a question is open, or the seeds of a fixed list: five where none can decide."""
+    """Propose the next look if a question is open, or the seeds of a fixed list: five if none can decide."""
     study, design = scored.study, scored.study.design
     if study.asked_for["group"].nunique() == 1:  # more seeds would compare it with nothing
         return None
@@ -290,7 +290,7 @@ def _more_seeds(scored: ScoredStudy, command: Command) -> str | None:
 
 
 def _with_time(study: Study, settings: Collection[str], seeds: Sequence[int], what: str, command: Command) -> str:
-    """Write a proposal with the time that the seeds take which settings do not have."""
+    """Write a proposal with the time of the missing seeds."""
     trials = study.trials
     each = trials[["train_seconds", "evaluate_seconds"]].dropna().sum(axis=1).groupby(trials["group"]).median()
     seconds = 0.0

@@ -1,4 +1,4 @@
-"""What articles and papers say beside what was measured, and the protocols with where every value comes from."""
+"""Values of articles and papers beside measured ones, and protocols with the provenance of every value."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ PROBABILITIES = ("d_real", "d_fake")
 
 
 def article_tables(frames: Frames) -> Iterator[Table]:
-    """Set what the articles say beside what was measured, suite by suite and profile by profile."""
+    """Make tables of the articles' values beside measured ones, by suite and profile."""
     for (suite, profile), trials in frames.trials.groupby(["suite", "profile"], sort=True):
         names = (str(suite), str(profile))
         rows = list(reproduction_rows(trials, frames.history))
@@ -66,7 +66,7 @@ def article_tables(frames: Frames) -> Iterator[Table]:
 
 
 def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[dict[str, object]]:
-    """Compare every article's own setting with what it reports.
+    """Compare every article's own setting with the values it reports.
 
     Args:
         trials: One row per trial, as ``build_frames`` makes them.
@@ -110,7 +110,7 @@ def reproduction_rows(trials: pd.DataFrame, history: pd.DataFrame) -> Iterator[d
 
 
 def own_trials(trials: pd.DataFrame) -> Iterator[str]:
-    """Yield the trials whose histories are set beside what articles say."""
+    """Yield the trials whose histories are compared with articles."""
     for _, mine in trials.groupby(["suite", "profile"], sort=True):
         for recipe in _recipes_of(mine).values():
             yield from _own(mine, recipe)["trial"]
@@ -123,7 +123,7 @@ def _own(trials: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
 
 
 def _recipes_of(trials: pd.DataFrame) -> dict[str, Recipe]:
-    """Return the recipes that trials use, in the order of registration; those that cannot be had are left out."""
+    """Return the recipes of trials, in the order of registration; unavailable ones are left out."""
     found, used = {}, set(trials["recipe"])
     for name in (name for name in RECIPES if name in used):
         with contextlib.suppress(UserError):  # a package that is broken now
@@ -151,7 +151,7 @@ def _verdict(reported: float | None, expected: Interval | None, seeds: int) -> s
 
 
 def protocol_table(trials: pd.DataFrame) -> tuple[list[Column], pd.DataFrame]:
-    """Lay the protocols of the recipes side by side, each value with its provenance mark, and what trials have instead.
+    """Lay the protocols of recipes side by side: each value with its provenance, and the trials' own values.
 
     Returns:
         Columns and rows; one row per field, one column per recipe that the trials use.
@@ -174,12 +174,12 @@ def protocol_table(trials: pd.DataFrame) -> tuple[list[Column], pd.DataFrame]:
 
 
 _ADDED: Mapping[str, object] = {**LATER_DEFAULTS, "train_limit": None}
-"""What articles have where their recipes say nothing."""
+"""Values of articles that their recipes leave out."""
 _HERE = "; here: "
 
 
 def _cell(fact: Fact[Any] | None, field: str, configs: Sequence[Mapping[str, object]]) -> str:
-    """Return what a recipe's article has in a field with its provenance, and what its trials have where they differ."""
+    """Return the article's value of a field with its provenance, and the trials' own if they differ."""
     value = _ADDED[field] if fact is None else fact.value
     text = _as_fact(value) if fact is None else f"{value} ({fact.provenance})"
     values = list({json.dumps(config[field]): config[field] for config in configs}.values())
@@ -194,12 +194,12 @@ def _cell(fact: Fact[Any] | None, field: str, configs: Sequence[Mapping[str, obj
 
 
 def _as_fact(value: object) -> str:
-    """Write a value as facts are written; None stands for all images."""
+    """Write a value like a fact; None stands for all images."""
     return "all" if value is None else str(tuple(value) if isinstance(value, list) else value)
 
 
 def _as_read(value: Any) -> Any:  # noqa: ANN401 - any value of a config
-    """Return a value as a config has it that was read from JSON."""
+    """Return a value as in a config read from JSON."""
     return json.loads(json.dumps(value))
 
 
@@ -227,7 +227,7 @@ NATIVE_SIZE = {"mnist": 28, "cifar10": 32}
 
 
 def published_table(study: Study) -> Iterator[Table]:
-    """Set published values beside a study's, where there are any for its dataset."""
+    """Make a table of published values beside a study's, if there are any for its dataset."""
     rows = published_rows(study.dataset, study.image_size, [each.protocol for each in study.scored], study.profile)
     if rows:
         yield study.table("published", "published values", _PUBLISHED_COLUMNS, pd.DataFrame(rows))
@@ -236,7 +236,7 @@ def published_table(study: Study) -> Iterator[Table]:
 def published_rows(
     dataset: str, image_size: int, protocols: Sequence[Protocol], profile: str
 ) -> list[dict[str, object]]:
-    """Set the published values of a dataset beside protocols.
+    """Return rows of the published values of a dataset beside protocols.
 
     Args:
         dataset: Name of the dataset.

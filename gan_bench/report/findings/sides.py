@@ -1,4 +1,4 @@
-"""Two sides, seed by seed -> a comparison at the look of their study that they have reached, and its verdict."""
+"""Two sides, seed by seed -> a comparison at the reached look of their study, and its verdict."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from gan_bench.report.study.stats import (
 from gan_bench.report.study.study import ScoredStudy, cached_on_study, values_of
 
 MOST_SEEDS = 1000
-"""No study of more seeds is proposed."""
+"""Most seeds of a proposed study."""
 CHANGED = "changed between them"
-"""The end of a sentence that says why trials with other images or code are not compared."""
+"""End of the sentence why trials with other images or code are not compared."""
 
 
 class LevelPair(NamedTuple):
@@ -48,7 +48,7 @@ class LevelPair(NamedTuple):
         pairs: Pairs with a seed and whether anything of the pair is left to train, ``open``; for each level, with the
             endings ``_a`` and ``_b``, a column ``METRIC``, and whether the trial was lost, ``bad``, as it
             failed or its images cannot be scored, or its record is ``gone`` for good, or its generator ``collapsed``,
-            NaN where nobody counted; where settings are averaged, what each is beside the level, ``rest``. A column
+            NaN if that was not counted; where settings are averaged, what each is beside the level, ``rest``. A column
             ``later`` says that B is a later epoch of the trials of A: many begin collapsed and learn.
     """
 
@@ -60,7 +60,7 @@ class LevelPair(NamedTuple):
 
 @cached_on_study
 def scored_so(scored: ScoredStudy, *, counted: bool = False) -> pd.DataFrame:
-    """Return the trials to compare that have the protocol's scores, or were to have them: others can lose none.
+    """Return the trials to compare that have, or should have, the protocol's scores.
 
     Args:
         scored: The study under one of its protocols.
@@ -79,13 +79,13 @@ def scored_so(scored: ScoredStudy, *, counted: bool = False) -> pd.DataFrame:
 
 @cached_on_study
 def to_come(scored: ScoredStudy) -> pd.DataFrame:
-    """Return those of them that are still to be trained, to the end."""
+    """Return the trials to compare that are still to be trained."""
     trials = scored_so(scored)
     return trials[is_left(trials)]
 
 
 def sides_of(scored: ScoredStudy, trials: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
-    """Return trials as sides of comparisons have them, with their final scores by these measures."""
+    """Return trials as sides of comparisons, with their final scores by these measures."""
     final, left = scored.final(), is_left(trials)
     is_lost = trials["status"].isin(FAULTY) & ~left  # its record may have been of a collapse
     return trials[["seed", "label", "made_of"]].assign(
@@ -98,19 +98,19 @@ def sides_of(scored: ScoredStudy, trials: pd.DataFrame, metrics: Iterable[str]) 
 
 
 def side_by_side(first: pd.DataFrame, second: pd.DataFrame, on: list[str]) -> pd.DataFrame:
-    """Return the pairs of two frames of ``sides_of`` that are alike in some columns, as ``LevelPair`` has them."""
+    """Join two frames of ``sides_of`` on some columns, for a ``LevelPair``."""
     pairs = first.merge(second, on=on, suffixes=("_a", "_b"))
     return pairs.assign(open=pairs["left_a"] | pairs["left_b"])
 
 
 def in_whole_seeds(pairs: pd.DataFrame, settings: int) -> pd.Series[bool]:
-    """Return which pairs are of seeds that have so many settings: averages over fewer are of other settings."""
+    """Return a mask of pairs whose seeds have all of so many settings."""
     return pairs.groupby("seed")["rest"].transform("nunique") == settings
 
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """Two sides at the look that they have reached.
+    """Two sides at their reached look.
 
     Attributes:
         levels: The two sides.
@@ -138,21 +138,21 @@ class PairedComparison:
 
     @property
     def is_primary(self) -> bool:
-        """Whether it is of the measure that decides; those of others are exploratory."""
+        """True for the primary measure; others are exploratory."""
         return self.pair.metric == primary_measure()
 
     @property
     def in_family(self) -> bool:
-        """Whether it is a test that others of its table are corrected for, now or at a later look."""
+        """True if it is a test, now or at a later look, and counts in the correction of its table."""
         return self.is_primary and self.design.is_test(self.look)
 
     @cached_property
     def unequal(self) -> str:
-        """How the sides differ in what no test judges, or nothing."""
+        """How the sides differ in ways that no test judges; empty if they do not."""
         return _unequal(self.pairs, self.levels.first, self.levels.second)
 
     def is_open(self, found: Verdict) -> bool:
-        """Whether another look is worth its seeds.
+        """True if another look is worth its seeds.
 
         A comparison is given up when p exceeds 0.5 at the first look or 0.2 at the second and equivalence is out of
         reach; 98 of 100 differences that all looks would find are found nevertheless. Nothing binds to it.
@@ -181,7 +181,7 @@ class PairedComparison:
 
     @property
     def is_too_noisy(self) -> bool:
-        """Whether the spread alone keeps the last look from showing equivalence."""
+        """True if the spread is too large for the last look to show equivalence."""
         values, margin = self.pair.values, self.margin
         if margin is None or len(values) < 2 or self.design.extended:
             return False
@@ -189,7 +189,7 @@ class PairedComparison:
 
     @property
     def needed(self) -> int | None:
-        """Seeds that a decision takes: a later look, or those of a new study where a list is fixed; None for none."""
+        """Seeds needed for a decision: a later look, or a new study if the list is fixed; None if none helps."""
         looks, values = self.design.looks, self.pair.values
         if self.design.is_fixed:
             return seeds_needed(values, range(2, MOST_SEEDS + 1), ALPHA / self.tests)  # shared out as Holm's first step
@@ -197,7 +197,7 @@ class PairedComparison:
         return seeds_needed(values, later, [level(looks, look, ALPHA / self.tests) for look in later])
 
     def verdict(self) -> tuple[Verdict, str]:
-        """Return the verdict, and why none is made where the test's is withheld."""
+        """Return the verdict, and the reason if the test's is withheld."""
         look, design = self.look, self.design
         if self.repeated is None:
             lost = self.unequal if self.is_primary and look.number > 1 else ""  # all of one side but one
@@ -214,7 +214,7 @@ class PairedComparison:
 
 
 def design_and_look(scored: ScoredStudy, pairs: pd.DataFrame) -> tuple[Design, Look]:
-    """Return the design of a comparison, and where in it the comparison stands."""
+    """Return the design of a comparison, and its look."""
     seeds = set(pairs["seed"])
     design = scored.study.design.of(seeds)
     look = design.at(seeds - set(pairs["seed"][pairs["open"]]))
@@ -224,7 +224,7 @@ def design_and_look(scored: ScoredStudy, pairs: pd.DataFrame) -> tuple[Design, L
 
 
 def reachable_seeds(scored: ScoredStudy, pairs: pd.DataFrame) -> set[int]:
-    """Return the seeds that a comparison has or may come to.
+    """Return the seeds that a comparison has or may get.
 
     All settings that are compared are brought to their first look, and to all of a fixed list. Later seeds are for open
     questions, and none is asked about a setting that the suite asks for no longer: beside such settings there are no
@@ -249,7 +249,7 @@ def _is_of(pairs: pd.DataFrame, label: str) -> pd.Series[bool]:
 
 
 def compared(scored: ScoredStudy, levels: LevelPair, metric: str, *, chosen: bool = False) -> PairedComparison | None:
-    """Compare two sides over the seeds of the last complete look, or before the first over all that are there.
+    """Compare two sides over the seeds of the last complete look, or over all before the first.
 
     Args:
         scored: The study under one of its protocols.

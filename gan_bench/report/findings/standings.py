@@ -1,4 +1,4 @@
-"""The table of standings: where every setting of a study stands under one protocol, which all renderers read."""
+"""Standings: the rank and verdict of every setting of a study under one protocol, for all renderers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Standing:
 
     @property
     def rank_status(self) -> RankStatus:
-        """Whether it is the ``best``, or what it is against the best.
+        """``best``, or its relation to the best.
 
         ``behind``, decidedly worse; ``ahead``, decidedly better over equal seeds, where ratios of means are compared,
         with a worse median; ``tied``, compared and neither; ``unequal``, where no test judges it, as it collapsed or
@@ -76,52 +76,52 @@ class Standing:
 
     @property
     def why(self) -> str:
-        """Why no test judges it against the best, or nothing."""
+        """Why no test judges it against the best; empty if one does."""
         return self.against.why if self.against else ""
 
     @property
     def next(self) -> int | None:
-        """The look that may tell it from the best, or None where no look is likely to."""
+        """The look that may separate it from the best, or None if none is likely to."""
         return self.against.following if self.against else None
 
     @property
     def unjudged(self) -> str:
-        """What is said of it where nothing is known yet, in a few words."""
+        """Its status in a few words while nothing is known."""
         return not_judged(self.next, "seeds are too few" if self.against else "no seed has a score of both")
 
     @property
     def is_untrained(self) -> bool:
-        """Whether its median does not beat its untrained generators'; of lost seeds that is not said."""
+        """True if its median does not beat its untrained generators; never with lost seeds."""
         return self.untrained is not None and self.untrained <= self.median.estimate < math.inf
 
     @property
     def counted(self) -> int:
-        """How many of its finished trials an extractor that knows classes has looked at."""
+        """Its finished trials that were checked for collapse, by an extractor that knows classes."""
         return int(self.setting.study.collapsed(self.setting.done["trial"]).count())
 
     @property
     def is_collapsed(self) -> bool:
-        """Whether all of its generators collapsed."""
+        """True if all of its generators collapsed."""
         return 0 < len(self.collapsed) == len(self.setting.done)
 
     @property
     def is_useless(self) -> bool:
-        """Whether nobody would take its generators, whatever their score: all collapsed, or none learnt."""
+        """Whether its generators are of no use at any score: all collapsed, or none learnt."""
         return self.is_collapsed or (self.untrained is not None and self.untrained <= self.median.estimate)
 
     @property
     def place(self) -> tuple[float, float]:
-        """What ranks it: its median, then the mean of its final scores."""
+        """Its rank key: the median, then the mean of its final scores."""
         return self.median.estimate, float(self.finals.mean())
 
     @property
     def median_trial(self) -> str:
-        """The trial with the median score, the better of two; of a setting with a rank."""
+        """The trial with the median score, the better of two, of a ranked setting."""
         return str(self.finals.sort_values(kind="stable").index[(len(self.finals) - 1) // 2])
 
     @property
     def nearest_trials(self) -> list[str]:
-        """The trials that have a score, the median one first, then by the distance of theirs from it."""
+        """The trials with a score, by the distance from the median one."""
         median = self.median_trial
         distances = (self.finals - self.finals[median]).abs()
         return sorted(map(str, self.finals.index), key=lambda trial: (distances[trial], trial != median))
@@ -131,7 +131,7 @@ class Standing:
         return interval_of(values_of(self.setting.done, self.scored.final(), metric), MEASURES[metric].bounds)
 
     def in_words(self, best: str) -> str:
-        """Say how a setting with a rank stands against the best one, whose name is given."""
+        """Return how a ranked setting compares with the best one, whose name is given."""
         return {
             "behind": f"decidedly worse than {best}",
             "tied": f"undecided against {best}",
@@ -142,7 +142,7 @@ class Standing:
         }.get(self.rank_status, self.rank_status)
 
     def remarks(self) -> Iterator[str]:
-        """Yield what its scores alone would hide: a collapsed generator can have the highest precision."""
+        """Yield remarks that its scores alone do not show: a collapsed generator can have the highest precision."""
         if self.label in self.setting.study.withdrawn_before_first_look:
             yield WITHDRAWN
         if len(self.collapsed):
@@ -190,16 +190,16 @@ class Standings:
 
     @property
     def is_decided(self) -> bool:
-        """Whether the best is decidedly better than all others, of which there are some and none is to come."""
+        """True if the best is decidedly better than all others, there are others, and none is unfinished."""
         return 0 < len(self.of("behind")) == len(self.rivals) and not self.of("waiting")
 
     @property
     def rivals(self) -> list[Standing]:
-        """Those with a score that are compared with the best."""
+        """Settings with a score that are compared with the best."""
         return [each for each in self.ranked if each.rank_status not in ("best", "withdrawn")]
 
     def of(self, *statuses: RankStatus) -> list[Standing]:
-        """Return those of one of these rank statuses, in the order of their ranks, then of the study."""
+        """Return settings with one of these rank statuses, in the order of ranks, then of the study."""
         unranked = (each for each in self.rows if each.rank is None)
         return [each for each in (*self.ranked, *unranked) if each.rank_status in statuses]
 
@@ -209,13 +209,13 @@ class Standings:
 
     @property
     def unjudged(self) -> str:
-        """What is said of settings of which nothing is known yet, in a few words."""
+        """The status of settings of which nothing is known yet, in a few words."""
         unknown = self.of("unknown")
         return min(unknown, key=lambda each: each.next or math.inf).unjudged if unknown else ""
 
     @property
     def in_words(self) -> str:
-        """How the others stand against the best, in a few words; nothing where there are none."""
+        """How the others compare with the best, in a few words; empty if there are none."""
         said: list[tuple[RankStatus, str]] = [
             ("behind", "decidedly worse"),
             ("tied", "may be as good"),
@@ -228,7 +228,7 @@ class Standings:
 
     @property
     def unlike(self) -> str:
-        """What settings that no test judges have in common, in a few words."""
+        """The common reason of settings that no test judges, in a few words."""
         unequal = self.of("unequal")
         changed = sum(each.why.endswith(CHANGED) for each in unequal)
         words = [
@@ -239,7 +239,7 @@ class Standings:
 
 
 def not_judged(look: int | None, why: str = "seeds are too few") -> str:
-    """Say of a setting that no test has looked at it: that it may be as good as the best would be a finding."""
+    """Return that a setting was not tested: "may be as good as the best" would already be a finding."""
     return f"not judged before the look at {look} seeds" if look else f"not judged, as {why}"
 
 
@@ -261,7 +261,7 @@ def standings(scored: ScoredStudy) -> Standings:
 
 
 def _facts(scored: ScoredStudy, setting: Setting) -> Standing:
-    """Return what is known of a setting by itself."""
+    """Return the facts about a setting alone."""
     final, done = scored.final(), setting.done
     finals = final[primary_measure()].reindex(done["trial"]).dropna().astype(float)
     lost = setting.bad + int(done["trial"].isin(scored.unscored()).sum())
@@ -279,7 +279,7 @@ def _facts(scored: ScoredStudy, setting: Setting) -> Standing:
 
 
 def _with_the_best(scored: ScoredStudy, ranking: list[str]) -> Iterator[LevelPair]:
-    """Yield the comparisons of the best setting with every other one that has a score, or was to have one."""
+    """Yield the comparisons of the best setting with every other one that has, or should have, a score."""
     sides = sides_of(scored, scored.study.compared, [primary_measure()])
     frames = {str(label): frame for label, frame in sides.groupby("label")}
     if not ranking or ranking[0] not in frames:

@@ -1,4 +1,4 @@
-"""Every setting of a study in numbers, words and mean curves: what the tracking mirror shows of it in one run."""
+"""Summaries of a study's settings: numbers, words and mean curves, which the tracking mirror shows as runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Curves = dict[str, list[tuple[int, float, float | None, float | None]]]
 
 
 def summaries(study: Study) -> Iterator[SettingSummary]:
-    """Yield what a study says of each of its settings."""
+    """Yield the summary of each setting of a study."""
     ranked = study.scored[0] if study.scored else None
     numbers: dict[str, dict[str, float]] = {setting.label: {} for setting in study.settings}
     for scored in study.scored:
@@ -55,7 +55,7 @@ def summaries(study: Study) -> Iterator[SettingSummary]:
 
 
 def _add_numbers(numbers: Mapping[str, dict[str, float]], scored: ScoredStudy, mark: str) -> None:
-    """Add what a ranking says of every setting; ``mark`` tells protocols beside the ranking's apart."""
+    """Add the ranking's numbers of every setting; ``mark`` distinguishes other protocols."""
     start = f"{primary_measure()}{mark}."
     by_label = dict(iter(scored.by_epoch(unscored=True)[["label", "epoch", "value"]].groupby("label")))
     for each in standings(scored).rows:
@@ -91,7 +91,7 @@ def _medians_by_epoch(rows: pd.DataFrame, failed: int) -> pd.Series[float]:
 
 
 def _verdicts(scored: ScoredStudy) -> dict[str, dict[str, str]]:
-    """Return by label how a setting stands against the best, and every decided comparison that it takes part in."""
+    """Return by label how a setting compares with the best, and its decided comparisons."""
     table = standings(scored)
     found = {each.label: {"verdict": _against_the_best(each, table)} for each in table.rows}
     for factor in factors_of(scored):
@@ -104,7 +104,7 @@ def _verdicts(scored: ScoredStudy) -> dict[str, dict[str, str]]:
 
 
 def _against_the_best(each: Standing, table: Standings) -> str:
-    """Write how a setting stands against the best, or why it has no score."""
+    """Write how a setting compares with the best, or why it has no score."""
     best = table.best.label if table.best else ""
     if each.rank_status == "best":
         return _of_the_best(table)
@@ -124,7 +124,7 @@ def _against_the_best(each: Standing, table: Standings) -> str:
 
 
 def _of_the_best(table: Standings) -> str:
-    """Write how the best setting stands against the others."""
+    """Write how the best setting compares with the others."""
     if table.best and table.best.is_useless:
         why = "all of its generators collapsed" if table.best.is_collapsed else "no better than untrained generators"
         return f"best score, and of no use: {why}"
@@ -154,7 +154,7 @@ def _comparison(judged: Judged) -> str:
 
 
 def _name_for_mlflow(text: str) -> str:
-    """Keep to the characters that MLflow takes in names."""
+    """Replace characters that MLflow does not accept in names."""
     return re.sub(r"[^\w.\- /]+", "-", text)
 
 

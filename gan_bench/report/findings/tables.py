@@ -1,4 +1,4 @@
-"""Studies -> every table that the records allow. Drawing them is the page's and the terminal's job."""
+"""Studies -> every table that the records allow. The page and the terminal render them."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ SATURATED = 0.99
 _OF_COLLAPSED = "trials with half of the classes or fewer, or one class in over half of the images"
 _BRACKETS = "In brackets: the lowest to the highest seed; from six seeds on, the median's 95 % interval."
 MANY_VALUES = 6
-"""Of more differing values a ranking shows a setting's short name, and the values behind its scores."""
+"""Above so many differing values, a ranking shows short names, with the values after the scores."""
 NEAR = 1.25
-"""A score is near the best of its recipe up to so many times of it."""
+"""Factor up to which a score is near the best of its recipe."""
 
 
 def study_tables(study: Study) -> Iterator[Table]:
@@ -162,7 +162,7 @@ def setting_table(scored: ScoredStudy) -> Table:
 
 
 def _brief(scored: ScoredStudy, most: int, *, is_of_papers: bool) -> str:
-    """Say of the scores what no reader may miss: what they are of, and what they may be compared with."""
+    """Return what every reader must know of the scores: what they measure, and what they may be compared with."""
     ends = "lowest to highest seed" if most < ENCLOSED else f"95 % interval; below {ENCLOSED} seeds, lowest to highest"
     middle = f": median ({ends})" if most > 1 else ""
     papers = "" if is_of_papers else "; not comparable with papers"
@@ -172,7 +172,7 @@ def _brief(scored: ScoredStudy, most: int, *, is_of_papers: bool) -> str:
 
 
 def _value_columns(known: Sequence[str], frame: pd.DataFrame) -> Iterator[Column]:
-    """Yield the columns of what differs between settings; of both networks' values they have one, filled here."""
+    """Yield the columns of values that differ between settings; those of both networks share one."""
     pairs = {g: (short, d) for short, g, d in naming.PAIRS if g in known and d in known}
     for name in known:
         if name in pairs:
@@ -185,7 +185,7 @@ def _value_columns(known: Sequence[str], frame: pd.DataFrame) -> Iterator[Column
 
 
 def _one(rows: Sequence[Mapping[str, object]], key: str) -> bool:
-    """True if a column says the same of all settings: it is no part of what tells them apart."""
+    """True if a column is equal for all settings."""
     return len({row[key] for row in rows}) == 1
 
 
@@ -266,7 +266,7 @@ def _outputs(study: Study) -> str:
 
 
 def cost_table(scored: ScoredStudy) -> Table:
-    """What settings cost, training and scoring apart, and how soon they come near the best of their recipe."""
+    """The cost of settings, training and scoring apart, and how soon they come near the best of their recipe."""
     scores, targets = scored.by_epoch(), _targets(scored)
     rows = []
     for setting in scored.study.settings:

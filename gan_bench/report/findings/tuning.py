@@ -1,4 +1,4 @@
-"""Best of k: what a budget of random settings reaches, because the tuning budget decides rankings.
+"""Best of k: the score that a budget of random settings reaches, as the tuning budget decides rankings.
 
 Lucic et al. 2018 ("Are GANs Created Equal?", section 5) compare losses by the best of k random settings; Dodge et al.
 2019 ("Show Your Work") give its distribution in closed form. Here it is that of k settings drawn without replacement
@@ -27,7 +27,7 @@ LOW, HIGH = 0.1, 0.9
 
 @dataclass(frozen=True)
 class Arm:
-    """What random settings have in common.
+    """Random settings with common fixed values.
 
     Attributes:
         label: Recipe and the values that tell arms apart.
@@ -66,7 +66,7 @@ def best_of(values: Sequence[float], k: int, share: float) -> float:
 
 
 def arms(scored: ScoredStudy) -> list[Arm]:
-    """Cut the settings whose values were drawn at random into arms that share everything else."""
+    """Group randomly drawn settings into arms that share all other values."""
     trials = scored.study.compared
     drawn = trials[trials["drawn"].map(len) > 0]
     if drawn.empty:
@@ -90,7 +90,7 @@ def arms(scored: ScoredStudy) -> list[Arm]:
 
 
 def _labels(configs: dict[str, dict[str, object]]) -> dict[str, str]:
-    """Name arms by their recipe and what differs between them."""
+    """Name arms by their recipe and their differences."""
     ignored = {"recipe", "seed", "evaluation", "log_every"}
     names = sorted({name for config in configs.values() for name in config} - ignored)
     differing = [name for name in names if len({repr(config.get(name)) for config in configs.values()}) > 1]
@@ -139,7 +139,7 @@ def tuning_table(scored: ScoredStudy) -> Iterator[Table]:
 
 
 def tuning_sentences(scored: ScoredStudy) -> Iterator[str]:
-    """Name the arm that leads with one random setting, and with as many as all arms have."""
+    """Yield which arm leads with one random setting, and with as many as all arms have."""
     found = arms(scored)
     if len(found) < 2:
         return

@@ -1,4 +1,4 @@
-"""Comparisons that share a table -> verdicts, corrected for their number: rows, words, and what another look may do."""
+"""Comparisons of a table -> verdicts, corrected for their number: rows, words and further looks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Judged:
         next: Seeds of the next look, or None.
         early: Whether its look was not the last one that was declared.
         too_noisy: Whether the spread keeps every look from showing equivalence.
-        needed: Seeds that a decision takes, or None where nobody can say.
+        needed: Seeds that a decision takes, or None if that is unknown.
         seeds: Seeds that count.
         pairs: Pairs with a score on both sides.
         lost: Pairs without one.
@@ -88,11 +88,11 @@ class Judged:
 
     @property
     def following(self) -> int | None:
-        """Seeds of the look that may decide it, or None where no look is likely to."""
+        """Seeds of the look that may decide it, or None if none is likely to."""
         return self.next if self.open else None
 
     def row(self) -> dict[str, object]:
-        """Return it as a table has it; its columns are those of ``factor_tables``."""
+        """Return the row of a table; its columns are those of ``factor_tables``."""
         row = {
             each.name: getattr(self, each.name)
             for each in fields(self)
@@ -188,14 +188,14 @@ def judge_rivals(scored: ScoredStudy, level_pairs: Iterable[LevelPair], beside: 
 
 
 def _judge_family(made: Iterable[PairedComparison], p_values: Iterable[float], tests: int) -> Iterator[Judged]:
-    """Yield the verdicts on comparisons, given the corrected p values of those of the family."""
+    """Yield the verdicts on comparisons, given the corrected p values of the family."""
     own = iter(p_values)
     for each in made:
         yield _judged(replace(each, corrected=next(own) if each.in_family else None, tests=max(1, tests)))
 
 
 def _without_mean(scored: ScoredStudy, levels: LevelPair) -> Judged | None:
-    """Judge two levels that no seed has of all settings, as one was lost in every seed, or each seed lost some setting.
+    """Judge two levels without any complete seed, as every seed lost some setting.
 
     A later look may have such seeds, unless one setting was lost in every seed of this one. Levels of which nothing is
     known are not judged.
@@ -280,7 +280,7 @@ def _judged(made: PairedComparison) -> Judged:
 
 
 def _verdict_text(judged: Judged, design: Design) -> str:
-    """Write a verdict, and when there is another one."""
+    """Write a verdict, and when it is made again."""
     found, winner = judged.found, judged.winner
     if judged.why:
         return f"undecided: {judged.why}"

@@ -1,4 +1,4 @@
-"""A results folder -> what a report needs of it: how all trials ended, and the histories and details that are shown."""
+"""A results folder -> data of a report: how trials ended, and the displayed histories and details."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gan_bench.report.study.study import Study
 from gan_bench.report.study.table import arrow
 
 MANY = 500
-"""Beyond so many trials their curves have half of ``CURVE_POINTS``."""
+"""Number of trials above which curves have half of ``CURVE_POINTS``."""
 Curve = Mapping[str, list[Any]]
 """A thinned curve: ``epoch`` and the four values by their titles."""
 
@@ -30,7 +30,7 @@ Curve = Mapping[str, list[Any]]
 def trial_details(
     trials: list[StoredTrial], curves: Mapping[str, Curve], strips: Mapping[str, str], results: Path
 ) -> dict[str, object]:
-    """Collect what the details of every trial show; what many trials share is kept once.
+    """Collect the details of every trial; shared values are kept once.
 
     Args:
         trials: The trials.
@@ -76,7 +76,7 @@ def trial_details(
 
 
 def thin_curve(trial: StoredTrial, trials: int) -> Curve:
-    """Thin a trial's losses and outputs to a few points, each the mean of the lines it stands for.
+    """Thin a trial's losses and outputs to a few points, each the mean of its lines.
 
     Args:
         trial: The trial, with its history.
@@ -96,8 +96,8 @@ def thin_curve(trial: StoredTrial, trials: int) -> Curve:
 
 
 MOST_HISTORIES = 2_000
-"""Trials up to which all histories are read. They are by far the most of what records hold, and a page draws them for
-the best settings only."""
+"""Most trials of which all histories are read: they are most of the data of records, and a page draws the best settings
+only."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def collect(results: Path) -> Collected:
 
 
 def with_histories(collected: Collected, made: list[Study]) -> Collected:
-    """Add the histories of the trials that are drawn, or set beside an article's values.
+    """Add the histories of trials that are drawn or compared with an article.
 
     Args:
         collected: What ``collect`` read; histories that are there are not read again.
@@ -171,7 +171,7 @@ def with_histories(collected: Collected, made: list[Study]) -> Collected:
 
 
 class _Gathered:
-    """Takes what is needed of histories, and lets them go."""
+    """Extracts the needed data of histories and frees them."""
 
     def __init__(self, trials: int) -> None:
         self.histories, self.curves, self._trials = Histories(), dict[str, Curve](), trials
@@ -185,7 +185,7 @@ class _Gathered:
 
 
 def _trials_to_draw(study: Study) -> Iterator[str]:
-    """Yield the trials of the settings that a page draws, as many of each setting as there is room for."""
+    """Yield the trials that a page draws, up to a number per setting."""
     labels = best_first(study)[:SETTINGS]
     shown = study.trials[study.trials["label"].isin(labels)].sort_values("seed", kind="stable")
     most = max(1, MOST_HISTORIES // max(1, len(labels)))

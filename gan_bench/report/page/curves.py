@@ -1,4 +1,4 @@
-"""Curves as data: how a setting is drawn everywhere, what of its training is drawn, and all of it for the page."""
+"""Curves as data: the style of a setting in every plot, its training curves, and the page's data."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from gan_bench.report.study.study import Study
 from gan_bench.report.study.table import arrow
 
 SETTINGS = 40
-"""Most settings that the page draws; the best are."""
+"""Most settings that the page draws, the best ones."""
 POINTS = 150
-"""Most places of a curve on the page; bands show what lies between."""
+"""Most points of a curve on the page; bands show the range between."""
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#B8A000")
-"""Distinct for colour-blind readers (Okabe and Ito 2008), legible on light and dark; dashes and markers tell them
-apart in grey."""
+"""Colours for colour-blind readers (Okabe and Ito 2008), legible on light and dark; dashes and markers distinguish them
+in grey."""
 _DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 _MARKERS = "osD^vPX*"
 ACCENT = _COLOURS[0]
@@ -36,7 +36,7 @@ def best_first(study: Study) -> list[str]:
 
 @dataclass(frozen=True)
 class Style:
-    """How a setting is drawn, the same in every plot: colours for most, dashes and markers for print in grey."""
+    """The style of a setting in every plot: colour, and dashes and markers for print in grey."""
 
     colour: str
     dash: Any
@@ -49,12 +49,12 @@ def styles(study: Study) -> dict[str, Style]:
 
 
 def style(place: int) -> Style:
-    """Return the style of a place; neighbours differ in everything."""
+    """Return the style at an index; neighbours differ in everything."""
     return Style(_COLOURS[place % 8], _DASHES[(place + place // 8) % 4], _MARKERS[place % 8])
 
 
 def training_curves(study: Study, labels: list[str]) -> dict[str, pd.DataFrame]:
-    """Return what is drawn of each setting: epoch, and the four values; steps where epochs are few."""
+    """Return the drawn data of each setting: epoch and the four values; steps if epochs are few."""
     members = study.trials[study.trials["label"].isin(labels)][["trial", "label"]]
     steps = study.steps.merge(members, on="trial")
     means = study.history[["trial", "epoch", *MEANS]].rename(columns=dict(zip(MEANS, STATISTICS, strict=True)))
@@ -69,7 +69,7 @@ def training_curves(study: Study, labels: list[str]) -> dict[str, pd.DataFrame]:
 
 
 def _thinned(steps: pd.DataFrame) -> pd.DataFrame:
-    """Put steps into ``POINTS`` places along the epochs at most; every value stays, so that bands show every peak."""
+    """Round steps to at most ``POINTS`` positions; all values are kept, so that bands show every peak."""
     if steps["epoch"].nunique() <= POINTS:
         return steps
     width = steps["epoch"].max() / POINTS
@@ -77,7 +77,7 @@ def _thinned(steps: pd.DataFrame) -> pd.DataFrame:
 
 
 def explorer(study: Study) -> dict[str, object]:
-    """Return every curve of a study for a page that draws them: settings with their styles, measures, and values.
+    """Return every curve of a study for the page: settings with styles, measures and values.
 
     Returns:
         ``settings``: label, colour and dash of each; ``measures``: key, title and whether a logarithmic axis suits it;
@@ -107,7 +107,7 @@ def explorer(study: Study) -> dict[str, object]:
 
 
 def _drawn_points(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield what is drawn of each setting at each place: epoch, seconds, and mean, low and high over seeds."""
+    """Yield the points of each setting: epoch, seconds, and mean, low and high over seeds."""
     if frame.empty:
         return
     thinned = pd.concat([_thinned(mine) for _, mine in frame.groupby("label", sort=False)])

@@ -1,4 +1,4 @@
-"""How plots are drawn: their style, axes and legends, and the SVG that comes of a figure."""
+"""Drawing of plots: style, axes, legends, and the SVG of a figure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WRAP = 26
 WIDTH = 4.25
 """Inches of a plot. On a page 390 pixels wide its text of 9 points is then 10 pixels high."""
 INK = "#010203"
-"""Stands for the colour of text, and is replaced by the page's own."""
+"""Placeholder for the colour of text, replaced by the page's."""
 STYLE: dict[str, object] = {
     "svg.hashsalt": "gan_bench",
     "svg.fonttype": "none",
@@ -72,7 +72,7 @@ def new_plot(height: float = 3.4) -> tuple[Figure, Axes]:
 
 
 def log_scale(axes: Axes, which: Literal["x", "y"], *, whole: bool = False) -> None:
-    """Make an axis logarithmic and label it with plain numbers; matplotlib's are TeX, which text is not read as.
+    """Make an axis logarithmic with plain numbers as labels; matplotlib's are TeX.
 
     Args:
         axes: The plot, after everything is drawn.
@@ -95,7 +95,7 @@ def _tick_label(value: float) -> str:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Return plain numbers for a logarithmic axis: some three to ten of them, however much it spans.
+    """Return about three to ten plain numbers for a logarithmic axis of any span.
 
     Args:
         low: Its least value, above 0.
@@ -125,7 +125,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def name_parts(figure: Figure, x: str, y: str) -> None:
-    """Name the axes of a figure's plot, and put what lines mean below it, in two columns where they fit."""
+    """Label the axes, and put the legend below the plot, in two columns if they fit."""
     (axis,) = figure.axes
     axis.set_xlabel(x)
     axis.set_ylabel(y)
@@ -134,7 +134,7 @@ def name_parts(figure: Figure, x: str, y: str) -> None:
 
 
 def finish(figure: Figure, study: Study, what: str, title: str, description: str, part: str = "curves") -> Plot:
-    """Write a figure as SVG in the page's own text colour, whose ids are no other plot's.
+    """Write a figure as SVG in the page's text colour, with unique ids.
 
     Args:
         figure: The figure.

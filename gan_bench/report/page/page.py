@@ -50,7 +50,7 @@ NARROW = ("rank", RANKED)
 
 @dataclass(frozen=True)
 class Chapter:
-    """One study with everything that is shown of it, each made when it is asked for.
+    """One study with its displayed parts, each made lazily.
 
     Attributes:
         study: The study.
@@ -67,7 +67,7 @@ class Chapter:
 
     @cached_property
     def answers(self) -> list[Answer]:
-        """What it says."""
+        """Its answers."""
         return list(answers(self.study, self.beside))
 
     @cached_property
@@ -175,7 +175,7 @@ def _chapter(chapter: Chapter, collected: Collected, curves: Mapping[str, object
 
 
 def _facts(study: Study, collected: Collected) -> list[tuple[str, str]]:
-    """Describe when, where and with which versions a study was made, from its trials' environments."""
+    """Return when, where and with which versions a study was made, from its trials' environments."""
     ids = set(study.trials["trial"])
     own = [t for t in collected.trials if t.trial["id"] in ids and t.environment]
     begun = [datetime.fromisoformat(t.environment["started"]) for t in own]
@@ -215,7 +215,7 @@ def _facts(study: Study, collected: Collected) -> list[tuple[str, str]]:
 
 
 def shown_table(table: Table, narrow: Sequence[str] = NARROW) -> dict[str, Any]:
-    """Make a table ready for a template: texts, what they sort by, and links to trials.
+    """Prepare a table for a template: texts, sort keys, and links to trials.
 
     Args:
         table: The table.
@@ -248,7 +248,7 @@ def shown_table(table: Table, narrow: Sequence[str] = NARROW) -> dict[str, Any]:
 
 
 def _ranking(table: Table, chapter: Chapter) -> dict[str, object]:
-    """Add to a ranking what only the page shows: thumbnails, colours, short names, and links to a trial of each."""
+    """Add the page's extras to a ranking: thumbnails, colours, short names, and links to trials."""
     made, known = shown_table(table), styles(chapter.study)
     pictures = {strip.label: strip.data_uris[-1][1] for strip in chapter.strips}
     trials = chapter.study.trials.sort_values("seed").drop_duplicates("label").set_index("label")["trial"].to_dict()
@@ -270,18 +270,18 @@ def _ranking(table: Table, chapter: Chapter) -> dict[str, object]:
 
 
 def _sort_key(value: Any) -> str:  # noqa: ANN401 - a cell
-    """Return what the page's script sorts a cell by: a number with all its digits, or text."""
+    """Return the sort key of a cell: a number with all digits, or text."""
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return ""
     return f"{float(value)!r}" if isinstance(value, (int, float)) else str(value)
 
 
 def _json(value: object) -> str:
-    """Write JSON that can stand in a script element: nothing in it can end the element."""
+    """Write JSON that is safe inside a script element."""
     text = json.dumps(value, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def own_text(file: str) -> str:
-    """Return a file of the page's folder, which templates let stand in a page as it is."""
+    """Return a file of the page's folder, which templates include unescaped."""
     return (resources.files("gan_bench.report.page") / file).read_text(encoding="utf-8")

@@ -199,7 +199,7 @@ def _factor_plots(scored: ScoredStudy) -> Iterator[Plot]:
 
 
 def _directed(comparisons: Sequence[Judged], *, turned: bool) -> Iterator[tuple[str, str, Interval]]:
-    """Yield recipe, levels and size in the direction of the answer's sentence, each factor's levels the same way round.
+    """Yield recipe, levels and size in the direction of the answer's sentence, the same for each factor.
 
     Args:
         comparisons: Of the second level with the first: each has a ratio, or each a difference.
@@ -217,7 +217,7 @@ def _directed(comparisons: Sequence[Judged], *, turned: bool) -> Iterator[tuple[
 
 
 def _turned(size: Interval, *, ratio: bool) -> Interval:
-    """Return a ratio or a difference of two levels as that of the second and the first."""
+    """Return a ratio or difference of two levels in the opposite direction."""
     known = [value for value in (size.estimate, size.high, size.low) if value is not None]
     estimate, *ends = [1 / value if ratio else -value for value in known]
     low, high = ends or (None, None)
@@ -225,7 +225,7 @@ def _turned(size: Interval, *, ratio: bool) -> Interval:
 
 
 def _log_ratio(axis: Axes) -> None:
-    """Lay ratios on a logarithmic axis with ticks at plain numbers."""
+    """Make a logarithmic axis of ratios with plain numbers as ticks."""
     from matplotlib.ticker import NullLocator
 
     axis.set_xscale("log")

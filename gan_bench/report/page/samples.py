@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 TILES = 4
-"""Images in a row and a column of what is shown; a stored grid has eight."""
+"""Images per row and column that are shown; a stored grid has eight."""
 SETTINGS = 16
 EPOCHS = 8
 _PAD = 2
@@ -79,13 +79,13 @@ def strips(study: Study, labels: list[str]) -> Iterator[Strip]:
 
 
 def grid_uri(file: Path | None, *, whole: bool = False) -> str | None:
-    """Return a few images of a stored grid, or all of them, for a page; None where there is none that can be read."""
+    """Return a few or all images of a stored grid for a page; None if it is missing or unreadable."""
     image = None if file is None else _grid(file) if whole else _corner(file)
     return data_uri(image, 85 if whole else 80) if image else None
 
 
 def _evenly_chosen(grids: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
-    """Keep the first, the last, and some between."""
+    """Keep the first, the last, and some in between."""
     if len(grids) <= EPOCHS:
         return grids
     return [grids[round(i * (len(grids) - 1) / (EPOCHS - 1))] for i in range(EPOCHS)]

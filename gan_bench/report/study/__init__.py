@@ -1,1 +1,1 @@
-"""What was measured: trials as frames, settings, one study, its tables in every form."""
+"""Measurements: trials as frames, settings, one study, its tables in every format."""

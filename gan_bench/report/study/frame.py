@@ -19,22 +19,22 @@ from gan_bench.records.schema import NO_RECORD, STATISTICS
 from gan_bench.records.summary import FEW_EPOCHS
 
 STATISTIC_TITLES = {"loss_d": "loss D", "loss_g": "loss G", "d_real": "D(real)", "d_fake": "D(fake)"}
-"""What people read for the values of training, in the order in which they are drawn."""
+"""Titles of the training values, in the order in which they are drawn."""
 MEANS = tuple(f"mean_{name}" for name in STATISTICS)
 _SCORE_COLUMNS = ["trial", "epoch", "metric", "protocol", "value", "draw_std", "train_seconds", "added"]
 BAD = ("diverged", "failed")
 """Statuses of trials that ended without a generator to score."""
 FAULTY = ("damaged", "altered", "unreadable")
-"""Statuses of trials whose records are not to be believed, or cannot be read."""
+"""Statuses of trials whose records are invalid or unreadable."""
 ENDED = ("done", *BAD)
-"""Statuses of trials that a verdict need not wait for."""
+"""Statuses of trials that no verdict waits for."""
 WITHDRAWN = "no longer planned"
 """Status of trials that have not ended and that their suite no longer asks for."""
 COSTS = ("train_seconds", "evaluate_seconds", "images_per_second", "peak_megabytes", "kilojoules")
 
 
 def quick_text() -> pd.option_context:
-    """Let frames hold text as Python's strings, in a ``with`` block or as a decorator.
+    """Store text in frames as Python strings, in a ``with`` block or as a decorator.
 
     From pandas 3 on, and where pyarrow is there, which MLflow needs, they hold arrays of Arrow: in frames of some
     hundred rows, and in the names of columns, each lookup costs more than what it finds. A report of 15 trials takes
@@ -45,7 +45,7 @@ def quick_text() -> pd.option_context:
 
 @dataclass(frozen=True)
 class Frames:
-    """What every table is made from.
+    """The frames that all tables are made from.
 
     Attributes:
         trials: One row per trial: suite, profile, name, suite_setting (what suites call its setting), group (config
@@ -100,17 +100,17 @@ _TRIAL_COLUMNS = [
     *("trial", "name", "suite_setting", "config", "drawn", "group", "status", "reason", "epochs_done", *STATISTICS),
     *(*COSTS, "device", "device_name", "threads", "probabilities", "made_of", "held_out", "parts", "withdrawn", "path"),
 ]
-"""What ``_trial_row`` has, for where there is none."""
+"""Columns of ``_trial_row``, for an empty frame."""
 
 
 class Histories:
-    """Gathers the lines of histories in arrays of floats: as rows of Python's numbers, 600,000 take gigabytes."""
+    """Collects lines of histories in float arrays, as 600,000 rows of Python numbers would take gigabytes."""
 
     def __init__(self) -> None:
         self._epochs, self._steps = _Lines(), _Lines()
 
     def add(self, item: StoredTrial) -> None:
-        """Take in the history of a trial; what it holds can then be let go."""
+        """Add the history of a trial, which can then be freed."""
         rows = [
             [line["epoch"], *(line[of][name] for of in ("last", "mean") for name in STATISTICS), line["train_seconds"]]
             for line in item.epochs
@@ -130,7 +130,7 @@ _Lines = list[tuple[str, NDArray[np.float64]]]
 
 
 def _frame_of(found: _Lines, names: Sequence[str]) -> pd.DataFrame:
-    """Return lines as a frame; that of no lines has all columns."""
+    """Return lines as a frame, with all columns even without lines."""
     numbers = [np.empty((0, len(names))), *(lines for _, lines in found if len(lines))]
     made = pd.DataFrame(np.concatenate(numbers), columns=list(names))
     made.insert(0, "trial", np.array([trial for trial, lines in found for _ in lines], dtype=object))
@@ -177,11 +177,11 @@ def _trial_row(item: StoredTrial) -> dict[str, object]:
 IMAGES = "the images of "
 IN_PROGRAM = " in the program"
 MadeOf = tuple[tuple[str, str], ...]
-"""What a trial was trained and scored with that may have changed under the same name, each with its digest."""
+"""Digests of images and code of a trial that may change under the same name."""
 
 
 def made_of(item: StoredTrial) -> MadeOf:
-    """Return a trial's images and the code of its parts; those of packages tell their versions.
+    """Return a trial's digests of images and code; parts of packages have versions.
 
     Bytecode tells nothing, as it is another under another Python.
     """
@@ -197,7 +197,7 @@ def made_of(item: StoredTrial) -> MadeOf:
 
 
 def changed_between(first: Iterable[MadeOf], second: Iterable[MadeOf]) -> str:
-    """Return what two groups of trials have under the same name and of different content, or nothing."""
+    """Return what differs in content under the same name between two groups of trials, or an empty text."""
     known = dict[str, set[str]]()
     for made in set(first):
         for name, digest in made:
@@ -207,7 +207,7 @@ def changed_between(first: Iterable[MadeOf], second: Iterable[MadeOf]) -> str:
 
 
 def images_changed(before: Iterable[MadeOf], after: Iterable[MadeOf]) -> str:
-    """Return why scores cannot be compared: they say how near images are to others. Nothing where those are the same.
+    """Return that scores against different images cannot be compared; empty if the images are the same.
 
     Code may have changed: what that does is what results are compared for.
     """
@@ -217,7 +217,7 @@ def images_changed(before: Iterable[MadeOf], after: Iterable[MadeOf]) -> str:
 
 
 def is_left(trials: pd.DataFrame) -> pd.Series[bool]:
-    """Return which trials are still to end: also those whose records are faulty, unless no run asks for them again."""
+    """Return a mask of unfinished trials, including faulty records that a run would replace."""
     return ~trials["status"].isin(ENDED) & ~(trials["status"].isin(FAULTY) & trials["withdrawn"])
 
 

@@ -14,7 +14,7 @@ from gan_bench.report.study.table import RANKED, Column, Table, cell, cells, fil
 
 _DAGGER = r"$^{\dagger}$"
 MARKS = {"tied": _DAGGER, "ahead": _DAGGER, "unequal": r"$^{\ddagger}$", "withdrawn": r"$^{\S}$", "unknown": r"$^{\P}$"}
-"""By the rank status of a row."""
+"""Marks by the rank status of a row."""
 _OF_ALL = "Best in bold; dagger: not decidedly worse (paired t test over seeds, corrected over all settings, 0.05)."
 _OF_SOME = {
     "unequal": "Double dagger: not judged, as it collapsed or failed more or less often, or had other data or code.",
@@ -22,7 +22,7 @@ _OF_SOME = {
     "unknown": "Paragraph sign: not judged, as too few seeds of it and of the best have ended.",
 }
 _LEFT_OUT = ("rank", "fid", "sd_seeds", "sd_draws", "train_seconds", "remarks", "fid_inf", "precision", "recall")
-"""Columns of a ranking that a paper seldom has room for; ``--columns`` brings them back."""
+"""Columns of a ranking that papers seldom need; ``--columns`` restores them."""
 
 _ESCAPES = {
     **{c: f"\\{c}" for c in "&%$#_{}"},
@@ -32,7 +32,7 @@ _ESCAPES = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"{\char34}",  # whatever the font's encoding
+    '"': r"{\char34}",  # in every font encoding
     "-": "{-}",
     "[": "{[}",  # after a line's end it would be a length
     "]": "{]}",
@@ -57,7 +57,7 @@ _LETTERS = frozenset(chr(code) for code in range(0xC0, 0x100)) - set("ÐðÞþ")
 
 
 def escape_latex(text: str) -> str:
-    """Write text so that LaTeX prints it and does nothing else; letters it may lack become their code points."""
+    """Escape text for LaTeX; letters that it may lack become their code points."""
     codes = {ord(c): f"{{[}}U+{ord(c):04X}{{]}}" for c in text if not (" " <= c <= "~" or c in _LETTERS)}
     return text.translate(codes | {ord(c): written for c, written in _ESCAPES.items()})
 
@@ -111,7 +111,7 @@ def to_latex(table: Table, columns: Sequence[str] | None = None) -> str:
 
 
 def left_out(tables: Sequence[Table], columns: Sequence[str]) -> list[str]:
-    """Say which of the columns that are asked for a ranking lacks, as one in which its settings do not differ.
+    """Return which of the requested columns a ranking lacks, such as one in which its settings do not differ.
 
     Raises:
         UserError: A column is of no ranking, nor a value in which settings may differ; or no ranking has any of them.
@@ -152,14 +152,14 @@ def _column(table: Table, name: str) -> Column | None:
 
 
 def _column_names(table: Table) -> dict[str, Column]:
-    """Return what columns are called beside their CSV names: a value by its field, but where a measure is called so."""
+    """Return further names of columns besides their CSV names: fields of values, unless a measure has the name."""
     keys = {column.key for column in table.columns}
     short = {column.key: column.key.removeprefix("value_") for column in table.columns}
     return {column.key if short[column.key] in keys else short[column.key]: column for column in table.columns}
 
 
 def _latex_cell(row: Mapping[str, object], column: Column) -> str:
-    """Write one cell: a number for an ``S`` column, or text that cannot do anything."""
+    """Write one cell: a number for an ``S`` column, or escaped text."""
     text = _number(row, column) if _is_numeric(column) else escape_latex(one_line(cell(row, column)))
     if column.key != RANKED or not text:
         return text
@@ -170,7 +170,7 @@ def _latex_cell(row: Mapping[str, object], column: Column) -> str:
 
 
 def _name_baselines(written: list[list[str]], rows: Sequence[Mapping[str, object]], shown: Sequence[Column]) -> None:
-    """Put the names of baseline rows before what their first column has, where no column that is shown has them."""
+    """Put the names of baseline rows into their first column if no displayed column has them."""
     for texts, row in zip(written, rows, strict=True):
         if row.get("baseline") is True and not any(row.get(column.key) == row["setting"] for column in shown):
             name = escape_latex(one_line(str(row["setting"])))

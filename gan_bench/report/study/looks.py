@@ -1,4 +1,4 @@
-"""Levels of the paired t test where a study is judged at several looks: what keeps verdicts true when seeds are added.
+"""Levels of the paired t test at several looks, which keep verdicts valid when seeds are added.
 
 A test at 5, 8 and 12 seeds, each at 0.05, errs in 11 % of studies without a difference. A design with declared looks
 spends the 5 % over them, in proportion to seeds, and every p value becomes a *repeated* one: the least total level at
@@ -23,7 +23,7 @@ from gan_bench.report.study.stats import ALPHA, coincidence
 Levels = NDArray[np.float64]
 
 FIRST = {(5, 8, 12): 5 / 12, (5, 8, 12, 18): 0.4}
-"""Share of the total that is spent at the first look."""
+"""Fraction of the total level spent at the first look."""
 TABLES = {
     (5, 8, 12): (
         (0.5, 0.24411, 0.37137),
@@ -67,12 +67,12 @@ are noise. Where the total falls, no level grows."""
 
 
 FUTILE = (0.5, 0.2)
-"""P values beyond which the first and the second look give a comparison up."""
+"""P values above which a comparison is given up at the first and at the second look."""
 
 
 @cache
 def _columns(looks: tuple[int, ...], index: int) -> tuple[Levels, Levels]:
-    """Return totals and the levels of a look, both as logarithms, increasing."""
+    """Return totals and levels of a look as increasing logarithms."""
     rows = np.log(np.array(TABLES[looks]))[::-1]
     return rows[:, 0], rows[:, index]
 
@@ -87,7 +87,7 @@ def level(looks: Sequence[int], look: int, total: float = ALPHA) -> float:
 
     Returns:
         The level. Where no levels were computed for these looks, the share of the total that the look's new seeds
-        are of all seeds: valid, whatever the looks (Bonferroni), and smaller.
+        are of all seeds: valid for any looks (Bonferroni), and smaller.
     """
     every = tuple(looks)
     index = every.index(look)
@@ -102,7 +102,7 @@ def level(looks: Sequence[int], look: int, total: float = ALPHA) -> float:
 
 
 def level_at(design: Design, look: Look) -> float:
-    """Return the level of the interval at a look: that of its test, where one may decide."""
+    """Return the level of the interval at a look: that of its test, if it may decide."""
     return level(design.looks, look.number) if design.may_decide(look) else ALPHA
 
 
@@ -128,7 +128,7 @@ def repeated_p(looks: Sequence[int], look: int, p: float) -> float:
 
 
 def can_decide(design: Design, look: Look, seeds: int, tests: int) -> bool:
-    """Return whether so many seeds of a look can decide one of so many tests: no p is below ``coincidence``."""
+    """True if so many seeds of a look can decide one of so many tests; no p is below ``coincidence``."""
     return design.may_decide(look) and tests * repeated_p(design.looks, look.number, float(coincidence(seeds))) <= ALPHA
 
 
@@ -138,7 +138,7 @@ def fewest_seeds(tests: int) -> int:
 
 
 def is_equivalent(looks: Sequence[int], values: ArrayLike, margin: float, tests: int) -> bool:
-    """Return whether paired differences are shown to lie within a margin, at the last look.
+    """True if paired differences are shown to lie within a margin, at the last look.
 
     Two one-sided t tests (Schuirmann 1987), the larger p at least ``coincidence``, at the level of the look for its
     share of the total. It costs no error beside the test of a difference: where one of them is false the other is not
@@ -161,7 +161,7 @@ def is_equivalent(looks: Sequence[int], values: ArrayLike, margin: float, tests:
 
 
 def may_be_equivalent(looks: Sequence[int], values: ArrayLike, margin: float, tests: int) -> bool:
-    """Return whether the last look can still show equivalence, were mean and spread as those seen.
+    """True if the last look could show equivalence with the present mean and spread.
 
     Args:
         looks: Numbers of seeds of all looks.
@@ -176,7 +176,7 @@ def may_be_equivalent(looks: Sequence[int], values: ArrayLike, margin: float, te
 
 
 def _line(x: float, xs: Levels, ys: Levels) -> float:
-    """Interpolate; beyond the ends in proportion, which is a slope of one between logarithms."""
+    """Interpolate; extrapolate in proportion, with a slope of one between logarithms."""
     if x <= xs[0]:
         return float(ys[0] + x - xs[0])
     if x >= xs[-1]:

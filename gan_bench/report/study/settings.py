@@ -1,4 +1,4 @@
-"""Settings as sets of values: what all of a study share, what differs, and a short name for each."""
+"""Settings as sets of values: common values of a study, differences, and short names."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gan_bench.core.errors import UserError
 from gan_bench.core.text import printable
 
 _OFF = {"optimizer": "adam", **{name: value for name, value in LATER_DEFAULTS.items() if name != "loss"}}
-"""Values that a setting's name leaves out: what they switch is off."""
+"""Values that mean off, which names of settings leave out."""
 _NONE = "-"
 _UNNAMED = ("seed", "profile", "suite", "recipe")
 _LAST = ("log_every", "evaluation.epochs")
-"""Fields that name a setting only when nothing else does."""
+"""Fields that are in a setting's name only if nothing else distinguishes it."""
 _SHARED = (
     *("dataset", "image_size", "train_limit", "epochs", "batch_size", "latent_dim", "lr", "beta1", "beta2"),
     *("loss", "optimizer", *LATER_DEFAULTS),
@@ -45,7 +45,7 @@ class Settings:
 
 
 def _recipe_names(configs: Iterable[Mapping[str, object]]) -> dict[str, str]:
-    """Return what recipes are called, by recipe: where all trials have other networks than the recipe's, by those."""
+    """Return display names of recipes; if all trials have other networks than the recipe's, those name it."""
     used: dict[str, set[str]] = {}
     for config in configs:
         used.setdefault(str(config.get("recipe", "")), set()).add(str(config.get("architecture", "")))
@@ -58,7 +58,7 @@ def _recipe_names(configs: Iterable[Mapping[str, object]]) -> dict[str, str]:
 
 
 def architecture_of(recipe: str) -> str | None:
-    """Return the networks of a recipe; None where it cannot be had here."""
+    """Return the networks of a recipe; None if it is unavailable."""
     try:
         return RECIPES[recipe].architecture.value
     except (UserError, KeyError):
@@ -66,7 +66,7 @@ def architecture_of(recipe: str) -> str | None:
 
 
 def settings_of(configs: Mapping[str, Mapping[str, object]]) -> Settings:
-    """Take settings apart.
+    """Split settings into common and differing values.
 
     A value that follows from the recipe, such as its batch size, tells no settings apart and is left to the recipe.
 
@@ -101,7 +101,7 @@ def settings_of(configs: Mapping[str, Mapping[str, object]]) -> Settings:
 
 
 def _flat(config: Mapping[str, object]) -> dict[str, object]:
-    """Lay a config out as the values that may name a setting; only Adam has betas."""
+    """Flatten a config into values that may name a setting; only Adam has betas."""
     others = [net for net in "gd" if config.get(f"optimizer_{net}", "adam") != "adam"]
     idle = {f"beta{i}_{net}" for net in others for i in (1, 2)}
     found = flat_values(config)
@@ -109,7 +109,7 @@ def _flat(config: Mapping[str, object]) -> dict[str, object]:
 
 
 def _merged(flat: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
-    """Give what both networks share in every setting one name."""
+    """Merge values that both networks share in every setting under one name."""
     for short, g, d in PAIRS:
         if all(g in values and values.get(g) == values.get(d) for values in flat.values()):
             for key, values in flat.items():

@@ -33,7 +33,7 @@ EXACT = 14
 _DRAWS = 20_000
 """Random assignments that are tried then."""
 MANY = 12
-"""From this many values on an interval is bootstrapped; below, no resampling of so few values can reach its level."""
+"""Fewest values for a bootstrap interval; fewer cannot reach its level."""
 FEW = 3
 """Below so many seeds tables show values instead of an interval."""
 ENCLOSED = 6
@@ -57,14 +57,14 @@ class Interval:
     n: int
 
     def within(self, least: float | None, most: float | None) -> Interval:
-        """Return it with ends cut to what the quantity can be; None bounds nothing."""
+        """Return the interval clipped to the quantity's bounds; None is no bound."""
         low = self.low if self.low is None or least is None else max(self.low, least)
         high = self.high if self.high is None or most is None else min(self.high, most)
         return replace(self, low=low, high=high)
 
 
 FARTHEST = 500.0
-"""Difference of logarithms beyond which ratios are no longer told apart: they overflow at 709."""
+"""Largest difference of logarithms; ratios are clipped there, as they overflow at 709."""
 
 
 def _finite(values: ArrayLike) -> Array:
@@ -114,7 +114,7 @@ def t_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
 
 
 def median_interval(values: ArrayLike) -> Interval:
-    """Median with its order-statistic interval (Conover 1999, section 3.2), which assumes nothing of the distribution.
+    """Median with its distribution-free order-statistic interval (Conover 1999, section 3.2).
 
     Below ``ENCLOSED`` values no two of them do that in 95 % of studies; the ends are then the lowest and the highest.
 
@@ -178,7 +178,7 @@ def bca_interval(values: ArrayLike, generator: np.random.Generator, resamples: i
 
 
 def ratio_of(difference: float) -> float:
-    """Return the ratio that a difference of logarithms stands for, kept within what a float can hold."""
+    """Return the ratio of a difference of logarithms, clipped to the range of floats."""
     return math.exp(max(-FARTHEST, min(FARTHEST, difference)))
 
 
@@ -227,7 +227,7 @@ def sign_flip_test(values: ArrayLike) -> float:
     """
     array = _finite(values)
     observed = abs(array.sum())
-    slack = 1e-12 * np.abs(array).sum()  # equal sums must count as equal whatever their order of addition
+    slack = 1e-12 * np.abs(array).sum()  # equal sums must count as equal in every order of addition
     if array.size <= EXACT:
         signs = np.array(list(product((1.0, -1.0), repeat=array.size)))
         return float((np.abs(signs @ array) >= observed - slack).mean())
@@ -236,7 +236,7 @@ def sign_flip_test(values: ArrayLike) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p values of one table so that the chance of any false decision in it keeps its level (Holm 1979).
+    """Adjust the p values of one table to control its family-wise error rate (Holm 1979).
 
     Args:
         p_values: In any order.
@@ -305,7 +305,7 @@ def improvement_probability(values: ArrayLike, *, lower_is_better: bool) -> floa
 
 
 def seeds_needed(values: ArrayLike, counts: Sequence[int], levels: ArrayLike) -> int | None:
-    """Return the first number of seeds with which ``paired_test`` decides a difference as large and noisy as one seen.
+    """Return the fewest seeds with which ``paired_test`` decides a difference of the observed size and spread.
 
     Args:
         values: (n,) differences, n at least 2.

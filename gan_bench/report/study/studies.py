@@ -1,4 +1,4 @@
-"""A results folder -> its studies: trials that may be compared, cut by suite, profile, dataset and size."""
+"""A results folder -> its studies: comparable trials, by suite, profile, dataset and size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLACE = ["suite", "profile", "dataset", "image_size"]
 
 
 def studies(frames: Frames, suites: Suites) -> list[Study]:
-    """Cut frames into studies; quick and full trials, datasets, and versions of a suite are never in one.
+    """Split frames into studies, each of one profile, dataset and version of a suite.
 
     Trials of another version of a suite than its plan's, or where that is not known than the newest, make a study of
     their own: nothing trains them any more.
@@ -43,7 +43,7 @@ def studies(frames: Frames, suites: Suites) -> list[Study]:
 
 
 def _add_withdrawn(found: list[Study], withdrawn: pd.DataFrame) -> None:
-    """Give trials that are no longer planned to the study that they would be compared in, so that all are rows.
+    """Add trials that are no longer planned to the study of their settings, so that all are rows.
 
     Where there is none, they go to that of their suite and profile of which most trials are finished.
     """
@@ -61,7 +61,7 @@ def _add_withdrawn(found: list[Study], withdrawn: pd.DataFrame) -> None:
 
 
 def _outdated(trials: pd.DataFrame, suites: Suites) -> pd.Series[int]:
-    """Return the version of trials of another version than the one that is run, and 0 for all others."""
+    """Return the version of trials of a version that is not run any more, and 0 for all others."""
     version, newest = trials["suite_version"], trials.groupby("suite")["suite_version"].transform("max")
     run = trials["suite"].map(suites.versions).fillna(newest)
     return version.where(version != run, 0).rename("outdated")

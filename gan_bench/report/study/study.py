@@ -1,4 +1,4 @@
-"""The trials of one suite on one dataset under one profile: what may be compared, and the views tables take of it."""
+"""The trials of one suite on one dataset under one profile, which may be compared, and views for tables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gan_bench.report.study.settings import settings_of
 from gan_bench.report.study.table import RANKED, Column, Table, name_table, profile_mark
 
 NETWORK = ("architecture", "latent_dim", "latent", "init")
-"""Fields of a trial that decide what its generator scores before training, beside the seed."""
+"""Fields of a trial, besides the seed, that determine its untrained generator."""
 Network = tuple[object, ...]
 """Their values."""
 _SETTING_COLUMNS = [
@@ -32,7 +32,7 @@ _SETTING_COLUMNS = [
 
 
 class Study:
-    """What may be compared: trials of one suite, profile, dataset and image size.
+    """Comparable trials: of one suite, profile, dataset and image size.
 
     Args:
         trials: One row per trial, as ``build_frames`` makes them.
@@ -89,13 +89,13 @@ class Study:
         self.metrics = [name for name in MEASURES if name in there]
 
     def set_histories(self, history: pd.DataFrame, steps: pd.DataFrame) -> None:
-        """Set histories and steps, which plots need and tables do not, and which may be read later."""
+        """Set histories and steps, which plots need, and which may be read later."""
         names = set(self.trials["trial"])
         self.history, self.steps = history[history["trial"].isin(names)], steps[steps["trial"].isin(names)]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Suite, profile and dataset, with the size where one dataset comes in several, and an older version."""
+        """Suite, profile and dataset, with the size if a dataset has several, and an older version."""
         old = (f"version {self.outdated}",) if self.outdated else ()
         in_sizes = self.dataset in set(self.others["dataset"])
         size = (f"{self.image_size}x{self.image_size}",) if in_sizes else ()
@@ -103,12 +103,12 @@ class Study:
 
     @property
     def of_version(self) -> str:
-        """Its suite, with the version where the suite has a newer one."""
+        """Its suite, with the version if the suite has a newer one."""
         return f"{self.suite} version {self.outdated}" if self.outdated else self.suite
 
     @property
     def title(self) -> str:
-        """What people call the study."""
+        """The study's title."""
         suite, profile, *rest = self.names
         return f"{', '.join([suite, *rest])} ({profile_mark(profile)})"
 
@@ -125,19 +125,19 @@ class Study:
 
     @cached_property
     def withdrawn_labels(self) -> frozenset[str]:
-        """Labels of settings that the suite asks for no longer: they keep their seeds and get no more."""
+        """Labels of settings that the suite no longer has: they get no further seeds."""
         withdrawn = self.trials.groupby("label")["withdrawn"].all()  # a run of a part may ask for some of them again
         return frozenset(map(str, withdrawn.index[withdrawn]))
 
     @cached_property
     def withdrawn_before_first_look(self) -> frozenset[str]:
-        """Labels of the withdrawn settings that have no seeds for a first look, nor will: they are in no comparison."""
+        """Labels of withdrawn settings without the seeds of a first look, which are not compared."""
         seeds = {label: set(self.trials["seed"][self.trials["label"] == label]) for label in self.withdrawn_labels}
         return frozenset(label for label, own in seeds.items() if not self.design.of(own).at(own).number)
 
     @cached_property
     def _collapses(self) -> Mapping[tuple[bool, str, int], bool]:
-        """Whether generators collapsed, by average, trial and epoch: as the first protocol has it that counts classes.
+        """Whether generators collapsed, by average, trial and epoch, under the first protocol that counts classes.
 
         Only one extractor does; scores of the others are of the same generators.
         """
@@ -157,11 +157,11 @@ class Study:
 
     @property
     def counts_collapses(self) -> bool:
-        """Whether any of its scores says which generators collapsed."""
+        """True if any of its scores tells which generators collapsed."""
         return bool(self._collapses)
 
     def collapsed(self, trials: pd.Series[str], *, epoch: int | None = None, average: bool = False) -> pd.Series[float]:
-        """Return which generators collapsed, 1 or 0; NaN of finished trials of which no protocol says.
+        """Return which generators collapsed, 1 or 0; NaN for finished trials without that measure.
 
         Args:
             trials: Names of trials; those that have not finished did not collapse.
@@ -179,23 +179,23 @@ class Study:
 
     @cached_property
     def asked_for(self) -> pd.DataFrame:
-        """Its trials that the suite asks for: no command trains others."""
+        """Its trials that the present suite has; no command trains others."""
         return self.trials[~self.trials["withdrawn"]]
 
     @property
     def of_command(self) -> pd.DataFrame:
-        """The trials that its command is to train: those that the suite asks for, or all where it asks for none."""
+        """The trials that its command should train: those of the present suite, or all if it has none of them."""
         asked = self.asked_for
         return self.trials if asked.empty else asked
 
     @cached_property
     def compared(self) -> pd.DataFrame:
-        """Its trials without those that are in no comparison."""
+        """Its trials without those that are never compared."""
         return self.trials[~self.trials["label"].isin(self.withdrawn_before_first_look)]
 
     @cached_property
     def counted(self) -> pd.DataFrame:
-        """Its trials that are compared, and those of the other settings that have a finished one.
+        """Its compared trials, and those of other settings with a finished trial.
 
         Who withdraws a setting after its first scores must not make the tests of the others fewer.
         """
@@ -204,7 +204,7 @@ class Study:
 
     @property
     def of_program(self) -> str | None:
-        """A part that no command knows, as a program registered it itself when the last trial with it began, or None.
+        """A part that only a program registered, so that no command knows it, or None.
 
         Where that trial has it from a file or package, it was moved there since.
         """
@@ -215,18 +215,18 @@ class Study:
 
     @property
     def images(self) -> frozenset[str]:
-        """Digests of the images that its trials have seen: several where those were changed in between."""
+        """Digests of its trials' training images: several if the images changed in between."""
         made = set(self.trials["made_of"])
         return frozenset(digest for each in made for name, digest in each if name.startswith(IMAGES))
 
     @property
     def held_out(self) -> frozenset[str]:
-        """Digests of the held-out images of its trials, empty of none: several where those were changed in between."""
+        """Digests of its trials' held-out images, empty without any: several if the images changed in between."""
         return frozenset(self.trials["held_out"].dropna())  # missing where a record does not say
 
     @cached_property
     def scored(self) -> list[ScoredStudy]:
-        """Its scores of networks, those that may rank its settings; the first ranks them."""
+        """Its scores of networks by protocol that may rank its settings; the first ranks them."""
         return [each for each in self.protocols if each.is_whole and not each.protocol.average]
 
     @cached_property
@@ -235,7 +235,7 @@ class Study:
         return [each for each in self.protocols if each.protocol.average]
 
     def shown(self, names: tuple[str, ...]) -> list[str]:
-        """Return those of the metrics that the study has."""
+        """Return the given metrics that the study has."""
         return [name for name in names if name in self.metrics]
 
     @cached_property
@@ -246,7 +246,7 @@ class Study:
 
     @property
     def of_two(self) -> str:
-        """What is said of intervals, behind a word, where a setting has two seeds; else nothing."""
+        """The remark on intervals of two seeds, after a word; empty if no setting has two."""
         return "; of two seeds from the lower to the higher" if any(len(s.done) == 2 for s in self.settings) else ""
 
     def _setting(self, group: str, trials: pd.DataFrame) -> Setting:
@@ -295,11 +295,11 @@ class Setting:
 
     @property
     def network(self) -> Network:
-        """What its generators are before training."""
+        """The key of its untrained generators."""
         return network_of(self.trials)
 
     def row(self) -> dict[str, Any]:
-        """Return the start of a row about it."""
+        """Return the first cells of its row."""
         done, planned = len(self.done), len(self.trials)
         return {
             "setting": self.label,
@@ -319,7 +319,7 @@ _T = TypeVar("_T")
 
 
 def cached_on_study(compute: Callable[Concatenate[ScoredStudy, _P], _T]) -> Callable[Concatenate[ScoredStudy, _P], _T]:
-    """Keep the results of a function in the ``memory`` of its study: many tables ask for them."""
+    """Cache the results of a function in the ``memory`` of its study, as many tables need them."""
 
     @wraps(compute)
     def cached(scored: ScoredStudy, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -334,7 +334,7 @@ def cached_on_study(compute: Callable[Concatenate[ScoredStudy, _P], _T]) -> Call
 
 UNTRAINED = "untrained generators"
 AGREED = 1.02
-"""Ratio of scores up to which untrained networks count as equal, and have one row in tables."""
+"""Ratio of scores up to which untrained networks count as equal and share one row."""
 
 
 class ScoredStudy:
@@ -356,7 +356,7 @@ class ScoredStudy:
 
     @cached_property
     def is_whole(self) -> bool:
-        """Whether they may rank settings: of those that were added, every finished trial has its last ones."""
+        """True if they may rank settings: every finished trial has its last scores, added ones included."""
         scores = self.study.scores
         kept = scores[(scores["protocol"] == self.protocol) & (scores["epoch"] == scores["epochs_done"])]
         trials = self.study.trials
@@ -385,7 +385,7 @@ class ScoredStudy:
 
     @cached_on_study
     def unscored(self) -> frozenset[str]:
-        """Return the finished trials whose last images were looked at and have no primary score: they count as lost.
+        """Return the finished trials whose last images have no primary score: they count as lost.
 
         Such images have features that are not finite.
         """
@@ -393,7 +393,7 @@ class ScoredStudy:
         return frozenset(values.index[values.isna()]) if values.notna().any() else frozenset()
 
     def real(self) -> Iterator[tuple[Baseline, dict[str, ScoreLine]]]:
-        """Yield the real-data baselines of a protocol with their scores by metric.
+        """Yield the real-data baselines of the protocol with their scores by metric.
 
         Copies are left out where they were counted with other held-out images than the trials'.
         """
@@ -401,7 +401,7 @@ class ScoredStudy:
         left_out = COPIES if self.held_out_changed else None
         for baseline in self._baselines:
             of = baseline.get("data_sha256")
-            if len(images) > 1 or (of and images and of not in images):  # of other images, or nobody knows of which
+            if len(images) > 1 or (of and images and of not in images):  # of other images, or of unknown ones
                 continue
             scores = {
                 score["metric"]: score
@@ -414,20 +414,20 @@ class ScoredStudy:
 
     @cached_property
     def _baselines(self) -> list[Baseline]:
-        """The baselines of its dataset and as many images, whatever images those are."""
+        """The baselines of its dataset and as many images, of any content."""
         place = (self.study.dataset, self.study.image_size, self.protocol.generated)
         every = self.study.baselines
         return [each for each in every if (each["dataset"], each["image_size"], each["samples"]) == place]
 
     @cached_property
     def held_out_changed(self) -> bool:
-        """Whether held-out images changed between its trials, or between them and its baselines."""
+        """True if held-out images changed between its trials, or between these and its baselines."""
         real = {each["held_out_sha256"] or "" for each in self._baselines if "held_out_sha256" in each}
         return bool(self.study.held_out) and len(self.study.held_out | real) > 1
 
     @cached_on_study
     def measurement_sd(self, metric: str, *, relative: bool, seeds: tuple[int, ...] | None = None) -> float:
-        """Return the standard deviation of repeated scoring of one generator, ``relative`` as a share of its score.
+        """Return the SD of repeated scoring of one generator, with ``relative`` as a fraction of its score.
 
         It is pooled over the trials of a setting whose finished generators were scored several times, and of settings
         it is the median: one with wild scores must not make ties of others. Where none was scored several times, it is
@@ -466,7 +466,7 @@ class ScoredStudy:
         return start.pivot_table(index=[*NETWORK], columns="metric", values="value", sort=False)
 
     def untrained(self, metric: str, network: Network) -> float | None:
-        """Return the mean score of a network's generators before training; None where none was scored."""
+        """Return the mean score of a network's untrained generators; None if none was scored."""
         known = self._untrained()
         value = known[metric].get(network) if metric in known else None
         return None if value is None or math.isnan(value) else float(value)
@@ -484,7 +484,7 @@ class ScoredStudy:
             yield {"setting": text, "recipe": text, "baseline": True, **more, **values, **median}
 
     def _start(self) -> Iterator[tuple[str, pd.Series[float]]]:
-        """Yield what untrained generators score: once where networks agree, else by network, called by what differs."""
+        """Yield the scores of untrained generators: once if networks agree, else by network, named by differences."""
         known, primary = self._untrained(), primary_measure()
         if len(self.study.images) > 1:
             return
@@ -501,17 +501,17 @@ class ScoredStudy:
 
 
 def _extractor_order(extractor: str, named: list[str]) -> tuple[int, bool]:
-    """Return an extractor's place among those that a suite names; ``auto`` stands for several, Inception its last."""
+    """Return an extractor's index among those of a suite; ``auto`` stands for several, Inception the last."""
     if extractor in named:
         return named.index(extractor), False
     return (named.index("auto") if "auto" in named else len(named)), extractor == "inception"
 
 
 def network_of(trials: pd.DataFrame, suffix: str = "") -> Network:
-    """Return the network of the first of some trials, whose columns end in ``suffix``."""
+    """Return the network of the first of some trials; column names end in ``suffix``."""
     return tuple(trials[f"{name}{suffix}"].iloc[0] for name in NETWORK)
 
 
 def values_of(trials: pd.DataFrame, scores: pd.DataFrame, metric: str) -> pd.Series[float]:
-    """Return one metric of some trials, NaN where there is none."""
+    """Return one metric of some trials, NaN if missing."""
     return trials["trial"].map(scores[metric]).astype(float)

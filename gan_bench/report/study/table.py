@@ -1,4 +1,4 @@
-"""A table as data, and as text for the terminal, CSV and Markdown; ``latex`` writes the fourth form."""
+"""A table as data, and as text for the terminal, CSV and Markdown; ``latex`` writes the fourth format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gan_bench.core.text import markdown_cell, rounded, slug
 from gan_bench.report.study.stats import FEW, Interval, mean_interval
 
 RANKED = "median"
-"""Column of a ranking that says what ranks: the median of the primary measure."""
+"""Column of a ranking with the rank's value: the median of the primary measure."""
 Kind = Literal["text", "count", "number", "seconds", "rate", "share", "p", "interval", "range", "value"]
 
 
@@ -74,12 +74,12 @@ class Table:
 
     @property
     def ranking(self) -> bool:
-        """Whether it ranks the settings of a study; a row may be flagged ``best``, or as ``to_latex`` marks it."""
+        """True if it ranks the settings of a study; rows may be flagged ``best``, or as ``to_latex`` marks them."""
         return self.kind == "settings"
 
     @cached_property
     def _records(self) -> list[dict[str, Any]]:
-        """Its rows as plain dicts, which every form of it is written from."""
+        """Its rows as plain dicts, from which every format is written."""
         rows: list[dict[str, Any]] = self.rows.to_dict("records")  # type: ignore[assignment]
         return rows
 
@@ -95,13 +95,13 @@ def arrow(metric: str) -> str:
 
 
 def score_column(metric: str) -> Column:
-    """Return the column of a measure's means over seeds; shares have fixed decimals, so that 0 and 0.0001 compare."""
+    """Return the column of a measure's means over seeds; fractions have fixed decimals, to compare 0 and 0.0001."""
     share = MEASURES[metric].bounds == (0, 1)
     return Column(metric, arrow(metric), "interval", decimals=3 if share else None)
 
 
 def put_interval(row: dict[str, object], key: str, interval: Interval | None) -> None:
-    """Lay an interval into a row, as the columns an ``interval`` column reads."""
+    """Put an interval into a row, in the columns that an ``interval`` column reads."""
     row[key] = interval.estimate if interval else None
     row[f"{key}_low"] = interval.low if interval else None
     row[f"{key}_high"] = interval.high if interval else None
@@ -109,13 +109,13 @@ def put_interval(row: dict[str, object], key: str, interval: Interval | None) ->
 
 
 def median_of(values: pd.Series[Any]) -> float | None:
-    """Median of the values that are known, or None when there are none."""
+    """Median of the known values, or None without any."""
     known = values.dropna().astype(float)
     return float(known.median()) if len(known) else None
 
 
 def interval_of(values: pd.Series[Any], bounds: tuple[float | None, float | None] = (None, None)) -> Interval | None:
-    """Mean and interval of the values that are known, or None when there are none.
+    """Mean and interval of the known values, or None without any.
 
     Of two values the ends are the values: Student's interval of two is so wide that it says nothing.
 
@@ -140,7 +140,7 @@ def profile_mark(profile: str) -> str:
 def name_table(
     names: tuple[str, ...], kind: str, title: str, columns: list[Column], rows: pd.DataFrame, note: str, *about: str
 ) -> Table:
-    """Name a table after its suite, profile and dataset, and mark what is cut down."""
+    """Name a table after its suite, profile and dataset, and mark quick ones."""
     suite, profile, *rest = names
     return Table(
         slug(*names, kind, *about),
@@ -154,7 +154,7 @@ def name_table(
 
 
 def number(value: float) -> str:
-    """Write a number with four significant digits, without an exponent where people would not expect one."""
+    """Write a number with four significant digits, without an exponent unless it is extreme."""
     if math.isfinite(value) and value == round(value) and abs(value) < 1e6:
         return str(round(value))
     if abs(value) >= 1e6 or abs(value) < 1e-4:
@@ -163,7 +163,7 @@ def number(value: float) -> str:
 
 
 def _p_text(p: float) -> str:
-    """Write a p value; one beside 0.05 has a digit more, so that it is seen on which side it lies."""
+    """Write a p value; one near 0.05 has a further digit, to show on which side it is."""
     return "< 0.001" if p < 0.001 else f"{p:.4f}" if f"{p:.3f}" == "0.050" else f"{p:.3f}"
 
 
@@ -179,7 +179,7 @@ _WRITTEN: dict[str, Callable[[Any], str]] = {
 
 
 def cell(row: Mapping[str, Any], column: Column) -> str:
-    """Write one value for people; a missing one is an empty cell."""
+    """Write one value as text; a missing one is empty."""
     value = row.get(column.key)
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return ""
@@ -206,7 +206,7 @@ def cell(row: Mapping[str, Any], column: Column) -> str:
 
 
 def interval_text(interval: Interval, column: Column) -> str:
-    """Write an interval as a column does."""
+    """Write an interval as in a column."""
     row: dict[str, object] = {}
     put_interval(row, column.key, interval)
     return cell(row, column)
@@ -225,23 +225,23 @@ def records(table: Table) -> Sequence[Mapping[str, Any]]:
 
 
 def cells(table: Table) -> list[list[str]]:
-    """Write a whole table for people, row by row."""
+    """Write all cells of a table as text, row by row."""
     return [list(row) for row in table._cells]
 
 
 def filled(table: Table, rows: list[list[str]]) -> list[int]:
-    """Return which columns hold anything; all where none does."""
+    """Return which columns are not empty; all if every one is."""
     everything = range(len(table.columns))
     return [i for i in everything if any(row[i] for row in rows)] or list(everything)
 
 
 def note_of(table: Table, shown: list[int]) -> str:
-    """Return what is said below a table of which these columns are shown; what explains several is said once."""
+    """Return the note below a table with these columns; equal explanations are written once."""
     return " ".join(text for text in dict.fromkeys((table.note, *(table.columns[i].note for i in shown))) if text)
 
 
 def table_markdown(table: Table) -> str:
-    """Write a table as GitHub Markdown, empty columns left out; text cannot break out of its cell."""
+    """Write a table as GitHub Markdown without empty columns; text is escaped."""
     rows = cells(table)
     shown = filled(table, rows)
     titles = [markdown_cell(table.columns[i].title) for i in shown]
@@ -253,7 +253,7 @@ def table_markdown(table: Table) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """Write a table as CSV with all digits; a spreadsheet cannot mistake text for a formula."""
+    """Write a table as CSV with all digits; text is protected from being read as a formula."""
     parts = {"interval": ("", "_low", "_high", "_n"), "range": ("", "_low", "_high", "_n")}
     keys = [f"{column.key}{part}" for column in table.columns for part in parts.get(column.kind, ("",))]
     frame = table.rows.reindex(columns=keys).map(lambda v: _no_formula(v) if isinstance(v, str) else v)

@@ -1,1 +1,1 @@
-"""The same update in less time, one trick a module."""
+"""The same update in less time, one optimisation per module."""

@@ -1,4 +1,4 @@
-"""The same update in less time: what pays was measured, and each trick stands in one place.
+"""The same update in less time: measured optimisations, each in one place.
 
 Fully connected nets: passes written out into fixed buffers (``linear_stack``), real and fake images in one pass of D.
 Convolutional nets: channels last in memory, weak kernels replaced (``conv_layers``). Both: one fused Adam
@@ -27,7 +27,7 @@ from gan_bench.training.step import Batch, Computed, GANPair, update
 
 
 def unsupported(config: TrialConfig) -> str | None:
-    """Name what of a trial this engine cannot do, so that the reference engine trains it; None when it can do all.
+    """Return what this engine does not support of a trial, which the reference engine then trains; else None.
 
     Penalties differentiate gradients, which the replaced layers cannot; its Adam is the only optimizer it has;
     spectral norms replace the layers themselves; and its G step shows D no real images.
@@ -42,13 +42,13 @@ def unsupported(config: TrialConfig) -> str | None:
 
 
 def no_real_images() -> Tensor:
-    """Stand for D's outputs for real images in the G step, which no loss of this engine asks for."""
+    """Placeholder for D's outputs of real images in the G step, which no loss of this engine needs."""
     raise AssertionError("losses that look at real images in the G step are the reference engine's")
 
 
 Body = Callable[[], None]
 Capture = Callable[[Body], Body]
-"""Takes an iteration and returns what repeats it."""
+"""Takes an iteration and returns a function that repeats it."""
 
 
 class FastEngine(ReferenceEngine):
@@ -67,11 +67,11 @@ class FastEngine(ReferenceEngine):
 
     @property
     def repeats(self) -> bool:
-        """True if every step does the same, so that it can be recorded, and taken together with other trials'."""
+        """True if all steps are equal, so that they can be recorded and grouped with other trials'."""
         return self.objective.d_steps == 1
 
     def step(self, *, anew: bool = False) -> FastStep:
-        """Return what does one update; made at the first one, because a checkpoint may be loaded until then.
+        """Return the update; made at its first use, as a checkpoint may be loaded until then.
 
         Any pair of networks has one, and an unknown one at least one Adam call.
         """
@@ -84,7 +84,7 @@ class FastEngine(ReferenceEngine):
         return self._step
 
     def moved(self) -> None:
-        """Forget views of the state's tensors, which lie elsewhere now."""
+        """Drop views of the state's tensors, whose memory has moved."""
         self._step = None
 
 
@@ -203,11 +203,11 @@ class ModuleStep:
 
 
 FastStep = LinearStep | ModuleStep
-"""What does one update."""
+"""A function that does one update."""
 
 
 def is_sequential(state: TrainState) -> bool:
-    """True if both convolutional networks are their layers and nothing else."""
+    """True if both convolutional networks only apply their layers."""
     networks = (state.generator, state.discriminator)
     forwards = tuple(type(network).forward for network in networks)
     return forwards == (SequentialGenerator.forward, SequentialDiscriminator.forward) and are_plain(*networks)

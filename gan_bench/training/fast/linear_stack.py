@@ -1,4 +1,4 @@
-"""A stack of linear layers with forward and backward passes written out, into buffers that are made once.
+"""A stack of linear layers with explicit forward and backward passes into reused buffers.
 
 The fully connected nets of the articles are so small that autograd and allocation cost more than the arithmetic.
 """
@@ -39,7 +39,7 @@ def carry_back_(activation: nn.Module | None, gradient: Tensor, output: Tensor) 
 
 
 def are_plain(*networks: nn.Module) -> bool:
-    """True if networks whose classes' forwards are those of their ``layers`` are PyTorch's own layers, and no more.
+    """True if networks that apply their ``layers`` have PyTorch's own layers only.
 
     Only such networks do at every step what one can read from their layers: layers of a user's own may leave weights
     without gradients at times, look at how tensors lie in memory, or count their calls.
@@ -71,13 +71,13 @@ _HOOKS = (
 
 
 def _inherits_all_but_forward(kind: type[nn.Module]) -> bool:
-    """True if a class, and those that it is made from, changed nothing of ``nn.Module`` but these two methods."""
+    """True if a class and its bases override only these two methods of ``nn.Module``."""
     own = kind.__mro__[: kind.__mro__.index(nn.Module)]
     return not {name for each in own for name in vars(each)} & (_METHODS - {"__init__", "forward"})
 
 
 def _is_as_made(module: nn.Module) -> bool:
-    """True if no method of a module was replaced, nothing is called beside it, and its weights are parameters."""
+    """True if a module has no replaced methods and no hooks, and its weights are parameters."""
     weights = (getattr(module, name, None) for name in ("weight", "bias"))
     return (
         not vars(module).keys() & _METHODS

@@ -1,4 +1,4 @@
-"""Trials that take their steps together: stacked when there are several, recorded as a CUDA graph on a GPU.
+"""Groups: trials that take their steps together, stacked if several, recorded as a CUDA graph on a GPU.
 
 The nets of the articles are so small that launching their kernels one by one costs more than computing. A recorded
 iteration, D step and G step, is launched at once, and stacked trials share its kernels. Everything an iteration reads
@@ -54,14 +54,14 @@ FEW = 48
 """Weights that a tensor counts as having at least: some whose gradient is almost zero may go either way. Steps in
 bfloat16 moved up to 6 of the 32 weights of a batch-norm the other way (28x28 DCGAN, 32 trials)."""
 STRIDE = 16
-"""Steps between two checks for a request to stop on a GPU, where steps are launched faster than they are done."""
+"""Steps between two checks for a stop request on a GPU, where launches run ahead of execution."""
 
 _CHOSEN: dict[tuple[object, ...], dict[int, str]] = {}
-"""The way that a rehearsal chose, by device and shape of trials, and by how many stepped together."""
+"""The way chosen by a rehearsal, by device, shape of trials and group size."""
 
 
 def cuda_capture(body: Body) -> Body:
-    """Record an iteration as a CUDA graph, after some that let libraries choose and allocate what they need."""
+    """Record an iteration as a CUDA graph, after warm-up iterations."""
     gc.collect()  # an unused graph must not be freed while another is recorded
     own, current = stream_of(torch.cuda.current_device(), RECORDING), torch.cuda.current_stream()
     own.wait_stream(current)
@@ -95,7 +95,7 @@ def _end_recording(pool: tuple[int, int]) -> None:
 
 
 class Group:
-    """Trials of equal networks, images and batches that stand at the same step.
+    """Trials of equal networks, images and batches at the same step.
 
     Args:
         members: Their engines; several must be of networks that ``can_stack``. Their tensors are moved into one
@@ -161,7 +161,7 @@ class Group:
             state.follow()  # not recorded: the first time it does something else
 
     def prepare(self) -> None:
-        """Draw what is random in the epoch and, the first time, record the iteration; the state is not changed.
+        """Draw the epoch's random numbers and, the first time, record the iteration; the state is not changed.
 
         Raises:
             RuntimeError: Memory ran out.
@@ -188,7 +188,7 @@ class Group:
         return seconds
 
     def _make_step(self) -> Step:
-        """Return the update; not made before the first one, because checkpoints may be loaded until then."""
+        """Return the update; made at its first use, as checkpoints may be loaded until then."""
         if self._step is None:
             if self.way is None:
                 self.way = ways(self.members, self._images.device)[0]
@@ -200,12 +200,12 @@ class Group:
             return self._make_step()(batch)
 
     def _ready(self, way: str) -> Body:
-        """Take a way, and record it where something records."""
+        """Use a way, and record it if possible."""
         self.way, self._step = way, make_step(way, self.members)
         return self._record(self._capture) if self._capture else self._iteration
 
     def _kept(self, way: str) -> Body:
-        """Take a way that was chosen earlier, elsewhere or for other sizes, or the best one where it fails here.
+        """Use a way chosen earlier, elsewhere or for other sizes, or the best one if it fails here.
 
         A compiler may be missing that was there, or an algorithm on another card.
         """
@@ -219,7 +219,7 @@ class Group:
             return self._best(anew=True)
 
     def _best(self, *, anew: bool = False) -> Body:
-        """Rehearse the ways of this device, once in a process for such trials, and take the best one."""
+        """Rehearse the ways of this device, once per process and kind of trials, and use the best one."""
         device = self._images.device
         possible, config = ways(self.members, device), self.members[0].config
         networks = config.architecture, config.latent_dim, *self._images.shape[1:], self._dtype
@@ -236,7 +236,7 @@ class Group:
         return self._ready(known[size])
 
     def _rehearse(self, possible: Sequence[str]) -> str:
-        """Try ways from where the trials stand, which is not changed.
+        """Try ways from the present state of the trials, which is not changed.
 
         Returns:
             The fastest of those whose step is the first one's, within rounding.
@@ -271,7 +271,7 @@ class Group:
     def _check(
         self, what: str, made: list[Tensor], wanted: list[Tensor], start: list[Tensor], tolerance: float
     ) -> None:
-        """Raise a RuntimeError unless rounding explains how far a step is from the wanted one.
+        """Raise a RuntimeError unless rounding explains the difference of a step from the expected one.
 
         Weights are compared in learning rates of their own network, every buffer in what the step changed it by; on
         average, and each tensor of each trial by itself. Those of a diverged trial are no numbers in both.
@@ -293,7 +293,7 @@ class Group:
             raise RuntimeError(f"{what} is off by {mean:.3g} of what it changes, and by {worst:.3g} in one tensor")
 
     def _load_draws(self) -> None:
-        """Copy the epoch's orders and noise to where iterations read them."""
+        """Copy the epoch's orders and noise to the buffers that iterations read."""
         epoch = self._states[0].epoch + 1
         if self._loaded == epoch:
             return
@@ -310,7 +310,7 @@ class Group:
         self._tails, self._loaded = tails, epoch
 
     def _iteration(self) -> None:
-        """Do the step that the counter names, and count on; past the epoch's last whole batch it starts again."""
+        """Do the step of the counter and increment it; after the epoch's last whole batch it restarts."""
         order = self._orders.index_select(0, self._at)[0]
         real = normalise(self._images.index_select(0, order.flatten()), self._dtype)
         z_g = None if self._z_g is None else self._z_g.index_select(0, self._at)[0]
@@ -327,7 +327,7 @@ class Group:
         self._step_stats[self._whole] = self._update(Batch(real, z_d, torch.stack(fresh) if fresh else None))
 
     def _record(self, capture: Capture) -> Body:
-        """Record the iteration and rehearse it; return what repeats it, which is itself when that fails."""
+        """Record and rehearse the iteration; return its replay, or itself if that fails."""
         before, start, places = self._snapshot(), self._numbers(), self._places()
         try:
             self._iteration()  # once without recording: what a replay must give
@@ -388,7 +388,7 @@ class Group:
         return [tensor.clone() for tensor in self._tensors()]
 
     def _restore(self, before: list[Tensor]) -> None:
-        """Put everything back in place, where a graph reads it; what a step that failed has begun must end before."""
+        """Restore everything in place, where a graph reads it, after a failed step has ended on the device."""
         wait(self._images.device)
         with torch.no_grad():
             for tensor, value in zip(self._tensors(), before, strict=True):
@@ -396,7 +396,7 @@ class Group:
 
 
 class CapturedEngine(FastEngine):
-    """A trial that trains alone on a GPU: a group of one, recorded.
+    """A lone trial on a GPU: a recorded group of one.
 
     Args:
         config: The trial.
@@ -425,14 +425,14 @@ class CapturedEngine(FastEngine):
         self.way = group.way
 
     def make_ready(self) -> Group:
-        """Rehearse and record the iteration, where that is not done; the state is not changed."""
+        """Rehearse and record the iteration if needed; the state is not changed."""
         if self._group is None:
             self._group = Group([self], self.capture, kept_way([self]))
             self._group.prepare()
         return self._group
 
     def moved(self) -> None:
-        """Forget views of the state's tensors, which lie elsewhere now."""
+        """Drop views of the state's tensors, whose memory has moved."""
         super().moved()
         self._group = None
 
@@ -458,7 +458,7 @@ _stackable = WeakKeyDictionary[FastEngine, str | None]()
 
 
 def _stackable_layers(engine: FastEngine) -> str | None:
-    """Return what both networks of an engine consist of, or None where they cannot be stacked.
+    """Return a description of the layers of an engine's networks, or None if they cannot be stacked.
 
     It is asked before every few steps. Layers may differ between trials of one architecture, which may draw a slope.
     """
@@ -477,7 +477,7 @@ def can_record(engine: FastEngine) -> bool:
 
 
 def kept_way(members: Sequence[FastEngine]) -> str | None:
-    """Return the way that trials took their steps in before, where all had the same and still can take it; else None.
+    """Return the common earlier way of trials if it is still possible, else None.
 
     A trial that was in a group, and trains alone now, has other ways.
     """
@@ -486,11 +486,11 @@ def kept_way(members: Sequence[FastEngine]) -> str | None:
 
 
 def _difference(a: Tensor, b: Tensor) -> Tensor:
-    """Sum the differences of two tensors; infinite where one alone has a number."""
+    """Sum the differences of two tensors; infinite if only one of a pair is finite."""
     return torch.where(a.isnan() == b.isnan(), (a - b).abs(), math.inf).nansum()
 
 
 def wait(device: torch.device) -> None:
-    """Wait until a device has done what it was given."""
+    """Wait until a device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

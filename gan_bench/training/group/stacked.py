@@ -66,7 +66,7 @@ def biases_before_norm(network: nn.Module) -> set[nn.Parameter]:
 
 
 def stacked_step(states: Sequence[TrainState], objective: Objective, precision: Precision) -> Callable[[Batch], Tensor]:
-    """Return the update of several trials on batches of their own, which stand along a leading axis.
+    """Return the update of several trials on their own batches, stacked along a leading axis.
 
     Args:
         states: Trials of equal networks that stand at the same step; their tensors are moved into one memory.
@@ -134,7 +134,7 @@ class StackedAdam:
 
 
 def stack_buffers(networks: Sequence[nn.Module]) -> dict[str, Tensor]:
-    """Move the buffers of equal networks into stacks, of which the networks hold views; return the stacks by name."""
+    """Move the buffers of equal networks into stacks and make the networks hold views; return the stacks by name."""
     stacks = {}
     for name, _ in networks[0].named_buffers():
         stacks[name] = together = torch.stack([network.get_buffer(name) for network in networks])
@@ -145,7 +145,7 @@ def stack_buffers(networks: Sequence[nn.Module]) -> dict[str, Tensor]:
 
 
 def unstack(states: Sequence[TrainState]) -> None:
-    """Give trials memory of their own again: each one would keep whole stacks, of which it holds views.
+    """Copy trials out of the stacks, as a view would keep a whole stack in memory.
 
     They are freed one after the other, gradients first, which every step makes anew.
     """

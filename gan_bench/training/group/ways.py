@@ -1,6 +1,6 @@
-"""The ways in which trials can take a step together, and which of them is taken: the fastest that agrees.
+"""The ways in which trials can take a step together; the fastest that agrees is used.
 
-Nobody knows beforehand which way pays on a card. Each one is rehearsed there, from the state that the trials are in:
+Which way is fastest on a card is not known beforehand. Each one is rehearsed there, from the state of the trials:
 a way that cannot be compiled or recorded, runs out of memory or computes another step than the first way is left out,
 and the first way stays unless another one is clearly faster. What was found holds for the process.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gan_bench.training.state import TrainState
 
 Step = Callable[[Batch], Tensor]
-"""Trains every trial on a batch of its own, which stand along a leading axis; (K, 4) statistics."""
+"""Trains every trial on its own batch, stacked along a leading axis; returns (K, 4) statistics."""
 STACKED, WRITTEN, KERNELS, BRANCHES = "stacked", "written out", "kernels", "branches"
 ALONE, LAST = "alone", ", channels last"
 GAIN = 1.1
@@ -37,17 +37,17 @@ GAIN_ALONE = 1.3
 """The same for a trial that trains alone, whose bits should be the same the next time: on an H200 channels last is 1.59
 times faster on the 64x64 pair and no faster on the 28x28 pair, so this lies far from both."""
 ASKED = "GAN_BENCH_KERNELS"
-"""Set to 1, our own kernels are rehearsed too. They have not run on a card yet, where a fault of theirs could end the
+"""If 1, gan_bench's own kernels are rehearsed, too. They have not run on a card yet, where a fault could end the
 process rather than the rehearsal."""
 STREAMS = 16
-"""Branches of a graph that may run beside each other; on an H200 32 were slower than 16."""
+"""Most concurrent branches of a graph; on an H200, 32 were slower than 16."""
 RECORDING = -1
 """The stream that graphs are recorded on; those of branches are counted from 0."""
 _streams: dict[tuple[int, int, int], torch.cuda.Stream] = {}
 
 
 def stream_of(device: int, number: int) -> torch.cuda.Stream:
-    """Return a stream of this thread, the same whenever it is asked for.
+    """Return a stream of this thread, the same at each call.
 
     PyTorch keeps a workspace of cuBLAS, of up to 32 MiB, for every stream that a thread multiplied matrices on, for
     good. It cannot be given back: graphs that were recorded there write to it.
@@ -63,12 +63,12 @@ def stream_of(device: int, number: int) -> torch.cuda.Stream:
 
 
 def forget_streams() -> None:
-    """Take new streams from now on: one that a recording failed on may not leave it."""
+    """Use new streams from now on, as one with a failed recording may be unusable."""
     _streams.clear()
 
 
 def ways(members: Sequence[FastEngine], device: torch.device) -> list[str]:
-    """List the ways for such trials on a device, the one that all others must agree with first.
+    """List the ways for such trials on a device, the reference first.
 
     A trial that trains alone keeps the way that it began with, in its checkpoint: resumed, it has the same bits.
     """
@@ -88,7 +88,7 @@ def ways(members: Sequence[FastEngine], device: torch.device) -> list[str]:
 
 
 def make_step(way: str, members: Sequence[FastEngine]) -> Step:
-    """Make the step of a way. Tensors of the trials are moved to where it wants them; a step made before is void."""
+    """Make the step of a way. It moves the trials' tensors, so that an earlier step is void."""
     states, objective, precision = [member.state for member in members], members[0].objective, _precision(members)
     for member in members:
         if len(members) > 1:
@@ -104,14 +104,14 @@ def make_step(way: str, members: Sequence[FastEngine]) -> Step:
 
 
 def _lay_out(state: TrainState, *, last: bool) -> None:
-    """Order the memory of convolutional networks: pixels or channels last."""
+    """Set the memory format of convolutional networks: pixels or channels last."""
     if is_sequential(state) and next(state.generator.parameters()).device.type == "cuda":
         for network in (state.generator, state.discriminator):
             network.to(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 class _Branches:
-    """Every trial's own step, each in a branch of the graph: the operations of a lone trial, so also its bits.
+    """Every trial's own step in a branch of the graph: the operations, and so the bits, of a lone trial.
 
     Args:
         members: The trials.
@@ -151,7 +151,7 @@ def _precision(members: Sequence[FastEngine]) -> Precision:
 
 
 def _kernels_fit(members: Sequence[FastEngine]) -> bool:
-    """True if the kernels are asked for, Triton is there, and both networks are layers that the kernels know."""
+    """True if the kernels are requested, Triton is installed, and both networks have supported layers."""
     state = members[0].state
     if not (os.environ.get(ASKED) and is_sequential(state)):
         return False

@@ -1,4 +1,4 @@
-"""The update of several trials with its passes written out: no autograd, real and fake images in one pass of D.
+"""The update of several trials with explicit passes: no autograd, real and fake images in one pass of D.
 
 Networks are stacks with a ``forward`` and a ``backward`` of their own: fully connected ones here, as batched products;
 convolutional ones in ``gan_bench.training.kernels``.
@@ -21,7 +21,7 @@ from gan_bench.training.step import Batch
 
 
 class Stack(Protocol):
-    """K equal networks whose passes are written out."""
+    """K equal networks with explicit passes."""
 
     def forward(self, inputs: Tensor, counts: Tensor) -> Tensor:
         """Compute (K, sets, N, ...) outputs of (K, sets, N, ...) inputs.
@@ -32,7 +32,7 @@ class Stack(Protocol):
         """
 
     def backward(self, gradient: Tensor, *, weights: bool, inputs: bool) -> Tensor | None:
-        """Carry the gradient of the last outputs back, which is overwritten; write the weights' gradients if asked."""
+        """Backpropagate the gradient of the last outputs in place; write weight gradients if asked."""
 
 
 MakeStack = Callable[[Sequence[nn.Module], dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]], Stack]
@@ -57,7 +57,7 @@ class WrittenStep:
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Tensor:
-        """Train every trial on a batch of its own, which stand along a leading axis.
+        """Train every trial on its own batch, stacked along a leading axis.
 
         Returns:
             (K, 4) float64, as ``step.update`` gives it.
@@ -89,7 +89,7 @@ class WrittenStep:
         return torch.stack(statistics, -1).double()
 
     def _counts(self, *counts: int) -> Tensor:
-        """Hold how many images each set has on the device, where a recorded graph reads it."""
+        """Return the numbers of images of each set on the device, where a recorded graph reads them."""
         if counts not in self._known_counts:
             self._known_counts[counts] = torch.tensor(counts, dtype=torch.int32, device=self._device)
         return self._known_counts[counts]

@@ -1,4 +1,4 @@
-"""A convolutional net of K trials with its passes written out: one launch per layer and pass, whatever K is."""
+"""A convolutional net of K trials with explicit passes: one launch per layer and pass for any K."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FUSED = {"enable_fp_fusion": True}
 
 @dataclass(frozen=True)
 class _Values:
-    """Numbers as a kernel loads them.
+    """Values in the form that a kernel loads.
 
     Attributes:
         tensor: (K, sets, N, rows, columns, channels).
@@ -166,7 +166,7 @@ class ConvStack:
         self, layer: Layer, packed: Tensor, values: _Values, sets: int, n: int, then: int,
         below: _Values | None = None, *, back: bool = False,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """Launch a product; a backward one is that of ``_reversed`` layers, whose weights lie the other way."""
+        """Launch a product; a backward one is that of ``_reversed`` layers with transposed weights."""
         stride = layer.stride if layer.transposed else 1
         kinds, (rows, columns) = classes(stride, layer.size_out)
         taps = (-(-layer.kernel // stride)) ** 2
@@ -241,7 +241,7 @@ class ConvStack:
 
 
 def _reversed(layer: Layer) -> Layer:
-    """Return the layer that carries the gradient of a layer's outputs to its inputs."""
+    """Return the layer that computes a layer's input gradient."""
     return Layer(
         layer.index, not layer.transposed, layer.outputs, layer.inputs, layer.kernel, layer.stride, layer.padding,
         layer.size_out, layer.size_in,

@@ -24,7 +24,7 @@ the derivative of the activation below, and the two sums that batch-norm's gradi
 
 @triton.jit
 def _load(x, other, coefficients, at, channel, mask, CHANNELS: tl.constexpr, HOW: tl.constexpr, SLOPE: tl.constexpr):
-    """Load values and make of them what the product takes; whatever lies outside an image is 0."""
+    """Load values and transform them for the product; values outside an image are 0."""
     value = tl.load(x + at, mask=mask, other=0.0)
     if HOW == 0:
         return value
