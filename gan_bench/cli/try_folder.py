@@ -165,7 +165,8 @@ def propose(found: Mapping[Split, Prepared], source: Path, name: str) -> Proposa
     if median == size:
         turned = "the median of yours"
     else:
-        turned = f"yours have {sizes[0]} to {sizes[-1]} pixels at their shorter side, median {median}"
+        have, of_several = (f"{sizes[0]} to {sizes[-1]}", f", median {median}") if len(set(sizes)) > 1 else (median, "")
+        turned = f"yours have {have} pixels at their shorter side{of_several}"
     shows = "which show that all works and not what it can do" if quick_steps < epochs * per_epoch else "for one seed"
     reasons = {
         "recipe": f"{recipe.name}, the articles' DCGAN for {kind} images at {size}x{size}",

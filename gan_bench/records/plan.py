@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from gan_bench.config.design import UNKNOWN, Design
 from gan_bench.config.measures import COLUMNS, MEASURES, Measure
@@ -53,12 +52,16 @@ def write_plan(
         whole: Whether this is all that the suite asks for: then trials of earlier plans whose settings it has no
             longer are marked as withdrawn.
     """
-    fresh = [
+    fresh: list[schema.PlannedTrial] = [
         {
-            **{"name": t.name, "setting": t.setting, "id": t.id, "directory": t.directory},
-            **{"config": t.config.to_json(), "drawn": list(t.drawn)},
+            "name": trial.name,
+            "setting": trial.setting,
+            "id": trial.id,
+            "directory": trial.directory,
+            "config": trial.config.to_json(),
+            "drawn": list(trial.drawn),
         }
-        for t in trials
+        for trial in trials
     ]
     known = {row["id"] for row in fresh}
     with rewriting(results, suite) as folder:
@@ -109,7 +112,7 @@ StoredDesigns = dict[str, dict[str, schema.PlannedDesign]]
 """Designs in the form of a plan, by profile and dataset."""
 
 
-def _seeds_by_place(trials: Iterable[Mapping[str, Any]]) -> dict[Place, list[int]]:
+def _seeds_by_place(trials: Iterable[schema.PlannedTrial | schema.TrialFile]) -> dict[Place, list[int]]:
     """Return the seeds of planned trials by profile and dataset; rows with an invalid config are left out."""
     found: dict[Place, list[int]] = {}
     for row in trials:
@@ -167,8 +170,8 @@ def _other_versions(plan: schema.PlanFile, version: int) -> dict[str, StoredDesi
 
 def _joined_designs(
     found: dict[Place, Design],
-    earlier: Iterable[Mapping[str, Any]],
-    fresh: Sequence[Mapping[str, object]],
+    earlier: Iterable[schema.PlannedTrial],
+    fresh: Sequence[schema.PlannedTrial],
     design: Design | None,
     lost: frozenset[Place],
 ) -> StoredDesigns:
