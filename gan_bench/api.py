@@ -231,7 +231,7 @@ def _taking(make: Callable[P, RunOptions]) -> Callable[[Callable[[RunOptions], R
         listed = "\n".join(f"        {name}: {option.explained}" for name, (_, option) in declared().items())
         run.__doc__ = str(work.__doc__).replace("        options: Them.", listed)
         run.__annotations__ = {each.name: each.annotation for each in plain} | {"return": RunResult}
-        del run.__wrapped__  # its signature would win
+        del run.__wrapped__  # else inspect would show the wrapped signature
         return run
 
     return changed

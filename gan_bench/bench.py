@@ -156,7 +156,7 @@ def cluster_of(options: RunOptions) -> Iterator[Cluster | None]:
         yield None
         return
     check_writable(options.folder, make=not options.dry_run)
-    is_there = options.folder.is_dir()  # a dry run makes none
+    is_there = options.folder.is_dir()  # a dry run does not create it
     folder = options.folder if is_there else Path(tempfile.gettempdir())
     asked = (options.ray_address, options.gpus_per_trial, options.cpus_per_trial)
     with connected(*asked, options.device, folder, must_share=is_there) as cluster:
@@ -201,7 +201,7 @@ def prepare(
         register_folder(folder, anew=True)
     check_writable(options.folder, make=not options.dry_run)
     plan_file = options.folder / plan.suite / PLAN
-    read_optional(plan_file, schema.PLAN, DamagedError)  # what another version wrote ends the run now
+    read_optional(plan_file, schema.PLAN, DamagedError)  # a plan of another version ends the run here
     policy = Policy(retry_failed=options.retry_failed, fail_fast=options.fail_fast, time_limit=options.time_limit)
     if options.fresh:
         policy = policy.fresh(options.folder, plan.trials)
@@ -246,7 +246,9 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     todo = state.todo
     if todo:
         read_optional(options.folder / plan.suite / BASELINES, schema.BASELINES, DamagedError)
-    group = 1 if options.join and options.group is None else options.group  # a group would take all that is free
+    group = (
+        1 if options.join and options.group is None else options.group
+    )  # a large group would leave no trials to other processes
     if isinstance(place, ThisMachine):
         place = replace(place, sites=_workers(options, place.context, plan, found, state))
     workers = place.jobs(len(todo)) if place.cluster or place.sites else None
@@ -345,7 +347,7 @@ def carry_out(
     write_suite_text(results, plan.suite, plan.text)
     known = [] if todo else known_baselines(results, plan.suite)
     if known is not None:
-        with suppress(Interrupted):  # no trial is begun either
+        with suppress(Interrupted):  # after a stop, no trial is begun either
             if rows := place.call(real_baselines, plan.trials, known):
                 write_baselines(results, plan.suite, plan.version, rows)
     mirror: SyncProcess | None = None
@@ -353,7 +355,7 @@ def carry_out(
     if options.tracking_uri is not None:
         try:
             mirror = SyncProcess(results / plan.suite, options.tracking_uri, options.experiment_prefix)
-        except (UserError, OSError) as error:  # a run does without its mirror
+        except (UserError, OSError) as error:  # the run continues without its mirror
             answer = MirrorResult(error=str(error))
     declared, was_gone = results / plan.suite / PLAN, False
 
@@ -375,7 +377,7 @@ def carry_out(
     try:
         try:
             found = place.train(work)
-        except UserError:  # a device or a node is of no use; what had ended before is reported
+        except UserError:  # a device or node failed: report the trials that had ended
             ended()
             raise
         if plan_was_gone():

@@ -90,7 +90,7 @@ def add_scores(
     context = RunContext(data=data, device=device, stop=lambda: False)
     for extractor in names:
         if extractor in EXTRACTORS:
-            context.extractor(extractor)  # what is not installed is said once
+            context.extractor(extractor)  # a missing package is reported once
     count = 0
     for stored in scan(existing(results), steps=False):
         if isinstance(stored, RecordError):
@@ -170,7 +170,7 @@ def _of_trial(stored: StoredTrial, names: Sequence[str], context: RunContext, *,
             if (holder := lock.acquire()) is not None:
                 return Added(trial=name, fault=f"another command is at it, {holder}; repeat this when that has ended")
             return _fill(stored, names, context, allow_plugins=allow_plugins)
-    except UserError as error:  # its data, its code or its weights: those of other trials may be there
+    except UserError as error:  # data, code or weights of this trial only; others continue
         return Added(trial=name, fault=str(error))
     except OSError as error:
         return Added(trial=name, fault=f"{directory.added} cannot be written ({error.strerror})")
@@ -271,7 +271,9 @@ def _other_images(stored: StoredTrial, config: TrialConfig, context: RunContext)
         return f"the {what} of {config.dataset} are not those that it was scored against; name their folder with --data"
     if what == "held-out images" and not stored.held_out_sha256:
         return f"{printable(str(folder.path))} holds images out, and it was scored without any; move those elsewhere"
-    again = "" if what == "held-out images" else ", or run the suite again with these"  # which trains none again
+    again = (
+        "" if what == "held-out images" else ", or run the suite again with these"
+    )  # other held-out images retrain no trial
     return (
         f"the {what} in {printable(str(folder.path))} are not those that it was scored against; bring those back{again}"
     )
@@ -295,7 +297,7 @@ def _differs(line: schema.EvaluationLine, scores: Sequence[Score], *, same: bool
 def _write(directory: RecordDirectory, found: dict[int, list[Score]], device: torch.device) -> None:
     try:
         earlier = read_optional(directory.added, schema.ADDED)
-    except DamagedError as error:  # since it was looked at
+    except DamagedError as error:  # damaged since it was checked
         raise DamagedError(f"{str(error).partition(';')[0]}; {ADD_AGAIN}") from None
     at = datetime.now(UTC).isoformat(timespec="seconds")
     how = {"at": at, "version": __version__, "device": device.type}

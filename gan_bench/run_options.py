@@ -236,7 +236,7 @@ class RunOptions:
         for name, (kind, option) in declared().items():
             value = getattr(self, name)
             value = checked_argument(name, defaults[name] if value is None else value, kind, least=option.least)
-            if isinstance(value, str) and not value.strip() and defaults[name] != "":  # of a variable that is not set
+            if isinstance(value, str) and not value.strip() and defaults[name] != "":  # as from an unset variable
                 raise UserError(f"{name} is empty; leave it out where nothing is meant")
             object.__setattr__(self, name, value)
         if self.seeds is not None:
@@ -272,7 +272,7 @@ class RunOptions:
             if "\0" in str(path):
                 raise ValueError("it has a character of number 0")
             with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-                path.lstat()  # runs say what is wrong with one that is there
+                path.lstat()  # a run reports what is wrong with an existing path
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise UserError(f"results: {as_typed(str(path)[:80])} cannot be a folder ({why}); name another") from None

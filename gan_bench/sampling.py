@@ -82,7 +82,7 @@ class Generator(nn.Module):
         if whole_number("the number of images", count) < 0:
             raise UserError(f"the number of images must be 0 or more, not {count}")
         source = generator_for(whole_number("seed", seed), "sample", next(self.parameters()).device)
-        shape = (_BLOCK, self.config.latent_dim)  # the last numbers of a draw depend on its length
+        shape = (_BLOCK, self.config.latent_dim)  # blocks of one size: the last numbers of a draw depend on its length
         blocks = [draw_latent(shape, self.config.latent, source) for _ in range(-(-count // _BLOCK))]
         return torch.cat(blocks)[:count] if blocks else torch.zeros(0, shape[1], device=source.device)
 

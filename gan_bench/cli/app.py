@@ -255,7 +255,7 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except SystemExit as stop:
-        if isinstance(stop.__context__, BrokenPipeError):  # which typer makes a 1, and that is a verdict
+        if isinstance(stop.__context__, BrokenPipeError):  # typer exits with 1, which here means a verdict
             _exit_with(BROKEN_PIPE)
         raise
     except BrokenPipeError:

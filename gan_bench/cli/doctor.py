@@ -159,7 +159,7 @@ def _wanted(configs: Iterable[TrialConfig], device: torch.device) -> Iterator[st
         if names != ("auto",):
             yield from names
         else:
-            with contextlib.suppress(UserError):  # which was said where the dataset was looked at
+            with contextlib.suppress(UserError):  # reported with the dataset
                 yield from resolve(names, DATASETS[dataset].channels, device)
 
 

@@ -153,7 +153,7 @@ def _is_export(path: Path) -> bool:
     """True if a file has the columns of ``tidy``."""
     try:
         pd.read_parquet(path, columns=["suite", "trial", "kind", "metric", "value", "protocol"])
-    except (OSError, ValueError):  # of which those of Arrow are
+    except (OSError, ValueError):  # Arrow's errors are kinds of these
         return False
     return True
 

@@ -196,7 +196,7 @@ def sample(
             if not images and not interpolate:
                 sampling.to_image(generator.images(GRID, seed), WAYS).save(folder / "grid.png", pnginfo=mark)
                 said.append(f"{folder / 'grid.png'}: {GRID} images")
-    except BrokenPipeError:  # of what a part says, not of the folder
+    except BrokenPipeError:  # a closed standard output, not the folder
         raise
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out") from None

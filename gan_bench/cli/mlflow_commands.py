@@ -100,7 +100,7 @@ def _register(results: Path, uri: str, prefix: str, console: PlainConsole) -> bo
             continue
         try:
             model = register(results, uri, prefix, champion.path, champion.apart)
-        except UserError as error:  # other suites may be taken
+        except UserError as error:  # other suites may still be registered
             console.say(f"{champion.title}: not registered: {error}", style="red")
             is_whole = False
             continue
@@ -203,7 +203,7 @@ def refuse_broken(uri: str, results: Path) -> None:
         probe(uri)
         if file is not None:
             with contextlib.ExitStack() as stack:
-                with contextlib.suppress(UserError):  # a folder that is only read, or a process that was stopped in it
+                with contextlib.suppress(UserError):  # a read-only folder, or a stopped process that holds the lock
                     stack.enter_context(creation_lock(uri, results, LOCK_SECONDS))
                 check_database(uri, file)
     except Exception as error:

@@ -156,7 +156,7 @@ class RandomValues(StrictModel):
         if self.choice is not None:
             return self.choice[int(share * len(self.choice))]
         low, high = self.log or self.uniform or (0.0, 0.0)
-        if whole:  # those at the bounds have as much room as the others, on both sides
+        if whole:  # every whole number, the bounds included, has an interval of equal length
             low, high = math.ceil(low), math.floor(high)
         first, last = (low - 0.5, high + 0.5) if whole else (low, high)
         if self.log is not None:

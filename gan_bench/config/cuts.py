@@ -111,7 +111,7 @@ class Frame:
         has_quick = bool(suite.profiles.quick.model_dump(exclude={"seeds"}, exclude_none=True))
         named = ("auto",) if suite.evaluate.extractors == "auto" else tuple(suite.evaluate.extractors)
         declared = suite.design
-        if profile.seeds and declared.is_fixed:  # of looks, a profile's seeds are the first
+        if profile.seeds and declared.is_fixed:  # with looks, a profile's seeds are just the first ones
             declared = Design.fixed(profile.seeds, declared.margin)
         seeds = tuple(dict.fromkeys(options.seeds or profile.seeds or declared.first(declared.looks[0])))
         return cls(

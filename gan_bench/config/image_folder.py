@@ -102,7 +102,7 @@ def _limits(given: object) -> tuple[float, float]:
     """
     found = [*given] if isinstance(given, Iterable) else []
     if len(found) == 2 and all(isinstance(each, Real) and not isinstance(each, bool) for each in found):
-        with suppress(OverflowError):  # of a whole number that no float holds
+        with suppress(OverflowError):  # whole numbers beyond the range of floats
             low, high = map(float, found)
             if -math.inf < low < high < math.inf:
                 return low, high

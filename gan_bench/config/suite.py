@@ -278,7 +278,7 @@ def _path(document: YamlDocument, place: Location, text: str) -> Path:
     except RuntimeError:
         said = f"the home folder of {quoted(text)} is not known; write the whole path"
         raise SuiteError(f"{document.nearest(place, key=False)}: {dotted(place)}: {said}") from None
-    return path.absolute() if path.parts[:1] == ("~",) else path  # else it were the home folder's
+    return path.absolute() if path.parts[:1] == ("~",) else path  # a folder named ~ must not become the home folder
 
 
 def _config(suite: SuiteFile, name: str, recipe: str, values: Mapping[str, Any], frame: Frame) -> TrialConfig:

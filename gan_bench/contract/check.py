@@ -106,9 +106,9 @@ def check_part(plural: str, name: str, data: DataRoot) -> Iterator[Check]:
     part = f"{registry.kind} {name}"
 
     def load() -> None:
-        if not registry.in_scores:  # which refuse themselves what they may not be called
+        if not registry.in_scores:  # these registries check names themselves
             check_name(name, registry.kind)
-        registry[name]  # refuses what is of another class
+        registry[name]  # raises for an entry of another class
 
     def carry_out(what: str, check: Body) -> Check:
         try:

@@ -124,7 +124,7 @@ class _ArchitectureChecks:
         from safetensors.torch import save as save_tensors
 
         generator, other = self.networks()[0], self.entry.generator(LATENT)
-        generator(self.noise(2))  # what it keeps of that must not keep it from being copied
+        generator(self.noise(2))  # state that it keeps must not prevent a copy
         tensors = {key: value.detach().contiguous().clone() for key, value in generator.state_dict().items()}
         other.load_state_dict(load_tensors(save_tensors(tensors)))
         copied = copy.deepcopy(generator)

@@ -218,7 +218,7 @@ def _read_picture(
             limits = (0, 255) if is_bytes and picture.mode == "I" else None
             if limits is None:
                 raise UnknownRangeError(f"the image number {number} holds whole numbers of no known range")
-        data = _file_of(picture)  # before it is loaded, which may close its file
+        data = _file_of(picture)  # read before loading, which may close the file
         with pillow_defaults():
             picture.load()
             return np.asarray(eight_bit(as_meant(picture, data), f"number {number}", channels, limits))

@@ -42,7 +42,7 @@ def wrong_with_zip(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except Exception as error:  # of many kinds: of the system, the archive, its compression
+    except Exception as error:  # errors of the system, the archive or its compression
         return f"cannot be read ({brief(error)})"
     return f"is damaged at {printable(damaged)}" if damaged else ""
 

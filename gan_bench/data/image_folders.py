@@ -250,7 +250,7 @@ def _fingerprint(source: Path, opened: ImageSource) -> str:
             raise DataError(f"{source} cannot be read ({error.strerror}); name a folder or zip of images") from None
         return digest.hexdigest()
     for name in opened.names:
-        closed = "" if os.access(source / name, os.R_OK) else "\0closed"  # to this user
+        closed = "" if os.access(source / name, os.R_OK) else "\0closed"  # unreadable for this user
         digest.update(f"{name}\0{_state(source / name)}{closed}\n".encode(errors="surrogatepass"))
     return digest.hexdigest()
 
@@ -407,7 +407,7 @@ def _decoded(
         except DataError as error:
             if isinstance(error.__cause__, MemoryError) or isinstance(error, ArchiveError):
                 raise
-            return type(error)(str(error)), b"", 0  # the traceback of the other one holds the file and its pixels
+            return type(error)(str(error)), b"", 0  # a new error: the old one's traceback holds the file and its pixels
 
     faults: dict[str, DataError] = {}
     done, what = 0, f"preparing {len(names):,} images of {printable(source.name)}"

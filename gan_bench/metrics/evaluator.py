@@ -178,7 +178,7 @@ class Evaluator:
                     for extractor, metrics in zip(self.extractors, sets, strict=True):
                         seen = extractor(chunk)
                         metrics.update(seen.features, seen.logits)
-            except NotFiniteError as error:  # the generator said it after the last of its images
+            except NotFiniteError as error:  # raised by the generator after its last chunk
                 note = str(error)
         scores = [score for metrics in sets for score in _scores(metrics)]
         if note:

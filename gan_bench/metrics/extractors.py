@@ -78,7 +78,7 @@ class ShippedClassifier:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Features:
         """Extract from uint8 images; other sizes are area-resized, other channel counts converted."""
-        part = len(images) if images.shape[1:] == self._shape else PART  # before they are resized they may be large
+        part = len(images) if images.shape[1:] == self._shape else PART  # unresized images may be large
         features, logits = self._network(torch.cat([self._fitted(each) for each in torch.split(images, max(part, 1))]))
         return Features(features, logits)
 

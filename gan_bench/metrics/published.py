@@ -88,7 +88,7 @@ class WeightsFile:
         path = self._cached()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            is_seen = sys.stderr is not None and sys.stderr.isatty()  # None where a program's is closed
+            is_seen = sys.stderr is not None and sys.stderr.isatty()  # stderr is None if it is closed
             torch.hub.download_url_to_file(self.url, str(path), hash_prefix=self.sha256, progress=is_seen)
         except (OSError, RuntimeError, HTTPException) as error:
             raise DataError(
@@ -251,7 +251,7 @@ INCEPTION = PublishedNetwork(
     ),
     feature_dim=2048,
     classes=1008,
-    part=None,  # its features have been of whole chunks since the first version
+    part=None,  # whole chunks, as in the first version: smaller parts may change last bits
     build=partial(_fidelity, "feature_extractor_inceptionv3:FeatureExtractorInceptionV3", ["2048", "logits_unbiased"]),
 )
 NETWORKS = (

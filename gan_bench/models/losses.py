@@ -72,7 +72,7 @@ class Loss:
             real, fake = (torch.randn(3, count, generator=generator).requires_grad_() for count in counts)
             try:
                 alone = torch.stack(list(map(loss, real, fake)))
-            except Exception:  # such as of pairs, where the counts differ: then no trial has such batches
+            except Exception:  # such as a loss of pairs with unequal counts, which no trial has then
                 return real_count != fake_count
             together = loss(real, fake)
             return together.shape == alone.shape and torch.allclose(together, alone, equal_nan=True)

@@ -110,7 +110,7 @@ class Command:
         found = list(configs)
         command = replace(self, options=tuple(each for each in self.options if _is_of(found, *each)))
         is_cut = profile == "quick" and any(option[0] in CAPS for option in command.options)
-        chosen = self.value("--profile") if is_cut else profile  # trials that a cap cut are marked quick
+        chosen = self.value("--profile") if is_cut else profile  # trials shortened by a cap are marked quick
         command = command.having("--profile", chosen) if chosen else command
         changes = any(option[0] in ("--set", "--precision") for option in command.options)
         return command if changes or not suite.endswith(SET_MARK) else None

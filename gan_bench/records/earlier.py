@@ -139,7 +139,7 @@ class Earlier:
             if trial and (foreign := self._foreign(trial)):
                 return foreign
             known = read_optional(self.directory.environment, schema.ENVIRONMENT)
-            if known is None and self.directory.has_checkpoint:  # what its checkpoint is of is not known any more
+            if known is None and self.directory.has_checkpoint:  # without it, the origin of the checkpoint is unknown
                 return f"{self.directory.environment} is gone"
         except DamagedError as error:
             return str(error)
@@ -203,7 +203,7 @@ class Earlier:
             trained = self.epochs_trained()
         except DamagedError:
             return "its history is damaged, and it has no checkpoint"
-        if trained > 1 or trained == epochs:  # after the first epoch a run writes a checkpoint
+        if trained > 1 or trained == epochs:  # runs write a checkpoint after the first epoch
             return f"its history tells of {plural(trained, 'epoch')}, and it has no checkpoint"
         return None
 

@@ -58,7 +58,7 @@ def results_folders_in(folder: Path) -> list[Path]:
     """Return the results folders in a folder that is not one itself."""
     found = list[Path]()
     for each in sorted(folder.iterdir()):
-        with contextlib.suppress(OSError, UnreadableError):  # what this process may not look into
+        with contextlib.suppress(OSError, UnreadableError):  # skip inaccessible folders
             if not each.name.startswith(".") and holds_records(each):
                 found.append(each)
     return found
@@ -138,7 +138,7 @@ def command_of(folder: Path, plan: schema.PlanFile, suite: str) -> str:
     Of a suite that a program made it names the file that the folder keeps, wherever that lies now.
     """
     command = Command.parse(printable(plan.get("command", "")))
-    home = folder if folder.name == suite else folder.resolve()  # what a link of another name leads to
+    home = folder if folder.name == suite else folder.resolve()  # follow a link with another name
     if not command.words or home.name != suite:
         return ""
     kept = as_argument(Path(at_home(command.value("--results") or "results")) / suite / SUITE)
@@ -317,7 +317,7 @@ def _has_not_begun(path: Path) -> bool:
 def _planned(suite: Path, *, has_records: bool) -> list[schema.PlannedTrial] | RecordError:
     """Return the planned trials of a suite, or the error why they are unknown, if there are records."""
     if not os.path.lexists(suite / PLAN):
-        missing = UnreadableError(  # of the records themselves it says nothing
+        missing = UnreadableError(  # the records themselves may be intact
             f"{suite / PLAN} is missing, so what was planned and which seeds were declared is not known; copy it "
             "from where the records come from"
         )

@@ -54,7 +54,7 @@ def _kernel_lock(path: Path) -> BaseFileLock:
     """Make a lock held by the kernel; filelock may fall back to one that outlives its owner."""
     try:
         return FileLock(path, thread_local=False, fallback_to_soft=False)
-    except TypeError:  # an older version has no such fallback
+    except TypeError:  # older versions of filelock have neither the argument nor the fallback
         return FileLock(path, thread_local=False)
 
 
@@ -118,7 +118,7 @@ class Lock:
             why = getattr(error, "strerror", None) or error
             raise UserError(f"{self.folder} cannot hold locks ({why}); {_REMEDY}") from None
         with contextlib.suppress(OSError), open_own(self._owner_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as file:
-            file.write(json.dumps(asdict(Owner.me())).encode())  # the name is a courtesy
+            file.write(json.dumps(asdict(Owner.me())).encode())  # the owner's name is only informative
         return None
 
     def wait(self) -> None:

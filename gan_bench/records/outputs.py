@@ -48,7 +48,7 @@ def check_output(folder: Path, names: Iterable[str], what: str, is_ours: Callabl
 
 def holds(file: Path, mark: str) -> bool:
     """True if the beginning of a file has the mark of a command's output."""
-    if not file.is_file():  # a pipe would wait for who writes into it
+    if not file.is_file():  # reading a pipe would block
         return False
     with suppress(OSError), file.open("rb") as opened:
         return mark.encode() in opened.read(HEAD)
@@ -74,7 +74,7 @@ def write_output(out: Path, content: bytes | str) -> None:
         OSError: It cannot be written.
     """
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
-    if (number := _standard_stream(out)) is not None:  # a shell may have written into it before, and goes on
+    if (number := _standard_stream(out)) is not None:  # a shell may write into it before and after
         sys.stdout.flush()
         with open(number, "wb", closefd=False) as stream:
             stream.write(data)

@@ -93,9 +93,9 @@ def find_code(record: Path, part: schema.Part) -> Path | None:
 
 def _candidates(record: Path, part: schema.Part) -> Iterator[Path]:
     """Yield the recorded path, then that in the present suite file, and the files beside it."""
-    yield record / (part.get("path") or "")  # of a card beside it, else absolute
+    yield record / (part.get("path") or "")  # relative in a card, else absolute
     for suite in suite_files(record.parent):
-        with contextlib.suppress(UserError):  # it is another now
+        with contextlib.suppress(UserError):  # the file has changed
             yield from named_files(suite)[0]
         yield suite.parent / Path(part["name"]).name
 

@@ -94,7 +94,7 @@ def _withdrawn(rows: Iterable[schema.PlannedTrial], trials: Sequence[Trial]) -> 
     for row in rows:
         config, marked = TrialConfig.from_json(row["config"]), row.copy()
         if config.profile in profiles:
-            marked.pop("withdrawn", None)  # it may be asked for again
+            marked.pop("withdrawn", None)  # the suite may have it again
             if not setting_ids([config]) <= settings:
                 marked["withdrawn"] = True
         found.append(marked)

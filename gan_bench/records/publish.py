@@ -198,7 +198,7 @@ def _check_replaceable(plan: _Plan) -> None:
     target, elsewhere = plan.target, "name another folder with --out"
     is_folder = target.is_dir() and not target.is_symlink()
     is_new = not os.path.lexists(target) or (is_folder and all(each.name.endswith(ASIDE) for each in target.iterdir()))
-    if is_new:  # or begun, and killed before its list was there
+    if is_new:  # or a publication was killed before it wrote its list
         return
     if target.is_symlink() or target.samefile(plan.records) or not (target / LEFT_OUT).is_file():
         raise UserError(f"{target} is there and is no earlier publication; {elsewhere}")
@@ -250,7 +250,7 @@ def _carry_out(plan: _Plan) -> Publication:
     if not (plan.target / LEFT_OUT).exists():
         write_atomically(plan.target / LEFT_OUT, text)
     for folder in {(plan.target / name).parent for name in plan.files}:
-        remove_leftovers(folder, idle=0)  # of a publication that was killed: these would be committed
+        remove_leftovers(folder, idle=0)  # left by a killed publication, they would be committed
     for name, source in plan.files.items():
         content, place = _content(source), plan.target / name
         size += len(content)

@@ -130,7 +130,9 @@ def read_trial(path: Path, *, steps: Steps = True, history: bool = True) -> Stor
         texts = _read_files(path, (RECORD, *saved, ADDED))
         stored = _parsed(path, texts, steps)
         fault = _altered(path, stored.record, texts, saved)
-        if fault is None or read_if_there(path / RECORD) == texts.get(RECORD):  # else a run has just gone on with it
+        if fault is None or read_if_there(path / RECORD) == texts.get(
+            RECORD
+        ):  # otherwise a run has just continued it: read again
             break
     return replace(stored, fault=fault)
 

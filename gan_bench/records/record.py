@@ -60,7 +60,7 @@ class TrialRecord:
     def to_json(self) -> dict[str, object]:
         """Return the record as a JSON-able dict."""
         plain = {"schema": self.schema, **asdict(self), "status": str(self.status)}
-        for name in ("way", "ended"):  # as all records were written before there was either
+        for name in ("way", "ended"):  # earlier versions have neither key
             if plain[name] is None:
                 del plain[name]
         return {**plain, "failure": self.failure and str(self.failure)}

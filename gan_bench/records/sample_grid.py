@@ -34,7 +34,7 @@ def read_sample_grid(path: Path) -> Image:
         if path.parent.is_symlink():
             raise ValueError("its folder is a link, and records have none")
         data = read_file(path)
-        # another format could be a program, as EPS
+        # other formats may be programs, such as EPS
         with pillow_silenced(), Image.open(io.BytesIO(data), formats=("PNG",)) as grid:
             if grid.width * grid.height > MAX_PIXELS:
                 raise ValueError(f"{grid.width:,}x{grid.height:,} pixels")

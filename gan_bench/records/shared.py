@@ -90,7 +90,7 @@ def results_identity(results: Path, say: Callable[[str], object] = lambda _: Non
         if wanted != known:
             write_atomically(path, f"{wanted}\n")
         if place != results.resolve():
-            with contextlib.suppress(OSError):  # of a folder that cannot be written no copy is told apart
+            with contextlib.suppress(OSError):  # copies of a read-only folder are not recognised
                 write_atomically(results / PLACE, f"{results.resolve()}\n")
         return wanted
 

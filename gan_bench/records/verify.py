@@ -93,9 +93,11 @@ def verify(results: Path) -> Iterator[RecordCheck]:
             return
     declare_foreign_measures(results)
     folders = folders_by_suite(results).values()
-    for suite in sorted(each for found in folders for each in (found.read, *found.others)):  # one of links to one
+    for suite in sorted(
+        each for found in folders for each in (found.read, *found.others)
+    ):  # once if several links lead to one folder
         for check in verified_suite(suite):
-            yield replace(check, stored=None)  # who keeps all checks need not keep all histories
+            yield replace(check, stored=None)  # so that keeping all checks does not keep all histories
 
 
 def _verified_alone(path: Path) -> RecordCheck:
@@ -139,10 +141,10 @@ def verified_suite(suite: Path) -> Iterator[RecordCheck]:
     for stored in scan_suite(suite):
         if isinstance(stored, RecordError):
             lost = (f"{stored.folder}/{TRIAL}",) if _has_lost_its_trial(suite, stored.folder) else ()
-            name = "record" if stored.folder else suite.name  # a plan is the suite's own
+            name = "record" if stored.folder else suite.name  # an error without a folder is the plan's
             yield replace(_refused(name, stored), missing=lost, directory=stored.folder or "")
         elif isinstance(stored.fault, AlteredError) or (stored.fault is None and (stored.path / TRIAL).exists()):
-            may_miss = excused(left_out, stored) - {HISTORY, EVALUATIONS}  # no publication does without them
+            may_miss = excused(left_out, stored) - {HISTORY, EVALUATIONS}  # publications always include these
             gone = _gone(stored, may_miss)
             wrong = tuple(_faults(stored, may_miss.union(gone)))
             faults = (*(f"{name} is gone" for name in gone), *wrong)
@@ -172,7 +174,7 @@ def _faults(stored: StoredTrial, may_miss: frozenset[str]) -> Iterator[str]:
     directory, config = RecordDirectory(stored.path), TrialConfig.from_json(stored.trial["config"])
     if stored.added_fault:
         yield str(stored.added_fault)
-    stored = stored.as_recorded()  # its end vouches for what was there when it ended
+    stored = stored.as_recorded()  # ``record.json`` has digests of the files at the trial's end
     yield from _name_faults(stored, config)
     yield from _history_faults(stored, config, may_miss)
     for file in (directory.checkpoint, directory.previous_checkpoint):
@@ -205,7 +207,7 @@ def _name_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
 
 def _beside(stored: StoredTrial, home: Path) -> str:
     """Return that a record is a copy beside that of its trial, or intact beside the remains of that."""
-    with contextlib.suppress(RecordError):  # what cannot be read may be whole
+    with contextlib.suppress(RecordError):  # an unreadable record may be intact
         here, there = Earlier(RecordDirectory(stored.path)), Earlier(RecordDirectory(home))
         is_whole = here.status in (Status.DONE, Status.DIVERGED) and not here.damage()
         goes_on = there.directory.has_checkpoint or trial_lock(there.directory).holder()
@@ -221,7 +223,7 @@ def _checkpoint_fault(checkpoint: Path, trial_id: str) -> str:
     try:
         refuse_other_format(checkpoint)
         payload = unseal(read_file(checkpoint), CHECKPOINT_MAGIC)
-    except FileNotFoundError:  # there is none, or its trial has just ended
+    except FileNotFoundError:  # no checkpoint, or its trial has just ended
         return ""
     except UnreadableError as error:
         return str(error)
@@ -282,7 +284,7 @@ def _digest_faults(directory: RecordDirectory, record: TrialRecord, may_miss: fr
         return
     if WEIGHTS in found:
         yield f"{WEIGHTS} is not the one that was saved"
-    elif WEIGHTS not in may_miss and WEIGHTS not in record.files:  # else it was said already
+    elif WEIGHTS not in may_miss and WEIGHTS not in record.files:  # else it was reported as a missing file
         yield f"{WEIGHTS} is gone"
 
 
@@ -323,7 +325,7 @@ def _lost_faults(stored: StoredTrial, config: TrialConfig) -> Iterator[str]:
     """Yield the losses of an unfinished trial that keep the next run from continuing it."""
     directory, now = RecordDirectory(stored.path), Earlier(RecordDirectory(stored.path))
     if stored.withdrawn or stored.path != home_of(stored) or is_published(stored.path.parent, stored.path.name):
-        return  # no run goes on with it
+        return  # no run continues it
     if directory.has_checkpoint or trial_lock(directory).holder() or bool(now.record) != bool(stored.record):
         return  # nothing is lost, or it has just ended
     if lost := now.lost(config.epochs):
@@ -346,9 +348,9 @@ def _summary_faults(stored: StoredTrial, record: TrialRecord, may_miss: frozense
 
 def _remedy(suite: Path, stored: StoredTrial, faults: Collection[str]) -> Iterator[str]:
     """Yield the command that replaces an ended trial with lost files."""
-    if not faults or stored.record is None or stored.path != home_of(stored):  # a run leaves a copy where it is
+    if not faults or stored.record is None or stored.path != home_of(stored):  # runs do not replace copies
         return
-    with contextlib.suppress(RecordError):  # a file or the plan that cannot be read is named
+    with contextlib.suppress(RecordError):  # unreadable files are reported elsewhere
         if Earlier(RecordDirectory(stored.path)).damage():
             rows = {row["directory"]: row for row in read_plan(suite)}
             yield remedy_of(suite, rows, home_of(stored).name)

@@ -89,7 +89,7 @@ def set_aside(directory: RecordDirectory, folder: str, why: str) -> Path | None:
 
 def write_trial(directory: RecordDirectory, trial: Trial) -> None:
     """Write ``trial.json``, so that the trial is a row however it ends."""
-    directory.path.mkdir(exist_ok=True)  # its suite's folder holds the plan; one that is gone is not made anew
+    directory.path.mkdir(exist_ok=True)  # no parents: a removed suite folder, which had the plan, is not created again
     write_object(directory.trial, {"schema": schema.VERSION, "id": trial.id, "name": trial.name, **trial.to_json()})
 
 

@@ -91,9 +91,9 @@ def build_report(
             is_whole = html or not (folder / PAGE).exists()
             _add_answers(chapters, files, states if is_whole else {})
             made = _add_page(files, chapters, articles, collected, results) if html else None
-            if out is not None:  # the other place is a report's own
+            if out is not None:  # the default folder belongs to reports
                 files.refuse_others("report")
-            files.write(*([] if made else ["plots/"]))  # they stay where this one has no page
+            files.write(*([] if made else ["plots/"]))  # without a page, earlier plots are kept
         except OSError as error:
             remedy = "free some space, or " if error.errno in FULL else "remove what stands there, or "
             remedy = "" if error.errno in CLOSED else remedy
@@ -114,7 +114,7 @@ def _one_at_a_time(results: Path, out: Path | None = None) -> Iterator[None]:
         yield
         return
     with Lock(results / LOCKS, "report") as lock:
-        with suppress(UserError):  # where no lock can be, writing says why
+        with suppress(UserError):  # if locking is impossible, writing reports the reason
             lock.wait()
         yield
 
@@ -153,7 +153,7 @@ def refresh_report(results: Path) -> list[str]:
 
 def _outdated(results: Path) -> Iterator[str]:
     for suite, folders in folders_by_suite(results).items():
-        with suppress(UserError):  # a folder without rights is named where its runs are made
+        with suppress(UserError):  # inaccessible folders are reported by the mirror
             if is_outdated(results, suite, folders.read):
                 yield suite
 
@@ -166,7 +166,7 @@ def _add_answers(chapters: list[Chapter], files: WrittenFiles, states: Mapping[s
         files: Where they go.
         states: What ``state_of`` said of the suites' records; nothing of those of which an earlier page stays.
     """
-    for suite in dict.fromkeys([*(chapter.study.suite for chapter in chapters), *states]):  # some have no study
+    for suite in dict.fromkeys([*(chapter.study.suite for chapter in chapters), *states]):  # some suites have no study
         mine = [chapter for chapter in chapters if chapter.study.suite == suite]
         settings = [each for chapter in mine for each in summaries(chapter.study)]
         files.add(f"answers/{slug(suite)}.md", answers_markdown([answer for each in mine for answer in each.answers]))

@@ -34,7 +34,7 @@ class WrittenFiles:
         self.folder, self._removed, self._name = folder, re.compile(removed), name
         self._contents: dict[str, bytes | str] = {}
         self._earlier = set[str]()
-        with suppress(OSError, RecordError):  # where no list can be read, nothing goes
+        with suppress(OSError, RecordError):  # without a readable list, nothing is removed
             self._earlier = set(read_file(folder / name).decode(errors="replace").splitlines())
 
     def add(self, name: str, content: bytes | str) -> Path:

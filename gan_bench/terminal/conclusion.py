@@ -41,7 +41,7 @@ def say_tracking(answer: MirrorResult | None, options: RunOptions, console: Plai
     if answer.elsewhere:
         console.say("MLflow: another run of this suite mirrors it, with the trials of this one")
     elif answer.error or answer.lacks:
-        then = "then " if "; " in (answer.error or "") else ""  # it names a remedy of its own
+        then = "then " if "; " in (answer.error or "") else ""  # the error already names a remedy
         repair = f"; {then}`{_sync_command(options, uri)}` completes it" if answer.lacks else ""
         what = f"MLflow lacks {answer.lacks}: " if answer.lacks else "" if answer.experiment else "no MLflow: "
         console.say(f"{what}{answer.error or 'their records are damaged'}{repair}", style="yellow")
@@ -92,7 +92,7 @@ def conclude(
     trials, suite = prepared.plan.trials, prepared.plan.suite
     statuses = [_status(trial, outcome, options) for trial in trials]
     done = statuses.count(Status.DONE)
-    is_interrupted = stop.asked and report is None  # later ones end nothing but the waiting for MLflow
+    is_interrupted = stop.asked and report is None  # a later request only ends the wait for MLflow
     if is_interrupted and (done < len(statuses) or options.fresh or not options.join):  # a share makes no report
         say_tracking(outcome.mirror, options, console)
         is_left = done < len(statuses) or options.fresh or options.until == "decided"
@@ -116,7 +116,9 @@ def conclude(
     say_tracking(outcome.mirror, options, console)
     if left:
         console.say(f"{plural(len(left), 'trial')} left when the budget was spent; {_advice(options)}", style="yellow")
-    return 1 if any(trial.id not in outcome.results.held for trial in bad) else 0  # others' exit codes speak of theirs
+    return (
+        1 if any(trial.id not in outcome.results.held for trial in bad) else 0
+    )  # trials held by other processes count in their exit codes
 
 
 def _conclude_share(

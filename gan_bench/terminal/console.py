@@ -67,7 +67,7 @@ class PlainConsole(Console):
         self._told_width = told.isdecimal() and int(told) > 0  # 0 is how some say that they do not know
         if not self._told_width:
             options["_environ"] = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-        if options.get("file") is not None:  # in a notebook rich would display it there all the same
+        if options.get("file") is not None:  # else rich would display it in a notebook instead
             options.setdefault("force_jupyter", False)
         super().__init__(**options)
 
@@ -191,7 +191,7 @@ class StopRequest:
         self._console, self.grace = console, grace
         self._timer: threading.Timer | None = None
         self.hears = hears
-        self._listens = not hears  # then nothing is left to take
+        self._listens = not hears  # if signals are not heard, there is nothing to install
 
     def __call__(self) -> bool:
         """True if everything is to stop."""

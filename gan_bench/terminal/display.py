@@ -260,7 +260,7 @@ class ProgressDisplay:
         """Show how a trial ended."""
         if self._bar and trial.id in self._tasks:
             self._bar.remove_task(self._tasks.pop(trial.id))
-        if record.status is not Status.INTERRUPTED:  # it goes on in the next run
+        if record.status is not Status.INTERRUPTED:  # an interrupted one continues in the next run
             self._finished += 1
             self._clock.note(trial.id, 1.0)
         self._pace.pop(trial.id, None)

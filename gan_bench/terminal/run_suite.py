@@ -68,7 +68,9 @@ def run_suite(
     Raises:
         UserError: Something asked for cannot be.
     """
-    on_cluster = options.executor == "ray"  # a signal may end parts of it too, so it is heard from first to last
+    on_cluster = (
+        options.executor == "ray"
+    )  # a signal may also end parts of the cluster, so signals are handled throughout
     stop = StopRequest(console, CONNECTING_GRACE_SECONDS if on_cluster else GRACE_SECONDS, hears=signals)
     by_looks = options.until == "decided"
     with stop.listening() if on_cluster else nullcontext():
@@ -76,7 +78,7 @@ def run_suite(
             with (
                 progress_listener(PreparationLines(console)),
                 cluster_of(options) as cluster,
-                stop.listening() if by_looks else nullcontext(),  # also between looks
+                stop.listening() if by_looks else nullcontext(),  # signals are handled between looks, too
             ):
                 train = partial(_train, options, stop, console, cluster, looked_at=looked_at)
                 last = look_by_look(options, stop, console, train) if by_looks else train()[1]
@@ -109,7 +111,7 @@ def _train(
         What was planned, what came of it, None for a dry run and where the budget is less than the estimate, and
         whether another look may follow.
     """
-    if targets and options.retry_failed:  # they were, at the first look
+    if targets and options.retry_failed:  # the first look has retried them
         options = replace(options, retry_failed=False)
     while True:
         planned = partial(announce_plan, asked=options.plan, console=console)
@@ -132,7 +134,7 @@ def _train(
             )
             return prepared, None, False
         if cluster:
-            stop.grace = CLUSTER_GRACE_SECONDS  # from here on something can be lost
+            stop.grace = CLUSTER_GRACE_SECONDS  # from here on, work can be lost
         outcome, report = _carry_out(prepared, options, stop, console)
         if not (options.join and options.until == "decided") or not _wait_for_others(prepared, options, stop):
             return prepared, (prepared, outcome, report), not outcome.results.enough()
@@ -166,7 +168,7 @@ def _carry_out(
         if not stop.asked and not options.join:  # a user who interrupts wants to leave
             try:
                 reports.append(build_report(options.folder))
-            except UserError as error:  # the trials have ended all the same
+            except UserError as error:  # a report that fails does not undo the trials
                 faults.append(str(error))
         if options.tracking_uri is not None:
             stop.last_words = "ending without waiting for MLflow"

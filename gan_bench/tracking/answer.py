@@ -283,7 +283,7 @@ def publish_answer(store: TrackingStore, runs: SuiteRuns, progress: Callable[[],
         store.set_status(run_id, "FINISHED", now)
     else:
         run_id = fitting.info.run_id
-        if fitting.info.status != "FINISHED":  # a kill came before that
+        if fitting.info.status != "FINISHED":  # a kill left it unfinished
             store.set_status(run_id, "FINISHED")
     store.supersede(run_id, (run for run in found if run is not fitting))
     if refused is not None:

@@ -136,7 +136,7 @@ def connected(
     mark = results / f".shared-{token[:8]}{ASIDE}"
     try:
         share = share_of(gpus, cpus, device, [node["Resources"] for node in live_nodes()])
-        remove_leftovers(results)  # a mark of a driver that was killed on another day, too
+        remove_leftovers(results)  # also marks of drivers that were killed earlier
         with naming(mark):
             mark.write_text(token, encoding="utf-8")
         driver = Driver(_mailbox(), SharedFolder(results, mark, token), versions())
@@ -198,7 +198,7 @@ def _connect(address: str | None) -> None:
         where = f"the Ray cluster at {address}" if address else "Ray"
         raise UserError(f"{where} cannot be used ({brief(error)}); check --ray-address, or start it") from None
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)  # Ray put its own there
+        signal.signal(signal.SIGTERM, before)  # Ray installed its own handler
 
 
 def _mailbox() -> Any:  # noqa: ANN401 - Ray's handles have no types

@@ -103,7 +103,7 @@ class Dispatcher:
                 self._waiting.clear()
             self._submit()
             over = self._transport.wait(POLL_SECONDS)
-            for handle, said in self._transport.events():  # what ended tasks said last is among it
+            for handle, said in self._transport.events():  # includes the last events of ended tasks
                 self._take_event(handle, said)
             for ended in over:
                 self._finish_task(ended)

@@ -98,12 +98,12 @@ class OnCluster:
         """
         place, site = replace(self, identify=identify), replace(self.site, device="cpu")
         task, nodes = question(call, self.cluster.share), self.cluster.fit_nodes()
-        if len(nodes) < 2:  # the survey was there
+        if len(nodes) < 2:  # the survey ran there
             return place
         asked_for = (distinct((trial.config for trial in trials), identify),)
         asked = [on_node(task, node).remote(self.cluster.driver, site, check_made_of, asked_for, {}) for node in nodes]
         for pending in asked:
-            with suppress(_TaskLostError):  # with its node, which the trials will do without
+            with suppress(_TaskLostError):  # lost with its node, which the trials do not need
                 self._answer(pending)
         return place
 
@@ -147,7 +147,7 @@ class OnCluster:
         except Exception as error:  # Ray raises many kinds, and what the task raised
             if isinstance(cause := getattr(error, "cause", None), UserError):
                 raise cause from None
-            kind = UserError if hasattr(error, "cause") else _TaskLostError  # it would fail again
+            kind = UserError if hasattr(error, "cause") else _TaskLostError  # a retry would fail again
             raise kind(f"the cluster did not answer: {loss_of(error)}") from error
 
 

@@ -127,7 +127,7 @@ def read(path: Path, trial_id: str) -> Checkpoint | None:
     refuse_other_format(path)
     try:
         payload = unseal(read_file(path), CHECKPOINT_MAGIC)
-    except DamagedError:  # it is no file
+    except DamagedError:  # a link, a folder or a device
         payload = None
     if payload is None:
         return None

@@ -53,7 +53,7 @@ def _take_up(trial: Trial, directory: RecordDirectory, context: RunContext, poli
     if decision.action is Action.DELETE:
         writer.clear(directory)
     elif decision.keep == SUPERSEDED and _may_be_resumed(earlier):
-        pass  # the run keeps it aside once it has all that it needs: else a checkpoint lay aside for nothing
+        pass  # the run moves it aside once it can start, not earlier
     elif decision.had_begun:
         keep_aside(trial, directory, str(decision.why), str(decision.keep))
     elif replaces:
@@ -92,7 +92,7 @@ def claim_and_run(
         neither be read nor run here has a record that says so and is not written.
     """
     directory = RecordDirectory.of(results, trial)
-    if is_gone(directory.path.parent):  # a lock would make it anew, without the plan
+    if is_gone(directory.path.parent):  # a lock would create the folder again, without the plan
         return blocked(f"{directory.path.parent} was removed or renamed while the suite ran")
     with trial_lock(directory) as lock:
         try:
@@ -102,7 +102,7 @@ def claim_and_run(
                 return None
         except (UnreadableError, DataError) as error:
             return blocked(str(error))
-        except (DiskFullError, OSError) as error:  # nothing of it can be written either
+        except (DiskFullError, OSError) as error:  # nothing can be written there, either
             status, failure, reason = classify(error, context.device, directory.path)
             return TrialRecord(status=status, failure=failure, reason=reason)
         return (yield from run_trial(trial, directory, context, listener, policy.time_limit))

@@ -51,7 +51,7 @@ class Policy:
         """Return the policy that ignores every record that is there now."""
         starts = {""}
         for trial in trials:
-            with contextlib.suppress(UnreadableError):  # its own turn says so
+            with contextlib.suppress(UnreadableError):  # reported when the trial is run
                 starts.add(_start_time(Earlier(RecordDirectory.of(results, trial))))
         return replace(self, ignored=frozenset(starts))
 

@@ -81,7 +81,7 @@ def run_trial(
         if is_stop(error) or (run.waiting and isinstance(error, GeneratorExit)):  # it is closed
             run.let_go()
             raise
-        if isinstance(error, DataError) and run.engine is None:  # a share that is away for a moment fails no trial
+        if isinstance(error, DataError) and run.engine is None:  # a network folder may be away for a moment
             run.let_go()
             return blocked(str(error))
         status, failure, reason = classify(error, context.device, directory.path)
@@ -97,7 +97,7 @@ def run_trial(
             reason = f"the record cannot be written: {reason}"
         record = replace(record, status=Status.FAILED, failure=failure, reason=reason)
     if record.status in (Status.DONE, Status.DIVERGED):
-        with contextlib.suppress(OSError):  # what stays of a checkpoint does no harm
+        with contextlib.suppress(OSError):  # a remaining checkpoint does no harm
             checkpoints.remove(directory)
     listener(Finished(trial, record))
     return record
@@ -167,12 +167,12 @@ class _TrialRun:
         described = environment.describe_environment(self.context.device, engine.name, identity, self.config.precision)
         if self.directory.has_checkpoint and (why := made_of_other(Earlier(self.directory), identity)):
             keep_aside(self.trial, self.directory, why, SUPERSEDED)
-        self.directory.record.unlink(missing_ok=True)  # an end that no longer fits would outlive a kill
+        self.directory.record.unlink(missing_ok=True)  # a kill must not leave an outdated end
         had_checkpoint = self.directory.has_checkpoint
         if had_checkpoint:
             checkpoints.note_changes(self.directory, described)
         else:
-            writer.clear(self.directory)  # nothing can be resumed of what was trained before the first checkpoint
+            writer.clear(self.directory)  # without a checkpoint, nothing can be resumed
         writer.begin(self.directory, self.trial, described)
         self.engine = engine
         progress, unusable = self.checkpointer.resume(engine)

@@ -111,7 +111,7 @@ class NotOnBoard:
 
 def distinct_ends(folders: Sequence[Path]) -> list[str]:
     """Return the shortest distinct end of each path."""
-    parts = [folder.resolve().parts[1:] for folder in folders]  # without the root
+    parts = [folder.resolve().parts[1:] for folder in folders]  # without the root folder
     ends = []
     for own in parts:
         lengths = (n for n in range(1, len(own)) if sum(other[-n:] == own[-n:] for other in parts) == 1)
@@ -131,7 +131,7 @@ def published_folders(folders: Sequence[Path]) -> list[Path]:
         if not inside:
             raise UserError(f"{folder} holds no records; name folders that `gan-bench publish` wrote")
         for each in inside:
-            found.setdefault(each.resolve(), each)  # of links to one the first
+            found.setdefault(each.resolve(), each)  # the first of several links to one folder
     return list(found.values())
 
 
@@ -216,7 +216,9 @@ def _sample(standing: Standing) -> Sample:
     counted = done[done["seed"].isin(look.seeds)]
     values = values_of(counted, final, primary_measure()).dropna()
     if (setting.study.collapsed(counted["trial"]) > 0).any():
-        return Sample((), unfit=f"{len(standing.collapsed)} of {standing.counted} collapsed")  # as remarks count them
+        return Sample(
+            (), unfit=f"{len(standing.collapsed)} of {standing.counted} collapsed"
+        )  # the same counts as in remarks
     return Sample(tuple(float(value) for value in values), design.looks, look.number)
 
 
@@ -241,7 +243,7 @@ def _audited(digests: Mapping[str, str], audits: list[Audit]) -> tuple[str, tupl
     said = [
         "drawn again" if level == "drawn again" else f"{level} {counts[level]} of {len(digests)}"
         for level in LEVELS
-        if counts[level] and level != "consistent"  # a board checks that itself
+        if counts[level] and level != "consistent"  # boards check consistency themselves
     ]
     against = [
         clip(printable(f"{finding['verdict']} ({finding['level']}): {finding['name']}: {finding['text']}"), LONGEST)

@@ -100,7 +100,9 @@ def card_of(standing: Standing, stored: StoredTrial) -> Card:
         stored: The finished trial that stands for it.
     """
     config = stored.trial["config"]
-    is_of_article = architecture_of(config["recipe"]) == config["architecture"]  # other networks are no article's
+    is_of_article = (
+        architecture_of(config["recipe"]) == config["architecture"]
+    )  # with other networks it is not the article's
     averages = [each for each in standing.setting.study.averages if each.protocol == f"{standing.scored.protocol},ema"]
     return Card(
         standing=standing,
@@ -224,7 +226,7 @@ def _middle(trials: int) -> str:
 
 def card_values(card: Card) -> Iterator[tuple[str, str, str]]:
     """Yield every training field of a setting: name, value and provenance."""
-    trial = cast("TrialFile", card.stored.trial)  # what a card is of has ended
+    trial = cast("TrialFile", card.stored.trial)  # cards are made of ended trials
     provenance, config = trial["provenance"], trial["config"]
     for name, value in config.items():
         if name not in _UNSAID and (name in provenance or (name, value) not in LATER_DEFAULTS.items()):

@@ -73,7 +73,7 @@ def same_settings(
     for key, protocol, old, new, row in compared:
         number = numbers.setdefault((key, old.data, new.data), len(numbers) + 1)
         groups.setdefault((key, protocol), []).append(row | {"number": number})
-    is_once = all(len(rows) < 2 for rows in groups.values())  # then what differs names the suites
+    is_once = all(len(rows) < 2 for rows in groups.values())  # then the differences name the suites
     return [row | {"studies": ""} if is_once else row for of in sorted(groups) for row in groups[of]]
 
 
@@ -125,7 +125,7 @@ def _row(
     if old.scores.empty and new.scores.empty:  # lost on both sides
         return None
     is_lost = any(side.lost and not side.epochs for side in (old, new))
-    if not shared and not is_lost and not (fields and old.epochs and new.epochs):  # a last score may be none
+    if not shared and not is_lost and not (fields and old.epochs and new.epochs):  # a last score may be missing
         return None
     ends = [_last_common(old, new, shared)] * 2 if shared else [max(each.epochs, default=0) for each in (old, new)]
     values = [side.at(end)[0] for side, end in zip((old, new), ends, strict=True)]
@@ -149,7 +149,7 @@ def _row(
     row["differs"] = "; ".join([*apart, *_differences(old, new, named=bool(fields))])
     row |= {"old_collapsed": old.collapsed_at(ends[0]), "new_collapsed": new.collapsed_at(ends[1])}
     interval, found = None, None
-    judged = not images and not any(lost)  # the seeds that are left say nothing of lost ones
+    judged = not images and not any(lost)  # the remaining seeds do not represent lost ones
     if judged and min(map(len, values)) > 1 and min(side.min() for side in values) > 0:
         found = welch(np.log(values[0]), np.log(values[1]), math.log1p(margin))
         interval = Interval(ratio_of(found.difference), ratio_of(found.low), ratio_of(found.high), FEW)
@@ -167,7 +167,7 @@ def _mean(values: NDArray[np.float64]) -> float | None:
     """Return the geometric mean, which is 0 where a score is; None of no scores, and of scores below 0."""
     if not len(values) or values.min() < 0:
         return None
-    first = values[0]  # equal scores have themselves as their mean, to the last digit
+    first = values[0]  # makes the mean of equal scores exact
     return float(first * np.exp(np.log(values / first).mean())) if values.min() > 0 else 0.0
 
 
@@ -251,7 +251,9 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
     title = MEASURES[primary_measure()].title
     # With fields and suites 80 columns have no room for what differs.
     tells = bool(fields) and not any(row["studies"] for row in rows)
-    withheld = any(row["withheld"] for row in rows)  # then collapses say why a row is not called equivalent
+    withheld = any(
+        row["withheld"] for row in rows
+    )  # then the column of collapses shows why a row is not called equivalent
     columns = (
         Column("dataset", "dataset"),
         Column("setting", "setting", essential=True),

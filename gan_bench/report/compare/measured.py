@@ -165,9 +165,9 @@ def collapses(before: Studies, after: Studies) -> Iterator[Collapses]:
         for _, every in both.assign(**_events(old, new, both)).groupby("setting_key", sort=False):
             trials = every.dropna(subset=["event_old", "event_new"])
             if trials.empty or images_changed(trials["made_of_old"], trials["made_of_new"]):
-                continue  # nothing judges these
+                continue  # different images cannot be compared
             seen, unseen = trials[trials["is_seen"]], _counts(trials[~trials["is_seen"]])
-            if len(seen) and not any(unseen[:2]):  # they say nothing
+            if len(seen) and not any(unseen[:2]):  # unseen runs without events add nothing
                 trials, unseen = seen, (0, 0, 0)
             done = {side: every[f"status_{side}"] == "done" for side in ("old", "new")}
             is_unpaired = bool(done["old"].any()) and not (done["old"] & done["new"]).any()
@@ -216,7 +216,7 @@ def _measured(
     """Yield the measurements over the seeds of the last complete look, or all seeds before the first."""
     known, (design, look) = trials.dropna(subset=["old", "new"]), _look(earlier.study, later.study, trials)
     counted = known[known["seed"].isin(look.seeds)]
-    if counted.empty:  # where all of a look were lost, others are no look
+    if counted.empty:  # if a look lost all seeds, the others do not form one
         counted, look = known, design.at(())
     if counted.empty:
         return
@@ -255,7 +255,7 @@ def _uncollapsed(trials: pd.DataFrame) -> pd.DataFrame:
 
 def _look(old: Study, new: Study, trials: pd.DataFrame) -> tuple[Design, Look]:
     """Return the common design of both studies, and the look that a setting has reached."""
-    ended = trials["status_old"].isin(ENDED) & trials["status_new"].isin(ENDED)  # lost ones too
+    ended = trials["status_old"].isin(ENDED) & trials["status_new"].isin(ENDED)  # includes lost ones
     seeds, there = set(trials["seed"][ended]), set(trials["seed"][trials["status_new"].notna()])
     first, second = old.design.of(set(trials["seed"])), new.design.of(there)
     if first.extended or second.extended:

@@ -115,7 +115,11 @@ def by_setting(trials: Iterable[StoredTrial], names: tuple[str, ...]) -> dict[st
     scores = scores[["trial", "protocol", "epoch", "value"]].merge(rows, on="trial", suffixes=("", "_of_trial"))
     scores = scores[scores["status"] == "done"]
     every, scored = (each.assign(average=each["protocol"].str.endswith(",ema")) for each in (frames.scores, scores))
-    of = ["trial", "epoch", "average"]  # moving averages collapse on their own, and no protocol by itself
+    of = [
+        "trial",
+        "epoch",
+        "average",
+    ]  # collapse is a property of a generator or its average, the same under all protocols
     collapses = every[every["metric"] == COLLAPSED].groupby(of)["value"].max()
     looked = pd.MultiIndex.from_frame(scored[of])
     scores = scores.assign(collapsed=collapses.reindex(looked).to_numpy(dtype=float))

@@ -33,10 +33,12 @@ def factor_sentences(factor: Factor, *, seeds_help: bool = True) -> Iterator[str
         seeds_help: Whether more seeds may decide what is undecided; else none are named.
     """
     if factor.name == EPOCHS:
-        yield _epochs_sentence(list({each.recipe: each for each in factor.primary}.values()))  # the last of each
+        yield _epochs_sentence(
+            list({each.recipe: each for each in factor.primary}.values())
+        )  # the last comparison of each recipe
         return
     if factor.held and not any(each.is_sure for each in factor.primary):
-        return  # the average said as much
+        return  # the sentence on the average is enough
     judged = sorted(factor.primary, key=_levels)
     if not seeds_help:
         judged = [replace(each, needed=None) for each in judged]
@@ -54,7 +56,7 @@ def _rest_of_pairs(pairs: list[list[Judged]], sure: list[list[Judged]]) -> str:
     left = [pair for pair in pairs if pair not in sure]
     counts = Counter[str](pair[0].found if len({each.found for each in pair}) == 1 else "undecided" for pair in left)
     waiting = [each for pair in left for each in pair if each.found == "not judged"]
-    unjudged = "not judged" if any(each.following for each in waiting) else not_judged(None)  # when is said below
+    unjudged = "not judged" if any(each.following for each in waiting) else not_judged(None)  # the look is named below
     words = {"equivalent": "equivalent", "tie": "tied", "undecided": "undecided", "not judged": unjudged}
     said = [f"{n} {word}" for kind, word in words.items() if (n := counts[kind])]
     if len(sure) > NAMED:
@@ -96,7 +98,7 @@ def _pair_sentence(factor: Factor, rows: list[Judged]) -> str:
     is_average = factor.name == AVERAGE_FACTOR
     pair = _Pair("setting" if is_average else "comparison" if factor.held else "recipe", rows)
     said = next(filter(None, (saying(pair) for saying in _SAYINGS)))
-    name = "moving average" if is_average else factor.title  # its levels are G and EMA of G
+    name = "moving average" if is_average else factor.title  # the levels are named G and EMA of G
     return f"{name}: {said}{_remarks(rows)}."
 
 
@@ -194,7 +196,9 @@ def _needs(rows: Sequence[Judged]) -> str:
     noisy = "; the spread is too large to show equivalence" if any(row.too_noisy for row in tested) else ""
     if any(row.next for row in tested):
         return f"; given up, as more seeds are unlikely to decide it{noisy}"
-    needed = [each.needed for each in rows if each.needed and each.seeds >= FEWEST]  # what fewer say of it is a guess
+    needed = [
+        each.needed for each in rows if each.needed and each.seeds >= FEWEST
+    ]  # estimates from fewer seeds are guesses
     if not needed:
         return noisy
     if min(needed) > MANY_SEEDS:

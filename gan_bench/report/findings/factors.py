@@ -204,7 +204,7 @@ def _judge_levels(
         held: Whether settings that differ in other values are compared one by one, not averaged: where betas help at
             one learning rate alone, the average hides it. Their names are what both levels share.
     """
-    if not level_pairs:  # of most factors
+    if not level_pairs:  # true for most factors
         return []
     shown = list(_one_by_one(level_pairs) if held else _averaged(scored, level_pairs))
     tests = max(_shown_and_beside(each, held=held) for each in (level_pairs, counted))
@@ -279,7 +279,9 @@ def _successive_epochs(scored: ScoredStudy) -> tuple[list[LevelPair], int]:
     done = study.scores[study.scores["trial"].isin(trials["trial"]) & (study.scores["protocol"] == scored.protocol)]
     done = done[done["status"] == "done"]
     trained = done[done["epoch"] > 0]
-    waiting = dict[tuple[str, tuple[int, ...]], set[str]]()  # settings to be looked at so; none where all failed
+    waiting = dict[
+        tuple[str, tuple[int, ...]], set[str]
+    ]()  # settings to be evaluated at these epochs; none if all failed
     expected = scored_so(scored)
     expected = expected[is_left(expected) | ~expected["label"].isin(trained["label"])]
     for row in expected[["recipe", "config", "label"]].assign(left=is_left(expected)).to_dict("records"):
@@ -397,14 +399,14 @@ def compared_levels(
         if not set(fields) & set(drawn):  # random values are no levels
             places, settings = by_recipe.setdefault(str(recipe), ([], {}))
             places.append(place)
-            settings.setdefault(group, config)  # seeds have it in common
+            settings.setdefault(group, config)  # seeds share the config
     for recipe, (places, settings) in sorted(by_recipe.items()):
         texts = {group: [_text(config[name]) for name in fields] for group, config in settings.items()}
         common = {group: each[0] for group, each in texts.items() if len(set(each)) == 1}
         level = {group: " / ".join(each) for group, each in texts.items()} if apart else common
         unequal = {level[group] for group in level if group not in common}
         if len(unequal if apart else set(level.values())) < 2:
-            continue  # of most factors, before any frame is made
+            continue  # most factors end here, before any frame is made
         members = trials.iloc[places]
         without = (*fields, *BESIDE.get(fields, ()))
         rest = {group: setting_key(config, without) for group, config in settings.items()}

@@ -125,7 +125,7 @@ def questions_of(scored: ScoredStudy) -> Iterator[Question]:
         best, verdict = found.ranked[0].label, each.against.found if each.against else "not judged"
         yield Question(
             text=f"best setting: {best} or {each.label}",
-            state="undecided" if verdict == "probable" else verdict,  # it may not be decided
+            state="undecided" if verdict == "probable" else verdict,  # the best setting is never called probable
             next=each.next,
             settings=frozenset((group[best], group[each.label])),
         )
@@ -162,7 +162,9 @@ def _unfinished(study: Study) -> str | None:
     """Propose the command that continues a study, or retrains trials after a change of images or code; else None."""
     trials = study.asked_for
     changed = changed_between(trials["made_of"], trials["made_of"])
-    if changed and not _has_ended_whole(study):  # a run keeps what is of today, and sets the other records aside
+    if changed and not _has_ended_whole(
+        study
+    ):  # a run keeps records of the present images and code, and moves the others aside
         failed, command = len(_failed_seeds(study)), whole_command(study)
         again = f"`{command} --retry-failed` tries {plural(failed, 'failed trial')} and" if failed else f"`{command}`"
         return f"Next: {again} trains again what is from before {changed} changed."
@@ -179,7 +181,7 @@ def _further(scored: ScoredStudy, command: Command, beside: Iterable[Study]) -> 
     if trials.empty or _has_ended_whole(study):
         return None
     failed, again = _failed_seeds(study), None
-    if failed:  # by their seeds: neither the suite alone nor a run until all is decided need ask for these
+    if failed:  # name the seeds, as neither the suite nor a run until all is decided may include them
         retry = command.of_seeds(",".join(map(str, sorted(set(failed)))))
         again = f"Next: `{retry} --retry-failed` tries {plural(len(failed), 'failed trial')} again"
         known = trials[trials["seed"].isin(failed)]
@@ -192,7 +194,7 @@ def _further(scored: ScoredStudy, command: Command, beside: Iterable[Study]) -> 
     if not seeds_help(scored):
         return _longer(scored, command, beside, "no setting is better than untrained generators yet")
     more = _more_seeds(scored, command)
-    if again and more:  # a seed that is lost withholds verdicts, and no other command trains it
+    if again and more:  # lost seeds withhold verdicts, and only the retry trains them
         return f"{again.removesuffix('.')}; then {more.removeprefix('Next: ')}"
     return more or again or _beyond_tests(scored, command, beside)
 
@@ -263,7 +265,7 @@ def _has_ended_whole(study: Study) -> bool:
 def _more_seeds(scored: ScoredStudy, command: Command) -> str | None:
     """Propose the next look if a question is open, or the seeds of a fixed list: five if none can decide."""
     study, design = scored.study, scored.study.design
-    if study.asked_for["group"].nunique() == 1:  # more seeds would compare it with nothing
+    if study.asked_for["group"].nunique() == 1:  # there is nothing to compare with
         return None
     if design.extended:
         return "Next: new seeds, all declared before the first, in another folder or a new version of the suite."
@@ -277,7 +279,7 @@ def _more_seeds(scored: ScoredStudy, command: Command) -> str | None:
         can = ", which can decide" * (len(seeds) >= fewest_seeds(2 * rivals if rivals > 1 else 1))
         wanted = command.of_seeds(",".join(map(str, seeds)))
         return _with_time(study, groups, seeds, f"{len(seeds)} seeds{can}", wanted)
-    looks = dict[str, int]()  # by setting that of the first of its questions
+    looks = dict[str, int]()  # by setting, the look of its first question
     for question in questions_of(scored):
         for setting in question.settings if question.next else ():
             looks[setting] = min(question.next or 0, looks.get(setting, question.next or 0))
@@ -297,5 +299,7 @@ def _with_time(study: Study, settings: Collection[str], seeds: Sequence[int], wh
     for setting in settings:  # settings without a time count as the mean of the others
         have = set(trials["seed"][trials["group"] == setting])
         seconds += sum(seed not in have for seed in seeds) * float(each.get(setting, each.mean()))
-    on_one_core = (trials["device"] == "cpu").all() and (trials["threads"] == 1).all()  # of how many, who knows
+    on_one_core = (trials["device"] == "cpu").all() and (
+        trials["threads"] == 1
+    ).all()  # the number of cores of other trials is unknown
     return f"Next: {what}, `{command}`, about {duration(seconds)}{' of one core' if on_one_core else ''}."

@@ -58,7 +58,7 @@ def article_tables(frames: Frames) -> Iterator[Table]:
         if rows:
             yield name_table(names, "reproduction", "reproduction", COLUMNS, pd.DataFrame(rows), NOTE)
         columns, frame = protocol_table(trials)
-        if len(columns) > 1:  # else of none of our recipes
+        if len(columns) > 1:  # otherwise no trial has a known recipe
             differs = frame.map(lambda text: _HERE in str(text)).to_numpy().any()
             title = f"what the articles used{', and what was trained here instead' if differs else ''}"
             note = f"{MARKS} {HERE}" if differs else MARKS

@@ -87,7 +87,7 @@ def to_come(scored: ScoredStudy) -> pd.DataFrame:
 def sides_of(scored: ScoredStudy, trials: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
     """Return trials as sides of comparisons, with their final scores by these measures."""
     final, left = scored.final(), is_left(trials)
-    is_lost = trials["status"].isin(FAULTY) & ~left  # its record may have been of a collapse
+    is_lost = trials["status"].isin(FAULTY) & ~left  # the lost record may have been a collapse
     return trials[["seed", "label", "made_of"]].assign(
         bad=trials["status"].isin(BAD) | trials["trial"].isin(scored.unscored()) | is_lost,
         gone=is_lost,
@@ -192,7 +192,7 @@ class PairedComparison:
         """Seeds needed for a decision: a later look, or a new study if the list is fixed; None if none helps."""
         looks, values = self.design.looks, self.pair.values
         if self.design.is_fixed:
-            return seeds_needed(values, range(2, MOST_SEEDS + 1), ALPHA / self.tests)  # shared out as Holm's first step
+            return seeds_needed(values, range(2, MOST_SEEDS + 1), ALPHA / self.tests)  # the level of Holm's first step
         later = [look for look in looks if look > self.look.number]
         return seeds_needed(values, later, [level(looks, look, ALPHA / self.tests) for look in later])
 
@@ -200,7 +200,9 @@ class PairedComparison:
         """Return the verdict, and the reason if the test's is withheld."""
         look, design = self.look, self.design
         if self.repeated is None:
-            lost = self.unequal if self.is_primary and look.number > 1 else ""  # all of one side but one
+            lost = (
+                self.unequal if self.is_primary and look.number > 1 else ""
+            )  # all seeds of one side except one are lost
             return ("undecided", lost) if lost else ("not judged", "")
         p = self.repeated if self.corrected is None else self.corrected
         found = verdict_of(self.pair.interval, self.noise, p, may_decide=self.is_primary and not design.extended)
@@ -266,7 +268,7 @@ def compared(scored: ScoredStudy, levels: LevelPair, metric: str, *, chosen: boo
     design, look = design_and_look(scored, pairs)
     counted = pairs[pairs["seed"].isin(look.seeds)] if look.number else pairs
     known = counted.dropna(subset=[a, b])
-    if "rest" in counted:  # before the first look, settings of which nothing is known yet wait aside
+    if "rest" in counted:  # before the first look, settings without any score are not counted
         known = known[in_whole_seeds(known, (counted if look.number else known)["rest"].nunique())]
     if known.empty:
         return None

@@ -250,7 +250,7 @@ def health_table(scored: ScoredStudy) -> Table:
         Column("loss_g", "loss G", "interval"),
     ]
     means = {name: MEASURES[name].description for name in scored.study.shown(health)}
-    means |= {COLLAPSED: _OF_COLLAPSED} if COLLAPSED in means else {}  # whose column counts trials
+    means |= {COLLAPSED: _OF_COLLAPSED} if COLLAPSED in means else {}  # its column counts trials
     notes = [f"{MEASURES[name].title}: {text}" for name, text in means.items()]
     notes.append(f"D saturated: trials whose last epoch has D(real) over {SATURATED} and D(fake) under 0.01")
     note = f"{'; '.join(notes)}. {_outputs(scored.study)}".strip()

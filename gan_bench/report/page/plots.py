@@ -144,7 +144,7 @@ def _tuning_plot(scored: ScoredStudy) -> Iterator[Plot]:
     found = arms(scored)
     if not found or max(len(arm.values) for arm in found) < 2:
         return
-    if not any(np.isfinite(arm.values).any() for arm in found[:LINES]):  # most seeds of all of them were lost
+    if not any(np.isfinite(arm.values).any() for arm in found[:LINES]):  # every arm lost most seeds
         return
     measure = MEASURES[primary_measure()].title
     figure, axis = new_plot()
@@ -153,7 +153,7 @@ def _tuning_plot(scored: ScoredStudy) -> Iterator[Plot]:
         ks = np.arange(1, len(arm.values) + 1)
         low, middle, high = (np.array([best_of(arm.values, int(k), q) for k in ks]) for q in (LOW, 0.5, HIGH))
         _line(axis, ks, middle, replace(mine, marker=""), arm.label)
-        known = np.isfinite(high)  # beyond, the band has no upper end
+        known = np.isfinite(high)  # elsewhere the band has no upper end
         axis.fill_between(ks[known], low[known], high[known], color=mine.colour, alpha=0.15, linewidth=0)
     log_scale(axis, "x", whole=True)
     log_scale(axis, "y")
@@ -174,7 +174,7 @@ def _factor_plots(scored: ScoredStudy) -> Iterator[Plot]:
         drawn = [each for each in rows[:ROWS] if is_ratio or not each.is_ratio]
         shown = list(_directed(drawn, turned=factor.name != EPOCHS))
         against = [levels for _, levels, _ in shown]
-        alike = len(set(against)) == 1  # then the axis names the levels, and leaves the rows their width
+        alike = len(set(against)) == 1  # then the axis names the levels, and row labels stay short
         sides = [recipe if alike else f"{recipe}: {levels}" for recipe, levels, _ in shown]
         sides = ["\n".join(textwrap.wrap(side, WRAP)) for side in sides]
         figure, axis = new_plot(0.9 + 0.12 * len(sides) + 0.2 * sum(side.count("\n") + 1 for side in sides))
@@ -254,7 +254,7 @@ def _cost_plot(scored: ScoredStudy) -> Iterator[Plot]:
         if score is None or seconds is None:
             continue
         mean, low, high = score.estimate, score.low, score.high
-        reach = None  # of bounds that a mean of others' records may lie beyond, nothing is drawn
+        reach = None  # bounds in others' records may not enclose the mean: negative lengths become 0
         if low is not None and high is not None:
             reach = [[max(mean - low, 0.0)], [max(high - mean, 0.0)]]
         axis.errorbar(

@@ -82,7 +82,7 @@ def build_frames(stored: Iterable[StoredTrial]) -> Frames:
     trials, scores, histories = [], [], Histories()
     for item in stored:
         trials.append(_trial_row(item))
-        if item.fault:  # nothing of it is to be believed
+        if item.fault:  # the content of a faulty record is not used
             continue
         scores += _score_rows(item)
         histories.add(item)
@@ -190,7 +190,7 @@ def made_of(item: StoredTrial) -> MadeOf:
         f"the code{IN_PROGRAM if part['name'] == PROGRAM else ''} of {printable(name)}": part["sha256"]
         for name, part in item.environment.get("parts", {}).items()
         if (part.get("path") or (part["name"] == PROGRAM and is_of_source(part)))
-        and not name.startswith(("measures/", "datasets/"))  # of datasets the images count
+        and not name.startswith(("measures/", "datasets/"))  # datasets are compared by their images
     }
     found = {**({IMAGES + printable(item.trial["config"]["dataset"]): images} if images else {}), **own}
     return tuple(sorted((name, str(digest)) for name, digest in found.items()))

@@ -123,7 +123,7 @@ def repeated_p(looks: Sequence[int], look: int, p: float) -> float:
     if index == 0:
         return min(1.0, p / FIRST[every])
     totals, found = _columns(every, index)
-    above = found + 1e-9 * np.append(False, np.diff(found) == 0)  # of two totals with one level the smaller counts
+    above = found + 1e-9 * np.append(False, np.diff(found) == 0)  # if two totals have one level, the smaller is used
     return min(1.0, float(np.exp(_line(np.log(p), above, totals))))
 
 

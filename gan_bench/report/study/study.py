@@ -72,7 +72,7 @@ class Study:
         self.baselines = suites.baselines.get(self.suite, [])
         self.command = None if outdated else suites.commands.get(self.suite)
         self.version = int(trials["suite_version"].max())
-        newest = trials[trials["suite_version"] == self.version]  # it declares for itself
+        newest = trials[trials["suite_version"] == self.version]  # each version has its own declaration
         design = suites.design(self.suite, self.version, self.profile, self.dataset)
         seeds = sorted({int(seed) for seed in newest["seed"]})
         self.design = (design or replace(Design.fixed(seeds), inferred=True)).with_seeds(seeds)
@@ -126,7 +126,9 @@ class Study:
     @cached_property
     def withdrawn_labels(self) -> frozenset[str]:
         """Labels of settings that the suite no longer has: they get no further seeds."""
-        withdrawn = self.trials.groupby("label")["withdrawn"].all()  # a run of a part may ask for some of them again
+        withdrawn = self.trials.groupby("label")[
+            "withdrawn"
+        ].all()  # a later run of a part may have planned some of them again
         return frozenset(map(str, withdrawn.index[withdrawn]))
 
     @cached_property
@@ -143,7 +145,7 @@ class Study:
         """
         seen = self.scores[self.scores["metric"] == COLLAPSED].dropna(subset=["value"])
         found = dict[tuple[bool, str, int], bool]()
-        for each in reversed(self.protocols):  # what the first one has replaces what others have
+        for each in reversed(self.protocols):  # so that values of the first protocol win
             own = seen[seen["protocol"] == each.protocol]
             for trial, epoch, value in zip(own["trial"], own["epoch"], own["value"], strict=True):
                 found[(each.protocol.average, trial, epoch)] = value > 0

@@ -113,7 +113,7 @@ class Group:
         self._images, self._dtype = members[0].images, next(self._states[0].generator.parameters()).dtype
         if len(members) > 1:
             for member in members:
-                member.moved()  # what they built to step alone
+                member.moved()  # drop what they built to step alone
         self._capture = capture
         self.way = way
         self._step: Step | None = None
@@ -158,7 +158,7 @@ class Group:
         """Do one step of every member."""
         body()
         for state in self._states:
-            state.follow()  # not recorded: the first time it does something else
+            state.follow()  # not recorded, as its first call differs from the others
 
     def prepare(self) -> None:
         """Draw the epoch's random numbers and, the first time, record the iteration; the state is not changed.
@@ -316,7 +316,7 @@ class Group:
         z_g = None if self._z_g is None else self._z_g.index_select(0, self._at)[0]
         z_d = self._z_d.index_select(0, self._at)[0]
         statistics = self._update(Batch(real.view(*order.shape, *real.shape[1:]), z_d, z_g))
-        # as an index_copy_ that, asked to be deterministic, never waits for the device
+        # like index_copy_, which waits for the device if it must be deterministic
         self._step_stats.copy_(torch.where(self._rows == self._at, statistics, self._step_stats))
         self._at.add_(1).remainder_(self._whole)
 
@@ -330,8 +330,8 @@ class Group:
         """Record and rehearse the iteration; return its replay, or itself if that fails."""
         before, start, places = self._snapshot(), self._numbers(), self._places()
         try:
-            self._iteration()  # once without recording: what a replay must give
-        except BaseException:  # then nothing repeats it either
+            self._iteration()  # once without recording, as the expected result of a replay
+        except BaseException:  # a failing step cannot be recorded
             self._restore(before)
             raise
         try:
@@ -343,7 +343,7 @@ class Group:
             replay()
             self._check("its first replay", self._numbers(), wanted, start, TOLERANCE)
             if self._tails:
-                self._tail()  # whether it fits beside the graph is known now
+                self._tail()  # check now that it fits in memory beside the graph
         except Exception as error:  # CUDA raises many kinds
             self._restore(before)
             if is_out_of_memory(error, len(self.members)):

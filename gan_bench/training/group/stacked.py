@@ -158,7 +158,7 @@ def unstack(states: Sequence[TrainState]) -> None:
             for parameter in parameters:
                 parameter.data = parameter.data.clone()
             for adam, parameter in zip(adams, parameters, strict=True):
-                moments = adam.state.get(parameter, {})  # of some alone where memory ran out meanwhile
+                moments = adam.state.get(parameter, {})  # some members may have none if memory ran out
                 moments.update({name: tensor.clone() for name, tensor in moments.items()})
         for name, _ in networks[0].named_buffers():
             path, _, last = name.rpartition(".")

@@ -77,7 +77,7 @@ def ways(members: Sequence[FastEngine], device: torch.device) -> list[str]:
     if len(members) == 1:
         return [ALONE, ALONE + LAST] if cuda and convolutional else [ALONE]
     found = [STACKED]
-    if not cuda:  # what a graph and a card gain is nothing here
+    if not cuda:  # the other ways gain nothing on a CPU
         return found
     if LinearStack.fits(state.generator, state.discriminator) and precision != "bf16":
         found.append(WRITTEN)
@@ -92,7 +92,7 @@ def make_step(way: str, members: Sequence[FastEngine]) -> Step:
     states, objective, precision = [member.state for member in members], members[0].objective, _precision(members)
     for member in members:
         if len(members) > 1:
-            member.moved()  # what they built to step alone
+            member.moved()  # drop what they built to step alone
         _lay_out(member.state, last=way.endswith(LAST))
     if way == STACKED:
         return stacked_step(states, objective, precision)
@@ -180,6 +180,6 @@ def _conv_stack(
     is_generator = networks[0] is members[0].state.generator
     size = (1, 1) if is_generator else _image_size(members[0])
     asked = _precision(members)
-    rounded = "tf32" if tf32_of(asked).convolutions else "ieee"  # what PyTorch's own convolutions would take
+    rounded = "tf32" if tf32_of(asked).convolutions else "ieee"  # as PyTorch's own convolutions would
     precision = "bf16" if asked == "bf16" else rounded
     return ConvStack(networks[0], size, weights, gradients, buffers, precision)
