@@ -312,7 +312,7 @@ class TestRepeated:
         self.alter(pair[0], 4, d_real=0.6)
         verdict, text = self.judge(pair)
         assert verdict == "not audited"
-        assert "resumed elsewhere" in text
+        assert "resumed on another machine" in text
 
     def test_a_score_of_equal_bits_must_be_equal(self, pair):
         text = [json.loads(each) for each in pair[0].evaluations.read_text().splitlines()]
