@@ -9,6 +9,7 @@ from support.studies import write
 from support.trials import digits_trial
 
 from gan_bench.config.design import Design
+from gan_bench.core.errors import UserError
 from gan_bench.records.plan import write_plan
 from gan_bench.records.record import Status
 from gan_bench.report.compare.comparison import compare
@@ -86,3 +87,61 @@ def test_no_setting_has_seeds_of_two_versions(first, tmp_path):
     assert found.exit_code == 0
     assert found.differences == [left_out(new, 1, 2), *found.differences[1:]]
     assert found.differences[1].startswith("2 trials not planned in the newer folder")
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.DIVERGED])
+@pytest.mark.parametrize("match", ["trials", "auto"])
+def test_a_version_all_of_whose_trials_failed_counts(first, tmp_path, status, match):
+    """The version before it was compared in its place: identical, exit code 0."""
+    new = train(tmp_path / "new", 1, 5, 5)
+    write_plan(new, "test", 2, [trial(seed, 2) for seed in range(5)], design=FIVE)
+    for seed in range(5):
+        write(new, trial(seed, 2), 60.0, status=status)
+    found = compare(first, new, match=match)
+    assert found.exit_code == 1
+    assert left_out(new, 1, 2) in found.differences
+
+
+def of_profile(seed, version, profile):
+    made = trial(seed, version)
+    return replace(made, config=replace(made.config, profile=profile))
+
+
+def test_each_profile_has_a_version_of_its_own(first, tmp_path):
+    """A quick trial of a newer version hid that all full ones had become worse."""
+    new = train(tmp_path / "new", 1, 5, 5, fid=120.0)
+    for folder in (first, new):
+        write_plan(folder, "test", 2, [of_profile(0, 2, "quick")], design=Design.fixed([0]))
+        write(folder, of_profile(0, 2, "quick"), 70.0)
+    found = compare(first, new)
+    assert found.exit_code == 1
+    assert "decided by the test" in found.worse[0]
+    assert not any("version" in each for each in found.differences)
+
+
+def other_setting(seed, version):
+    made = trial(seed, version)
+    return replace(made, setting="other", config=replace(made.config, lr_g=0.123))
+
+
+def test_a_version_without_a_setting_in_common_hides_none_that_has_one(first, tmp_path):
+    """The two had nothing in common then, and the advice was to train again with other options."""
+    new = train(tmp_path / "new", 1, 5, 5, fid=120.0)
+    write_plan(new, "test", 2, [other_setting(seed, 2) for seed in range(5)], design=FIVE)
+    for seed in range(5):
+        write(new, other_setting(seed, 2), 60.0 + seed)
+    found = compare(first, new)
+    assert found.exit_code == 1
+    assert left_out(new, 2, 1) in found.differences
+
+
+def test_versions_that_are_left_out_are_named_where_nothing_is_in_common(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder, versions in ((old, (1, 2)), (new, (2,))):
+        for version in versions:
+            made = [(other_setting if folder == new else trial)(seed, version) for seed in range(5)]
+            write_plan(folder, "test", version, made, design=FIVE)
+            for each in made:
+                write(folder, each, 60.0 + each.config.seed)
+    with pytest.raises(UserError, match=r"no finished setting in common .* version 1 in .* are not compared"):
+        compare(old, new)

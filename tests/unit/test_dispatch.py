@@ -6,7 +6,7 @@ import itertools
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import pytest
@@ -135,11 +135,28 @@ def test_every_trial_is_carried_out_once(tmp_path):
 
 def test_a_node_that_does_not_fit_ends_the_run_and_costs_no_trial(tmp_path):
     """It answers at once, so that it got all trials that waited, three times each: they had failed for good."""
-    with pytest.raises(UserError, match=f"{AWAY}; the same command continues"):
+    with pytest.raises(UserError, match=f"{AWAY}; then the same command continues"):
         dispatch(FakeCluster([DONE, AWAY]), tmp_path, each(TRIALS[:3]))
     assert not list(tmp_path.rglob("record.json"))
     stopped = dispatch(FakeCluster([AWAY]), tmp_path, each(TRIALS[:1]), stop=stop_after(1))
     assert not stopped.records
+
+
+def test_tasks_on_other_nodes_save_checkpoints_where_one_does_not_fit(tmp_path):
+    """They were killed: the run ended, and with it the cluster's tasks."""
+    cluster, heard = FakeCluster(["silent", "silent", AWAY], room=3), []
+    cut = replace(DONE, status=Status.INTERRUPTED)
+
+    def stop():
+        heard.append(len(cluster.sent))
+        cluster._over += [Ended(0, {TRIALS[0].id: DONE}), Ended(1, {TRIALS[1].id: cut})]
+
+    cluster.stop = stop
+    into = Results(Work(trials=TRIALS, results=tmp_path, policy=Policy(), stop=lambda: False))
+    with pytest.raises(UserError, match=AWAY):
+        Dispatcher(cluster, into).carry(each(TRIALS[:3]))
+    assert heard == [3], "asked once, and nothing is sent again"
+    assert [record.status for record in into.records.values()] == [Status.DONE, Status.INTERRUPTED]
 
 
 @pytest.mark.ray

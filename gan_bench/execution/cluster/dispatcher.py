@@ -83,6 +83,7 @@ class Dispatcher:
         self._waiting: deque[Bundle] = deque()
         self._running: dict[Handle, _Task] = {}
         self._tries: Counter[str] = Counter()
+        self._unfit = ""
 
     def carry(self, bundles: Iterable[Bundle]) -> None:
         """Run bundles to their ends.
@@ -93,7 +94,7 @@ class Dispatcher:
         self._waiting.extend(bundles)
         asked = recalled = False
         while self._waiting or self._running:
-            if self._work.stop() and not asked:
+            if self._is_stopping() and not asked:  # tasks save checkpoints, on fit nodes as well
                 asked = True
                 self._transport.stop()
             if self._into.enough() and not recalled:
@@ -108,6 +109,11 @@ class Dispatcher:
             for ended in over:
                 self._finish_task(ended)
             self._kill_the_late()
+        if self._unfit:
+            raise UserError(f"{self._unfit}; then the same command continues")
+
+    def _is_stopping(self) -> bool:
+        return bool(self._unfit) or self._work.stop()
 
     def _submit(self) -> None:
         slots = self._transport.slots()
@@ -127,7 +133,8 @@ class Dispatcher:
     def _finish_task(self, ended: Ended) -> None:
         task = self._running.pop(ended.handle)
         if ended.is_unfit and not self._work.stop():
-            raise UserError(f"{ended.loss}; the same command continues")
+            self._unfit = self._unfit or str(ended.loss)
+            return
         claims = self._inbox.claims
         for trial in task.bundle.trials:
             if trial.id in ended.claims and trial.id not in claims:
@@ -143,7 +150,7 @@ class Dispatcher:
 
     def _is_cut_off(self, claim: Claim) -> bool:
         """True if a task ended its trial because it lost the driver, not because of a stop request."""
-        return isinstance(claim, TrialRecord) and claim.status is Status.INTERRUPTED and not self._work.stop()
+        return isinstance(claim, TrialRecord) and claim.status is Status.INTERRUPTED and not self._is_stopping()
 
     def _take_back(self, trial: Trial, bundle: Bundle) -> bool:
         """Break the lock that a lost machine left on a retried trial, as the file system did not release it."""
@@ -160,7 +167,7 @@ class Dispatcher:
             bundle: What it has not done.
             loss: What became of it; None where it was killed for being past the time limit.
         """
-        if self._work.stop():
+        if self._is_stopping():
             return
         started = self._inbox.started
         blamed = [trial for trial in bundle.trials if trial.id in started] or list(bundle.trials)

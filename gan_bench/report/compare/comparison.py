@@ -162,10 +162,11 @@ def compare(
     fields = () if match in (AUTO, SETTINGS) else tuple(name.strip() for name in match.split(","))
     compared = _compare_settings(before, after, MARGIN if margin is None else margin, fields)
     if not compared.tables and not compared.unsure:
+        aside = "".join(f" ({each})" for each in compared.differences)
         raise UserError(
             f"{old} and {new} have no finished setting in common that was scored at the same epoch by the same "
-            "extractor, split and number of images; train one again as in the other (--epochs, --samples, --extractor)"
-            ", or name fewer fields that must be equal with --match, such as recipe,lr"
+            f"extractor, split and number of images{aside}; train one again as in the other (--epochs, --samples, "
+            "--extractor), or name fewer fields that must be equal with --match, such as recipe,lr"
         )
     if match != AUTO:
         return compared

@@ -79,15 +79,22 @@ class ComparedFolder:
         kept = [t for t in self.trials if t.path.name not in faults and t.path.parent.name not in faults]
         return replace(self, trials=kept)
 
-    def of_versions(self, counted: Mapping[str, int]) -> ComparedFolder:
-        """Return the folder with one version of each suite; the omitted versions become a remark."""
-        others = Counter((_suite(t), _version(t)) for t in self.trials if _version(t) != counted[_suite(t)])
-        said = (
-            f"{printable(suite)}: {plural(count, 'trial')} of version {version} in {self.path} "
-            f"{'is' if count == 1 else 'are'} not compared, version {counted[suite]} counts"
-            for (suite, version), count in sorted(others.items())
-        )
-        kept = [trial for trial in self.trials if _version(trial) == counted[_suite(trial)]]
+    def of_versions(self, counted: Mapping[StudyKey, int]) -> ComparedFolder:
+        """Return the folder with one version of each study; the omitted versions become a remark."""
+        others = Counter[tuple[str, str, int, int]]()
+        kept = list[StoredTrial]()
+        for trial in self.trials:
+            study, version = _study(trial), _version(trial)
+            if version == counted[study]:
+                kept.append(trial)
+            else:
+                others[study[0], study[1], version, counted[study]] += 1
+        said = []
+        for (suite, profile, version, counts), count in sorted(others.items()):
+            trials = plural(count, "trial" if profile == "full" else f"{profile} trial")
+            where = f"of version {version} in {self.path}"
+            are = "is" if count == 1 else "are"
+            said.append(f"{printable(suite)}: {trials} {where} {are} not compared, version {counts} counts")
         return replace(self, trials=kept, aside=[*self.aside, *said])
 
     @property
@@ -102,6 +109,15 @@ class ComparedFolder:
         return {(s.suite, s.profile, s.dataset, str(s.image_size)): s for s in found}
 
 
+StudyKey = tuple[str, str, str, str]
+"""Suite, profile, dataset and image size: the key of a study without its version."""
+
+
+def _study(trial: StoredTrial) -> StudyKey:
+    config = trial.trial["config"]
+    return _suite(trial), str(config["profile"]), str(config["dataset"]), str(config["image_size"])
+
+
 def _suite(trial: StoredTrial) -> str:
     return str(trial.trial["config"]["suite"])
 
@@ -111,27 +127,38 @@ def _version(trial: StoredTrial) -> int:
 
 
 def one_version_each(before: ComparedFolder, after: ComparedFolder) -> tuple[ComparedFolder, ComparedFolder]:
-    """Return both folders with one version of each suite: the newest without waiting trials.
+    """Return both folders with one version of each study: the newest without waiting trials.
 
-    Where some wait of every version it is the newest with a finished trial. In the newer folder none below that of the
-    older one counts, if there is another: what was done there and waits here is worse.
+    Versions with a setting in common go first. If some trials of every version wait, it is the newest with a finished
+    trial. In the newer folder none below that of the older one counts, if there is another: what was done there and
+    waits here is worse. Of the newer folder a version counts also if all of its trials failed.
     """
-    olds = _counted_versions(before.trials, {})
-    return before.of_versions(olds), after.of_versions(_counted_versions(after.trials, olds))
+    olds = _counted_versions(before.trials, {}, after.trials, is_baseline=True)
+    before = before.of_versions(olds)
+    return before, after.of_versions(_counted_versions(after.trials, olds, before.trials, is_baseline=False))
 
 
-def _counted_versions(trials: Iterable[StoredTrial], least: Mapping[str, int]) -> dict[str, int]:
-    """Return the version of each suite that is compared, not below given least versions if possible."""
-    found: dict[tuple[str, int], list[StoredTrial]] = {}
+def _counted_versions(
+    trials: Iterable[StoredTrial],
+    least: Mapping[StudyKey, int],
+    others: Iterable[StoredTrial],
+    *,
+    is_baseline: bool,
+) -> dict[StudyKey, int]:
+    """Return the version of each study that is compared, not below given least versions if possible."""
+    found: dict[tuple[StudyKey, int], list[StoredTrial]] = {}
     for each in trials:
-        found.setdefault((_suite(each), _version(each)), []).append(each)
-    ranks = dict[str, tuple[bool, bool, bool, int]]()
-    for (suite, version), members in found.items():
+        found.setdefault((_study(each), _version(each)), []).append(each)
+    known = {same_setting(each.trial["config"]) for each in others}
+    ranks = dict[StudyKey, tuple[bool, bool, bool, bool, int]]()
+    for (study, version), members in found.items():
         ends = [each.record["status"] if each.record else WAITS for each in members if not each.withdrawn]
         is_done, waits = "done" in ends, not {WAITS, Status.INTERRUPTED}.isdisjoint(ends)
-        rank = version >= least.get(suite, 0), is_done and not waits, is_done, version
-        ranks[suite] = max(rank, ranks.get(suite, rank))
-    return {suite: version for suite, (*_, version) in ranks.items()}
+        is_over = not waits and (is_done if is_baseline else bool(ends))
+        is_common = any(same_setting(each.trial["config"]) in known for each in members)
+        rank = version >= least.get(study, 0), is_common, is_over, is_over or is_done, version
+        ranks[study] = max(rank, ranks.get(study, rank))
+    return {study: version for study, (*_, version) in ranks.items()}
 
 
 def _left_out(fault: RecordError) -> str:
