@@ -147,7 +147,9 @@ def refresh_report(results: Path) -> list[str]:
         try:
             build_report(results)
         except UserError as error:
-            return [f"{error}; MLflow shows settings as the last report has them"]
+            # a sync has no --out
+            said = str(error).replace("choose another folder", "make it with `gan-bench report` in another folder")
+            return [f"{said}; MLflow shows settings as the last report has them"]
     return []
 
 

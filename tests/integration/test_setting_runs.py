@@ -895,6 +895,7 @@ def test_a_report_that_cannot_be_made_again_is_said(results):
     (results / "report").write_text("a file")
     (said,) = refresh_report(results)
     assert said.startswith(f"the report cannot be written to {results / 'report'} (")
+    assert "make it with `gan-bench report` in another folder with --out" in said
     assert said.endswith("; MLflow shows settings as the last report has them")
 
 
