@@ -276,7 +276,7 @@ _NAMES = "use small letters, digits, - and _, beginning with a letter or digit, 
 
 
 def _messages(document: YamlDocument, error: ValidationError) -> Iterator[str]:
-    """Return one line for each of the first mistakes, then how many more there are."""
+    """Yield one line for each of the first mistakes, then how many more there are."""
     details = error.errors(include_url=False, include_context=False)
     for detail in details[:MAX_MESSAGES]:
         place = _real_place(document, detail["loc"])

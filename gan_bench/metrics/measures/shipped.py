@@ -156,7 +156,7 @@ class ClassHistogram(FeatureMetric):
 
 
 def _divergence(counts: Tensor, real: Tensor) -> Estimate:
-    """Return the divergence of classes; None if the real images miss a class, as it would be infinite."""
+    """Return the divergence of classes, without a value if it would be infinite: real images miss a class."""
     value = class_divergence(counts, real)
     return Estimate(value) if math.isfinite(value) else Estimate(None, note="infinite: real images miss a class")
 
