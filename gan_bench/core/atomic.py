@@ -59,7 +59,7 @@ def naming(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.filename is None or str(error.filename).endswith(ASIDE):
             error.filename = str(path)
-            del error.filename2  # None would be said: "... -> None"
+            del error.filename2  # else the message would end in "-> None"
         raise
 
 
@@ -97,7 +97,7 @@ def move_aside(path: Path, folder: Path) -> Path:
     """
     folder.mkdir(exist_ok=True)
     place, numbers = folder / path.name, itertools.count(2)
-    while place.is_symlink() or place.exists():  # which raise where a file system cannot say, unlike lexists
+    while place.is_symlink() or place.exists():  # raises if the file system fails, unlike lexists
         place = folder / f"{path.name}.{next(numbers)}"
     return path.rename(place)
 

@@ -33,7 +33,7 @@ def is_broken_pipe(descriptor: int) -> bool:
     """True if the reader of a stream is gone."""
     try:
         poll = select.poll()
-        poll.register(descriptor, 0)  # errors and hang-ups are told in any case
+        poll.register(descriptor, 0)  # errors and hang-ups are always reported
         return bool(poll.poll(0))
     except (AttributeError, OSError):  # not on every system; a stream that was closed
         return False

@@ -97,7 +97,7 @@ def checked_argument(
     except (TypeError, ValueError, OverflowError):  # an array without axes, a number beyond all bounds
         raise UserError(f"{name} must be {_described(kinds)}, not {short(value)}") from None
     is_choice = get_origin(kind) is Literal
-    is_text = isinstance(value, (str, bytes))  # which is a sequence too
+    is_text = isinstance(value, (str, bytes))  # text is a sequence, too
     members = get_args(kind) if get_origin(kind) is Sequence else ()
     if (
         (is_choice and not is_text)
@@ -106,7 +106,7 @@ def checked_argument(
         or (members and not all(fits(each, members[0]) for each in value))
     ):
         raise UserError(f"{name} must be {_described(kinds)}, not {short(value)}")
-    if least is not None and not value >= least:  # as is no number
+    if least is not None and not value >= least:  # NaN is not at least anything
         raise UserError(f"{name} must be at least {least}, not {value!r}")
     if most is not None and not value <= most:
         raise UserError(f"{name} must be at most {most}, not {value!r}")

@@ -78,9 +78,9 @@ def is_other_code(recorded: Mapping[str, Any], now: Mapping[str, Any], in_progra
         now: What it is of now.
         in_program: The same, had the running program registered it: a part may have moved into a file since.
     """
-    if recorded["name"] != PROGRAM:  # of a file or package, whose digest says nothing of single functions
+    if recorded["name"] != PROGRAM:  # a file or package, whose digest is not that of single functions
         return bool(now["name"] != PROGRAM and recorded["sha256"] != now["sha256"])
-    # one Python's bytecode says nothing of another's
+    # bytecode differs between versions of Python
     return bool(recorded["version"] == in_program["version"] and recorded["sha256"] != in_program["sha256"])
 
 
@@ -101,7 +101,7 @@ class _Graph:
 
     def __init__(self) -> None:
         self.has_bytecode = False
-        self._known: dict[int, tuple[object, str]] = {}  # with the values, as other ones could have their ids
+        self._known: dict[int, tuple[object, str]] = {}  # keeps the values alive, as ids are reused
         self._waiting: deque[object] = deque()
         self._count = 0
 
@@ -114,7 +114,7 @@ class _Graph:
             return self._known[id(value)][1]
         try:
             token = self._token_of_constant(value)
-        except Exception:  # of classes of users anything, of deep tuples a RecursionError: counted by its class
+        except Exception:  # users' classes may raise anything, deep tuples a RecursionError: use the class
             token = None
         if token is None:
             token = f"#{self._count}"
@@ -132,7 +132,7 @@ class _Graph:
         if kind is frozenset and all(type(each) in _SIMPLE for each in value):
             return f"set {sorted(map(_text_of_simple, value))}"
         if kind.__module__ == "numpy" and hasattr(value, "item") and value.shape == ():
-            return self.token(value.item())  # its own text says its type, another in other versions
+            return self.token(value.item())  # its repr depends on the version of Python
         if issubclass(kind, enum.Enum) and not _is_own(kind):
             return f"{_name(kind)}.{value.name}"
         return repr(value) if (kind.__module__, kind.__qualname__) in _BY_TEXT else None
@@ -145,7 +145,7 @@ class _Graph:
             try:
                 text, parts = _described(value)
                 named = [f"{name}={self.token(each)}" for name, each in parts]
-            except Exception:  # of classes of users anything: counted by its class
+            except Exception:  # users' classes may raise anything: use the class
                 text, named = f"unreadable {type(value).__qualname__}", []
             self.has_bytecode |= text.startswith(_BYTECODE)
             yield f"#{number} {text} {' '.join(named)}"
@@ -179,7 +179,7 @@ def _class_parts(cls: type) -> Iterator[tuple[str, object]]:
     yield from _numbered(cls.__bases__)
     yield "metaclass", type(cls)
     own = vars(cls)
-    if issubclass(type(cls), enum.EnumMeta):  # beside them it keeps what each version of Python wants
+    if issubclass(type(cls), enum.EnumMeta):  # its other attributes depend on the version of Python
         yield from ((name, each.value) for name, each in sorted(own["_member_map_"].items()))
     fields = own.get("__dataclass_fields__", {})
     for name, field in fields.items():  # whose order counts
@@ -214,7 +214,7 @@ def _wrapped(value: Any) -> _Parts:  # noqa: ANN401 - any object that code refer
     inner = value.func if issubclass(kind, functools.cached_property) else None
     inner = value.__func__ if issubclass(kind, (staticmethod, classmethod)) else inner
     inner = plain.__repr__(value) if plain else inner
-    inner = inner or inspect.getattr_static(value, "__wrapped__", None)  # of functools.cache and the like
+    inner = inner or inspect.getattr_static(value, "__wrapped__", None)  # functools.cache and the like
     return [("", inner)] if callable(inner) or type(inner) is str else []
 
 
@@ -230,7 +230,7 @@ def _attributes(value: object) -> dict[str, object]:
             if type(slot) is MemberDescriptorType and _is_own(cls):
                 try:
                     found[name] = slot.__get__(value)
-                except AttributeError:  # it has no value yet
+                except AttributeError:  # the variable has no value yet
                     continue
     if any(cls.__module__ == "torch.nn.modules.module" for cls in type(value).__mro__):
         found.pop("training", None)  # networks are told when they train
@@ -241,7 +241,7 @@ def _dict_of(value: object) -> dict[str, object]:
     """Return the variables of a module or object, or none; a lazy module is not loaded."""
     try:
         return dict(object.__getattribute__(value, "__dict__"))
-    except Exception:  # it has none, or one that is computed
+    except Exception:  # no attribute, or a computed one
         return {}
 
 
@@ -266,9 +266,9 @@ def _used(function: FunctionType) -> Iterator[tuple[str, object]]:
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             around = cell.cell_contents
-        except ValueError:  # it has no value yet
+        except ValueError:  # the variable has no value yet
             continue
-        if name not in names["STORE_DEREF"]:  # what it counts itself is no code
+        if name not in names["STORE_DEREF"]:  # state of the function is not code
             yield name, around
     attributes = names["LOAD_ATTR"] | names["LOAD_METHOD"]
     found = {name: function.__globals__[name] for name in names["LOAD_GLOBAL"] | names["LOAD_NAME"]
@@ -330,7 +330,7 @@ def source_text(code: CodeType, file: str) -> str | None:
         return None  # the lines of a lambda are those of the whole call around it
     try:
         return textwrap.dedent(inspect.getsource(code)).rstrip()
-    except Exception:  # no file, or one that is no Python any more
+    except Exception:  # no file, or one that is not Python any more
         return None
 
 
@@ -355,7 +355,7 @@ def _constant(value: object) -> str:
 
 def _name(value: Any) -> str:  # noqa: ANN401 - a class, or something with a name
     found = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
-    return f"{found} {value.__name__}" if "<locals>" in found else found  # of several that one function made
+    return f"{found} {value.__name__}" if "<locals>" in found else found  # of several functions that one function made
 
 
 _STDLIB = Path(sysconfig.get_path("stdlib"))

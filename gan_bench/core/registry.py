@@ -129,9 +129,9 @@ class Registry(Mapping[str, T], Generic[T]):
         self._entries[name] = entry
         if source := current_source():
             self._sources[name] = source
-        elif module.partition(".")[0] != "gan_bench":  # which registers a suite's own images
+        elif module.partition(".")[0] != "gan_bench":  # that module registers a suite's own images
             self._of_program[name] = module
-            self.in_program(name)  # reads the sources of its functions, which may be edited later
+            self.in_program(name)  # digests the sources now, as they may be edited later
         return entry
 
     def fault_of_name(self, name: object) -> str | None:
@@ -188,7 +188,7 @@ class Registry(Mapping[str, T], Generic[T]):
     def in_program(self, name: str) -> Source:
         """Return the source of an entry as one that this program registered itself, by its code when it did."""
         entry = self[name]
-        if name not in self._digests or self._digests[name][0] is not entry:  # once: what it counts later is no code
+        if name not in self._digests or self._digests[name][0] is not entry:  # digest once, as later state is not code
             self._digests[name] = entry, *program_digest(self._code_of(entry))
         _, digest, version = self._digests[name]
         return Source(name=PROGRAM, version=version, sha256=digest)

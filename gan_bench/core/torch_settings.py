@@ -58,7 +58,7 @@ def torch_settings_kept(*, random: bool = True) -> Iterator[None]:
 def folder_kept() -> Iterator[None]:
     """Return to the current folder, even if it is renamed meanwhile: results and data may be relative to it."""
     folder = None
-    with suppress(OSError):  # it was deleted
+    with suppress(OSError):  # the current folder was deleted
         folder = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))
     try:
         yield
@@ -150,11 +150,11 @@ def tf32(flags: Tf32) -> Iterator[None]:
     """Use TensorFloat-32 as ``flags`` say (full float32 on a CPU), and restore the setting afterwards."""
     torch: Any = import_module("torch")
     cudnn, mkldnn = torch.backends.cudnn, torch.backends.mkldnn
-    before = tf32_in_use()  # what is so already is left to torch.backends.fp32_precision, as it may be
+    before = tf32_in_use()  # settings that are right already stay with torch.backends.fp32_precision
     with precisions_kept():
         if before.convolutions != flags.convolutions:
             cudnn.allow_tf32 = flags.convolutions
-            if not flags.convolutions:  # the older interface leaves what it switches off to that
+            if not flags.convolutions:  # the older interface does not override that
                 cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = "ieee"
         if before.products != flags.products:
             torch.set_float32_matmul_precision("high" if flags.products else "highest")

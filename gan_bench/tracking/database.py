@@ -102,7 +102,7 @@ def prepare_database(uri: str, file: Path, *, is_ours: bool) -> Iterator[str]:
             yield _replaced(uri, file, error)
     elif is_ours and any(os.path.lexists(file.with_name(file.name + end)) for end in _COMPANIONS[1:]):
         _refuse_locked(file)  # another process may be making it
-        kept = _set_aside(file)  # of a database that is gone; SQLite would play it into the new one
+        kept = _set_aside(file)  # the journal of a lost database, which SQLite would replay into the new one
         yield f"what SQLite left beside {file} is kept as {kept.name}*"
     if file.parent.is_dir():
         _create(uri, file)
@@ -207,7 +207,9 @@ def _create(uri: str, file: Path) -> None:
     aside = file.with_name(f".{file.name}.{secrets.token_hex(4)}{ASIDE}")
     elsewhere = uri.replace(str(file), str(aside), 1)
     try:
-        os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))  # SQLite's own would not be the group's
+        os.close(
+            os.open(aside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        )  # SQLite's default mode would exclude the group
         open_database(elsewhere)
         _let_go(elsewhere)
         aside.replace(file)

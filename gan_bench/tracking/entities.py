@@ -368,10 +368,10 @@ def _training(lines: list[HistoryLine], seconds: float, images: int, epochs: int
             for name, mean in mean_statistics([each["mean"] for each in piece]).items():
                 yield f"train/{name}", mean, line["train_seconds"], line["epoch"]
             seconds, images, piece = line["train_seconds"], line["images"], []
-        elif epochs <= FEW_EPOCHS:  # the time of the epoch before: a step has none of its own
+        elif epochs <= FEW_EPOCHS:  # steps have no time: that of the epoch before
             for name in STATISTICS:
                 yield f"step/{name}", line[name], seconds, line["step"]
-    if seconds > before[0]:  # one value for all that is new: while a trial runs, that is a few seconds
+    if seconds > before[0]:  # one value for all new lines, which are a few seconds of a running trial
         yield "system/images_per_second", (images - before[1]) / (seconds - before[0]), seconds, last
 
 

@@ -45,7 +45,7 @@ def stage(path: Path, folder: Path, epoch: int, time_ms: int, *, last: bool) -> 
     packed = io.BytesIO()
     if features.check("webp"):
         grid.save(packed, "WEBP", method=0)
-    else:  # of a Pillow built without it; pages look at the bytes, not at the name
+    else:  # Pillow may be built without it; pages read the bytes, not the name
         grid.save(packed, "PNG")
     for key in (SAMPLES_KEY, LAST_KEY) if last else (SAMPLES_KEY,):
         mark = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{key}/{epoch}/{time_ms}"))

@@ -149,7 +149,7 @@ class Mirror:
             runs, settings = self._existing_runs(experiment)
             try:
                 trials = read_plan(folder)
-            except RecordError:  # what shows runs apart does without
+            except RecordError:  # colours are optional
                 trials = []
             columns, colours, planned = differing_params(trials), entities.colours_of(trials), read_suites(folder)
             known = SuiteRuns(suite, folder, experiment, runs, settings, colours, columns, planned)
@@ -249,7 +249,7 @@ class Mirror:
             except Exception as error:
                 if not server.is_refusal(error):
                     raise
-                found = error  # remembered, or its files would be sent at every look
+                found = error  # remembered, or its files would be sent again each time
             known.seen[path] = state, found
         if isinstance(found, Exception):
             raise found.with_traceback(None)
@@ -337,7 +337,7 @@ class Mirror:
         with contextlib.suppress(Exception):  # parameters of an earlier version cannot be changed
             self.store.log(run.run_id, params=params)
         if tags:
-            kept = {name: value for name, value in tags.items() if name not in EDITED}  # people may have
+            kept = {name: value for name, value in tags.items() if name not in EDITED}  # users may have changed them
             self.store.tag(run.run_id, {**kept, POSITION_TAG: run.position.to_tag()})
         with contextlib.suppress(Exception):  # servers before 2.4 know no datasets
             self.store.client.log_inputs(run.run_id, entities.datasets_of(stored))
@@ -373,8 +373,8 @@ class Mirror:
         elif run.closed:
             self.store.set_status(run.run_id, "RUNNING")
             run.status = "RUNNING"
-        self.store.log(run.run_id, metrics, tags)  # the tag of the position comes last: it says that all is there
-        run.position = position  # not before: where MLflow refuses something, all of it is sent again
+        self.store.log(run.run_id, metrics, tags)  # the position tag comes last, as it means that everything is there
+        run.position = position  # not earlier: if MLflow refuses something, everything is sent again
         return refused
 
     def stage_samples(self, folder: Path, stored: StoredTrial, known: frozenset[int]) -> set[int]:

@@ -106,7 +106,7 @@ def earlier_champion(uri: str, prefix: str, suite: str, apart: Sequence[str] = (
     try:
         version = client.get_model_version_by_alias(name, ALIAS)
         setting = client.get_run(version.run_id).data.tags["setting"]
-    except Exception:  # the sentence that this ends is about something else
+    except Exception:  # the enclosing sentence is about something else
         return ""
     return f'"{ALIAS}" of the model {name} stays on version {version.version}, of {setting}'
 
@@ -173,7 +173,7 @@ def _at(uri: str) -> Iterator[None]:
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(None)  # else "" would be where it is
+        mlflow.set_tracking_uri(None)  # else an empty location would count as this one
         mlflow.set_registry_uri(None)
         for name in names:
             os.environ.pop(name, None)
@@ -210,7 +210,7 @@ def _upload(
             signature=signature,
             pip_requirements=needed,
         )
-        with server.sent_once():  # else there may be two; of one whose answer was lost the next sync finds the weights
+        with server.sent_once():  # retries could make two versions; the next sync finds one whose answer was lost
             made = mirror.store.client.create_model_version(
                 name, f"models:/{model.model_id}", run_id=run.info.run_id, tags=tags, model_id=model.model_id
             )

@@ -87,7 +87,7 @@ def _secrets(text: str) -> list[tuple[int, int]]:
     end, found = start + len(user), []
     if colon:
         found.append((start + len(name) + 1, end))
-    elif user and parts.scheme in ("http", "https"):  # there a user alone may be a token
+    elif user and parts.scheme in ("http", "https"):  # a user name without a password may be a token
         found.append((start, end))
     fragment = f"{text}#".index("#", end)
     query = f"{text}?".index("?", end)
@@ -112,7 +112,7 @@ def without_secrets(text: str, uri: str) -> str:
     text, joined = text.replace(uri, shown(uri)), "".join(uri.split())
     try:
         secrets = [joined[start:end] for start, end in _secrets(joined)]
-    except ValueError:  # no location at all; nothing of it can be told from a secret
+    except ValueError:  # not a location: any part may be a secret
         secrets = [uri]
     forms = {form for secret in secrets for form in (secret, unquote(secret), unquote_plus(secret)) if form}
     for secret in sorted(forms, key=len, reverse=True):
@@ -174,9 +174,9 @@ _SETTINGS = {
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a server may ask for an hour; the mirror has its own pauses
     _TIMEOUT: str(REQUEST_SECONDS),
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",  # how it makes its tables is its own affair
+    "MLFLOW_LOGGING_LEVEL": "WARNING",  # MLflow logs every step of creating tables
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # a line for every run that ends
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # MLflow prints a line for every run that ends
     "GIT_PYTHON_REFRESH": "quiet",
 }
 

@@ -233,7 +233,7 @@ class TrackingStore:
         with server.sent_once():
             try:
                 return sent()
-            except Exception:  # its answer may be lost
+            except Exception:  # the answer may be lost
                 mine = f"tags.`{_MADE_TAG}` = '{marked[_MADE_TAG]}'"
                 found = self.client.search_runs([experiment], filter_string=mine, max_results=1)
                 return str(found[0].info.run_id) if found else sent()

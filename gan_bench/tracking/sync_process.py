@@ -138,14 +138,14 @@ def follow(
                     if refused.issuperset(mirror.refused) or (last and is_fresh):
                         refused &= set(mirror.refused)
                         pause.succeeded()
-                    else:  # it may be of a run that was deleted in MLflow meanwhile
+                    else:  # the error may be of a run that was deleted in MLflow meanwhile
                         refused |= set(mirror.refused)
                         mirror = None
                         pause.failed()
                         if last:
                             continue
                 except Exception as problem:
-                    mirror = None  # what it knows may no longer hold
+                    mirror = None  # its cached runs may be outdated
                     error = describe_error(problem, uri) + hint(problem)
                     pause.failed()
             if last:
@@ -191,7 +191,7 @@ class SyncProcess:
         self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read, args=(incoming,), daemon=True)
         self._reader.start()
-        with contextlib.suppress(OSError):  # a process that is gone gives no answer, which is said in the end
+        with contextlib.suppress(OSError):  # a process that ended gives no answer, which is reported at the end
             self._process.stdin.write(f"{uri}\n")  # type: ignore[union-attr]
             self._process.stdin.flush()  # type: ignore[union-attr]
 
@@ -210,7 +210,7 @@ class SyncProcess:
                         self._complete[said["complete"]] = self._end_of(said["complete"])
                     self._changed.notify_all()
         with self._changed:
-            self._heard = -1.0  # nothing more comes
+            self._heard = -1.0  # the mirror has closed its output
             self._changed.notify_all()
 
     def close(self, patience: float = LAST_PASS_SECONDS, leave: Callable[[], bool] = lambda: False) -> MirrorResult:
@@ -224,8 +224,8 @@ class SyncProcess:
         Returns:
             What came of it, with the number of runs that MLflow lacks.
         """
-        started = list(_started_records(self._folder))  # of later ones another run's mirror takes care
-        with self._changed:  # those that had ended and were resumed or trained anew are complete no more
+        started = list(_started_records(self._folder))  # later trials are left to the mirror of another run
+        with self._changed:  # ended trials that were resumed or retrained are incomplete again
             self._complete = {name: end for name, end in self._complete.items() if end == self._end_of(name)}
         with contextlib.suppress(OSError):
             self._process.stdin.close()  # type: ignore[union-attr]

@@ -207,7 +207,7 @@ def _view(
     }
     packed = f"deflate;{base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()}"
     share_key = _digest(title.lower())
-    ours = f"{owner} {_digest(packed)}"  # it is edited where the digest is another, and stays
+    ours = f"{owner} {_digest(packed)}"  # a view with another digest was edited, and is kept
     value = {"name": title, "createdAt": now_ms, "updatedAt": now_ms, "state": packed, "gan_bench": ours}
     return View(title, f"{VIEW_TAG}{share_key}", json.dumps(value), share_key, charts is not None)
 

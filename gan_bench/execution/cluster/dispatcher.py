@@ -124,7 +124,7 @@ class Dispatcher:
 
     def _take_event(self, handle: Handle, said: object) -> None:
         task = self._running.get(handle)
-        if task is None or not isinstance(said, dict):  # last words of a task that was given up
+        if task is None or not isinstance(said, dict):  # late events of a task that was given up
             return
         if said["event"] == "started" and task.first_said is None:
             task.first_said = self._clock()

@@ -160,7 +160,7 @@ def _try_loss(config: TrialConfig) -> None:
 def _remarks(configs: list[TrialConfig], context: RunContext) -> Iterator[str]:
     """Yield what scores mean, and which engine trains."""
     for name, size in {config.dataset: config.image_size for config in configs}.items():
-        if DATASETS[name].folder is None:  # of a user's own folder it is said with the contents
+        if DATASETS[name].folder is None:  # a user's own folder has these remarks with its contents
             splits = {split: context.images(name, split, size).images for split in DATASETS[name].counts}
             yield from remarks_on(DATASETS[name], context.data.path, splits)
     for name in dict.fromkeys(config.dataset for config in configs if config.evaluation.extractors == ("auto",)):

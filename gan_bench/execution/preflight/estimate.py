@@ -112,7 +112,7 @@ class TimeEstimate:
         return max((pace.group for pace in self.paces.values()), default=1)
 
 
-@torch_settings_kept(random=False)  # threads, and what code of users sets
+@torch_settings_kept(random=False)  # threads, and settings of users' code
 def estimate(
     trials: list[Trial],
     context: RunContext,
@@ -199,7 +199,7 @@ def _pace(trial: Trial, count: int, context: RunContext, group: int | None, at_a
             break
         measured[size] = seconds
         if group is None and seconds > min(measured.values()):
-            break  # from there on groups are slower
+            break  # larger groups are slower
     most = max(measured)
     size = most if group else group_size(measured, count, at_a_time)
     tried: GroupLimit = "rate" if size < most else "failed" if failed else "tried"
@@ -244,7 +244,7 @@ def _unless_too_large(measure: Callable[[], float], device: torch.device) -> flo
         if isinstance(error, torch.AcceleratorError):
             raise unusable(device, error) from error
         if device.type != "cpu" and is_of_cuda(error):
-            choose_device(str(device))  # else it may be a part's own fault
+            choose_device(str(device))  # otherwise it may be a part's own fault
         raise
 
 
@@ -264,7 +264,7 @@ def _seconds_per_group_step(config: TrialConfig, context: RunContext, size: int)
         members = [engine for engine in engines if isinstance(engine, FastEngine)]
         group = Group(members, members[0].capture)
         return group.seconds_per_step(GROUP_STEPS if context.device.type == "cuda" else 2) / size
-    except (RuntimeError, MemoryError):  # of what kind ever: this size does not work here, and smaller ones do
+    except (RuntimeError, MemoryError):  # any error: this size fails here, smaller ones work
         return None
 
 

@@ -129,7 +129,7 @@ def _current_gpu_kept() -> Iterator[None]:
         yield
     finally:
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            with contextlib.suppress(RuntimeError):  # of a GPU that failed meanwhile
+            with contextlib.suppress(RuntimeError):  # the GPU may have failed meanwhile
                 torch.cuda._maybe_exchange_device(before)  # as ``torch.cuda.device`` does, which takes no memory there
 
 

@@ -259,9 +259,9 @@ class _Stepper:
         try:
             if self._group is None:
                 self._group = Group(members, members[0].capture, kept_way(members))
-            self._group.prepare()  # which takes memory when an epoch begins, too
+            self._group.prepare()  # takes memory at the beginning of an epoch, too
             for member in members:
-                member.way = self._group.way  # which a smaller group keeps, here and in a process that resumes it
+                member.way = self._group.way  # kept by smaller groups, here and in a process that resumes it
         except Exception as error:  # CUDA raises many kinds
             self.most = len(members) // 2 if is_out_of_memory(error, len(members)) else 1
             text = f"{len(members)} trials do not train together ({brief(error)})"
@@ -271,6 +271,6 @@ class _Stepper:
         self.leave()
         for member in members:
             member.moved()
-        with contextlib.suppress(RuntimeError):  # a memory that is full even now may hold smaller groups
+        with contextlib.suppress(RuntimeError):  # memory may be too full to unstack, and still hold smaller groups
             unstack([member.state for member in members])
         return None

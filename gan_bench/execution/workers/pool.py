@@ -88,8 +88,8 @@ class Worker:
                 with self._listening:
                     inbox.note(trial, claim)
         failures = {claim.failure for claim in inbox.claims.values() if isinstance(claim, TrialRecord)}
-        is_broken = Failure.CRASH in failures and self.site.device != "cpu"  # most errors of CUDA stay
-        if Failure.OUT_OF_MEMORY in failures or is_broken:  # its memory may be in pieces
+        is_broken = Failure.CRASH in failures and self.site.device != "cpu"  # most CUDA errors persist in a process
+        if Failure.OUT_OF_MEMORY in failures or is_broken:  # its memory may be fragmented
             self.close()
         return inbox.claims
 
@@ -126,7 +126,7 @@ class Worker:
             until = time.monotonic() + seconds_allowed(job.policy, len(job.trials))
             while not over.wait(POLL_SECONDS):
                 if stop() and not job.trials:
-                    process.kill()  # it gets ready for nothing, and has nothing to save
+                    process.kill()  # it is still getting ready, and has nothing to save
                 elif stop():
                     with contextlib.suppress(OSError, ValueError):
                         process.stdin.close()  # type: ignore[union-attr]
@@ -261,7 +261,7 @@ class _Pool:
         """Hand a worker groups of trials until none is left or a stop is asked for."""
         while not self._is_over():
             why = worker.start(self._is_over)
-            if self._is_over():  # meanwhile; a worker that is not ready yet has ended then, for want of work
+            if self._is_over():  # a worker that was not ready has ended then, as no work was left
                 return
             if why:
                 self._leave_out(worker, why)

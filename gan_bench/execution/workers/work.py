@@ -64,7 +64,7 @@ class Work:
         try:
             is_old = earlier.record == self.ends.get(trial.id) or self.policy.is_outdated(earlier)
             return earlier.status in (Status.DONE, *_BAD) and not is_old
-        except UnreadableError:  # the claim says so
+        except UnreadableError:  # the claim reports it
             return False
 
 
@@ -149,7 +149,7 @@ def _skip(work: Work, trial: Trial, reason: str) -> TrialRecord | None:
             if not decision.is_written_over:
                 return blocked(f"{reason}; {decision.why}" if decision.action is Action.REFUSE else reason)
             return writer.skip(directory, trial, reason)
-    except (UserError, OSError) as error:  # the report is made all the same
+    except (UserError, OSError) as error:  # a row that cannot be written must not stop the report
         return blocked(f"{reason} ({error})")
 
 

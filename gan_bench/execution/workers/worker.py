@@ -42,7 +42,7 @@ def run_job(job: Job, context: RunContext, send: Send) -> None:
     from gan_bench.execution.workers.job import claim_to_json, event_to_json
 
     def tell(event: Event) -> None:
-        if not isinstance(event, Finished):  # its claim says so, once its lock is released
+        if not isinstance(event, Finished):  # the claim reports the end once the lock is released
             send(**event_to_json(event))
 
     def claimed(trial: Trial) -> Run[None]:
@@ -60,7 +60,7 @@ def context_of(job: Job, contexts: Contexts, send: Send) -> RunContext | None:
 
     try:
         return contexts.of(job.site)
-    except DeviceError as error:  # this process is of no use; a worker elsewhere may be
+    except DeviceError as error:  # this process cannot work; a worker elsewhere may
         sys.stderr.write(f"{error}\n")
         sys.stderr.flush()
         os._exit(1)
@@ -90,7 +90,7 @@ def main() -> None:
     def send(event: str, **content: Any) -> None:  # noqa: ANN401 - JSON
         try:
             channel({"event": event, **content})
-        except OSError:  # the parent is gone, which may be felt here before its end of the other pipe is
+        except OSError:  # the parent is gone, which may show here before the other pipe closes
             stop()
 
     signal.signal(signal.SIGTERM, lambda *_: stop())
