@@ -117,7 +117,7 @@ class ImageSource:
         """Refuse a source without images, and one where a class or a split would be missing.
 
         That is a folder without images beside folders with some, if it is empty, is called as a split is, or holds
-        images of kinds that are not read. One of annotations is none.
+        mostly images of kinds that are not read. One of annotations is none.
 
         Raises:
             DataError: There are none, or there is such a folder.
@@ -130,10 +130,12 @@ class ImageSource:
             )
         filled = folders_above(self.names)
         beside = {str(PurePosixPath(each).parent) for each in filled - {"."}}
-        notes = folders_above(name for name in self.others if not _may_be_image(PurePosixPath(name)))
+        notes = Counter[str]()  # above 0 where most files are annotations, documents and the like
+        for name in self.others:
+            notes.update(dict.fromkeys(folders_above([name]), -1 if _may_be_image(PurePosixPath(name)) else 1))
         for folder in sorted(self.folders - filled):
             path = PurePosixPath(folder)
-            if str(path.parent) in beside and (folder not in notes or split_called(path.name)):
+            if str(path.parent) in beside and (notes[folder] <= 0 or split_called(path.name)):
                 raise DataError(
                     f"the folder {printable(f'{source}/{folder}')} holds no images that are read here, though its "
                     "neighbours do; save what it should hold as PNG, or remove it"
@@ -204,9 +206,8 @@ def refuse_broken_link(path: Path) -> None:
 def _list_folder(found: ImageSource, top: Path) -> None:
     """List what a folder holds, without what is hidden or left by systems.
 
-    Links to folders are followed, but for those that lead above themselves, out of the folder or round in a circle.
-    Behind a link, links are followed only to folders that were not seen: folders that are linked with each other have
-    paths without number.
+    Links to folders are followed, unless they lead to a folder above themselves. Behind a link, links are followed only
+    to folders that were not seen: folders that are linked with each other have paths without number.
 
     Raises:
         DataError: A folder cannot be read, or is a link to one that is not there.

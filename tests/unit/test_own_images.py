@@ -1017,6 +1017,7 @@ def test_a_link_in_an_archive_that_may_be_a_split_is_refused(tmp_path, name):
         (["data/train/0.png", "data/val/a/0.svg"], "data/val"),
         (["cat/0.png", "dog/0.HEIC", "dog/1.heic"], "dog"),
         (["cat/0.png", "dog/0"], "dog"),
+        (["cat/0.png", "dog/IMG_0.HEIC", "dog/IMG_0.AAE"], "dog"),
         (["cat/0.png", "dog/.DS_Store"], "dog"),
     ],
 )
