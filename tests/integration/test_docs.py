@@ -177,8 +177,8 @@ def test_the_guide_to_python_names_what_a_call_does_otherwise_than_a_command():
 def test_the_start_page_says_which_seeds_can_decide():
     """It said five, and a fixed list of three can."""
     text = " ".join((ROOT / "docs" / "index.md").read_text(encoding="utf-8").split())
-    assert "fixed list, which needs three for one comparison and more for several" in text
-    assert "first look, five unless it says otherwise" in text
+    assert "a suite's fixed list (three for one comparison, more for several)" in text
+    assert "first look (five by default)" in text
     assert (FEWEST, LOOKS[0]) == (3, 5)
     assert coincidence(FEWEST) <= ALPHA < 2 * coincidence(FEWEST)
     assert {trial.config.seed for trial in make_plan(find_suite("quickstart"), PlanOptions()).trials} == set(range(5))
