@@ -270,7 +270,7 @@ def class_folders(folder, name, channels=3, size=32, train=4, test=2, labels=("c
             for i in range(number):
                 shape = (size, size, 3) if channels == 3 else (size, size)
                 (target / f"{i}.png").write_bytes(
-                    encode(Image.fromarray(noise(*shape, seed=hash((split, label, i)) % 999)))
+                    encode(Image.fromarray(noise(*shape, seed=int.from_bytes(f"{split}{label}{i}".encode()))))
                 )
 
 
