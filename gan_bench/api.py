@@ -151,7 +151,7 @@ _SCORE = ("metric", "value", "std", "extractor", "split", "real", "generated", "
 
 
 def _texts(paths: Iterable[Path]) -> pd.Series[str]:
-    """Return paths as text that can be written to any file; bytes that are not UTF-8 are kept."""
+    """Return paths as text; bytes that are not UTF-8 are kept, so that the paths work."""
     return pd.Series([str(path) for path in paths], dtype=object)
 
 

@@ -240,7 +240,7 @@ def to_image(images: Tensor, columns: int) -> Image:
 
 
 def interpolation(generator: Generator, rows: int, steps: int, seed: int = 0) -> Tensor:
-    """Return images interpolated between successive latent vectors, row by row.
+    """Return interpolated images, each row between two latent vectors of its own.
 
     Normal latents are joined on great circles, because the points of a straight line between two are too short to be
     likely (White 2016); uniform ones are joined by straight lines, which stay inside their cube.

@@ -367,7 +367,7 @@ def _of_splits(names: list[str], label: str) -> Iterator[str]:
 
 
 def _prepared(path: Path, size: int | None, other: int | None, channels: int = 3) -> Prepared:
-    """Prepare a folder or zip: scaled to a size, or unscaled if the first images have one size.
+    """Prepare a folder or zip: scaled to a size, or unscaled if most of the first images have one square size.
 
     Errors propose the size of what they are compared with, where that is known.
     """

@@ -103,7 +103,7 @@ def run_audit(plan: AuditPlan, options: AuditOptions, out: PlainConsole) -> bool
 
 
 def _say(finding: AuditFinding, name: str, out: PlainConsole) -> None:
-    """Print a finding; the many that hold without training are only counted."""
+    """Print a finding; those of ``BRIEF`` levels that hold without their sentence."""
     why = "" if finding["verdict"] == "holds" and finding["level"] in BRIEF else f": {finding['text']}"
     text = f"{finding['verdict']:<12} {finding['level']}: {name}{why} ({duration(finding['seconds'])})"
     out.say(text, style=STYLES[finding["verdict"]])

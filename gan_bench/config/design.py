@@ -16,7 +16,7 @@ FEWEST = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """The present look of a comparison, and its level.
+    """Where a comparison stands: its last complete look, and the next.
 
     Attributes:
         seeds: The seeds that count: those of the last look that is complete.

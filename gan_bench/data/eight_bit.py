@@ -73,7 +73,7 @@ def as_meant(image: Image.Image, data: bytes) -> Image.Image:
 
 
 def _with_alpha(image: Image.Image, data: bytes, key: tuple[int, int, int]) -> Image.Image:
-    """Return a 16-bit PNG with an alpha channel in place of its transparent colour, compared in all 16 bits."""
+    """Return a 16-bit PNG with 8 bits and an alpha channel for its transparent colour, compared in all 16 bits."""
     low = Image.open(io.BytesIO(without_notes(data)), formats=formats())
     low.tile = [(*tile[:3], "RGB;16L") for tile in low.tile]  # type: ignore[misc]  # the other bytes
     clear = ((np.asarray(image, np.uint16) << 8 | np.asarray(low)) == key).all(-1)

@@ -48,7 +48,7 @@ DARK = 32
 """Images whose values are all below this, of 255, are nearly black, such as 10 or 12 bits in a 16-bit file."""
 NAMED = 3
 """Most unusable images that are named besides the first."""
-_FORM = 14
+_FORM = 15
 _OR_RANGE = ", or write range: [0, 4095] where a suite names them"
 
 
@@ -248,6 +248,7 @@ def _fingerprint(source: Path, opened: ImageSource) -> str:
                 digest.update(piece)
         except OSError as error:
             raise DataError(f"{source} cannot be read ({error.strerror}); name a folder or zip of images") from None
+        digest.update("\n".join(opened.names).encode(errors="surrogatepass"))  # how names are read may change
         return digest.hexdigest()
     for name in opened.names:
         closed = "" if os.access(source / name, os.R_OK) else "\0closed"  # unreadable for this user

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import posixpath
 import re
 import stat
 import zipfile
@@ -16,6 +17,7 @@ from typing import IO
 
 from gan_bench.core.errors import DataError, brief
 from gan_bench.core.text import odd_path, printable, some_of
+from gan_bench.data.image_files import shorter_side
 from gan_bench.data.splits import split_called
 
 MAX_BYTES = 128 * 2**20
@@ -24,10 +26,7 @@ ENDINGS = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".ppm"}
     | {".pgm", ".pbm", ".pnm", ".pfm", ".avif", ".avifs", ".jp2", ".j2k", ".jpx", ".jpf", ".tga"}
 )
-_NOT_READ = frozenset(
-    {".heic", ".heif", ".jxl", ".svg", ".psd", ".exr", ".hdr", ".dcm", ".nii"}
-    | {".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw"}
-)
+_NOT_READ = frozenset({".heic", ".heif", ".jxl", ".exr", ".dcm", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw"})
 """Endings of image formats that are not read."""
 _SYSTEM = frozenset(
     {
@@ -64,7 +63,7 @@ class ImageSource:
         read: Gives the bytes of a file; raises DataError.
         archive: The open zip file; None of a folder.
         names: Names of its images with forward slashes, sorted.
-        folders: Its folders; of none of them images are known yet.
+        folders: Its visible folders, with or without images.
         others: Names of its visible files that are no images.
         left_out: How many files are left out, by reason.
         own: Folders with files that are called as those of gan_bench, and the names of these.
@@ -116,8 +115,8 @@ class ImageSource:
     def require_images(self, source: Path) -> None:
         """Refuse a source without images, and one where a class or a split would be missing.
 
-        That is a folder without images beside folders with some, if it is empty, is called as a split is, or holds
-        mostly images of kinds that are not read. One of annotations is none.
+        That is a folder without images beside folders with some, if it is empty, holds images that are not read, or is
+        called as a held-out split is beside ``train``. One of annotations is none.
 
         Raises:
             DataError: There are none, or there is such a folder.
@@ -129,22 +128,26 @@ class ImageSource:
                 f"({', '.join(sorted(ENDINGS))}), or save them as PNG"
             )
         filled = folders_above(self.names)
-        beside = {str(PurePosixPath(each).parent) for each in filled - {"."}}
-        notes = Counter[str]()  # above 0 where most files are annotations, documents and the like
-        for name in self.others:
-            notes.update(dict.fromkeys(folders_above([name]), -1 if _may_be_image(PurePosixPath(name)) else 1))
+        beside = dict[str, list[str]]()
+        for each in filled - {"."}:
+            beside.setdefault(str(PurePosixPath(each).parent), []).append(PurePosixPath(each).name)
         for folder in sorted(self.folders - filled):
-            path = PurePosixPath(folder)
-            if str(path.parent) in beside and (notes[folder] <= 0 or split_called(path.name)):
+            neighbours = beside.get(str(PurePosixPath(folder).parent), [])
+            is_split = split_called(PurePosixPath(folder).name) and any(split_called(n) == "train" for n in neighbours)
+            if neighbours and (is_split or self._may_be_class(folder)):
                 raise DataError(
                     f"the folder {printable(f'{source}/{folder}')} holds no images that are read here, though its "
                     "neighbours do; save what it should hold as PNG, or remove it"
                 )
 
-
-def _may_be_image(path: PurePosixPath) -> bool:
-    """True if a file that is not read is likely an image, such as one without an ending, unless it is a ``README``."""
-    return path.suffix.lower() in _NOT_READ if path.suffix else not path.name.isalpha()
+    def _may_be_class(self, folder: str) -> bool:
+        """True if a folder without images is empty or holds images that are not read, not only annotations and such."""
+        below = [PurePosixPath(name) for name in self.others if name.startswith(f"{folder}/")]
+        unnamed = next((each for each in below if not each.suffix), None)
+        is_image = False
+        with contextlib.suppress(DataError):
+            is_image = unnamed is not None and shorter_side(self.read(str(unnamed))) > 0
+        return not below or is_image or any(each.suffix.lower() in _NOT_READ for each in below)
 
 
 def folders_above(names: Iterable[str]) -> set[str]:
@@ -255,6 +258,7 @@ def _listed_archive(path: Path, archive: zipfile.ZipFile) -> ImageSource:
     """
     listed: list[str] = []
     members: dict[str, zipfile.ZipInfo] = {}
+    links: dict[str, zipfile.ZipInfo] = {}
     found = ImageSource(lambda name: _read_member(path, archive, members[name]), archive.fp)
     for plain, member in _member_names(archive):
         parts = [each for each in plain.split("/") if each not in ("", ".")]
@@ -264,17 +268,22 @@ def _listed_archive(path: Path, archive: zipfile.ZipFile) -> ImageSource:
         listed.append(f"{name}/x" if plain.endswith("/") else name)
         if plain.endswith("/"):
             continue
-        if is_link and is_visible(name) and not PurePosixPath(name).suffix:
-            raise DataError(
-                f"{path} holds {printable(name)}, a link, which is not followed; pack what it leads to in its place "
-                "(zip does without -y)"
-            )
+        if is_link and is_visible(name):
+            links[name] = member
         if name in members:
             found.left_out["members of a name that another has"] += 1
         else:
             found.add_file(name, is_file=not is_link)
         members[name] = member  # as unpacking the file would: a later member replaces an earlier one
     found.folders = set(filter(is_visible, folders_above(listed)))
+    for name in links:
+        leads_to = posixpath.normpath(posixpath.join(posixpath.dirname(name), os.fsdecode(found.read(name))))
+        is_class = leads_to in found.folders - {"."} and not name.startswith(f"{leads_to}/")
+        if is_class or split_called(PurePosixPath(name).name):
+            raise DataError(
+                f"{path} holds {printable(name)}, a link, which is not followed; pack what it leads to in its place "
+                "(zip does without -y)"
+            )
     return found
 
 
@@ -286,17 +295,21 @@ def _member_names(archive: zipfile.ZipFile) -> Iterator[tuple[str, zipfile.ZipIn
     """Yield the names of a zip file's members with slashes between folders, and after that of a folder.
 
     Archives made on Windows may have backslashes, and then all of them. In the code pages of Japan and China the same
-    byte ends some letters, and some programs write UTF-8 without its flag.
+    byte ends some letters, and some programs write UTF-8 without its flag. Names from further fields of a member, which
+    newer versions of Python read, are no DOS names and stay.
     """
     members = archive.infolist()
-    unsaid = [m.filename for m in members if not m.flag_bits & _UTF8 and not m.filename.isascii()]
+    unsaid = [
+        each.filename
+        for each in members
+        if not each.flag_bits & _UTF8 and not each.filename.isascii() and _decoded(each.filename, "cp437")
+    ]
     files = [m.filename for m in members if not m.filename.endswith(("/", "\\"))]
     are_folders = all("\\" in name and "/" not in name for name in files)
     asian = ("cp932", "gbk") if not are_folders and any("\\" in name for name in unsaid) else ()
     coding = next((each for each in ("utf-8", *asian) if all(_decoded(name, each) for name in unsaid)), "cp437")
     for member in members:
-        is_said = member.flag_bits & _UTF8 or member.filename.isascii()
-        name = member.filename if is_said else _decoded(member.filename, coding)
+        name = member.filename if member.flag_bits & _UTF8 else _decoded(member.filename, coding) or member.filename
         yield name.replace("\\", "/"), member
 
 

@@ -96,7 +96,8 @@ def fault_of_state(role: Literal["G", "D"], make: Callable[[], nn.Module], shape
         network = construct(make)
         torch.manual_seed(int(role == "G"))
         again = construct(make)
-    if not {*map(id, network.parameters())}.isdisjoint(map(id, again.parameters())):
+    trained = ({id(each) for each in net.parameters() if each.requires_grad} for net in (network, again))
+    if not set.isdisjoint(*trained):
         return "is made once and given to every trial; let the function make a new one at each call"
     floats = ((key, each.dtype) for key, each in network.named_parameters() if not _is_whole(each))
     if other := [key for key, dtype in floats if dtype != torch.float32]:

@@ -95,7 +95,7 @@ class Command:
         return self.without("--results") if results == Path("results") else self.having("--results", str(results))
 
     def training(self, configs: Iterable[Mapping[str, Any]], suite: str, profile: str) -> Command | None:
-        """Return the command that trains all of these trials, or None if its options do not fit them.
+        """Return the command that trains all of these trials, without options that do not fit, or None.
 
         Its other words are kept: the suite's file, the results folder, where trials run.
 

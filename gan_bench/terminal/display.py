@@ -89,7 +89,7 @@ class SuiteClock:
         return weight * (paced or 0.0) + (1 - weight) * self._expected * (1 - done)
 
     def __str__(self) -> str:
-        """Return both as text."""
+        """Return the done share and the remaining time as text."""
         left = self.seconds_left
         return f"{self.fraction:.0%} of the suite" + ("" if left is None else f", about {duration(left)} left")
 

@@ -102,7 +102,7 @@ def may_be_copied(path: Path) -> bool:
 
 
 def link_into(folder: Path, files: Mapping[str, Path]) -> None:
-    """Hard-link files into a folder under other names; files that may not be copied are left out."""
+    """Link files symbolically into a folder under other names; files that may not be copied are left out."""
     for name, path in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         if may_be_copied(path):

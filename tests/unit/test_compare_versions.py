@@ -102,6 +102,15 @@ def test_a_version_all_of_whose_trials_failed_counts(first, tmp_path, status, ma
     assert left_out(new, 1, 2) in found.differences
 
 
+@pytest.mark.parametrize("status", [Status.FAILED, Status.DIVERGED])
+def test_a_folder_is_not_worse_than_itself_where_a_version_failed(first, status):
+    """Of the older one the version before was taken, and of the newer one that which failed."""
+    write_plan(first, "test", 2, [trial(seed, 2) for seed in range(5)], design=FIVE)
+    for seed in range(5):
+        write(first, trial(seed, 2), 60.0, status=status)
+    assert compare(first, first).exit_code == 0
+
+
 def of_profile(seed, version, profile):
     made = trial(seed, version)
     return replace(made, config=replace(made.config, profile=profile))
@@ -133,6 +142,17 @@ def test_a_version_without_a_setting_in_common_hides_none_that_has_one(first, tm
     found = compare(first, new)
     assert found.exit_code == 1
     assert left_out(new, 2, 1) in found.differences
+
+
+def test_settings_of_other_suites_are_in_common_too(first, tmp_path):
+    """A version counted for settings of its own suite alone."""
+    write_plan(first, "test", 2, [other_setting(seed, 2) for seed in range(5)], design=FIVE)
+    made = [replace(each, config=replace(each.config, suite="b")) for each in map(trial, range(5), [1] * 5)]
+    write_plan(tmp_path / "b", "b", 1, made, design=FIVE)
+    for seed, each in enumerate(made):
+        write(first, other_setting(seed, 2), 60.0 + seed)
+        write(tmp_path / "b", each, 60.0 + seed)
+    assert compare(first, tmp_path / "b", match="settings").settings == {"equivalent": 1}
 
 
 def test_versions_that_are_left_out_are_named_where_nothing_is_in_common(tmp_path):

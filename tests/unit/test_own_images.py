@@ -819,9 +819,17 @@ def test_files_that_differ_in_nothing_but_their_pixels_are_prepared_apart(tmp_pa
 
 def test_a_folder_of_notes_or_programs_beside_classes_is_no_class(tmp_path):
     folder = pictures(tmp_path / "a", *(f"{which}/{name}" for which in ("cats", "dogs") for name in SIX))
-    for name in ("docs/paper.docx", "devkit/eval.m", "models/best.pt", "readme/README"):
-        (folder / name).parent.mkdir()
-        (folder / name).write_bytes(b"x")
+    beside = (
+        "docs/paper.docx",
+        "devkit/eval.m",
+        "models/best.pt",
+        "readme/README",
+        "meta/VERSION_2",
+        "tests/test_a.py",
+    )
+    for name in (*beside, "notes/Annotation/cats/n02085620_10074"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes(b"<annotation>")
     assert len(listed(folder).names) == 12
 
 
@@ -990,7 +998,7 @@ def test_a_folder_that_leads_nowhere_is_no_note(tmp_path, name):
     assert listed(folder).left_out == {"files of other kinds (.txt)": 1}
 
 
-def linked_zip(path, images, *links):
+def linked_zip(path, images, *links, target="cat"):
     """A zip file of images in the folder cat, and of links."""
     with zipfile.ZipFile(path, "w") as archive:
         for image in images:
@@ -998,15 +1006,23 @@ def linked_zip(path, images, *links):
         for name in links:
             link = zipfile.ZipInfo(name)
             link.external_attr = 0o120777 << 16
-            archive.writestr(link, "cat")
+            archive.writestr(link, target)
     return path
 
 
-@pytest.mark.parametrize("name", ["test", "cat", "data/test"])
-def test_a_link_in_an_archive_that_may_be_a_split_is_refused(tmp_path, name):
+@pytest.mark.parametrize("name", ["test", "katze", "cats.v1", "data/test"])
+def test_a_link_in_an_archive_that_may_be_a_class_or_a_split_is_refused(tmp_path, name):
     pictures(tmp_path, "0.png")
     with pytest.raises(DataError, match=rf"a.zip holds {name}, a link, which is not followed; pack what it leads to"):
         listed(linked_zip(tmp_path / "a.zip", [tmp_path / "0.png"], name))
+
+
+@pytest.mark.parametrize(("name", "target"), [("LICENSE-2", "../LICENSE"), ("cat/up", ".."), ("cat/me", ".")])
+def test_links_in_an_archive_to_files_and_to_folders_above_are_left_out(tmp_path, name, target):
+    """Any without an ending was refused, such as that of a licence."""
+    pictures(tmp_path, "0.png")
+    found = listed(linked_zip(tmp_path / "a.zip", [tmp_path / "0.png"], name, target=target))
+    assert found.left_out == {"links, pipes and devices": 1}
 
 
 @pytest.mark.parametrize(
@@ -1017,6 +1033,7 @@ def test_a_link_in_an_archive_that_may_be_a_split_is_refused(tmp_path, name):
         (["data/train/0.png", "data/val/a/0.svg"], "data/val"),
         (["cat/0.png", "dog/0.HEIC", "dog/1.heic"], "dog"),
         (["cat/0.png", "dog/0"], "dog"),
+        (["cat/0.png", "dog/0.heic", "dog/labels.txt"], "dog"),
         (["cat/0.png", "dog/IMG_0.HEIC", "dog/IMG_0.AAE"], "dog"),
         (["cat/0.png", "dog/.DS_Store"], "dog"),
     ],
@@ -1027,20 +1044,14 @@ def test_a_class_or_split_of_what_is_not_read_is_missed(tmp_path, files, missing
     for name in files:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
+        if name == "dog/0":
+            (folder / name).write_bytes((folder / "cat/0.png").read_bytes())
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for name in files:
             archive.write(folder / name, name)
     for source in (folder, tmp_path / "a.zip"):
         with pytest.raises(DataError, match=rf"{source}/{missing} holds no images that are read here, though its"):
             listed(source)
-
-
-def test_folders_of_documents_beside_classes_are_no_classes(tmp_path):
-    folder = pictures(tmp_path / "a", *(f"{which}/{name}" for which in ("cats", "dogs") for name in SIX))
-    for name in ("docs/paper.docx", "devkit/eval.m", "models/best.pt", "readme/README"):
-        (folder / name).parent.mkdir()
-        (folder / name).write_bytes(b"x")
-    assert len(listed(folder).names) == 12
 
 
 class Named(zipfile.ZipInfo):
@@ -1052,8 +1063,7 @@ class Named(zipfile.ZipInfo):
         return self.raw, self.flag_bits & ~0x800
 
 
-HYOU = "\u8868"
-"""A letter whose second byte is that of a backslash in code page 932."""
+CHEESE = "k\u00e4se"
 
 
 @pytest.mark.parametrize(
@@ -1075,6 +1085,25 @@ def test_names_in_archives_are_read_in_the_code_page_they_are_written_in(tmp_pat
             member.raw = name.encode(encoding)
             archive.writestr(member, b"")
     assert listed(tmp_path / "a.zip").names == wanted
+
+
+def test_names_that_python_reads_from_further_fields_of_a_zip_file_stay(tmp_path, monkeypatch):
+    """Python 3.13 takes them from the field for Unicode paths: all became one member without a name."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for i in range(4):
+            archive.writestr(f"{i}.png", b"")
+    plain = zipfile.ZipFile.infolist
+
+    def infolist(self):
+        for i, member in enumerate(plain(self)):
+            member.filename = f"{(CHEESE, HYOU)[i % 2]}/{i}.png"
+        return plain(self)
+
+    monkeypatch.setattr(zipfile.ZipFile, "infolist", infolist)
+    assert listed(tmp_path / "a.zip").names == [
+        *(f"{CHEESE}/{i}.png" for i in (0, 2)),
+        *(f"{HYOU}/{i}.png" for i in (1, 3)),
+    ]
 
 
 LINKS = {

@@ -44,7 +44,7 @@ class Mailbox:
         self._stopping = asyncio.Event()
 
     async def check_in(self, handle: Handle) -> bool:
-        """Register the start of a task.
+        """Register the start of a task; return whether it may continue.
 
         Returns:
             Whether it may.

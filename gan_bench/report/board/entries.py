@@ -98,7 +98,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class NotOnBoard:
-    """A folder that is not on the board, or a setting without a score.
+    """A folder that is not on the board, or a setting without a score or published elsewhere with as many seeds.
 
     Attributes:
         folder: The folder.

@@ -26,6 +26,7 @@ from gan_bench.report.compare.equivalence import (
 )
 from gan_bench.report.compare.folder import ComparedFolder, one_version_each
 from gan_bench.report.compare.measured import Measured, collapses
+from gan_bench.report.compare.scored_settings import UNMATCHED
 from gan_bench.report.compare.trials import (
     MISSING,
     NOT_PLANNED,
@@ -152,14 +153,15 @@ def compare(
     Raises:
         UserError: One of them is no results folder, or they have nothing in common.
     """
-    before, after = one_version_each(ComparedFolder.read(old), ComparedFolder.read(new))
+    read = ComparedFolder.read(old), ComparedFolder.read(new)
     if match in (EXACT, AUTO):
-        found = _compare_trials(before, after, tolerance)
+        found = _compare_trials(*one_version_each(*read, ("suite_version",)), tolerance)
         if found:
             return found
         if match == EXACT:
             raise UserError(f"{old} and {new} have no trial in common; compare results of the same suites")
     fields = () if match in (AUTO, SETTINGS) else tuple(name.strip() for name in match.split(","))
+    before, after = one_version_each(*read, UNMATCHED)
     compared = _compare_settings(before, after, MARGIN if margin is None else margin, fields)
     if not compared.tables and not compared.unsure:
         aside = "".join(f" ({each})" for each in compared.differences)

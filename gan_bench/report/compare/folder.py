@@ -1,4 +1,4 @@
-"""A results folder as read by a comparison: valid records, one version of each suite."""
+"""A results folder as read by a comparison: valid records, one version of each study."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gan_bench.config.trial import setting_key
 from gan_bench.core.errors import CopiedError, MisplacedError, RecordError, UserError
 from gan_bench.core.text import plural, printable
 from gan_bench.records.folders import existing, folders_by_suite, scan
@@ -126,36 +127,48 @@ def _version(trial: StoredTrial) -> int:
     return int(trial.trial["config"]["suite_version"])
 
 
-def one_version_each(before: ComparedFolder, after: ComparedFolder) -> tuple[ComparedFolder, ComparedFolder]:
+def one_version_each(
+    before: ComparedFolder, after: ComparedFolder, unmatched: Collection[str]
+) -> tuple[ComparedFolder, ComparedFolder]:
     """Return both folders with one version of each study: the newest without waiting trials.
 
     Versions with a setting in common go first. If some trials of every version wait, it is the newest with a finished
     trial. In the newer folder none below that of the older one counts, if there is another: what was done there and
-    waits here is worse. Of the newer folder a version counts also if all of its trials failed.
+    waits here is worse. There a version counts also if all of its trials failed, unless they are in the older folder.
+
+    Args:
+        before: The older folder.
+        after: The newer one.
+        unmatched: Fields that equal settings may differ in.
     """
-    olds = _counted_versions(before.trials, {}, after.trials, is_baseline=True)
-    before = before.of_versions(olds)
-    return before, after.of_versions(_counted_versions(after.trials, olds, before.trials, is_baseline=False))
+    had_ended = {(_study(each), _version(each)) for each in before.trials if each.record}
+    olds = _counted_versions(before.trials, {}, after.trials, unmatched, None)
+    kept = before.of_versions(olds)
+    return kept, after.of_versions(_counted_versions(after.trials, olds, kept.trials, unmatched, had_ended))
 
 
 def _counted_versions(
     trials: Iterable[StoredTrial],
     least: Mapping[StudyKey, int],
     others: Iterable[StoredTrial],
-    *,
-    is_baseline: bool,
+    unmatched: Collection[str],
+    had_ended: Collection[tuple[StudyKey, int]] | None,
 ) -> dict[StudyKey, int]:
-    """Return the version of each study that is compared, not below given least versions if possible."""
+    """Return the version of each study that is compared, not below given least versions if possible.
+
+    A version without any finished trial counts only if it had not ended in the older folder, which has None.
+    """
     found: dict[tuple[StudyKey, int], list[StoredTrial]] = {}
     for each in trials:
         found.setdefault((_study(each), _version(each)), []).append(each)
-    known = {same_setting(each.trial["config"]) for each in others}
+    known = {setting_key(each.trial["config"], unmatched) for each in others}
     ranks = dict[StudyKey, tuple[bool, bool, bool, bool, int]]()
     for (study, version), members in found.items():
         ends = [each.record["status"] if each.record else WAITS for each in members if not each.withdrawn]
         is_done, waits = "done" in ends, not {WAITS, Status.INTERRUPTED}.isdisjoint(ends)
-        is_over = not waits and (is_done if is_baseline else bool(ends))
-        is_common = any(same_setting(each.trial["config"]) in known for each in members)
+        is_new = had_ended is not None and (study, version) not in had_ended
+        is_over = not waits and (is_done or (bool(ends) and is_new))
+        is_common = any(setting_key(each.trial["config"], unmatched) in known for each in members)
         rank = version >= least.get(study, 0), is_common, is_over, is_over or is_done, version
         ranks[study] = max(rank, ranks.get(study, rank))
     return {study: version for study, (*_, version) in ranks.items()}

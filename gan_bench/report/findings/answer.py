@@ -189,7 +189,7 @@ def _ahead(ahead: Sequence[Standing]) -> str:
 
 
 def _failed(found: Standings) -> str:
-    """Return which settings have no finished trial with a score."""
+    """Return which settings lost every seed."""
     withdrawn = {label for each in found.rows for label in each.setting.study.withdrawn_before_first_look}
     lost = [each for each in found.rows if each.lost == len(each.setting.trials)]
     named = _named_settings(each for each in lost if each.label not in withdrawn)

@@ -228,7 +228,7 @@ def _shown_and_beside(level_pairs: Sequence[LevelPair], *, held: bool) -> int:
 
 
 def leading_level(pairs: Sequence[Judged]) -> str:
-    """Return which of two levels is ahead over all recipes: in the decided comparisons, else in most.
+    """Return which of two levels is ahead over all recipes: in decided or probable comparisons, else in most.
 
     Args:
         pairs: Comparisons of the same two levels of a factor, each with a ratio or each with a difference.

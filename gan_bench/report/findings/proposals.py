@@ -200,7 +200,7 @@ def _further(scored: ScoredStudy, command: Command, beside: Iterable[Study]) -> 
 
 
 def _failed_seeds(study: Study) -> list[int]:
-    """Return the seeds of trials that failed by memory, time or a kill, and may succeed in a retry."""
+    """Return the seeds of failed trials: memory, time or a kill need not recur."""
     return list(study.asked_for["seed"][study.asked_for["status"] == "failed"])
 
 
@@ -238,7 +238,7 @@ def _longer(scored: ScoredStudy, command: Command, beside: Iterable[Study], why:
 
 
 def _was_better_earlier(scored: ScoredStudy) -> bool:
-    """True if all recipes decidedly had a better score one evaluation before the end of training."""
+    """True if all recipes had a better score, decided or probable, one evaluation before the end of training."""
     pairs = (pair for factor in factors_of(scored) if factor.name == EPOCHS for pair in factor.primary)
     last = {pair.recipe: pair for pair in pairs}.values()
     return len(last) > 0 and all(pair.is_sure and pair.winner == pair.first_level for pair in last)

@@ -91,7 +91,7 @@ class Standing:
 
     @property
     def is_untrained(self) -> bool:
-        """True if its median does not beat its untrained generators; never with lost seeds."""
+        """True if its median does not beat its untrained generators; never if the median is a lost seed."""
         return self.untrained is not None and self.untrained <= self.median.estimate < math.inf
 
     @property

@@ -71,7 +71,7 @@ _HOOKS = (
 
 
 def _inherits_all_but_forward(kind: type[nn.Module]) -> bool:
-    """True if a class and its bases override only these two methods of ``nn.Module``."""
+    """True if a class and its bases override at most ``__init__`` and ``forward`` of the methods of ``nn.Module``."""
     own = kind.__mro__[: kind.__mro__.index(nn.Module)]
     return not {name for each in own for name in vars(each)} & (_METHODS - {"__init__", "forward"})
 
