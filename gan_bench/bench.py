@@ -246,9 +246,8 @@ def _with_work(prepared: Preparation, options: RunOptions) -> Preparation:
     todo = state.todo
     if todo:
         read_optional(options.folder / plan.suite / BASELINES, schema.BASELINES, DamagedError)
-    group = (
-        1 if options.join and options.group is None else options.group
-    )  # a large group would leave no trials to other processes
+    # a large group would leave no trials to other processes
+    group = 1 if options.join and options.group is None else options.group
     if isinstance(place, ThisMachine):
         place = replace(place, sites=_workers(options, place.context, plan, found, state))
     workers = place.jobs(len(todo)) if place.cluster or place.sites else None

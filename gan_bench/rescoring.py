@@ -271,9 +271,8 @@ def _other_images(stored: StoredTrial, config: TrialConfig, context: RunContext)
         return f"the {what} of {config.dataset} are not those that it was scored against; name their folder with --data"
     if what == "held-out images" and not stored.held_out_sha256:
         return f"{printable(str(folder.path))} holds images out, and it was scored without any; move those elsewhere"
-    again = (
-        "" if what == "held-out images" else ", or run the suite again with these"
-    )  # other held-out images retrain no trial
+    # other held-out images retrain no trial
+    again = "" if what == "held-out images" else ", or run the suite again with these"
     return (
         f"the {what} in {printable(str(folder.path))} are not those that it was scored against; bring those back{again}"
     )

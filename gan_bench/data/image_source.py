@@ -258,7 +258,7 @@ def _listed_archive(path: Path, archive: zipfile.ZipFile) -> ImageSource:
     """
     listed: list[str] = []
     members: dict[str, zipfile.ZipInfo] = {}
-    links: dict[str, zipfile.ZipInfo] = {}
+    links = set[str]()
     found = ImageSource(lambda name: _read_member(path, archive, members[name]), archive.fp)
     for plain, member in _member_names(archive):
         parts = [each for each in plain.split("/") if each not in ("", ".")]
@@ -269,16 +269,18 @@ def _listed_archive(path: Path, archive: zipfile.ZipFile) -> ImageSource:
         if plain.endswith("/"):
             continue
         if is_link and is_visible(name):
-            links[name] = member
+            links.add(name)
         if name in members:
             found.left_out["members of a name that another has"] += 1
         else:
             found.add_file(name, is_file=not is_link)
         members[name] = member  # as unpacking the file would: a later member replaces an earlier one
     found.folders = set(filter(is_visible, folders_above(listed)))
-    for name in links:
-        leads_to = posixpath.normpath(posixpath.join(posixpath.dirname(name), os.fsdecode(found.read(name))))
-        is_class = leads_to in found.folders - {"."} and not name.startswith(f"{leads_to}/")
+    for name in sorted(links):
+        is_class = False
+        with contextlib.suppress(DataError):  # a damaged one
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(name), os.fsdecode(found.read(name))))
+            is_class = target in found.folders and target != "." and not name.startswith(f"{target}/")
         if is_class or split_called(PurePosixPath(name).name):
             raise DataError(
                 f"{path} holds {printable(name)}, a link, which is not followed; pack what it leads to in its place "

@@ -130,9 +130,8 @@ def read_trial(path: Path, *, steps: Steps = True, history: bool = True) -> Stor
         texts = _read_files(path, (RECORD, *saved, ADDED))
         stored = _parsed(path, texts, steps)
         fault = _altered(path, stored.record, texts, saved)
-        if fault is None or read_if_there(path / RECORD) == texts.get(
-            RECORD
-        ):  # otherwise a run has just continued it: read again
+        # otherwise a run has just continued it: read again
+        if fault is None or read_if_there(path / RECORD) == texts.get(RECORD):
             break
     return replace(stored, fault=fault)
 

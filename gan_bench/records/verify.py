@@ -93,9 +93,8 @@ def verify(results: Path) -> Iterator[RecordCheck]:
             return
     declare_foreign_measures(results)
     folders = folders_by_suite(results).values()
-    for suite in sorted(
-        each for found in folders for each in (found.read, *found.others)
-    ):  # once if several links lead to one folder
+    # once if several links lead to one folder
+    for suite in sorted(each for found in folders for each in (found.read, *found.others)):
         for check in verified_suite(suite):
             yield replace(check, stored=None)  # so that keeping all checks does not keep all histories
 

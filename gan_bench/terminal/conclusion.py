@@ -116,9 +116,8 @@ def conclude(
     say_tracking(outcome.mirror, options, console)
     if left:
         console.say(f"{plural(len(left), 'trial')} left when the budget was spent; {_advice(options)}", style="yellow")
-    return (
-        1 if any(trial.id not in outcome.results.held for trial in bad) else 0
-    )  # trials held by other processes count in their exit codes
+    # trials held by other processes count in their exit codes
+    return 1 if any(trial.id not in outcome.results.held for trial in bad) else 0
 
 
 def _conclude_share(

@@ -68,9 +68,8 @@ def run_suite(
     Raises:
         UserError: Something asked for cannot be.
     """
-    on_cluster = (
-        options.executor == "ray"
-    )  # a signal may also end parts of the cluster, so signals are handled throughout
+    # a signal may also end parts of the cluster, so signals are handled throughout
+    on_cluster = options.executor == "ray"
     stop = StopRequest(console, CONNECTING_GRACE_SECONDS if on_cluster else GRACE_SECONDS, hears=signals)
     by_looks = options.until == "decided"
     with stop.listening() if on_cluster else nullcontext():

@@ -232,8 +232,7 @@ def _set_run_status(store: TrackingStore, run: SettingRun, trials: Sequence[Mirr
 def publish_answer(store: TrackingStore, runs: SuiteRuns, progress: Callable[[], None]) -> None:
     """Write the run of a suite's answer, with report, suite file and plan; replaced if they changed.
 
-    Comparisons that ``gan-bench compare
-    --keep`` left beside the report are there too, by tags ``baseline.NAME``.
+    Comparisons that ``gan-bench compare --keep`` left beside the report are there too, by tags ``baseline.NAME``.
 
     Args:
         store: What MLflow holds for the results folder.

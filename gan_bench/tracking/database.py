@@ -207,9 +207,8 @@ def _create(uri: str, file: Path) -> None:
     aside = file.with_name(f".{file.name}.{secrets.token_hex(4)}{ASIDE}")
     elsewhere = uri.replace(str(file), str(aside), 1)
     try:
-        os.close(
-            os.open(aside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-        )  # SQLite's default mode would exclude the group
+        # SQLite's default mode would exclude the group
+        os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
         open_database(elsewhere)
         _let_go(elsewhere)
         aside.replace(file)

@@ -216,9 +216,8 @@ def _sample(standing: Standing) -> Sample:
     counted = done[done["seed"].isin(look.seeds)]
     values = values_of(counted, final, primary_measure()).dropna()
     if (setting.study.collapsed(counted["trial"]) > 0).any():
-        return Sample(
-            (), unfit=f"{len(standing.collapsed)} of {standing.counted} collapsed"
-        )  # the same counts as in remarks
+        # the same counts as in remarks
+        return Sample((), unfit=f"{len(standing.collapsed)} of {standing.counted} collapsed")
     return Sample(tuple(float(value) for value in values), design.looks, look.number)
 
 

@@ -58,9 +58,8 @@ def write_card(results: Path, setting: str, out: Path | None = None, license_nam
     chosen = find_setting(made, setting)
     require_sound(chosen.setting.study, chosen.label)
     by_id = {item.trial["id"]: item for item in found}
-    stored = max(
-        (by_id[trial] for trial in chosen.nearest_trials), key=_has_weights_or_samples
-    )  # max returns the first of equal ones
+    # max returns the first of equal ones
+    stored = max((by_id[trial] for trial in chosen.nearest_trials), key=_has_weights_or_samples)
     record, folder = RecordDirectory(stored.path), out or Path(f"{chosen.setting.name}-card")
     grids = list(record.grids.values())
     names = [name for name in _GENERATOR if (stored.path / name).is_file()] if record.weights.is_file() else []

@@ -100,9 +100,8 @@ def card_of(standing: Standing, stored: StoredTrial) -> Card:
         stored: The finished trial that stands for it.
     """
     config = stored.trial["config"]
-    is_of_article = (
-        architecture_of(config["recipe"]) == config["architecture"]
-    )  # with other networks it is not the article's
+    # with other networks it is not the article's
+    is_of_article = architecture_of(config["recipe"]) == config["architecture"]
     averages = [each for each in standing.setting.study.averages if each.protocol == f"{standing.scored.protocol},ema"]
     return Card(
         standing=standing,

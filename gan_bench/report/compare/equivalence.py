@@ -251,9 +251,8 @@ def equivalence_table(rows: list[dict[str, object]], margin: float = MARGIN, fie
     title = MEASURES[primary_measure()].title
     # With fields and suites 80 columns have no room for what differs.
     tells = bool(fields) and not any(row["studies"] for row in rows)
-    withheld = any(
-        row["withheld"] for row in rows
-    )  # then the column of collapses shows why a row is not called equivalent
+    # then the column of collapses shows why a row is not called equivalent
+    withheld = any(row["withheld"] for row in rows)
     columns = (
         Column("dataset", "dataset"),
         Column("setting", "setting", essential=True),

@@ -115,11 +115,8 @@ def by_setting(trials: Iterable[StoredTrial], names: tuple[str, ...]) -> dict[st
     scores = scores[["trial", "protocol", "epoch", "value"]].merge(rows, on="trial", suffixes=("", "_of_trial"))
     scores = scores[scores["status"] == "done"]
     every, scored = (each.assign(average=each["protocol"].str.endswith(",ema")) for each in (frames.scores, scores))
-    of = [
-        "trial",
-        "epoch",
-        "average",
-    ]  # collapse is a property of a generator or its average, the same under all protocols
+    # collapse is a property of a generator or its average, the same under all protocols
+    of = ["trial", "epoch", "average"]
     collapses = every[every["metric"] == COLLAPSED].groupby(of)["value"].max()
     looked = pd.MultiIndex.from_frame(scored[of])
     scores = scores.assign(collapsed=collapses.reindex(looked).to_numpy(dtype=float))

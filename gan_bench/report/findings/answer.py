@@ -215,9 +215,8 @@ def _alone(found: Standings, best: Standing, waiting: int) -> str:
     unknown = found.of("unknown")
     if not unknown:
         alone = _failed(found)
-        is_told = (
-            waiting or best.setting.study.withdrawn_before_first_look
-        )  # said by the sentence before, or by a caution
+        # said by the sentence before, or by a caution
+        is_told = waiting or best.setting.study.withdrawn_before_first_look
         return f" {alone}." if alone else "" if is_told else " There is no other setting to compare it with."
     return f" Which setting is best is {found.unjudged}."
 

@@ -33,9 +33,8 @@ def factor_sentences(factor: Factor, *, seeds_help: bool = True) -> Iterator[str
         seeds_help: Whether more seeds may decide what is undecided; else none are named.
     """
     if factor.name == EPOCHS:
-        yield _epochs_sentence(
-            list({each.recipe: each for each in factor.primary}.values())
-        )  # the last comparison of each recipe
+        # the last comparison of each recipe
+        yield _epochs_sentence(list({each.recipe: each for each in factor.primary}.values()))
         return
     if factor.held and not any(each.is_sure for each in factor.primary):
         return  # the sentence on the average is enough
@@ -196,9 +195,8 @@ def _needs(rows: Sequence[Judged]) -> str:
     noisy = "; the spread is too large to show equivalence" if any(row.too_noisy for row in tested) else ""
     if any(row.next for row in tested):
         return f"; given up, as more seeds are unlikely to decide it{noisy}"
-    needed = [
-        each.needed for each in rows if each.needed and each.seeds >= FEWEST
-    ]  # estimates from fewer seeds are guesses
+    # estimates from fewer seeds are guesses
+    needed = [each.needed for each in rows if each.needed and each.seeds >= FEWEST]
     if not needed:
         return noisy
     if min(needed) > MANY_SEEDS:

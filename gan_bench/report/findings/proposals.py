@@ -162,9 +162,8 @@ def _unfinished(study: Study) -> str | None:
     """Propose the command that continues a study, or retrains trials after a change of images or code; else None."""
     trials = study.asked_for
     changed = changed_between(trials["made_of"], trials["made_of"])
-    if changed and not _has_ended_whole(
-        study
-    ):  # a run keeps records of the present images and code, and moves the others aside
+    # a run keeps records of the present images and code, and moves the others aside
+    if changed and not _has_ended_whole(study):
         failed, command = len(_failed_seeds(study)), whole_command(study)
         again = f"`{command} --retry-failed` tries {plural(failed, 'failed trial')} and" if failed else f"`{command}`"
         return f"Next: {again} trains again what is from before {changed} changed."

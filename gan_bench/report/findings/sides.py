@@ -200,9 +200,8 @@ class PairedComparison:
         """Return the verdict, and the reason if the test's is withheld."""
         look, design = self.look, self.design
         if self.repeated is None:
-            lost = (
-                self.unequal if self.is_primary and look.number > 1 else ""
-            )  # all seeds of one side except one are lost
+            # all seeds of one side except one are lost
+            lost = self.unequal if self.is_primary and look.number > 1 else ""
             return ("undecided", lost) if lost else ("not judged", "")
         p = self.repeated if self.corrected is None else self.corrected
         found = verdict_of(self.pair.interval, self.noise, p, may_decide=self.is_primary and not design.extended)

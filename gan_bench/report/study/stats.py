@@ -129,9 +129,8 @@ def median_interval(values: ArrayLike) -> Interval:
     median = float(np.median(ordered))
     if n == 1:
         return Interval(median, None, None, 1)
-    outside = (
-        special.bdtr(np.arange(middle), n, 0.5) * 2
-    )  # probability that the median lies outside the k + 1 outermost values
+    # probability that the median lies outside the k + 1 outermost values
+    outside = special.bdtr(np.arange(middle), n, 0.5) * 2
     enough = np.flatnonzero(outside <= 1 - CONFIDENCE)
     k = int(enough[-1]) if enough.size else 0
     return Interval(median, float(ordered[k]), float(ordered[n - 1 - k]), int(n))
