@@ -279,9 +279,8 @@ def _successive_epochs(scored: ScoredStudy) -> tuple[list[LevelPair], int]:
     done = study.scores[study.scores["trial"].isin(trials["trial"]) & (study.scores["protocol"] == scored.protocol)]
     done = done[done["status"] == "done"]
     trained = done[done["epoch"] > 0]
-    waiting = dict[
-        tuple[str, tuple[int, ...]], set[str]
-    ]()  # settings to be evaluated at these epochs; none if all failed
+    # by recipe and epochs the settings to be evaluated there; none if all failed
+    waiting = dict[tuple[str, tuple[int, ...]], set[str]]()
     expected = scored_so(scored)
     expected = expected[is_left(expected) | ~expected["label"].isin(trained["label"])]
     for row in expected[["recipe", "config", "label"]].assign(left=is_left(expected)).to_dict("records"):

@@ -298,7 +298,6 @@ def _with_time(study: Study, settings: Collection[str], seeds: Sequence[int], wh
     for setting in settings:  # settings without a time count as the mean of the others
         have = set(trials["seed"][trials["group"] == setting])
         seconds += sum(seed not in have for seed in seeds) * float(each.get(setting, each.mean()))
-    on_one_core = (trials["device"] == "cpu").all() and (
-        trials["threads"] == 1
-    ).all()  # the number of cores of other trials is unknown
+    # with more threads, or on a GPU, the number of cores is unknown
+    on_one_core = ((trials["device"] == "cpu") & (trials["threads"] == 1)).all()
     return f"Next: {what}, `{command}`, about {duration(seconds)}{' of one core' if on_one_core else ''}."

@@ -126,9 +126,8 @@ class Study:
     @cached_property
     def withdrawn_labels(self) -> frozenset[str]:
         """Labels of settings that the suite no longer has: they get no further seeds."""
-        withdrawn = self.trials.groupby("label")[
-            "withdrawn"
-        ].all()  # a later run of a part may have planned some of them again
+        # a later run of a part may have planned some of them again
+        withdrawn = self.trials.groupby("label")["withdrawn"].all()
         return frozenset(map(str, withdrawn.index[withdrawn]))
 
     @cached_property
